@@ -1,0 +1,112 @@
+// What the WASM core can do, in typed arrays and plain values. wasm-core.ts implements it and is the only file that
+// knows addresses. Every call is synchronous; views it returns are valid until the next call of the same object.
+
+import type { BatchFault, ProducerFields, RecordInput, StoredRecord } from './record.ts'
+
+export interface Core {
+  /** Largest batch in bytes (uncompressed) that build, repack, check and iterate take: 4 MiB. */
+  readonly batchBytesMax: number
+  /** Largest commit in bytes, block header and padding included: 2 MiB. */
+  readonly commitBytesMax: number
+
+  /** CRC-32C; `previous` is the CRC of the bytes before: crc(a + b) = crc(b, crc(a)). Any length (chunked copy). */
+  crc32c(bytes: Uint8Array, previous?: number): number
+  /** Kafka's murmur2 (seed 0x9747b28c) as a signed 32-bit integer. */
+  murmur2(bytes: Uint8Array): number
+
+  /** Encodes one record batch; the result is a copy. Convenience for tests and rare paths, not the hot path. */
+  buildBatch(records: readonly RecordInput[], options: { baseOffset: number; producer?: ProducerFields }): Uint8Array
+  /** null when `batch` is exactly one whole RecordBatch v2 with a right CRC and, when uncompressed, right records. */
+  checkBatch(batch: Uint8Array): BatchFault | null
+  /** Records of an uncompressed batch that has been checked. @throws RangeError when it is not readable */
+  readRecords(batch: Uint8Array): StoredRecord[]
+  /** Header patch without reading the payload: sets attributes' transactional bit and producer fields, recombines the CRC, in place. */
+  patchProducer(batch: Uint8Array, producer: ProducerFields): void
+
+  /** The commit being built: at most one, owned by the journal. */
+  readonly commit: CommitBuilder
+  /** The batch being repacked: begin … finish without an await between. */
+  readonly repack: Repacker
+
+  /**
+   * Looks at bytes that should start with a commit block (docs/formats/journal.md).
+   * 'short' = the header is plausible but more bytes are needed (see needBytes); 'none' = not a block, or a wrong CRC.
+   */
+  readCommitHeader(bytes: Uint8Array): CommitHeader | null
+  /** Verifies the CRC over a whole commit block (header + payload, without padding). `bytes` holds at least blockBytes. */
+  verifyCommit(bytes: Uint8Array): boolean
+
+  /** Entry number with the greatest relative offset ≤ `relativeOffset` in a Kafka .index, -1 when all are greater. */
+  searchOffsetIndex(entries: Uint8Array, relativeOffset: number): number
+  /** Entry number with the greatest timestamp ≤ `timestampMs` in a Kafka .timeindex, -1 when all are greater. */
+  searchTimeIndex(entries: Uint8Array, timestampMs: number): number
+
+  /** LZ4 frame (magic 04 22 4D 18, version 01, independent blocks, 64 KiB). The result is a copy. */
+  lz4Compress(block: Uint8Array): Uint8Array
+  /** @throws RangeError when the frame is malformed or its output would exceed `bytesMax` */
+  lz4Decompress(frame: Uint8Array, bytesMax: number): Uint8Array
+}
+
+/** Fixed part of a commit block, big-endian like everything else. */
+export interface CommitHeader {
+  readonly generation: number
+  readonly sequence: number
+  /** Payload without header and padding. */
+  readonly payloadBytes: number
+  readonly frameCount: number
+  /** On disk: header + payload, rounded up to 4096. */
+  readonly blockBytes: number
+}
+
+/**
+ * Builds a commit block inside linear memory: frames of batches and of state changes, then one header with one CRC.
+ * begin → (openBatch → addRecord… → closeBatch | addBatch | addState)… → finish. The view of finish() is pinned until release().
+ */
+export interface CommitBuilder {
+  begin(): void
+  /** Bytes that still fit, block header and padding considered. */
+  readonly bytesLeft: number
+  /** Starts a batch frame; the batch's baseTimestamp is that of its first record. */
+  openBatch(frame: { topicNumber: number; partitionIndex: number; baseOffset: number }): void
+  /** false = does not fit any more (nothing was written): close the batch and finish the commit without it. */
+  addRecord(record: RecordInput): boolean
+  /** Completes header and CRC. The view is the batch inside the commit: copy it to keep it. */
+  closeBatch(): { batch: Uint8Array; recordCount: number }
+  /** A batch that is already encoded: base offset and leader epoch are written into the copy, the rest is untouched. false = no room. */
+  addBatch(frame: { topicNumber: number; partitionIndex: number; baseOffset: number }, batch: Uint8Array): boolean
+  /** A durable state change; null deletes the key. false = no room. */
+  addState(key: Uint8Array, value: Uint8Array | null): boolean
+  /** Whole blocks, zero-padded, ready to write. */
+  finish(block: { generation: number; sequence: number }): Uint8Array
+  release(): void
+}
+
+/**
+ * Many batches into one: offset and timestamp deltas rewritten, keys and values copied. Sources are uncompressed
+ * and checked. One record never splits; the output never exceeds `bytesMax`.
+ */
+export interface Repacker {
+  /** Keeps offsets (gaps stay gaps), producer fields −1. For sealing a tail. */
+  beginSeal(options: { bytesMax: number }): void
+  /**
+   * For the uplink: base offset 0, dense deltas, and behind each record's own headers `wadi.id` = id and
+   * `wadi.offset` = prefix + decimal offset. With targetCount > 0 only records whose key's
+   * (murmur2 & 0x7fffffff) % targetCount = targetIndex are taken (records without key: partitionIndex % targetCount).
+   */
+  beginForward(options: {
+    bytesMax: number
+    id: Uint8Array
+    offsetPrefix: Uint8Array
+    partitionIndex: number
+    targetIndex: number
+    targetCount: number
+  }): void
+  /**
+   * Appends the records of `batch` with offset ≥ fromOffset (< untilOffset).
+   * @returns nextOffset: the first offset not looked at (untilOffset or the batch's end when all were);
+   *          isFull: the next record did not fit
+   */
+  add(batch: Uint8Array, range: { fromOffset: number; untilOffset: number }): { nextOffset: number; addedCount: number; isFull: boolean }
+  /** null when no record was added. The view is valid until the next call of the core. */
+  finish(producer?: ProducerFields): Uint8Array | null
+}

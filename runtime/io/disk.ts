@@ -1,0 +1,65 @@
+// The only door to storage. Real: node-disk.ts. Simulated: test/sim/sim-disk.ts (loses, tears, fails from one seed).
+// Paths are absolute or relative strings with "/" between names; an implementation never interprets names.
+// Not for: caching, retries, formats.
+
+export type DiskErrorCode = 'ENOSPC' | 'EDQUOT' | 'EFBIG' | 'EIO' | 'EROFS' | 'ENOENT' | 'EEXIST' | 'EACCES' | 'ELOCKED' | 'OTHER'
+
+/** What the operating system said. Every rejected call of a Disk or DiskFile rejects with this. */
+export class DiskError extends Error {
+  override readonly name = 'DiskError'
+  readonly code: DiskErrorCode
+  readonly path: string
+  readonly operation: string
+
+  constructor(code: DiskErrorCode, context: { operation: string; path: string; detail?: string; cause?: unknown }) {
+    super(`${context.operation} ${context.path}: ${code}${context.detail ? ` (${context.detail})` : ''}`, { cause: context.cause })
+    this.code = code
+    this.path = context.path
+    this.operation = context.operation
+  }
+
+  /** No space left in the file system, the quota or the file size limit: nothing is wrong with the device. */
+  get isFull(): boolean {
+    return this.code === 'ENOSPC' || this.code === 'EDQUOT' || this.code === 'EFBIG'
+  }
+}
+
+export interface DiskFile {
+  readonly path: string
+  /** Fills `into` from `positionBytes`; returns the bytes read, less than asked only at the end of the file. */
+  readAt(positionBytes: number, into: Uint8Array): Promise<number>
+  /** Hands all of `bytes` to the operating system. Rejects with what was written unknown. `bytes` must not change meanwhile. */
+  writeAt(positionBytes: number, bytes: Uint8Array): Promise<void>
+  /** writeAt + sync in one trip. Resolves only when the bytes survive a power cut. */
+  writeDurableAt(positionBytes: number, bytes: Uint8Array): Promise<void>
+  /** Data and size survive a power cut. A rejection is final for this file: what was written since the last sync is unknown for ever. */
+  sync(): Promise<void>
+  truncate(sizeBytes: number): Promise<void>
+  sizeBytes(): Promise<number>
+  close(): Promise<void>
+}
+
+export interface DiskLock {
+  release(): Promise<void>
+}
+
+export interface Disk {
+  /** `create` makes the file if absent (then its directory needs syncDirectory); without it an absent file is ENOENT. */
+  open(path: string, mode: 'read' | 'write' | 'create'): Promise<DiskFile>
+  /** Names in a directory, sorted. ENOENT when it does not exist. */
+  list(path: string): Promise<string[]>
+  /** Makes the directory and its parents; fine when it exists. */
+  makeDirectory(path: string): Promise<void>
+  rename(from: string, to: string): Promise<void>
+  remove(path: string): Promise<void>
+  /** Removes an empty directory. */
+  removeDirectory(path: string): Promise<void>
+  /** Entries (creations, renames, removals) of the directory survive a power cut. */
+  syncDirectory(path: string): Promise<void>
+  /** null when there is no such file. */
+  fileSizeBytes(path: string): Promise<number | null>
+  /** Bytes still available to us on the file system that holds `path`. */
+  freeBytes(path: string): Promise<number>
+  /** Held by the kernel for the life of the process. Rejects with ELOCKED when somebody else holds it. */
+  lock(directory: string): Promise<DiskLock>
+}

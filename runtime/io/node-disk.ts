@@ -1,0 +1,142 @@
+// The real disk: node:fs by file descriptor, every call in libuv's thread pool. No mmap and no O_DIRECT: they hide from the tools we prove with.
+//
+// writeDurableAt uses a second descriptor opened with O_DSYNC: one trip instead of write + fdatasync, and a single place where the
+// device can say no. An error of it is an error of a sync (final), because the two cannot be told apart.
+
+import * as fs from 'node:fs'
+import { promisify } from 'node:util'
+import { type Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskLock } from './disk.ts'
+import { lockDirectory } from './node-lock.ts'
+
+const KNOWN_CODES = new Set<string>(['ENOSPC', 'EDQUOT', 'EFBIG', 'EIO', 'EROFS', 'ENOENT', 'EEXIST', 'EACCES'])
+const FILE_MODE = 0o600
+const DIRECTORY_MODE = 0o700
+
+const open = promisify(fs.open)
+const close = promisify(fs.close)
+const fsync = promisify(fs.fsync)
+const fdatasync = promisify(fs.fdatasync)
+const ftruncate = promisify(fs.ftruncate)
+const fstat = promisify(fs.fstat)
+
+function diskError(error: unknown, operation: string, path: string): DiskError {
+  const { code, message } = error as NodeJS.ErrnoException
+  const known = code === 'EPERM' ? 'EACCES' : code !== undefined && KNOWN_CODES.has(code) ? (code as DiskErrorCode) : 'OTHER'
+  return new DiskError(known, { operation, path, detail: known === 'OTHER' ? (code ?? message) : '', cause: error })
+}
+
+async function wrap<T>(operation: string, path: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    throw diskError(error, operation, path)
+  }
+}
+
+class NodeFile implements DiskFile {
+  readonly path: string
+  readonly #descriptor: number
+  #durableDescriptor: number | null = null
+
+  constructor(path: string, descriptor: number) {
+    this.path = path
+    this.#descriptor = descriptor
+  }
+
+  readAt(positionBytes: number, into: Uint8Array): Promise<number> {
+    return new Promise((resolve, reject) => {
+      let done = 0
+      const step = (): void => {
+        fs.read(this.#descriptor, into, done, into.byteLength - done, positionBytes + done, (error, count) => {
+          if (error) return reject(diskError(error, 'read', this.path))
+          done += count
+          if (count === 0 || done === into.byteLength) return resolve(done)
+          step()
+        })
+      }
+      step()
+    })
+  }
+
+  writeAt(positionBytes: number, bytes: Uint8Array): Promise<void> {
+    return this.#writeAll(this.#descriptor, positionBytes, bytes, 'write')
+  }
+
+  async writeDurableAt(positionBytes: number, bytes: Uint8Array): Promise<void> {
+    this.#durableDescriptor ??= await wrap('open', this.path, open(this.path, fs.constants.O_WRONLY | (fs.constants.O_DSYNC ?? 0)))
+    await this.#writeAll(this.#durableDescriptor, positionBytes, bytes, 'write-sync')
+    if (fs.constants.O_DSYNC === undefined) await this.sync()
+  }
+
+  sync(): Promise<void> {
+    return wrap('sync', this.path, fdatasync(this.#descriptor))
+  }
+
+  truncate(sizeBytes: number): Promise<void> {
+    return wrap('truncate', this.path, ftruncate(this.#descriptor, sizeBytes))
+  }
+
+  async sizeBytes(): Promise<number> {
+    return (await wrap('stat', this.path, fstat(this.#descriptor))).size
+  }
+
+  async close(): Promise<void> {
+    if (this.#durableDescriptor !== null) await wrap('close', this.path, close(this.#durableDescriptor))
+    await wrap('close', this.path, close(this.#descriptor))
+  }
+
+  #writeAll(descriptor: number, positionBytes: number, bytes: Uint8Array, operation: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let done = 0
+      const step = (): void => {
+        fs.write(descriptor, bytes, done, bytes.byteLength - done, positionBytes + done, (error, count) => {
+          if (error) return reject(diskError(error, operation, this.path))
+          done += count
+          if (done === bytes.byteLength) return resolve()
+          if (count === 0) return reject(new DiskError('OTHER', { operation, path: this.path, detail: 'wrote 0 bytes' }))
+          step()
+        })
+      }
+      step()
+    })
+  }
+}
+
+const OPEN_FLAGS = { read: 'r', write: 'r+', create: fs.constants.O_RDWR | fs.constants.O_CREAT } as const
+
+export const nodeDisk: Disk = {
+  async open(path, mode): Promise<DiskFile> {
+    return new NodeFile(path, await wrap('open', path, open(path, OPEN_FLAGS[mode], FILE_MODE)))
+  },
+  async list(path) {
+    return (await wrap('list', path, fs.promises.readdir(path))).sort()
+  },
+  async makeDirectory(path) {
+    await wrap('mkdir', path, fs.promises.mkdir(path, { recursive: true, mode: DIRECTORY_MODE }))
+  },
+  rename: (from, to) => wrap('rename', from, fs.promises.rename(from, to)),
+  remove: (path) => wrap('remove', path, fs.promises.unlink(path)),
+  removeDirectory: (path) => wrap('rmdir', path, fs.promises.rmdir(path)),
+  async syncDirectory(path) {
+    const descriptor = await wrap('open', path, open(path, 'r'))
+    try {
+      await wrap('sync-directory', path, fsync(descriptor))
+    } finally {
+      await close(descriptor)
+    }
+  },
+  async fileSizeBytes(path) {
+    try {
+      return (await fs.promises.stat(path)).size
+    } catch (error) {
+      const wrapped = diskError(error, 'stat', path)
+      if (wrapped.code === 'ENOENT') return null
+      throw wrapped
+    }
+  },
+  async freeBytes(path) {
+    const { bavail, bsize } = await wrap('statfs', path, fs.promises.statfs(path))
+    return bavail * bsize
+  },
+  lock: (directory): Promise<DiskLock> => lockDirectory(directory)
+}

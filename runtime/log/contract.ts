@@ -1,0 +1,151 @@
+// What the rest of Wadi may know of storage: the words of LogStore and PartitionLog, without how they work.
+
+import type { WadiError } from '../base/errors.ts'
+import type { Offset } from '../base/offset.ts'
+import type { CodecName } from '../io/codec.ts'
+import type { RecordInput } from '../core/record.ts'
+
+export type WhenFull = 'reject' | 'drop_oldest'
+
+export interface TopicConfig {
+  readonly partitionCount: number
+  /** Codec of sealed batches; 'best' = the best this platform has. */
+  readonly codec: CodecName | 'best'
+  /** null = keep for ever. Only what is delivered is deleted by age, unless dropUndelivered. */
+  readonly retentionMs: number | null
+  /** Per partition, as in Kafka; null = no limit. */
+  readonly retentionBytes: number | null
+  /** Whole topic; null = only the quota of the data directory. */
+  readonly quotaBytes: number | null
+  readonly whenFull: WhenFull
+  readonly dropUndelivered: boolean
+  /** false = nobody has to deliver it: retention need not wait. */
+  readonly isForwarded: boolean
+}
+
+export const defaultTopicConfig: TopicConfig = {
+  partitionCount: 1,
+  codec: 'best',
+  retentionMs: 7 * 86_400_000,
+  retentionBytes: null,
+  quotaBytes: null,
+  whenFull: 'reject',
+  dropUndelivered: false,
+  isForwarded: true
+}
+
+export interface StateChange {
+  /** UTF-8, 1 … 255 bytes; "area/name". */
+  readonly key: string
+  /** null deletes. At most 64 KiB. */
+  readonly value: Uint8Array | null
+}
+
+/** Called once, in the order of the appends: after the sync (error null), or when the append was refused. */
+export type AppendDone = (error: WadiError | null, baseOffset: Offset) => void
+
+export interface Append {
+  readonly partition: Partition
+  /** One record, or an encoded RecordBatch v2 (checked by the caller; base offset 0). */
+  readonly content: { readonly record: RecordInput } | { readonly batch: Uint8Array; readonly recordCount: number }
+}
+
+export interface ReadResult {
+  /** Whole stored batches in order, each checked; the first may begin below the asked offset. Empty at the end. */
+  readonly batches: readonly Uint8Array[]
+  /** Where the next read goes on: past the last batch, or past damage. */
+  readonly nextOffset: Offset
+}
+
+/** One partition as its readers and writers see it. */
+export interface Partition {
+  readonly topicName: string
+  readonly topicNumber: number
+  readonly partitionIndex: number
+  readonly logStartOffset: Offset
+  /** First offset that is not durable: readers see below it. */
+  readonly highWatermark: Offset
+  /**
+   * Batches from `offset` on, below the high watermark, at least one when there is one, then up to bytesMax.
+   * @throws WadiError WADI_OFFSET_OUT_OF_RANGE below logStartOffset or above highWatermark
+   */
+  read(offset: Offset, options: { bytesMax: number }): Promise<ReadResult>
+  /** First record with timestamp ≥ timestampMs, null when there is none. */
+  offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null>
+  /** Bytes stored from `offset` on (compressed as stored; an estimate at batch granularity). */
+  bytesFrom(offset: Offset): number
+  /** Runs after every move of the high watermark or of the log start. Returns the unsubscribe. */
+  onAdvance(listener: () => void): () => void
+}
+
+export interface Topic {
+  readonly name: string
+  readonly number: number
+  /** 16 bytes, as Kafka's topic id. */
+  readonly id: Uint8Array
+  readonly config: TopicConfig
+  readonly partitions: readonly Partition[]
+}
+
+export interface DroppedRange {
+  readonly topicName: string
+  readonly partitionIndex: number
+  readonly startOffset: Offset
+  readonly endOffset: Offset
+  readonly reason: 'retention' | 'quota' | 'damage' | 'hole'
+  readonly isDelivered: boolean
+}
+
+export interface StoreMetrics {
+  readonly commits: number
+  readonly committedRecords: number
+  readonly committedPayloadBytes: number
+  /** Bytes handed to the device, by kind. */
+  readonly writtenBytes: Readonly<Record<'journal' | 'segment' | 'index' | 'state', number>>
+  readonly syncs: number
+  readonly seals: number
+  readonly checkpoints: number
+  readonly rejectedAppends: number
+  readonly droppedRecords: number
+  readonly lostRecords: number
+  readonly damagedRanges: number
+  /** Bytes of segments, indexes, state and journals now. */
+  readonly usedBytes: number
+  readonly tailBytes: number
+}
+
+/** The data directory. */
+export interface Store {
+  /** Random, made with the directory: tells a wiped or copied disk from the one the centre knows. */
+  readonly logId: string
+  /** Counts the starts of this directory. */
+  readonly incarnation: number
+  readonly topics: ReadonlyMap<string, Topic>
+  readonly metrics: StoreMetrics
+  /** null while appends can succeed. */
+  readonly failure: WadiError | null
+
+  /** Durable before it resolves. @throws WadiError WADI_TOPIC_EXISTS, WADI_TOPIC_INVALID */
+  createTopic(name: string, config?: Partial<TopicConfig>): Promise<Topic>
+  /** Replaces the named settings; partitionCount can only grow. */
+  alterTopic(name: string, config: Partial<TopicConfig>): Promise<Topic>
+
+  /** One record, the hot path. `state` travels in the same commit: both or neither. */
+  append(partition: Partition, record: RecordInput, done: AppendDone, state?: readonly StateChange[]): void
+  /** Several appends and state changes in one commit: all or nothing. The base offsets are in the order of the appends. */
+  commit(appends: readonly Append[], state: readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])): Promise<readonly Offset[]>
+
+  /** The durable value, as of the last completed commit. */
+  getState(key: string): Uint8Array | undefined
+  /** Keys that start with `prefix`, sorted. */
+  listState(prefix: string): string[]
+
+  /** Everything below is at the centre: retention may take it. Never goes back. */
+  setDelivered(partition: Partition, offset: Offset): void
+  /** The centre knows more than we do (an older image of the disk was restored): next offsets start there. */
+  raiseTo(partition: Partition, offset: Offset): Promise<void>
+  onDropped(listener: (range: DroppedRange) => void): () => void
+
+  /** Refuses new appends, completes what waits, seals, checkpoints, unlocks. */
+  close(): Promise<void>
+}

@@ -1,0 +1,76 @@
+// What the uplink needs of a central cluster, call by call as in Kafka's transaction protocol. Real: adapters/kafka-upstream.
+// Simulated: test/sim/sim-centre.ts. Every call has a deadline of its own inside the implementation and rejects with
+// UpstreamFault; none waits for ever. At most one call of a kind is under way.
+
+
+/**
+ * unreachable   nothing can be said to or heard from the cluster (dial, DNS, reset before the request left): nothing happened
+ * in-doubt      the request may have been carried out: no answer in time, or the connection died behind it
+ * retry         the cluster said "not now" (leader moved, coordinator loading, concurrent transaction): nothing happened
+ * aborted       this transaction is gone (timed out, sequence error, abortable): begin again from initProducer
+ * fenced        somebody else uses our transactional id
+ * too-large     a batch is larger than the cluster takes; see `batchBytesMax`
+ * bad-record    the cluster refuses the content (timestamp, null key on a compacted topic …)
+ * refused       authorisation, unsupported, unknown topic that may not be created: needs a person, retried slowly
+ */
+export type UpstreamFaultKind = 'unreachable' | 'in-doubt' | 'retry' | 'aborted' | 'fenced' | 'too-large' | 'bad-record' | 'refused'
+
+export class UpstreamFault extends Error {
+  override readonly name = 'UpstreamFault'
+  readonly kind: UpstreamFaultKind
+  /** For too-large and bad-record: which target, counted in the produce call. */
+  readonly target: { topicName: string; partitionIndex: number } | undefined
+
+  constructor(kind: UpstreamFaultKind, message: string, details: { cause?: unknown; target?: { topicName: string; partitionIndex: number } } = {}) {
+    super(message, { cause: details.cause })
+    this.kind = kind
+    this.target = details.target
+  }
+}
+
+export interface UpstreamTopic {
+  readonly name: string
+  readonly partitionCount: number
+  /** max.message.bytes: the largest compressed batch. */
+  readonly batchBytesMax: number
+  /** 32 hex digits; all zero when the cluster does not tell. Changes when the topic is recreated. */
+  readonly topicId: string
+}
+
+export interface ProduceTarget {
+  readonly topicName: string
+  readonly partitionIndex: number
+  /** A whole RecordBatch v2 with producer fields set. */
+  readonly batch: Uint8Array
+}
+
+export interface CommittedPosition {
+  readonly committedOffset: number
+  readonly metadata: string
+}
+
+export interface Upstream {
+  /** One line for people: where this is. */
+  readonly description: string
+  /** Partition counts and limits; creates what is missing when `create` says so. Refreshes what is known of leaders. */
+  describeTopics(names: readonly string[], options: { createPartitionCount: number | null }): Promise<readonly UpstreamTopic[]>
+  /** Fences whoever used the id before and aborts or completes its open transaction. */
+  initProducer(): Promise<{ producerId: bigint; producerEpoch: number }>
+  /** Committed group offset on (topicName, partition 0), stable; null when there is none (never committed, or expired). */
+  fetchPosition(topicNames: readonly string[]): Promise<ReadonlyMap<string, CommittedPosition>>
+  addPartitions(targets: readonly { topicName: string; partitionIndex: number }[]): Promise<void>
+  /** One request per leader; at most one batch per partition. Resolves when all are in the log of the cluster: base offsets in the order given. */
+  produce(targets: readonly ProduceTarget[]): Promise<readonly { baseOffset: number }[]>
+  /** AddOffsetsToTxn and TxnOffsetCommit. */
+  commitPosition(positions: ReadonlyMap<string, CommittedPosition>): Promise<void>
+  endTransaction(outcome: 'commit' | 'abort'): Promise<void>
+  /**
+   * Was the batch that this producer wrote at this offset committed? 'unknown' when the cluster has deleted that range.
+   * Only for positions that have expired (docs/architecture.md, in-doubt commits).
+   */
+  probe(target: { topicName: string; partitionIndex: number; baseOffset: number; producerId: bigint }): Promise<'committed' | 'aborted' | 'unknown'>
+  /** Bytes on the wire so far, both directions, for the meter. */
+  readonly wireBytes: { readonly sent: number; readonly received: number }
+  close(): Promise<void>
+}
+
