@@ -1,0 +1,79 @@
+// Reads batches out of a segment file, one after the other, without believing anything: size, magic, CRC, continuity.
+// Used by reads, recovery, verify and dump. Invariant: memory is bounded by the largest batch plus one chunk.
+// Not for: deciding what a fault means (partition-log.ts on reads, recovery.ts at the start).
+
+import { RECORDS_AT, readBatchHeader } from '../core/batch-header.ts'
+import type { Core } from '../core/core.ts'
+import type { BatchFault, BatchHeader } from '../core/record.ts'
+import type { DiskFile } from '../io/disk.ts'
+
+const CHUNK_BYTES = 128 * 1024
+
+export type ScanStep =
+  | { readonly kind: 'batch'; readonly header: BatchHeader; readonly batch: Uint8Array; readonly positionBytes: number }
+  | { readonly kind: 'end'; readonly positionBytes: number }
+  | { readonly kind: 'fault'; readonly fault: BatchFault | 'order'; readonly positionBytes: number }
+
+export class BatchScan {
+  readonly #core: Core
+  readonly #file: DiskFile
+  readonly #endBytes: number
+  #chunk: Uint8Array = new Uint8Array(0)
+  #chunkAt = 0
+  positionBytes: number
+  /** The next batch must not begin below this. */
+  nextOffset: number
+
+  constructor(core: Core, file: DiskFile, range: { startBytes: number; endBytes: number; nextOffset: number }) {
+    this.#core = core
+    this.#file = file
+    this.#endBytes = range.endBytes
+    this.positionBytes = range.startBytes
+    this.nextOffset = range.nextOffset
+  }
+
+  /** The next batch, checked; moves on only when it is whole. The bytes are the caller's. */
+  async next(): Promise<ScanStep> {
+    const at = this.positionBytes
+    if (at >= this.#endBytes) return { kind: 'end', positionBytes: at }
+    const start = await this.#bytesAt(at, RECORDS_AT)
+    if (start.byteLength < RECORDS_AT) return { kind: 'fault', fault: 'short', positionBytes: at }
+    const header = readBatchHeader(start)
+    if (header === null) return { kind: 'fault', fault: 'magic', positionBytes: at }
+    if (header.batchBytes > this.#core.batchBytesMax || at + header.batchBytes > this.#endBytes) {
+      return { kind: 'fault', fault: 'length', positionBytes: at }
+    }
+    const batch = await this.#bytesAt(at, header.batchBytes)
+    if (batch.byteLength < header.batchBytes) return { kind: 'fault', fault: 'short', positionBytes: at }
+    const fault = this.#core.checkBatch(batch)
+    if (fault !== null) return { kind: 'fault', fault, positionBytes: at }
+    if (header.baseOffset < this.nextOffset) return { kind: 'fault', fault: 'order', positionBytes: at }
+    this.positionBytes = at + header.batchBytes
+    this.nextOffset = header.lastOffset + 1
+    return { kind: 'batch', header, batch, positionBytes: at }
+  }
+
+  /** After a fault: the next byte position where a whole, checked batch begins; null when there is none. */
+  async findBehind(faultBytes: number): Promise<number | null> {
+    for (let at = faultBytes + 1; at + RECORDS_AT <= this.#endBytes; at++) {
+      const start = await this.#bytesAt(at, RECORDS_AT)
+      const header = readBatchHeader(start)
+      if (header === null || header.baseOffset < this.nextOffset) continue
+      if (header.batchBytes > this.#core.batchBytesMax || at + header.batchBytes > this.#endBytes) continue
+      const batch = await this.#bytesAt(at, header.batchBytes)
+      if (this.#core.checkBatch(batch) === null) return at
+    }
+    return null
+  }
+
+  async #bytesAt(at: number, length: number): Promise<Uint8Array> {
+    const end = Math.min(at + length, this.#endBytes)
+    if (at < this.#chunkAt || end > this.#chunkAt + this.#chunk.byteLength) {
+      const chunk = new Uint8Array(Math.min(Math.max(length, CHUNK_BYTES), this.#endBytes - at))
+      const count = await this.#file.readAt(at, chunk)
+      this.#chunk = chunk.subarray(0, count)
+      this.#chunkAt = at
+    }
+    return this.#chunk.subarray(at - this.#chunkAt, Math.min(end - this.#chunkAt, this.#chunk.byteLength))
+  }
+}

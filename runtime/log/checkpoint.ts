@@ -1,0 +1,62 @@
+// Checkpoint: what a journal file holds is brought into synced segments and a durable snapshot; then the file is free.
+//
+//   1  seal every partition with data of commits ≤ upTo      (buffered)
+//   2  sync every dirty segment and its indexes, close those that were rolled
+//   3  sync directories with new or removed files
+//   4  write the snapshot (new name, sync, rename, sync directory)
+//   5  release the journal
+//
+// Invariant: a journal file is released only after 1-4 succeeded. A failed sync in 2-4 is final for the store (reliability: the page
+// cache cannot be believed after it); "disk full" is not: the checkpoint is tried again.
+
+import type { PartitionLog } from './partition-log.ts'
+import type { RecoveryPoint } from './state-snapshot.ts'
+
+export interface CheckpointTarget {
+  readonly partitions: Iterable<PartitionLog>
+  seal(partition: PartitionLog): Promise<void>
+  /** Writes the snapshot with replayAfter = upTo. */
+  writeSnapshot(upTo: number, points: readonly RecoveryPoint[]): Promise<void>
+  release(upTo: number): void
+}
+
+export async function runCheckpoint(target: CheckpointTarget, upTo: number): Promise<void> {
+  for (const partition of target.partitions) {
+    const oldest = partition.tail.oldestSequence
+    if (oldest !== null && oldest <= upTo) await target.seal(partition)
+  }
+  const points: RecoveryPoint[] = []
+  for (const partition of target.partitions) points.push(await syncPartition(partition))
+  await target.writeSnapshot(upTo, points)
+  target.release(upTo)
+}
+
+/** Steps 2 and 3 for one partition, serialised with its seals. */
+export function syncPartition(partition: PartitionLog): Promise<RecoveryPoint> {
+  const run = partition.work.then(async (): Promise<RecoveryPoint> => {
+    const active = partition.activeSegment
+    for (const segment of partition.segments) {
+      if (segment !== active && segment.isOpen) await segment.finish()
+      else if (segment.isDirty) await segment.sync()
+    }
+    if (partition.isDirectoryDirty) {
+      partition.isDirectoryDirty = false
+      await partition.env.disk.syncDirectory(partition.directory)
+      await partition.env.disk.syncDirectory(partition.directory.slice(0, partition.directory.lastIndexOf('/')))
+    }
+    return [
+      partition.topicNumber,
+      partition.partitionIndex,
+      partition.logStartOffset,
+      active?.baseOffset ?? -1,
+      active?.syncedBytes ?? 0,
+      active?.nextOffset ?? partition.sealedEndOffset,
+      partition.deliveredOffset
+    ]
+  })
+  partition.work = run.then(
+    () => undefined,
+    () => undefined
+  )
+  return run
+}

@@ -1,0 +1,374 @@
+// Group commit: one write and one sync for all partitions; the only place where an append is resolved.
+//
+// Appends wait in a queue. A commit takes as many as fit, encodes them by partition into one block, writes it durably and only then
+// makes them visible and calls who waits, in the order of the appends. One commit is in flight; what arrives meanwhile forms the next.
+//
+// Invariants:
+//   G1  `done` is called with null only after the journal's durable write resolved.
+//   G2  Offsets are computed when a commit is built and count only when it succeeded.
+//   G3  Callbacks run in the order of the appends, whatever the partitions.
+// Errors handed to `done`: WADI_DISK_FULL (nothing written, retriable), WADI_LOG_FAILED (final), WADI_CLOSED, WADI_RECORD_TOO_LARGE.
+// Not here: what a topic allows (retention.ts decides and refuses before), files (journal.ts).
+
+import { assert } from '../base/assert.ts'
+import { WadiError } from '../base/errors.ts'
+import { type Offset, toOffset } from '../base/offset.ts'
+import { LEADER_EPOCH_AT, viewOf, writeBaseOffset } from '../core/batch-header.ts'
+import type { Core } from '../core/core.ts'
+import type { RecordInput } from '../core/record.ts'
+import type { Clock, Timer } from '../io/clock.ts'
+import { DiskError } from '../io/disk.ts'
+import type { Append, AppendDone, StateChange } from './contract.ts'
+import type { Journal } from './journal.ts'
+import type { PartitionLog } from './partition-log.ts'
+import { encodeStateKey, type StateMap } from './state-map.ts'
+
+const BLOCK_HEADER_BYTES_MAX = 64
+const FRAME_BYTES_MAX = 16
+const BATCH_OVERHEAD_BYTES = 61
+const RECORD_OVERHEAD_BYTES_MAX = 32
+const HEADER_OVERHEAD_BYTES_MAX = 10
+
+/** Upper bound of what a record takes inside a batch. */
+export function recordBytesBound(record: RecordInput): number {
+  let bytes = RECORD_OVERHEAD_BYTES_MAX + (record.key?.byteLength ?? 0) + (record.value?.byteLength ?? 0)
+  for (const header of record.headers) bytes += HEADER_OVERHEAD_BYTES_MAX + header.key.byteLength + (header.value?.byteLength ?? 0)
+  return bytes
+}
+
+type StateOf = readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
+
+interface Request {
+  readonly appends: readonly Append[]
+  readonly state: StateOf
+  readonly bytesBound: number
+  readonly done: (error: WadiError | null, baseOffsets: readonly Offset[]) => void
+}
+
+interface HotRequest {
+  readonly partition: PartitionLog
+  readonly record: RecordInput
+  readonly bytesBound: number
+  readonly done: AppendDone
+}
+
+type Waiting = Request | HotRequest
+
+interface Bucket {
+  readonly partition: PartitionLog
+  nextOffset: number
+  readonly items: { record: RecordInput | null; batch: Uint8Array | null; baseOffset: number }[]
+}
+
+interface Encoded {
+  readonly partition: PartitionLog
+  readonly batch: Uint8Array
+  readonly recordCount: number
+}
+
+interface Plan {
+  readonly taken: Waiting[]
+  readonly baseOffsets: (number | readonly Offset[])[]
+  readonly buckets: Map<PartitionLog, Bucket>
+  readonly state: StateChange[]
+}
+
+export interface GroupCommitOptions {
+  readonly core: Core
+  readonly clock: Clock
+  readonly journal: Journal
+  readonly state: StateMap
+  readonly lingerMs: number
+  readonly commitBytesMax: number
+  /** Called after each commit with what became visible. */
+  onCommit(commit: { recordCount: number; payloadBytes: number; partitions: Iterable<PartitionLog> }): void
+  /** The journal is full and waits for a checkpoint. */
+  onFull(): void
+  /** A durable write failed for good. */
+  onFailed(error: WadiError): void
+}
+
+export class GroupCommit {
+  readonly #options: GroupCommitOptions
+  #waiting: Waiting[] = []
+  #waitingBytes = 0
+  #isRunning = false
+  #timer: Timer | null = null
+  #isScheduled = false
+  #oldestMs = 0
+  #refusal: WadiError | null = null
+  #idle: (() => void)[] = []
+
+  constructor(options: GroupCommitOptions) {
+    this.#options = options
+  }
+
+  get waitingBytes(): number {
+    return this.#waitingBytes
+  }
+
+  /** One record: the hot path. */
+  append(partition: PartitionLog, record: RecordInput, done: AppendDone): void {
+    this.#enqueue({ partition, record, bytesBound: recordBytesBound(record), done })
+  }
+
+  /** Several appends and state changes, all or nothing. */
+  submit(appends: readonly Append[], state: StateOf, done: Request['done']): void {
+    let bytesBound = stateBytes(typeof state === 'function' ? state(appends.map(() => toOffset(Number.MAX_SAFE_INTEGER))) : state)
+    for (const { content } of appends) {
+      bytesBound += FRAME_BYTES_MAX + BATCH_OVERHEAD_BYTES + ('batch' in content ? content.batch.byteLength : recordBytesBound(content.record))
+    }
+    this.#enqueue({ appends, state, bytesBound, done })
+  }
+
+  #enqueue(request: Waiting): void {
+    const { commitBytesMax } = this.#options
+    const frameBytes = FRAME_BYTES_MAX + BATCH_OVERHEAD_BYTES
+    if (this.#refusal) return refuse(request, this.#refusal)
+    if (request.bytesBound + frameBytes + BLOCK_HEADER_BYTES_MAX > commitBytesMax) return refuse(request, tooLarge(request.bytesBound, commitBytesMax))
+    if (this.#waiting.length === 0) this.#oldestMs = this.#options.clock.monotonicMs()
+    this.#waiting.push(request)
+    this.#waitingBytes += request.bytesBound
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#isRunning || this.#isScheduled || this.#waiting.length === 0) return
+    const { clock, lingerMs, commitBytesMax } = this.#options
+    const waitedMs = clock.monotonicMs() - this.#oldestMs
+    if (lingerMs === 0 || waitedMs >= lingerMs || this.#waitingBytes >= commitBytesMax / 2) {
+      this.#timer?.cancel()
+      this.#timer = null
+      this.#isScheduled = true
+      clock.soon(() => {
+        this.#isScheduled = false
+        void this.#run()
+      })
+    } else if (this.#timer === null) {
+      this.#timer = clock.after(lingerMs - waitedMs, () => {
+        this.#timer = null
+        void this.#run()
+      })
+    }
+  }
+
+  /** Resolves when nothing waits and nothing is in flight. */
+  drained(): Promise<void> {
+    if (!this.#isRunning && this.#waiting.length === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#idle.push(resolve))
+  }
+
+  /** From now on every append is refused with `error`; what waits is refused at once unless `drain`. */
+  refuseAll(error: WadiError, options: { drain: boolean }): void {
+    this.#refusal = error
+    if (!options.drain) this.#refuseWaiting(error)
+  }
+
+  /** Refuses what waits now; later appends are taken again. For "disk full". */
+  refuseWaiting(error: WadiError): void {
+    this.#refuseWaiting(error)
+  }
+
+  #refuseWaiting(error: WadiError): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    this.#waitingBytes = 0
+    for (const request of waiting) refuse(request, error)
+    this.#settleIdle()
+  }
+
+  #settleIdle(): void {
+    if (this.#isRunning || this.#waiting.length > 0) return
+    for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  async #run(): Promise<void> {
+    if (this.#isRunning || this.#waiting.length === 0) return
+    this.#isRunning = true
+    this.#timer?.cancel()
+    this.#timer = null
+    while (!this.#options.journal.prepare(this.#options.commitBytesMax)) {
+      if (!this.#options.journal.isFilling) this.#options.onFull()
+      await this.#options.journal.waitForRoom()
+      if (this.#waiting.length === 0) break
+    }
+    if (this.#waiting.length > 0) await this.#commitOnce()
+    this.#isRunning = false
+    if (this.#waiting.length > 0) {
+      this.#oldestMs = Math.max(this.#oldestMs, 0)
+      this.#schedule()
+    }
+    this.#settleIdle()
+  }
+
+  async #commitOnce(): Promise<void> {
+    const { core, journal, clock } = this.#options
+    const plan = this.#plan()
+    const encoded = this.#encode(plan)
+    const block = core.commit.finish({ generation: journal.generation, sequence: journal.sequence + 1 })
+    try {
+      await journal.append(block, clock.monotonicMs())
+    } catch (error) {
+      core.commit.release()
+      this.#onWriteError(plan, error)
+      return
+    }
+    core.commit.release()
+    this.#publish(plan, encoded, journal.sequence)
+  }
+
+  /** Takes requests from the queue while they fit, gives offsets, computes state. */
+  #plan(): Plan {
+    const plan: Plan = { taken: [], baseOffsets: [], buckets: new Map(), state: [] }
+    let bytes = BLOCK_HEADER_BYTES_MAX
+    let count = 0
+    for (const request of this.#waiting) {
+      const newBuckets = this.#isNewBucket(plan, request) ? FRAME_BYTES_MAX + BATCH_OVERHEAD_BYTES : 0
+      if (count > 0 && bytes + request.bytesBound + newBuckets > this.#options.commitBytesMax) break
+      bytes += request.bytesBound + newBuckets
+      this.#waitingBytes -= request.bytesBound
+      count++
+      plan.taken.push(request)
+      if ('record' in request) {
+        const bucket = bucketOf(plan, request.partition)
+        plan.baseOffsets.push(bucket.nextOffset)
+        bucket.items.push({ record: request.record, batch: null, baseOffset: bucket.nextOffset++ })
+        continue
+      }
+      const baseOffsets = request.appends.map(({ partition, content }) => {
+        const bucket = bucketOf(plan, partition as PartitionLog)
+        const baseOffset = bucket.nextOffset
+        if ('batch' in content) bucket.items.push({ record: null, batch: content.batch, baseOffset })
+        else bucket.items.push({ record: content.record, batch: null, baseOffset })
+        bucket.nextOffset += 'batch' in content ? content.recordCount : 1
+        return toOffset(baseOffset)
+      })
+      plan.baseOffsets.push(baseOffsets)
+      const changes = typeof request.state === 'function' ? request.state(baseOffsets) : request.state
+      plan.state.push(...changes)
+    }
+    this.#waiting = this.#waiting.slice(count)
+    if (this.#waiting.length > 0) this.#oldestMs = this.#options.clock.monotonicMs()
+    return plan
+  }
+
+  #isNewBucket(plan: Plan, request: Waiting): boolean {
+    return 'record' in request && !plan.buckets.has(request.partition)
+  }
+
+  #encode(plan: Plan): Encoded[] {
+    const { commit } = this.#options.core
+    const encoded: Encoded[] = []
+    commit.begin()
+    for (const { partition, items } of plan.buckets.values()) {
+      const frame = { topicNumber: partition.topicNumber, partitionIndex: partition.partitionIndex }
+      let isOpen = false
+      const closeBatch = (): void => {
+        if (!isOpen) return
+        const { batch, recordCount } = commit.closeBatch()
+        encoded.push({ partition, batch: copyOf(batch), recordCount })
+        isOpen = false
+      }
+      for (const { record, batch, baseOffset } of items) {
+        if (record !== null) {
+          if (!isOpen) commit.openBatch({ ...frame, baseOffset })
+          isOpen = true
+          assert(commit.addRecord(record), 'a record that was counted did not fit')
+        } else if (batch !== null) {
+          closeBatch()
+          assert(commit.addBatch({ ...frame, baseOffset }, batch), 'a batch that was counted did not fit')
+          const copy = copyOf(batch)
+          writeBaseOffset(copy, baseOffset)
+          viewOf(copy).setInt32(LEADER_EPOCH_AT, 0)
+          encoded.push({ partition, batch: copy, recordCount: 0 })
+        }
+      }
+      closeBatch()
+    }
+    for (const change of plan.state) assert(commit.addState(encodeStateKey(change), change.value), 'a state change did not fit')
+    return encoded
+  }
+
+  #publish(plan: Plan, encoded: readonly Encoded[], sequence: number): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    this.#options.state.apply(plan.state)
+    let payloadBytes = 0
+    let recordCount = 0
+    for (const { partition, batch } of encoded) {
+      partition.onCommitted(batch, { sequence, nowMs })
+      payloadBytes += batch.byteLength
+    }
+    for (const { partition, nextOffset, items } of plan.buckets.values()) {
+      assert(partition.highWatermark === nextOffset, `${partition.topicName}-${partition.partitionIndex} ends at ${partition.highWatermark}, not ${nextOffset}`)
+      recordCount += nextOffset - (items[0]?.baseOffset ?? nextOffset)
+    }
+    plan.taken.forEach((request, i) => {
+      const base = plan.baseOffsets[i]
+      if ('record' in request) request.done(null, base as Offset)
+      else request.done(null, base as readonly Offset[])
+    })
+    this.#options.onCommit({ recordCount, payloadBytes, partitions: plan.buckets.keys() })
+  }
+
+  #onWriteError(plan: Plan, error: unknown): void {
+    if (error instanceof DiskError && error.isFull) {
+      const full = diskFull(error)
+      for (const request of plan.taken) refuse(request, full)
+      return
+    }
+    const failed = new WadiError('WADI_LOG_FAILED', {
+      happened: `A durable write to the journal failed (${error instanceof Error ? error.message : String(error)}).`,
+      kept: 'Everything acknowledged before is kept and can be read; nothing more is acknowledged.',
+      next: 'Check the storage device, then restart Wadi: it reads the disk again.',
+      cause: error
+    })
+    this.refuseAll(failed, { drain: false })
+    for (const request of plan.taken) refuse(request, failed)
+    this.#options.onFailed(failed)
+  }
+}
+
+function bucketOf(plan: Plan, partition: PartitionLog): Bucket {
+  let bucket = plan.buckets.get(partition)
+  if (!bucket) {
+    bucket = { partition, nextOffset: partition.highWatermark, items: [] }
+    plan.buckets.set(partition, bucket)
+  }
+  return bucket
+}
+
+function stateBytes(changes: readonly StateChange[]): number {
+  let bytes = 0
+  for (const change of changes) bytes += FRAME_BYTES_MAX + encodeStateKey(change).byteLength + (change.value?.byteLength ?? 0)
+  return bytes
+}
+
+function refuse(request: Waiting, error: WadiError): void {
+  if ('record' in request) request.done(error, 0 as Offset)
+  else request.done(error, [])
+}
+
+/** Small batches share pooled memory; the tail keeps them. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  const copy = Buffer.allocUnsafe(bytes.byteLength)
+  copy.set(bytes)
+  return copy
+}
+
+export function diskFull(cause: DiskError): WadiError {
+  return new WadiError('WADI_DISK_FULL', {
+    happened: `No space left for ${cause.path}.`,
+    kept: 'Everything acknowledged is kept; this event was not stored and not acknowledged.',
+    next: 'Free space or raise the quota; devices send again, ingest goes on by itself.',
+    cause
+  })
+}
+
+function tooLarge(bytes: number, bytesMax: number): WadiError {
+  return new WadiError('WADI_RECORD_TOO_LARGE', {
+    happened: `An append of ${bytes} bytes is larger than a commit takes (${bytesMax} bytes).`,
+    kept: 'Nothing was written.',
+    next: 'Send smaller events.',
+    facts: { bytes, bytesMax }
+  })
+}

@@ -1,0 +1,46 @@
+// Where everything lies in a data directory. docs/formats/directory.md is the same in words.
+
+export const JOURNAL_DIRECTORY = 'journal'
+export const STATE_DIRECTORY = 'state'
+export const TOPICS_DIRECTORY = 'topics'
+
+export type SegmentFileKind = 'log' | 'index' | 'timeindex'
+
+export function journalPath(directory: string, fileIndex: number): string {
+  return `${directory}/${JOURNAL_DIRECTORY}/${fileIndex}.journal`
+}
+
+export function partitionDirectory(directory: string, topicName: string, partitionIndex: number): string {
+  return `${directory}/${TOPICS_DIRECTORY}/${topicName}-${partitionIndex}`
+}
+
+/** Kafka's name: the base offset in 20 digits. */
+export function segmentFileName(baseOffset: number, kind: SegmentFileKind): string {
+  return `${String(baseOffset).padStart(20, '0')}.${kind}`
+}
+
+/** The base offset of a segment's file name, null for any other file. */
+export function parseSegmentFileName(name: string): number | null {
+  const match = /^(\d{20})\.log$/.exec(name)
+  const baseOffset = match ? Number(match[1]) : Number.NaN
+  return Number.isSafeInteger(baseOffset) ? baseOffset : null
+}
+
+export function stateFileName(number: number): string {
+  return `${String(number).padStart(20, '0')}.state`
+}
+
+export function parseStateFileName(name: string): number | null {
+  const match = /^(\d{20})\.state$/.exec(name)
+  const number = match ? Number(match[1]) : Number.NaN
+  return Number.isSafeInteger(number) ? number : null
+}
+
+const TOPIC_NAME = /^[a-zA-Z0-9._-]{1,249}$/
+
+/** Kafka's alphabet and length; null when the name is fine, else why not. File names come from these names only. */
+export function topicNameProblem(name: string): string | null {
+  if (name === '.' || name === '..') return `"${name}" is not a name`
+  if (!TOPIC_NAME.test(name)) return 'a topic name has 1 to 249 of the characters a-z A-Z 0-9 . _ -'
+  return null
+}

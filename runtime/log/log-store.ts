@@ -1,0 +1,670 @@
+// The data directory: opens it, recovers it, wires journal, group commit, seal, checkpoint and retention, and closes it.
+//
+// Invariants:
+//   L1  One process per directory (the disk's lock).
+//   L2  Nothing is served before recovery has finished and its last commit is durable again.
+//   L3  After a failed durable write or sync the store only reads (failure is set); restart reads the disk again.
+// Not here: what a record means, topics' routes, clients.
+
+import { WadiError } from '../base/errors.ts'
+import { type Offset, toOffset } from '../base/offset.ts'
+import type { Core } from '../core/core.ts'
+import type { RecordInput } from '../core/record.ts'
+import type { Clock, Timer } from '../io/clock.ts'
+import type { BlockCodec, CodecName } from '../io/codec.ts'
+import { type Disk, DiskError, type DiskLock } from '../io/disk.ts'
+import type { Random } from '../io/random.ts'
+import { runCheckpoint, syncPartition } from './checkpoint.ts'
+import { type Append, type AppendDone, type DroppedRange, defaultTopicConfig, type Partition, type StateChange, type Store, type StoreMetrics, type Topic, type TopicConfig } from './contract.ts'
+import { diskFull, GroupCommit, recordBytesBound } from './group-commit.ts'
+import { BLOCK_BYTES, Journal } from './journal.ts'
+import { JOURNAL_DIRECTORY, partitionDirectory, STATE_DIRECTORY, TOPICS_DIRECTORY } from './layout.ts'
+import { type PartitionEnvironment, PartitionLog } from './partition-log.ts'
+import { type Coverage, recoverPartition } from './partition-recovery.ts'
+import { readJournals, replayJournals } from './recovery.ts'
+import { newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
+import { chooseVictim, expiredSegment, isDelivered, type RetentionTopic, topicBytes } from './retention.ts'
+import { rollSegment, sealPartition } from './seal.ts'
+import { defaultStorageSettings, type StorageSettings } from './settings.ts'
+import { StateMap } from './state-map.ts'
+import { decodeBytes, encodeBytes, type LoadedSnapshot, loadSnapshot, type RecoveryPoint, writeSnapshot } from './state-snapshot.ts'
+import { StoreMeter } from './store-meter.ts'
+import { checkTopic, collisionKey, decodeTopicEntry, encodeTopicEntry, TOPIC_PREFIX, type TopicEntry } from './topic-catalogue.ts'
+
+export interface LogStoreOptions {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly random: Random
+  readonly core: Core
+  readonly codec: BlockCodec
+  readonly directory: string
+  readonly settings?: Partial<StorageSettings>
+  /** Long work of the start, for a progress bar. */
+  onProgress?(step: { what: string; done: number; total: number }): void
+}
+
+const INCARNATION_KEY = 'meta/incarnation'
+const RETRY_MS = 1_000
+
+class StoredTopic implements RetentionTopic {
+  readonly name: string
+  readonly number: number
+  readonly id: Uint8Array
+  config: TopicConfig
+  readonly partitions: PartitionLog[] = []
+  /** Set while appends are refused because there is no room. */
+  refusal: WadiError | null = null
+
+  constructor(name: string, entry: TopicEntry) {
+    this.name = name
+    this.number = entry.number
+    this.id = new Uint8Array(Buffer.from(entry.id, 'hex'))
+    this.config = entry.config
+  }
+}
+
+export class LogStore implements Store {
+  readonly logId: string
+  readonly report: RecoveryReport
+  readonly #options: LogStoreOptions
+  readonly #settings: StorageSettings
+  readonly #lock: DiskLock
+  readonly #meter: StoreMeter
+  readonly #state: StateMap
+  readonly #topics = new Map<string, StoredTopic>()
+  readonly #byNumber = new Map<number, StoredTopic>()
+  readonly #dropListeners = new Set<(range: DroppedRange) => void>()
+  readonly #env: PartitionEnvironment
+  #journal!: Journal
+  #commit!: GroupCommit
+  #snapshotNumber: number
+  #snapshotBytes = 0
+  #failure: WadiError | null = null
+  #isClosed = false
+  #checkpoint: Promise<void> | null = null
+  #housekeeping: Promise<void> = Promise.resolve()
+  #timer: Timer | null = null
+  #retryTimer: Timer | null = null
+  #isHousekeeping = false
+  #isFullSince: DiskError | null = null
+
+  private constructor(options: LogStoreOptions, lock: DiskLock, loaded: LoadedSnapshot | null, report: RecoveryReport) {
+    this.#options = options
+    this.#settings = withinBounds({ ...defaultStorageSettings, ...options.settings }, options.core)
+    this.#lock = lock
+    this.report = report
+    this.logId = loaded?.snapshot.logId ?? Buffer.from(options.random.bytes(16)).toString('hex')
+    this.#snapshotNumber = loaded?.number ?? 0
+    this.#snapshotBytes = loaded?.bytes ?? 0
+    this.#state = new StateMap(Object.entries(loaded?.snapshot.state ?? {}).map(([key, value]) => [key, decodeBytes(value)] as const))
+    this.#meter = new StoreMeter({ droppedRecords: loaded?.snapshot.droppedRecords ?? 0, lostRecords: loaded?.snapshot.lostRecords ?? 0 })
+    this.#env = {
+      disk: options.disk,
+      core: options.core,
+      codec: options.codec,
+      meter: this.#meter,
+      indexIntervalBytes: this.#settings.indexIntervalBytes,
+      onDropped: (range) => this.#onDropped(range)
+    }
+  }
+
+  /**
+   * Opens or makes the directory; everything that was ever acknowledged can be read when it resolves.
+   * @throws WadiError WADI_DATA_DIR_LOCKED, WADI_DATA_DIR_UNUSABLE, WADI_FORMAT_NEWER, WADI_STATE_DAMAGED, WADI_DISK_FULL
+   */
+  static async open(options: LogStoreOptions): Promise<LogStore> {
+    const { disk, directory, clock } = options
+    const startedMs = clock.monotonicMs()
+    const lock = await prepareDirectory(disk, directory)
+    try {
+      const report = newRecoveryReport()
+      const loaded = await loadSnapshot(disk, options.core, directory)
+      if (loaded) report.damagedFiles.push(...loaded.damaged)
+      const store = new LogStore(options, lock, loaded, report)
+      await store.#recover(loaded)
+      report.durationMs = clock.monotonicMs() - startedMs
+      return store
+    } catch (error) {
+      await lock.release()
+      throw asStoreError(error, directory)
+    }
+  }
+
+  async #recover(loaded: LoadedSnapshot | null): Promise<void> {
+    const { disk, core, directory, clock } = this.#options
+    const context = { disk, core, directory, report: this.report }
+    const contents = await readJournals(context, loaded, this.#state)
+    this.report.wasUnclean = contents.commits.length > 0
+    const points = new Map((loaded?.snapshot.recoveryPoints ?? []).map((point) => [`${point[0]}/${point[1]}`, point]))
+    for (const key of this.#state.list(TOPIC_PREFIX)) await this.#recoverTopic(key, points, contents.coverage)
+    const last = contents.commits.at(-1)
+    const start = { generation: last?.generation ?? this.#firstGeneration(loaded), sequence: Math.max(last?.sequence ?? 0, loaded?.snapshot.stateSequence ?? 0) }
+    const { journalFileCount: fileCount, journalFileBytes: fileBytes } = this.#settings
+    this.#journal = await Journal.open({ disk, core, directory, meter: this.#meter, fileCount, fileBytes, ...start })
+    if (!loaded) await this.#writeSnapshot(0, [])
+    const lastCommit = await replayJournals(context, contents, {
+      partitionOf: (number, index) => this.#byNumber.get(number)?.partitions[index],
+      nowMs: () => clock.monotonicMs(),
+      afterCommit: () => this.#sealAboveLimit()
+    })
+    for (const hole of this.report.holes) this.#onDropped(hole)
+    const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
+    const end = last ? { fileIndex: last.fileIndex, positionBytes: last.positionBytes + last.blockBytes } : null
+    await this.#journal.resume({ end, lastSequences, nowMs: clock.monotonicMs(), lastCommit })
+    this.#journal.startFilling()
+    this.#commit = this.#newGroupCommit()
+    await this.#commitIncarnation()
+    this.#scheduleHousekeeping()
+  }
+
+  /** A random start, so that nobody can publish bytes that look like a commit of ours. */
+  #firstGeneration(loaded: LoadedSnapshot | null): number {
+    return loaded ? loaded.snapshot.generation + 1 : Math.floor(this.#options.random.fraction() * 2 ** 30)
+  }
+
+  #newGroupCommit(): GroupCommit {
+    return new GroupCommit({
+      core: this.#options.core,
+      clock: this.#options.clock,
+      journal: this.#journal,
+      state: this.#state,
+      lingerMs: this.#settings.lingerMs,
+      commitBytesMax: this.#settings.commitBytesMax,
+      onCommit: (commit) => {
+        this.#meter.onCommit(commit)
+        for (const partition of commit.partitions) {
+          partition.notify()
+          if (partition.tail.bytes >= this.#settings.sealBytes) this.#sealSoon(partition)
+        }
+        if (this.#tailBytes() > this.#settings.tailBytesMax) this.#runHousekeeping()
+        if (this.#journal.fullUpTo !== null) void this.#startCheckpoint()
+      },
+      onFull: () => {
+        if (this.#isFullSince) this.#commit.refuseWaiting(diskFull(this.#isFullSince))
+        void this.#startCheckpoint()
+      },
+      onFailed: (error) => this.#fail(error)
+    })
+  }
+
+  async #commitIncarnation(): Promise<void> {
+    const value = new TextEncoder().encode(String(this.incarnation + 1))
+    await this.commit([], [{ key: INCARNATION_KEY, value }])
+  }
+
+  async #recoverTopic(key: string, points: ReadonlyMap<string, RecoveryPoint>, coverage: ReadonlyMap<string, Coverage>): Promise<void> {
+    const name = key.slice(TOPIC_PREFIX.length)
+    const topic = this.#addTopic(name, decodeTopicEntry(this.#state.get(key) as Uint8Array))
+    for (const partition of topic.partitions) {
+      const id = `${topic.number}/${partition.partitionIndex}`
+      const point = points.get(id)
+      if (point) partition.deliveredOffset = point[6]
+      const known = point ? { logStartOffset: point[2], segmentBaseOffset: point[3], syncedBytes: point[4], nextOffset: point[5] } : null
+      await recoverPartition(partition, known, coverage.get(id) ?? [], this.report)
+    }
+  }
+
+  #addTopic(name: string, entry: TopicEntry): StoredTopic {
+    const topic = new StoredTopic(name, entry)
+    this.#topics.set(name, topic)
+    this.#byNumber.set(entry.number, topic)
+    this.#addPartitions(topic)
+    return topic
+  }
+
+  #addPartitions(topic: StoredTopic): void {
+    for (let partitionIndex = topic.partitions.length; partitionIndex < topic.config.partitionCount; partitionIndex++) {
+      const directory = partitionDirectory(this.#options.directory, topic.name, partitionIndex)
+      topic.partitions.push(new PartitionLog({ topicName: topic.name, topicNumber: topic.number, partitionIndex, directory }, this.#env))
+    }
+  }
+
+  get incarnation(): number {
+    const value = this.#state.get(INCARNATION_KEY)
+    return value ? Number(new TextDecoder().decode(value)) : 0
+  }
+
+  get topics(): ReadonlyMap<string, Topic> {
+    return this.#topics
+  }
+
+  get failure(): WadiError | null {
+    return this.#failure
+  }
+
+  get metrics(): StoreMetrics {
+    return this.#meter.snapshot({ usedBytes: this.#usedBytes(), tailBytes: this.#tailBytes() })
+  }
+
+  async createTopic(name: string, config: Partial<TopicConfig> = {}): Promise<Topic> {
+    const whole = { ...defaultTopicConfig, ...config }
+    checkTopic(name, whole)
+    for (const other of this.#topics.keys()) {
+      if (collisionKey(other) !== collisionKey(name)) continue
+      throw new WadiError('WADI_TOPIC_EXISTS', {
+        happened: other === name ? `Topic ${name} exists.` : `Topic ${name} differs from ${other} only by case or by "." and "_".`,
+        kept: 'Nothing was made.',
+        next: 'Use the topic that is there, or another name.'
+      })
+    }
+    const number = Math.max(0, ...this.#byNumber.keys()) + 1
+    const entry: TopicEntry = { number, id: Buffer.from(this.#options.random.bytes(16)).toString('hex'), config: whole }
+    const topic = this.#addTopic(name, entry) // before the await: a second call of the same name is refused
+    try {
+      await this.commit([], [{ key: TOPIC_PREFIX + name, value: encodeTopicEntry(entry) }])
+    } catch (error) {
+      this.#topics.delete(name)
+      this.#byNumber.delete(number)
+      throw error
+    }
+    return topic
+  }
+
+  async alterTopic(name: string, config: Partial<TopicConfig>): Promise<Topic> {
+    const topic = this.#topics.get(name)
+    if (!topic) throw topicUnknown(name)
+    const whole = { ...topic.config, ...config, partitionCount: Math.max(topic.config.partitionCount, config.partitionCount ?? 0) }
+    checkTopic(name, whole)
+    const entry: TopicEntry = { number: topic.number, id: Buffer.from(topic.id).toString('hex'), config: whole }
+    await this.commit([], [{ key: TOPIC_PREFIX + name, value: encodeTopicEntry(entry) }])
+    topic.config = whole
+    this.#addPartitions(topic)
+    return topic
+  }
+
+  append(partition: Partition, record: RecordInput, done: AppendDone, state?: readonly StateChange[]): void {
+    const refusal = this.#refusalFor(partition, recordBytesBound(record))
+    if (refusal) {
+      this.#meter.onRejected(1)
+      return done(refusal, 0 as Offset)
+    }
+    if (state && state.length > 0) {
+      this.#commit.submit([{ partition, content: { record } }], state, (error, offsets) => done(error, offsets[0] ?? (0 as Offset)))
+    } else this.#commit.append(partition as PartitionLog, record, done)
+  }
+
+  commit(appends: readonly Append[], state: readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])): Promise<readonly Offset[]> {
+    return new Promise((resolve, reject) => {
+      for (const { partition, content } of appends) {
+        const refusal = this.#refusalFor(partition, 'batch' in content ? content.batch.byteLength : recordBytesBound(content.record))
+        if (!refusal) continue
+        this.#meter.onRejected(appends.length)
+        return reject(refusal)
+      }
+      this.#commit.submit(appends, state, (error, offsets) => (error ? reject(error) : resolve(offsets)))
+    })
+  }
+
+  #refusalFor(partition: Partition, bytes: number): WadiError | null {
+    if (bytes > this.#settings.batchBytesMax) {
+      return new WadiError('WADI_RECORD_TOO_LARGE', {
+        happened: `An event of ${bytes} bytes for ${partition.topicName} is larger than ${this.#settings.batchBytesMax} bytes.`,
+        kept: 'It was not stored and not acknowledged.',
+        next: 'Send smaller events.',
+        facts: { bytes, topic: partition.topicName }
+      })
+    }
+    return this.#topics.get(partition.topicName)?.refusal ?? null
+  }
+
+  getState(key: string): Uint8Array | undefined {
+    return this.#state.get(key)
+  }
+
+  listState(prefix: string): string[] {
+    return this.#state.list(prefix)
+  }
+
+  setDelivered(partition: Partition, offset: Offset): void {
+    const log = partition as PartitionLog
+    log.deliveredOffset = Math.max(log.deliveredOffset, offset)
+  }
+
+  async raiseTo(partition: Partition, offset: Offset): Promise<void> {
+    const log = partition as PartitionLog
+    await this.#commit.drained()
+    if (offset <= log.highWatermark) return
+    log.skipTo(offset)
+    log.notify()
+  }
+
+  onDropped(listener: (range: DroppedRange) => void): () => void {
+    this.#dropListeners.add(listener)
+    return () => this.#dropListeners.delete(listener)
+  }
+
+  #onDropped(range: DroppedRange): void {
+    this.#meter.onDropped(range)
+    for (const listener of this.#dropListeners) listener(range)
+  }
+
+  #tailBytes(): number {
+    let bytes = 0
+    for (const topic of this.#topics.values()) for (const { tail } of topic.partitions) bytes += tail.bytes
+    return bytes
+  }
+
+  #usedBytes(): number {
+    let bytes = this.#journal.sizeBytes + this.#snapshotBytes
+    for (const topic of this.#topics.values()) for (const partition of topic.partitions) bytes += partition.segmentBytes
+    return bytes
+  }
+
+  #codecOf(topic: StoredTopic): CodecName {
+    const wanted = topic.config.codec === 'best' ? (this.#settings.defaultCodec ?? this.#options.codec.available[0] ?? 'gzip') : topic.config.codec
+    if (wanted === 'none' || wanted === 'lz4') return wanted
+    return this.#options.codec.available.includes(wanted) ? wanted : (this.#options.codec.available[0] ?? 'none')
+  }
+
+  #seal(partition: PartitionLog): Promise<void> {
+    const topic = this.#topics.get(partition.topicName) as StoredTopic
+    return sealPartition(partition, {
+      codec: this.#codecOf(topic),
+      segmentBytes: this.#settings.segmentBytes,
+      batchBytesMax: Math.min(this.#settings.batchBytesMax, this.#settings.sealBytes * 2)
+    }).then(
+      () => {
+        this.#meter.onSeal()
+        this.#isFullSince = null
+      },
+      (error: unknown) => this.#onBackgroundError(error)
+    )
+  }
+
+  readonly #sealing = new Set<PartitionLog>()
+
+  #sealSoon(partition: PartitionLog): void {
+    if (this.#sealing.has(partition)) return
+    this.#sealing.add(partition)
+    void this.#seal(partition).finally(() => this.#sealing.delete(partition))
+  }
+
+  /** "Disk full" is remembered and tried again; anything else is final. */
+  #onBackgroundError(error: unknown): void {
+    if (error instanceof DiskError && error.isFull) {
+      this.#isFullSince = error
+      return
+    }
+    if (!(error instanceof DiskError)) throw error
+    this.#fail(
+      new WadiError('WADI_LOG_FAILED', {
+        happened: `Writing to the log failed (${error.message}).`,
+        kept: 'Everything acknowledged before is in the journal and is kept; nothing more is acknowledged.',
+        next: 'Check the storage device, then restart Wadi: it reads the disk again.',
+        cause: error
+      })
+    )
+  }
+
+  #fail(error: WadiError): void {
+    if (this.#failure) return
+    this.#failure = error
+    this.#timer?.cancel()
+    this.#retryTimer?.cancel()
+    this.#commit.refuseAll(error, { drain: false })
+    this.#journal.wake()
+  }
+
+  /** One at a time; covers the full journal files, or everything when none is full. */
+  #startCheckpoint(): Promise<void> {
+    if (this.#checkpoint || this.#failure) return this.#checkpoint ?? Promise.resolve()
+    const upTo = this.#journal.fullUpTo ?? this.#journal.sequence
+    const run = runCheckpoint(
+      {
+        partitions: this.#partitions(),
+        seal: (partition) => this.#sealOrThrow(partition),
+        writeSnapshot: (sequence, points) => this.#writeSnapshot(sequence, points),
+        release: (sequence) => this.#journal.release(sequence, this.#options.clock.monotonicMs())
+      },
+      upTo
+    ).then(
+      () => {
+        this.#meter.onCheckpoint()
+        this.#isFullSince = null
+        this.#checkpoint = null
+      },
+      (error: unknown) => {
+        this.#checkpoint = null
+        this.#onBackgroundError(error)
+        if (!this.#isFullSince || this.#isClosed) return this.#journal.wake()
+        this.#retryTimer = this.#options.clock.after(RETRY_MS, () => this.#journal.wake())
+      }
+    )
+    this.#checkpoint = run
+    return run
+  }
+
+  async #sealOrThrow(partition: PartitionLog): Promise<void> {
+    const topic = this.#topics.get(partition.topicName) as StoredTopic
+    await sealPartition(partition, { codec: this.#codecOf(topic), segmentBytes: this.#settings.segmentBytes, batchBytesMax: this.#settings.sealBytes * 2 })
+    this.#meter.onSeal()
+  }
+
+  #partitions(): PartitionLog[] {
+    return [...this.#topics.values()].flatMap((topic) => topic.partitions)
+  }
+
+  async #writeSnapshot(replayAfter: number, recoveryPoints: readonly RecoveryPoint[]): Promise<void> {
+    const { disk, core, directory } = this.#options
+    const state: Record<string, string> = Object.create(null) as Record<string, string>
+    for (const [key, value] of this.#state.entries()) state[key] = encodeBytes(value)
+    const { droppedRecords, lostRecords } = this.#meter
+    this.#snapshotNumber++
+    this.#snapshotBytes = await writeSnapshot(
+      { disk, core, directory, meter: this.#meter, number: this.#snapshotNumber },
+      {
+        logId: this.logId,
+        replayAfter,
+        stateSequence: this.#journal.sequence,
+        generation: this.#journal.generationBehind(replayAfter),
+        recoveryPoints,
+        state,
+        droppedRecords,
+        lostRecords
+      }
+    )
+  }
+
+  #scheduleHousekeeping(): void {
+    if (this.#isClosed || this.#failure) return
+    this.#timer = this.#options.clock.after(this.#settings.housekeepingIntervalMs, () => {
+      this.#runHousekeeping()
+      void this.#housekeeping.then(() => this.#scheduleHousekeeping())
+    })
+  }
+
+  #runHousekeeping(): void {
+    if (this.#isHousekeeping) return
+    this.#isHousekeeping = true
+    this.#housekeeping = this.#housekeeping.then(async () => {
+      this.#isHousekeeping = false
+      if (this.#isClosed || this.#failure) return
+      try {
+        await this.#sealAboveLimit()
+        await this.#sealOld()
+        await this.#enforceRetention()
+      } catch (error) {
+        this.#onBackgroundError(error)
+      }
+      const oldestMs = this.#journal.activeOldestMs
+      const isOld = oldestMs !== null && this.#options.clock.monotonicMs() - oldestMs >= this.#settings.checkpointAgeMs
+      if (isOld || this.#journal.fullUpTo !== null) await this.#startCheckpoint()
+    })
+  }
+
+  async #sealAboveLimit(): Promise<void> {
+    while (this.#tailBytes() > this.#settings.tailBytesMax) {
+      const largest = this.#partitions().reduce((a, b) => (b.tail.bytes > a.tail.bytes ? b : a))
+      await this.#sealOrThrow(largest)
+    }
+  }
+
+  async #sealOld(): Promise<void> {
+    const nowMs = this.#options.clock.monotonicMs()
+    for (const partition of this.#partitions()) {
+      const oldestMs = partition.tail.oldestAddedMs
+      if (oldestMs === null) continue
+      // A quiet partition would only make many small batches: it waits up to four times as long.
+      const isQuiet = partition.tail.bytes < this.#settings.sealBytes / 16
+      if (nowMs - oldestMs >= this.#settings.sealAgeMs * (isQuiet ? 4 : 1)) await this.#sealOrThrow(partition)
+    }
+  }
+
+  async #enforceRetention(): Promise<void> {
+    const nowWallMs = this.#options.clock.wallMs()
+    for (const topic of this.#topics.values()) {
+      for (const partition of topic.partitions) {
+        for (let segment = await expiredSegment(topic.config, partition, nowWallMs); segment; segment = await expiredSegment(topic.config, partition, nowWallMs)) {
+          if (!(await this.#removeOldest(topic, partition, 'retention'))) break
+        }
+      }
+      await this.#enforceTopicQuota(topic)
+    }
+    await this.#enforceDirectoryQuota()
+  }
+
+  async #enforceTopicQuota(topic: StoredTopic): Promise<void> {
+    const quota = topic.config.quotaBytes
+    topic.refusal = null
+    if (quota === null) return
+    while (topicBytes(topic) > quota) {
+      const victim = chooseVictim([topic])
+      if (victim && (await this.#removeOldest(topic, victim, 'quota'))) continue
+      topic.refusal = quotaExceeded(topic.name, topicBytes(topic), quota)
+      return
+    }
+  }
+
+  async #enforceDirectoryQuota(): Promise<void> {
+    const quota = this.#settings.quotaBytes
+    for (;;) {
+      const freeBytes = await this.#options.disk.freeBytes(this.#options.directory)
+      const isOver = (quota !== null && this.#usedBytes() + this.#tailBytes() > quota) || freeBytes < this.#settings.freeBytesMin
+      if (!isOver) return
+      const victim = chooseVictim(this.#topics.values())
+      if (victim && (await this.#removeOldest(this.#topics.get(victim.topicName) as StoredTopic, victim, 'quota'))) continue
+      for (const topic of this.#topics.values()) {
+        // A topic that drops its oldest has nothing left to drop: it may fill what its next segment frees.
+        if (topic.config.whenFull === 'reject') topic.refusal ??= quotaExceeded(topic.name, this.#usedBytes(), quota ?? 0)
+      }
+      return
+    }
+  }
+
+  /** Deletes the oldest segment, rolling first when it is the only one. False when there was nothing to delete. */
+  #removeOldest(topic: StoredTopic, partition: PartitionLog, reason: 'retention' | 'quota'): Promise<boolean> {
+    const run = partition.work.then(async () => {
+      const oldest = partition.segments[0]
+      if (!oldest || oldest.sizeBytes === 0) return false
+      if (partition.segments.length === 1) await rollSegment(partition, oldest.nextOffset)
+      const range = { startOffset: Math.max(partition.logStartOffset, oldest.baseOffset), endOffset: oldest.nextOffset }
+      partition.advanceLogStart(oldest.nextOffset)
+      partition.segments.shift()
+      await oldest.remove()
+      partition.isDirectoryDirty = true
+      this.#onDropped({
+        topicName: topic.name,
+        partitionIndex: partition.partitionIndex,
+        startOffset: toOffset(range.startOffset),
+        endOffset: toOffset(range.endOffset),
+        reason,
+        isDelivered: isDelivered(topic.config, partition, oldest)
+      })
+      partition.notify()
+      return true
+    })
+    partition.work = run.then(
+      () => undefined,
+      () => undefined
+    )
+    return run
+  }
+
+  /** Everything into synced segments now: for a clean stop, and for whoever wants to copy the directory. */
+  async flush(): Promise<void> {
+    await this.#commit.drained()
+    await this.#checkpoint
+    if (this.#failure) return
+    const upTo = this.#journal.sequence
+    for (const partition of this.#partitions()) await this.#sealOrThrow(partition)
+    const points: RecoveryPoint[] = []
+    for (const partition of this.#partitions()) points.push(await syncPartition(partition))
+    await this.#writeSnapshot(upTo, points)
+    this.#journal.release(upTo, this.#options.clock.monotonicMs())
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#timer?.cancel()
+    this.#retryTimer?.cancel()
+    this.#journal.wake()
+    const closed = new WadiError('WADI_CLOSED', { happened: 'The log is closing.', kept: 'What was acknowledged is kept.', next: 'Send again after the restart.' })
+    this.#commit.refuseAll(closed, { drain: true })
+    await this.#commit.drained()
+    await this.#housekeeping
+    try {
+      await this.flush()
+    } catch (error) {
+      // Everything is in the journal: the next start replays it.
+      if (!(error instanceof DiskError)) throw error
+      this.report.notes.push(`the clean stop could not finish (${error.message}); the next start replays the journal`)
+    }
+    for (const partition of this.#partitions()) for (const segment of partition.segments) await segment.close()
+    await this.#journal.close()
+    await this.#lock.release()
+  }
+}
+
+/** Commits in whole blocks, at least two to a journal file, and not larger than the core takes. */
+function withinBounds(settings: StorageSettings, core: Core): StorageSettings {
+  const halfJournal = Math.floor((settings.journalFileBytes - BLOCK_BYTES) / 2)
+  const commitBytesMax = Math.floor(Math.min(settings.commitBytesMax, halfJournal, core.commitBytesMax) / BLOCK_BYTES) * BLOCK_BYTES
+  return { ...settings, commitBytesMax, batchBytesMax: Math.min(settings.batchBytesMax, commitBytesMax - BLOCK_BYTES) }
+}
+
+async function prepareDirectory(disk: Disk, directory: string): Promise<DiskLock> {
+  try {
+    await disk.makeDirectory(directory)
+    const lock = await disk.lock(directory)
+    for (const name of [JOURNAL_DIRECTORY, STATE_DIRECTORY, TOPICS_DIRECTORY]) await disk.makeDirectory(`${directory}/${name}`)
+    await disk.syncDirectory(directory)
+    const slashAt = directory.lastIndexOf('/')
+    await disk.syncDirectory(slashAt < 0 ? '.' : directory.slice(0, slashAt) || '/')
+    return lock
+  } catch (error) {
+    throw asStoreError(error, directory)
+  }
+}
+
+function asStoreError(error: unknown, directory: string): unknown {
+  if (!(error instanceof DiskError)) return error
+  if (error.code === 'ELOCKED') {
+    return new WadiError('WADI_DATA_DIR_LOCKED', {
+      happened: `Another process has the data directory ${directory} open.`,
+      kept: 'Nothing was touched.',
+      next: 'Stop it first; two processes must never share a data directory.',
+      cause: error
+    })
+  }
+  if (error.isFull) return diskFull(error)
+  return new WadiError('WADI_DATA_DIR_UNUSABLE', {
+    happened: `The data directory ${directory} cannot be used (${error.message}).`,
+    kept: 'Nothing was deleted.',
+    next: 'Check that it exists, is writable for this user and that the device is healthy.',
+    cause: error
+  })
+}
+
+function topicUnknown(name: string): WadiError {
+  return new WadiError('WADI_TOPIC_UNKNOWN', { happened: `There is no topic ${name}.`, kept: 'Nothing was changed.', next: 'Make it first, or check the name.' })
+}
+
+function quotaExceeded(topicName: string, bytes: number, quotaBytes: number): WadiError {
+  return new WadiError('WADI_QUOTA_EXCEEDED', {
+    happened: `There is no room for topic ${topicName}: ${bytes} bytes are stored, the quota is ${quotaBytes}.`,
+    kept: 'Everything acknowledged is kept; this event was not stored and not acknowledged.',
+    next: 'Ingest goes on by itself when the centre has taken the backlog; or raise the quota, or set when_full: drop_oldest.',
+    facts: { topic: topicName, bytes, quotaBytes }
+  })
+}

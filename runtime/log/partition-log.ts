@@ -1,0 +1,262 @@
+// One partition: segments on disk, then the tail in memory, then what a commit is making durable.
+//
+//   logStartOffset          sealedEndOffset        highWatermark = nextOffset of the last completed commit
+//   ├── segment ─┬─ segment ─┤───── tail ────────────┤· · · commit in flight · · ·
+//
+// Invariants:
+//   P1  logStartOffset <= sealedEndOffset <= highWatermark. Readers see below the high watermark, and all of it is durable.
+//   P2  Offsets are given by the group commit from highWatermark on and count only when the commit succeeded: a refused append leaves no hole.
+//   P3  Damaged bytes are never returned: a read goes on behind them and reports the range once.
+// Not here: when to commit (group-commit.ts), seal (seal.ts), delete (retention.ts).
+
+import { assert } from '../base/assert.ts'
+import { WadiError } from '../base/errors.ts'
+import { type Offset, toOffset } from '../base/offset.ts'
+import { readBatchHeader } from '../core/batch-header.ts'
+import type { BatchHeader } from '../core/record.ts'
+import { DiskError } from '../io/disk.ts'
+import type { BlockCodec } from '../io/codec.ts'
+import { decompressBatch } from './batch-codec.ts'
+import type { DroppedRange, Partition, ReadResult } from './contract.ts'
+import { Segment, type SegmentEnvironment } from './segment.ts'
+import { Tail } from './tail.ts'
+
+export interface PartitionEnvironment extends SegmentEnvironment {
+  readonly codec: BlockCodec
+  onDropped(range: DroppedRange): void
+}
+
+export class PartitionLog implements Partition {
+  readonly topicName: string
+  readonly topicNumber: number
+  readonly partitionIndex: number
+  readonly directory: string
+  readonly env: PartitionEnvironment
+  readonly tail = new Tail()
+  readonly segments: Segment[] = []
+  /** Directory entries were made or removed since the last syncDirectory. */
+  isDirectoryDirty = false
+  /** The partition's own directory exists. */
+  hasDirectory = false
+  /** Below it everything is at the centre. */
+  deliveredOffset = 0
+  /** Serialises seal, roll and deletion. */
+  work: Promise<void> = Promise.resolve()
+  #logStartOffset = 0
+  #highWatermark = 0
+  readonly #listeners = new Set<() => void>()
+  readonly #reportedDamage = new Set<string>()
+
+  constructor(place: { topicName: string; topicNumber: number; partitionIndex: number; directory: string }, env: PartitionEnvironment) {
+    this.topicName = place.topicName
+    this.topicNumber = place.topicNumber
+    this.partitionIndex = place.partitionIndex
+    this.directory = place.directory
+    this.env = env
+  }
+
+  get logStartOffset(): Offset {
+    return toOffset(this.#logStartOffset)
+  }
+
+  get highWatermark(): Offset {
+    return toOffset(this.#highWatermark)
+  }
+
+  /** Where the segments end. */
+  get sealedEndOffset(): number {
+    return this.segments.at(-1)?.nextOffset ?? this.#logStartOffset
+  }
+
+  get activeSegment(): Segment | null {
+    return this.segments.at(-1) ?? null
+  }
+
+  get segmentBytes(): number {
+    let bytes = 0
+    for (const segment of this.segments) bytes += segment.sizeBytes
+    return bytes
+  }
+
+  /** Set by recovery, before anybody reads. */
+  restore(offsets: { logStartOffset: number; nextOffset: number }): void {
+    this.#logStartOffset = offsets.logStartOffset
+    this.#highWatermark = Math.max(offsets.nextOffset, offsets.logStartOffset)
+  }
+
+  /** A commit with this batch was synced (or replayed): it becomes visible. */
+  onCommitted(batch: Uint8Array, commit: { sequence: number; nowMs: number }): void {
+    const header = readBatchHeader(batch)
+    assert(header !== null, 'committed a batch without a header')
+    assert(header.baseOffset >= this.#highWatermark, `committed ${header.baseOffset} below ${this.#highWatermark}`)
+    this.tail.push({ header, batch, sequence: commit.sequence, addedMs: commit.nowMs })
+    this.#highWatermark = header.lastOffset + 1
+  }
+
+  /** Next offsets start here: a hole that is known (see Store.raiseTo, recovery). */
+  skipTo(offset: number): void {
+    this.#highWatermark = Math.max(this.#highWatermark, offset)
+  }
+
+  advanceLogStart(offset: number): void {
+    this.#logStartOffset = Math.max(this.#logStartOffset, offset)
+  }
+
+  onAdvance(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  notify(): void {
+    for (const listener of this.#listeners) listener()
+  }
+
+  async read(offset: Offset, options: { bytesMax: number }): Promise<ReadResult> {
+    for (;;) {
+      this.#checkRange(offset)
+      const tailStart = this.tail.startOffset
+      if (tailStart !== null && offset >= tailStart) return this.#readTail(offset, options.bytesMax)
+      const segment = this.#segmentFor(offset)
+      if (!segment) return { batches: [], nextOffset: toOffset(tailStart ?? this.#highWatermark) }
+      try {
+        return await this.#readSegment(segment, offset, options.bytesMax)
+      } catch (error) {
+        // Retention took the segment while we were reading it: look again.
+        if (error instanceof DiskError && error.code === 'ENOENT' && !this.segments.includes(segment)) continue
+        throw error
+      }
+    }
+  }
+
+  #checkRange(offset: number): void {
+    if (offset >= this.#logStartOffset && offset <= this.#highWatermark) return
+    throw new WadiError('WADI_OFFSET_OUT_OF_RANGE', {
+      happened: `Offset ${offset} of ${this.topicName}-${this.partitionIndex} is outside ${this.#logStartOffset} to ${this.#highWatermark}.`,
+      kept: 'The log is unchanged.',
+      next: 'Read from the log start or the end.',
+      facts: { topic: this.topicName, partition: this.partitionIndex, offset, logStartOffset: this.#logStartOffset }
+    })
+  }
+
+  #readTail(offset: number, bytesMax: number): ReadResult {
+    const batches: Uint8Array[] = []
+    let bytes = 0
+    let nextOffset = offset
+    const all = this.tail.batches
+    for (let i = this.tail.find(offset); i < all.length; i++) {
+      const entry = all[i] as (typeof all)[number]
+      if (batches.length > 0 && bytes + entry.batch.byteLength > bytesMax) break
+      batches.push(entry.batch)
+      bytes += entry.batch.byteLength
+      nextOffset = entry.header.lastOffset + 1
+    }
+    return { batches, nextOffset: toOffset(batches.length === 0 ? this.#highWatermark : nextOffset) }
+  }
+
+  /** The segment that holds `offset` or, in a hole, the next one. */
+  #segmentFor(offset: number): Segment | null {
+    let low = 0
+    let high = this.segments.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.segments[middle] as Segment).nextOffset <= offset) low = middle + 1
+      else high = middle
+    }
+    return this.segments[low] ?? null
+  }
+
+  #readSegment(segment: Segment, offset: number, bytesMax: number): Promise<ReadResult> {
+    return segment.withFile(async (file) => {
+      const index = await segment.index()
+      const scan = segment.scan(file, index.positionFor(this.env.core, offset))
+      const segmentEnd = segment.nextOffset // as far as this scan looks: a seal may append meanwhile
+      const batches: Uint8Array[] = []
+      let bytes = 0
+      let nextOffset = offset
+      while (bytes < bytesMax || batches.length === 0) {
+        const step = await scan.next()
+        if (step.kind === 'end') {
+          nextOffset = Math.max(nextOffset, segmentEnd)
+          break
+        }
+        if (step.kind === 'batch') {
+          if (step.header.lastOffset < offset) continue
+          if (batches.length > 0 && bytes + step.batch.byteLength > bytesMax) break
+          batches.push(step.batch)
+          bytes += step.batch.byteLength
+          nextOffset = step.header.lastOffset + 1
+          continue
+        }
+        if (batches.length > 0) break
+        const behind = index.nextPositionAfter(step.positionBytes) ?? (await scan.findBehind(step.positionBytes))
+        if (behind !== null) scan.positionBytes = behind
+        const next = behind === null ? null : await scan.next()
+        const endOffset = next?.kind === 'batch' ? next.header.baseOffset : segmentEnd
+        this.#reportDamage(segment, step.positionBytes, { startOffset: Math.max(offset, segment.baseOffset), endOffset })
+        if (next?.kind === 'batch' && next.header.lastOffset >= offset) {
+          batches.push(next.batch)
+          bytes += next.batch.byteLength
+          nextOffset = next.header.lastOffset + 1
+        } else if (next?.kind !== 'batch') {
+          nextOffset = Math.max(offset, endOffset)
+          break
+        }
+      }
+      return { batches, nextOffset: toOffset(nextOffset) }
+    })
+  }
+
+  #reportDamage(segment: Segment, positionBytes: number, range: { startOffset: number; endOffset: number }): void {
+    const key = `${segment.baseOffset}:${positionBytes}`
+    if (this.#reportedDamage.has(key) || range.endOffset <= range.startOffset) return
+    this.#reportedDamage.add(key)
+    this.env.onDropped({
+      topicName: this.topicName,
+      partitionIndex: this.partitionIndex,
+      startOffset: toOffset(range.startOffset),
+      endOffset: toOffset(range.endOffset),
+      reason: 'damage',
+      isDelivered: range.endOffset <= this.deliveredOffset
+    })
+  }
+
+  async offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {
+    let offset: number | null = null
+    for (const segment of [...this.segments]) {
+      if (segment.nextOffset <= this.#logStartOffset || (await segment.maxTimestampMs()) < timestampMs) continue
+      offset = Math.max(this.#logStartOffset, (await segment.index()).offsetBefore(this.env.core, timestampMs))
+      break
+    }
+    offset ??= this.tail.startOffset
+    while (offset !== null && offset < this.#highWatermark) {
+      const { batches, nextOffset } = await this.read(toOffset(Math.max(offset, this.#logStartOffset)), { bytesMax: 1 })
+      for (const batch of batches) {
+        const found = await this.#firstRecordAt(batch, timestampMs)
+        if (found) return found
+      }
+      if (nextOffset <= offset) return null
+      offset = nextOffset
+    }
+    return null
+  }
+
+  async #firstRecordAt(batch: Uint8Array, timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {
+    const header = readBatchHeader(batch) as BatchHeader
+    if (header.maxTimestampMs < timestampMs) return null
+    const plain = await decompressBatch(this.env.core, this.env.codec, batch)
+    const record = this.env.core.readRecords(plain).find((r) => r.timestampMs >= timestampMs && r.offset >= this.#logStartOffset)
+    return record ? { offset: record.offset, timestampMs: record.timestampMs } : null
+  }
+
+  bytesFrom(offset: Offset): number {
+    let bytes = 0
+    for (const segment of this.segments) {
+      if (segment.nextOffset <= offset) continue
+      const records = segment.nextOffset - segment.baseOffset
+      const share = offset <= segment.baseOffset ? 1 : (segment.nextOffset - offset) / Math.max(1, records)
+      bytes += Math.round(segment.sizeBytes * share)
+    }
+    for (let i = this.tail.find(offset); i < this.tail.batches.length; i++) bytes += this.tail.batches[i]?.batch.byteLength ?? 0
+    return bytes
+  }
+}

@@ -1,0 +1,35 @@
+// What a start found, for people, logs and tests. Nothing here changes data.
+
+import type { DroppedRange } from './contract.ts'
+
+export interface RecoveryReport {
+  /** False on a new directory and after a clean stop: nothing had to be replayed. */
+  wasUnclean: boolean
+  replayedCommits: number
+  replayedRecords: number
+  /** Bytes cut from the ends of segment files; all of them were still in the journal, or never acknowledged. */
+  cutBytes: number
+  /** Commits of the journal that are missing although later ones are there: damage, not a torn end. */
+  missingCommits: number
+  /** Offsets that are gone, by partition. */
+  holes: DroppedRange[]
+  /** Files that did not verify and were not used. */
+  damagedFiles: string[]
+  /** One line each, in plain words. */
+  notes: string[]
+  durationMs: number
+}
+
+export function newRecoveryReport(): RecoveryReport {
+  return {
+    wasUnclean: false,
+    replayedCommits: 0,
+    replayedRecords: 0,
+    cutBytes: 0,
+    missingCommits: 0,
+    holes: [],
+    damagedFiles: [],
+    notes: [],
+    durationMs: 0
+  }
+}

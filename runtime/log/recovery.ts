@@ -1,0 +1,164 @@
+// Start of a data directory: the snapshot, then the journal's commits in order, each frame to its partition.
+//
+//   a frame whose last offset is below the partition's end   is in a segment already: skipped
+//   one that continues at the end                            goes to the tail
+//   one beyond it                                            is a hole: reported with topic, partition and offsets, then kept
+//   a commit that is missing before later ones               is damage in the middle of the journal: reported, the rest is replayed
+//   nothing whole behind the last commit                     a torn end: nobody was told about it
+//
+// Cost depends on the size of the journal, not on what is stored. Memory: one commit plus the tails, which are sealed when they are large.
+
+import { WadiError } from '../base/errors.ts'
+import { readBatchHeader } from '../core/batch-header.ts'
+import { readFrames } from '../core/commit-frames.ts'
+import type { Core } from '../core/core.ts'
+import type { Disk } from '../io/disk.ts'
+import type { StateChange } from './contract.ts'
+import { readJournalHeader } from './journal.ts'
+import { type FoundCommit, scanJournalFile } from './journal-scan.ts'
+import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
+import type { PartitionLog } from './partition-log.ts'
+import { type Coverage, hole } from './partition-recovery.ts'
+import type { RecoveryReport } from './recovery-report.ts'
+import type { StateMap } from './state-map.ts'
+import type { LoadedSnapshot } from './state-snapshot.ts'
+
+export interface JournalContents {
+  /** In commit order. */
+  readonly commits: readonly FoundCommit[]
+  /** `topicNumber/partitionIndex` → what the journal holds of it. */
+  readonly coverage: ReadonlyMap<string, Coverage>
+}
+
+interface ReadContext {
+  readonly disk: Disk
+  readonly core: Core
+  readonly directory: string
+  readonly report: RecoveryReport
+}
+
+/** First pass: finds the commits, applies their state changes, notes which offsets they hold. */
+export async function readJournals(context: ReadContext, loaded: LoadedSnapshot | null, state: StateMap): Promise<JournalContents> {
+  const { disk, core, report } = context
+  const afterSequence = loaded?.snapshot.replayAfter ?? 0
+  const generation = loaded?.snapshot.generation ?? 0
+  const fileCount = await countJournals(context)
+  const found: { commit: FoundCommit; changes: StateChange[]; ranges: [string, number, number][] }[] = []
+  for (let fileIndex = 0; fileIndex < fileCount; fileIndex++) {
+    const file = await disk.open(journalPath(context.directory, fileIndex), 'read')
+    try {
+      const isFinished = (await readJournalHeader(core, file)) !== null
+      if (!isFinished && loaded) report.damagedFiles.push(file.path)
+      const window = { afterSequence, generationMin: loaded ? generation : 0, generationMax: generation + fileCount + 1 }
+      await scanJournalFile(core, file, fileIndex, loaded ? window : { ...window, generationMax: 0xffffffff }, (commit, block) => {
+        const header = core.readCommitHeader(block)
+        if (!header) return
+        const changes: StateChange[] = []
+        const ranges: [string, number, number][] = []
+        for (const frame of readFrames(block, header)) {
+          if (frame.kind === 'state') changes.push({ key: frame.key, value: frame.value && frame.value.slice() })
+          else {
+            const batch = readBatchHeader(frame.batch)
+            if (batch) ranges.push([`${frame.topicNumber}/${frame.partitionIndex}`, batch.baseOffset, batch.lastOffset + 1])
+          }
+        }
+        found.push({ commit, changes, ranges })
+      })
+    } finally {
+      await file.close()
+    }
+  }
+  if (!loaded && found.length > 0) {
+    throw new WadiError('WADI_STATE_DAMAGED', {
+      happened: `The journal in ${context.directory} has ${found.length} commits, but there is no state file.`,
+      kept: 'Nothing was touched.',
+      next: 'Restore the state directory from a copy, or start with a new directory and keep this one.'
+    })
+  }
+  found.sort((a, b) => a.commit.sequence - b.commit.sequence || a.commit.generation - b.commit.generation)
+  const coverage = new Map<string, { start: number; end: number }[]>()
+  let expected = afterSequence + 1
+  for (const { commit, changes, ranges } of found) {
+    if (commit.sequence > expected) report.missingCommits += commit.sequence - expected
+    expected = Math.max(expected, commit.sequence + 1)
+    if (commit.sequence > (loaded?.snapshot.stateSequence ?? 0)) state.apply(changes)
+    for (const [key, start, end] of ranges) addRange(coverage, key, start, end)
+  }
+  if (report.missingCommits > 0) report.notes.push(`${report.missingCommits} commits are missing in the middle of the journal: damage; what they held is reported by offset where it can be told`)
+  return { commits: found.map(({ commit }) => commit), coverage }
+}
+
+function addRange(coverage: Map<string, { start: number; end: number }[]>, key: string, start: number, end: number): void {
+  const ranges = coverage.get(key) ?? []
+  const last = ranges.at(-1)
+  if (last && last.end === start) last.end = end
+  else ranges.push({ start, end })
+  coverage.set(key, ranges)
+}
+
+async function countJournals({ disk, directory }: ReadContext): Promise<number> {
+  const names = await disk.list(`${directory}/${JOURNAL_DIRECTORY}`)
+  let count = 0
+  while (names.includes(`${count}.journal`)) count++
+  return count
+}
+
+export interface ReplayTarget {
+  partitionOf(topicNumber: number, partitionIndex: number): PartitionLog | undefined
+  nowMs(): number
+  /** The tails may have become large. */
+  afterCommit(): Promise<void>
+}
+
+/** Second pass: every frame to its partition. Returns the bytes of the last commit, for Journal.resume. */
+export async function replayJournals(context: ReadContext, contents: JournalContents, target: ReplayTarget): Promise<Uint8Array | null> {
+  const { disk, core, report } = context
+  let lastBlock: Uint8Array | null = null
+  const unknown = new Set<string>()
+  for (const commit of contents.commits) {
+    const file = await disk.open(journalPath(context.directory, commit.fileIndex), 'read')
+    const block = new Uint8Array(commit.blockBytes)
+    try {
+      await file.readAt(commit.positionBytes, block)
+    } finally {
+      await file.close()
+    }
+    const header = core.readCommitHeader(block)
+    if (!header || !core.verifyCommit(block)) {
+      report.missingCommits++
+      continue
+    }
+    for (const frame of readFrames(block, header)) {
+      if (frame.kind !== 'batch') continue
+      const partition = target.partitionOf(frame.topicNumber, frame.partitionIndex)
+      if (!partition) unknown.add(`${frame.topicNumber}/${frame.partitionIndex}`)
+      else replayBatch(partition, frame.batch, { sequence: commit.sequence, nowMs: target.nowMs(), report })
+    }
+    report.replayedCommits++
+    lastBlock = block
+    await target.afterCommit()
+  }
+  for (const key of unknown) report.notes.push(`the journal has events of topic number ${key.replace('/', ', partition ')}, which no state file knows: not served`)
+  return lastBlock
+}
+
+function replayBatch(partition: PartitionLog, batch: Uint8Array, commit: { sequence: number; nowMs: number; report: RecoveryReport }): void {
+  const header = readBatchHeader(batch)
+  const { core } = partition.env
+  if (!header || core.checkBatch(batch) !== null) {
+    commit.report.notes.push(`a frame of ${partition.topicName}-${partition.partitionIndex} in commit ${commit.sequence} is not a whole batch: not served`)
+    return
+  }
+  const end = partition.highWatermark
+  if (header.lastOffset < end) return
+  if (header.baseOffset < end) {
+    commit.report.notes.push(`a frame of ${partition.topicName}-${partition.partitionIndex} overlaps offset ${end}: not served`)
+    return
+  }
+  if (header.baseOffset > end) {
+    commit.report.holes.push(hole(partition, end, header.baseOffset))
+    partition.skipTo(header.baseOffset)
+  }
+  partition.onCommitted(Buffer.from(batch), commit)
+  commit.report.replayedRecords += header.lastOffset - header.baseOffset + 1
+}

@@ -1,0 +1,91 @@
+// Seal: a tail becomes one large batch, compressed, at the end of the partition's active segment (buffered write, no sync).
+// Batches of plain records are repacked into one; batches that carry producer fields or are compressed already go in unchanged.
+// Invariants: readers see the tail until the segment has the bytes; nothing leaves the tail before the write came back.
+// Errors: DiskError from the write: the tail stays as it was, the caller decides. Not for: when to seal (housekeeping in log-store.ts).
+
+import { assert } from '../base/assert.ts'
+import { readBatchHeader } from '../core/batch-header.ts'
+import type { CodecName } from '../io/codec.ts'
+import { compressBatch } from './batch-codec.ts'
+import type { PartitionLog } from './partition-log.ts'
+import { Segment } from './segment.ts'
+import type { TailBatch } from './tail.ts'
+
+export interface SealOptions {
+  readonly codec: CodecName
+  readonly segmentBytes: number
+  /** Uncompressed bytes of one sealed batch at most. */
+  readonly batchBytesMax: number
+}
+
+/** Seals all that is in the tail now. Runs after whatever else works on this partition. */
+export function sealPartition(partition: PartitionLog, options: SealOptions): Promise<void> {
+  const run = partition.work.then(() => sealNow(partition, options))
+  partition.work = run.catch(() => undefined)
+  return run
+}
+
+async function sealNow(partition: PartitionLog, options: SealOptions): Promise<void> {
+  const untilOffset = partition.highWatermark
+  for (;;) {
+    const first = partition.tail.batches[0]
+    if (!first || first.header.baseOffset >= untilOffset) return
+    const { batch, count } = await nextSealedBatch(partition, options)
+    await appendSealed(partition, batch, options)
+    partition.tail.drop(count)
+  }
+}
+
+function isPlain({ header }: TailBatch): boolean {
+  return header.attributes === 0 && header.producerId === -1n
+}
+
+/** Takes the longest run of plain, adjoining batches that fits, or one other batch as it is. */
+async function nextSealedBatch(partition: PartitionLog, options: SealOptions): Promise<{ batch: Uint8Array; count: number }> {
+  const { core, codec } = partition.env
+  const batches = partition.tail.batches
+  const first = batches[0] as TailBatch
+  if (!isPlain(first)) return { batch: first.batch, count: 1 }
+  let count = 0
+  let bytes = 0
+  let nextOffset = first.header.baseOffset as number
+  for (const entry of batches) {
+    bytes += entry.batch.byteLength
+    if (!isPlain(entry) || entry.header.baseOffset !== nextOffset || (count > 0 && bytes > options.batchBytesMax)) break
+    nextOffset = entry.header.lastOffset + 1
+    count++
+  }
+  if (count === 1) return { batch: await compressBatch(core, codec, first.batch, options.codec), count }
+  core.repack.beginSeal({ bytesMax: core.batchBytesMax })
+  for (let i = 0; i < count; i++) {
+    const entry = batches[i] as TailBatch
+    const added = core.repack.add(entry.batch, { fromOffset: entry.header.baseOffset, untilOffset: entry.header.lastOffset + 1 })
+    assert(!added.isFull, 'a sealed batch did not fit')
+  }
+  const repacked = core.repack.finish()
+  assert(repacked !== null, 'sealed nothing')
+  return { batch: await compressBatch(core, codec, repacked.slice(), options.codec), count }
+}
+
+async function appendSealed(partition: PartitionLog, batch: Uint8Array, options: SealOptions): Promise<void> {
+  const header = readBatchHeader(batch)
+  assert(header !== null, 'sealed batch without a header')
+  let segment = partition.activeSegment
+  const isFull = segment !== null && segment.sizeBytes > 0 && segment.sizeBytes + batch.byteLength > options.segmentBytes
+  const isFar = segment !== null && header.lastOffset - segment.baseOffset > 0x7fffffff
+  if (segment === null || isFull || isFar) segment = await rollSegment(partition, header.baseOffset)
+  await segment.append(batch, header)
+}
+
+/** Opens a new active segment that begins at `baseOffset`. The old one is closed at the next checkpoint. */
+export async function rollSegment(partition: PartitionLog, baseOffset: number): Promise<Segment> {
+  if (!partition.hasDirectory) {
+    await partition.env.disk.makeDirectory(partition.directory)
+    partition.hasDirectory = true
+  }
+  const segment = new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes: 0, nextOffset: baseOffset })
+  await (await partition.env.disk.open(segment.logPath, 'create')).close()
+  partition.isDirectoryDirty = true
+  partition.segments.push(segment)
+  return segment
+}

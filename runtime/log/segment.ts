@@ -1,0 +1,246 @@
+// One segment of one partition: an append-only file of record batches with its two indexes. docs/formats/segment.md has the bytes.
+//
+//   <20-digit base offset>.log
+//   ┌────────┬────────┬─ ─ ─┬────────┬──────────────┐
+//   │ batch  │ batch  │     │ batch  │ batch        │
+//   └────────┴────────┴─ ─ ─┴────────┴──────────────┘
+//   0                       ▲ syncedBytes           ▲ sizeBytes
+//
+// Invariants:
+//   S1  0 <= syncedBytes <= sizeBytes. What lies between is still in the journal.
+//   S2  Batches do not overlap and rise; the first begins at or behind the file name's offset.
+//   S3  Bytes below sizeBytes never change. A failed append is cut back to sizeBytes before the next one.
+//   S4  Index files are hints: written at sync and roll, checked when loaded, rebuilt from the log when wrong.
+// Errors: DiskError from the disk, for the caller to judge. Not here: retention, topic names, what to do about damage.
+// Source: Apache Kafka, LogSegment.java.
+
+import { assert } from '../base/assert.ts'
+import type { Core } from '../core/core.ts'
+import type { BatchHeader } from '../core/record.ts'
+import type { Disk, DiskFile } from '../io/disk.ts'
+import { BatchScan } from './batch-scan.ts'
+import { segmentFileName } from './layout.ts'
+import { SegmentIndex } from './segment-index.ts'
+
+export interface WriteMeter {
+  onWrite(kind: 'journal' | 'segment' | 'index' | 'state', bytes: number): void
+  onSync(): void
+}
+
+export interface SegmentEnvironment {
+  readonly disk: Disk
+  readonly core: Core
+  readonly meter: WriteMeter
+  readonly indexIntervalBytes: number
+}
+
+export class Segment {
+  readonly directory: string
+  readonly baseOffset: number
+  readonly #env: SegmentEnvironment
+  #file: DiskFile | null = null
+  #index: SegmentIndex | null
+  #sizeBytes: number
+  #syncedBytes: number
+  #nextOffset: number
+  #isTorn = false
+  #isUnindexed = true
+  #maxTimestampMs: number | null = null
+
+  /** A segment that is on disk already (sizeBytes, nextOffset from recovery) or a new, empty one (sizeBytes 0). */
+  constructor(env: SegmentEnvironment, place: { directory: string; baseOffset: number; sizeBytes: number; nextOffset: number }) {
+    this.#env = env
+    this.directory = place.directory
+    this.baseOffset = place.baseOffset
+    this.#sizeBytes = place.sizeBytes
+    this.#syncedBytes = place.sizeBytes
+    this.#nextOffset = place.nextOffset
+    this.#index = place.sizeBytes === 0 ? new SegmentIndex(place.baseOffset) : null
+  }
+
+  get logPath(): string {
+    return `${this.directory}/${segmentFileName(this.baseOffset, 'log')}`
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+
+  get syncedBytes(): number {
+    return this.#syncedBytes
+  }
+
+  /** First offset behind this segment. */
+  get nextOffset(): number {
+    return this.#nextOffset
+  }
+
+  get isOpen(): boolean {
+    return this.#file !== null
+  }
+
+  get isDirty(): boolean {
+    return this.#file !== null && (this.#syncedBytes < this.#sizeBytes || this.#isUnindexed)
+  }
+
+  /** Appends a batch that is already encoded for this place. @throws DiskError; then nothing was appended */
+  async append(batch: Uint8Array, header: BatchHeader): Promise<void> {
+    assert(header.baseOffset >= this.#nextOffset, `batch ${header.baseOffset} below ${this.#nextOffset} in ${this.logPath}`)
+    this.#file ??= await this.#env.disk.open(this.logPath, 'create')
+    const file = this.#file
+    if (this.#isTorn) await file.truncate(this.#sizeBytes)
+    this.#isTorn = true
+    await file.writeAt(this.#sizeBytes, batch)
+    this.#isTorn = false
+    this.#env.meter.onWrite('segment', batch.byteLength)
+    const index = await this.index()
+    index.onAppend(header, this.#sizeBytes, this.#env.indexIntervalBytes)
+    this.#sizeBytes += batch.byteLength
+    this.#nextOffset = header.lastOffset + 1
+    this.#isUnindexed = true
+    this.#maxTimestampMs = null
+  }
+
+  /** Log and indexes survive a power cut; their directory entries need syncDirectory. A rejection is final. */
+  async sync(): Promise<void> {
+    if (!this.#file) return
+    const sizeBytes = this.#sizeBytes
+    if (this.#syncedBytes < sizeBytes) {
+      await this.#file.sync()
+      this.#env.meter.onSync()
+      this.#syncedBytes = sizeBytes
+    }
+    await this.#writeIndexes()
+  }
+
+  /** The last entry of the time index, then closed files. The segment can still be read. */
+  async finish(): Promise<void> {
+    await this.sync()
+    await this.close()
+    this.#index = null
+  }
+
+  async close(): Promise<void> {
+    const file = this.#file
+    this.#file = null
+    await file?.close()
+  }
+
+  async #writeIndexes(): Promise<void> {
+    const index = await this.index()
+    if (!this.#isUnindexed) return
+    this.#isUnindexed = false
+    index.addTimeEntry()
+    for (const [kind, bytes] of [
+      ['index', index.offsetBytes],
+      ['timeindex', index.timeBytes]
+    ] as const) {
+      const file = await this.#env.disk.open(`${this.directory}/${segmentFileName(this.baseOffset, kind)}`, 'create')
+      try {
+        const copy = bytes.slice()
+        if (copy.byteLength > 0) await file.writeAt(0, copy)
+        await file.truncate(copy.byteLength)
+        this.#env.meter.onWrite('index', copy.byteLength)
+        await file.sync()
+        this.#env.meter.onSync()
+      } finally {
+        await file.close()
+      }
+    }
+  }
+
+  /** The indexes: in memory for the growing segment, loaded or rebuilt for the others. */
+  async index(): Promise<SegmentIndex> {
+    if (this.#index) return this.#index
+    const loaded = (await this.#loadIndex()) ?? (await this.#rebuildIndex())
+    this.#maxTimestampMs = loaded.maxTimestampMs
+    if (this.#file) this.#index = loaded
+    return loaded
+  }
+
+  async #loadIndex(): Promise<SegmentIndex | null> {
+    const offsetBytes = await this.#readSmall('index')
+    const timeBytes = await this.#readSmall('timeindex')
+    if (!offsetBytes || !timeBytes || timeBytes.byteLength === 0) return null
+    return SegmentIndex.load({ baseOffset: this.baseOffset, offsetBytes, timeBytes, segmentBytes: this.#sizeBytes })
+  }
+
+  async #readSmall(kind: 'index' | 'timeindex'): Promise<Uint8Array | null> {
+    const path = `${this.directory}/${segmentFileName(this.baseOffset, kind)}`
+    const bytes = await this.#env.disk.fileSizeBytes(path)
+    if (bytes === null || bytes > this.#sizeBytes) return null
+    const file = await this.#env.disk.open(path, 'read')
+    try {
+      const content = new Uint8Array(bytes)
+      return content.subarray(0, await file.readAt(0, content))
+    } finally {
+      await file.close()
+    }
+  }
+
+  async #rebuildIndex(): Promise<SegmentIndex> {
+    const index = new SegmentIndex(this.baseOffset)
+    await this.withFile(async (file) => {
+      const scan = this.scan(file, 0)
+      for (;;) {
+        const step = await scan.next()
+        if (step.kind === 'end') return
+        if (step.kind === 'batch') {
+          index.onAppend(step.header, step.positionBytes, this.#env.indexIntervalBytes)
+          continue
+        }
+        const behind = await scan.findBehind(step.positionBytes)
+        if (behind === null) return
+        scan.positionBytes = behind
+      }
+    })
+    index.addTimeEntry()
+    return index
+  }
+
+  /** Greatest timestamp in the segment, -1 when it is empty. */
+  async maxTimestampMs(): Promise<number> {
+    this.#maxTimestampMs ??= (await this.index()).maxTimestampMs
+    return this.#maxTimestampMs
+  }
+
+  scan(file: DiskFile, startBytes: number): BatchScan {
+    return new BatchScan(this.#env.core, file, { startBytes, endBytes: this.#sizeBytes, nextOffset: this.baseOffset })
+  }
+
+  /** Runs `work` with the file open for reading. */
+  async withFile<T>(work: (file: DiskFile) => Promise<T>): Promise<T> {
+    if (this.#file) return work(this.#file)
+    const file = await this.#env.disk.open(this.logPath, 'read')
+    try {
+      return await work(file)
+    } finally {
+      await file.close()
+    }
+  }
+
+  /** Recovery found more whole batches behind what was known: they are in the file, not yet synced. */
+  async adopt(found: { sizeBytes: number; syncedBytes: number; nextOffset: number; headers: readonly { header: BatchHeader; positionBytes: number }[] }): Promise<void> {
+    const knownBytes = Math.min(found.syncedBytes, found.sizeBytes)
+    this.#sizeBytes = knownBytes
+    const index = (knownBytes > 0 ? await this.#loadIndex() : null) ?? (await this.#rebuildIndex())
+    const firstNew = found.headers[0]
+    index.keepBelow(firstNew?.positionBytes ?? knownBytes, firstNew?.header.baseOffset ?? found.nextOffset)
+    for (const { header, positionBytes } of found.headers) index.onAppend(header, positionBytes, this.#env.indexIntervalBytes)
+    this.#sizeBytes = found.sizeBytes
+    this.#syncedBytes = knownBytes
+    this.#nextOffset = found.nextOffset
+    this.#file ??= await this.#env.disk.open(this.logPath, 'create')
+    this.#index = index
+    this.#isUnindexed = true
+  }
+
+  /** Deletes the files, the log last, so that a crash between leaves at worst an index without a log. */
+  async remove(): Promise<void> {
+    await this.close()
+    for (const kind of ['timeindex', 'index', 'log'] as const) {
+      const path = `${this.directory}/${segmentFileName(this.baseOffset, kind)}`
+      if ((await this.#env.disk.fileSizeBytes(path)) !== null) await this.#env.disk.remove(path)
+    }
+  }
+}

@@ -1,0 +1,57 @@
+// The numbers of storage, with their defaults. Users set them in wadi.yaml (bin/config); tests make them small.
+
+import type { CodecName } from '../io/codec.ts'
+
+export const KIB = 1024
+export const MIB = 1024 * KIB
+
+export interface StorageSettings {
+  /** Journal files used in turn; at least 2. */
+  readonly journalFileCount: number
+  /** Preallocated; a multiple of 4096. */
+  readonly journalFileBytes: number
+  /** The first event of a commit waits at most this long for company. 0 = until the end of this turn of the loop. */
+  readonly lingerMs: number
+  /** Commits are not made larger than this while there is a choice. */
+  readonly commitBytesMax: number
+  /** One event, encoded, or one batch of a Kafka client. */
+  readonly batchBytesMax: number
+  /** A tail this large is sealed. */
+  readonly sealBytes: number
+  /** A tail this old is sealed. */
+  readonly sealAgeMs: number
+  /** All tails together; above it the largest are sealed at once. */
+  readonly tailBytesMax: number
+  readonly segmentBytes: number
+  /** A segment this old is rolled, so that retention by time can take it. */
+  readonly segmentAgeMs: number
+  readonly indexIntervalBytes: number
+  /** A journal with data this old is checkpointed. */
+  readonly checkpointAgeMs: number
+  readonly housekeepingIntervalMs: number
+  /** Whole data directory; null = as much as the disk has, less freeBytesMin. */
+  readonly quotaBytes: number | null
+  /** Never touched: the disk is treated as full when less than this is free. */
+  readonly freeBytesMin: number
+  /** What 'best' means; null = the best the platform has. */
+  readonly defaultCodec: CodecName | null
+}
+
+export const defaultStorageSettings: StorageSettings = {
+  journalFileCount: 2,
+  journalFileBytes: 32 * MIB,
+  lingerMs: 2,
+  commitBytesMax: MIB,
+  batchBytesMax: MIB,
+  sealBytes: 256 * KIB,
+  sealAgeMs: 10_000,
+  tailBytesMax: 12 * MIB,
+  segmentBytes: 64 * MIB,
+  segmentAgeMs: 86_400_000,
+  indexIntervalBytes: 4 * KIB,
+  checkpointAgeMs: 300_000,
+  housekeepingIntervalMs: 1_000,
+  quotaBytes: null,
+  freeBytesMin: 64 * MIB,
+  defaultCodec: null
+}

@@ -1,0 +1,129 @@
+// The state snapshot: everything small and durable in one file, written whole at each checkpoint. docs/formats/state.md has the bytes.
+// Invariants: a new name, synced, renamed, directory synced; the generation before stays until then. A snapshot that does not
+// verify is never used; the one before is, and that is reported. Newer formats are refused untouched.
+
+import { WadiError } from '../base/errors.ts'
+import type { Core } from '../core/core.ts'
+import type { Disk } from '../io/disk.ts'
+import { parseStateFileName, STATE_DIRECTORY, stateFileName } from './layout.ts'
+import type { WriteMeter } from './segment.ts'
+
+const MAGIC = 0x57414453 // "WADS"
+export const STATE_FORMAT_VERSION = 1
+const HEADER_BYTES = 16
+const KEPT_GENERATIONS = 2
+
+/** [topicNumber, partitionIndex, logStartOffset, segmentBaseOffset, syncedBytes, nextOffset, deliveredOffset]; segmentBaseOffset -1 = no segment */
+export type RecoveryPoint = readonly [number, number, number, number, number, number, number]
+
+export interface StateSnapshot {
+  readonly logId: string
+  /** Commits up to here are whole in synced segments. */
+  readonly replayAfter: number
+  /** State changes of commits up to here are in `state`. */
+  readonly stateSequence: number
+  /** Generation of the journal file that was active. */
+  readonly generation: number
+  readonly recoveryPoints: readonly RecoveryPoint[]
+  /** key → base64 */
+  readonly state: Readonly<Record<string, string>>
+  readonly droppedRecords: number
+  readonly lostRecords: number
+}
+
+export interface LoadedSnapshot {
+  readonly number: number
+  readonly snapshot: StateSnapshot
+  readonly bytes: number
+  /** Newer files that did not verify. */
+  readonly damaged: readonly string[]
+}
+
+export async function writeSnapshot(
+  place: { disk: Disk; core: Core; meter: WriteMeter; directory: string; number: number },
+  snapshot: StateSnapshot
+): Promise<number> {
+  const { disk, core, number } = place
+  const directory = `${place.directory}/${STATE_DIRECTORY}`
+  const payload = new TextEncoder().encode(JSON.stringify(snapshot))
+  const bytes = new Uint8Array(HEADER_BYTES + payload.byteLength)
+  const view = new DataView(bytes.buffer)
+  view.setUint32(0, MAGIC)
+  view.setUint32(4, STATE_FORMAT_VERSION)
+  view.setUint32(8, payload.byteLength)
+  bytes.set(payload, HEADER_BYTES)
+  view.setUint32(12, core.crc32c(payload, core.crc32c(bytes.subarray(0, 12))))
+
+  const temporary = `${directory}/next.tmp`
+  const file = await disk.open(temporary, 'create')
+  try {
+    await file.truncate(0)
+    await file.writeAt(0, bytes)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await disk.rename(temporary, `${directory}/${stateFileName(number)}`)
+  await disk.syncDirectory(directory)
+  place.meter.onWrite('state', bytes.byteLength)
+  place.meter.onSync()
+  for (const name of await disk.list(directory)) {
+    const other = parseStateFileName(name)
+    if (other !== null && other <= number - KEPT_GENERATIONS) await disk.remove(`${directory}/${name}`)
+  }
+  return bytes.byteLength
+}
+
+/** The newest snapshot that verifies; null when there is none at all. @throws WadiError WADI_FORMAT_NEWER, WADI_STATE_DAMAGED */
+export async function loadSnapshot(disk: Disk, core: Core, root: string): Promise<LoadedSnapshot | null> {
+  const directory = `${root}/${STATE_DIRECTORY}`
+  const numbers = (await disk.list(directory)).flatMap((name) => parseStateFileName(name) ?? []).sort((a, b) => b - a)
+  const damaged: string[] = []
+  for (const number of numbers) {
+    const path = `${directory}/${stateFileName(number)}`
+    const file = await disk.open(path, 'read')
+    try {
+      const bytes = new Uint8Array(await file.sizeBytes())
+      const content = bytes.subarray(0, await file.readAt(0, bytes))
+      const snapshot = decodeSnapshot(core, path, content)
+      if (snapshot) return { number, snapshot, bytes: content.byteLength, damaged }
+      damaged.push(path)
+    } finally {
+      await file.close()
+    }
+  }
+  if (damaged.length === 0) return null
+  throw new WadiError('WADI_STATE_DAMAGED', {
+    happened: `No state file in ${directory} verifies (${damaged.length} tried, newest ${stateFileName(numbers[0] as number)}).`,
+    kept: 'Nothing was touched: journal and segments are as they were.',
+    next: 'Run `wadi log verify` on the directory; restore the state file from a copy, or start with a new directory and keep this one.',
+    facts: { directory, damaged: damaged.length }
+  })
+}
+
+function decodeSnapshot(core: Core, path: string, content: Uint8Array): StateSnapshot | null {
+  if (content.byteLength < HEADER_BYTES) return null
+  const view = new DataView(content.buffer, content.byteOffset, content.byteLength)
+  if (view.getUint32(0) !== MAGIC) return null
+  const payload = content.subarray(HEADER_BYTES)
+  if (payload.byteLength !== view.getUint32(8)) return null
+  if (core.crc32c(payload, core.crc32c(content.subarray(0, 12))) !== view.getUint32(12)) return null
+  const version = view.getUint32(4)
+  if (version > STATE_FORMAT_VERSION) {
+    throw new WadiError('WADI_FORMAT_NEWER', {
+      happened: `${path} has state format ${version}; this Wadi knows up to ${STATE_FORMAT_VERSION}.`,
+      kept: 'Nothing was touched.',
+      next: 'Start the newer Wadi that wrote it.',
+      facts: { version }
+    })
+  }
+  return JSON.parse(new TextDecoder().decode(payload)) as StateSnapshot
+}
+
+export function encodeBytes(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
+}
+
+export function decodeBytes(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, 'base64'))
+}

@@ -1,0 +1,100 @@
+// A log store on a simulated disk and clock, small enough that rolls, seals and checkpoints happen within a few dozen events.
+
+import { type Offset, toOffset } from '../../runtime/base/offset.ts'
+import type { WadiError } from '../../runtime/base/errors.ts'
+import type { RecordInput, StoredRecord } from '../../runtime/core/record.ts'
+import { decompressBatch } from '../../runtime/log/batch-codec.ts'
+import type { Partition, StateChange, Store } from '../../runtime/log/contract.ts'
+import { LogStore } from '../../runtime/log/log-store.ts'
+import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
+import { Prng } from '../sim/prng.ts'
+import { SimClock, type SimProcessClock } from '../sim/sim-clock.ts'
+import { simCodec } from '../sim/sim-codec.ts'
+import { SimDisk, type SimDiskOptions } from '../sim/sim-disk.ts'
+import { loadTestCore } from './core.ts'
+
+export const smallSettings: Partial<StorageSettings> = {
+  journalFileBytes: 64 * KIB,
+  commitBytesMax: 16 * KIB,
+  lingerMs: 2,
+  sealBytes: 4 * KIB,
+  sealAgeMs: 1_000,
+  tailBytesMax: 32 * KIB,
+  segmentBytes: 8 * KIB,
+  checkpointAgeMs: 5_000,
+  housekeepingIntervalMs: 250,
+  freeBytesMin: 0,
+  batchBytesMax: 8 * KIB
+}
+
+const encoder = new TextEncoder()
+
+export function event(text: string, options: { key?: string; timestampMs?: number } = {}): RecordInput {
+  return { timestampMs: options.timestampMs ?? 1_700_000_000_000, key: options.key === undefined ? null : encoder.encode(options.key), value: encoder.encode(text), headers: [] }
+}
+
+/** One machine with one disk: open, kill, cut the power, open again. */
+export class SimMachine {
+  readonly clock = new SimClock()
+  readonly disk: SimDisk
+  readonly prng: Prng
+  readonly settings: Partial<StorageSettings>
+  #process: SimProcessClock | null = null
+
+  constructor(seed: number, options: { settings?: Partial<StorageSettings>; disk?: Partial<SimDiskOptions> } = {}) {
+    this.prng = new Prng(seed)
+    this.disk = new SimDisk({ clock: this.clock, prng: this.prng.fork(), ...options.disk })
+    this.settings = { ...smallSettings, ...options.settings }
+  }
+
+  open(): Promise<LogStore> {
+    this.#process = this.clock.process()
+    return this.settle(
+      LogStore.open({ disk: this.disk, clock: this.#process, random: this.prng.fork(), core: loadTestCore(), codec: simCodec, directory: '/data', settings: this.settings })
+    )
+  }
+
+  settle<T>(promise: Promise<T>): Promise<T> {
+    return this.clock.settle(promise)
+  }
+
+  run(durationMs: number): Promise<void> {
+    return this.clock.run({ untilMs: this.clock.monotonicMs() + durationMs })
+  }
+
+  kill(): void {
+    this.#process?.kill()
+    this.disk.crash()
+  }
+
+  powerCut(): void {
+    this.#process?.kill()
+    this.disk.powerCut()
+  }
+}
+
+export function appendText(store: Store, partition: Partition, text: string, state?: readonly StateChange[]): Promise<Offset> {
+  return new Promise((resolve, reject) => {
+    store.append(partition, event(text), (error: WadiError | null, offset) => (error ? reject(error) : resolve(offset)), state)
+  })
+}
+
+/** All records from the log start to the high watermark, decoded. */
+export async function readAll(partition: Partition, fromOffset: number = partition.logStartOffset): Promise<StoredRecord[]> {
+  const core = loadTestCore()
+  const records: StoredRecord[] = []
+  for (let offset = toOffset(fromOffset); offset < partition.highWatermark; ) {
+    const { batches, nextOffset } = await partition.read(offset, { bytesMax: 64 * KIB })
+    for (const batch of batches) {
+      const plain = await decompressBatch(core, simCodec, batch)
+      for (const record of core.readRecords(plain)) if (record.offset >= offset && record.offset < nextOffset) records.push(record)
+    }
+    if (nextOffset <= offset) throw new Error(`reading stands still at ${offset}`)
+    offset = nextOffset
+  }
+  return records
+}
+
+export function textOf(record: StoredRecord): string {
+  return new TextDecoder().decode(record.value ?? new Uint8Array())
+}

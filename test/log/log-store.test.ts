@@ -1,0 +1,244 @@
+// Proves for runtime/log/log-store.ts: what was acknowledged is there after a stop, a kill and a power cut; seal, roll, checkpoint,
+// retention and quota keep every promise they make; a failed sync is final and a full disk is not.
+// How: one store on a simulated disk with very small settings, so that everything happens within a few hundred events.
+
+import t, { type Test } from 'tap'
+import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
+import { KIB } from '../../runtime/log/settings.ts'
+import { appendText, event, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
+
+async function fill(machine: SimMachine, store: Awaited<ReturnType<SimMachine['open']>>, partition: Partition, range: { from: number; to: number; padBytes?: number }): Promise<void> {
+  for (let i = range.from; i < range.to; i += 10) {
+    const wave: Promise<unknown>[] = []
+    for (let j = i; j < Math.min(i + 10, range.to); j++) wave.push(appendText(store, partition, `event ${j} ${'x'.repeat(range.padBytes ?? 0)}`))
+    await machine.settle(Promise.all(wave))
+  }
+}
+
+async function checkEvents(t: Test, machine: SimMachine, partition: Partition, range: { from: number; to: number }): Promise<void> {
+  const records = await machine.settle(readAll(partition))
+  t.equal(records.length, range.to - range.from, 'all events are there, once')
+  t.ok(records.every((record, i) => record.offset === partition.logStartOffset + i && textOf(record).startsWith(`event ${range.from + i} `)), 'in order, with dense offsets')
+}
+
+t.test('what was appended is read back, before and after a clean stop', async (t) => {
+  const machine = new SimMachine(1)
+  const store = await machine.open()
+  const topic = await machine.settle(store.createTopic('telemetry', { partitionCount: 2 }))
+  const [partition] = topic.partitions as [Partition]
+  await fill(machine, store, partition, { from: 0, to: 50 })
+  await checkEvents(t, machine, partition, { from: 0, to: 50 })
+  await machine.settle(store.close())
+  const again = await machine.open()
+  t.equal(again.logId, store.logId, 'it is the same log')
+  t.equal(again.incarnation, 2, 'and its second life')
+  const reopened = again.topics.get('telemetry')
+  t.equal(reopened?.partitions.length, 2)
+  await checkEvents(t, machine, reopened?.partitions[0] as Partition, { from: 0, to: 50 })
+  t.equal(again.report.replayedRecords, 0, 'nothing had to be replayed')
+})
+
+t.test('a kill in the middle loses nothing that was acknowledged, also after rolls and checkpoints', async (t) => {
+  const machine = new SimMachine(2)
+  let store = await machine.open()
+  await machine.settle(store.createTopic('telemetry'))
+  let total = 0
+  for (let life = 0; life < 6; life++) {
+    const partition = store.topics.get('telemetry')?.partitions[0] as Partition
+    await fill(machine, store, partition, { from: total, to: total + 120, padBytes: 200 })
+    total += 120
+    if (life % 2 === 0) await machine.run(3_000)
+    machine.kill()
+    store = await machine.open()
+    await checkEvents(t, machine, store.topics.get('telemetry')?.partitions[0] as Partition, { from: 0, to: total })
+  }
+  t.ok(store.topics.get('telemetry')?.partitions[0] && machine.disk.files().some(({ path }) => path.endsWith('.timeindex')), 'segments with indexes were made')
+})
+
+for (let seed = 1; seed <= 40; seed++) {
+  t.test(`a power cut loses nothing that was acknowledged (seed ${seed})`, async (t) => {
+    const machine = new SimMachine(seed * 7919)
+    let store = await machine.open()
+    await machine.settle(store.createTopic('telemetry'))
+    let acknowledged = 0
+    let sent = 0
+    for (let life = 0; life < 3; life++) {
+      const partition = store.topics.get('telemetry')?.partitions[0] as Partition
+      sent = partition.highWatermark
+      acknowledged = sent
+      const count = machine.prng.below(150)
+      for (let i = 0; i < count; i++) {
+        store.append(partition, event(`event ${sent++} ${'y'.repeat(machine.prng.below(300))}`), (error) => {
+          if (!error) acknowledged++
+        })
+        if (machine.prng.chance(20)) await machine.run(machine.prng.below(400))
+      }
+      await machine.run(machine.prng.below(30))
+      machine.powerCut()
+      store = await machine.open()
+      const recovered = store.topics.get('telemetry')?.partitions[0] as Partition
+      t.ok(recovered.highWatermark >= acknowledged, `kept ${recovered.highWatermark} >= acknowledged ${acknowledged}`)
+      t.ok(recovered.highWatermark <= sent, 'nothing was invented')
+      await checkEvents(t, machine, recovered, { from: 0, to: recovered.highWatermark })
+      t.equal(store.report.holes.length, 0, 'no hole')
+      t.equal(store.metrics.lostRecords, 0, 'none lost')
+    }
+  })
+}
+
+t.test('nothing is acknowledged before the sync, and a failed sync is final', async (t) => {
+  const machine = new SimMachine(3)
+  const store = await machine.open()
+  const topic = await machine.settle(store.createTopic('telemetry'))
+  const partition = topic.partitions[0] as Partition
+  await fill(machine, store, partition, { from: 0, to: 10 })
+  machine.disk.failNext('write-sync', 'journal', 'EIO')
+  await t.rejects(machine.settle(appendText(store, partition, 'event 10 ')), { code: 'WADI_LOG_FAILED' })
+  await t.rejects(machine.settle(appendText(store, partition, 'event 11 ')), { code: 'WADI_LOG_FAILED' }, 'and stays so although the disk works again')
+  t.equal(partition.highWatermark, 10, 'nothing of it became visible')
+  await checkEvents(t, machine, partition, { from: 0, to: 10 })
+  machine.kill()
+  const again = await machine.open()
+  t.equal(again.failure, null, 'a restart reads the disk and goes on')
+  const reopened = again.topics.get('telemetry')?.partitions[0] as Partition
+  t.ok(reopened.highWatermark >= 10)
+  await machine.settle(appendText(again, reopened, 'event after'))
+})
+
+t.test('a full disk refuses, and ingest goes on by itself when there is space', async (t) => {
+  const machine = new SimMachine(4)
+  const store = await machine.open()
+  const topic = await machine.settle(store.createTopic('telemetry', { codec: 'none' }))
+  const partition = topic.partitions[0] as Partition
+  machine.disk.capacityBytes = machine.disk.usedBytes + 20 * KIB
+  let acknowledged = 0
+  let refused = 0
+  for (let i = 0; i < 400 && refused < 20; i++) {
+    await machine.settle(
+      appendText(store, partition, `event ${acknowledged} ${'z'.repeat(700)}`).then(
+        () => acknowledged++,
+        (error: { code: string }) => {
+          t.equal(error.code, 'WADI_DISK_FULL')
+          refused++
+        }
+      )
+    )
+  }
+  t.equal(refused, 20, 'it does refuse')
+  t.equal(store.failure, null, 'which is not a failure')
+  machine.disk.capacityBytes = machine.disk.usedBytes + 4096 * KIB
+  await machine.run(5_000)
+  await machine.settle(appendText(store, partition, `event ${acknowledged} `))
+  await checkEvents(t, machine, partition, { from: 0, to: acknowledged + 1 })
+  machine.powerCut()
+  const again = await machine.open()
+  await checkEvents(t, machine, again.topics.get('telemetry')?.partitions[0] as Partition, { from: 0, to: acknowledged + 1 })
+})
+
+t.test('events and state of one commit are there together or not at all', async (t) => {
+  const machine = new SimMachine(5)
+  const store = await machine.open()
+  const topic = await machine.settle(store.createTopic('telemetry'))
+  const partition = topic.partitions[0] as Partition
+  const value = new TextEncoder().encode('seen')
+  await machine.settle(appendText(store, partition, 'event 0 ', [{ key: 'qos2/a/1', value }]))
+  const offsets = await machine.settle(store.commit([{ partition, content: { record: event('event 1 ') } }], (base) => [{ key: 'at', value: new TextEncoder().encode(String(base[0])) }]))
+  t.same(offsets, [1])
+  machine.powerCut()
+  const again = await machine.open()
+  t.same(again.listState('qos2/'), ['qos2/a/1'])
+  t.equal(new TextDecoder().decode(again.getState('at')), '1')
+  await machine.settle(again.commit([], [{ key: 'qos2/a/1', value: null }]))
+  await machine.run(20_000)
+  machine.powerCut()
+  const third = await machine.open()
+  t.same(third.listState('qos2/'), [], 'a deleted key does not come back after a checkpoint')
+})
+
+t.test('retention takes what is delivered and leaves the rest', async (t) => {
+  const machine = new SimMachine(6)
+  const store = await machine.open()
+  const topic = await machine.settle(store.createTopic('telemetry', { retentionMs: 60_000, codec: 'none' }))
+  const partition = topic.partitions[0] as Partition
+  await fill(machine, store, partition, { from: 0, to: 200, padBytes: 200 })
+  await machine.run(120_000)
+  t.equal(partition.logStartOffset, 0, 'expired but not delivered: kept')
+  store.setDelivered(partition, partition.highWatermark)
+  await machine.run(10_000)
+  t.equal(partition.logStartOffset, 200, 'delivered and expired: gone')
+  t.equal(store.metrics.droppedRecords, 0, 'and not counted as dropped')
+  await machine.settle(appendText(store, partition, 'event 200 '))
+  machine.kill()
+  const again = await machine.open()
+  const reopened = again.topics.get('telemetry')?.partitions[0] as Partition
+  t.equal(reopened.highWatermark, 201, 'offsets go on')
+})
+
+t.test('quota: reject refuses by name, drop_oldest drops and counts', async (t) => {
+  const machine = new SimMachine(7)
+  const store = await machine.open()
+  const strict = (await machine.settle(store.createTopic('strict', { quotaBytes: 30 * KIB, codec: 'none' }))).partitions[0] as Partition
+  const loose = (await machine.settle(store.createTopic('loose', { quotaBytes: 30 * KIB, codec: 'none', whenFull: 'drop_oldest' }))).partitions[0] as Partition
+  const dropped: DroppedRange[] = []
+  store.onDropped((range) => dropped.push(range))
+  let refused = 0
+  for (let i = 0; i < 300; i++) {
+    await machine.settle(
+      appendText(store, strict, `event ${i} ${'q'.repeat(300)}`).catch((error: { code: string }) => {
+        t.equal(error.code, 'WADI_QUOTA_EXCEEDED')
+        refused++
+      })
+    )
+    await machine.settle(appendText(store, loose, `event ${i} ${'q'.repeat(300)}`))
+    await machine.run(40)
+  }
+  t.ok(refused > 0, 'the strict topic refuses')
+  t.equal(strict.logStartOffset, 0, 'and keeps what it has')
+  t.ok(loose.logStartOffset > 0, 'the loose one drops its oldest')
+  t.equal(dropped.at(-1)?.endOffset, loose.logStartOffset, 'and says so by offset')
+  t.equal(store.metrics.droppedRecords, loose.logStartOffset, 'and counts')
+  store.setDelivered(strict, strict.highWatermark)
+  await machine.run(2_000)
+  await machine.settle(appendText(store, strict, 'event after'))
+})
+
+t.test('damage in a segment is never served, is reported by offset, and the rest is', async (t) => {
+  const machine = new SimMachine(8)
+  const store = await machine.open()
+  const topic = await machine.settle(store.createTopic('telemetry', { codec: 'none' }))
+  const partition = topic.partitions[0] as Partition
+  await fill(machine, store, partition, { from: 0, to: 300, padBytes: 200 })
+  await machine.settle(store.close())
+  const victim = machine.disk.files().filter(({ path }) => path.endsWith('.log'))[1]
+  t.ok(victim && machine.disk.rot(victim.path, 700), 'one bit of the second segment is flipped')
+  const again = await machine.open()
+  const dropped: DroppedRange[] = []
+  again.onDropped((range) => dropped.push(range))
+  const reopened = again.topics.get('telemetry')?.partitions[0] as Partition
+  const records = await machine.settle(readAll(reopened))
+  const [range] = dropped
+  t.equal(dropped.length, 1)
+  t.equal(range?.reason, 'damage')
+  t.equal(records.length, 300 - ((range?.endOffset ?? 0) - (range?.startOffset ?? 0)), 'exactly the named range is missing')
+  t.ok(records.every((record) => textOf(record).startsWith(`event ${record.offset} `)), 'nothing is altered')
+})
+
+t.test('a second process is refused by name', async (t) => {
+  const machine = new SimMachine(9)
+  await machine.open()
+  await t.rejects(machine.open(), { code: 'WADI_DATA_DIR_LOCKED' })
+})
+
+t.test('time finds the first record at or after it', async (t) => {
+  const machine = new SimMachine(10)
+  const store = await machine.open()
+  const partition = (await machine.settle(store.createTopic('telemetry'))).partitions[0] as Partition
+  for (let i = 0; i < 200; i++) {
+    await machine.settle(store.commit([{ partition, content: { record: event(`event ${i} ${'t'.repeat(150)}`, { timestampMs: 1_000_000 + i * 10 }) } }], []))
+  }
+  for (const wanted of [0, 1, 57, 120, 199]) {
+    const found = await machine.settle(partition.offsetForTime(1_000_000 + wanted * 10 - 3))
+    t.same(found, { offset: wanted, timestampMs: 1_000_000 + wanted * 10 })
+  }
+  t.equal(await machine.settle(partition.offsetForTime(9_000_000)), null)
+})
