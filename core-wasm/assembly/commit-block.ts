@@ -1,0 +1,167 @@
+// Builds one commit block of the journal at COMMIT, and verifies one anywhere. Layout: docs/formats/journal-block.md.
+//
+//   block  big-endian ▒ = covered by the CRC
+//     0 magic 'WADC' 4▒   4 version 2▒   6 flags 2▒   8 generation 4▒   12 reserved 4▒   16 sequence 8▒
+//    24 payloadBytes 4▒  28 frameCount 4▒  32 reserved 4▒  36 crc 4  40 payload ▒  … zeros to a multiple of 4096
+//
+//   frame  batch  kind 1 u8 | reserved u8 | partitionIndex u16 | topicNumber u32 | length u32 | RecordBatch v2
+//          state  kind 2 u8 | keyBytes u8 | flags u16 (1 = delete) | valueBytes u32 | reserved u32 | key | value
+//
+// Invariants: COMMIT + 40 <= cursor <= COMMIT + COMMIT_BYTES_MAX; one batch frame is open at most;
+// everything between the cursor and the end of the block is zero when it is finished.
+
+import { batchCount, batchCursor, beginBatch, addStagedRecord, finishBatch } from './batch-builder'
+import { BASE_OFFSET_AT, LEADER_EPOCH_AT, RECORDS_AT } from './batch-layout'
+import { load16, load32, load64, store16, store32, store64 } from './bytes'
+import { crc32c } from './crc32c'
+import { COMMIT, COMMIT_BATCH, COMMIT_BYTES_MAX } from './memory'
+
+const MAGIC: u32 = 0x57414443 // 'WADC'
+const VERSION: u32 = 1
+const GENERATION_AT: usize = 8
+const RESERVED_AT: usize = 12
+const SEQUENCE_AT: usize = 16
+const PAYLOAD_BYTES_AT: usize = 24
+const FRAME_COUNT_AT: usize = 28
+const RESERVED_2_AT: usize = 32
+const CRC_AT: usize = 36
+const PAYLOAD_AT: usize = 40
+const BLOCK_ALIGNMENT: u32 = 4096
+const FRAME_HEADER_BYTES: usize = 12
+const BATCH_FRAME: u8 = 1
+const STATE_FRAME: u8 = 2
+const DELETE_FLAG: u32 = 1
+const LIMIT: usize = COMMIT + COMMIT_BYTES_MAX
+
+let cursor: usize = 0
+let frameCount: u32 = 0
+/** Frame of the open batch, 0 = none. */
+let openFrame: usize = 0
+
+export function commitBegin(): void {
+  cursor = COMMIT + PAYLOAD_AT
+  frameCount = 0
+  openFrame = 0
+}
+
+/** Bytes that still fit behind what was added, the records of an open batch included. */
+export function commitLeft(): u32 {
+  return <u32>(LIMIT - (openFrame != 0 ? batchCursor(COMMIT_BATCH) : cursor))
+}
+
+function writeBatchFrame(topicNumber: u32, partitionIndex: u32, batchBytes: u32): void {
+  store<u16>(cursor, BATCH_FRAME)
+  store16(cursor + 2, partitionIndex)
+  store32(cursor + 4, topicNumber)
+  store32(cursor + 8, batchBytes)
+}
+
+/** @returns 1, or 0 when not even the headers fit: nothing was opened */
+export function commitOpenBatch(topicNumber: u32, partitionIndex: u32, baseOffset: f64): i32 {
+  assert(openFrame == 0, 'one batch at a time')
+  if (FRAME_HEADER_BYTES + RECORDS_AT > LIMIT - cursor) return 0
+  writeBatchFrame(topicNumber, partitionIndex, 0)
+  openFrame = cursor
+  beginBatch(COMMIT_BATCH, cursor + FRAME_HEADER_BYTES, LIMIT, <i64>baseOffset)
+  return 1
+}
+
+/** Adds the record staged at INPUT to the open batch. @returns 1, or 0 when it does not fit */
+export function commitAddRecord(timestamp: f64): i32 {
+  return addStagedRecord(COMMIT_BATCH, timestamp)
+}
+
+export function commitRecordCount(): i32 {
+  return batchCount(COMMIT_BATCH)
+}
+
+/** Seals the open batch; without records its frame vanishes. @returns bytes of the batch, 0 = vanished */
+export function commitCloseBatch(): u32 {
+  assert(openFrame != 0, 'a batch is open')
+  openFrame = 0
+  if (batchCount(COMMIT_BATCH) == 0) return 0
+  const batchBytes = finishBatch(COMMIT_BATCH, -1, -1, -1, 0)
+  store32(cursor + 8, batchBytes)
+  cursor += FRAME_HEADER_BYTES + batchBytes
+  frameCount++
+  return batchBytes
+}
+
+/** Where the batch closed last begins. */
+export function commitBatchPtr(batchBytes: u32): usize {
+  return cursor - batchBytes
+}
+
+/** Room for an encoded batch, which the caller copies in and then stamps. @returns its address, 0 = does not fit */
+export function commitReserveBatch(topicNumber: u32, partitionIndex: u32, batchBytes: u32): usize {
+  if (<u64>FRAME_HEADER_BYTES + batchBytes > <u64>(LIMIT - cursor)) return 0
+  writeBatchFrame(topicNumber, partitionIndex, batchBytes)
+  cursor += FRAME_HEADER_BYTES + batchBytes
+  frameCount++
+  return cursor - batchBytes
+}
+
+/** Base offset and leader epoch 0 lie outside the batch's CRC. */
+export function stampBatch(ptr: usize, baseOffset: f64): void {
+  store64(ptr + BASE_OFFSET_AT, <i64>baseOffset)
+  store32(ptr + LEADER_EPOCH_AT, 0)
+}
+
+/** Room for a state change; the caller copies key and value in. valueBytes -1 = delete. @returns address of the key, 0 = does not fit */
+export function commitReserveState(keyBytes: u32, valueBytes: i32): usize {
+  const bytes: u64 = <u64>FRAME_HEADER_BYTES + keyBytes + max(valueBytes, 0)
+  if (bytes > <u64>(LIMIT - cursor)) return 0
+  const key = cursor + FRAME_HEADER_BYTES
+  store<u8>(cursor, STATE_FRAME)
+  store<u8>(cursor, <u8>keyBytes, 1)
+  store16(cursor + 2, valueBytes < 0 ? DELETE_FLAG : 0)
+  store32(cursor + 4, max(valueBytes, 0))
+  store32(cursor + 8, 0)
+  cursor += <usize>bytes
+  frameCount++
+  return key
+}
+
+function blockBytesOf(payloadBytes: u32): u32 {
+  return (<u32>PAYLOAD_AT + payloadBytes + BLOCK_ALIGNMENT - 1) & ~(BLOCK_ALIGNMENT - 1)
+}
+
+function crcOf(ptr: usize, payloadBytes: u32): u32 {
+  return crc32c(ptr + PAYLOAD_AT, payloadBytes, crc32c(ptr, <u32>CRC_AT, 0))
+}
+
+/** Header, padding and CRC. @returns bytes of the block, a multiple of 4096 */
+export function commitFinish(generation: u32, sequence: f64): u32 {
+  assert(openFrame == 0, 'no batch is open')
+  const payloadBytes = <u32>(cursor - COMMIT - PAYLOAD_AT)
+  const blockBytes = blockBytesOf(payloadBytes)
+  memory.fill(cursor, 0, COMMIT + blockBytes - cursor)
+  memory.fill(COMMIT, 0, PAYLOAD_AT)
+  store32(COMMIT, MAGIC)
+  store16(COMMIT + 4, VERSION)
+  store32(COMMIT + GENERATION_AT, generation)
+  store64(COMMIT + SEQUENCE_AT, <u64>sequence)
+  store32(COMMIT + PAYLOAD_BYTES_AT, payloadBytes)
+  store32(COMMIT + FRAME_COUNT_AT, frameCount)
+  store32(COMMIT + CRC_AT, crcOf(COMMIT, payloadBytes))
+  return blockBytes
+}
+
+/** True when the bytes at `ptr` begin with a header whose fields are possible. `length` >= 40 is not required. */
+function isHeader(ptr: usize, length: u32): bool {
+  if (length < <u32>PAYLOAD_AT || load32(ptr) != MAGIC || load16(ptr + 4) != VERSION || load16(ptr + 6) != 0) return false
+  if (load32(ptr + RESERVED_AT) != 0 || load32(ptr + RESERVED_2_AT) != 0 || load64(ptr + SEQUENCE_AT) >> 53 != 0) return false
+  return load32(ptr + PAYLOAD_BYTES_AT) <= COMMIT_BYTES_MAX - <u32>PAYLOAD_AT
+}
+
+/** Bytes of the block that the header at `ptr` announces, 0 when it is none. The CRC is not looked at. */
+export function commitBlockBytes(ptr: usize, length: u32): u32 {
+  return isHeader(ptr, length) ? blockBytesOf(load32(ptr + PAYLOAD_BYTES_AT)) : 0
+}
+
+/** @returns 1 when [ptr, ptr + length) holds a whole block with a right CRC, else 0 */
+export function commitVerify(ptr: usize, length: u32): i32 {
+  const blockBytes = commitBlockBytes(ptr, length)
+  if (blockBytes == 0 || blockBytes > length) return 0
+  return crcOf(ptr, load32(ptr + PAYLOAD_BYTES_AT)) == load32(ptr + CRC_AT) ? 1 : 0
+}

@@ -1,0 +1,62 @@
+// The exports: our ABI. core-wasm/README.md lists them; only runtime/core calls them.
+
+import { addStagedRecord, beginBatch, finishBatch } from './batch-builder'
+import { fillCrcTables } from './crc32c'
+import { CRC_TABLES, OUTPUT, SCRATCH_BATCH } from './memory'
+
+export { checkBatch } from './batch-check'
+export { patchProducer } from './batch-patch'
+export {
+  commitAddRecord,
+  commitBatchPtr,
+  commitBegin,
+  commitBlockBytes,
+  commitCloseBatch,
+  commitFinish,
+  commitLeft,
+  commitOpenBatch,
+  commitRecordCount,
+  commitReserveBatch,
+  commitReserveState,
+  commitVerify,
+  stampBatch
+} from './commit-block'
+export { crc32c } from './crc32c'
+export { searchOffsetIndex, searchTimeIndex } from './index-search'
+export { lz4Compress } from './lz4-compress'
+export { lz4Decompress } from './lz4-decompress'
+export {
+  BATCH_BYTES_MAX,
+  COMMIT,
+  COMMIT_BYTES_MAX,
+  FORWARD_BYTES_MAX,
+  FORWARD_ID,
+  FORWARD_PREFIX,
+  INPUT,
+  MEMORY_END,
+  OUTPUT,
+  RECORD_VIEW,
+  REGION_BYTES,
+  REPACK
+} from './memory'
+export { murmur2 } from './murmur2'
+export { viewHeader, viewRecord } from './record-reader'
+export { repackAdd, repackAddedCount, repackBeginForward, repackBeginSeal, repackFinish, repackNextOffset } from './repack'
+
+/** Starts a batch of at most `bytesMax` bytes at OUTPUT. */
+export function buildBegin(baseOffset: f64, bytesMax: u32): void {
+  beginBatch(SCRATCH_BATCH, OUTPUT, OUTPUT + bytesMax, <i64>baseOffset)
+}
+
+/** Adds the record staged at INPUT. @returns 1, or 0 when it does not fit */
+export function buildAddRecord(timestamp: f64): i32 {
+  return addStagedRecord(SCRATCH_BATCH, timestamp)
+}
+
+/** Seals the batch at OUTPUT; at least one record was added. @returns its bytes */
+export function buildFinish(producerId: i64, producerEpoch: i32, baseSequence: i32, isTransactional: i32): u32 {
+  return finishBatch(SCRATCH_BATCH, producerId, producerEpoch, baseSequence, isTransactional)
+}
+
+if (__heap_base > CRC_TABLES) unreachable() // the compiler's static data would reach into the memory map
+fillCrcTables()

@@ -1,0 +1,37 @@
+// The memory map: every address the core uses, all fixed. core-wasm/README.md draws it.
+//
+// Invariants: the memory never grows; no region overlaps another; a region's slack is its own, so a 16-byte
+// copy that runs past a cursor never leaves the region it writes to or reads from.
+// Not for: what lies inside a region (each file draws its own structs).
+
+export const MIB: u32 = 1 << 20
+
+/** Largest batch (uncompressed) that is built, checked, iterated or repacked. */
+export const BATCH_BYTES_MAX: u32 = 4 << 20
+/** Largest commit block, header and padding included; a multiple of 4096. */
+export const COMMIT_BYTES_MAX: u32 = 2 << 20
+/** What INPUT and OUTPUT hold: a batch, and the overhead of an LZ4 frame around incompressible bytes. */
+export const REGION_BYTES: u32 = 0x408000
+
+// Compiler's static data ends below this address (checked by the start function in index.ts).
+export const CRC_TABLES: usize = 0x10000 // 16 tables of 1 KiB
+export const CRC_POWERS: usize = 0x14000 // x^(2^k) mod P, k = 0 … 31, u32 each
+export const COMMIT_BATCH: usize = 0x14100 // struct of batch-builder.ts
+export const SCRATCH_BATCH: usize = 0x14180
+export const REPACK_BATCH: usize = 0x14200
+export const RECORD_VIEW: usize = 0x14300 // struct of record-reader.ts
+export const FORWARD_ID: usize = 0x15000 // bytes of the header value wadi.id
+export const FORWARD_PREFIX: usize = 0x15400 // bytes in front of the offset in wadi.offset
+/** What FORWARD_ID and FORWARD_PREFIX hold, each; 16 bytes behind it are slack. */
+export const FORWARD_BYTES_MAX: u32 = 1008
+export const FOLD_OUT: usize = 0x18000 // 209 vectors of history, then 768 of output
+export const FOLD_REST: usize = 0x1c000 // 209 vectors
+export const FOLD_REST_2: usize = 0x1d000 // 79 vectors
+export const LZ4_TABLE: usize = 0x20000 // 8192 positions, u16 each
+
+// The large regions: capacity, then slack up to the next one.
+export const INPUT: usize = 0x0040000 // bytes on their way in; also staged records
+export const OUTPUT: usize = 0x0450000 // batches being built, LZ4 results
+export const REPACK: usize = 0x0860000 // the batch being repacked
+export const COMMIT: usize = 0x0c70000 // the commit being built, pinned until its release
+export const MEMORY_END: usize = 0x0e80000 // 232 pages

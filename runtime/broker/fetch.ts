@@ -1,0 +1,210 @@
+// Reads for consumers: several partitions at once, up to the high watermark or the last stable offset, waiting for data when asked to.
+//
+// Partitions are served in the order asked; the first that has data returns at least one batch whatever the limits. Whole batches only.
+// A wait ends when enough bytes are there, when the time is over, when a partition has a fault, or when the caller aborts.
+
+import { WadiError } from '../base/errors.ts'
+import { type Offset, toOffset } from '../base/offset.ts'
+import { readBatchHeader } from '../core/batch-header.ts'
+import type { Clock } from '../io/clock.ts'
+import type { FaultName } from './fault.ts'
+import type { AbortedTransaction, Ledgers, PartitionLedger } from './partition-ledger.ts'
+
+export type Isolation = 'read_uncommitted' | 'read_committed'
+
+export interface FetchPlace {
+  readonly topicName: string
+  readonly partitionIndex: number
+  readonly fetchOffset: number
+  readonly bytesMax: number
+  /** −1 = not checked. */
+  readonly leaderEpoch: number
+}
+
+export interface FetchRequest {
+  readonly places: readonly FetchPlace[]
+  readonly isolation: Isolation
+  readonly maxWaitMs: number
+  readonly bytesMin: number
+  readonly bytesMax: number
+}
+
+export interface FetchedPartition {
+  readonly fault: FaultName
+  /** −1 when unknown. */
+  readonly highWatermark: number
+  readonly lastStableOffset: number
+  readonly logStartOffset: number
+  /** null for read_uncommitted. */
+  readonly abortedTransactions: readonly AbortedTransaction[] | null
+  readonly batches: readonly Uint8Array[]
+}
+
+/** The only leader epoch there is: one node, one leader. */
+export const LEADER_EPOCH = 0
+
+interface Reader {
+  readonly place: FetchPlace
+  readonly ledger: PartitionLedger | null
+  readonly fault: FaultName
+}
+
+export class Fetches {
+  readonly #ledgers: Ledgers
+  readonly #clock: Clock
+  /** Fetches that wait for data now. */
+  waitingCount = 0
+
+  constructor(context: { ledgers: Ledgers; clock: Clock }) {
+    this.#ledgers = context.ledgers
+    this.#clock = context.clock
+  }
+
+  /** One answer per place, in order. Never rejects for a partition's fault. */
+  async fetch(request: FetchRequest, signal?: AbortSignal): Promise<readonly FetchedPartition[]> {
+    const readers = request.places.map((place) => this.#open(place))
+    if (!isReady(readers, request) && request.maxWaitMs > 0) await this.#wait(readers, request, signal)
+    const answers: FetchedPartition[] = []
+    let bytesLeft = request.bytesMax
+    let isEmpty = true
+    for (const reader of readers) {
+      const answer = signal?.aborted ? empty(reader, request.isolation) : await this.#read(reader, { ...request, bytesLeft, isEmpty })
+      const bytes = answer.batches.reduce((sum, batch) => sum + batch.byteLength, 0)
+      bytesLeft -= bytes
+      if (bytes > 0) isEmpty = false
+      answers.push(answer)
+    }
+    return answers
+  }
+
+  #open(place: FetchPlace): Reader {
+    const ledger = this.#ledgers.find(place.topicName, place.partitionIndex)
+    if (!ledger) return { place, ledger, fault: 'UNKNOWN_TOPIC_OR_PARTITION' }
+    return { place, ledger, fault: placeFault(place, ledger) }
+  }
+
+  #wait(readers: readonly Reader[], request: FetchRequest, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal?.aborted) return resolve()
+      this.waitingCount++
+      let isOver = false
+      const done = (): void => {
+        if (isOver) return
+        isOver = true
+        timer.cancel()
+        for (const unwatch of unwatchers) unwatch()
+        signal?.removeEventListener('abort', done)
+        this.waitingCount--
+        resolve()
+      }
+      const timer = this.#clock.after(request.maxWaitMs, done)
+      const look = (): void => {
+        if (isReady(readers, request)) done()
+      }
+      const unwatchers = readers.map((reader) => reader.ledger?.watch(look) ?? ((): void => undefined))
+      signal?.addEventListener('abort', done, { once: true })
+    })
+  }
+
+  async #read(
+    reader: Reader,
+    options: { isolation: Isolation; bytesLeft: number; isEmpty: boolean }
+  ): Promise<FetchedPartition> {
+    const { place, ledger } = reader
+    if (!ledger) return failed(reader.fault, null)
+    const fault = placeFault(place, ledger)
+    if (fault !== 'NONE') return failed(fault, ledger)
+    const limit = limitOf(ledger, options.isolation)
+    const bytesMax = Math.min(place.bytesMax, options.bytesLeft)
+    if (place.fetchOffset >= limit || (bytesMax <= 0 && !options.isEmpty)) return empty(reader, options.isolation)
+    try {
+      const batches = await readBelow(ledger, toOffset(place.fetchOffset), limit, Math.max(bytesMax, 1))
+      const first = batches[0]
+      const isTooLarge = first !== undefined && first.byteLength > bytesMax && !options.isEmpty
+      return answerOf(ledger, place.fetchOffset, isTooLarge ? [] : batches, options.isolation, limit)
+    } catch (error) {
+      if (!(error instanceof WadiError)) throw error
+      return failed(error.code === 'WADI_OFFSET_OUT_OF_RANGE' ? 'OFFSET_OUT_OF_RANGE' : 'KAFKA_STORAGE_ERROR', ledger)
+    }
+  }
+}
+
+/** Batches that end below `limit`. Damage in front of readable batches is stepped over: the offsets have a gap there. */
+async function readBelow(ledger: PartitionLedger, from: Offset, limit: Offset, bytesMax: number): Promise<Uint8Array[]> {
+  for (let offset = from; offset < limit; ) {
+    const { batches, nextOffset } = await ledger.partition.read(offset, { bytesMax })
+    const readable = batches.filter((batch) => {
+      const header = readBatchHeader(batch)
+      return header !== null && header.lastOffset < limit
+    })
+    if (readable.length > 0 || batches.length > 0 || nextOffset <= offset) return readable
+    offset = nextOffset
+  }
+  return []
+}
+
+function limitOf(ledger: PartitionLedger, isolation: Isolation): Offset {
+  return isolation === 'read_committed' ? ledger.lastStableOffset : ledger.partition.highWatermark
+}
+
+function placeFault(place: FetchPlace, ledger: PartitionLedger): FaultName {
+  if (place.leaderEpoch > LEADER_EPOCH) return 'UNKNOWN_LEADER_EPOCH'
+  const { logStartOffset, highWatermark } = ledger.partition
+  return place.fetchOffset < logStartOffset || place.fetchOffset > highWatermark ? 'OFFSET_OUT_OF_RANGE' : 'NONE'
+}
+
+function isReady(readers: readonly Reader[], request: FetchRequest): boolean {
+  if (readers.length === 0) return true
+  let bytes = 0
+  for (const { place, ledger, fault } of readers) {
+    if (!ledger || fault !== 'NONE' || placeFault(place, ledger) !== 'NONE') return true
+    bytes += Math.min(availableBytes(ledger, place.fetchOffset, request.isolation), place.bytesMax)
+    if (bytes >= request.bytesMin) return true
+  }
+  return bytes >= request.bytesMin
+}
+
+function availableBytes(ledger: PartitionLedger, fetchOffset: number, isolation: Isolation): number {
+  const limit = limitOf(ledger, isolation)
+  if (fetchOffset >= limit) return 0
+  const beyond = limit < ledger.partition.highWatermark ? ledger.partition.bytesFrom(limit) : 0
+  return Math.max(1, ledger.partition.bytesFrom(toOffset(fetchOffset)) - beyond)
+}
+
+function answerOf(
+  ledger: PartitionLedger,
+  fetchOffset: number,
+  batches: readonly Uint8Array[],
+  isolation: Isolation,
+  lastStableOffset: number
+): FetchedPartition {
+  const lastBatch = batches.at(-1)
+  const header = lastBatch ? readBatchHeader(lastBatch) : null
+  const endOffset = header ? header.lastOffset + 1 : fetchOffset
+  const isCommitted = isolation === 'read_committed'
+  return {
+    fault: 'NONE',
+    highWatermark: ledger.partition.highWatermark,
+    lastStableOffset: isCommitted ? lastStableOffset : ledger.lastStableOffset,
+    logStartOffset: ledger.partition.logStartOffset,
+    abortedTransactions: isCommitted ? ledger.abortedBetween(fetchOffset, endOffset) : null,
+    batches
+  }
+}
+
+function empty(reader: Reader, isolation: Isolation): FetchedPartition {
+  if (!reader.ledger) return failed(reader.fault, null)
+  return answerOf(reader.ledger, reader.place.fetchOffset, [], isolation, reader.ledger.lastStableOffset)
+}
+
+function failed(fault: FaultName, ledger: PartitionLedger | null): FetchedPartition {
+  const isKnown = ledger !== null && fault !== 'OFFSET_OUT_OF_RANGE'
+  return {
+    fault,
+    highWatermark: isKnown ? ledger.partition.highWatermark : -1,
+    lastStableOffset: -1,
+    logStartOffset: ledger ? ledger.partition.logStartOffset : -1,
+    abortedTransactions: null,
+    batches: []
+  }
+}

@@ -1,0 +1,103 @@
+// One member of a consumer group: what it offered, what it was given, what it waits for.
+
+import type { Timer } from '../io/clock.ts'
+import type { FaultName } from './fault.ts'
+
+export interface GroupProtocol {
+  readonly name: string
+  readonly metadata: Uint8Array
+}
+
+export interface JoinRequest {
+  readonly groupId: string
+  /** "" = not yet a member. */
+  readonly memberId: string
+  /** Static membership; null for a dynamic member. */
+  readonly groupInstanceId: string | null
+  readonly clientId: string
+  readonly clientHost: string
+  readonly sessionTimeoutMs: number
+  readonly rebalanceTimeoutMs: number
+  readonly protocolType: string
+  readonly protocols: readonly GroupProtocol[]
+  /** New dynamic members are told their id first and come again with it (JoinGroup version 4 on). */
+  readonly requiresKnownMemberId: boolean
+}
+
+export interface JoinedMember {
+  readonly memberId: string
+  readonly groupInstanceId: string | null
+  readonly metadata: Uint8Array
+}
+
+export interface JoinAnswer {
+  readonly fault: FaultName
+  readonly generationId: number
+  readonly protocolType: string | null
+  readonly protocolName: string | null
+  readonly leaderId: string
+  readonly memberId: string
+  readonly skipAssignment: boolean
+  /** Only for the leader. */
+  readonly members: readonly JoinedMember[]
+}
+
+export interface SyncAnswer {
+  readonly fault: FaultName
+  readonly protocolType: string | null
+  readonly protocolName: string | null
+  readonly assignment: Uint8Array
+}
+
+export const NO_ASSIGNMENT = new Uint8Array(0)
+
+export interface Member {
+  memberId: string
+  groupInstanceId: string | null
+  clientId: string
+  clientHost: string
+  sessionTimeoutMs: number
+  rebalanceTimeoutMs: number
+  protocols: readonly GroupProtocol[]
+  assignment: Uint8Array
+  /** Set while its JoinGroup is parked. */
+  answerJoin: ((answer: JoinAnswer) => void) | null
+  /** Set while its SyncGroup is parked. */
+  answerSync: ((answer: SyncAnswer) => void) | null
+  hasSynced: boolean
+  sessionTimer: Timer | null
+}
+
+export function createMember(memberId: string, request: JoinRequest): Member {
+  return {
+    memberId,
+    groupInstanceId: request.groupInstanceId,
+    clientId: request.clientId,
+    clientHost: request.clientHost,
+    sessionTimeoutMs: request.sessionTimeoutMs,
+    rebalanceTimeoutMs: request.rebalanceTimeoutMs,
+    protocols: request.protocols,
+    assignment: NO_ASSIGNMENT,
+    answerJoin: null,
+    answerSync: null,
+    hasSynced: false,
+    sessionTimer: null
+  }
+}
+
+export function joinFault(fault: FaultName, memberId: string): JoinAnswer {
+  return { fault, generationId: -1, protocolType: null, protocolName: null, leaderId: '', memberId, skipAssignment: false, members: [] }
+}
+
+export function syncFault(fault: FaultName): SyncAnswer {
+  return { fault, protocolType: null, protocolName: null, assignment: NO_ASSIGNMENT }
+}
+
+export function hasSameProtocols(left: readonly GroupProtocol[], right: readonly GroupProtocol[]): boolean {
+  if (left.length !== right.length) return false
+  return left.every((protocol, at) => protocol.name === right[at]?.name && hasSameBytes(protocol.metadata, right[at].metadata))
+}
+
+function hasSameBytes(left: Uint8Array, right: Uint8Array): boolean {
+  return left.byteLength === right.byteLength && left.every((byte, at) => byte === right[at])
+}

@@ -1,0 +1,89 @@
+// The group coordinator: finds or makes the group, checks what concerns no single group, forgets groups nobody is in.
+
+import type { Clock } from '../io/clock.ts'
+import type { Random } from '../io/random.ts'
+import type { FaultName } from './fault.ts'
+import { Group, type GroupSettings, type MemberClaim, type SyncRequest } from './group.ts'
+import { type JoinAnswer, type JoinRequest, joinFault, type SyncAnswer, syncFault } from './group-member.ts'
+
+export interface GroupsSettings extends GroupSettings {
+  readonly sessionTimeoutMsMin: number
+  readonly sessionTimeoutMsMax: number
+}
+
+const MEMBER_ID_RANDOM_BYTES = 16
+
+export class Groups {
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #settings: GroupsSettings
+  readonly #groups = new Map<string, Group>()
+
+  constructor(context: { clock: Clock; random: Random; settings: GroupsSettings }) {
+    this.#clock = context.clock
+    this.#random = context.random
+    this.#settings = context.settings
+  }
+
+  get memberCount(): number {
+    return [...this.#groups.values()].reduce((sum, group) => sum + group.memberCount, 0)
+  }
+
+  find(groupId: string): Group | null {
+    return this.#groups.get(groupId) ?? null
+  }
+
+  /** Resolves when the rebalance completes: that may take as long as the members' rebalance timeout. */
+  join(request: JoinRequest): Promise<JoinAnswer> {
+    const { groupId, memberId, sessionTimeoutMs } = request
+    if (groupId === '') return Promise.resolve(joinFault('INVALID_GROUP_ID', memberId))
+    if (sessionTimeoutMs < this.#settings.sessionTimeoutMsMin || sessionTimeoutMs > this.#settings.sessionTimeoutMsMax) {
+      return Promise.resolve(joinFault('INVALID_SESSION_TIMEOUT', memberId))
+    }
+    let group = this.#groups.get(groupId)
+    if (!group) {
+      if (memberId !== '') return Promise.resolve(joinFault('UNKNOWN_MEMBER_ID', memberId))
+      this.#forgetUnused()
+      group = new Group(groupId, { clock: this.#clock, settings: this.#settings, createMemberId: (prefix) => this.#createMemberId(prefix) })
+      this.#groups.set(groupId, group)
+    }
+    return group.join(request)
+  }
+
+  sync(groupId: string, request: SyncRequest): Promise<SyncAnswer> {
+    return this.#groups.get(groupId)?.sync(request) ?? Promise.resolve(syncFault(missing(groupId)))
+  }
+
+  heartbeat(groupId: string, claim: MemberClaim): FaultName {
+    return this.#groups.get(groupId)?.heartbeat(claim) ?? missing(groupId)
+  }
+
+  leave(groupId: string, claim: { memberId: string; groupInstanceId: string | null }): FaultName {
+    return this.#groups.get(groupId)?.leave(claim) ?? missing(groupId)
+  }
+
+  /** May this claim commit offsets of the group? A group without members takes commits that claim no membership. */
+  checkCommit(groupId: string, claim: MemberClaim, options: { isTransactional: boolean }): FaultName {
+    if (groupId === '') return 'INVALID_GROUP_ID'
+    const group = this.#groups.get(groupId)
+    if (group) return group.checkCommit(claim, options)
+    return claim.generationId < 0 && claim.memberId === '' ? 'NONE' : 'ILLEGAL_GENERATION'
+  }
+
+  close(): void {
+    for (const group of this.#groups.values()) group.close()
+    this.#groups.clear()
+  }
+
+  #forgetUnused(): void {
+    for (const [groupId, group] of this.#groups) if (group.isUnused) this.#groups.delete(groupId)
+  }
+
+  #createMemberId(prefix: string): string {
+    return `${prefix}-${Buffer.from(this.#random.bytes(MEMBER_ID_RANDOM_BYTES)).toString('hex')}`
+  }
+}
+
+function missing(groupId: string): FaultName {
+  return groupId === '' ? 'INVALID_GROUP_ID' : 'UNKNOWN_MEMBER_ID'
+}

@@ -1,0 +1,272 @@
+// Events from devices into the log: route, partition, append. `done` is called after the sync, or with the reason of the refusal.
+//
+// Invariants: what is in flight is bounded in bytes; nothing is acknowledged that is not stored, except what the configuration
+// says to drop; no promise per event; nobody's delivery is waited for.
+// Not for: wires, packet ids, order of acknowledgements of one client (adapters/mqtt).
+
+import { WadiError } from '../base/errors.ts'
+import type { Core } from '../core/core.ts'
+import type { RecordInput } from '../core/record.ts'
+import type { Clock } from '../io/clock.ts'
+import type { StateChange, Store, Topic } from '../log/contract.ts'
+import { LatencyHistogram } from './latency.ts'
+import { Partitioner } from './partitioner.ts'
+import type { MapFault, Mapping, RouteTable } from './routes.ts'
+
+export interface IngestEvent {
+  readonly mqttTopic: string
+  readonly clientId: string
+  /** Must not change until `done`. */
+  readonly payload: Uint8Array
+  readonly qos: 0 | 1 | 2
+  /** Travels in the same commit as the event: both or neither. Left out when the event is dropped. */
+  readonly state?: readonly StateChange[]
+}
+
+/**
+ * Called once: inside accept() when the event is dropped or refused at once, later otherwise; later calls come in the order of the
+ * accepts (events that waited for their topic to be created excepted). `isStored` tells whether the event and its state are durable now.
+ */
+export type IngestDone = (error: WadiError | null, isStored: boolean) => void
+
+export interface IngestLimits {
+  /** Payloads accepted and not yet done. */
+  readonly inFlightBytesMax: number
+  /** Key, value and headers of one event. */
+  readonly recordBytesMax: number
+  /** Topics that templates may create in one run. */
+  readonly createdTopicsMax: number
+}
+
+export const defaultIngestLimits: IngestLimits = {
+  inFlightBytesMax: 16 * 1024 * 1024,
+  recordBytesMax: 1_000_000,
+  createdTopicsMax: 100
+}
+
+/** Live counters since the start. */
+export interface IngestMetrics {
+  readonly received: number
+  readonly receivedBytes: number
+  /** Durable, dead letters included. */
+  readonly stored: number
+  readonly dropped: number
+  readonly deadLettered: ReadonlyMap<MapFault, number>
+  /** By 'unmatched' or the code of the error. */
+  readonly rejected: ReadonlyMap<string, number>
+  readonly inFlightCount: number
+  readonly inFlightBytes: number
+  /** From accept to done, of stored events. */
+  readonly ackLatency: LatencyHistogram
+}
+
+export interface IngestOptions {
+  readonly store: Store
+  readonly core: Pick<Core, 'murmur2'>
+  readonly clock: Clock
+  readonly table: RouteTable
+  readonly limits?: Partial<IngestLimits>
+  /** For routes whose topic is a template. Without it an unknown topic sends the event to the dead letters. */
+  readonly createTopic?: (name: string) => Promise<Topic>
+}
+
+const RECORD_OVERHEAD_BYTES = 64
+
+export class Ingest {
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #table: RouteTable
+  readonly #limits: IngestLimits
+  readonly #partitioner: Partitioner
+  readonly #createTopic: ((name: string) => Promise<Topic>) | undefined
+  /** Events that wait for their topic to be created, in order. */
+  readonly #creating = new Map<string, (() => void)[]>()
+  #createdCount = 0
+  #relieved: (() => void)[] = []
+  readonly #deadLettered = new Map<MapFault, number>()
+  readonly #rejected = new Map<string, number>()
+  readonly #counters = { received: 0, receivedBytes: 0, stored: 0, dropped: 0, inFlightCount: 0, inFlightBytes: 0 }
+  readonly metrics: IngestMetrics
+
+  constructor({ store, core, clock, table, limits, createTopic }: IngestOptions) {
+    this.#store = store
+    this.#clock = clock
+    this.#table = table
+    this.#limits = { ...defaultIngestLimits, ...limits }
+    this.#partitioner = new Partitioner(core)
+    this.#createTopic = createTopic
+    this.metrics = Object.assign(this.#counters, {
+      deadLettered: this.#deadLettered,
+      rejected: this.#rejected,
+      ackLatency: new LatencyHistogram()
+    })
+  }
+
+  /** True while listeners should leave bytes in their sockets: half of what may be in flight is. See onceRelieved. */
+  get isCrowded(): boolean {
+    return this.#counters.inFlightBytes > this.#limits.inFlightBytesMax / 2
+  }
+
+  /** Runs `callback` once, when it is no longer crowded. */
+  onceRelieved(callback: () => void): void {
+    if (this.isCrowded) this.#relieved.push(callback)
+    else this.#clock.soon(callback)
+  }
+
+  /**
+   * Errors handed to `done`: WADI_BUSY (too much in flight), WADI_RECORD_TOO_LARGE, WADI_RECORD_INVALID (no route takes it and the
+   * configuration says reject), WADI_TOPIC_UNKNOWN (the dead-letter topic is not there), and those of Store.append.
+   */
+  accept(event: IngestEvent, done: IngestDone): void {
+    this.#counters.received++
+    this.#counters.receivedBytes += event.payload.byteLength
+    const arrivalMs = this.#clock.wallMs()
+    this.#take(event, this.#table.map(event, arrivalMs), arrivalMs, done)
+  }
+
+  #take(event: IngestEvent, mapping: Mapping, arrivalMs: number, done: IngestDone): void {
+    if (mapping.kind === 'unmatched') {
+      if (mapping.action === 'reject') return this.#reject('unmatched', unmatched(event), done)
+      this.#counters.dropped++
+      return done(null, false)
+    }
+    const { record, topicName } = mapping
+    const recordBytes = bytesOf(record)
+    if (recordBytes > this.#limits.recordBytesMax) return this.#refuse(tooLarge(event, recordBytes, this.#limits.recordBytesMax), done)
+    if (this.#counters.inFlightBytes + recordBytes > this.#limits.inFlightBytesMax) return this.#refuse(busy(this.#counters), done)
+    if (mapping.kind === 'dead-letter') count(this.#deadLettered, mapping.fault)
+    const topic = this.#creating.size > 0 && this.#creating.has(topicName) ? undefined : this.#store.topics.get(topicName)
+    if (topic) return this.#append(topic, mapping, recordBytes, event, done)
+    if (this.#canCreate(topicName)) return this.#appendWhenCreated(mapping, recordBytes, { event, arrivalMs, done })
+    if (mapping.kind === 'dead-letter') return this.#refuse(topicUnknown(topicName), done)
+    this.#take(event, this.#table.deadLetter(event, arrivalMs, 'topic-unknown', topicName), arrivalMs, done)
+  }
+
+  #append(topic: Topic, mapping: Mapping & { record: RecordInput }, recordBytes: number, event: IngestEvent, done: IngestDone): void {
+    const { record } = mapping
+    const startedMs = this.#clock.monotonicMs()
+    this.#counters.inFlightCount++
+    this.#counters.inFlightBytes += recordBytes
+    const partition = topic.partitions[this.#choosePartition(topic, mapping)]
+    if (!partition) throw new RangeError(`topic ${topic.name} has no partitions`)
+    this.#store.append(partition, record, (error) => this.#complete(recordBytes, startedMs, error, done), event.state)
+  }
+
+  #choosePartition(topic: Topic, mapping: Mapping & { record: RecordInput }): number {
+    const partitionCount = topic.partitions.length
+    const { key } = mapping.record
+    if (key === null) return this.#partitioner.nextOf(topic.number, partitionCount)
+    const memo = mapping.kind === 'event' ? mapping.memo : null
+    if (memo === null) return this.#partitioner.partitionOf(this.#partitioner.hashOf(key), partitionCount)
+    if (memo.keyHash < 0) memo.keyHash = this.#partitioner.hashOf(key)
+    return this.#partitioner.partitionOf(memo.keyHash, partitionCount)
+  }
+
+  #complete(recordBytes: number, startedMs: number, error: WadiError | null, done: IngestDone): void {
+    this.#counters.inFlightCount--
+    this.#counters.inFlightBytes -= recordBytes
+    if (this.#relieved.length > 0 && !this.isCrowded) this.#relieve()
+    if (error) return this.#refuse(error, done)
+    this.#counters.stored++
+    this.metrics.ackLatency.record(this.#clock.monotonicMs() - startedMs)
+    done(null, true)
+  }
+
+  #relieve(): void {
+    const callbacks = this.#relieved
+    this.#relieved = []
+    this.#clock.soon(() => {
+      for (const callback of callbacks) callback()
+    })
+  }
+
+  #canCreate(topicName: string): boolean {
+    return this.#createTopic !== undefined && (this.#creating.has(topicName) || this.#createdCount < this.#limits.createdTopicsMax)
+  }
+
+  /** Waiting events count as in flight, so that their number is bounded too. */
+  #appendWhenCreated(
+    mapping: Mapping & { record: RecordInput; topicName: string },
+    recordBytes: number,
+    { event, arrivalMs, done }: { event: IngestEvent; arrivalMs: number; done: IngestDone }
+  ): void {
+    this.#counters.inFlightBytes += recordBytes
+    const { topicName } = mapping
+    const resume = (): void => {
+      this.#counters.inFlightBytes -= recordBytes
+      const topic = this.#store.topics.get(topicName)
+      if (topic) return this.#append(topic, mapping, recordBytes, event, done)
+      if (mapping.kind === 'dead-letter') return this.#refuse(topicUnknown(topicName), done)
+      this.#take(event, this.#table.deadLetter(event, arrivalMs, 'topic-unknown', topicName), arrivalMs, done)
+    }
+    const waiting = this.#creating.get(topicName)
+    if (waiting) {
+      waiting.push(resume)
+      return
+    }
+    const first = [resume]
+    this.#creating.set(topicName, first)
+    this.#createdCount++
+    const finish = (): void => {
+      this.#creating.delete(topicName)
+      for (const next of first) next()
+    }
+    // A refused creation is told by the dead letter of each event that waited for it.
+    this.#createTopic?.(topicName).then(finish, finish)
+  }
+
+  #refuse(error: WadiError, done: IngestDone): void {
+    this.#reject(error.code, error, done)
+  }
+
+  #reject(reason: string, error: WadiError, done: IngestDone): void {
+    count(this.#rejected, reason)
+    done(error, false)
+  }
+}
+
+function count<K>(counts: Map<K, number>, key: K): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1)
+}
+
+function bytesOf({ key, value, headers }: RecordInput): number {
+  let bytes = RECORD_OVERHEAD_BYTES + (key?.byteLength ?? 0) + (value?.byteLength ?? 0)
+  for (const header of headers) bytes += header.key.byteLength + (header.value?.byteLength ?? 0) + 4
+  return bytes
+}
+
+function unmatched({ mqttTopic, clientId }: IngestEvent): WadiError {
+  return new WadiError('WADI_RECORD_INVALID', {
+    happened: `No route takes the MQTT topic ${JSON.stringify(mqttTopic)}.`,
+    kept: 'The event is not stored and not acknowledged.',
+    next: 'Add a route for it, or choose another policy under "unmatched".',
+    facts: { mqttTopic, clientId }
+  })
+}
+
+function tooLarge({ mqttTopic, clientId }: IngestEvent, recordBytes: number, recordBytesMax: number): WadiError {
+  return new WadiError('WADI_RECORD_TOO_LARGE', {
+    happened: `An event on ${JSON.stringify(mqttTopic)} takes ${recordBytes} bytes with key and headers; ${recordBytesMax} is the most.`,
+    kept: 'It is not stored and not acknowledged.',
+    next: 'Make it smaller at the device.',
+    facts: { mqttTopic, clientId, recordBytes, recordBytesMax }
+  })
+}
+
+function busy({ inFlightBytes, inFlightCount }: { inFlightBytes: number; inFlightCount: number }): WadiError {
+  return new WadiError('WADI_BUSY', {
+    happened: `${inFlightCount} events with ${inFlightBytes} bytes wait for the disk; there is no room for more.`,
+    kept: 'The event is not stored and not acknowledged; what waits is kept.',
+    next: 'Nothing to do if it passes; a disk that stays this slow needs a look.',
+    facts: { inFlightBytes, inFlightCount }
+  })
+}
+
+function topicUnknown(topicName: string): WadiError {
+  return new WadiError('WADI_TOPIC_UNKNOWN', {
+    happened: `The topic ${topicName} for dead letters does not exist.`,
+    kept: 'The event is not stored and not acknowledged.',
+    next: 'Create the topic.',
+    facts: { topicName }
+  })
+}

@@ -1,0 +1,38 @@
+// Latencies as a small histogram: four buckets per doubling from 1/16 ms to 65 s, so a quantile is right within a fifth.
+
+const BUCKETS_PER_DOUBLING = 4
+const SMALLEST_MS = 1 / 16
+const BUCKET_COUNT = 20 * BUCKETS_PER_DOUBLING + 1
+
+export class LatencyHistogram {
+  readonly #counts = new Float64Array(BUCKET_COUNT)
+  #count = 0
+  #maxMs = 0
+
+  get count(): number {
+    return this.#count
+  }
+
+  get maxMs(): number {
+    return this.#maxMs
+  }
+
+  record(latencyMs: number): void {
+    const place = latencyMs <= SMALLEST_MS ? 0 : Math.ceil(Math.log2(latencyMs / SMALLEST_MS) * BUCKETS_PER_DOUBLING)
+    const bucket = Math.min(BUCKET_COUNT - 1, place)
+    this.#counts[bucket] = (this.#counts[bucket] as number) + 1
+    this.#count++
+    if (latencyMs > this.#maxMs) this.#maxMs = latencyMs
+  }
+
+  /** Upper bound of the bucket that holds the quantile (0 … 1), in ms; 0 when nothing was recorded. */
+  quantileMs(quantile: number): number {
+    const rank = Math.max(1, Math.ceil(quantile * this.#count))
+    let seen = 0
+    for (let bucket = 0; this.#count > 0 && bucket < BUCKET_COUNT; bucket++) {
+      seen += this.#counts[bucket] as number
+      if (seen >= rank) return Math.min(this.#maxMs, SMALLEST_MS * 2 ** (bucket / BUCKETS_PER_DOUBLING))
+    }
+    return this.#maxMs
+  }
+}

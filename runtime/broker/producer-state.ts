@@ -1,0 +1,142 @@
+// What one partition remembers of one producer, and the rules by which a batch follows, repeats or breaks its sequence.
+// Values are immutable: a new one replaces the old only when the batch is durable.
+// Persisted under producer/<topicNumber>/<partition>/<producerId> in the same commit as the batch.
+// Source: Apache Kafka, ProducerStateEntry and ProducerAppendInfo.
+
+import type { StateChange } from '../log/contract.ts'
+import type { FaultName } from './fault.ts'
+import { putState, readState, stateKey } from './state-codec.ts'
+
+export const PRODUCER_AREA = 'producer'
+/** Clients keep at most five batches in flight; so many can be recognised as repeated. */
+export const RECENT_BATCHES_MAX = 5
+const SEQUENCE_COUNT = 2 ** 31
+
+export interface RecentBatch {
+  readonly firstSequence: number
+  readonly lastSequence: number
+  readonly baseOffset: number
+  readonly lastOffset: number
+  readonly timestampMs: number
+}
+
+export interface ProducerState {
+  readonly producerId: bigint
+  readonly producerEpoch: number
+  /** Oldest first. */
+  readonly batches: readonly RecentBatch[]
+  /** Where the open transaction began on this partition; null when none is open. */
+  readonly transactionFirstOffset: number | null
+  /** The last batch's maxTimestamp, or the wall time of the last marker: what expiry looks at. */
+  readonly lastTimestampMs: number
+}
+
+export interface SequencedBatch {
+  readonly producerId: bigint
+  readonly producerEpoch: number
+  readonly baseSequence: number
+  readonly recordCount: number
+  readonly maxTimestampMs: number
+  readonly isTransactional: boolean
+}
+
+export type SequenceVerdict =
+  | { readonly kind: 'accept' }
+  | { readonly kind: 'duplicate'; readonly batch: RecentBatch }
+  | { readonly kind: 'refuse'; readonly fault: FaultName }
+
+export function lastSequenceOf(baseSequence: number, recordCount: number): number {
+  return (baseSequence + recordCount - 1) % SEQUENCE_COUNT
+}
+
+/** Repeats are looked for before the sequence is checked, as in Kafka. Without state any sequence is taken. */
+export function checkSequence(state: ProducerState | undefined, batch: SequencedBatch): SequenceVerdict {
+  if (!state) return { kind: 'accept' }
+  if (batch.producerEpoch < state.producerEpoch) return { kind: 'refuse', fault: 'INVALID_PRODUCER_EPOCH' }
+  if (batch.producerEpoch > state.producerEpoch) {
+    return batch.baseSequence === 0 ? { kind: 'accept' } : { kind: 'refuse', fault: 'OUT_OF_ORDER_SEQUENCE_NUMBER' }
+  }
+  const lastSequence = lastSequenceOf(batch.baseSequence, batch.recordCount)
+  const repeated = state.batches.find((known) => known.firstSequence === batch.baseSequence && known.lastSequence === lastSequence)
+  if (repeated) return { kind: 'duplicate', batch: repeated }
+  if (state.transactionFirstOffset !== null && !batch.isTransactional) return { kind: 'refuse', fault: 'INVALID_TXN_STATE' }
+  const last = state.batches.at(-1)
+  if (last && batch.baseSequence !== (last.lastSequence + 1) % SEQUENCE_COUNT) {
+    return { kind: 'refuse', fault: 'OUT_OF_ORDER_SEQUENCE_NUMBER' }
+  }
+  return { kind: 'accept' }
+}
+
+export function stateAfterBatch(state: ProducerState | undefined, batch: SequencedBatch, baseOffset: number): ProducerState {
+  const added: RecentBatch = {
+    firstSequence: batch.baseSequence,
+    lastSequence: lastSequenceOf(batch.baseSequence, batch.recordCount),
+    baseOffset,
+    lastOffset: baseOffset + batch.recordCount - 1,
+    timestampMs: batch.maxTimestampMs
+  }
+  const isSameEpoch = state !== undefined && state.producerEpoch === batch.producerEpoch
+  const known = isSameEpoch ? state.batches.slice(-(RECENT_BATCHES_MAX - 1)) : []
+  const openSince = isSameEpoch ? state.transactionFirstOffset : null
+  return {
+    producerId: batch.producerId,
+    producerEpoch: batch.producerEpoch,
+    batches: [...known, added],
+    transactionFirstOffset: batch.isTransactional ? (openSince ?? baseOffset) : null,
+    lastTimestampMs: batch.maxTimestampMs
+  }
+}
+
+/** A marker of a newer epoch fences what the older epoch may still send. */
+export function stateAfterMarker(
+  state: ProducerState | undefined,
+  marker: { producerId: bigint; producerEpoch: number; timestampMs: number }
+): ProducerState {
+  const isSameEpoch = state !== undefined && state.producerEpoch === marker.producerEpoch
+  return {
+    producerId: marker.producerId,
+    producerEpoch: marker.producerEpoch,
+    batches: isSameEpoch ? state.batches : [],
+    transactionFirstOffset: null,
+    lastTimestampMs: marker.timestampMs
+  }
+}
+
+export function producerStateKey(topicNumber: number, partitionIndex: number, producerId: bigint): string {
+  return stateKey(PRODUCER_AREA, topicNumber, partitionIndex, producerId)
+}
+
+interface StoredProducer {
+  epoch: number
+  batches: [first: number, last: number, baseOffset: number, lastOffset: number, timestampMs: number][]
+  txn: number | null
+  time: number
+}
+
+export function putProducerState(key: string, state: ProducerState): StateChange {
+  const stored: StoredProducer = {
+    epoch: state.producerEpoch,
+    batches: state.batches.map((batch) => [batch.firstSequence, batch.lastSequence, batch.baseOffset, batch.lastOffset, batch.timestampMs]),
+    txn: state.transactionFirstOffset,
+    time: state.lastTimestampMs
+  }
+  return putState(key, { ...stored })
+}
+
+/** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
+export function readProducerState(key: string, producerId: bigint, value: Uint8Array): ProducerState {
+  const stored = readState<StoredProducer>(key, value)
+  return {
+    producerId,
+    producerEpoch: stored.epoch,
+    batches: stored.batches.map(([firstSequence, lastSequence, baseOffset, lastOffset, timestampMs]) => ({
+      firstSequence,
+      lastSequence,
+      baseOffset,
+      lastOffset,
+      timestampMs
+    })),
+    transactionFirstOffset: stored.txn,
+    lastTimestampMs: stored.time
+  }
+}

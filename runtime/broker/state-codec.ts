@@ -1,0 +1,58 @@
+// How the broker writes its durable state: JSON in UTF-8 with a format number `v`, keys of "area/name/…" with %-escaped names.
+// Not for: hot values of the log itself.
+
+import { WadiError } from '../base/errors.ts'
+import type { StateChange } from '../log/contract.ts'
+
+export const STATE_KEY_BYTES_MAX = 255
+const STATE_VERSION = 1
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+/** `names` are escaped, so that "/" inside a name never separates. Numbers and ids may be passed as they are. */
+export function stateKey(area: string, ...names: readonly (string | number | bigint)[]): string {
+  return [area, ...names.map((name) => encodeURIComponent(String(name)))].join('/')
+}
+
+/** Names of a key after its area, unescaped. */
+export function namesOfKey(key: string): string[] {
+  return key.split('/').slice(1).map(decodeURIComponent)
+}
+
+export function fitsStateKey(key: string): boolean {
+  return encoder.encode(key).byteLength <= STATE_KEY_BYTES_MAX
+}
+
+export function putState(key: string, fields: Readonly<Record<string, unknown>>): StateChange {
+  return { key, value: encoder.encode(JSON.stringify({ v: STATE_VERSION, ...fields })) }
+}
+
+export function deleteState(key: string): StateChange {
+  return { key, value: null }
+}
+
+/** @throws WadiError WADI_STATE_DAMAGED or WADI_FORMAT_NEWER */
+export function readState<T>(key: string, value: Uint8Array): T {
+  let parsed: { v?: unknown }
+  try {
+    parsed = JSON.parse(decoder.decode(value)) as { v?: unknown }
+  } catch (cause) {
+    throw new WadiError('WADI_STATE_DAMAGED', {
+      happened: `The stored state "${key}" (${value.byteLength} bytes) cannot be read.`,
+      kept: 'Nothing was changed.',
+      next: 'Run "wadi log verify" on the data directory and restore it from a copy when it reports damage.',
+      facts: { key, valueBytes: value.byteLength },
+      cause
+    })
+  }
+  if (parsed.v !== STATE_VERSION) {
+    throw new WadiError('WADI_FORMAT_NEWER', {
+      happened: `The stored state "${key}" has format ${String(parsed.v)}, this program knows format ${STATE_VERSION}.`,
+      kept: 'Nothing was changed.',
+      next: 'Start the newer version of Wadi that wrote this directory.',
+      facts: { key }
+    })
+  }
+  return parsed as T
+}

@@ -1,0 +1,135 @@
+// One transactional id: who may use it now, and what its open transaction has touched.
+// Persisted under txn/<id>; offsets waiting for the commit under txn-offsets/<id>/<number>, one key per request that sent them.
+
+import type { Partition, StateChange, Store } from '../log/contract.ts'
+import type { OffsetToCommit } from './committed-offsets.ts'
+import { deleteState, namesOfKey, putState, readState, stateKey } from './state-codec.ts'
+
+export const TRANSACTION_AREA = 'txn'
+export const PENDING_OFFSETS_AREA = 'txn-offsets'
+
+/** Prepare states do not exist here: markers, offsets and this state change in one commit. */
+export type TransactionStatus = 'Empty' | 'Ongoing' | 'CompleteCommit' | 'CompleteAbort'
+
+export interface TransactionState {
+  readonly transactionalId: string
+  readonly producerId: bigint
+  readonly producerEpoch: number
+  /** The epoch before the last bump, −1 when there was none: a repeated InitProducerId is recognised by it. */
+  readonly lastProducerEpoch: number
+  readonly timeoutMs: number
+  readonly status: TransactionStatus
+  /** Partitions the open transaction may write to. */
+  readonly partitions: ReadonlySet<Partition>
+  readonly groupIds: ReadonlySet<string>
+}
+
+interface StoredTransaction {
+  producerId: string
+  epoch: number
+  lastEpoch: number
+  timeoutMs: number
+  status: TransactionStatus
+  partitions: [topicNumber: number, partitionIndex: number][]
+  groups: string[]
+}
+
+export function transactionKey(transactionalId: string): string {
+  return stateKey(TRANSACTION_AREA, transactionalId)
+}
+
+export function putTransaction(state: TransactionState): StateChange {
+  const stored: StoredTransaction = {
+    producerId: String(state.producerId),
+    epoch: state.producerEpoch,
+    lastEpoch: state.lastProducerEpoch,
+    timeoutMs: state.timeoutMs,
+    status: state.status,
+    partitions: [...state.partitions].map((partition) => [partition.topicNumber, partition.partitionIndex]),
+    groups: [...state.groupIds]
+  }
+  return putState(transactionKey(state.transactionalId), { ...stored })
+}
+
+/** All transactions of the store. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
+export function readTransactions(store: Store): TransactionState[] {
+  const topics = new Map([...store.topics.values()].map((topic) => [topic.number, topic]))
+  return store.listState(`${TRANSACTION_AREA}/`).flatMap((key) => {
+    const value = store.getState(key)
+    const [transactionalId] = namesOfKey(key)
+    if (!value || transactionalId === undefined) return []
+    const stored = readState<StoredTransaction>(key, value)
+    const partitions = stored.partitions.flatMap(([topicNumber, index]) => topics.get(topicNumber)?.partitions[index] ?? [])
+    return {
+      transactionalId,
+      producerId: BigInt(stored.producerId),
+      producerEpoch: stored.epoch,
+      lastProducerEpoch: stored.lastEpoch,
+      timeoutMs: stored.timeoutMs,
+      status: stored.status,
+      partitions: new Set(partitions),
+      groupIds: new Set(stored.groups)
+    }
+  })
+}
+
+/** Offsets an open transaction will commit, in the order they were sent: later ones win. */
+export class PendingOffsets {
+  readonly #transactionalId: string
+  readonly #chunks = new Map<number, readonly OffsetToCommit[]>()
+  #nextNumber = 0
+
+  constructor(transactionalId: string) {
+    this.#transactionalId = transactionalId
+  }
+
+  get isEmpty(): boolean {
+    return this.#chunks.size === 0
+  }
+
+  /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
+  static restore(store: Store, transactionalId: string): PendingOffsets {
+    const pending = new PendingOffsets(transactionalId)
+    const chunks = store.listState(`${stateKey(PENDING_OFFSETS_AREA, transactionalId)}/`).flatMap((key) => {
+      const value = store.getState(key)
+      return value ? [{ number: Number(namesOfKey(key)[1]), offsets: readState<{ offsets: OffsetToCommit[] }>(key, value).offsets }] : []
+    })
+    for (const { number, offsets } of chunks.sort((left, right) => left.number - right.number)) pending.#enter(number, offsets)
+    return pending
+  }
+
+  list(): OffsetToCommit[] {
+    return [...this.#chunks.values()].flat()
+  }
+
+  has(groupId: string, topicName: string, partitionIndex: number): boolean {
+    const isSame = (entry: OffsetToCommit): boolean =>
+      entry.groupId === groupId && entry.topicName === topicName && entry.partitionIndex === partitionIndex
+    for (const chunk of this.#chunks.values()) if (chunk.some(isSame)) return true
+    return false
+  }
+
+  /** The state change for one more chunk; call enter() once it is durable. */
+  plan(offsets: readonly OffsetToCommit[]): { change: StateChange; enter: () => void } {
+    const number = this.#nextNumber++
+    return { change: putState(this.#key(number), { offsets }), enter: () => this.#enter(number, offsets) }
+  }
+
+  deletions(): StateChange[] {
+    return [...this.#chunks.keys()].map((number) => deleteState(this.#key(number)))
+  }
+
+  clear(): void {
+    this.#chunks.clear()
+    this.#nextNumber = 0
+  }
+
+  #enter(number: number, offsets: readonly OffsetToCommit[]): void {
+    this.#chunks.set(number, offsets)
+    this.#nextNumber = Math.max(this.#nextNumber, number + 1)
+  }
+
+  #key(number: number): string {
+    return stateKey(PENDING_OFFSETS_AREA, this.#transactionalId, number)
+  }
+}

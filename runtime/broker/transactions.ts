@@ -1,0 +1,308 @@
+// The transaction coordinator, Kafka's protocol before KIP-890 ("v1"): init, add partitions, add offsets, end, time out.
+//
+// Invariants
+// - A transaction ends in ONE commit: the markers on every partition, the group offsets, the producers' states and the
+//   coordinator's state. There is no moment in which some readers see it ended and others do not after a crash.
+// - Everything of one transactional id runs one after another; whatever also touches the partitions takes the producer's lock too.
+// - Fencing bumps the epoch in the same commit that aborts, so that a zombie is refused by the coordinator and by every partition.
+// Source: Apache Kafka, TransactionCoordinator and TransactionMetadata.
+
+import { assert } from '../base/assert.ts'
+import type { Offset } from '../base/offset.ts'
+import type { Core } from '../core/core.ts'
+import type { Clock, Timer } from '../io/clock.ts'
+import type { Append, Partition, Store } from '../log/contract.ts'
+import type { CommittedOffsets, OffsetToCommit } from './committed-offsets.ts'
+import { type FaultName, faultOfStoreError } from './fault.ts'
+import { KeyedLock } from './keyed-lock.ts'
+import { buildMarker } from './marker.ts'
+import type { AbortedTransaction, Ledgers, PartitionLedger } from './partition-ledger.ts'
+import type { ProducerIds } from './producer-ids.ts'
+import { type ProducerState, stateAfterMarker } from './producer-state.ts'
+import { fitsStateKey, stateKey } from './state-codec.ts'
+import { PENDING_OFFSETS_AREA, PendingOffsets, putTransaction, readTransactions, type TransactionState } from './transaction-state.ts'
+
+export const TRANSACTION_TIMEOUT_MS_MAX = 900_000
+const EPOCH_MAX = 32_766
+const PENDING_CHUNK_COUNT = 64
+
+export interface ProducerIdentity {
+  readonly producerId: bigint
+  readonly producerEpoch: number
+}
+
+export interface InitProducerAnswer extends ProducerIdentity {
+  readonly fault: FaultName
+}
+
+export interface TransactionsContext {
+  readonly store: Store
+  readonly core: Core
+  readonly clock: Clock
+  readonly ledgers: Ledgers
+  readonly producerIds: ProducerIds
+  readonly producerLock: KeyedLock
+  readonly committedOffsets: CommittedOffsets
+}
+
+interface Entry {
+  state: TransactionState
+  pending: PendingOffsets
+  timer: Timer | null
+}
+
+export class Transactions {
+  readonly #context: TransactionsContext
+  readonly #entries = new Map<string, Entry>()
+  readonly #byProducer = new Map<bigint, Entry>()
+  readonly #lock = new KeyedLock()
+  #isClosed = false
+  /** Transactions ended because nobody ended them in time. */
+  timedOutCount = 0
+
+  /** Open transactions of before go on with their full time. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
+  constructor(context: TransactionsContext) {
+    this.#context = context
+    for (const state of readTransactions(context.store)) {
+      const entry: Entry = { state, pending: PendingOffsets.restore(context.store, state.transactionalId), timer: null }
+      this.#entries.set(state.transactionalId, entry)
+      this.#byProducer.set(state.producerId, entry)
+      if (state.status === 'Ongoing') this.#startTimer(entry)
+    }
+  }
+
+  get openCount(): number {
+    return [...this.#entries.values()].filter((entry) => entry.state.status === 'Ongoing').length
+  }
+
+  close(): void {
+    this.#isClosed = true
+    for (const entry of this.#entries.values()) this.#stopTimer(entry)
+  }
+
+  /** `expected` is what the client believes it is; null when it does not say. Ends an open transaction of the id by abort. */
+  async initProducer(request: {
+    transactionalId: string | null
+    timeoutMs: number
+    expected: ProducerIdentity | null
+  }): Promise<InitProducerAnswer> {
+    const { transactionalId, timeoutMs, expected } = request
+    return this.#guarded(
+      async () => {
+        if (transactionalId === null) return { fault: 'NONE', producerId: await this.#context.producerIds.take(), producerEpoch: 0 }
+        if (transactionalId === '' || !fitsStateKey(stateKey(PENDING_OFFSETS_AREA, transactionalId, 2 ** 31))) return noProducer('INVALID_REQUEST')
+        if (timeoutMs <= 0 || timeoutMs > TRANSACTION_TIMEOUT_MS_MAX) return noProducer('INVALID_TRANSACTION_TIMEOUT')
+        return this.#lock.run(transactionalId, async () => {
+          const entry = this.#entries.get(transactionalId)
+          return entry ? this.#initAgain(entry, timeoutMs, expected) : this.#initFirst(transactionalId, timeoutMs)
+        })
+      },
+      noProducer
+    )
+  }
+
+  addPartitions(transactionalId: string, producer: ProducerIdentity, partitions: readonly Partition[]): Promise<FaultName> {
+    return this.#within(transactionalId, producer, (entry) => this.#begin(entry, { partitions, groupIds: [] }))
+  }
+
+  addGroup(transactionalId: string, producer: ProducerIdentity, groupId: string): Promise<FaultName> {
+    return this.#within(transactionalId, producer, (entry) => this.#begin(entry, { partitions: [], groupIds: [groupId] }))
+  }
+
+  /** Durable, and invisible until the transaction commits. The group must have been added. */
+  addOffsets(transactionalId: string, producer: ProducerIdentity, groupId: string, offsets: readonly OffsetToCommit[]): Promise<FaultName> {
+    return this.#within(transactionalId, producer, async (entry) => {
+      if (entry.state.status !== 'Ongoing' || !entry.state.groupIds.has(groupId)) return 'INVALID_TXN_STATE'
+      const plans: ReturnType<PendingOffsets['plan']>[] = []
+      for (let at = 0; at < offsets.length; at += PENDING_CHUNK_COUNT) plans.push(entry.pending.plan(offsets.slice(at, at + PENDING_CHUNK_COUNT)))
+      await this.#context.store.commit([], plans.map((plan) => plan.change))
+      for (const plan of plans) plan.enter()
+      return 'NONE'
+    })
+  }
+
+  end(transactionalId: string, producer: ProducerIdentity, outcome: 'commit' | 'abort'): Promise<FaultName> {
+    return this.#within(transactionalId, producer, async (entry) => {
+      const { status } = entry.state
+      if (status === 'Ongoing') {
+        await this.#finish(entry, outcome, entry.state)
+        return 'NONE'
+      }
+      return status === (outcome === 'commit' ? 'CompleteCommit' : 'CompleteAbort') ? 'NONE' : 'INVALID_TXN_STATE'
+    })
+  }
+
+  /** May this producer write to this partition within its open transaction? */
+  verify(producer: ProducerIdentity, partition: Partition): FaultName {
+    const state = this.#byProducer.get(producer.producerId)?.state
+    if (!state) return 'INVALID_PRODUCER_ID_MAPPING'
+    if (state.producerEpoch !== producer.producerEpoch) return 'INVALID_PRODUCER_EPOCH'
+    return state.status === 'Ongoing' && state.partitions.has(partition) ? 'NONE' : 'INVALID_TXN_STATE'
+  }
+
+  hasPendingOffset(groupId: string, topicName: string, partitionIndex: number): boolean {
+    for (const entry of this.#byProducer.values()) if (entry.pending.has(groupId, topicName, partitionIndex)) return true
+    return false
+  }
+
+  async #initFirst(transactionalId: string, timeoutMs: number): Promise<InitProducerAnswer> {
+    const producerId = await this.#context.producerIds.take()
+    const state: TransactionState = {
+      transactionalId,
+      producerId,
+      producerEpoch: 0,
+      lastProducerEpoch: -1,
+      timeoutMs,
+      status: 'Empty',
+      partitions: new Set(),
+      groupIds: new Set()
+    }
+    await this.#context.store.commit([], [putTransaction(state)])
+    const entry: Entry = { state, pending: new PendingOffsets(transactionalId), timer: null }
+    this.#entries.set(transactionalId, entry)
+    this.#byProducer.set(producerId, entry)
+    return { fault: 'NONE', producerId, producerEpoch: 0 }
+  }
+
+  async #initAgain(entry: Entry, timeoutMs: number, expected: ProducerIdentity | null): Promise<InitProducerAnswer> {
+    const { state } = entry
+    if (expected) {
+      const isRepeat = expected.producerId === state.producerId && expected.producerEpoch === state.lastProducerEpoch
+      if (isRepeat && state.status !== 'Ongoing') return { fault: 'NONE', producerId: state.producerId, producerEpoch: state.producerEpoch }
+      const isCurrent = expected.producerId === state.producerId && expected.producerEpoch === state.producerEpoch
+      if (!isCurrent) return noProducer('PRODUCER_FENCED')
+    }
+    if (state.status === 'Ongoing') await this.#finish(entry, 'abort', bumped(state))
+    const current = state.status === 'Ongoing' ? entry.state : bumped(state)
+    // a producer that does not say who it was is a new one: the epoch before must not come back as a repeat
+    let next: TransactionState = { ...current, timeoutMs, status: 'Empty', lastProducerEpoch: expected ? state.producerEpoch : -1 }
+    if (next.producerEpoch > EPOCH_MAX) {
+      next = { ...next, producerId: await this.#context.producerIds.take(), producerEpoch: 0, lastProducerEpoch: -1 }
+    }
+    await this.#context.store.commit([], [putTransaction(next)])
+    this.#byProducer.delete(entry.state.producerId)
+    this.#byProducer.set(next.producerId, entry)
+    entry.state = next
+    return { fault: 'NONE', producerId: next.producerId, producerEpoch: next.producerEpoch }
+  }
+
+  async #begin(entry: Entry, added: { partitions: readonly Partition[]; groupIds: readonly string[] }): Promise<FaultName> {
+    const { state } = entry
+    const isOpen = state.status === 'Ongoing'
+    const next: TransactionState = {
+      ...state,
+      status: 'Ongoing',
+      partitions: new Set([...(isOpen ? state.partitions : []), ...added.partitions]),
+      groupIds: new Set([...(isOpen ? state.groupIds : []), ...added.groupIds])
+    }
+    const isKnown = isOpen && next.partitions.size === state.partitions.size && next.groupIds.size === state.groupIds.size
+    if (isKnown) return 'NONE'
+    await this.#context.store.commit([], [putTransaction(next)])
+    entry.state = next
+    if (!isOpen) this.#startTimer(entry)
+    return 'NONE'
+  }
+
+  /** Ends the open transaction as `identity` (bumped when it fences). All in one commit, or nothing. */
+  #finish(entry: Entry, outcome: 'commit' | 'abort', identity: TransactionState): Promise<void> {
+    return this.#context.producerLock.run(String(entry.state.producerId), async () => {
+      const { store, clock, core, ledgers, committedOffsets } = this.#context
+      const timestampMs = clock.wallMs()
+      const { producerId, producerEpoch } = identity
+      const marker = buildMarker(core, { producerId, producerEpoch, timestampMs, outcome })
+      const ledgersTouched = [...entry.state.partitions].map((partition) => ledgers.of(partition))
+      const appends: Append[] = ledgersTouched.map(({ partition }) => ({ partition, content: { batch: marker, recordCount: 1 } }))
+      const offsets = outcome === 'commit' ? entry.pending.list() : []
+      const next: TransactionState = {
+        ...identity,
+        status: outcome === 'commit' ? 'CompleteCommit' : 'CompleteAbort',
+        partitions: new Set(),
+        groupIds: new Set()
+      }
+      const producerStates = ledgersTouched.map((ledger) => stateAfterMarker(ledger.producer(producerId), { producerId, producerEpoch, timestampMs }))
+      const baseOffsets = await store.commit(appends, (markerOffsets) => [
+        putTransaction(next),
+        ...committedOffsets.changesFor(offsets),
+        ...entry.pending.deletions(),
+        ...ledgersTouched.flatMap((ledger, at) => {
+          const aborted = outcome === 'abort' ? abortedBy(ledger, producerId, markerOffsets[at] as Offset) : null
+          const producer = ledger.putProducer(producerStates[at] as ProducerState)
+          return aborted ? [producer, ledger.putAborted(aborted)] : [producer]
+        })
+      ])
+      this.#stopTimer(entry)
+      entry.state = next
+      entry.pending.clear()
+      committedOffsets.apply(offsets)
+      ledgersTouched.forEach((ledger, at) => {
+        const aborted = outcome === 'abort' ? abortedBy(ledger, producerId, baseOffsets[at] as Offset) : null
+        ledger.leaveTransaction(producerStates[at] as ProducerState, aborted)
+      })
+    })
+  }
+
+  #within(transactionalId: string, producer: ProducerIdentity, work: (entry: Entry) => Promise<FaultName>): Promise<FaultName> {
+    if (transactionalId === '') return Promise.resolve('INVALID_REQUEST')
+    return this.#guarded(
+      () =>
+        this.#lock.run(transactionalId, async () => {
+          const entry = this.#entries.get(transactionalId)
+          if (!entry || entry.state.producerId !== producer.producerId) return 'INVALID_PRODUCER_ID_MAPPING'
+          if (entry.state.producerEpoch !== producer.producerEpoch) return 'PRODUCER_FENCED'
+          return work(entry)
+        }),
+      (fault) => fault
+    )
+  }
+
+  async #guarded<T>(work: () => Promise<T>, answer: (fault: FaultName) => T): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      return answer(faultOfStoreError(error, 'COORDINATOR_NOT_AVAILABLE'))
+    }
+  }
+
+  #startTimer(entry: Entry): void {
+    assert(entry.timer === null, 'a transaction has one timer')
+    entry.timer = this.#context.clock.after(entry.state.timeoutMs, () => {
+      entry.timer = null
+      void this.#timeOut(entry, entry.state.producerEpoch)
+    })
+  }
+
+  #stopTimer(entry: Entry): void {
+    entry.timer?.cancel()
+    entry.timer = null
+  }
+
+  async #timeOut(entry: Entry, producerEpoch: number): Promise<void> {
+    await this.#guarded(
+      () =>
+        this.#lock.run(entry.state.transactionalId, async () => {
+          const { state } = entry
+          if (this.#isClosed || state.status !== 'Ongoing' || state.producerEpoch !== producerEpoch || entry.timer !== null) return
+          await this.#finish(entry, 'abort', bumped(state))
+          this.timedOutCount++
+        }),
+      () => {
+        // the store refused: the transaction stays open and is tried again after another timeout
+        if (!this.#isClosed && entry.state.status === 'Ongoing' && entry.timer === null) this.#startTimer(entry)
+      }
+    )
+  }
+}
+
+function abortedBy(ledger: PartitionLedger, producerId: bigint, markerOffset: Offset): AbortedTransaction | null {
+  const firstOffset = ledger.openSince(producerId)
+  return firstOffset === null ? null : { producerId, firstOffset, lastOffset: markerOffset }
+}
+
+/** The next epoch; the one it replaces is remembered. May be one past EPOCH_MAX: that identity fences and is never handed out. */
+function bumped(state: TransactionState): TransactionState {
+  return { ...state, producerEpoch: state.producerEpoch + 1, lastProducerEpoch: state.producerEpoch }
+}
+
+function noProducer(fault: FaultName): InitProducerAnswer {
+  return { fault, producerId: -1n, producerEpoch: -1 }
+}

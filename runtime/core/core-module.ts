@@ -1,0 +1,173 @@
+// The instantiated WASM module: its exports, and views of its memory. The memory never grows, so views never detach.
+// Invariants: every length is checked against its region before a byte moves; addresses come from the module itself.
+// Not for: anything outside runtime/core.
+
+import { assert } from '../base/assert.ts'
+import type { RecordHeader, RecordInput } from './record.ts'
+
+/** Fields of RECORD_VIEW as indexes of the i32 and f64 views that start there (core-wasm/assembly/record-reader.ts). */
+export const VIEW_KEY_PTR = 0
+export const VIEW_KEY_BYTES = 1
+export const VIEW_VALUE_PTR = 2
+export const VIEW_VALUE_BYTES = 3
+export const VIEW_HEADER_COUNT = 4
+export const VIEW_HEADERS_PTR = 5
+export const VIEW_NEXT_PTR = 6
+export const VIEW_TIMESTAMP = 4
+export const VIEW_OFFSET = 5
+
+export interface CoreFunctions {
+  crc32c(ptr: number, length: number, previous: number): number
+  murmur2(ptr: number, length: number): number
+  buildBegin(baseOffset: number, bytesMax: number): void
+  buildAddRecord(timestampMs: number): number
+  buildFinish(producerId: bigint, producerEpoch: number, baseSequence: number, isTransactional: number): number
+  checkBatch(ptr: number, length: number): number
+  viewRecord(batchPtr: number, ptr: number, limit: number): number
+  viewHeader(ptr: number, limit: number): number
+  patchProducer(
+    ptr: number,
+    batchBytes: number,
+    producerId: bigint,
+    producerEpoch: number,
+    baseSequence: number,
+    isTransactional: number
+  ): void
+  commitBegin(): void
+  commitLeft(): number
+  commitOpenBatch(topicNumber: number, partitionIndex: number, baseOffset: number): number
+  commitAddRecord(timestampMs: number): number
+  commitRecordCount(): number
+  commitCloseBatch(): number
+  commitBatchPtr(batchBytes: number): number
+  commitReserveBatch(topicNumber: number, partitionIndex: number, batchBytes: number): number
+  commitReserveState(keyBytes: number, valueBytes: number): number
+  stampBatch(ptr: number, baseOffset: number): void
+  commitFinish(generation: number, sequence: number): number
+  commitBlockBytes(ptr: number, length: number): number
+  commitVerify(ptr: number, length: number): number
+  repackBeginSeal(bytesMax: number): void
+  repackBeginForward(
+    bytesMax: number,
+    idBytes: number,
+    prefixBytes: number,
+    partitionIndex: number,
+    targetIndex: number,
+    targetCount: number
+  ): void
+  repackAdd(batchBytes: number, fromOffset: number, untilOffset: number): number
+  repackNextOffset(): number
+  repackAddedCount(): number
+  repackFinish(producerId: bigint, producerEpoch: number, baseSequence: number, isTransactional: number): number
+  searchOffsetIndex(ptr: number, count: number, relativeOffset: number): number
+  searchTimeIndex(ptr: number, count: number, timestampMs: number): number
+  lz4Compress(length: number): number
+  lz4Decompress(length: number, bytesMax: number): number
+}
+
+const addressNames = [
+  'BATCH_BYTES_MAX',
+  'COMMIT',
+  'COMMIT_BYTES_MAX',
+  'FORWARD_BYTES_MAX',
+  'FORWARD_ID',
+  'FORWARD_PREFIX',
+  'INPUT',
+  'MEMORY_END',
+  'OUTPUT',
+  'RECORD_VIEW',
+  'REGION_BYTES',
+  'REPACK'
+] as const
+
+/** The memory map, in bytes (core-wasm/assembly/memory.ts). */
+type CoreAddresses = Readonly<Record<(typeof addressNames)[number], number>>
+
+type CoreExports = CoreFunctions & { memory: { buffer: ArrayBuffer } } & Record<(typeof addressNames)[number], { value: number }>
+
+/** The part of the WebAssembly API that is used here; Node's type package does not describe it. */
+interface WebAssemblyApi {
+  Module: new (bytes: Uint8Array) => object
+  Instance: new (module: object, imports: object) => { exports: unknown }
+}
+
+/** Fields up to this long are cheaper to copy byte by byte than by TypedArray.set. */
+const LOOP_BYTES_MAX = 8
+
+export class CoreModule {
+  readonly call: CoreFunctions
+  readonly at: CoreAddresses
+  readonly bytes: Uint8Array
+  readonly recordWords: Int32Array
+  readonly recordNumbers: Float64Array
+  readonly #stageWords: Int32Array
+  readonly #input: number
+  readonly #inputEnd: number
+  readonly #regionBytes: number
+
+  /** @throws Error (WebAssembly.CompileError, LinkError) when the bytes are not our module */
+  constructor(wasmBytes: Uint8Array) {
+    const { Module, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly
+    const exports = new Instance(new Module(wasmBytes), {}).exports as CoreExports
+    const buffer = exports.memory.buffer
+    this.call = exports
+    this.at = Object.fromEntries(addressNames.map((name) => [name, exports[name].value])) as CoreAddresses
+    assert(buffer.byteLength === this.at.MEMORY_END, `the core has ${buffer.byteLength} bytes of memory, its map ends at ${this.at.MEMORY_END}`)
+    this.bytes = new Uint8Array(buffer)
+    this.recordWords = new Int32Array(buffer, this.at.RECORD_VIEW, 8)
+    this.recordNumbers = new Float64Array(buffer, this.at.RECORD_VIEW, 6)
+    this.#stageWords = new Int32Array(buffer, this.at.INPUT, this.at.REGION_BYTES >> 2)
+    this.#input = this.at.INPUT
+    this.#inputEnd = this.at.INPUT + this.at.REGION_BYTES
+    this.#regionBytes = this.at.REGION_BYTES
+  }
+
+  /** Copies `bytes` to INPUT. @throws RangeError when they are longer than `bytesMax` or the region */
+  copyIn(bytes: Uint8Array, bytesMax: number = this.#regionBytes): void {
+    const length = bytes.length
+    if (length > bytesMax || length > this.#regionBytes) throw new RangeError(`${length} bytes, the core takes ${bytesMax}`)
+    if (length > LOOP_BYTES_MAX) this.bytes.set(bytes, this.#input)
+    else for (let i = 0; i < length; i++) this.bytes[this.#input + i] = bytes[i] as number
+  }
+
+  /**
+   * Puts a record where the core's builders read it (layout: core-wasm/assembly/batch-builder.ts).
+   * @returns false when it is larger than the region
+   * @throws RangeError when the timestamp is not a safe integer
+   */
+  stageRecord(record: RecordInput): boolean {
+    // one pass, `length` instead of `byteLength`, no destructuring: 80 ns instead of 180 for a record with two headers
+    if (!Number.isSafeInteger(record.timestampMs)) throw new RangeError(`timestamp ${record.timestampMs} is not a safe integer`)
+    const words = this.#stageWords
+    const headers = record.headers
+    const headerCount = headers.length
+    let at = this.#input + 12 + 8 * headerCount
+    if (at > this.#inputEnd) return false
+    words[2] = headerCount
+    at = this.#stage(record.key, 0, at)
+    at = this.#stage(record.value, 1, at)
+    let word = 3
+    for (let i = 0; i < headerCount; i++) {
+      const header = headers[i] as RecordHeader
+      at = this.#stage(header.key, word, at)
+      at = this.#stage(header.value, word + 1, at)
+      word += 2
+    }
+    return at !== Number.POSITIVE_INFINITY
+  }
+
+  /** Size to `word`, bytes to `at`. @returns the place behind them, infinity when they do not fit */
+  #stage(from: Uint8Array | null, word: number, at: number): number {
+    if (from === null) {
+      this.#stageWords[word] = -1
+      return at
+    }
+    const length = from.length
+    if (length > this.#inputEnd - at) return Number.POSITIVE_INFINITY
+    this.#stageWords[word] = length
+    const bytes = this.bytes
+    if (length > LOOP_BYTES_MAX) bytes.set(from, at)
+    else for (let i = 0; i < length; i++) bytes[at + i] = from[i] as number
+    return at + length
+  }
+}

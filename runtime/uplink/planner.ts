@@ -1,0 +1,204 @@
+// Decides what the next transaction carries: oldest first within a partition, partitions in turns, no more than the byte limit. Keeps
+// transactions that were made but not delivered, so that a lost link does not cost the work twice.
+// Not for: talking to the centre.
+
+import { WadiError } from '../base/errors.ts'
+import type { Clock } from '../io/clock.ts'
+import type { BlockCodec } from '../io/codec.ts'
+import type { Core } from '../core/core.ts'
+import type { Store } from '../log/contract.ts'
+import { park, parkedOffset } from './dead-letters.ts'
+import type { Ledger } from './ledger.ts'
+import { skipHole } from './resume.ts'
+import type { UplinkSettings } from './settings.ts'
+import type { Source } from './source.ts'
+import { type Part, type Poison, type PreparedTransaction, TransactionBuilder } from './transaction-builder.ts'
+import type { UpstreamTopic } from './upstream.ts'
+
+const SHARE_BYTES_MIN = 256 * 1024
+const UNREADABLE_DELAY_MS = 10_000
+/** Targets of one transaction; the hint must fit a state value. */
+const PARTS_MAX = 256
+
+export interface PlannerContext {
+  readonly store: Store
+  readonly core: Core
+  readonly codec: BlockCodec
+  readonly clock: Clock
+  readonly ledger: Ledger
+  readonly settings: UplinkSettings
+}
+
+export class Planner {
+  readonly #context: PlannerContext
+  readonly #builder: TransactionBuilder
+  #sources: readonly Source[] = []
+  #topics: ReadonlyMap<string, UpstreamTopic> = new Map()
+  #ready: PreparedTransaction[] = []
+  #turn = 0
+  /** So many transactions carry one partition each, until we know which one the centre refuses. */
+  #isolatedLeft = 0
+  /** Edge topic → why nothing of it is sent any more. */
+  readonly stopped = new Map<string, string>()
+
+  constructor(context: PlannerContext) {
+    this.#context = context
+    const { core, codec, settings, store } = context
+    this.#builder = new TransactionBuilder({
+      core,
+      codec,
+      compression: settings.compression === 'best' ? (codec.available[0] ?? 'gzip') : settings.compression,
+      id: `${settings.gatewayId}/${store.logId}`
+    })
+  }
+
+  /** The sources have been set to the centre's position: prepared transactions are kept as far as they continue there. */
+  restart(sources: readonly Source[], topics: ReadonlyMap<string, UpstreamTopic>): void {
+    this.#sources = sources
+    this.#topics = topics
+    const kept: PreparedTransaction[] = []
+    for (const transaction of this.#isolatedLeft > 0 ? [] : this.#ready) {
+      if (transaction.parts.every((part) => part.until <= part.source.planned)) continue // was delivered after all
+      if (!this.#continues(transaction)) break
+      for (const part of transaction.parts) part.source.plan(part.until)
+      kept.push(transaction)
+    }
+    this.#ready = kept
+  }
+
+  /** Not delivered: perhaps after the next connection. */
+  giveBack(transactions: readonly PreparedTransaction[]): void {
+    this.#ready = [...transactions, ...this.#ready]
+  }
+
+  /** There is something to send now. */
+  get hasOpen(): boolean {
+    return this.#ready.length > 0 || this.#open().length > 0
+  }
+
+  /** Bytes (as stored) that no prepared transaction holds, about; all of a partition counts when any of it is open. */
+  get openBytes(): number {
+    let sum = 0
+    for (const source of this.#open()) sum += source.partition.bytesFrom(Math.max(source.planned, source.partition.logStartOffset) as typeof source.partition.highWatermark)
+    return sum
+  }
+
+  /** null when everything durable is planned (or stopped, or unreadable for the moment). */
+  async next(): Promise<PreparedTransaction | null> {
+    const ready = this.#ready.shift()
+    if (ready) return ready
+    const open = this.#open()
+    this.#turn++
+    const { transactionBytesMax } = this.#context.settings
+    const share = Math.max(SHARE_BYTES_MIN, Math.floor(transactionBytesMax / Math.max(1, open.length)))
+    const parts: Part[] = []
+    let budget = transactionBytesMax
+    for (const source of open) {
+      if (budget <= 0 || parts.length >= (this.#isolatedLeft > 0 ? 1 : PARTS_MAX)) break
+      const part = await this.#part(source, Math.min(share, budget))
+      if (!part) continue
+      source.plan(part.until)
+      parts.push(part)
+      budget -= part.plainBytes
+    }
+    if (parts.length === 0) return null
+    const counts = new Map([...this.#topics.values()].map((topic) => [topic.name, topic.partitionCount]))
+    return { parts, partitionCounts: counts }
+  }
+
+  /** A transaction was committed. */
+  delivered(): void {
+    if (this.#isolatedLeft > 0) this.#isolatedLeft--
+  }
+
+  /**
+   * The centre refused what lay in `suspects` (parts of a transaction that was not committed).
+   * A single record that is refused is put aside.
+   */
+  async refused(kind: 'too-large' | 'bad-record', suspects: readonly Part[], reason: string): Promise<void> {
+    this.#ready = []
+    if (suspects.length > 1) {
+      this.#isolatedLeft = Math.max(1, this.#sources.length)
+      return
+    }
+    const part = suspects[0]
+    if (!part) return
+    if (part.eventCount <= 1) {
+      part.source.suspectUntil = null
+      const offset = part.until - 1
+      if (part.until - part.from > 1) part.source.suspectUntil = part.until
+      else await this.#putAside({ source: part.source, offset, reason })
+      return
+    }
+    if (kind === 'too-large') {
+      const largest = part.batches.reduce((left, right) => (right.bytes.byteLength > left.bytes.byteLength ? right : left))
+      if (largest.recordCount > 1) {
+        this.#builder.learnLimit(part.source.upstreamTopic, largest.bytes.byteLength)
+        return
+      }
+    }
+    part.source.suspectUntil = part.until
+  }
+
+  #open(): Source[] {
+    const nowMs = this.#context.clock.monotonicMs()
+    const open = this.#sources.filter((source) => source.hasUnplanned && !this.stopped.has(source.edgeTopic) && source.blockedUntilMs <= nowMs)
+    const first = open.length === 0 ? 0 : this.#turn % open.length
+    return [...open.slice(first), ...open.slice(0, first)]
+  }
+
+  async #part(source: Source, budgetBytes: number): Promise<Part | null> {
+    const { ledger, store, clock } = this.#context
+    const topic = this.#topics.get(source.upstreamTopic)
+    const sourceCount = store.topics.get(source.edgeTopic)?.partitions.length
+    if (!topic || sourceCount === undefined) return null
+    try {
+      for (;;) {
+        skipHole(source, ledger)
+        if (source.planned === parkedOffset(store, source)) source.plan(source.planned + 1)
+        if (!source.hasUnplanned) return null
+        const part = await this.#builder.part(source, topic, sourceCount, budgetBytes)
+        if (part === null) source.blockedUntilMs = clock.monotonicMs() + UNREADABLE_DELAY_MS
+        if (part === null || 'until' in part) return part
+        if (!(await this.#putAside(part))) return null
+      }
+    } catch (error) {
+      if (error instanceof WadiError && error.code === 'WADI_OFFSET_OUT_OF_RANGE' && source.planned < source.partition.logStartOffset) return null
+      if (!(error instanceof WadiError || error instanceof RangeError)) throw error
+      source.blockedUntilMs = clock.monotonicMs() + UNREADABLE_DELAY_MS
+      ledger.notice('unreadable', `${source.key}: reading at ${source.planned} failed: ${error.message}`, { partition: source.key, offset: source.planned })
+      return null
+    }
+  }
+
+  /** false when the topic had to be stopped. */
+  async #putAside(poison: Poison): Promise<boolean> {
+    const { store, core, codec, ledger, settings } = this.#context
+    const { source, offset, reason } = poison
+    const facts = { partition: source.key, offset, reason }
+    if (await park({ store, core, codec, deadLetterTopic: settings.deadLetterTopic }, poison)) {
+      ledger.counters.parkedEvents++
+      ledger.notice('parked', `${source.key}: event ${offset} cannot be delivered (${reason}); it is in ${settings.deadLetterTopic}.`, facts)
+      return true
+    }
+    const words = `event ${offset} of partition ${source.partition.partitionIndex} cannot be delivered (${reason}) and there is no topic ${settings.deadLetterTopic} to put it`
+    this.stopped.set(source.edgeTopic, words)
+    ledger.notice('stopped', `${source.edgeTopic} is not delivered any further: ${words}.`, facts)
+    return false
+  }
+
+  #continues(transaction: PreparedTransaction): boolean {
+    return transaction.parts.every((part) => {
+      const { source } = part
+      const topic = this.#topics.get(source.upstreamTopic)
+      return (
+        this.#sources.includes(source) &&
+        topic !== undefined &&
+        transaction.partitionCounts.get(topic.name) === topic.partitionCount &&
+        source.planned === part.from &&
+        part.until <= source.untilMax &&
+        part.batches.every((batch) => batch.bytes.byteLength <= topic.batchBytesMax)
+      )
+    })
+  }
+}

@@ -1,0 +1,98 @@
+// One edge partition on its way to the centre: how far it is prepared, how far it is known to be delivered, what holds it up.
+//
+// Invariant: confirmed ≤ planned; both only go back together, to what the centre says (reset).
+
+import { assert } from '../base/assert.ts'
+import { readBatchHeader } from '../core/batch-header.ts'
+import type { Partition } from '../log/contract.ts'
+
+export class Source {
+  readonly edgeTopic: string
+  readonly upstreamTopic: string
+  readonly partition: Partition
+  readonly key: string
+  /** Everything below is at the centre, or is gone and counted. */
+  #confirmed = 0
+  /** First offset no prepared transaction looks at. */
+  #planned = 0
+  /** The centre has told us where it is. */
+  isPlaced = false
+  /** Something in [planned, suspectUntil) is refused by the centre: it is sent in halves until it is found. */
+  suspectUntil: number | null = null
+  /** The partition could not be read: not tried again before this monotonic time. */
+  blockedUntilMs = 0
+  /** Offset → timestamp of the batch that holds it, where parts began. */
+  readonly #times = new Map<number, number>()
+
+  constructor(edgeTopic: string, upstreamTopic: string, partition: Partition) {
+    this.edgeTopic = edgeTopic
+    this.upstreamTopic = upstreamTopic
+    this.partition = partition
+    this.key = `${edgeTopic}/${partition.partitionIndex}`
+  }
+
+  get confirmed(): number {
+    return this.#confirmed
+  }
+
+  get planned(): number {
+    return this.#planned
+  }
+
+  /** Events that are durable here and not known to be at the centre. */
+  get lagEvents(): number {
+    return Math.max(0, this.partition.highWatermark - Math.max(this.#confirmed, this.partition.logStartOffset))
+  }
+
+  get lagBytes(): number {
+    const { partition } = this
+    if (this.lagEvents === 0) return 0
+    return partition.bytesFrom(Math.max(this.#confirmed, partition.logStartOffset) as typeof partition.highWatermark)
+  }
+
+  /** Timestamp of the oldest event that is not delivered (of its batch); null when it was not looked at, or there is none. */
+  get oldestTimestampMs(): number | null {
+    return this.lagEvents === 0 ? null : (this.#times.get(this.#confirmed) ?? null)
+  }
+
+  noteTime(offset: number, timestampMs: number): void {
+    this.#times.set(offset, timestampMs)
+  }
+
+  /** Looks at the oldest event that is not delivered. @throws WadiError */
+  async noteOldest(): Promise<void> {
+    const { batches } = await this.partition.read(this.#confirmed as typeof this.partition.highWatermark, { bytesMax: 1 })
+    const header = batches[0] && readBatchHeader(batches[0])
+    if (header) this.noteTime(this.#confirmed, header.baseTimestampMs)
+  }
+
+  get hasUnplanned(): boolean {
+    return this.partition.highWatermark > this.#planned
+  }
+
+  /** Where this one transaction must end: at the high watermark, or in the middle of what is suspected. */
+  get untilMax(): number {
+    const { highWatermark } = this.partition
+    if (this.suspectUntil === null || this.suspectUntil <= this.#planned) return highWatermark
+    return Math.min(highWatermark, this.#planned + Math.max(1, Math.floor((this.suspectUntil - this.#planned) / 2)))
+  }
+
+  plan(until: number): void {
+    assert(until >= this.#planned, `${this.key}: planned goes back from ${this.#planned} to ${until}`)
+    this.#planned = until
+  }
+
+  confirm(until: number): void {
+    assert(until <= this.#planned, `${this.key}: ${until} is confirmed but only ${this.#planned} was planned`)
+    this.#confirmed = Math.max(this.#confirmed, until)
+    for (const offset of this.#times.keys()) if (offset < this.#confirmed) this.#times.delete(offset)
+    if (this.suspectUntil !== null && this.#confirmed >= this.suspectUntil) this.suspectUntil = null
+  }
+
+  /** The centre's word, or the best we have without it. */
+  reset(offset: number): void {
+    this.#confirmed = offset
+    this.#planned = offset
+    if (this.suspectUntil !== null && offset >= this.suspectUntil) this.suspectUntil = null
+  }
+}

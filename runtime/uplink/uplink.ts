@@ -1,0 +1,473 @@
+// Delivers what is durable here to the central cluster, each event once and in order per partition. The log is the queue: nothing is
+// buffered but two transactions. What is delivered is known from the centre: every transaction carries our position (position.ts), and
+// after a start or any fault we take a new producer epoch (which ends what was open), read the position back, and go on from there.
+//
+// One loop: connect → deliver until something fails → wait → connect …
+// Not for: the wire (adapters/kafka-upstream), bandwidth policy, deleting (storage does, below what setDelivered says).
+
+import { assert } from '../base/assert.ts'
+import { toOffset } from '../base/offset.ts'
+import { WadiError } from '../base/errors.ts'
+import type { Core } from '../core/core.ts'
+import { type Clock, sleep } from '../io/clock.ts'
+import type { BlockCodec } from '../io/codec.ts'
+import type { Random } from '../io/random.ts'
+import type { Store } from '../log/contract.ts'
+import { Backoff } from './backoff.ts'
+import { decodeHint, type Ending, type EndingTarget, encodeHint, HINT_KEY, type Hint, type NextOffsets } from './hint.ts'
+import { Ledger, type Notice, type UplinkCounters } from './ledger.ts'
+import { type LinkStatus, LinkState } from './link-state.ts'
+import { Planner } from './planner.ts'
+import { encodePosition } from './position.ts'
+import { Progress, type Rate } from './progress.ts'
+import { placeByHint, resume } from './resume.ts'
+import { defaultUplinkSettings, type UplinkSettings } from './settings.ts'
+import { Source } from './source.ts'
+import type { Part, PreparedTransaction } from './transaction-builder.ts'
+import { ProducerSession, sendTransaction } from './transaction-send.ts'
+import { type CommittedPosition, type Upstream, UpstreamFault, type UpstreamTopic } from './upstream.ts'
+
+const IDLE_POLL_MS = 5_000
+const PIPELINE_BYTES_MIN = 64 * 1024
+const IDLE_HINT_DELAY_MS = 30_000
+
+export interface UplinkOptions {
+  readonly store: Store
+  readonly core: Core
+  readonly codec: BlockCodec
+  readonly clock: Clock
+  readonly random: Random
+  readonly upstream: Upstream
+  readonly settings: Pick<UplinkSettings, 'topics' | 'gatewayId'> & Partial<UplinkSettings>
+}
+
+export interface TopicLag {
+  readonly edgeTopic: string
+  readonly upstreamTopic: string
+  readonly lagEvents: number
+  /** As stored. */
+  readonly lagBytes: number
+  /** Age of the oldest event that is not delivered, by its own timestamp; null when nothing lags or it was not looked at yet. */
+  readonly lagMs: number | null
+  /** Why nothing of this topic is sent; null when it is. */
+  readonly stoppedBecause: string | null
+}
+
+export interface UplinkStatus extends LinkStatus, Rate {
+  readonly description: string
+  readonly counters: Readonly<UplinkCounters>
+  readonly lagEvents: number
+  readonly lagBytes: number
+  readonly lagMs: number | null
+  readonly topics: readonly TopicLag[]
+  readonly wireBytes: { readonly sent: number; readonly received: number }
+}
+
+export class Uplink {
+  readonly #options: UplinkOptions
+  readonly #settings: UplinkSettings
+  readonly #clock: Clock
+  readonly #store: Store
+  readonly #upstream: Upstream
+  readonly #ledger = new Ledger()
+  readonly #link: LinkState
+  readonly #progress = new Progress()
+  readonly #planner: Planner
+  readonly #backoff: Backoff
+  #sources: Source[] = []
+  #unsubscribe: (() => void)[] = []
+  #topicIds = new Map<string, string>()
+  #session: ProducerSession | null = null
+  #isClosing = false
+  #isPaused = false
+  #hasUnwrittenHint = false
+  /** A commit was asked for and nobody has said yet whether it happened: the note of it must stay. */
+  #isCommitOpen = false
+  /** A topic was refused: the centre is asked again at this monotonic time. */
+  #describeAgainAtMs: number | null = null
+  #loop: Promise<void> | null = null
+  #suspects: readonly Part[] = []
+  #fencedAtMs: number[] = []
+  /** Aborts the wait under way: close, pause, resume, new events. */
+  #wake = new AbortController()
+  #isWaitingForWork = false
+
+  constructor(options: UplinkOptions) {
+    this.#options = options
+    this.#settings = { ...defaultUplinkSettings, ...options.settings }
+    this.#clock = options.clock
+    this.#store = options.store
+    this.#upstream = options.upstream
+    this.#link = new LinkState(options.clock)
+    this.#backoff = new Backoff(this.#settings.backoff, options.random)
+    this.#planner = new Planner({ ...options, ledger: this.#ledger, settings: this.#settings })
+  }
+
+  /** Begins; returns at once. */
+  start(): void {
+    assert(this.#loop === null, 'the uplink was started twice')
+    this.#findSources()
+    const hint = decodeHint(this.#store.getState(HINT_KEY))
+    for (const source of this.#sources) placeByHint(source, hint)
+    this.#loop = this.#run()
+  }
+
+  /** Ends what is under way, then sends nothing until resume(). */
+  pause(): void {
+    this.#isPaused = true
+    this.#interrupt()
+  }
+
+  /** Goes on at once, also out of a back-off; topics that were stopped are tried again. */
+  resume(): void {
+    this.#isPaused = false
+    this.#planner.stopped.clear()
+    this.#backoff.reset()
+    this.#fencedAtMs = []
+    this.#interrupt()
+  }
+
+  /** Lets the transaction under way end, at most `deadlineMs`; what it leaves open the next start resolves. */
+  async close(options: { deadlineMs: number }): Promise<void> {
+    this.#isClosing = true
+    this.#interrupt()
+    if (this.#loop) {
+      const timeout = new AbortController()
+      await Promise.race([this.#loop.finally(() => timeout.abort()), sleep(this.#clock, options.deadlineMs, timeout.signal)])
+    }
+    for (const unsubscribe of this.#unsubscribe.splice(0)) unsubscribe()
+    this.#link.enter('closed')
+    await this.#upstream.close()
+  }
+
+  onStatus(listener: (status: UplinkStatus) => void): () => void {
+    return this.#link.onChange(() => listener(this.status()))
+  }
+
+  onNotice(listener: (notice: Notice) => void): () => void {
+    return this.#ledger.onNotice(listener)
+  }
+
+  status(): UplinkStatus {
+    const nowMs = this.#clock.wallMs()
+    const topics = [...this.#settings.topics].map(([edgeTopic, upstreamTopic]): TopicLag => {
+      const sources = this.#sources.filter((source) => source.edgeTopic === edgeTopic)
+      const oldest = sources.flatMap((source) => source.oldestTimestampMs ?? [])
+      return {
+        edgeTopic,
+        upstreamTopic,
+        lagEvents: sources.reduce((sum, source) => sum + source.lagEvents, 0),
+        lagBytes: sources.reduce((sum, source) => sum + source.lagBytes, 0),
+        lagMs: oldest.length === 0 ? null : Math.max(0, nowMs - Math.min(...oldest)),
+        stoppedBecause: this.#planner.stopped.get(edgeTopic) ?? null
+      }
+    })
+    const lagEvents = topics.reduce((sum, topic) => sum + topic.lagEvents, 0)
+    const lags = topics.flatMap((topic) => topic.lagMs ?? [])
+    return {
+      ...this.#link.status(),
+      ...this.#progress.rate(lagEvents),
+      description: this.#upstream.description,
+      counters: { ...this.#ledger.counters },
+      lagEvents,
+      lagBytes: topics.reduce((sum, topic) => sum + topic.lagBytes, 0),
+      lagMs: lags.length === 0 ? null : Math.max(...lags),
+      topics,
+      wireBytes: { ...this.#upstream.wireBytes }
+    }
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isClosing) {
+      if (this.#isPaused) {
+        this.#link.enter('paused')
+        await this.#wait(Number.POSITIVE_INFINITY)
+        continue
+      }
+      try {
+        await this.#connect()
+        await this.#deliver()
+      } catch (error) {
+        await this.#afterFault(error)
+      }
+    }
+    if (this.#hasUnwrittenHint && !this.#isCommitOpen) await this.#writeHint(null)
+  }
+
+  async #connect(): Promise<void> {
+    this.#link.enter('connecting')
+    this.#session = null
+    this.#findSources()
+    await this.#noteOldest()
+    const topics = await this.#describe()
+    this.#session = new ProducerSession(await this.#upstream.initProducer())
+    const hint = decodeHint(this.#store.getState(HINT_KEY))
+    const sources = this.#sources.filter((source) => topics.has(source.upstreamTopic))
+    await resume({ store: this.#store, upstream: this.#upstream, ledger: this.#ledger, hint }, sources)
+    this.#isCommitOpen = false
+    for (const [name, topicId] of hint?.topicIds ?? []) {
+      const now = topics.get(name)?.topicId ?? topicId
+      if (now !== topicId) this.#ledger.notice('recreated', `The topic ${name} at the centre was made anew since we last wrote there.`, { topic: name })
+    }
+    this.#topicIds = new Map([...topics.values()].filter((topic) => /[^0]/.test(topic.topicId)).map((topic) => [topic.name, topic.topicId]))
+    this.#planner.restart(sources, topics)
+    this.#progress.restart(this.#sample())
+    if (hint?.ending) await this.#writeHint(null) // resolved: it is not asked again
+  }
+
+  /** Sends until closed, paused, or the topics here changed. @throws UpstreamFault */
+  async #deliver(): Promise<void> {
+    while (!this.#isClosing && !this.#isPaused && !this.#mustConnectAgain()) {
+      const transaction = await this.#planner.next()
+      if (!transaction) {
+        await this.#idle()
+        continue
+      }
+      if (transaction.parts.every((part) => part.batches.length === 0)) {
+        for (const part of transaction.parts) this.#confirm(part)
+        continue
+      }
+      this.#link.enter('sending')
+      const sending = this.#send(transaction)
+      sending.catch(() => undefined) // awaited below; a fault meanwhile is not unhandled
+      const following = this.#planner.openBytes >= PIPELINE_BYTES_MIN ? await this.#planner.next() : null
+      const prepared = following ? [following] : []
+      try {
+        await sending
+      } catch (error) {
+        this.#planner.giveBack([transaction, ...prepared])
+        throw error
+      }
+      this.#planner.giveBack(prepared)
+    }
+  }
+
+  async #send(transaction: PreparedTransaction): Promise<void> {
+    const session = this.#session
+    assert(session !== null, 'a transaction without a producer id')
+    const next = this.#nextOffsets(transaction)
+    this.#suspects = []
+    await sendTransaction(
+      {
+        upstream: this.#upstream,
+        core: this.#options.core,
+        clock: this.#clock,
+        session,
+        positions: this.#positions(transaction, next),
+        onEnding: (targets: readonly EndingTarget[]) => {
+          this.#isCommitOpen = true
+          return this.#writeHint({ producerId: session.producerId, targets, next })
+        },
+        onRefused: (suspects) => {
+          this.#suspects = suspects
+        }
+      },
+      transaction
+    )
+    const { counters } = this.#ledger
+    counters.transactions++
+    for (const part of transaction.parts) {
+      counters.deliveredEvents += part.eventCount
+      counters.deliveredBytes += part.batches.reduce((sum, batch) => sum + batch.bytes.byteLength, 0)
+      this.#confirm(part)
+    }
+    this.#planner.delivered()
+    this.#progress.add(this.#sample())
+    this.#backoff.reset()
+    this.#link.succeed()
+    this.#hasUnwrittenHint = true
+    this.#isCommitOpen = false
+  }
+
+  #confirm(part: Part): void {
+    part.source.confirm(part.until)
+    this.#store.setDelivered(part.source.partition, toOffset(part.until))
+  }
+
+  /** Everything is delivered: wait for events, then a little longer for more of them. */
+  async #idle(): Promise<void> {
+    this.#link.enter('idle')
+    this.#backoff.reset()
+    const isSoonEnough = this.#hasUnwrittenHint ? IDLE_HINT_DELAY_MS : Number.POSITIVE_INFINITY
+    const waitMs = this.#needsPoll() ? Math.min(IDLE_POLL_MS, isSoonEnough) : isSoonEnough
+    this.#isWaitingForWork = true
+    const wasWoken = this.#planner.hasOpen || (await this.#wait(waitMs))
+    this.#isWaitingForWork = false
+    if (wasWoken && !this.#isClosing && !this.#isPaused) await this.#wait(this.#settings.lingerMs)
+    else if (this.#hasUnwrittenHint && !this.#isClosing) await this.#writeHint(null)
+  }
+
+  async #afterFault(error: unknown): Promise<void> {
+    if (!(error instanceof UpstreamFault || error instanceof WadiError)) throw error
+    this.#ledger.counters.failures++
+    this.#link.fail(error.message)
+    const kind = error instanceof UpstreamFault ? error.kind : 'retry'
+    switch (kind) {
+      case 'too-large':
+      case 'bad-record':
+        return this.#afterRefusedBatch(kind, error.message)
+      case 'fenced':
+        return this.#afterFence()
+      case 'refused':
+        return this.#delay('refused', this.#settings.refusedDelayMs)
+      default:
+        return this.#delay('waiting', this.#backoff.nextDelayMs())
+    }
+  }
+
+  /** Halves the range until the one event is found that the centre does not take; that is put aside. */
+  async #afterRefusedBatch(kind: 'too-large' | 'bad-record', reason: string): Promise<void> {
+    try {
+      await this.#planner.refused(kind, this.#suspects, reason)
+      if (this.#suspects.length > 0) return
+    } catch (error) {
+      if (!(error instanceof WadiError)) throw error
+      this.#link.fail(error.message)
+    }
+    await this.#delay('waiting', this.#backoff.nextDelayMs())
+  }
+
+  /** Two gateways with one id would take it from each other for ever: the one that notices stops. */
+  async #afterFence(): Promise<void> {
+    const { fencesMax, fenceWindowMs, fencedDelayMs } = this.#settings
+    const nowMs = this.#clock.monotonicMs()
+    this.#ledger.counters.fences++
+    this.#fencedAtMs = [...this.#fencedAtMs.filter((atMs) => nowMs - atMs < fenceWindowMs), nowMs]
+    if (this.#fencedAtMs.length < fencesMax) return this.#delay('waiting', this.#backoff.nextDelayMs())
+    return this.#delay('fenced', fencedDelayMs)
+  }
+
+  async #delay(phase: 'waiting' | 'fenced' | 'refused', delayMs: number): Promise<void> {
+    if (this.#isClosing) return
+    this.#link.enterDelay(phase, delayMs)
+    await this.#wait(delayMs)
+  }
+
+  /** True when it was interrupted. */
+  async #wait(delayMs: number): Promise<boolean> {
+    if (this.#isClosing) return true
+    this.#wake = new AbortController()
+    const { signal } = this.#wake
+    if (delayMs === Number.POSITIVE_INFINITY) await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+    else await sleep(this.#clock, delayMs, signal)
+    return signal.aborted
+  }
+
+  #interrupt(): void {
+    this.#wake.abort()
+  }
+
+  #findSources(): void {
+    const sources: Source[] = []
+    for (const [edgeTopic, upstreamTopic] of this.#settings.topics) {
+      for (const partition of this.#store.topics.get(edgeTopic)?.partitions ?? []) {
+        sources.push(this.#sources.find((source) => source.partition === partition) ?? new Source(edgeTopic, upstreamTopic, partition))
+      }
+    }
+    this.#sources = sources
+    for (const unsubscribe of this.#unsubscribe.splice(0)) unsubscribe()
+    const onAdvance = (): void => {
+      if (this.#isWaitingForWork) this.#interrupt()
+    }
+    this.#unsubscribe = sources.map((source) => source.partition.onAdvance(onAdvance))
+  }
+
+  #mustConnectAgain(): boolean {
+    if (this.#describeAgainAtMs !== null && this.#clock.monotonicMs() >= this.#describeAgainAtMs) return true
+    let count = 0
+    for (const edgeTopic of this.#settings.topics.keys()) count += this.#store.topics.get(edgeTopic)?.partitions.length ?? 0
+    return count !== this.#sources.length
+  }
+
+  /** Something may change that nobody tells us about: a topic is made, a damaged partition can be read again. */
+  #needsPoll(): boolean {
+    return [...this.#settings.topics.keys()].some((topic) => !this.#store.topics.has(topic)) || this.#sources.some((source) => source.hasUnplanned) || this.#describeAgainAtMs !== null
+  }
+
+  /** A topic the centre refuses is stopped alone. @throws UpstreamFault when none is left or the centre is not there */
+  async #describe(): Promise<Map<string, UpstreamTopic>> {
+    const counts = new Map<string, number>()
+    for (const source of this.#sources) {
+      const edgeCount = this.#store.topics.get(source.edgeTopic)?.partitions.length ?? 1
+      counts.set(source.upstreamTopic, Math.max(edgeCount, counts.get(source.upstreamTopic) ?? 0))
+    }
+    const found = new Map<string, UpstreamTopic>()
+    let refusal: UpstreamFault | null = null
+    for (const count of new Set(counts.values())) {
+      const names = [...counts].filter(([, wanted]) => wanted === count).map(([name]) => name)
+      const createPartitionCount = this.#settings.createTopics ? count : null
+      for (const group of [names, ...names.map((name) => [name])]) {
+        if (group.every((name) => found.has(name))) continue
+        try {
+          for (const topic of await this.#upstream.describeTopics(group, { createPartitionCount })) found.set(topic.name, topic)
+        } catch (error) {
+          if (!(error instanceof UpstreamFault) || error.kind !== 'refused') throw error
+          refusal = error
+        }
+      }
+    }
+    if (refusal && found.size === 0) throw refusal
+    this.#describeAgainAtMs = refusal ? this.#clock.monotonicMs() + this.#settings.refusedDelayMs : null
+    if (refusal) this.#link.fail(refusal.message)
+    return found
+  }
+
+  #nextOffsets(transaction: PreparedTransaction): NextOffsets {
+    const ends = new Map(transaction.parts.map((part) => [part.source, part.until]))
+    const next = new Map<string, number[]>()
+    for (const source of this.#sources) {
+      const offsets = next.get(source.edgeTopic) ?? []
+      offsets[source.partition.partitionIndex] = ends.get(source) ?? source.confirmed
+      next.set(source.edgeTopic, offsets)
+    }
+    return next
+  }
+
+  #positions(transaction: PreparedTransaction, next: NextOffsets): Map<string, CommittedPosition> {
+    const { logId, incarnation } = this.#store
+    const positions = new Map<string, CommittedPosition>()
+    for (const { source } of transaction.parts) {
+      if (positions.has(source.upstreamTopic)) continue
+      const own = [...next].filter(([edgeTopic]) => this.#settings.topics.get(edgeTopic) === source.upstreamTopic)
+      const committedOffset = own.reduce((sum, [, offsets]) => sum + offsets.reduce((left, right) => left + right, 0), 0)
+      positions.set(source.upstreamTopic, { committedOffset, metadata: encodePosition({ logId, incarnation, nextOffsets: new Map(own) }) })
+    }
+    return positions
+  }
+
+  /** A hint that cannot be written is no reason to hold back events. */
+  async #writeHint(ending: Ending | null): Promise<void> {
+    const confirmed = new Map<string, number[]>()
+    for (const source of this.#sources) {
+      const offsets = confirmed.get(source.edgeTopic) ?? []
+      offsets[source.partition.partitionIndex] = source.confirmed
+      confirmed.set(source.edgeTopic, offsets)
+    }
+    const hint: Hint = { confirmed, ending, topicIds: this.#topicIds }
+    this.#hasUnwrittenHint = ending !== null
+    try {
+      await this.#store.commit([], [{ key: HINT_KEY, value: encodeHint(hint) }])
+    } catch (error) {
+      if (!(error instanceof WadiError)) throw error
+      this.#ledger.notice('hint', `The local note of what is delivered could not be written: ${error.message}`)
+    }
+  }
+
+  /** So that the status can say how old the oldest event is while the centre is away. */
+  async #noteOldest(): Promise<void> {
+    for (const source of this.#sources) {
+      if (source.lagEvents === 0 || source.oldestTimestampMs !== null || source.confirmed < source.partition.logStartOffset) continue
+      try {
+        await source.noteOldest()
+      } catch (error) {
+        if (!(error instanceof WadiError)) throw error
+      }
+    }
+  }
+
+  #sample(): Parameters<Progress['add']>[0] {
+    const { deliveredEvents, deliveredBytes } = this.#ledger.counters
+    const lagEvents = this.#sources.reduce((sum, source) => sum + source.lagEvents, 0)
+    return { atMs: this.#clock.monotonicMs(), deliveredEvents, deliveredBytes, totalEvents: deliveredEvents + lagEvents }
+  }
+}
