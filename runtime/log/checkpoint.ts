@@ -9,7 +9,7 @@
 // Invariant: a journal file is released only after 1-4 succeeded. A failed sync in 2-4 is final for the store (reliability: the page
 // cache cannot be believed after it); "disk full" is not: the checkpoint is tried again.
 
-import type { PartitionLog } from './partition-log.ts'
+import { type PartitionLog, withPartition } from './partition-log.ts'
 import type { RecoveryPoint } from './state-snapshot.ts'
 
 export interface CheckpointTarget {
@@ -33,7 +33,7 @@ export async function runCheckpoint(target: CheckpointTarget, upTo: number): Pro
 
 /** Steps 2 and 3 for one partition, serialised with its seals. */
 export function syncPartition(partition: PartitionLog): Promise<RecoveryPoint> {
-  const run = partition.work.then(async (): Promise<RecoveryPoint> => {
+  return withPartition(partition, async () => {
     const active = partition.activeSegment
     for (const segment of partition.segments) {
       if (segment !== active && segment.isOpen) await segment.finish()
@@ -54,9 +54,4 @@ export function syncPartition(partition: PartitionLog): Promise<RecoveryPoint> {
       partition.deliveredOffset
     ]
   })
-  partition.work = run.then(
-    () => undefined,
-    () => undefined
-  )
-  return run
 }

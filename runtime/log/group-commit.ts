@@ -11,7 +11,7 @@
 // Not here: what a topic allows (retention.ts decides and refuses before), files (journal.ts).
 
 import { assert } from '../base/assert.ts'
-import { WadiError } from '../base/errors.ts'
+import type { WadiError } from '../base/errors.ts'
 import { type Offset, toOffset } from '../base/offset.ts'
 import { LEADER_EPOCH_AT, viewOf, writeBaseOffset } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
@@ -22,6 +22,7 @@ import type { Append, AppendDone, StateChange } from './contract.ts'
 import type { Journal } from './journal.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { encodeStateKey, type StateMap } from './state-map.ts'
+import { diskFull, tooLarge, writeFailed } from './store-errors.ts'
 
 const BLOCK_HEADER_BYTES_MAX = 64
 const FRAME_BYTES_MAX = 16
@@ -316,12 +317,7 @@ export class GroupCommit {
       for (const request of plan.taken) refuse(request, full)
       return
     }
-    const failed = new WadiError('WADI_LOG_FAILED', {
-      happened: `A durable write to the journal failed (${error instanceof Error ? error.message : String(error)}).`,
-      kept: 'Everything acknowledged before is kept and can be read; nothing more is acknowledged.',
-      next: 'Check the storage device, then restart Wadi: it reads the disk again.',
-      cause: error
-    })
+    const failed = writeFailed('A durable write to the journal', error)
     this.refuseAll(failed, { drain: false })
     for (const request of plan.taken) refuse(request, failed)
     this.#options.onFailed(failed)
@@ -353,22 +349,4 @@ function copyOf(bytes: Uint8Array): Uint8Array {
   const copy = Buffer.allocUnsafe(bytes.byteLength)
   copy.set(bytes)
   return copy
-}
-
-export function diskFull(cause: DiskError): WadiError {
-  return new WadiError('WADI_DISK_FULL', {
-    happened: `No space left for ${cause.path}.`,
-    kept: 'Everything acknowledged is kept; this event was not stored and not acknowledged.',
-    next: 'Free space or raise the quota; devices send again, ingest goes on by itself.',
-    cause
-  })
-}
-
-function tooLarge(bytes: number, bytesMax: number): WadiError {
-  return new WadiError('WADI_RECORD_TOO_LARGE', {
-    happened: `An append of ${bytes} bytes is larger than a commit takes (${bytesMax} bytes).`,
-    kept: 'Nothing was written.',
-    next: 'Send smaller events.',
-    facts: { bytes, bytesMax }
-  })
 }

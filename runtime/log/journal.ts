@@ -65,6 +65,10 @@ export class Journal {
     return this.#sequence
   }
 
+  get fileCount(): number {
+    return this.#files.length
+  }
+
   get generation(): number {
     return this.#generation
   }

@@ -6,8 +6,8 @@
 //   L3  After a failed durable write or sync the store only reads (failure is set); restart reads the disk again.
 // Not here: what a record means, topics' routes, clients.
 
-import { WadiError } from '../base/errors.ts'
-import { type Offset, toOffset } from '../base/offset.ts'
+import type { WadiError } from '../base/errors.ts'
+import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
 import type { Clock, Timer } from '../io/clock.ts'
@@ -16,19 +16,21 @@ import { type Disk, DiskError, type DiskLock } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
 import { runCheckpoint, syncPartition } from './checkpoint.ts'
 import { type Append, type AppendDone, type DroppedRange, defaultTopicConfig, type Partition, type StateChange, type Store, type StoreMetrics, type Topic, type TopicConfig } from './contract.ts'
-import { diskFull, GroupCommit, recordBytesBound } from './group-commit.ts'
+import { GroupCommit, recordBytesBound } from './group-commit.ts'
 import { BLOCK_BYTES, Journal } from './journal.ts'
 import { JOURNAL_DIRECTORY, partitionDirectory, STATE_DIRECTORY, TOPICS_DIRECTORY } from './layout.ts'
 import { type PartitionEnvironment, PartitionLog } from './partition-log.ts'
 import { type Coverage, recoverPartition } from './partition-recovery.ts'
 import { readJournals, replayJournals } from './recovery.ts'
 import { newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
-import { chooseVictim, expiredSegment, isDelivered, type RetentionTopic, topicBytes } from './retention.ts'
-import { rollSegment, sealPartition } from './seal.ts'
+import { RetentionRound, START_PREFIX } from './retention-round.ts'
+import { sealPartition } from './seal.ts'
 import { defaultStorageSettings, type StorageSettings } from './settings.ts'
-import { StateMap } from './state-map.ts'
+import { decodeNumber, encodeNumber, StateMap } from './state-map.ts'
 import { decodeBytes, encodeBytes, type LoadedSnapshot, loadSnapshot, type RecoveryPoint, writeSnapshot } from './state-snapshot.ts'
+import { asStoreError, diskFull, storeClosed, tooLarge, topicExists, topicUnknown, writeFailed } from './store-errors.ts'
 import { StoreMeter } from './store-meter.ts'
+import { StoredTopic } from './stored-topic.ts'
 import { checkTopic, collisionKey, decodeTopicEntry, encodeTopicEntry, TOPIC_PREFIX, type TopicEntry } from './topic-catalogue.ts'
 
 export interface LogStoreOptions {
@@ -44,24 +46,8 @@ export interface LogStoreOptions {
 }
 
 const INCARNATION_KEY = 'meta/incarnation'
+const HOLE_PREFIX = 'hole/'
 const RETRY_MS = 1_000
-
-class StoredTopic implements RetentionTopic {
-  readonly name: string
-  readonly number: number
-  readonly id: Uint8Array
-  config: TopicConfig
-  readonly partitions: PartitionLog[] = []
-  /** Set while appends are refused because there is no room. */
-  refusal: WadiError | null = null
-
-  constructor(name: string, entry: TopicEntry) {
-    this.name = name
-    this.number = entry.number
-    this.id = new Uint8Array(Buffer.from(entry.id, 'hex'))
-    this.config = entry.config
-  }
-}
 
 export class LogStore implements Store {
   readonly logId: string
@@ -75,6 +61,7 @@ export class LogStore implements Store {
   readonly #byNumber = new Map<number, StoredTopic>()
   readonly #dropListeners = new Set<(range: DroppedRange) => void>()
   readonly #env: PartitionEnvironment
+  readonly #retention: RetentionRound
   #journal!: Journal
   #commit!: GroupCommit
   #snapshotNumber: number
@@ -106,6 +93,21 @@ export class LogStore implements Store {
       indexIntervalBytes: this.#settings.indexIntervalBytes,
       onDropped: (range) => this.#onDropped(range)
     }
+    this.#retention = this.#newRetention()
+  }
+
+  #newRetention(): RetentionRound {
+    return new RetentionRound({
+      quotaBytes: this.#settings.quotaBytes,
+      freeBytesMin: this.#settings.freeBytesMin,
+      topics: () => this.#topics.values(),
+      topicOf: (partition) => this.#topics.get(partition.topicName) as StoredTopic,
+      wallMs: () => this.#options.clock.wallMs(),
+      freeBytes: () => this.#options.disk.freeBytes(this.#options.directory),
+      usedBytes: () => this.#usedBytes() + this.#tailBytes(),
+      commitState: (change) => new Promise((resolve) => this.#commit.submit([], [change], () => resolve())),
+      onDropped: (range) => this.#onDropped(range)
+    })
   }
 
   /**
@@ -147,13 +149,15 @@ export class LogStore implements Store {
       nowMs: () => clock.monotonicMs(),
       afterCommit: () => this.#sealAboveLimit()
     })
-    for (const hole of this.report.holes) this.#onDropped(hole)
+    const isNew = (range: DroppedRange): boolean => this.#state.get(this.#holeKey(range)) === undefined
+    this.report.holes = this.report.holes.filter(isNew)
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
     const end = last ? { fileIndex: last.fileIndex, positionBytes: last.positionBytes + last.blockBytes } : null
     await this.#journal.resume({ end, lastSequences, nowMs: clock.monotonicMs(), lastCommit })
     this.#journal.startFilling()
     this.#commit = this.#newGroupCommit()
     await this.#commitIncarnation()
+    for (const hole of this.report.holes) this.#onDropped(hole)
     this.#scheduleHousekeeping()
   }
 
@@ -188,8 +192,7 @@ export class LogStore implements Store {
   }
 
   async #commitIncarnation(): Promise<void> {
-    const value = new TextEncoder().encode(String(this.incarnation + 1))
-    await this.commit([], [{ key: INCARNATION_KEY, value }])
+    await this.commit([], [{ key: INCARNATION_KEY, value: encodeNumber(this.incarnation + 1) }])
   }
 
   async #recoverTopic(key: string, points: ReadonlyMap<string, RecoveryPoint>, coverage: ReadonlyMap<string, Coverage>): Promise<void> {
@@ -199,7 +202,12 @@ export class LogStore implements Store {
       const id = `${topic.number}/${partition.partitionIndex}`
       const point = points.get(id)
       if (point) partition.deliveredOffset = point[6]
-      const known = point ? { logStartOffset: point[2], segmentBaseOffset: point[3], syncedBytes: point[4], nextOffset: point[5] } : null
+      const startedAt = decodeNumber(this.#state.get(`${START_PREFIX}${id}`))
+      const known = point
+        ? { logStartOffset: Math.max(point[2], startedAt), segmentBaseOffset: point[3], syncedBytes: point[4], nextOffset: point[5] }
+        : startedAt > 0
+          ? { logStartOffset: startedAt, segmentBaseOffset: -1, syncedBytes: 0, nextOffset: startedAt }
+          : null
       await recoverPartition(partition, known, coverage.get(id) ?? [], this.report)
     }
   }
@@ -220,8 +228,7 @@ export class LogStore implements Store {
   }
 
   get incarnation(): number {
-    const value = this.#state.get(INCARNATION_KEY)
-    return value ? Number(new TextDecoder().decode(value)) : 0
+    return decodeNumber(this.#state.get(INCARNATION_KEY))
   }
 
   get topics(): ReadonlyMap<string, Topic> {
@@ -241,11 +248,7 @@ export class LogStore implements Store {
     checkTopic(name, whole)
     for (const other of this.#topics.keys()) {
       if (collisionKey(other) !== collisionKey(name)) continue
-      throw new WadiError('WADI_TOPIC_EXISTS', {
-        happened: other === name ? `Topic ${name} exists.` : `Topic ${name} differs from ${other} only by case or by "." and "_".`,
-        kept: 'Nothing was made.',
-        next: 'Use the topic that is there, or another name.'
-      })
+      throw topicExists(name, other)
     }
     const number = Math.max(0, ...this.#byNumber.keys()) + 1
     const entry: TopicEntry = { number, id: Buffer.from(this.#options.random.bytes(16)).toString('hex'), config: whole }
@@ -296,14 +299,7 @@ export class LogStore implements Store {
   }
 
   #refusalFor(partition: Partition, bytes: number): WadiError | null {
-    if (bytes > this.#settings.batchBytesMax) {
-      return new WadiError('WADI_RECORD_TOO_LARGE', {
-        happened: `An event of ${bytes} bytes for ${partition.topicName} is larger than ${this.#settings.batchBytesMax} bytes.`,
-        kept: 'It was not stored and not acknowledged.',
-        next: 'Send smaller events.',
-        facts: { bytes, topic: partition.topicName }
-      })
-    }
+    if (bytes > this.#settings.batchBytesMax) return tooLarge(bytes, this.#settings.batchBytesMax)
     return this.#topics.get(partition.topicName)?.refusal ?? null
   }
 
@@ -324,6 +320,8 @@ export class LogStore implements Store {
     const log = partition as PartitionLog
     await this.#commit.drained()
     if (offset <= log.highWatermark) return
+    const key = `${HOLE_PREFIX}${log.topicNumber}/${log.partitionIndex}/${log.highWatermark}`
+    await this.commit([], [{ key, value: encodeNumber(offset) }])
     log.skipTo(offset)
     log.notify()
   }
@@ -333,7 +331,17 @@ export class LogStore implements Store {
     return () => this.#dropListeners.delete(listener)
   }
 
+  #holeKey({ topicName, partitionIndex, startOffset }: DroppedRange): string {
+    return `${HOLE_PREFIX}${this.#topics.get(topicName)?.number ?? 0}/${partitionIndex}/${startOffset}`
+  }
+
+  /** Counted and told once, also over restarts: a hole is remembered where it is not merely a deletion. */
   #onDropped(range: DroppedRange): void {
+    if (range.reason === 'damage' || range.reason === 'hole') {
+      const key = this.#holeKey(range)
+      if (this.#state.get(key) !== undefined) return
+      this.#commit.submit([], [{ key, value: encodeNumber(range.endOffset) }], () => undefined)
+    }
     this.#meter.onDropped(range)
     for (const listener of this.#dropListeners) listener(range)
   }
@@ -386,14 +394,7 @@ export class LogStore implements Store {
       return
     }
     if (!(error instanceof DiskError)) throw error
-    this.#fail(
-      new WadiError('WADI_LOG_FAILED', {
-        happened: `Writing to the log failed (${error.message}).`,
-        kept: 'Everything acknowledged before is in the journal and is kept; nothing more is acknowledged.',
-        next: 'Check the storage device, then restart Wadi: it reads the disk again.',
-        cause: error
-      })
-    )
+    this.#fail(writeFailed('Writing to the log', error))
   }
 
   #fail(error: WadiError): void {
@@ -457,6 +458,7 @@ export class LogStore implements Store {
         replayAfter,
         stateSequence: this.#journal.sequence,
         generation: this.#journal.generationBehind(replayAfter),
+        journalFileCount: this.#journal.fileCount,
         recoveryPoints,
         state,
         droppedRecords,
@@ -482,7 +484,7 @@ export class LogStore implements Store {
       try {
         await this.#sealAboveLimit()
         await this.#sealOld()
-        await this.#enforceRetention()
+        await this.#retention.run()
       } catch (error) {
         this.#onBackgroundError(error)
       }
@@ -510,76 +512,6 @@ export class LogStore implements Store {
     }
   }
 
-  async #enforceRetention(): Promise<void> {
-    const nowWallMs = this.#options.clock.wallMs()
-    for (const topic of this.#topics.values()) {
-      for (const partition of topic.partitions) {
-        for (let segment = await expiredSegment(topic.config, partition, nowWallMs); segment; segment = await expiredSegment(topic.config, partition, nowWallMs)) {
-          if (!(await this.#removeOldest(topic, partition, 'retention'))) break
-        }
-      }
-      await this.#enforceTopicQuota(topic)
-    }
-    await this.#enforceDirectoryQuota()
-  }
-
-  async #enforceTopicQuota(topic: StoredTopic): Promise<void> {
-    const quota = topic.config.quotaBytes
-    topic.refusal = null
-    if (quota === null) return
-    while (topicBytes(topic) > quota) {
-      const victim = chooseVictim([topic])
-      if (victim && (await this.#removeOldest(topic, victim, 'quota'))) continue
-      topic.refusal = quotaExceeded(topic.name, topicBytes(topic), quota)
-      return
-    }
-  }
-
-  async #enforceDirectoryQuota(): Promise<void> {
-    const quota = this.#settings.quotaBytes
-    for (;;) {
-      const freeBytes = await this.#options.disk.freeBytes(this.#options.directory)
-      const isOver = (quota !== null && this.#usedBytes() + this.#tailBytes() > quota) || freeBytes < this.#settings.freeBytesMin
-      if (!isOver) return
-      const victim = chooseVictim(this.#topics.values())
-      if (victim && (await this.#removeOldest(this.#topics.get(victim.topicName) as StoredTopic, victim, 'quota'))) continue
-      for (const topic of this.#topics.values()) {
-        // A topic that drops its oldest has nothing left to drop: it may fill what its next segment frees.
-        if (topic.config.whenFull === 'reject') topic.refusal ??= quotaExceeded(topic.name, this.#usedBytes(), quota ?? 0)
-      }
-      return
-    }
-  }
-
-  /** Deletes the oldest segment, rolling first when it is the only one. False when there was nothing to delete. */
-  #removeOldest(topic: StoredTopic, partition: PartitionLog, reason: 'retention' | 'quota'): Promise<boolean> {
-    const run = partition.work.then(async () => {
-      const oldest = partition.segments[0]
-      if (!oldest || oldest.sizeBytes === 0) return false
-      if (partition.segments.length === 1) await rollSegment(partition, oldest.nextOffset)
-      const range = { startOffset: Math.max(partition.logStartOffset, oldest.baseOffset), endOffset: oldest.nextOffset }
-      partition.advanceLogStart(oldest.nextOffset)
-      partition.segments.shift()
-      await oldest.remove()
-      partition.isDirectoryDirty = true
-      this.#onDropped({
-        topicName: topic.name,
-        partitionIndex: partition.partitionIndex,
-        startOffset: toOffset(range.startOffset),
-        endOffset: toOffset(range.endOffset),
-        reason,
-        isDelivered: isDelivered(topic.config, partition, oldest)
-      })
-      partition.notify()
-      return true
-    })
-    partition.work = run.then(
-      () => undefined,
-      () => undefined
-    )
-    return run
-  }
-
   /** Everything into synced segments now: for a clean stop, and for whoever wants to copy the directory. */
   async flush(): Promise<void> {
     await this.#commit.drained()
@@ -599,8 +531,7 @@ export class LogStore implements Store {
     this.#timer?.cancel()
     this.#retryTimer?.cancel()
     this.#journal.wake()
-    const closed = new WadiError('WADI_CLOSED', { happened: 'The log is closing.', kept: 'What was acknowledged is kept.', next: 'Send again after the restart.' })
-    this.#commit.refuseAll(closed, { drain: true })
+    this.#commit.refuseAll(storeClosed(), { drain: true })
     await this.#commit.drained()
     await this.#housekeeping
     try {
@@ -635,36 +566,4 @@ async function prepareDirectory(disk: Disk, directory: string): Promise<DiskLock
   } catch (error) {
     throw asStoreError(error, directory)
   }
-}
-
-function asStoreError(error: unknown, directory: string): unknown {
-  if (!(error instanceof DiskError)) return error
-  if (error.code === 'ELOCKED') {
-    return new WadiError('WADI_DATA_DIR_LOCKED', {
-      happened: `Another process has the data directory ${directory} open.`,
-      kept: 'Nothing was touched.',
-      next: 'Stop it first; two processes must never share a data directory.',
-      cause: error
-    })
-  }
-  if (error.isFull) return diskFull(error)
-  return new WadiError('WADI_DATA_DIR_UNUSABLE', {
-    happened: `The data directory ${directory} cannot be used (${error.message}).`,
-    kept: 'Nothing was deleted.',
-    next: 'Check that it exists, is writable for this user and that the device is healthy.',
-    cause: error
-  })
-}
-
-function topicUnknown(name: string): WadiError {
-  return new WadiError('WADI_TOPIC_UNKNOWN', { happened: `There is no topic ${name}.`, kept: 'Nothing was changed.', next: 'Make it first, or check the name.' })
-}
-
-function quotaExceeded(topicName: string, bytes: number, quotaBytes: number): WadiError {
-  return new WadiError('WADI_QUOTA_EXCEEDED', {
-    happened: `There is no room for topic ${topicName}: ${bytes} bytes are stored, the quota is ${quotaBytes}.`,
-    kept: 'Everything acknowledged is kept; this event was not stored and not acknowledged.',
-    next: 'Ingest goes on by itself when the centre has taken the backlog; or raise the quota, or set when_full: drop_oldest.',
-    facts: { topic: topicName, bytes, quotaBytes }
-  })
 }

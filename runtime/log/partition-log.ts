@@ -176,6 +176,7 @@ export class PartitionLog implements Partition {
       while (bytes < bytesMax || batches.length === 0) {
         const step = await scan.next()
         if (step.kind === 'end') {
+          if (scan.nextOffset < segmentEnd) this.#reportDamage(segment, step.positionBytes, { startOffset: Math.max(offset, scan.nextOffset), endOffset: segmentEnd })
           nextOffset = Math.max(nextOffset, segmentEnd)
           break
         }
@@ -259,4 +260,14 @@ export class PartitionLog implements Partition {
     for (let i = this.tail.find(offset); i < this.tail.batches.length; i++) bytes += this.tail.batches[i]?.batch.byteLength ?? 0
     return bytes
   }
+}
+
+/** Runs behind whatever else works on the partition's files. */
+export function withPartition<T>(partition: PartitionLog, work: () => Promise<T>): Promise<T> {
+  const run = partition.work.then(work)
+  partition.work = run.then(
+    () => undefined,
+    () => undefined
+  )
+  return run
 }

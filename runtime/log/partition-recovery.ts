@@ -54,7 +54,10 @@ export async function recoverPartition(partition: PartitionLog, known: KnownPoin
     if (baseOffset > nextOffset && (await isSuperseded(partition, { baseOffset, nextOffset, coverage }))) continue
     nextOffset = Math.max(nextOffset, await recoverSegment(partition, baseOffset, known, coverage, report))
   }
-  const logStartOffset = Math.max(known?.logStartOffset ?? 0, partition.segments[0]?.baseOffset ?? 0)
+  const knownStart = known?.logStartOffset ?? 0
+  const isGone = partition.segments.length === 0 && known !== null && known.segmentBaseOffset >= 0
+  const logStartOffset = Math.max(knownStart, isGone ? known.nextOffset : (partition.segments[0]?.baseOffset ?? 0))
+  if (logStartOffset > knownStart) report.holes.push(hole(partition, knownStart, logStartOffset))
   partition.restore({ logStartOffset, nextOffset: Math.max(nextOffset, partition.segments.length === 0 ? (known?.nextOffset ?? 0) : 0) })
 }
 

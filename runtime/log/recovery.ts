@@ -42,9 +42,10 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
   const { disk, core, report } = context
   const afterSequence = loaded?.snapshot.replayAfter ?? 0
   const generation = loaded?.snapshot.generation ?? 0
-  const fileCount = await countJournals(context)
+  const fileIndexes = await listJournals(context, loaded)
+  const fileCount = Math.max(0, ...fileIndexes.map((index) => index + 1))
   const found: { commit: FoundCommit; changes: StateChange[]; ranges: [string, number, number][] }[] = []
-  for (let fileIndex = 0; fileIndex < fileCount; fileIndex++) {
+  for (const fileIndex of fileIndexes) {
     const file = await disk.open(journalPath(context.directory, fileIndex), 'read')
     try {
       const isFinished = (await readJournalHeader(core, file)) !== null
@@ -96,11 +97,16 @@ function addRange(coverage: Map<string, { start: number; end: number }[]>, key: 
   coverage.set(key, ranges)
 }
 
-async function countJournals({ disk, directory }: ReadContext): Promise<number> {
+/** The files that are there; one that the snapshot knows and that is not is reported. */
+async function listJournals({ disk, directory, report }: ReadContext, loaded: LoadedSnapshot | null): Promise<number[]> {
   const names = await disk.list(`${directory}/${JOURNAL_DIRECTORY}`)
-  let count = 0
-  while (names.includes(`${count}.journal`)) count++
-  return count
+  const indexes = names.flatMap((name) => (/^\d{1,3}\.journal$/.test(name) ? Number.parseInt(name, 10) : [])).sort((a, b) => a - b)
+  for (let index = 0; index < (loaded?.snapshot.journalFileCount ?? 0); index++) {
+    if (indexes.includes(index)) continue
+    report.damagedFiles.push(journalPath(directory, index))
+    report.notes.push(`${journalPath(directory, index)} is missing: acknowledged events that were only in it are lost, their offsets cannot be told`)
+  }
+  return indexes
 }
 
 export interface ReplayTarget {

@@ -4,20 +4,12 @@
 //   quota reached            first what is delivered, oldest first; then drop_oldest topics lose their oldest; reject topics refuse
 //
 // Whole segments only, oldest first, never the one that grows (it is rolled first). Every range that was not delivered is reported.
-// Not here: deleting files (log-store.ts runs `removeOldest` behind the partition's other work).
+// Not here: deleting files (retention-round.ts).
 
-import type { Topic, TopicConfig } from './contract.ts'
+import type { TopicConfig } from './contract.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { Segment } from './segment.ts'
-
-export interface RetentionTopic extends Topic {
-  readonly partitions: readonly PartitionLog[]
-}
-
-export interface Victim {
-  readonly partition: PartitionLog
-  readonly reason: 'retention' | 'quota'
-}
+import type { StoredTopic } from './stored-topic.ts'
 
 /** True when nobody waits for what is in the segment. */
 export function isDelivered(config: TopicConfig, partition: PartitionLog, segment: Segment): boolean {
@@ -35,14 +27,14 @@ export async function expiredSegment(config: TopicConfig, partition: PartitionLo
   return newestMs >= 0 && nowWallMs - newestMs > config.retentionMs ? oldest : null
 }
 
-export function topicBytes(topic: RetentionTopic): number {
+export function topicBytes(topic: StoredTopic): number {
   let bytes = 0
   for (const partition of topic.partitions) bytes += partition.segmentBytes + partition.tail.bytes
   return bytes
 }
 
 /** Who loses its oldest segment to make room; null when nobody may. Delivered segments first, then drop_oldest topics, the largest first. */
-export function chooseVictim(topics: Iterable<RetentionTopic>): PartitionLog | null {
+export function chooseVictim(topics: Iterable<StoredTopic>): PartitionLog | null {
   let delivered: PartitionLog | null = null
   let deliveredBytes = -1
   let droppable: PartitionLog | null = null

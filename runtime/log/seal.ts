@@ -7,7 +7,7 @@ import { assert } from '../base/assert.ts'
 import { readBatchHeader } from '../core/batch-header.ts'
 import type { CodecName } from '../io/codec.ts'
 import { compressBatch } from './batch-codec.ts'
-import type { PartitionLog } from './partition-log.ts'
+import { type PartitionLog, withPartition } from './partition-log.ts'
 import { Segment } from './segment.ts'
 import type { TailBatch } from './tail.ts'
 
@@ -20,9 +20,7 @@ export interface SealOptions {
 
 /** Seals all that is in the tail now. Runs after whatever else works on this partition. */
 export function sealPartition(partition: PartitionLog, options: SealOptions): Promise<void> {
-  const run = partition.work.then(() => sealNow(partition, options))
-  partition.work = run.catch(() => undefined)
-  return run
+  return withPartition(partition, () => sealNow(partition, options))
 }
 
 async function sealNow(partition: PartitionLog, options: SealOptions): Promise<void> {

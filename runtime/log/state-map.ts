@@ -49,3 +49,12 @@ export function encodeStateKey({ key, value }: StateChange): Uint8Array {
   }
   return bytes
 }
+
+/** A count or an offset as a state value: decimal text. */
+export function encodeNumber(value: number): Uint8Array {
+  return new TextEncoder().encode(String(value))
+}
+
+export function decodeNumber(value: Uint8Array | undefined): number {
+  return value ? Number(new TextDecoder().decode(value)) : 0
+}

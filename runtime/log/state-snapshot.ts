@@ -24,6 +24,7 @@ export interface StateSnapshot {
   readonly stateSequence: number
   /** Generation of the journal file that was active. */
   readonly generation: number
+  readonly journalFileCount: number
   readonly recoveryPoints: readonly RecoveryPoint[]
   /** key → base64 */
   readonly state: Readonly<Record<string, string>>

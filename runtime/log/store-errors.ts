@@ -1,0 +1,76 @@
+// The store's errors in words: what happened, what was kept, what to do.
+
+import { WadiError } from '../base/errors.ts'
+import { DiskError } from '../io/disk.ts'
+
+/** The disk's error in the words of a person who starts Wadi. */
+export function asStoreError(error: unknown, directory: string): unknown {
+  if (!(error instanceof DiskError)) return error
+  if (error.code === 'ELOCKED') {
+    return new WadiError('WADI_DATA_DIR_LOCKED', {
+      happened: `Another process has the data directory ${directory} open.`,
+      kept: 'Nothing was touched.',
+      next: 'Stop it first; two processes must never share a data directory.',
+      cause: error
+    })
+  }
+  if (error.isFull) return diskFull(error)
+  return new WadiError('WADI_DATA_DIR_UNUSABLE', {
+    happened: `The data directory ${directory} cannot be used (${error.message}).`,
+    kept: 'Nothing was deleted.',
+    next: 'Check that it exists, is writable for this user and that the device is healthy.',
+    cause: error
+  })
+}
+
+export function topicUnknown(name: string): WadiError {
+  return new WadiError('WADI_TOPIC_UNKNOWN', { happened: `There is no topic ${name}.`, kept: 'Nothing was changed.', next: 'Make it first, or check the name.' })
+}
+
+export function quotaExceeded(topicName: string, bytes: number, quotaBytes: number): WadiError {
+  return new WadiError('WADI_QUOTA_EXCEEDED', {
+    happened: `There is no room for topic ${topicName}: ${bytes} bytes are stored, the quota is ${quotaBytes}.`,
+    kept: 'Everything acknowledged is kept; this event was not stored and not acknowledged.',
+    next: 'Ingest goes on by itself when the centre has taken the backlog; or raise the quota, or set when_full: drop_oldest.',
+    facts: { topic: topicName, bytes, quotaBytes }
+  })
+}
+
+export function diskFull(cause: DiskError): WadiError {
+  return new WadiError('WADI_DISK_FULL', {
+    happened: `No space left for ${cause.path}.`,
+    kept: 'Everything acknowledged is kept; this event was not stored and not acknowledged.',
+    next: 'Free space or raise the quota; devices send again, ingest goes on by itself.',
+    cause
+  })
+}
+
+export function tooLarge(bytes: number, bytesMax: number): WadiError {
+  return new WadiError('WADI_RECORD_TOO_LARGE', {
+    happened: `An append of ${bytes} bytes is larger than ${bytesMax} bytes, the most that is taken.`,
+    kept: 'It was not stored and not acknowledged.',
+    next: 'Send smaller events.',
+    facts: { bytes, bytesMax }
+  })
+}
+
+export function writeFailed(what: string, cause: unknown): WadiError {
+  return new WadiError('WADI_LOG_FAILED', {
+    happened: `${what} failed (${cause instanceof Error ? cause.message : String(cause)}).`,
+    kept: 'Everything acknowledged before is kept and can be read; nothing more is acknowledged.',
+    next: 'Check the storage device, then restart Wadi: it reads the disk again.',
+    cause
+  })
+}
+
+export function storeClosed(): WadiError {
+  return new WadiError('WADI_CLOSED', { happened: 'The log is closing.', kept: 'What was acknowledged is kept.', next: 'Send again after the restart.' })
+}
+
+export function topicExists(name: string, other: string): WadiError {
+  return new WadiError('WADI_TOPIC_EXISTS', {
+    happened: other === name ? `Topic ${name} exists.` : `Topic ${name} differs from ${other} only by case or by "." and "_".`,
+    kept: 'Nothing was made.',
+    next: 'Use the topic that is there, or another name.'
+  })
+}

@@ -1,0 +1,102 @@
+// Proves: whatever happens to the data files (cut, flipped, zeroed, random, deleted, swapped), a start either works or is refused by a
+// named error; damaged bytes are never served as good; what is missing is reported by topic, partition and offsets.
+// How: one directory with segments, journal and state is made once per mode of stopping; every file is damaged in every way, each time
+// on a fresh copy. The model is the list of events.
+
+import t, { type Test } from 'tap'
+import { WadiError } from '../../runtime/base/errors.ts'
+import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
+import { appendText, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
+import { Prng } from '../sim/prng.ts'
+
+const EVENTS = 260
+
+async function machineWithData(seed: number, stop: 'clean' | 'kill'): Promise<SimMachine> {
+  const machine = new SimMachine(seed)
+  const store = await machine.open()
+  const partition = (await machine.settle(store.createTopic('telemetry', { codec: seed % 2 === 0 ? 'none' : 'gzip' }))).partitions[0] as Partition
+  for (let i = 0; i < EVENTS; i += 20) {
+    await machine.settle(Promise.all(Array.from({ length: 20 }, (_, j) => appendText(store, partition, `event ${i + j} ${'d'.repeat(120 + (i % 7) * 20)}`))))
+    if (i === 120) await machine.run(8_000)
+  }
+  if (stop === 'clean') await machine.settle(store.close())
+  else machine.kill()
+  return machine
+}
+
+const damages: Record<string, (bytes: Uint8Array, prng: Prng) => Uint8Array | null> = {
+  'cut in the middle': (bytes) => bytes.slice(0, bytes.byteLength >> 1),
+  'cut by one byte': (bytes) => bytes.slice(0, Math.max(0, bytes.byteLength - 1)),
+  'one bit flipped': (bytes, prng) => {
+    const copy = bytes.slice()
+    const at = prng.below(Math.max(1, copy.byteLength))
+    copy[at] = (copy[at] ?? 0) ^ (1 << prng.below(8))
+    return copy
+  },
+  'a stretch zeroed': (bytes, prng) => {
+    const at = prng.below(Math.max(1, bytes.byteLength))
+    return bytes.slice().fill(0, at, at + 600)
+  },
+  'a stretch random': (bytes, prng) => {
+    const copy = bytes.slice()
+    const at = prng.below(Math.max(1, copy.byteLength - 300))
+    copy.set(prng.bytes(Math.min(300, copy.byteLength - at)), at)
+    return copy
+  },
+  'all random': (bytes, prng) => prng.bytes(bytes.byteLength),
+  empty: () => new Uint8Array(0),
+  deleted: () => null
+}
+
+for (const stop of ['clean', 'kill'] as const) {
+  for (const [name, damage] of Object.entries(damages)) {
+    t.test(`data files ${name}, after ${stop === 'clean' ? 'a clean stop' : 'a kill'}: named, never served`, async (t) => {
+      const paths = (await machineWithData(2, stop)).disk.files().map(({ path }) => path)
+      for (let i = 0; i < paths.length; i++) {
+        const path = paths[i] as string
+        if (path.endsWith('wadi.lock')) continue
+        const seed = i + (stop === 'clean' ? 1000 : 2000)
+        const machine = await machineWithData(2 + (i % 2), stop)
+        const file = machine.disk.files().find((candidate) => candidate.path === path)
+        if (!file) continue
+        await machine.settle(replaceFile(machine, path, damage(file.bytes, new Prng(seed))))
+        await checkOpen(t, machine, `${path} ${name}`)
+      }
+    })
+  }
+}
+
+async function replaceFile({ disk }: SimMachine, path: string, bytes: Uint8Array | null): Promise<void> {
+  if (bytes === null) return disk.remove(path)
+  const file = await disk.open(path, 'write')
+  await file.truncate(0)
+  if (bytes.byteLength > 0) await file.writeAt(0, bytes.slice())
+  await file.sync()
+  await file.close()
+}
+
+async function checkOpen(t: Test, machine: SimMachine, what: string): Promise<void> {
+  const dropped: DroppedRange[] = []
+  let store: Awaited<ReturnType<SimMachine['open']>>
+  try {
+    store = await machine.open()
+  } catch (error) {
+    t.ok(error instanceof WadiError, `${what}: refused by name (${error instanceof WadiError ? error.code : String(error)})`)
+    return
+  }
+  dropped.push(...store.report.holes)
+  store.onDropped((range) => dropped.push(range))
+  const partition = store.topics.get('telemetry')?.partitions[0]
+  if (!partition) {
+    t.ok(store.report.damagedFiles.length + store.report.missingCommits > 0, `${what}: the topic is gone and that is said`)
+    return
+  }
+  const records = await machine.settle(readAll(partition))
+  t.ok(records.every((record) => textOf(record).startsWith(`event ${record.offset} d`)), `${what}: nothing altered is served`)
+  const missing = Array.from({ length: EVENTS }, (_, offset) => offset).filter((offset) => !records.some((record) => record.offset === offset))
+  const isNamed = (offset: number): boolean => dropped.some((range) => offset >= range.startOffset && offset < range.endOffset)
+  const isAtEnd = (offset: number): boolean => offset >= partition.highWatermark
+  const said = store.report.notes.length + store.report.damagedFiles.length + store.report.missingCommits
+  t.ok(missing.every((offset) => isNamed(offset) || (isAtEnd(offset) && said > 0)), `${what}: ${missing.length} missing, all of them named`)
+  await machine.settle(appendText(store, partition, 'goes on'))
+}
