@@ -147,7 +147,7 @@ export function commitFinish(generation: u32, sequence: f64): u32 {
   return blockBytes
 }
 
-/** True when the bytes at `ptr` begin with a header whose fields are possible. `length` >= 40 is not required. */
+/** True when the bytes at `ptr` begin with a header whose fields are possible. */
 function isHeader(ptr: usize, length: u32): bool {
   if (length < <u32>PAYLOAD_AT || load32(ptr) != MAGIC || load16(ptr + 4) != VERSION || load16(ptr + 6) != 0) return false
   if (load32(ptr + RESERVED_AT) != 0 || load32(ptr + RESERVED_2_AT) != 0 || load64(ptr + SEQUENCE_AT) >> 53 != 0) return false
@@ -155,7 +155,7 @@ function isHeader(ptr: usize, length: u32): bool {
 }
 
 /** Bytes of the block that the header at `ptr` announces, 0 when it is none. The CRC is not looked at. */
-export function commitBlockBytes(ptr: usize, length: u32): u32 {
+function commitBlockBytes(ptr: usize, length: u32): u32 {
   return isHeader(ptr, length) ? blockBytesOf(load32(ptr + PAYLOAD_BYTES_AT)) : 0
 }
 

@@ -20,7 +20,7 @@ const HISTORY: usize = 209 * 16
 const HISTORY_2: usize = 79 * 16
 const CHUNK_VECTORS: u32 = 768
 /** From here level one pays. FOLD_OUT holds this much, so level two alone may take anything shorter. */
-const TWO_LEVELS_BYTES_MIN: u32 = 8192
+const TWO_LEVELS_BYTES_MIN: u32 = 12288
 
 function sum(out: usize, input: v128): v128 {
   const near = v128.xor(input, v128.load(out - 65 * 16))
@@ -37,7 +37,7 @@ function sum2(out: usize, input: v128): v128 {
   return v128.xor(v128.xor(a, b), v128.xor(c, d))
 }
 
-/** The register after `length` >= 2,700 bytes, without initial and final XOR. */
+/** The register after `length` >= 1,800 bytes, without initial and final XOR. */
 export function foldCrc(ptr: usize, length: u32, state: u32): u32 {
   const vectors = length >> 4
   if (length >= TWO_LEVELS_BYTES_MIN) {
@@ -78,7 +78,7 @@ function foldOnce(input: usize, vectors: u32, state: u32): void {
   for (let at: usize = 0; at < HISTORY; at += 16) v128.store(FOLD_REST + at, sum(start + at, v128.load(input + at)))
 }
 
-/** Level two, for 79 < vectors <= 512: the register after them. */
+/** Level two, for 79 < vectors < 768: the register after them. */
 function foldTwice(input: usize, vectors: u32, state: u32): u32 {
   const start = FOLD_OUT + HISTORY_2
   memory.fill(FOLD_OUT, 0, HISTORY_2)

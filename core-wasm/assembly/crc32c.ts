@@ -21,7 +21,7 @@ import { CRC_POWERS, CRC_TABLES, MEMORY_END } from './memory'
 const POLYNOMIAL_REFLECTED: u32 = 0x82f63b78
 const TABLE_BYTES: usize = 1024
 /** Below this the tables are faster than the fold with its fixed 1,264-byte remainder. */
-const FOLD_BYTES_MIN: u32 = 2700
+const FOLD_BYTES_MIN: u32 = 1800
 
 function tableEntry(k: usize, byte: u32): u32 {
   return load<u32>(CRC_TABLES + k * TABLE_BYTES + ((<usize>byte) << 2))

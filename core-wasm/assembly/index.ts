@@ -10,7 +10,6 @@ export {
   commitAddRecord,
   commitBatchPtr,
   commitBegin,
-  commitBlockBytes,
   commitCloseBatch,
   commitFinish,
   commitLeft,

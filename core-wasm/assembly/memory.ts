@@ -4,8 +4,6 @@
 // copy that runs past a cursor never leaves the region it writes to or reads from.
 // Not for: what lies inside a region (each file draws its own structs).
 
-export const MIB: u32 = 1 << 20
-
 /** Largest batch (uncompressed) that is built, checked, iterated or repacked. */
 export const BATCH_BYTES_MAX: u32 = 4 << 20
 /** Largest commit block, header and padding included; a multiple of 4096. */

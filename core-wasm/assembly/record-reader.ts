@@ -18,10 +18,7 @@ import {
 import { load16, load64 } from './bytes'
 import { RECORD_VIEW } from './memory'
 
-let cursor: usize = 0
-/** False after a varint or length that is not one; stays false until the next record begins. */
-let isSound: bool = true
-
+let varintValue: i32 = 0
 let end: usize = 0
 let timestampDelta: i64 = 0
 let offsetDelta: i32 = 0
@@ -63,75 +60,106 @@ export function recordHeaders(): usize {
   return headersPtr
 }
 
-/** Zigzag varint below `limit`, at most `bitsMax` (32 or 64) wide. Nearly all are one byte. */
-function readVarint(limit: usize, bitsMax: u32): i64 {
-  if (cursor < limit) {
-    const byte = <u32>load<u8>(cursor)
-    if (byte < 0x80) {
-      cursor++
-      return <i64>(<i32>(byte >> 1) ^ -<i32>(byte & 1))
-    }
-  }
-  return readLongVarint(limit, bitsMax)
-}
+// Cursors stay in locals and functions return the address behind what they read, 0 = malformed; what they read is in a
+// global. A cursor in a global would cost a round trip through memory per varint, and there are a dozen in a record.
 
-function readLongVarint(limit: usize, bitsMax: u32): i64 {
-  let value: u64 = 0
-  let shift: u32 = 0
-  let at = cursor
-  while (at < limit) {
-    const byte: u64 = load<u8>(at)
+/** Zigzag varint of at most 32 bits in [at, limit) into varintValue. @returns the address behind it, 0 = there is none */
+function readVarint(at: usize, limit: usize): usize {
+  let value: u32 = 0
+  for (let shift: u32 = 0; shift < 35 && at < limit; shift += 7) {
+    const byte = <u32>load<u8>(at)
     at++
-    if (shift + 7 > bitsMax && byte >> (bitsMax - shift) != 0) break // too wide, or one byte too many
+    if (shift == 28 && byte > 0x0f) return 0 // wider than 32 bits
     value |= (byte & 0x7f) << shift
     if (byte < 0x80) {
-      cursor = at
-      return <i64>(value >> 1) ^ -(<i64>(value & 1))
+      varintValue = (value >> 1) ^ (0 - (value & 1))
+      return at
     }
-    shift += 7
   }
-  isSound = false
   return 0
 }
 
-/** A length and that many bytes, below `limit`. The cursor moves behind them. @returns the length, -1 = null */
-function skipField(limit: usize, isNullAllowed: bool): i32 {
-  const length = <i32>readVarint(limit, 32)
-  const lengthMin = isNullAllowed ? -1 : 0
-  if (!isSound || length < lengthMin || <i64>length > <i64>(limit - cursor)) {
-    isSound = false
-    return 0
+function skipLongField(at: usize, limit: usize, lengthMin: i32): usize {
+  at = readVarint(at, limit)
+  if (at == 0 || varintValue < lengthMin || <i64>varintValue > <i64>(limit - at)) return 0
+  return at + max(varintValue, 0)
+}
+
+/**
+ * A length >= lengthMin (-1 = null) and that many bytes in [at, limit); the length into varintValue.
+ * @returns the address behind the bytes, 0 = malformed
+ */
+// @ts-ignore: decorator
+@inline
+function skipField(at: usize, limit: usize, lengthMin: i32): usize {
+  if (at < limit) {
+    const byte = <u32>load<u8>(at)
+    if ((byte & 0x81) == 0) {
+      // one byte and not negative: nearly always
+      varintValue = <i32>(byte >> 1)
+      const behind = at + 1 + (byte >> 1)
+      return behind <= limit ? behind : 0
+    }
   }
-  if (length > 0) cursor += length
-  return length
+  return skipLongField(at, limit, lengthMin)
+}
+
+/** Zigzag varint of at most 64 bits into timestampDelta. @returns the address behind it, 0 = there is none */
+function readTimestampDelta(at: usize, limit: usize): usize {
+  let value: u64 = 0
+  for (let shift: u64 = 0; shift < 70 && at < limit; shift += 7) {
+    const byte = <u64>load<u8>(at)
+    at++
+    if (shift == 63 && byte > 1) return 0 // wider than 64 bits
+    value |= (byte & 0x7f) << shift
+    if (byte < 0x80) {
+      timestampDelta = <i64>(value >> 1) ^ -(<i64>(value & 1))
+      return at
+    }
+  }
+  return 0
+}
+
+/** A length >= lengthMin (-1 = null) and that many bytes in [at, limit): (address behind the bytes) << 32 | length, 0 = malformed. */
+function field(at: usize, limit: usize, lengthMin: i32): u64 {
+  const packed = varint(at, limit)
+  const length = <i32>packed
+  if (packed == 0 || length < lengthMin || <i64>length > <i64>(limit - behind(packed))) return 0
+  return length > 0 ? packed + (<u64>length << 32) : packed
 }
 
 /** Reads the record at `ptr` with all its headers. @returns false when it is malformed or reaches behind `limit` */
 export function readRecord(ptr: usize, limit: usize): bool {
-  cursor = ptr
-  isSound = true
-  const length = readVarint(limit, 32)
-  if (!isSound || length < 1 || length > <i64>(limit - cursor)) return false
-  end = cursor + <usize>length
-  cursor++ // attributes: unused by Kafka, kept by nobody
-  timestampDelta = readVarint(end, 64)
-  offsetDelta = <i32>readVarint(end, 32)
-  if (!isSound) return false
-  bodyPtr = cursor
-  keyBytes = skipField(end, true)
-  keyPtr = cursor - max(keyBytes, 0)
-  valueBytes = skipField(end, true)
-  valuePtr = cursor - max(valueBytes, 0)
-  headerCountPtr = cursor
-  const count = readVarint(end, 32)
-  if (!isSound || count < 0 || count > <i64>(end - cursor)) return false
-  headerCount = <i32>count
-  headersPtr = cursor
-  for (let left = headerCount; left != 0 && isSound; left--) {
-    skipField(end, false)
-    skipField(end, true)
+  let at = readVarint(ptr, limit)
+  if (at == 0 || varintValue < 1 || <i64>varintValue > <i64>(limit - at)) return false
+  const stop = at + varintValue
+  at = readTimestampDelta(at + 1, stop) // behind the attributes, which Kafka does not use
+  if (at == 0) return false
+  at = readVarint(at, stop)
+  if (at == 0) return false
+  offsetDelta = varintValue
+  bodyPtr = at
+  at = skipField(at, stop, -1)
+  if (at == 0) return false
+  keyBytes = varintValue
+  keyPtr = at - max(varintValue, 0)
+  at = skipField(at, stop, -1)
+  if (at == 0) return false
+  valueBytes = varintValue
+  valuePtr = at - max(varintValue, 0)
+  headerCountPtr = at
+  at = readVarint(at, stop)
+  if (at == 0 || varintValue < 0 || <i64>varintValue > <i64>(stop - at)) return false
+  headerCount = varintValue
+  headersPtr = at
+  for (let left = varintValue; left != 0; left--) {
+    at = skipField(at, stop, 0)
+    if (at == 0) return false
+    at = skipField(at, stop, -1)
+    if (at == 0) return false
   }
-  return isSound && cursor == end
+  end = stop
+  return at == stop
 }
 
 /** The record's timestamp in a batch at `batch`: LogAppendTime batches have one for all. */
@@ -163,16 +191,16 @@ export function viewRecord(batch: usize, ptr: usize, limit: usize): i32 {
   return 1
 }
 
-/** For JavaScript: one header at `ptr` into RECORD_VIEW's key and value; nextPtr is behind it. The record was read before. */
+/** For JavaScript: one header at `ptr` into RECORD_VIEW's key and value; nextPtr is behind it. @returns 1, or 0 when it is malformed */
 export function viewHeader(ptr: usize, limit: usize): i32 {
-  cursor = ptr
-  isSound = true
-  const headerKeyBytes = skipField(limit, false)
-  store<u32>(RECORD_VIEW, <u32>(cursor - max(headerKeyBytes, 0)))
-  store<i32>(RECORD_VIEW, headerKeyBytes, 4)
-  const headerValueBytes = skipField(limit, true)
-  store<u32>(RECORD_VIEW, <u32>(cursor - max(headerValueBytes, 0)), 8)
-  store<i32>(RECORD_VIEW, headerValueBytes, 12)
-  store<u32>(RECORD_VIEW, <u32>cursor, 24)
-  return isSound ? 1 : 0
+  let at = skipField(ptr, limit, 0)
+  if (at == 0) return 0
+  store<u32>(RECORD_VIEW, <u32>at - varintValue)
+  store<i32>(RECORD_VIEW, varintValue, 4)
+  at = skipField(at, limit, -1)
+  if (at == 0) return 0
+  store<u32>(RECORD_VIEW, <u32>at - max(varintValue, 0), 8)
+  store<i32>(RECORD_VIEW, varintValue, 12)
+  store<u32>(RECORD_VIEW, <u32>at, 24)
+  return 1
 }

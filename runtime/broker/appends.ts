@@ -86,9 +86,12 @@ export class Appends {
     await Promise.all(
       [...byProducer].map(([producerId, list]) => {
         const appendAll = async (): Promise<void> => {
-          await Promise.all(list.map(async ({ at, ledger, batch, bytes }) => {
-            outcomes[at] = producerId < 0n ? await this.#appendPlain(ledger, batch, bytes) : await this.#appendSequenced(ledger, batch, bytes)
-          }))
+          await Promise.all(
+            list.map(async ({ at, ledger, batch, bytes }) => {
+              outcomes[at] =
+                producerId < 0n ? await this.#appendPlain(ledger, batch, bytes) : await this.#appendSequenced(ledger, batch, bytes)
+            })
+          )
         }
         return producerId < 0n ? appendAll() : this.#context.producerLock.run(String(producerId), appendAll)
       })

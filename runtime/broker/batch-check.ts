@@ -68,7 +68,8 @@ function shapeFault(records: Uint8Array | null, limits: BatchLimits): Refusal | 
   if (magic < MAGIC) return refuse('INVALID_RECORD', `message format ${magic} is no longer written`)
   const batchLength = view.getInt32(BATCH_LENGTH_AT)
   const batchBytes = batchLength + LENGTH_PREFIX_BYTES
-  if (batchLength < BATCH_LENGTH_MIN || batchBytes > records.byteLength) return refuse('CORRUPT_MESSAGE', `the batch length ${batchLength} is wrong`)
+  if (batchLength < BATCH_LENGTH_MIN || batchBytes > records.byteLength)
+    return refuse('CORRUPT_MESSAGE', `the batch length ${batchLength} is wrong`)
   if (batchBytes < records.byteLength) return refuse('INVALID_RECORD', 'more than one batch for one partition')
   if (view.getBigInt64(0) !== 0n) return refuse('INVALID_RECORD', 'the base offset must be 0')
   if (batchBytes > limits.batchBytesMax) {
@@ -88,7 +89,8 @@ function headerFaultOf(header: BatchHeader, limits: BatchLimits): Refusal | null
   }
   if ((header.attributes & CONTROL_BIT) !== 0) return refuse('INVALID_RECORD', 'clients do not write control batches')
   if (header.producerId >= 0n && header.baseSequence < 0) return refuse('INVALID_RECORD', 'a producer id without a sequence')
-  if (header.producerId < 0n && (header.attributes & TRANSACTIONAL_BIT) !== 0) return refuse('INVALID_RECORD', 'a transaction without a producer id')
+  if (header.producerId < 0n && (header.attributes & TRANSACTIONAL_BIT) !== 0)
+    return refuse('INVALID_RECORD', 'a transaction without a producer id')
   if ((header.attributes & CODEC_MASK) > CODEC_ZSTD) return refuse('UNSUPPORTED_COMPRESSION_TYPE', 'unknown compression')
   if ((header.attributes & TIMESTAMP_TYPE_BIT) !== 0) return refuse('INVALID_TIMESTAMP', 'clients do not set the log append time')
   if (Number.isNaN(header.maxTimestampMs) || (limits.timestampMsMax !== null && header.maxTimestampMs > limits.timestampMsMax)) {

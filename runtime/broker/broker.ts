@@ -60,13 +60,27 @@ export interface Broker {
 }
 
 /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER when the stored state cannot be read */
-export function openBroker(context: { store: Store; core: Core; clock: Clock; random: Random; settings?: Partial<BrokerSettings> }): Broker {
+export function openBroker(context: {
+  store: Store
+  core: Core
+  clock: Clock
+  random: Random
+  settings?: Partial<BrokerSettings>
+}): Broker {
   const { store, core, clock, random } = context
   const settings = { ...defaultBrokerSettings, ...context.settings }
   const ledgers = new Ledgers(store)
   const producerLock = new KeyedLock()
   const committedOffsets = new CommittedOffsets(store)
-  const transactions = new Transactions({ store, core, clock, ledgers, producerIds: new ProducerIds(store), producerLock, committedOffsets })
+  const transactions = new Transactions({
+    store,
+    core,
+    clock,
+    ledgers,
+    producerIds: new ProducerIds(store),
+    producerLock,
+    committedOffsets
+  })
   const appends = new Appends({
     store,
     core,
@@ -114,7 +128,8 @@ async function expire(store: Store, ledgers: Ledgers, beforeMs: number): Promise
   const changes = ledgers.expire(beforeMs)
   try {
     const commits: Promise<unknown>[] = []
-    for (let at = 0; at < changes.length; at += EXPIRY_CHANGE_COUNT) commits.push(store.commit([], changes.slice(at, at + EXPIRY_CHANGE_COUNT)))
+    for (let at = 0; at < changes.length; at += EXPIRY_CHANGE_COUNT)
+      commits.push(store.commit([], changes.slice(at, at + EXPIRY_CHANGE_COUNT)))
     await Promise.all(commits)
   } catch (error) {
     if (!(error instanceof WadiError)) throw error

@@ -106,10 +106,7 @@ export class Fetches {
     })
   }
 
-  async #read(
-    reader: Reader,
-    options: { isolation: Isolation; bytesLeft: number; isEmpty: boolean }
-  ): Promise<FetchedPartition> {
+  async #read(reader: Reader, options: { isolation: Isolation; bytesLeft: number; isEmpty: boolean }): Promise<FetchedPartition> {
     const { place, ledger } = reader
     if (!ledger) return failed(reader.fault, null)
     const fault = placeFault(place, ledger)

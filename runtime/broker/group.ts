@@ -253,7 +253,10 @@ export class Group {
       this.#stopRebalanceTimer()
       this.status = 'PreparingRebalance'
       for (const member of this.#members.values()) this.#answerSync(member, syncFault('REBALANCE_IN_PROGRESS'))
-      if (isFirst && this.#settings.initialRebalanceDelayMs > 0) return this.#gather(this.#rebalanceTimeoutMs())
+      if (isFirst && this.#settings.initialRebalanceDelayMs > 0) {
+        this.#gather(this.#rebalanceTimeoutMs())
+        return
+      }
       this.#rebalanceTimer = this.#clock.after(this.#rebalanceTimeoutMs(), () => {
         this.#rebalanceTimer = null
         this.#completeJoin()
@@ -294,7 +297,8 @@ export class Group {
     this.status = 'CompletingRebalance'
     this.protocolName = this.#chooseProtocol()
     const leader = this.leaderId === null ? undefined : this.#members.get(this.leaderId)
-    if (!leader?.answerJoin) this.leaderId = ([...this.#members.values()].find((member) => member.answerJoin) ?? [...this.#members.values()][0])?.memberId ?? null
+    if (!leader?.answerJoin)
+      this.leaderId = ([...this.#members.values()].find((member) => member.answerJoin) ?? [...this.#members.values()][0])?.memberId ?? null
     const syncTimeoutMs = this.#rebalanceTimeoutMs()
     for (const member of this.#members.values()) {
       member.hasSynced = false

@@ -22,7 +22,13 @@ export interface TopicDefaults {
 
 /** What every Kafka client can read, unless the topic says otherwise. */
 const SEAL_CODEC = 'gzip'
-const CODECS: Readonly<Record<string, TopicConfig['codec']>> = { producer: SEAL_CODEC, uncompressed: 'none', gzip: 'gzip', lz4: 'lz4', zstd: 'zstd' }
+const CODECS: Readonly<Record<string, TopicConfig['codec']>> = {
+  producer: SEAL_CODEC,
+  uncompressed: 'none',
+  gzip: 'gzip',
+  lz4: 'lz4',
+  zstd: 'zstd'
+}
 
 export class Topics {
   readonly #store: Store
@@ -70,7 +76,7 @@ export class Topics {
     return this.#lock.run('create', async () => this.#store.createTopic(topic.name, this.check(topic).config))
   }
 
-  /** The topic of this name, made with the defaults when absent. @throws BrokerFault INVALID_TOPIC_EXCEPTION; WadiError */
+  /** The topic of this name, made with the defaults when absent. @throws BrokerFault INVALID_TOPIC_EXCEPTION; WadiError when the store refuses */
   ensure(name: string): Promise<Topic> {
     return this.#lock.run('create', async () => {
       const known = this.find(name)
@@ -119,6 +125,7 @@ function configOf(settings: ReadonlyMap<string, string | null>): Partial<TopicCo
 
 function limitOf(name: string, value: string): number | null {
   const number = Number(value)
-  if (value.trim() === '' || !Number.isSafeInteger(number) || number < -1) throw new BrokerFault('INVALID_CONFIG', `${name} "${value}" is not a number ≥ -1`)
+  if (value.trim() === '' || !Number.isSafeInteger(number) || number < -1)
+    throw new BrokerFault('INVALID_CONFIG', `${name} "${value}" is not a number ≥ -1`)
   return number === -1 ? null : number
 }

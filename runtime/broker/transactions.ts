@@ -87,18 +87,16 @@ export class Transactions {
     expected: ProducerIdentity | null
   }): Promise<InitProducerAnswer> {
     const { transactionalId, timeoutMs, expected } = request
-    return this.#guarded(
-      async () => {
-        if (transactionalId === null) return { fault: 'NONE', producerId: await this.#context.producerIds.take(), producerEpoch: 0 }
-        if (transactionalId === '' || !fitsStateKey(stateKey(PENDING_OFFSETS_AREA, transactionalId, 2 ** 31))) return noProducer('INVALID_REQUEST')
-        if (timeoutMs <= 0 || timeoutMs > TRANSACTION_TIMEOUT_MS_MAX) return noProducer('INVALID_TRANSACTION_TIMEOUT')
-        return this.#lock.run(transactionalId, async () => {
-          const entry = this.#entries.get(transactionalId)
-          return entry ? this.#initAgain(entry, timeoutMs, expected) : this.#initFirst(transactionalId, timeoutMs)
-        })
-      },
-      noProducer
-    )
+    return this.#guarded(async () => {
+      if (transactionalId === null) return { fault: 'NONE', producerId: await this.#context.producerIds.take(), producerEpoch: 0 }
+      if (transactionalId === '' || !fitsStateKey(stateKey(PENDING_OFFSETS_AREA, transactionalId, 2 ** 31)))
+        return noProducer('INVALID_REQUEST')
+      if (timeoutMs <= 0 || timeoutMs > TRANSACTION_TIMEOUT_MS_MAX) return noProducer('INVALID_TRANSACTION_TIMEOUT')
+      return this.#lock.run(transactionalId, async () => {
+        const entry = this.#entries.get(transactionalId)
+        return entry ? this.#initAgain(entry, timeoutMs, expected) : this.#initFirst(transactionalId, timeoutMs)
+      })
+    }, noProducer)
   }
 
   addPartitions(transactionalId: string, producer: ProducerIdentity, partitions: readonly Partition[]): Promise<FaultName> {
@@ -114,8 +112,12 @@ export class Transactions {
     return this.#within(transactionalId, producer, async (entry) => {
       if (entry.state.status !== 'Ongoing' || !entry.state.groupIds.has(groupId)) return 'INVALID_TXN_STATE'
       const plans: ReturnType<PendingOffsets['plan']>[] = []
-      for (let at = 0; at < offsets.length; at += PENDING_CHUNK_COUNT) plans.push(entry.pending.plan(offsets.slice(at, at + PENDING_CHUNK_COUNT)))
-      await this.#context.store.commit([], plans.map((plan) => plan.change))
+      for (let at = 0; at < offsets.length; at += PENDING_CHUNK_COUNT)
+        plans.push(entry.pending.plan(offsets.slice(at, at + PENDING_CHUNK_COUNT)))
+      await this.#context.store.commit(
+        [],
+        plans.map((plan) => plan.change)
+      )
       for (const plan of plans) plan.enter()
       return 'NONE'
     })
@@ -219,7 +221,9 @@ export class Transactions {
         partitions: new Set(),
         groupIds: new Set()
       }
-      const producerStates = ledgersTouched.map((ledger) => stateAfterMarker(ledger.producer(producerId), { producerId, producerEpoch, timestampMs }))
+      const producerStates = ledgersTouched.map((ledger) =>
+        stateAfterMarker(ledger.producer(producerId), { producerId, producerEpoch, timestampMs })
+      )
       const baseOffsets = await store.commit(appends, (markerOffsets) => [
         putTransaction(next),
         ...committedOffsets.changesFor(offsets),

@@ -86,7 +86,11 @@ function readStateFrame(commit: Uint8Array, view: DataView, at: number, end: num
     throw new RangeError(`bad state frame at byte ${at} of the commit`)
   }
   if (valueAt > end || valueBytes > end - valueAt) throw new RangeError(`state frame at byte ${at} reaches behind the commit`)
-  return { kind: 'state', key: decodeKey(commit.subarray(keyAt, valueAt), at), value: isDelete ? null : commit.subarray(valueAt, valueAt + valueBytes) }
+  return {
+    kind: 'state',
+    key: decodeKey(commit.subarray(keyAt, valueAt), at),
+    value: isDelete ? null : commit.subarray(valueAt, valueAt + valueBytes)
+  }
 }
 
 function decodeKey(bytes: Uint8Array, at: number): string {

@@ -44,7 +44,6 @@ export interface CoreFunctions {
   commitReserveState(keyBytes: number, valueBytes: number): number
   stampBatch(ptr: number, baseOffset: number): void
   commitFinish(generation: number, sequence: number): number
-  commitBlockBytes(ptr: number, length: number): number
   commitVerify(ptr: number, length: number): number
   repackBeginSeal(bytesMax: number): void
   repackBeginForward(
@@ -85,8 +84,8 @@ type CoreAddresses = Readonly<Record<(typeof addressNames)[number], number>>
 
 type CoreExports = CoreFunctions & { memory: { buffer: ArrayBuffer } } & Record<(typeof addressNames)[number], { value: number }>
 
-/** The part of the WebAssembly API that is used here; Node's type package does not describe it. */
-interface WebAssemblyApi {
+/** The part of the global WebAssembly that is used here; Node's type package does not describe it. */
+declare const WebAssembly: {
   Module: new (bytes: Uint8Array) => object
   Instance: new (module: object, imports: object) => { exports: unknown }
 }
@@ -107,12 +106,14 @@ export class CoreModule {
 
   /** @throws Error (WebAssembly.CompileError, LinkError) when the bytes are not our module */
   constructor(wasmBytes: Uint8Array) {
-    const { Module, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly
-    const exports = new Instance(new Module(wasmBytes), {}).exports as CoreExports
+    const exports = new WebAssembly.Instance(new WebAssembly.Module(wasmBytes), {}).exports as CoreExports
     const buffer = exports.memory.buffer
     this.call = exports
     this.at = Object.fromEntries(addressNames.map((name) => [name, exports[name].value])) as CoreAddresses
-    assert(buffer.byteLength === this.at.MEMORY_END, `the core has ${buffer.byteLength} bytes of memory, its map ends at ${this.at.MEMORY_END}`)
+    assert(
+      buffer.byteLength === this.at.MEMORY_END,
+      `the core has ${buffer.byteLength} bytes of memory, its map ends at ${this.at.MEMORY_END}`
+    )
     this.bytes = new Uint8Array(buffer)
     this.recordWords = new Int32Array(buffer, this.at.RECORD_VIEW, 8)
     this.recordNumbers = new Float64Array(buffer, this.at.RECORD_VIEW, 6)

@@ -3,7 +3,7 @@
 // checked before a byte moves; a fault in the bytes is a value or a RangeError, never a trap.
 
 import { toOffset } from '../base/offset.ts'
-import { LENGTH_PREFIX_BYTES, BATCH_LENGTH_AT, RECORDS_AT, RECORD_COUNT_AT, ATTRIBUTES_AT, CODEC_MASK, viewOf } from './batch-header.ts'
+import { ATTRIBUTES_AT, BATCH_LENGTH_AT, CODEC_MASK, LENGTH_PREFIX_BYTES, RECORD_COUNT_AT, RECORDS_AT, viewOf } from './batch-header.ts'
 import { BatchRepacker } from './batch-repacker.ts'
 import { WasmCommitBuilder } from './commit-builder.ts'
 import { parseCommitHeader } from './commit-frames.ts'
@@ -30,7 +30,7 @@ const LZ4_TOO_LARGE = -2
 const OFFSET_ENTRY_BYTES = 8
 const TIME_ENTRY_BYTES = 12
 /** Index searches copy at most this many entries in; a few steps in JavaScript narrow larger files down. */
-const SEARCH_ENTRIES_MAX = 512
+const SEARCH_ENTRIES_MAX = 128
 
 /** @throws Error (WebAssembly.CompileError) when the bytes are not our module */
 export function instantiateCore(wasmBytes: Uint8Array): Core {
@@ -106,7 +106,7 @@ export class WasmCore implements Core {
     const header = viewOf(batch)
     if ((header.getInt16(ATTRIBUTES_AT) & CODEC_MASK) !== 0) throw new RangeError('the batch is compressed')
     this.#module.copyIn(batch, at.BATCH_BYTES_MAX)
-    const copy = batch.slice()
+    const copy = new Uint8Array(batch) // not slice(): a Buffer's would be a view
     const records: StoredRecord[] = []
     const end = at.INPUT + batchBytes
     let ptr = at.INPUT + RECORDS_AT

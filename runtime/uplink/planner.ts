@@ -5,6 +5,7 @@
 import { WadiError } from '../base/errors.ts'
 import type { Clock } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
+import { DiskError } from '../io/disk.ts'
 import type { Core } from '../core/core.ts'
 import type { Store } from '../log/contract.ts'
 import { park, parkedOffset } from './dead-letters.ts'
@@ -164,7 +165,7 @@ export class Planner {
       }
     } catch (error) {
       if (error instanceof WadiError && error.code === 'WADI_OFFSET_OUT_OF_RANGE' && source.planned < source.partition.logStartOffset) return null
-      if (!(error instanceof WadiError || error instanceof RangeError)) throw error
+      if (!(error instanceof WadiError || error instanceof DiskError || error instanceof RangeError)) throw error
       source.blockedUntilMs = clock.monotonicMs() + UNREADABLE_DELAY_MS
       ledger.notice('unreadable', `${source.key}: reading at ${source.planned} failed: ${error.message}`, { partition: source.key, offset: source.planned })
       return null

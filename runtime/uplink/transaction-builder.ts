@@ -4,7 +4,7 @@
 // Equal partition counts map one to one. Otherwise every record goes where Kafka's own partitioner would put its key.
 // Not for: talking to the centre, deciding when.
 
-import { readBatchHeader } from '../core/batch-header.ts'
+import { CONTROL_BIT, readBatchHeader, RECORDS_AT } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
 import { compressBatch, decompressBatch } from '../log/batch-codec.ts'
@@ -85,7 +85,8 @@ export class TransactionBuilder {
     const from = source.planned
     const limitBytes = Math.min(topic.batchBytesMax, this.#learnedMax.get(topic.name) ?? Number.POSITIVE_INFINITY)
     const ratio = this.#ratios.get(topic.name) ?? 1
-    const bytesMax = Math.min(this.#options.core.batchBytesMax, budgetBytes, Math.max(limitBytes, limitBytes * ratio * RATIO_SAFETY))
+    const { core } = this.#options
+    const bytesMax = Math.min(core.batchBytesMax, Math.max(RECORDS_AT, budgetBytes), Math.max(limitBytes, limitBytes * ratio * RATIO_SAFETY))
     const { plain, end } = await this.#read(source, bytesMax)
     if (plain.length === 0) return end > from ? { source, from, until: end, batches: [], eventCount: 0, plainBytes: 0 } : null
     const targetCount = topic.partitionCount === sourceCount ? 0 : topic.partitionCount
@@ -93,9 +94,9 @@ export class TransactionBuilder {
     for (let batchBytesMax = bytesMax; ; ) {
       const repacked = this.#repackAll(source, topic, plain, { from, until, targetCount, bytesMax: batchBytesMax })
       if (repacked.isTooLarge && repacked.until === from) {
-        if (until === from + 1) return { source, offset: from, reason: `it does not fit a batch of ${batchBytesMax} bytes` }
+        if (batchBytesMax >= core.batchBytesMax) return { source, offset: from, reason: `it does not fit a batch of ${batchBytesMax} bytes` }
         until = from + 1 // alone it may be as large as the core can make it: compressed it may still fit
-        batchBytesMax = this.#options.core.batchBytesMax
+        batchBytesMax = core.batchBytesMax
         continue
       }
       until = repacked.until
@@ -122,6 +123,7 @@ export class TransactionBuilder {
       const readBytes = Math.max(4096, Math.floor((bytesMax - bytes) / 2))
       const result = await partition.read(next as typeof partition.highWatermark, { bytesMax: readBytes })
       for (const batch of result.batches) {
+        if (((readBatchHeader(batch)?.attributes ?? 0) & CONTROL_BIT) !== 0) continue // a marker of a local transaction
         const uncompressed = await decompressBatch(this.#options.core, this.#options.codec, batch)
         plain.push(uncompressed)
         bytes += uncompressed.byteLength

@@ -48,8 +48,12 @@ interface Round {
   readonly targets: Set<string>
 }
 
-/** @throws UpstreamFault */
-export async function sendTransaction(context: SendContext, transaction: PreparedTransaction): Promise<void> {
+/**
+ * Committed when it resolves. `wasInDoubt`: the commit had to be asked for twice, and the first request may still arrive: the next
+ * transaction must have a new producer epoch, or that request could commit half of it.
+ * @throws UpstreamFault
+ */
+export async function sendTransaction(context: SendContext, transaction: PreparedTransaction): Promise<{ wasInDoubt: boolean }> {
   const { upstream } = context
   const rounds = roundsOf(transaction)
   const targets = new Map<string, { topicName: string; partitionIndex: number }>()
@@ -65,7 +69,7 @@ export async function sendTransaction(context: SendContext, transaction: Prepare
   if (produced.status === 'rejected') throw produced.reason
   if (positioned.status === 'rejected') throw positioned.reason
   await context.onEnding(produced.value)
-  await endTransaction(context)
+  return { wasInDoubt: await endTransaction(context) }
 }
 
 /** At most one batch per upstream partition in a round: the first that has room for it. */
@@ -114,13 +118,15 @@ async function produceAll(context: SendContext, rounds: readonly Round[]): Promi
 }
 
 /** In doubt, the same question is asked once more: a commit that happened says so again. */
-async function endTransaction(context: SendContext): Promise<void> {
+async function endTransaction(context: SendContext): Promise<boolean> {
   const end = (): Promise<void> => inPlace(context, () => context.upstream.endTransaction('commit'))
   try {
     await end()
+    return false
   } catch (error) {
     if (!(error instanceof UpstreamFault) || error.kind !== 'in-doubt') throw error
     await end()
+    return true
   }
 }
 

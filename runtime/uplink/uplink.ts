@@ -218,6 +218,7 @@ export class Uplink {
   /** Sends until closed, paused, or the topics here changed. @throws UpstreamFault */
   async #deliver(): Promise<void> {
     while (!this.#isClosing && !this.#isPaused && !this.#mustConnectAgain()) {
+      this.#session ??= new ProducerSession(await this.#upstream.initProducer())
       const transaction = await this.#planner.next()
       if (!transaction) {
         await this.#idle()
@@ -247,7 +248,7 @@ export class Uplink {
     assert(session !== null, 'a transaction without a producer id')
     const next = this.#nextOffsets(transaction)
     this.#suspects = []
-    await sendTransaction(
+    const { wasInDoubt } = await sendTransaction(
       {
         upstream: this.#upstream,
         core: this.#options.core,
@@ -264,6 +265,7 @@ export class Uplink {
       },
       transaction
     )
+    if (wasInDoubt) this.#session = null // a new epoch: see sendTransaction
     const { counters } = this.#ledger
     counters.transactions++
     for (const part of transaction.parts) {

@@ -1,0 +1,40 @@
+// Every API this codec knows, by name and by number.
+
+import type { Api } from './api.ts'
+import { ApiVersions } from './messages/api-versions.ts'
+import { Fetch } from './messages/fetch.ts'
+import { FindCoordinator } from './messages/find-coordinator.ts'
+import { Heartbeat, JoinGroup, LeaveGroup, SyncGroup } from './messages/groups.ts'
+import { ListOffsets } from './messages/list-offsets.ts'
+import { Metadata } from './messages/metadata.ts'
+import { OffsetCommit, OffsetFetch } from './messages/offsets.ts'
+import { Produce } from './messages/produce.ts'
+import { CreateTopics, DescribeConfigs } from './messages/topics.ts'
+import { AddOffsetsToTxn, AddPartitionsToTxn, EndTxn, InitProducerId, TxnOffsetCommit } from './messages/transactions.ts'
+
+export const api = {
+  Produce,
+  Fetch,
+  ListOffsets,
+  Metadata,
+  OffsetCommit,
+  OffsetFetch,
+  FindCoordinator,
+  JoinGroup,
+  Heartbeat,
+  LeaveGroup,
+  SyncGroup,
+  ApiVersions,
+  CreateTopics,
+  InitProducerId,
+  AddPartitionsToTxn,
+  AddOffsetsToTxn,
+  EndTxn,
+  TxnOffsetCommit,
+  DescribeConfigs
+} as const
+
+/** An API whose messages are not known by type. */
+export type AnyApi = Pick<Api<unknown, unknown>, 'key' | 'name' | 'minVersion' | 'maxVersion' | 'supports' | 'isFlexible'>
+
+export const apiByKey: ReadonlyMap<number, AnyApi> = new Map(Object.values(api).map((known) => [known.key, known]))

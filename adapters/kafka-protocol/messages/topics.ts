@@ -1,0 +1,85 @@
+// Making topics and reading their settings.
+
+import { defineApi } from '../api.ts'
+
+export interface CreateTopicsRequest {
+  topics: {
+    name: string
+    /** -1 = the cluster's default; so is replicationFactor -1. */
+    numPartitions: number
+    replicationFactor: number
+    assignments: { partitionIndex: number; brokerIds: number[] }[]
+    configs: { name: string; value: string | null }[]
+  }[]
+  timeoutMs: number
+  validateOnly: boolean
+}
+
+export interface CreateTopicsResponse {
+  throttleTimeMs: number
+  topics: {
+    name: string
+    topicId: string
+    errorCode: number
+    errorMessage: string | null
+    topicConfigErrorCode: number
+    numPartitions: number
+    replicationFactor: number
+    configs: { name: string; value: string | null; readOnly: boolean; configSource: number; isSensitive: boolean }[] | null
+  }[]
+}
+
+export const CreateTopics = defineApi<CreateTopicsRequest, CreateTopicsResponse>({
+  key: 19,
+  name: 'CreateTopics',
+  versions: [2, 7],
+  flexibleFrom: 5,
+  request: `topics:[name:str, numPartitions:i32, replicationFactor:i16, assignments:[partitionIndex:i32, brokerIds:[]i32],
+      configs:[name:str, value:str?]],
+    timeoutMs:i32=60000, validateOnly:bool`,
+  response: `throttleTimeMs:i32,
+    topics:[name:str, topicId:uuid v7+, errorCode:i16, errorMessage:str?, topicConfigErrorCode:i16 v5+ tag0, numPartitions:i32=-1 v5+,
+      replicationFactor:i16=-1 v5+, configs:[name:str, value:str?, readOnly:bool, configSource:i8=-1, isSensitive:bool]? v5+]`
+})
+
+export interface DescribeConfigsRequest {
+  /** resourceType: 2 topic, 4 broker. configurationKeys null = all. */
+  resources: { resourceType: number; resourceName: string; configurationKeys: string[] | null }[]
+  includeSynonyms: boolean
+  includeDocumentation: boolean
+}
+
+export interface DescribedConfig {
+  name: string
+  value: string | null
+  readOnly: boolean
+  configSource: number
+  isSensitive: boolean
+  synonyms: { name: string; value: string | null; source: number }[]
+  configType: number
+  documentation: string | null
+}
+
+export interface DescribeConfigsResponse {
+  throttleTimeMs: number
+  results: {
+    errorCode: number
+    errorMessage: string | null
+    resourceType: number
+    resourceName: string
+    configs: DescribedConfig[]
+  }[]
+}
+
+export const DescribeConfigs = defineApi<DescribeConfigsRequest, DescribeConfigsResponse>({
+  key: 32,
+  name: 'DescribeConfigs',
+  versions: [1, 4],
+  flexibleFrom: 4,
+  request: `resources:[resourceType:i8, resourceName:str, configurationKeys:[]str?], includeSynonyms:bool,
+    includeDocumentation:bool v3+`,
+  response: `throttleTimeMs:i32,
+    results:[errorCode:i16, errorMessage:str?, resourceType:i8, resourceName:str,
+      configs:[name:str, value:str?, readOnly:bool, configSource:i8=-1, isSensitive:bool,
+        synonyms:[name:str, value:str?, source:i8], configType:i8 v3+, documentation:str? v3+]]`
+})

@@ -1,0 +1,45 @@
+// What a handler may use, and the shape of a handler.
+
+import type { Broker } from '../../runtime/broker/broker.ts'
+import type { Draft } from '../kafka-protocol/api.ts'
+
+export interface NodeAddress {
+  readonly nodeId: number
+  /** As clients reach us: the advertised address. */
+  readonly host: string
+  readonly port: number
+}
+
+export interface ServerContext {
+  readonly broker: Broker
+  readonly node: NodeAddress
+  readonly clusterId: string
+  readonly autoCreateTopics: boolean
+  /** Most bytes one Fetch answer carries, whatever the client asks. */
+  readonly fetchBytesMax: number
+}
+
+export interface RequestContext extends ServerContext {
+  readonly apiVersion: number
+  readonly clientId: string
+  readonly clientHost: string
+  /** Aborts when the connection is gone: stop waiting. */
+  readonly signal: AbortSignal
+}
+
+/** null = this request gets no answer. @throws ConnectionRefusal when the connection has to end */
+export type Handler<Request, Response> = (
+  request: Request,
+  context: RequestContext
+) => Promise<Draft<Response> | null> | Draft<Response> | null
+
+/** The request cannot be answered in words: Kafka closes the connection, and so do we. */
+export class ConnectionRefusal extends Error {
+  override readonly name = 'ConnectionRefusal'
+  readonly reason: 'unsupported' | 'refused'
+
+  constructor(reason: 'unsupported' | 'refused', message: string) {
+    super(message)
+    this.reason = reason
+  }
+}

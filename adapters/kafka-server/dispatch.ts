@@ -1,0 +1,89 @@
+// One frame in, one frame out: finds the API and the version, decodes, runs the handler, encodes.
+// The table below is what we advertise. Unknown APIs and versions end the connection, as in Kafka; only ApiVersions is always answered.
+
+import type { Api } from '../kafka-protocol/api.ts'
+import { api } from '../kafka-protocol/apis.ts'
+import { decodeRequestHeader, isNewerApiVersions, type RequestHeader } from '../kafka-protocol/frame.ts'
+import { ConnectionRefusal, type Handler, type RequestContext } from './context.ts'
+import { errorCodeOf } from './error-map.ts'
+import { type AdvertisedApi, apiVersionsHandler } from './handlers/api-versions.ts'
+import { handleFetch } from './handlers/fetch.ts'
+import { handleFindCoordinator } from './handlers/find-coordinator.ts'
+import { handleHeartbeat, handleJoinGroup, handleLeaveGroup, handleSyncGroup } from './handlers/groups.ts'
+import { handleListOffsets } from './handlers/list-offsets.ts'
+import { handleMetadata } from './handlers/metadata.ts'
+import { handleOffsetCommit, handleOffsetFetch } from './handlers/offsets.ts'
+import { handleProduce } from './handlers/produce.ts'
+import { handleCreateTopics, handleDescribeConfigs } from './handlers/topics.ts'
+import {
+  handleAddOffsetsToTxn,
+  handleAddPartitionsToTxn,
+  handleEndTxn,
+  handleInitProducerId,
+  handleTxnOffsetCommit
+} from './handlers/transactions.ts'
+
+interface Endpoint {
+  readonly name: string
+  readonly advertised: AdvertisedApi
+  answer(frame: Uint8Array, header: RequestHeader, context: RequestContext): Promise<Uint8Array[] | null>
+}
+
+/** `advertisedMin`: older versions that we name but refuse (librdkafka looks at Produce 0 to 2 to learn which codecs there are). */
+function endpoint<Request, Response>(known: Api<Request, Response>, handler: Handler<Request, Response>, advertisedMin?: number): Endpoint {
+  return {
+    name: known.name,
+    advertised: { apiKey: known.key, minVersion: advertisedMin ?? known.minVersion, maxVersion: known.maxVersion },
+    async answer(frame, { apiVersion, correlationId, bodyAt }, context) {
+      const response = await handler(known.decodeRequest(apiVersion, frame, bodyAt), context)
+      return response === null ? null : known.encodeResponse(apiVersion, response, { correlationId })
+    }
+  }
+}
+
+const served: readonly Endpoint[] = [
+  endpoint(api.Produce, handleProduce, 0),
+  endpoint(api.Fetch, handleFetch),
+  endpoint(api.ListOffsets, handleListOffsets),
+  endpoint(api.Metadata, handleMetadata),
+  endpoint(api.OffsetCommit, handleOffsetCommit),
+  endpoint(api.OffsetFetch, handleOffsetFetch),
+  endpoint(api.FindCoordinator, handleFindCoordinator),
+  endpoint(api.JoinGroup, handleJoinGroup),
+  endpoint(api.Heartbeat, handleHeartbeat),
+  endpoint(api.LeaveGroup, handleLeaveGroup),
+  endpoint(api.SyncGroup, handleSyncGroup),
+  endpoint(api.CreateTopics, handleCreateTopics),
+  endpoint(api.InitProducerId, handleInitProducerId),
+  endpoint(api.AddPartitionsToTxn, handleAddPartitionsToTxn),
+  endpoint(api.AddOffsetsToTxn, handleAddOffsetsToTxn),
+  endpoint(api.EndTxn, handleEndTxn),
+  endpoint(api.TxnOffsetCommit, handleTxnOffsetCommit),
+  endpoint(api.DescribeConfigs, handleDescribeConfigs)
+]
+
+const ownVersions: AdvertisedApi = {
+  apiKey: api.ApiVersions.key,
+  minVersion: api.ApiVersions.minVersion,
+  maxVersion: api.ApiVersions.maxVersion
+}
+const advertised: readonly AdvertisedApi[] = [...served.map((entry) => entry.advertised), ownVersions]
+const endpoints = new Map(
+  [...served, endpoint(api.ApiVersions, apiVersionsHandler(advertised))].map((entry) => [entry.advertised.apiKey, entry])
+)
+
+/** null when the request gets no answer. @throws ProtocolError when it cannot be read; ConnectionRefusal when we do not serve it */
+export async function dispatch(
+  frame: Uint8Array,
+  contextOf: (header: { apiVersion: number; clientId: string; name: string }) => RequestContext
+): Promise<Uint8Array[] | null> {
+  const header = decodeRequestHeader(frame)
+  if (isNewerApiVersions(header)) {
+    const response = { errorCode: errorCodeOf('UNSUPPORTED_VERSION'), apiKeys: [ownVersions] }
+    return api.ApiVersions.encodeResponse(0, response, { correlationId: header.correlationId })
+  }
+  const { apiKey, apiVersion } = header
+  const found = header.api === null ? undefined : endpoints.get(apiKey)
+  if (!found) throw new ConnectionRefusal('unsupported', `API ${apiKey} version ${apiVersion} is not served`)
+  return found.answer(frame, header, contextOf({ apiVersion, clientId: header.clientId ?? '', name: found.name }))
+}

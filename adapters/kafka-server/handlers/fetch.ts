@@ -1,0 +1,82 @@
+// Fetch: full requests only. Sessions (KIP-227) are refused with session id 0, which every client takes.
+
+import type { FetchedPartition, FetchPlace } from '../../../runtime/broker/fetch.ts'
+import { ATTRIBUTES_AT, CODEC_MASK } from '../../../runtime/core/batch-header.ts'
+import type { Draft } from '../../kafka-protocol/api.ts'
+import type { FetchPartitionResponse, FetchRequest, FetchResponse } from '../../kafka-protocol/messages/fetch.ts'
+import type { Handler, RequestContext } from '../context.ts'
+import { errorCodeOf } from '../error-map.ts'
+
+const TOPIC_IDS_FROM = 13
+const ZSTD_FROM = 10
+const CODEC_ZSTD = 4
+const NO_RECORDS = new Uint8Array(0)
+
+export const handleFetch: Handler<FetchRequest, FetchResponse> = async (request, context) => {
+  if (request.sessionId !== 0) return { errorCode: errorCodeOf('FETCH_SESSION_ID_NOT_FOUND') }
+  const names = request.topics.map((asked) => nameOf(asked, context))
+  const places = request.topics.flatMap(({ partitions }, at) =>
+    partitions.map(
+      (asked): FetchPlace => ({
+        topicName: names[at] ?? '',
+        partitionIndex: asked.partition,
+        fetchOffset: asked.fetchOffset,
+        bytesMax: asked.partitionMaxBytes,
+        leaderEpoch: asked.currentLeaderEpoch
+      })
+    )
+  )
+  const fetched = await context.broker.fetches.fetch(
+    {
+      places,
+      isolation: request.isolationLevel === 1 ? 'read_committed' : 'read_uncommitted',
+      maxWaitMs: Math.max(0, request.maxWaitMs),
+      bytesMin: Math.min(request.minBytes, context.fetchBytesMax),
+      bytesMax: Math.min(request.maxBytes, context.fetchBytesMax)
+    },
+    context.signal
+  )
+  let next = 0
+  return {
+    sessionId: 0,
+    responses: request.topics.map(({ topic, topicId, partitions }, at) => ({
+      topic,
+      topicId,
+      partitions: partitions.map(({ partition }) =>
+        answerOf(partition, fetched[next++] as FetchedPartition, names[at] !== null, context.apiVersion)
+      )
+    }))
+  }
+}
+
+/** null when the topic id is unknown. */
+function nameOf(asked: { topic: string; topicId: string }, { broker, apiVersion }: RequestContext): string | null {
+  if (apiVersion < TOPIC_IDS_FROM) return asked.topic
+  return broker.topics.findById(Buffer.from(asked.topicId, 'hex'))?.name ?? null
+}
+
+function answerOf(
+  partitionIndex: number,
+  fetched: FetchedPartition,
+  isKnownId: boolean,
+  apiVersion: number
+): Draft<FetchPartitionResponse> {
+  const isTooNew =
+    apiVersion < ZSTD_FROM && fetched.batches.some((batch) => ((batch[ATTRIBUTES_AT + 1] as number) & CODEC_MASK) === CODEC_ZSTD)
+  const fault = isKnownId ? (isTooNew ? 'UNSUPPORTED_COMPRESSION_TYPE' : fetched.fault) : 'UNKNOWN_TOPIC_ID'
+  return {
+    partitionIndex,
+    errorCode: errorCodeOf(fault),
+    highWatermark: fetched.highWatermark,
+    lastStableOffset: fetched.lastStableOffset,
+    logStartOffset: fetched.logStartOffset,
+    abortedTransactions: fetched.abortedTransactions?.map(({ producerId, firstOffset }) => ({ producerId, firstOffset })) ?? null,
+    records: fault === 'NONE' ? recordsOf(fetched.batches) : NO_RECORDS
+  }
+}
+
+function recordsOf(batches: readonly Uint8Array[]): Uint8Array {
+  const [first] = batches
+  if (!first) return NO_RECORDS
+  return batches.length === 1 ? first : Buffer.concat(batches)
+}

@@ -1,0 +1,55 @@
+// Metadata: one node that leads everything, and the topics asked for, made on demand when that is allowed.
+
+import { faultOfStoreError } from '../../../runtime/broker/fault.ts'
+import { LEADER_EPOCH } from '../../../runtime/broker/fetch.ts'
+import type { Topic } from '../../../runtime/log/contract.ts'
+import type { Draft } from '../../kafka-protocol/api.ts'
+import type { MetadataRequest, MetadataResponse, MetadataTopic } from '../../kafka-protocol/messages/metadata.ts'
+import type { Handler, RequestContext } from '../context.ts'
+import { errorCodeOf } from '../error-map.ts'
+import { topicIdOf, ZERO_TOPIC_ID } from '../topic-id.ts'
+
+export const handleMetadata: Handler<MetadataRequest, MetadataResponse> = async (request, context) => {
+  const { node, clusterId, broker, apiVersion } = context
+  const isAll = request.topics === null || (apiVersion === 0 && request.topics.length === 0)
+  const topics: Draft<MetadataTopic>[] = []
+  if (isAll) topics.push(...broker.topics.list().map((topic) => describe(topic, node.nodeId)))
+  else for (const asked of request.topics ?? []) topics.push(await lookUp(asked, request.allowAutoTopicCreation, context))
+  return {
+    brokers: [{ nodeId: node.nodeId, host: node.host, port: node.port }],
+    clusterId,
+    controllerId: node.nodeId,
+    topics
+  }
+}
+
+async function lookUp(
+  asked: { topicId: string; name: string | null },
+  mayCreate: boolean,
+  { broker, node, autoCreateTopics, apiVersion }: RequestContext
+): Promise<Draft<MetadataTopic>> {
+  if (asked.name === null) {
+    const known = broker.topics.findById(Buffer.from(asked.topicId, 'hex'))
+    if (known) return describe(known, node.nodeId)
+    return { errorCode: errorCodeOf('UNKNOWN_TOPIC_ID'), name: apiVersion >= 12 ? null : '', topicId: asked.topicId }
+  }
+  const { name } = asked
+  try {
+    const topic = autoCreateTopics && mayCreate ? await broker.topics.ensure(name) : broker.topics.find(name)
+    return topic ? describe(topic, node.nodeId) : { errorCode: errorCodeOf('UNKNOWN_TOPIC_OR_PARTITION'), name, topicId: ZERO_TOPIC_ID }
+  } catch (error) {
+    return { errorCode: errorCodeOf(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR')), name, topicId: ZERO_TOPIC_ID }
+  }
+}
+
+function describe(topic: Topic, nodeId: number): Draft<MetadataTopic> {
+  const partitions = topic.partitions.map((partition) => ({
+    errorCode: 0,
+    partitionIndex: partition.partitionIndex,
+    leaderId: nodeId,
+    leaderEpoch: LEADER_EPOCH,
+    replicaNodes: [nodeId],
+    isrNodes: [nodeId]
+  }))
+  return { errorCode: 0, name: topic.name, topicId: topicIdOf(topic), partitions }
+}

@@ -1,0 +1,115 @@
+// CreateTopics and DescribeConfigs, for one node: replication factor 1, replicas where we are.
+
+import type { Broker } from '../../../runtime/broker/broker.ts'
+import { BrokerFault, type FaultName, faultOfStoreError } from '../../../runtime/broker/fault.ts'
+import type { NewTopic } from '../../../runtime/broker/topics.ts'
+import type { Draft } from '../../kafka-protocol/api.ts'
+import type {
+  CreateTopicsRequest,
+  CreateTopicsResponse,
+  DescribeConfigsRequest,
+  DescribeConfigsResponse,
+  DescribedConfig
+} from '../../kafka-protocol/messages/topics.ts'
+import { brokerConfigs, type ConfigEntry, topicConfigs } from '../configs.ts'
+import type { Handler, RequestContext } from '../context.ts'
+import { errorCodeOf } from '../error-map.ts'
+import { topicIdOf, ZERO_TOPIC_ID } from '../topic-id.ts'
+
+const RESOURCE_TOPIC = 2
+const RESOURCE_BROKER = 4
+
+type AskedTopic = CreateTopicsRequest['topics'][number]
+type CreatedTopic = Draft<CreateTopicsResponse['topics'][number]>
+
+export const handleCreateTopics: Handler<CreateTopicsRequest, CreateTopicsResponse> = async (request, context) => {
+  const topics: CreatedTopic[] = []
+  for (const asked of request.topics) {
+    const isRepeated = request.topics.filter((other) => other.name === asked.name).length > 1
+    topics.push(
+      isRepeated
+        ? refused(asked.name, 'INVALID_REQUEST', 'the topic is named twice')
+        : await createOne(asked, request.validateOnly, context)
+    )
+  }
+  return { topics }
+}
+
+async function createOne(asked: AskedTopic, validateOnly: boolean, { broker, node }: RequestContext): Promise<CreatedTopic> {
+  const { name } = asked
+  try {
+    const topic: NewTopic = {
+      name,
+      partitionCount: asked.assignments.length > 0 ? assignedCount(asked, node.nodeId) : asked.numPartitions,
+      replicationFactor: asked.replicationFactor,
+      settings: new Map(asked.configs.map((config) => [config.name, config.value]))
+    }
+    const { partitionCount } = broker.topics.check(topic)
+    const created = validateOnly ? null : await broker.topics.create(topic)
+    return {
+      name,
+      topicId: created ? topicIdOf(created) : ZERO_TOPIC_ID,
+      errorCode: 0,
+      errorMessage: null,
+      numPartitions: partitionCount,
+      replicationFactor: 1,
+      configs: created ? topicConfigs(created, broker.settings).map((entry) => ({ ...entry, readOnly: true, isSensitive: false })) : []
+    }
+  } catch (error) {
+    return refused(name, faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'), error instanceof Error ? error.message : String(error))
+  }
+}
+
+/** @throws BrokerFault INVALID_REPLICA_ASSIGNMENT, INVALID_REQUEST */
+function assignedCount({ assignments, numPartitions, replicationFactor }: AskedTopic, nodeId: number): number {
+  if (numPartitions !== -1 || replicationFactor !== -1)
+    throw new BrokerFault('INVALID_REQUEST', 'an assignment and a count cannot be given together')
+  const indexes = new Set(assignments.map((assignment) => assignment.partitionIndex))
+  const isDense = indexes.size === assignments.length && assignments.every((_, index) => indexes.has(index))
+  const isOurs = assignments.every(({ brokerIds }) => brokerIds.length === 1 && brokerIds[0] === nodeId)
+  if (!isDense || !isOurs) throw new BrokerFault('INVALID_REPLICA_ASSIGNMENT', `partitions are numbered from 0 and live on node ${nodeId}`)
+  return assignments.length
+}
+
+function refused(name: string, fault: FaultName, errorMessage: string): CreatedTopic {
+  return { name, topicId: ZERO_TOPIC_ID, errorCode: errorCodeOf(fault), errorMessage, configs: [] }
+}
+
+export const handleDescribeConfigs: Handler<DescribeConfigsRequest, DescribeConfigsResponse> = (request, context) => ({
+  results: request.resources.map(({ resourceType, resourceName, configurationKeys }) => {
+    const entries = entriesOf(context.broker, resourceType, resourceName, context.node.nodeId)
+    const isFault = typeof entries === 'string'
+    return {
+      errorCode: errorCodeOf(isFault ? entries : 'NONE'),
+      errorMessage: isFault ? `no settings of resource type ${resourceType} named "${resourceName}"` : null,
+      resourceType,
+      resourceName,
+      configs: isFault
+        ? []
+        : entries.filter(({ name }) => configurationKeys?.includes(name) ?? true).map((entry) => describe(entry, request.includeSynonyms))
+    }
+  })
+})
+
+function entriesOf(broker: Broker, resourceType: number, resourceName: string, nodeId: number): readonly ConfigEntry[] | FaultName {
+  if (resourceType === RESOURCE_TOPIC) {
+    const topic = broker.topics.find(resourceName)
+    return topic ? topicConfigs(topic, broker.settings) : 'UNKNOWN_TOPIC_OR_PARTITION'
+  }
+  if (resourceType === RESOURCE_BROKER) return resourceName === String(nodeId) ? brokerConfigs(broker.settings) : 'INVALID_REQUEST'
+  return 'INVALID_REQUEST'
+}
+
+function describe(entry: ConfigEntry, includeSynonyms: boolean): Draft<DescribedConfig> {
+  const { name, value, configSource, configType } = entry
+  return {
+    name,
+    value,
+    readOnly: true,
+    configSource,
+    isSensitive: false,
+    synonyms: includeSynonyms ? [{ name, value, source: configSource }] : [],
+    configType,
+    documentation: null
+  }
+}

@@ -1,0 +1,282 @@
+// The uplink's view of a central Kafka cluster: one transactional producer, transaction protocol version 1, and its position kept as
+// a committed offset of a consumer group. Sends batches as they are; never encodes a record.
+// Invariants: every call ends within callTimeoutMs plus one dial per broker (produce: within the transaction timeout while its upload
+// makes progress) and rejects with UpstreamFault only. Not for: deciding what to do about a fault (runtime/uplink does), idempotence without transactions.
+//
+// Source: Apache Kafka, clients TransactionManager.java and core TransactionCoordinator.
+
+import { assert } from '../../runtime/base/assert.ts'
+import type { Clock } from '../../runtime/io/clock.ts'
+import {
+  type CommittedPosition,
+  type ProduceTarget,
+  type Upstream,
+  UpstreamFault,
+  type UpstreamTopic
+} from '../../runtime/uplink/upstream.ts'
+import type { Api, Draft } from '../kafka-protocol/api.ts'
+import { api } from '../kafka-protocol/apis.ts'
+import { ERROR_CODE } from '../kafka-protocol/error-codes.ts'
+import type { OffsetFetchRequest } from '../kafka-protocol/messages/offsets.ts'
+import { parseAddress } from './address.ts'
+import { Cluster, type CoordinatorKind, NoBrokerAnswers } from './cluster.ts'
+import { checkCode, type FaultTarget, KafkaErrorAnswer, readOnly, toFault, worstFault } from './faults.ts'
+import { withPatience } from './patience.ts'
+import { type ProbeTarget, probe } from './probe.ts'
+import { produceRound } from './produce.ts'
+import { describeTopics } from './topics.ts'
+
+export interface KafkaUpstreamOptions {
+  /** host:port, at least one; only to begin with, the cluster names the others. */
+  readonly brokers: readonly string[]
+  readonly transactionalId: string
+  readonly groupId: string
+  readonly clientId: string
+  /** After that the cluster aborts a transaction of ours that was not ended. */
+  readonly transactionTimeoutMs: number
+  /** A request without progress for so long fails. Default 30 s. */
+  readonly requestTimeoutMs?: number
+  /** Name lookup, TCP and first exchange. Default 10 s. */
+  readonly dialTimeoutMs?: number
+  /** How long one call goes on while the cluster says "not now". Default 30 s. */
+  readonly callTimeoutMs?: number
+  readonly clock: Clock
+}
+
+const REQUEST_TIMEOUT_MS = 30_000
+const DIAL_TIMEOUT_MS = 10_000
+const CALL_TIMEOUT_MS = 30_000
+const POSITION_PARTITION = 0
+/** From here on OffsetFetch names several groups. */
+const OFFSET_FETCH_GROUPS_FROM = 8
+
+const COORDINATOR_MOVED: ReadonlySet<number> = new Set([ERROR_CODE.NOT_COORDINATOR, ERROR_CODE.COORDINATOR_NOT_AVAILABLE])
+
+export class KafkaUpstream implements Upstream {
+  readonly description: string
+  readonly #options: KafkaUpstreamOptions
+  readonly #cluster: Cluster
+  readonly #closing = new AbortController()
+  readonly #requestTimeoutMs: number
+  readonly #callTimeoutMs: number
+  #producer: { readonly producerId: bigint; readonly producerEpoch: number } | null = null
+
+  /** @throws AssertionError for an address that is none: settings are checked before they come here */
+  constructor(options: KafkaUpstreamOptions) {
+    const bootstrap = options.brokers.map((text) => {
+      const address = parseAddress(text)
+      assert(address, `not host:port: ${text}`)
+      return address
+    })
+    this.#options = options
+    this.#requestTimeoutMs = options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS
+    this.#callTimeoutMs = options.callTimeoutMs ?? CALL_TIMEOUT_MS
+    this.#cluster = new Cluster({
+      bootstrap,
+      clientId: options.clientId,
+      requestTimeoutMs: this.#requestTimeoutMs,
+      dialTimeoutMs: options.dialTimeoutMs ?? DIAL_TIMEOUT_MS,
+      clock: options.clock
+    })
+    this.description = `Kafka at ${options.brokers.join(', ')}`
+  }
+
+  get wireBytes(): { readonly sent: number; readonly received: number } {
+    return this.#cluster.wireBytes
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort()
+    this.#cluster.close()
+  }
+
+  describeTopics(
+    names: readonly string[],
+    { createPartitionCount }: { createPartitionCount: number | null }
+  ): Promise<readonly UpstreamTopic[]> {
+    return this.#patiently(({ leftMs }) => describeTopics(this.#cluster, names, { createPartitionCount, timeoutMs: Math.round(leftMs) }))
+  }
+
+  async initProducer(): Promise<{ producerId: bigint; producerEpoch: number }> {
+    const { transactionalId, transactionTimeoutMs } = this.#options
+    const answer = await this.#askCoordinator(
+      'transaction',
+      api.InitProducerId,
+      () => ({ transactionalId, transactionTimeoutMs }),
+      (response) => checkCode(response.errorCode, 'InitProducerId')
+    )
+    this.#producer = { producerId: answer.producerId, producerEpoch: answer.producerEpoch }
+    return this.#producer
+  }
+
+  async fetchPosition(topicNames: readonly string[]): Promise<ReadonlyMap<string, CommittedPosition>> {
+    const { groupId } = this.#options
+    const topics = topicNames.map((name) => ({ name, partitionIndexes: [POSITION_PARTITION] }))
+    const draft = (version: number): Draft<OffsetFetchRequest> =>
+      version < OFFSET_FETCH_GROUPS_FROM ? { groupId, topics, requireStable: true } : { groups: [{ groupId, topics }], requireStable: true }
+    const answer = await readOnly(
+      this.#askCoordinator('group', api.OffsetFetch, draft, (response) => {
+        const found = response.groups[0] ?? response
+        checkCode(found.errorCode, `OffsetFetch of group ${groupId}`)
+        for (const topic of found.topics)
+          for (const partition of topic.partitions) checkCode(partition.errorCode, `position on ${topic.name}`)
+      })
+    )
+    const positions = new Map<string, CommittedPosition>()
+    for (const topic of (answer.groups[0] ?? answer).topics) {
+      for (const { committedOffset, metadata } of topic.partitions) {
+        if (committedOffset >= 0) positions.set(topic.name, { committedOffset, metadata: metadata ?? '' })
+      }
+    }
+    return positions
+  }
+
+  async addPartitions(targets: readonly FaultTarget[]): Promise<void> {
+    if (targets.length === 0) return
+    const topics = new Map<string, number[]>()
+    for (const { topicName, partitionIndex } of targets) topics.set(topicName, [...(topics.get(topicName) ?? []), partitionIndex])
+    const draft = { ...this.#identity(), topics: [...topics].map(([name, partitions]) => ({ name, partitions })) }
+    await this.#askCoordinator(
+      'transaction',
+      api.AddPartitionsToTxn,
+      () => draft,
+      (response) => {
+        // When one partition is refused the others are not even attempted: the one that says why comes first.
+        const results = response.resultsByTopic.flatMap((topic) =>
+          topic.resultsByPartition.map((result) => ({ topicName: topic.name, ...result }))
+        )
+        const failed = results.filter((result) => result.partitionErrorCode !== 0)
+        const telling = failed.find((result) => result.partitionErrorCode !== ERROR_CODE.OPERATION_NOT_ATTEMPTED) ?? failed[0]
+        if (!telling) return
+        const { topicName, partitionIndex, partitionErrorCode } = telling
+        throw new KafkaErrorAnswer(partitionErrorCode, `AddPartitionsToTxn of ${topicName}/${partitionIndex}`, {
+          topicName,
+          partitionIndex
+        })
+      }
+    )
+  }
+
+  async produce(targets: readonly ProduceTarget[]): Promise<readonly { baseOffset: number }[]> {
+    const names = new Set(targets.map((target) => `${target.topicName}/${target.partitionIndex}`))
+    assert(names.size === targets.length, 'Kafka takes one batch per partition and request')
+    const done = new Map<ProduceTarget, { baseOffset: number }>()
+    await this.#patiently(async () => {
+      const left = targets.filter((target) => !done.has(target))
+      if (left.some((target) => !this.#cluster.leaderOf(target.topicName, target.partitionIndex)))
+        await this.#cluster.refresh(topicNamesOf(left))
+      await this.#produceRound(left, done)
+    })
+    return targets.map((target) => done.get(target)!)
+  }
+
+  /** @throws what decides over the call, when not every target is done */
+  async #produceRound(left: readonly ProduceTarget[], done: Map<ProduceTarget, { baseOffset: number }>): Promise<void> {
+    const { transactionalId, transactionTimeoutMs } = this.#options
+    const outcomes = await produceRound(this.#cluster, left, {
+      transactionalId,
+      replicationTimeoutMs: this.#requestTimeoutMs,
+      hardLimitMs: Math.max(transactionTimeoutMs, this.#requestTimeoutMs)
+    })
+    const again: (KafkaErrorAnswer | UpstreamFault)[] = []
+    const faults: UpstreamFault[] = []
+    for (const [target, outcome] of outcomes) {
+      if (outcome instanceof KafkaErrorAnswer) {
+        if (outcome.isRetriable) again.push(outcome)
+        else faults.push(toFault(outcome))
+      } else if (outcome instanceof UpstreamFault) {
+        if (outcome.kind === 'unreachable') again.push(outcome)
+        else faults.push(outcome)
+      } else {
+        done.set(target, { baseOffset: outcome.baseOffset })
+      }
+    }
+    const failure = worstFault(faults) ?? again[0]
+    if (failure) throw failure
+  }
+
+  async commitPosition(positions: ReadonlyMap<string, CommittedPosition>): Promise<void> {
+    const { groupId } = this.#options
+    const identity = this.#identity()
+    await this.#askCoordinator(
+      'transaction',
+      api.AddOffsetsToTxn,
+      () => ({ ...identity, groupId }),
+      (response) => checkCode(response.errorCode, `AddOffsetsToTxn of group ${groupId}`)
+    )
+    const topics = [...positions].map(([name, { committedOffset, metadata }]) => ({
+      name,
+      partitions: [{ partitionIndex: POSITION_PARTITION, committedOffset, committedMetadata: metadata }]
+    }))
+    await this.#askCoordinator(
+      'group',
+      api.TxnOffsetCommit,
+      () => ({ ...identity, groupId, topics }),
+      (response) => {
+        for (const topic of response.topics)
+          for (const { errorCode } of topic.partitions) checkCode(errorCode, `TxnOffsetCommit on ${topic.name}`)
+      }
+    )
+  }
+
+  async endTransaction(outcome: 'commit' | 'abort'): Promise<void> {
+    const draft = { ...this.#identity(), committed: outcome === 'commit' }
+    await this.#askCoordinator(
+      'transaction',
+      api.EndTxn,
+      () => draft,
+      (response) => checkCode(response.errorCode, `EndTxn (${outcome})`)
+    )
+  }
+
+  probe(target: ProbeTarget): Promise<'committed' | 'aborted' | 'unknown'> {
+    return this.#patiently(() => probe(this.#cluster, target))
+  }
+
+  #identity(): { transactionalId: string; producerId: bigint; producerEpoch: number } {
+    assert(this.#producer, 'initProducer comes first')
+    return { transactionalId: this.#options.transactionalId, ...this.#producer }
+  }
+
+  /** One request to a coordinator, again wherever it moves, until it is answered for good. */
+  #askCoordinator<Request, Response extends object>(
+    kind: CoordinatorKind,
+    called: Api<Request, Response>,
+    draft: (version: number) => Draft<Request>,
+    check: (response: Response) => void
+  ): Promise<Response> {
+    const key = kind === 'group' ? this.#options.groupId : this.#options.transactionalId
+    return this.#patiently(async ({ leftMs }) => {
+      const connection = await this.#cluster.coordinator(kind, key)
+      const response = await connection.request(called, draft, { hardLimitMs: leftMs })
+      check(response)
+      return response
+    }, kind)
+  }
+
+  async #patiently<T>(work: (attempt: { leftMs: number }) => Promise<T>, kind?: CoordinatorKind): Promise<T> {
+    let wasUnreachable = false
+    return withPatience(
+      { clock: this.#options.clock, callTimeoutMs: this.#callTimeoutMs, signal: this.#closing.signal },
+      work,
+      (failure) => {
+        if (failure instanceof KafkaErrorAnswer) {
+          if (kind === undefined) this.#cluster.forgetTopics()
+          else if (COORDINATOR_MOVED.has(failure.code)) this.#cluster.forgetCoordinator(kind)
+          return true
+        }
+        if (failure.cause instanceof NoBrokerAnswers) return false
+        // A broker that is gone may have handed its role to another one: asked once.
+        if (kind === undefined) this.#cluster.forgetTopics()
+        else this.#cluster.forgetCoordinator(kind)
+        const mayGoOn = !wasUnreachable
+        wasUnreachable = true
+        return mayGoOn
+      }
+    )
+  }
+}
+
+function topicNamesOf(targets: readonly ProduceTarget[]): string[] {
+  return [...new Set(targets.map((target) => target.topicName))]
+}

@@ -1,0 +1,49 @@
+// Every cap of the MQTT listener, one constant each. Refusals name the limit and are counted (metrics.ts).
+
+export interface MqttLimits {
+  /** A whole packet, fixed header included. */
+  readonly packetBytesMax: number
+  /** The CONNECT packet without its will, and the will's payload. Nothing else is read before a CONNECT. */
+  readonly connectBytesMax: number
+  readonly willBytesMax: number
+  readonly mqttTopicBytesMax: number
+  readonly clientIdBytesMax: number
+  readonly connectionsMax: number
+  /** From accept to a whole CONNECT, total, not idle. */
+  readonly connectTimeoutMs: number
+  /** How long a client may leave unread what was sent to it. */
+  readonly drainTimeoutMs: number
+  /** Sent to one subscription and not yet taken by its socket. */
+  readonly outboundBytesMax: number
+  readonly subscriptionsPerClientMax: number
+  /** Clients with a persistent session that subscribe. */
+  readonly sessionsMax: number
+  /** QoS 1 and 2 messages that wait for a subscriber that is away: per client, and bytes of all. */
+  readonly offlinePerClientMax: number
+  readonly offlineBytesMax: number
+  readonly retainedCountMax: number
+  readonly retainedBytesMax: number
+  /** QoS 2 packet ids remembered until PUBREL: per client, and of all clients. */
+  readonly qos2PerClientMax: number
+  readonly qos2TotalMax: number
+}
+
+export const defaultMqttLimits: MqttLimits = {
+  packetBytesMax: 256 * 1024,
+  connectBytesMax: 4 * 1024,
+  willBytesMax: 4 * 1024,
+  mqttTopicBytesMax: 1024,
+  clientIdBytesMax: 128,
+  connectionsMax: 1000,
+  connectTimeoutMs: 10_000,
+  drainTimeoutMs: 5_000,
+  outboundBytesMax: 1024 * 1024,
+  subscriptionsPerClientMax: 100,
+  sessionsMax: 10_000,
+  offlinePerClientMax: 1_000,
+  offlineBytesMax: 16 * 1024 * 1024,
+  retainedCountMax: 10_000,
+  retainedBytesMax: 16 * 1024 * 1024,
+  qos2PerClientMax: 500,
+  qos2TotalMax: 50_000
+}

@@ -1,0 +1,359 @@
+// MQTT for devices: aedes for sessions, subscriptions, wills and retained messages; our gate in front of it, our log behind it.
+//
+//   socket → gate (bytes) → aedes (packets) → authorizePublish → ingest → append, sync → PUBACK / PUBREC → local subscribers
+//
+// aedes 1.2.0 acknowledges before it stores; authorizePublish is the one hook it waits for before that, so the append and its sync
+// happen inside. An error there closes the connection without an acknowledgement and the device sends again.
+//
+// Invariants: no PUBACK and no PUBREC before the sync; they leave in the order of the PUBLISHes; a refused event (QoS 1, 2) closes
+// its connection and no other; local subscribers see a message after its commit and are never waited for.
+// Not for: routing and partitions (runtime/broker), users and TLS (their places: authenticate below, listener.ts).
+
+import type { EventEmitter } from 'node:events'
+import type { Socket } from 'node:net'
+import { Aedes, type AuthenticateError, type Client, type ConnectPacket, type PublishPacket, type Subscription } from 'aedes'
+import { WadiError } from '../../runtime/base/errors.ts'
+import { hasControlCharacter } from '../../runtime/broker/route-filter.ts'
+import type { Ingest } from '../../runtime/broker/ingest.ts'
+import type { Core } from '../../runtime/core/core.ts'
+import type { Store } from '../../runtime/log/contract.ts'
+import { type AckCallback, AckQueue } from './ack-queue.ts'
+import { type Brake, Gate, guardSocket } from './gate.ts'
+import { defaultMqttLimits, type MqttLimits } from './limits.ts'
+import { Listener } from './listener.ts'
+import { LocalDelivery } from './local-delivery.ts'
+import { Qos2Memory } from './qos2-memory.ts'
+import { type CloseReason, closeReasonOf, GateFault } from './reasons.ts'
+import { type Persistence, type SessionClient, SessionStore } from './session-store.ts'
+
+export interface MqttEvent {
+  readonly kind: 'closed'
+  readonly reason: CloseReason
+  /** Words for a log; may hold shortened text from outside. */
+  readonly detail: string
+  readonly clientId: string | null
+  readonly remoteAddress: string
+}
+
+/** Live counters since the start. */
+export interface MqttMetrics {
+  readonly connections: number
+  readonly acceptedConnections: number
+  /** Connections that we closed, or that failed, by reason. */
+  readonly closed: ReadonlyMap<CloseReason, number>
+  /** QoS 0 messages that storage refused. */
+  readonly qos0Lost: number
+  readonly qos2Remembered: number
+  readonly qos2Repeats: number
+  readonly qos2GivenUp: number
+  readonly deliveriesDropped: number
+  readonly offlineDropped: number
+  readonly retainedRefused: number
+}
+
+export interface MqttListenerOptions {
+  readonly host?: string
+  /** 0 = a free one: see address. */
+  readonly port: number
+  readonly ingest: Ingest
+  readonly store: Pick<Store, 'commit' | 'listState' | 'getState'>
+  readonly core: Pick<Core, 'crc32c'>
+  readonly limits?: Partial<MqttLimits>
+  readonly onEvent?: (event: MqttEvent) => void
+}
+
+export interface MqttListener {
+  /** Rejects with the error of the operating system when the address cannot be had. */
+  start(): Promise<void>
+  /** Accepts and reads no more, lets what is in flight be acknowledged (bounded), then ends all connections. */
+  close(): Promise<void>
+  readonly address: { readonly host: string; readonly port: number } | null
+  readonly metrics: MqttMetrics
+}
+
+const DRAIN_MS_MAX = 5_000
+const GOODBYE_MS_MAX = 500
+const DETAIL_CHARACTERS_MAX = 200
+const QUEUED_BEFORE_CONNACK_MAX = 1_000
+const FILTER_CHARACTERS_MAX = 1_024
+const IDENTIFIER_REJECTED = 2
+
+export function createMqttListener(options: MqttListenerOptions): MqttListener {
+  return new AedesListener(options)
+}
+
+class AedesListener implements MqttListener {
+  readonly #ingest: Ingest
+  readonly #limits: MqttLimits
+  readonly #onEvent: (event: MqttEvent) => void
+  readonly #listener: Listener
+  readonly #delivery: LocalDelivery
+  readonly #qos2: Qos2Memory
+  readonly #sessions: SessionStore
+  readonly #brake: Brake
+  readonly #aedes: Aedes
+  #isClosing = false
+  #qos0Lost = 0
+  readonly #closed = new Map<CloseReason, number>()
+  readonly #counted = new WeakSet<Client>()
+  readonly #ackQueues = new WeakMap<Client, AckQueue>()
+  /** Of connections whose CONNECT must be refused: why. */
+  readonly #refusedConnects = new WeakMap<Client, CloseReason>()
+  readonly #repeats = new WeakSet<object>()
+  /** Neither stored nor to be delivered. */
+  readonly #lost = new WeakSet<object>()
+  #pendingCount = 0
+
+  constructor({ host = '127.0.0.1', port, ingest, store, core, limits, onEvent = () => {} }: MqttListenerOptions) {
+    this.#ingest = ingest
+    this.#limits = { ...defaultMqttLimits, ...limits }
+    this.#onEvent = onEvent
+    const { connectionsMax, outboundBytesMax, qos2PerClientMax, qos2TotalMax } = this.#limits
+    this.#listener = new Listener({
+      host,
+      port,
+      connectionsMax,
+      onConnection: (socket) => this.#onConnection(socket),
+      onRefused: (remoteAddress) => this.#countClosed('connections-full', { detail: `more than ${connectionsMax}`, clientId: null, remoteAddress })
+    })
+    this.#delivery = new LocalDelivery({ outboundBytesMax })
+    this.#aedes = this.#createAedes()
+    const clients = (this.#aedes as unknown as { clients: Record<string, unknown> }).clients
+    const isConnected = (clientId: string): boolean => clients[clientId] !== undefined
+    this.#qos2 = new Qos2Memory({ store, core, perClientMax: qos2PerClientMax, totalMax: qos2TotalMax, isConnected })
+    this.#sessions = new SessionStore({
+      limits: this.#limits,
+      qos2: this.#qos2,
+      isFilterAllowed,
+      isRepeat: (packet) => this.#repeats.has(packet)
+    })
+    this.#brake = this.#createBrake()
+  }
+
+  get address(): { host: string; port: number } | null {
+    return this.#listener.address
+  }
+
+  get metrics(): MqttMetrics {
+    return {
+      connections: this.#listener.sockets.size,
+      acceptedConnections: this.#listener.acceptedCount,
+      closed: this.#closed,
+      qos0Lost: this.#qos0Lost,
+      qos2Remembered: this.#qos2.rememberedCount,
+      qos2Repeats: this.#qos2.repeatCount,
+      qos2GivenUp: this.#qos2.givenUpCount,
+      deliveriesDropped: this.#delivery.droppedCount,
+      ...this.#sessions.metrics
+    }
+  }
+
+  async start(): Promise<void> {
+    await this.#aedes.listen()
+    this.#sessions.install((this.#aedes as unknown as { persistence: Persistence }).persistence)
+    try {
+      await this.#listener.open()
+    } catch (error) {
+      await new Promise<void>((resolve) => this.#aedes.close(resolve))
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosing) return
+    this.#isClosing = true
+    this.#listener.stopAccepting()
+    await waitUntil(() => this.#pendingCount === 0, DRAIN_MS_MAX)
+    for (const socket of this.#listener.sockets) socket.end()
+    await waitUntil(() => this.#haveAllLeft(), GOODBYE_MS_MAX)
+    await new Promise<void>((resolve) => this.#aedes.close(resolve))
+    for (const socket of this.#listener.sockets) socket.destroy()
+    await waitUntil(() => this.#pendingCount === 0, DRAIN_MS_MAX)
+  }
+
+  /** The brake discards what is read now; reading lets the end of the peer be seen. */
+  #haveAllLeft(): boolean {
+    for (const socket of this.#listener.sockets) socket.read()
+    return this.#listener.sockets.size === 0
+  }
+
+  #createAedes(): Aedes {
+    const { connectTimeoutMs, drainTimeoutMs, qos2PerClientMax } = this.#limits
+    const aedes = new Aedes({
+      mq: this.#delivery,
+      connectTimeout: connectTimeoutMs,
+      drainTimeout: drainTimeoutMs,
+      queueLimit: QUEUED_BEFORE_CONNACK_MAX,
+      maxInflightInbound: qos2PerClientMax,
+      preConnect: (client, packet, callback) => this.#checkConnect(client, packet, callback),
+      authenticate: (client, _username, _password, callback) => this.#authenticate(client, callback),
+      authorizePublish: (client, packet, callback) => this.#takePublish(client, packet, callback),
+      authorizeSubscribe: (client, subscription, callback) => callback(null, this.#maySubscribe(client, subscription) ? subscription : null),
+      // Topics under $ are the session layer's own business.
+      authorizeForward: (_client, packet) => (packet.topic.startsWith('$') ? null : packet)
+    })
+    aedes.on('clientError', (client, error) => this.#onFailed(client, error))
+    aedes.on('connectionError', (client, error) => this.#onFailed(client, error))
+    // Raised when a will of a vanished session cannot be stored: it is counted by ingest.
+    ;(aedes as unknown as EventEmitter).on('error', () => {})
+    const publish = aedes.publish.bind(aedes) as (packet: object, client: unknown, done: unknown) => void
+    const publishStored = (packet: object, client: unknown, done: () => void): void => {
+      if (this.#lost.has(packet)) setImmediate(done)
+      else publish(packet, client, done)
+    }
+    aedes.publish = publishStored as unknown as Aedes['publish']
+    return aedes
+  }
+
+  #createBrake(): Brake {
+    const ingest = this.#ingest
+    const position = (): Brake['position'] => (this.#isClosing ? 'discard' : ingest.isCrowded ? 'wait' : 'go')
+    return {
+      get position() {
+        return position()
+      },
+      onceRelieved: (callback) => ingest.onceRelieved(callback)
+    }
+  }
+
+  #onConnection(socket: Socket): void {
+    guardSocket(socket, new Gate(this.#limits), this.#brake)
+    this.#aedes.handle(socket)
+  }
+
+  #checkConnect(client: Client, packet: ConnectPacket, callback: (error: Error | null, success: boolean) => void): void {
+    const { clientIdBytesMax, willBytesMax, mqttTopicBytesMax } = this.#limits
+    const { clientId, will } = packet
+    if ((clientId === '' && packet.clean === false) || Buffer.byteLength(clientId) > clientIdBytesMax || isUnprintable(clientId)) {
+      this.#refusedConnects.set(client, 'client-id')
+    }
+    if (will) {
+      const { topic, payload } = will as { topic: string; payload: Uint8Array | string }
+      if (!isTopicName(topic) || Buffer.byteLength(topic) > mqttTopicBytesMax || payload.length > willBytesMax) {
+        return callback(new GateFault('will', 'its topic or its size'), false)
+      }
+    }
+    callback(null, true)
+  }
+
+  /** Users come later; here is where they are checked. */
+  #authenticate(client: Client, callback: (error: AuthenticateError | null, success: boolean | null) => void): void {
+    const reason = this.#refusedConnects.get(client)
+    if (reason === undefined) return callback(null, true)
+    callback(Object.assign(new GateFault(reason, 'empty, too long, or not printable'), { returnCode: IDENTIFIER_REJECTED }), null)
+  }
+
+  #maySubscribe(client: Client, { topic }: Subscription): boolean {
+    if (!isFilterAllowed(topic) || !this.#sessions.maySubscribe(client as unknown as SessionClient)) return false
+    const { subscriptions } = client as unknown as { subscriptions: Record<string, unknown> }
+    return Object.keys(subscriptions).length < this.#limits.subscriptionsPerClientMax || subscriptions[topic] !== undefined
+  }
+
+  #takePublish(client: Client | null, packet: PublishPacket, callback: AckCallback): void {
+    if (packet.topic.startsWith('$')) return callback(new GateFault('topic-reserved', packet.topic.slice(0, DETAIL_CHARACTERS_MAX)))
+    // A will has no packet id and, after a crash of another kind, no client.
+    if (client === null || packet.cmd !== 'publish') return this.#takeWill(client, packet, callback)
+    const queue = this.#queueOf(client)
+    this.#pendingCount++
+    const settle = queue.add((error) => {
+      this.#pendingCount--
+      callback(error ?? null)
+    })
+    let isInside = true
+    const finish = (error: Error | null): void => {
+      settle(error)
+      if (isInside) queue.flushSoon()
+      else queue.flush()
+    }
+    if (packet.qos === 2) this.#takeOnce(client, packet, finish)
+    else this.#store(client, packet, finish)
+    isInside = false
+  }
+
+  /** QoS 0 and 1. A QoS 0 message that storage refuses is lost, as QoS 0 says, and counted; its connection stays. */
+  #store(client: Client, packet: PublishPacket, finish: (error: Error | null) => void): void {
+    const event = { mqttTopic: packet.topic, clientId: client.id, payload: packet.payload as Uint8Array, qos: packet.qos }
+    this.#ingest.accept(event, (error) => {
+      if (error === null || packet.qos > 0 || isRefusedByRule(error)) return finish(error)
+      this.#qos0Lost++
+      this.#lost.add(packet)
+      finish(null)
+    })
+  }
+
+  #takeOnce(client: Client, packet: PublishPacket, finish: (error: Error | null) => void): void {
+    const payload = packet.payload as Uint8Array
+    const known = this.#qos2.begin(client, { packetId: packet.messageId ?? 0, mqttTopic: packet.topic, payload })
+    if (known.kind === 'full') return finish(new GateFault('qos2-window', 'too many packets without PUBREL'))
+    if (known.kind === 'repeat') {
+      this.#repeats.add(packet)
+      return known.whenDone(finish)
+    }
+    const event = { mqttTopic: packet.topic, clientId: client.id, payload, qos: 2 as const, state: known.state }
+    this.#ingest.accept(event, (error, isStored) => {
+      known.settle(error, isStored)
+      finish(error)
+    })
+  }
+
+  #takeWill(client: Client | null, will: PublishPacket, callback: AckCallback): void {
+    const clientId = client?.id ?? (will as { clientId?: string }).clientId ?? ''
+    const payload = typeof will.payload === 'string' ? Buffer.from(will.payload) : will.payload
+    this.#pendingCount++
+    this.#ingest.accept({ mqttTopic: will.topic, clientId, payload, qos: will.qos }, (error) => {
+      this.#pendingCount--
+      setImmediate(callback, error)
+    })
+  }
+
+  #queueOf(client: Client): AckQueue {
+    const known = this.#ackQueues.get(client)
+    if (known) return known
+    const queue = new AckQueue()
+    this.#ackQueues.set(client, queue)
+    return queue
+  }
+
+  #onFailed(client: Client, error: Error): void {
+    if (this.#counted.has(client)) return
+    this.#counted.add(client)
+    const { remoteAddress } = client.conn as Socket
+    this.#countClosed(closeReasonOf(error), { detail: error.message, clientId: client.id ?? null, remoteAddress: remoteAddress ?? '' })
+  }
+
+  #countClosed(reason: CloseReason, { detail, clientId, remoteAddress }: Omit<MqttEvent, 'kind' | 'reason'>): void {
+    this.#closed.set(reason, (this.#closed.get(reason) ?? 0) + 1)
+    this.#onEvent({ kind: 'closed', reason, detail: detail.slice(0, DETAIL_CHARACTERS_MAX), clientId, remoteAddress })
+  }
+}
+
+/** By the configuration or the size of the event: sending it again would not help. */
+function isRefusedByRule(error: WadiError): boolean {
+  return error.code === 'WADI_RECORD_INVALID' || error.code === 'WADI_RECORD_TOO_LARGE'
+}
+
+/** U+FFFD stands for bytes that were not UTF-8: two such ids would be taken for one. */
+function isUnprintable(text: string): boolean {
+  return hasControlCharacter(text) || text.includes('\ufffd')
+}
+
+function isTopicName(topic: string): boolean {
+  return topic !== '' && !topic.startsWith('$') && !/[+#]/.test(topic) && !isUnprintable(topic)
+}
+
+/** $share and $SYS are not offered; a filter that is too long is nobody's. */
+function isFilterAllowed(filter: string): boolean {
+  return filter.length <= FILTER_CHARACTERS_MAX && !filter.startsWith('$') && !isUnprintable(filter)
+}
+
+/** Looks every few milliseconds; gives up after `waitMsMax`. */
+function waitUntil(isTrue: () => boolean, waitMsMax: number): Promise<void> {
+  return new Promise((resolve) => {
+    const startedMs = performance.now()
+    const look = (): void => {
+      if (isTrue() || performance.now() - startedMs > waitMsMax) resolve()
+      else setTimeout(look, 5)
+    }
+    look()
+  })
+}

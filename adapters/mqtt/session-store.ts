@@ -1,0 +1,184 @@
+// Puts bounds and our QoS 2 memory into aedes' own persistence, which keeps sessions, retained messages and offline queues in
+// memory without any limit. What it keeps is lost with the process: a client that comes back after a restart finds no session
+// (session present = 0) and subscribes again; what it published is safe, and so is its QoS 2 memory (qos2-memory.ts).
+//
+// Not for: what is durable.
+
+import type { MqttLimits } from './limits.ts'
+import type { Qos2Memory } from './qos2-memory.ts'
+
+export interface SessionClient {
+  readonly id: string
+  readonly clean: boolean
+  readonly connecting: boolean
+  readonly conn: { destroy(error?: Error): unknown }
+}
+
+interface SessionPacket {
+  readonly cmd: string
+  readonly messageId?: number
+  readonly topic: string
+  readonly payload: Uint8Array
+}
+
+interface Subscription {
+  readonly clientId: string
+  readonly topic: string
+  readonly qos: number
+}
+
+/** The part of aedes' persistence that is changed here. */
+export interface Persistence {
+  storeRetained(packet: SessionPacket): PromiseLike<unknown>
+  addSubscriptions(client: SessionClient, subscriptions: Subscription[]): PromiseLike<unknown>
+  cleanSubscriptions(client: SessionClient): PromiseLike<unknown>
+  subscriptionsByTopic(topic: string): PromiseLike<Subscription[]>
+  outgoingEnqueueCombi(subscriptions: Subscription[], packet: SessionPacket): PromiseLike<unknown>
+  outgoingClearMessageId(client: SessionClient, packet: SessionPacket): PromiseLike<SessionPacket | undefined>
+  incomingStorePacket(client: SessionClient, packet: SessionPacket): PromiseLike<unknown>
+  incomingGetPacket(client: SessionClient, packet: SessionPacket): PromiseLike<unknown>
+  incomingDelPacket(client: SessionClient, packet: SessionPacket): PromiseLike<unknown>
+  cleanIncoming(client: SessionClient): PromiseLike<unknown>
+}
+
+export interface SessionStoreMetrics {
+  offlineDropped: number
+  retainedRefused: number
+}
+
+export interface SessionStoreOptions {
+  readonly limits: MqttLimits
+  readonly qos2: Qos2Memory
+  readonly isFilterAllowed: (filter: string) => boolean
+  /** Was this PUBLISH found to be a repeat when it was accepted? */
+  readonly isRepeat: (packet: object) => boolean
+}
+
+/** Already resolved, without a promise: this is asked per message, and mostly there is nothing. */
+const NOBODY = {
+  // biome-ignore lint/suspicious/noThenProperty: a thenable is what is meant
+  then: (resolve: (subscriptions: never[]) => void) => resolve([])
+} as unknown as PromiseLike<never[]>
+
+export class SessionStore {
+  readonly metrics: SessionStoreMetrics = { offlineDropped: 0, retainedRefused: 0 }
+  readonly #options: SessionStoreOptions
+  readonly #offlineCounts = new Map<string, number>()
+  #offlineBytes = 0
+  readonly #retainedBytes = new Map<string, number>()
+  #retainedTotalBytes = 0
+  /** Clients whose subscriptions outlive their connection. */
+  readonly #subscribers = new Set<string>()
+
+  constructor(options: SessionStoreOptions) {
+    this.#options = options
+  }
+
+  /** Changes `persistence` in place. */
+  install(persistence: Persistence): void {
+    this.#boundSubscriptions(persistence)
+    this.#boundOffline(persistence)
+    this.#boundRetained(persistence)
+    this.#rememberIncoming(persistence)
+  }
+
+  /** False when one more client with a persistent session would be too many. */
+  maySubscribe(client: SessionClient): boolean {
+    return client.clean || this.#subscribers.has(client.id) || this.#subscribers.size < this.#options.limits.sessionsMax
+  }
+
+  #boundSubscriptions(persistence: Persistence): void {
+    const addSubscriptions = persistence.addSubscriptions.bind(persistence)
+    const cleanSubscriptions = persistence.cleanSubscriptions.bind(persistence)
+    const subscriptionsByTopic = persistence.subscriptionsByTopic.bind(persistence)
+    persistence.addSubscriptions = (client, subscriptions) => {
+      this.#subscribers.add(client.id)
+      // It is handed the whole SUBSCRIBE packet, refused filters included.
+      return addSubscriptions(
+        client,
+        subscriptions.filter(({ topic }) => this.#options.isFilterAllowed(topic))
+      )
+    }
+    persistence.cleanSubscriptions = (client) => {
+      this.#subscribers.delete(client.id)
+      return cleanSubscriptions(client)
+    }
+    persistence.subscriptionsByTopic = (topic) => (this.#subscribers.size === 0 ? NOBODY : subscriptionsByTopic(topic))
+  }
+
+  #boundOffline(persistence: Persistence): void {
+    const { offlinePerClientMax, offlineBytesMax } = this.#options.limits
+    const enqueue = persistence.outgoingEnqueueCombi.bind(persistence)
+    const clear = persistence.outgoingClearMessageId.bind(persistence)
+    persistence.outgoingEnqueueCombi = (subscriptions, packet) => {
+      if (subscriptions.length === 0) return NOBODY
+      const packetBytes = packet.payload.length + packet.topic.length
+      const taken = subscriptions.filter(({ clientId }) => {
+        const queued = this.#offlineCounts.get(clientId) ?? 0
+        if (queued >= offlinePerClientMax || this.#offlineBytes + packetBytes > offlineBytesMax) {
+          this.metrics.offlineDropped++
+          return false
+        }
+        this.#offlineCounts.set(clientId, queued + 1)
+        this.#offlineBytes += packetBytes
+        return true
+      })
+      return enqueue(taken, packet)
+    }
+    persistence.outgoingClearMessageId = async (client, packet) => {
+      const cleared = await clear(client, packet)
+      if (cleared) {
+        const queued = (this.#offlineCounts.get(client.id) ?? 1) - 1
+        if (queued > 0) this.#offlineCounts.set(client.id, queued)
+        else this.#offlineCounts.delete(client.id)
+        // A PUBREL that took the place of its PUBLISH has no payload left to count.
+        this.#offlineBytes = Math.max(0, this.#offlineBytes - (cleared.payload?.length ?? 0) - (cleared.topic?.length ?? 0))
+      }
+      return cleared
+    }
+  }
+
+  #boundRetained(persistence: Persistence): void {
+    const { retainedCountMax, retainedBytesMax } = this.#options.limits
+    const storeRetained = persistence.storeRetained.bind(persistence)
+    persistence.storeRetained = async (packet) => {
+      const before = this.#retainedBytes.get(packet.topic)
+      const isDelete = packet.payload.length === 0
+      const bytes = isDelete ? 0 : packet.payload.length + packet.topic.length
+      const totalBytes = this.#retainedTotalBytes - (before ?? 0) + bytes
+      if (!isDelete && (totalBytes > retainedBytesMax || (before === undefined && this.#retainedBytes.size >= retainedCountMax))) {
+        this.metrics.retainedRefused++
+        return
+      }
+      if (isDelete) this.#retainedBytes.delete(packet.topic)
+      else this.#retainedBytes.set(packet.topic, bytes)
+      this.#retainedTotalBytes = totalBytes
+      await storeRetained(packet)
+    }
+  }
+
+  #rememberIncoming(persistence: Persistence): void {
+    const { qos2, isRepeat } = this.#options
+    const unknown = new Error('no such packet')
+    // The event and its id were made durable before the PUBLISH came this far.
+    persistence.incomingStorePacket = async () => {}
+    persistence.incomingGetPacket = (client, packet) => {
+      const isKnown = packet.cmd === 'publish' ? isRepeat(packet) : qos2.isRemembered(client, packet.messageId ?? 0)
+      return isKnown ? Promise.resolve(packet) : Promise.reject(unknown)
+    }
+    persistence.incomingDelPacket = async (client, packet) => {
+      try {
+        await qos2.release(client, packet.messageId ?? 0)
+      } catch (error) {
+        // aedes would answer PUBCOMP all the same, and the client could then use the id for another message that we would take
+        // for a repeat after a restart.
+        client.conn.destroy(error as Error)
+        throw error
+      }
+    }
+    persistence.cleanIncoming = async (client) => {
+      if (client.connecting) await qos2.forget(client.id)
+      else qos2.end(client)
+    }
+  }
+}

@@ -1,0 +1,12 @@
+// All benchmarks, in the order they run. One file per question.
+
+import { catchUpBench } from './catch-up.ts'
+import { crc32cBench } from './crc32c.ts'
+import { deviceBench } from './device.ts'
+import { encodeBench } from './encode.ts'
+import type { Bench } from './harness.ts'
+import { ingestBench } from './ingest.ts'
+import { memoryBench } from './memory.ts'
+import { restartBench } from './restart.ts'
+
+export const benches: readonly Bench[] = [crc32cBench, encodeBench, ingestBench, deviceBench, restartBench, memoryBench, catchUpBench]

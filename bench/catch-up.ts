@@ -1,0 +1,111 @@
+// Question: how fast, and in how many bytes on the wire, does a backlog reach a real Kafka, against the same events by a plain producer?
+// Canonical load: 1 M stored sensor events of 100 bytes in 4 partitions. Ours is `wadi run` from the moment it answers until its status
+// says that nothing waits: transactions, position, ids in headers and all. Theirs is kafkajs sending the same events, without a codec
+// (plain) and with gzip, without exactly-once. One broker, all on this machine. Needs Java 17 and Maven.
+
+import { Kafka, logLevel } from 'kafkajs'
+import { askControl } from '../adapters/control/control-client.ts'
+import type { StatusReport } from '../bin/status-report.ts'
+import { startKafkaCluster } from '../test/kafka/kafka-cluster.ts'
+import { GatewayProcess } from './gateway-process.ts'
+import type { Bench, Figure } from './harness.ts'
+import { withDirectory } from './open-store.ts'
+import { BenchWorker } from './worker.ts'
+
+const EVENTS = 1_000_000
+const PARTITION_COUNT = 4
+const POLL_MS = 50
+const CATCH_UP_MS_MAX = 300_000
+const SPEED_MIN = 2
+const BYTES_MAX = 0.5
+
+interface Delivery {
+  readonly elapsedMs: number
+  readonly wireBytes: number
+}
+
+async function createTopic(broker: string, topic: string): Promise<void> {
+  const admin = new Kafka({ brokers: [broker], logLevel: logLevel.ERROR }).admin()
+  await admin.connect()
+  await admin.createTopics({ topics: [{ topic, numPartitions: PARTITION_COUNT }], waitForLeaders: true })
+  await admin.disconnect()
+}
+
+/** null while the gateway does not answer yet: its control socket opens last. */
+async function statusOf(directory: string): Promise<StatusReport | null> {
+  return (await askControl(directory, { command: 'status' }).catch(() => null)) as StatusReport | null
+}
+
+async function deliverByWadi(broker: string, events: number): Promise<Delivery> {
+  return withDirectory(async (directory) => {
+    const filler = new BenchWorker<unknown>('fill.worker.js', [`${directory}/data`, `${events}e`])
+    await filler.next().finally(() => filler.kill())
+    const gateway = await GatewayProcess.start({ directory, upstream: broker })
+    try {
+      const startMs = performance.now()
+      for (;;) {
+        const elapsedMs = performance.now() - startMs
+        const status = await statusOf(`${directory}/data`)
+        const wireBytes = status?.uplink?.wireBytes ?? Number.NaN
+        if (status?.topics.find(({ name }) => name === 'readings')?.lagEvents === 0) return { elapsedMs, wireBytes }
+        if (elapsedMs > CATCH_UP_MS_MAX) throw new Error(`catch-up: not done after ${elapsedMs} ms: ${JSON.stringify(status?.uplink)}`)
+        await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+      }
+    } finally {
+      await gateway.kill()
+    }
+  })
+}
+
+async function deliverByKafkajs(broker: string, events: number, codec: 'none' | 'gzip'): Promise<Delivery> {
+  const topic = `plain-${codec}`
+  await createTopic(broker, topic)
+  const producer = new BenchWorker<Delivery>('kafkajs.worker.js', [broker, topic, String(events), codec])
+  return producer.next().finally(() => producer.kill())
+}
+
+/** Events per second and bytes per event of the three. @throws Error when Java or Maven is absent, or events do not arrive */
+export async function measureCatchUp(events: number): Promise<readonly Figure[]> {
+  const cluster = await startKafkaCluster({ brokerCount: 1 })
+  try {
+    const broker = cluster.brokers[0] ?? ''
+    await createTopic(broker, 'readings')
+    const plain = await deliverByKafkajs(broker, events, 'none')
+    const gzip = await deliverByKafkajs(broker, events, 'gzip')
+    const wadi = await deliverByWadi(broker, events)
+    const perSecond = ({ elapsedMs }: Delivery): number => (events / elapsedMs) * 1_000
+    const perEvent = ({ wireBytes }: Delivery): number => wireBytes / events
+    const parameters = { events, payloadBytes: 100, partitions: PARTITION_COUNT }
+    const speed = perSecond(wadi) / perSecond(plain)
+    const bytes = perEvent(wadi) / perEvent(plain)
+    return [
+      {
+        what: 'speed',
+        parameters,
+        unit: 'events/s',
+        values: { wadi: perSecond(wadi), kafkajs: perSecond(plain), 'kafkajs gzip': perSecond(gzip) },
+        ratios: { 'wadi / kafkajs': speed, 'wadi / kafkajs gzip': perSecond(wadi) / perSecond(gzip) },
+        target: { text: `>= ${SPEED_MIN} x kafkajs`, isMet: speed >= SPEED_MIN }
+      },
+      {
+        what: 'wire',
+        parameters,
+        unit: 'bytes/event',
+        values: { wadi: perEvent(wadi), kafkajs: perEvent(plain), 'kafkajs gzip': perEvent(gzip) },
+        ratios: { 'wadi / kafkajs': bytes, 'wadi / kafkajs gzip': perEvent(wadi) / perEvent(gzip) },
+        target: { text: `<= ${BYTES_MAX} x kafkajs`, isMet: bytes <= BYTES_MAX }
+      }
+    ]
+  } finally {
+    await cluster.stop()
+  }
+}
+
+export const catchUpBench: Bench = {
+  name: 'catch-up',
+  question: 'a backlog to a real Kafka against a plain kafkajs producer: events per second, bytes on the wire per event',
+  async run({ isSmoke, figure, skip }) {
+    if (isSmoke) return skip('catch-up', 'needs a real Kafka: test/bench/catch-up.kafka.test.ts runs it small')
+    for (const result of await measureCatchUp(EVENTS)) figure(result)
+  }
+}

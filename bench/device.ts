@@ -1,0 +1,88 @@
+// Question: how kind is a commit to the flash below: bytes written to the device per payload byte, and flushes per commit?
+// Canonical load: 300 bytes to each of 1, 10, 50 partitions per commit, one commit after the other, on ext4 on a loop device of its own,
+// whose counters the kernel keeps. Not in it: seal and checkpoint, which come later and compress (the second figure has them).
+// Smoke mode mounts nothing: it counts what the store itself says it wrote.
+
+import type { LogStore } from '../runtime/log/log-store.ts'
+import { type Bench, sensorPayload } from './harness.ts'
+import { type DeviceCounters, withLoopDevice } from './loop-device.ts'
+import { openStore, withDirectory } from './open-store.ts'
+
+const PAYLOAD_BYTES = 300
+const PARTITION_COUNTS = [1, 10, 50]
+const DEVICE_BYTES_PER_PAYLOAD_BYTE_MAX = 1.5 // at 50 partitions; one partition pays for a whole 4 KiB block whatever we do
+
+export interface DeviceCost {
+  readonly bytesPerPayloadByte: number
+  readonly flushesPerCommit: number
+  /** The same with everything sealed, checkpointed and closed. */
+  readonly bytesPerPayloadByteSealed: number
+}
+
+/** Commits `commitCount` times 300 bytes to every partition and reads the counters around it. */
+export async function measureCommits(
+  directory: string,
+  options: { partitionCount: number; commitCount: number; counters: (store: LogStore) => DeviceCounters | Promise<DeviceCounters> }
+): Promise<DeviceCost> {
+  const { partitionCount, commitCount } = options
+  const store = await openStore(directory, { journalFileBytes: 16 * 2 ** 20, lingerMs: 0, sealAgeMs: 3_600_000, freeBytesMin: 0 })
+  const topic = await store.createTopic('readings', { partitionCount })
+  const commitOnce = (index: number): Promise<unknown> =>
+    store.commit(
+      topic.partitions.map((partition) => ({
+        partition,
+        content: { record: { timestampMs: 1_760_000_000_000 + index, key: null, value: sensorPayload(index, PAYLOAD_BYTES), headers: [] } }
+      })),
+      []
+    )
+  for (let index = 0; index < 3; index++) await commitOnce(index)
+  const before = await options.counters(store)
+  const commitsBefore = store.metrics.commits
+  for (let index = 0; index < commitCount; index++) await commitOnce(index)
+  const after = await options.counters(store)
+  const commits = store.metrics.commits - commitsBefore
+  await store.close()
+  const closed = await options.counters(store)
+  const payloadBytes = commits * partitionCount * PAYLOAD_BYTES
+  return {
+    bytesPerPayloadByte: (after.writtenBytes - before.writtenBytes) / payloadBytes,
+    flushesPerCommit: (after.flushes - before.flushes) / commits,
+    bytesPerPayloadByteSealed: (closed.writtenBytes - before.writtenBytes) / payloadBytes
+  }
+}
+
+export const deviceBench: Bench = {
+  name: 'device',
+  question: 'device bytes per payload byte and flushes per commit on ext4',
+  async run({ isSmoke, figure, skip }) {
+    for (const partitionCount of isSmoke ? [2] : PARTITION_COUNTS) {
+      const commitCount = isSmoke ? 3 : Math.min(300, 6_000 / partitionCount)
+      const parameters = { partitionCount, payloadBytesPerCommit: partitionCount * PAYLOAD_BYTES, commitCount }
+      const report = (cost: DeviceCost): void => {
+        const isByteGoal = partitionCount === 50
+        figure({
+          what: isSmoke ? 'what the store writes' : 'what the device writes',
+          parameters,
+          unit: '(bytes per payload byte; flushes per commit)',
+          values: { wadi: cost.bytesPerPayloadByte, flushes: cost.flushesPerCommit, 'wadi sealed': cost.bytesPerPayloadByteSealed },
+          target: {
+            text: `1 flush per commit${isByteGoal ? `, <= ${DEVICE_BYTES_PER_PAYLOAD_BYTE_MAX} bytes` : ''}`,
+            isMet: cost.flushesPerCommit === 1 && (!isByteGoal || cost.bytesPerPayloadByte <= DEVICE_BYTES_PER_PAYLOAD_BYTE_MAX)
+          }
+        })
+      }
+      if (isSmoke) {
+        const counters = ({ metrics }: LogStore): DeviceCounters => ({
+          writtenBytes: Object.values(metrics.writtenBytes).reduce((sum, bytes) => sum + bytes, 0),
+          flushes: metrics.syncs
+        })
+        report(await withDirectory((directory) => measureCommits(`${directory}/data`, { partitionCount, commitCount, counters })))
+        continue
+      }
+      const outcome = await withLoopDevice(async (mounted) =>
+        report(await measureCommits(`${mounted.directory}/data`, { partitionCount, commitCount, counters: () => mounted.counters() }))
+      )
+      if (outcome) skip(`${partitionCount} partitions`, outcome)
+    }
+  }
+}

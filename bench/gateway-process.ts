@@ -1,0 +1,105 @@
+// The product itself as a process: `wadi run` on a directory of the bench's, on a free loopback port, never left behind.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const READY_WITHIN_MS = 60_000
+const POLL_MS = 5
+
+export interface GatewayOptions {
+  /** For data and configuration. */
+  readonly directory: string
+  /** host:port of a Kafka broker; without it nothing is delivered. */
+  readonly upstream?: string
+}
+
+export class GatewayProcess {
+  readonly port: number
+  readonly #child: ChildProcess
+  #said = ''
+  #exit: string | null = null
+
+  private constructor(child: ChildProcess, port: number) {
+    this.port = port
+    this.#child = child
+    child.stderr?.on('data', (chunk: Buffer) => {
+      this.#said = (this.#said + chunk.toString()).slice(-4_000)
+    })
+    child.on('exit', (code, signal) => {
+      this.#exit = `${signal ?? code}`
+    })
+  }
+
+  /** Resolves when the MQTT listener takes connections. @throws Error with what the gateway said when it does not come up */
+  static async start(options: GatewayOptions): Promise<GatewayProcess> {
+    const port = await freePort()
+    const file = join(options.directory, 'wadi.yaml')
+    writeFileSync(file, JSON.stringify(configFor(options, port)))
+    const entry = fileURLToPath(new URL('../bin/wadi.js', import.meta.url))
+    const child = spawn(process.execPath, [entry, 'run', '-c', file, '--json'], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const gateway = new GatewayProcess(child, port)
+    const giveUpMs = performance.now() + READY_WITHIN_MS
+    while (!(await answers(port))) {
+      if (gateway.#exit === null && performance.now() < giveUpMs) await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+      else {
+        await gateway.kill()
+        throw new Error(`the gateway did not come up (${gateway.#exit ?? 'no answer'}): ${gateway.#said}`)
+      }
+    }
+    return gateway
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? -1
+  }
+
+  /** Resident bytes now; NaN where /proc does not tell. */
+  residentBytes(): number {
+    try {
+      const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))?.[1]
+      return kib === undefined ? Number.NaN : Number(kib) * 1024
+    } catch {
+      return Number.NaN
+    }
+  }
+
+  async kill(): Promise<void> {
+    if (this.#exit !== null) return
+    const gone = new Promise((resolve) => this.#child.once('exit', resolve))
+    this.#child.kill('SIGKILL')
+    await gone
+  }
+}
+
+function configFor({ directory, upstream }: GatewayOptions, port: number): object {
+  return {
+    gateway: { id: 'bench', data: join(directory, 'data') },
+    mqtt: [{ listen: `127.0.0.1:${port}` }],
+    topics: { readings: { partitions: 4 } },
+    routes: [{ filter: 'bench/+client/#rest', topic: 'readings', key: '{client}' }],
+    ...(upstream !== undefined && { upstream: { brokers: [upstream] } })
+  }
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1' })
+    socket.once('connect', () => resolve(true))
+    socket.once('error', () => resolve(false))
+    socket.on('connect', () => socket.destroy())
+  })
+}

@@ -1,0 +1,95 @@
+// What a command is: words for help, options for the parser, and a function that returns the exit code.
+
+import { parseArgs } from 'node:util'
+import { WadiError } from '../runtime/base/errors.ts'
+import { nearestWord } from './config/suggest.ts'
+
+export interface OptionSpec {
+  readonly name: string
+  readonly short?: string
+  /** Name of its value in help; absent = a flag. */
+  readonly value?: string
+  readonly doc: string
+}
+
+export interface Command {
+  /** "log verify": one or two words. */
+  readonly name: string
+  /** What stands behind the name: "DIR". */
+  readonly operands: string
+  readonly operandsMin: number
+  readonly operandsMax: number
+  readonly summary: string
+  readonly details?: string
+  readonly options: readonly OptionSpec[]
+  readonly examples: readonly string[]
+  readonly isHidden?: boolean
+  run(input: CommandInput): Promise<number>
+}
+
+export interface CommandInput {
+  readonly operands: readonly string[]
+  text(name: string): string | undefined
+  flag(name: string): boolean
+  /** A whole number ≥ 0, `fallback` when the option is absent. @throws WadiError WADI_USAGE */
+  count(name: string, fallback: number): number
+  /** Aborts on SIGINT and SIGTERM. A second signal ends the process at once. */
+  readonly signal: AbortSignal
+}
+
+export function usageError(happened: string, next: string): WadiError {
+  return new WadiError('WADI_USAGE', { happened, kept: 'Nothing was started.', next })
+}
+
+/** @throws WadiError WADI_USAGE for an unknown option, a missing value, too few or too many operands */
+export function parseCommand(command: Command, args: readonly string[], signal: AbortSignal): CommandInput {
+  const options = Object.fromEntries(
+    command.options.map(({ name, short, value }) => [
+      name,
+      { type: value === undefined ? ('boolean' as const) : ('string' as const), ...(short === undefined ? {} : { short }) }
+    ])
+  )
+  const help = `"wadi help ${command.name}" lists what it takes.`
+  const { values, positionals } = parseOrExplain(command, args, options, help)
+  if (positionals.length < command.operandsMin) throw usageError(`"wadi ${command.name}" needs ${command.operands}.`, help)
+  const extra = positionals[command.operandsMax]
+  if (extra !== undefined) throw usageError(`"wadi ${command.name}" does not know what to do with "${extra}".`, help)
+  const text = (name: string): string | undefined => {
+    const value = values[name]
+    return typeof value === 'string' ? value : undefined
+  }
+  return {
+    operands: positionals,
+    signal,
+    text,
+    flag: (name) => values[name] === true,
+    count(name, fallback) {
+      const value = text(name)
+      if (value === undefined) return fallback
+      if (/^\d{1,15}$/.test(value)) return Number(value)
+      throw usageError(`--${name} is "${value}", expected a whole number.`, help)
+    }
+  }
+}
+
+type ParsedArgs = { values: Record<string, unknown>; positionals: string[] }
+
+function parseOrExplain(
+  command: Command,
+  args: readonly string[],
+  options: Record<string, { type: 'boolean' | 'string' }>,
+  help: string
+): ParsedArgs {
+  const long = args.filter((arg) => arg.startsWith('--') && arg !== '--').map((arg) => arg.slice(2).split('=')[0] ?? '')
+  const unknown = long.find((name) => !Object.hasOwn(options, name))
+  if (unknown !== undefined && !args.slice(0, args.indexOf(`--${unknown}`)).includes('--')) {
+    const near = nearestWord(unknown, Object.keys(options))
+    throw usageError(`"wadi ${command.name}" has no option --${unknown}${near ? ` (did you mean --${near}?)` : ''}.`, help)
+  }
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true })
+  } catch (error) {
+    const [reason = ''] = (error as Error).message.split('. ')
+    throw usageError(`"wadi ${command.name}": ${reason}.`, help)
+  }
+}

@@ -1,0 +1,68 @@
+// wadi dev: a gateway to play with. Loopback, no file, gone when it stops (unless --data keeps it).
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { type Command, usageError } from '../command.ts'
+import { parseAddress } from '../config/address.ts'
+import { paint, print } from '../terminal.ts'
+
+export const dev: Command = {
+  name: 'dev',
+  operands: '',
+  operandsMin: 0,
+  operandsMax: 0,
+  summary: 'A gateway to try things with: no file needed, loopback only',
+  details: 'Every MQTT topic goes to the topic "events", keyed by its name. Without --data everything is removed when it stops.',
+  options: [
+    { name: 'data', value: 'DIR', doc: 'keep the data here' },
+    { name: 'port', short: 'p', value: 'PORT', doc: 'MQTT port (default: a free one)' },
+    { name: 'upstream', value: 'HOST:PORT', doc: 'deliver to this Kafka cluster' }
+  ],
+  examples: ['wadi dev', 'wadi dev --data ./data --port 1883 --upstream 127.0.0.1:9092'],
+
+  async run(input) {
+    const port = input.count('port', 0)
+    const upstream = input.text('upstream')
+    if (port > 65_535) throw usageError(`--port is ${port}.`, 'The largest port is 65535.')
+    if (upstream !== undefined && 'why' in parseAddress(upstream)) throw usageError(`--upstream is "${upstream}".`, 'Write host:port.')
+    const kept = input.text('data')
+    const directory = kept === undefined ? await mkdtemp(join(tmpdir(), 'wadi-dev-')) : resolve(kept)
+    const { loadConfig } = await import('../config/load.ts')
+    const config = loadConfig(JSON.stringify(devConfig(directory, port, upstream)), { fileName: 'wadi dev', environment: {} })
+    const { serve } = await import('../serve.ts')
+    try {
+      return await serve(config, {
+        signal: input.signal,
+        isJson: false,
+        onReady: ({ addresses }) => introduce(directory, addresses.mqtt[0] ?? '')
+      })
+    } finally {
+      if (kept === undefined) await rm(directory, { recursive: true, force: true })
+    }
+  }
+}
+
+function devConfig(directory: string, port: number, upstream: string | undefined): object {
+  return {
+    gateway: { id: 'wadi-dev', data: directory },
+    storage: { journal: { file_size: '8MiB' } },
+    mqtt: [{ listen: `127.0.0.1:${port}` }],
+    routes: [{ name: 'everything', filter: '#name', topic: 'events', key: '{name}' }],
+    ...(upstream === undefined ? {} : { upstream: { brokers: [upstream] } })
+  }
+}
+
+async function introduce(directory: string, mqttAddress: string): Promise<void> {
+  const [host, port] = [mqttAddress.slice(0, mqttAddress.lastIndexOf(':')), mqttAddress.slice(mqttAddress.lastIndexOf(':') + 1)]
+  await print(`
+${paint('bold', 'MQTT')}  mqtt://${mqttAddress}      ${paint('bold', 'data')}  ${directory}
+
+  mosquitto_pub -h ${host} -p ${port} -q 1 -t plant/a/temperature -m 21.5
+  wadi tail --data ${directory}
+  wadi status --data ${directory}
+
+Ctrl-C stops it.
+
+`)
+}

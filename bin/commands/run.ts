@@ -1,0 +1,26 @@
+// wadi run: the gateway in the foreground, as a service runs it.
+
+import type { Command } from '../command.ts'
+import { DEFAULT_CONFIG_FILE, readConfigFile } from '../target.ts'
+
+export const run: Command = {
+  name: 'run',
+  operands: '',
+  operandsMin: 0,
+  operandsMax: 0,
+  summary: 'Run the gateway in the foreground',
+  details: `SIGTERM or Ctrl-C stops accepting, finishes what was begun and exits within 10 seconds.
+What it has to say goes to stderr: lines for people on a terminal, JSON lines elsewhere.`,
+  options: [
+    { name: 'config', short: 'c', value: 'FILE', doc: `configuration (default: ./${DEFAULT_CONFIG_FILE})` },
+    { name: 'json', doc: 'JSON lines on stderr, also on a terminal' },
+    { name: 'text', doc: 'lines for people on stderr, also elsewhere' }
+  ],
+  examples: ['wadi run', 'wadi run -c /etc/wadi/wadi.yaml'],
+
+  async run(input) {
+    const config = await readConfigFile(input.text('config') ?? DEFAULT_CONFIG_FILE)
+    const { serve } = await import('../serve.ts')
+    return serve(config, { signal: input.signal, isJson: input.flag('json') || (!input.flag('text') && !process.stderr.isTTY) })
+  }
+}

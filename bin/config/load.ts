@@ -1,0 +1,135 @@
+// wadi.yaml to a checked configuration: every problem at once, each with line, column and what to write instead.
+// Variables are replaced after YAML was parsed and in values only, so a comment may hold anything.
+// Not for: applying the configuration (gateway.ts).
+
+import { LineCounter, type Node, parseDocument } from 'yaml'
+import { WadiError } from '../../runtime/base/errors.ts'
+import type { ReadContext } from './field.ts'
+import { checkRules } from './rules.ts'
+import { type Config, configSchema } from './schema.ts'
+
+export interface Place {
+  /** From 1. */
+  readonly line: number
+  readonly column: number
+}
+
+export interface Problem {
+  /** Dotted path of the key, '' for the whole file. */
+  readonly path: string
+  readonly message: string
+  /** null when the key is absent. */
+  readonly place: Place | null
+}
+
+export interface LoadOptions {
+  /** For messages. */
+  fileName: string
+  environment: Readonly<Record<string, string | undefined>>
+}
+
+export type LoadResult = { readonly config: Config; readonly problems: readonly Problem[] }
+
+const VARIABLE = /\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\}|\{([^}]*)\})/g
+const ALIASES_MAX = 100
+
+/** Reads everything it can and collects what is wrong. Never throws for what stands in the file. */
+export function readConfig(source: string, options: LoadOptions): LoadResult {
+  const lines = new LineCounter()
+  const problems: Problem[] = []
+  const places = new Map<string, Place>()
+  const document = parseDocument(source, { lineCounter: lines, prettyErrors: false, version: '1.2', uniqueKeys: true })
+  const placeAt = (offset: number): Place => {
+    const { line, col } = lines.linePos(offset)
+    return { line: Math.max(1, line), column: Math.max(1, col) }
+  }
+  const placeOf = (node: Node | null): Place | null => (node?.range ? placeAt(node.range[0]) : null)
+  const report = (path: string, message: string, place: Place | null): void => {
+    if (!problems.some((known) => known.path === path && known.message === message)) problems.push({ path, message, place })
+  }
+  for (const error of [...document.errors, ...document.warnings]) report('', yamlWords(error.message), placeAt(error.pos[0]))
+
+  let aliasCount = 0
+  const context: ReadContext = {
+    problem: (node, path, message) => report(path, message, placeOf(node) ?? parentPlace(places, path)),
+    seen: (path, node) => {
+      const place = placeOf(node)
+      if (place) places.set(path, place)
+    },
+    expand: (node, path, text) => expand(text, options.environment, (message) => report(path, message, placeOf(node))),
+    resolveAlias: (node) =>
+      ++aliasCount > ALIASES_MAX ? null : ((node as { resolve?: (doc: unknown) => Node | undefined }).resolve?.(document) ?? null)
+  }
+  const root = document.contents as Node | null
+  const config = configSchema.read(root ?? undefined, '', context)
+  const unreadable = problems.map((problem) => problem.path)
+  const isTrusted = (path: string): boolean => !unreadable.some((bad) => isSameOrBelow(bad, path) || isSameOrBelow(path, bad))
+  checkRules(config, isTrusted, (path, message) => {
+    if (isTrusted(path)) report(path, message, places.get(path) ?? parentPlace(places, path))
+  })
+  return { config, problems: sortProblems(problems) }
+}
+
+/**
+ * The checked configuration.
+ * @throws WadiError WADI_CONFIG_INVALID that names every problem
+ */
+export function loadConfig(source: string, options: LoadOptions): Config {
+  const { config, problems } = readConfig(source, options)
+  if (problems.length > 0) throw configError(problems, options.fileName)
+  return config
+}
+
+export function configError(problems: readonly Problem[], fileName: string): WadiError {
+  const lines = problems.map((problem) => `  ${formatProblem(problem, fileName)}`)
+  return new WadiError('WADI_CONFIG_INVALID', {
+    happened: `${fileName} has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${lines.join('\n')}\n`,
+    kept: 'Nothing was started and nothing was changed.',
+    next: 'Correct the lines above; "wadi config check" tells whether the file is right.',
+    facts: { problems: problems.length, file: fileName }
+  })
+}
+
+/** "wadi.yaml:12:5 topics.telemetry.retension is not a known key (did you mean "retention"?)" */
+export function formatProblem(problem: Problem, fileName: string): string {
+  const { place, path, message } = problem
+  return `${fileName}${place ? `:${place.line}:${place.column}` : ''} ${path ? `${path} ` : ''}${message}`
+}
+
+function expand(text: string, environment: LoadOptions['environment'], report: (message: string) => void): string | null {
+  let failed = false
+  const result = text.replace(VARIABLE, (whole, name: string | undefined, operator: string | undefined, word: string | undefined) => {
+    const value = name === undefined ? undefined : environment[name]
+    if (name === undefined) report(`has ${whole}: variables are written \${NAME} or \${NAME:-default}`)
+    else if (operator === ':-') return value === undefined || value === '' ? (word ?? '') : value
+    else if (value !== undefined && (operator === undefined || value !== '')) return value
+    else report(`needs the environment variable ${name}, which is not set${operator === ':?' && word ? `: ${word}` : ''}`)
+    failed = true
+    return ''
+  })
+  return failed ? null : result
+}
+
+/** The nearest key above that stands in the file: where a missing one belongs. */
+function parentPlace(places: ReadonlyMap<string, Place>, path: string): Place | null {
+  for (let at = path; at !== ''; ) {
+    at = at.endsWith(']') ? at.slice(0, at.lastIndexOf('[')) : at.slice(0, Math.max(0, at.lastIndexOf('.')))
+    const place = places.get(at)
+    if (place) return place
+  }
+  return null
+}
+
+function isSameOrBelow(path: string, above: string): boolean {
+  return path === above || above === '' || path.startsWith(`${above}.`) || path.startsWith(`${above}[`)
+}
+
+function sortProblems(problems: readonly Problem[]): Problem[] {
+  const rank = (problem: Problem): number => (problem.place ? problem.place.line * 1e4 + problem.place.column : Number.MAX_SAFE_INTEGER)
+  return [...problems].sort((left, right) => rank(left) - rank(right))
+}
+
+function yamlWords(message: string): string {
+  if (message.startsWith('Map keys must be unique')) return 'this key is given twice: keep one of them'
+  return `is not YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`
+}

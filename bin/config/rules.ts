@@ -1,0 +1,104 @@
+// Rules between keys: what each key alone cannot know.
+
+import { compileRoutes, type PayloadDecoders } from '../../runtime/broker/routes.ts'
+import type { Address } from './address.ts'
+import { routesConfigOf } from './routes-config.ts'
+import type { Config, TopicSection } from './schema.ts'
+
+export type Report = (path: string, message: string) => void
+
+/** `isTrusted` tells whether everything at and below a path could be read: nothing is concluded from what could not. */
+export function checkRules(config: Config, isTrusted: (path: string) => boolean, report: Report): void {
+  checkListeners(config, report)
+  checkRoutes(config, report)
+  checkTopics(config, report)
+  checkUpstream(config, isTrusted('routes') && isTrusted('topics') && isTrusted('unmatched') && isTrusted('dead_letter'), report)
+}
+
+export function isLoopback({ host }: Address): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}
+
+function checkListeners({ mqtt }: Config, report: Report): void {
+  const taken = new Map<string, number>()
+  mqtt.forEach(({ listen, insecure }, index) => {
+    const name = `${listen.host}:${listen.port}`
+    const other = taken.get(name)
+    if (other !== undefined && listen.port !== 0) report(`mqtt[${index}].listen`, `is ${name}, which mqtt[${other}] already has`)
+    taken.set(name, index)
+    if (isLoopback(listen) || insecure) return
+    report(
+      `mqtt[${index}].listen`,
+      `is ${name}, where everybody on the network could publish without a password: listen on 127.0.0.1, or write "insecure: true" beside it`
+    )
+  })
+}
+
+function checkRoutes(config: Config, report: Report): void {
+  const { routes, unmatched, mqtt } = config
+  if (unmatched.action === 'topic' && unmatched.topic === null) report('unmatched.topic', 'is missing, and action is "topic": name one')
+  if (unmatched.action !== 'topic' && unmatched.topic !== null)
+    report('unmatched.topic', `has no effect while action is "${unmatched.action}"`)
+  if (mqtt.length > 0 && routes.length === 0 && unmatched.action !== 'topic') {
+    report('routes', 'is empty, so every event would be refused: add a route, or let "unmatched" store to a topic')
+  }
+  const unread: PayloadDecoders = { json: () => null, cbor: () => null } // nothing is decoded by a check
+  for (const { path, message, severity } of compileRoutes(routesConfigOf(config), unread).problems) {
+    if (severity === 'error') report(path, message)
+  }
+}
+
+function checkTopics({ topics }: Config, report: Report): void {
+  for (const [name, topic] of topics) {
+    const kafka = topic.config
+    if (kafka['retention.ms'] !== undefined && topic.retention !== DEFAULT_RETENTION_MS) {
+      report(`topics.${name}.config.retention.ms`, 'says the same as "retention": keep one of them')
+    }
+    if (kafka['retention.bytes'] !== undefined && topic.retention_bytes !== null) {
+      report(`topics.${name}.config.retention.bytes`, 'says the same as "retention_bytes": keep one of them')
+    }
+    if (kafka['compression.type'] !== undefined && topic.codec !== 'best') {
+      report(`topics.${name}.config.compression.type`, 'says the same as "codec": keep one of them')
+    }
+  }
+}
+
+const DEFAULT_RETENTION_MS = 7 * 86_400_000
+
+function checkUpstream(config: Config, areTopicsTrusted: boolean, report: Report): void {
+  if (!config.upstream) return
+  const { brokers, topics } = config.upstream
+  if (brokers.length === 0) report('upstream.brokers', 'is empty: name at least one broker, host:port')
+  brokers.forEach(({ port }, index) => {
+    if (port === 0) report(`upstream.brokers[${index}]`, 'has the port 0, which nobody can connect to')
+  })
+  const known = areTopicsTrusted ? knownTopics(config) : null
+  for (const name of topics.keys()) {
+    if (known && !known.has(name))
+      report(`upstream.topics.${name}`, 'is delivered but never stored: no route, topic or dead letter has this name')
+  }
+}
+
+/** Every topic an event can reach, or null when a route makes topic names from the event. */
+export function knownTopics(config: Config): Set<string> | null {
+  const names = new Set([...config.topics.keys(), config.dead_letter.topic])
+  if (config.unmatched.topic !== null) names.add(config.unmatched.topic)
+  for (const { topic } of config.routes) {
+    if (topic.includes('{')) return null
+    names.add(topic)
+  }
+  return names
+}
+
+/** A topic's settings with those under Kafka's names merged in. */
+export function mergedTopic(topic: TopicSection): Omit<TopicSection, 'config'> {
+  const { config, ...own } = topic
+  const noLimit = (value: number): number | null => (value < 0 ? null : value)
+  const codec = config['compression.type']
+  return {
+    ...own,
+    retention: config['retention.ms'] === undefined ? own.retention : noLimit(config['retention.ms']),
+    retention_bytes: config['retention.bytes'] === undefined ? own.retention_bytes : noLimit(config['retention.bytes']),
+    codec: codec === undefined ? own.codec : codec === 'uncompressed' ? 'none' : codec
+  }
+}

@@ -1,0 +1,211 @@
+// wadi.yaml as one typed table: every key with kind, default and documentation. The loader, `wadi config reference` and the types
+// of the rest of bin/ all come from here.
+// Not for: rules between keys (rules.ts).
+
+import {
+  address,
+  bytes,
+  bytesOrUnlimited,
+  choice,
+  count,
+  duration,
+  durationOrForever,
+  flag,
+  kafkaNumber,
+  listOf,
+  mapOf,
+  optionalChoice,
+  optionalSection,
+  optionalText,
+  section,
+  text,
+  type ValueOf
+} from './field.ts'
+
+const TOPIC_NAME = {
+  pattern: /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$/,
+  patternWords: 'letters, digits, ".", "_" and "-", at most 249 (as in Kafka)'
+}
+const GATEWAY_ID = { pattern: /^[A-Za-z0-9._-]{1,100}$/, patternWords: 'letters, digits, ".", "_" and "-", at most 100' }
+const ANY_NAME = { pattern: /^[\s\S]{1,255}$/, patternWords: '1 to 255 characters' }
+
+const codecs = ['best', 'none', 'gzip', 'lz4', 'zstd'] as const
+
+const gateway = section(
+  {
+    id: text({
+      ...GATEWAY_ID,
+      default: 'wadi',
+      doc: 'name of this gateway: in headers, in the transactional id. Two gateways on one cluster need two ids'
+    }),
+    data: text({ default: './wadi-data', doc: 'directory with everything that is stored; made when absent, used by one process at a time' })
+  },
+  { doc: 'who this gateway is' }
+)
+
+const storage = section(
+  {
+    quota: bytesOrUnlimited({ default: 'unlimited', min: 2 ** 20, doc: 'most bytes the whole data directory may hold' }),
+    linger: duration({
+      default: '2ms',
+      max: 1000,
+      doc: 'longest time the first event of a commit waits for company; 100ms and more spares a worn SD card'
+    }),
+    journal: section(
+      {
+        files: count({ default: '2', min: 2, max: 16, doc: 'journal files, used in turn' }),
+        file_size: bytes({ default: '32MiB', min: 4 * 2 ** 20, max: 2 ** 30, doc: 'size of each, allocated at once' })
+      },
+      { doc: 'where every event is made durable first' }
+    ),
+    seal: section(
+      {
+        bytes: bytes({
+          default: '256KiB',
+          min: 4096,
+          max: 4 * 2 ** 20,
+          doc: "a partition's tail this large is compressed into its segment"
+        }),
+        age: duration({ default: '10s', min: 100, doc: 'and so is one this old' })
+      },
+      { doc: 'when the newest events move from memory and journal to segments' }
+    ),
+    segment_bytes: bytes({ default: '64MiB', min: 2 ** 20, max: 2 ** 30, doc: 'a segment file this large is followed by a new one' })
+  },
+  { doc: 'how events are kept' }
+)
+
+const mqttListener = section(
+  {
+    listen: address({ doc: 'host:port of the MQTT listener; port 0 takes a free one' }),
+    insecure: flag({
+      default: 'false',
+      doc: 'true = anybody who reaches this address may publish; needed for any address that is not loopback'
+    }),
+    limits: section(
+      {
+        packet: bytes({ default: '256KiB', min: 128, max: 2 ** 20, doc: 'largest MQTT packet; a larger one closes its connection' }),
+        connections: count({ default: '1000', min: 1, max: 100_000, doc: 'most clients at a time' })
+      },
+      { doc: 'what one listener takes' }
+    )
+  },
+  { doc: 'one MQTT listener' }
+)
+
+const topic = section(
+  {
+    partitions: count({ default: '1', min: 1, max: 1000, doc: 'partitions; can grow, never shrink' }),
+    retention: durationOrForever({ default: '7d', min: 1000, doc: 'how long delivered events are kept' }),
+    retention_bytes: bytesOrUnlimited({ default: 'unlimited', min: 1024, doc: 'most bytes per partition' }),
+    quota: bytesOrUnlimited({ default: 'unlimited', min: 1024, doc: 'most bytes of the whole topic' }),
+    when_full: choice(['reject', 'drop_oldest'], {
+      default: 'reject',
+      doc: 'at the quota: refuse new events (devices keep them), or drop the oldest'
+    }),
+    codec: choice(codecs, { default: 'best', doc: 'compression of what is stored' }),
+    drop_undelivered: flag({ default: 'false', doc: 'true = retention and drop_oldest may take what the centre does not have yet' }),
+    config: section(
+      {
+        'retention.ms': kafkaNumber({ doc: 'retention, in ms; -1 = forever' }),
+        'retention.bytes': kafkaNumber({ doc: 'retention_bytes; -1 = unlimited' }),
+        'compression.type': optionalChoice(['gzip', 'lz4', 'zstd', 'uncompressed'], { doc: 'codec' })
+      },
+      { doc: "the same under Kafka's names, with Kafka's units" }
+    )
+  },
+  { doc: 'one topic' }
+)
+
+const route = section(
+  {
+    name: optionalText({ doc: 'for messages and counters; the default is the filter' }),
+    filter: text({ doc: 'MQTT filter, wildcards may have names: plant/+site/+device/#metric' }),
+    topic: text({ doc: 'topic that takes the events; may use {names} of the filter' }),
+    key: optionalText({
+      doc: 'key template, for example "{site}/{device}": one key, one partition, in order; none = no key, partitions in turn'
+    }),
+    headers: mapOf(text({ doc: 'value, may use {names} of the filter' }), { ...ANY_NAME, doc: 'headers of each event' }),
+    time: optionalSection(
+      {
+        from: text({ default: 'arrival', doc: 'arrival, or the place of a field in the payload: $.ts' }),
+        unit: choice(['auto', 'ms', 's', 'iso'], { default: 'auto', doc: 'unit of that field' }),
+        max_skew: duration({ default: '1h', doc: 'a time further ahead of our clock than this is not believed' }),
+        else: choice(['arrival', 'reject'], { default: 'arrival', doc: 'when the field is absent or not believed' })
+      },
+      { doc: 'timestamp of each event' }
+    ),
+    value: section(
+      {
+        decode: choice(['raw', 'json', 'cbor'], { default: 'raw', doc: 'raw leaves the bytes untouched and unread' }),
+        require: listOf(text({ doc: 'field' }), { doc: 'fields that must be there; without them the event goes to the dead letters' })
+      },
+      { doc: 'what the payload is' }
+    )
+  },
+  { doc: 'one route' }
+)
+
+const upstream = optionalSection(
+  {
+    brokers: listOf(address({ doc: 'a broker' }), { isRequired: true, doc: 'brokers of the central cluster, host:port each' }),
+    topics: mapOf(
+      section(
+        {
+          to: optionalText({ ...TOPIC_NAME, doc: 'topic at the centre; the default is the same name' })
+        },
+        { doc: 'one topic' }
+      ),
+      { ...TOPIC_NAME, doc: 'topics to deliver; without this section every topic except the dead letters, under its own name' }
+    ),
+    create_topics: flag({ default: 'true', doc: 'create topics that are absent at the centre' }),
+    compression: choice(codecs, { default: 'best', doc: 'compression on the wire' }),
+    transaction_bytes: bytes({
+      default: '4MiB',
+      min: 64 * 1024,
+      max: 16 * 2 ** 20,
+      doc: 'most bytes in one transaction, before compression'
+    }),
+    linger: duration({
+      default: '20ms',
+      max: 600_000,
+      doc: 'after a pause the first event waits this long for company; more spares a metered link'
+    })
+  },
+  { doc: 'the central Kafka cluster; without it nothing is delivered' }
+)
+
+export const configSchema = section(
+  {
+    gateway,
+    storage,
+    mqtt: listOf(mqttListener, { doc: 'MQTT listeners' }),
+    topics: mapOf(topic, { ...TOPIC_NAME, doc: 'topics; one that a route names and that is not here is made with the defaults' }),
+    routes: listOf(route, { doc: 'from MQTT to topics; the first that matches takes the event' }),
+    unmatched: section(
+      {
+        action: choice(['reject', 'drop', 'topic'], {
+          default: 'reject',
+          doc: 'an event no route takes: refuse it, drop and count it, or store it'
+        }),
+        topic: optionalText({ ...TOPIC_NAME, doc: 'where action: topic stores it' })
+      },
+      { doc: 'events without a route' }
+    ),
+    dead_letter: section(
+      {
+        topic: text({ ...TOPIC_NAME, default: '_wadi.dlq', doc: 'where events go that their route cannot map' }),
+        retention: durationOrForever({ default: '30d', min: 1000, doc: 'how long they are kept' })
+      },
+      { doc: 'events that cannot be mapped' }
+    ),
+    upstream
+  },
+  { doc: 'wadi.yaml' }
+)
+
+export type Config = ValueOf<typeof configSchema>
+export type TopicSection = ValueOf<typeof topic>
+export type RouteSection = ValueOf<typeof route>
+export type MqttSection = ValueOf<typeof mqttListener>
+export type UpstreamSection = NonNullable<ValueOf<typeof upstream>>

@@ -1,0 +1,88 @@
+// Human units to numbers and back: 256MiB, 7d, 10ms. SI and IEC are distinct, and a bare number is refused where a unit is needed:
+// "quota: 8" has cost people their data elsewhere.
+// Not for: YAML (load.ts), messages about keys (they come from the schema).
+
+const BYTE_UNITS: Readonly<Record<string, number>> = {
+  B: 1,
+  kB: 1e3,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40
+}
+
+const DURATION_UNITS_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1e3,
+  m: 60e3,
+  min: 60e3,
+  h: 3_600e3,
+  d: 86_400e3,
+  w: 7 * 86_400e3
+}
+
+const QUANTITY = /^(\d+(?:\.\d+)?)\s*([A-Za-z]*)$/
+
+/** A parsed value, or why there is none (a sentence without subject: "needs a unit, for example 10ms"). */
+export type Parsed<T> = { readonly value: T } | { readonly why: string }
+
+function parseQuantity(text: string, units: Readonly<Record<string, number>>, example: string): Parsed<number> {
+  const match = QUANTITY.exec(text.trim())
+  const [, digits = '', unit = ''] = match ?? []
+  if (!match) return { why: `is "${text}", expected a number with a unit, for example ${example}` }
+  if (unit === '') return Number(digits) === 0 ? { value: 0 } : { why: `is ${text} without a unit, write for example ${example}` }
+  const factor = units[unit]
+  if (factor === undefined) return { why: `has the unit "${unit}", known are ${Object.keys(units).join(', ')}` }
+  const value = Number(digits) * factor
+  if (!Number.isSafeInteger(Math.round(value))) return { why: `is ${text}, which is too large` }
+  return { value }
+}
+
+/** "256MiB" → bytes, a whole number. */
+export function parseBytes(text: string): Parsed<number> {
+  const parsed = parseQuantity(text, BYTE_UNITS, '256MiB')
+  return 'value' in parsed ? { value: Math.round(parsed.value) } : parsed
+}
+
+/** "10ms", "2.5s", "7d" → milliseconds. */
+export function parseDuration(text: string): Parsed<number> {
+  return parseQuantity(text, DURATION_UNITS_MS, '10ms or 7d')
+}
+
+/** 3328599654 → "3.1 GiB". */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1024) return `${Math.round(bytes)} B`
+  const names = ['KiB', 'MiB', 'GiB', 'TiB', 'PiB']
+  let value = bytes / 1024
+  let step = 0
+  while (value >= 1023.95 && step < names.length - 1) {
+    value /= 1024
+    step++
+  }
+  return `${value.toFixed(1)} ${names[step]}`
+}
+
+/** 11520000 → "3h12m"; two units at most, largest first; "now" below a millisecond is "0 ms". */
+export function formatDuration(durationMs: number): string {
+  if (durationMs < 1000) return `${Math.round(durationMs)} ms`
+  const seconds = Math.round(durationMs / 1000)
+  if (seconds < 60) return durationMs < 10_000 ? `${(durationMs / 1000).toFixed(1)} s` : `${seconds} s`
+  const pad = (value: number): string => String(value).padStart(2, '0')
+  const minutes = Math.floor(seconds / 60)
+  if (minutes < 60) return `${minutes}m${pad(seconds % 60)}s`
+  const hours = Math.floor(minutes / 60)
+  if (hours < 48) return `${hours}h${pad(minutes % 60)}m`
+  return `${Math.floor(hours / 24)}d${pad(hours % 24)}h`
+}
+
+/** 1520000 → "1.52 M", 12 → "12", 45321 → "45,321". */
+export function formatCount(count: number): string {
+  if (count >= 1e6) return `${(count / 1e6).toFixed(2)} M`
+  return Math.round(count)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, ',')
+}

@@ -1,0 +1,227 @@
+// The composition root: builds the real edges, wires store → ingest → MQTT → uplink → control socket, and closes in reverse.
+// The only place that knows which implementation stands behind an interface.
+// Invariant: whatever fails while opening, what was opened before is closed again.
+
+import { openControlServer } from '../adapters/control/control-server.ts'
+import { KafkaUpstream } from '../adapters/kafka-upstream/kafka-upstream.ts'
+import { createMqttListener, type MqttListener } from '../adapters/mqtt/mqtt-broker.ts'
+import { payloadDecoders } from '../adapters/mqtt/payload.ts'
+import { WadiError } from '../runtime/base/errors.ts'
+import { Ingest } from '../runtime/broker/ingest.ts'
+import { compileRoutes } from '../runtime/broker/routes.ts'
+import { LogStore } from '../runtime/log/log-store.ts'
+import type { StorageSettings } from '../runtime/log/settings.ts'
+import { Uplink } from '../runtime/uplink/uplink.ts'
+import type { Address } from './config/address.ts'
+import { routesConfigOf } from './config/routes-config.ts'
+import type { Config, MqttSection, UpstreamSection } from './config/schema.ts'
+import { formatCount, formatDuration } from './config/units.ts'
+import { type Edges, openEdges } from './edges.ts'
+import type { Say } from './journal-lines.ts'
+import { Progress } from './progress.ts'
+import type { StatusReport } from './status-report.ts'
+import { recoveryFindings, StatusReporter } from './status-reporter.ts'
+import { feedTail } from './tail-feed.ts'
+import { deliveredTopics, setUpTopics, topicConfigOf } from './topics-setup.ts'
+
+/** Of the ten seconds that a stop may take: what the uplink may use to end a transaction. */
+const UPLINK_CLOSE_MS = 3_000
+/** The cluster ends a transaction of ours after that long; consumers there may wait for it. */
+const TRANSACTION_TIMEOUT_MS = 60_000
+
+export interface Gateway {
+  readonly addresses: { readonly mqtt: readonly string[] }
+  /** Set when storage failed for good: it only reads until a restart. */
+  readonly failure: WadiError | null
+  status(): Promise<StatusReport>
+  /** Refuses new events, finishes what was begun, seals, unlocks. */
+  close(): Promise<void>
+}
+
+/** Things to close, in the reverse order of their opening. */
+class Closers {
+  readonly #steps: (() => Promise<void>)[] = []
+
+  add(step: () => Promise<void>): void {
+    this.#steps.push(step)
+  }
+
+  /** Every step runs, whatever those before it did; the first error is thrown at the end. */
+  async close(): Promise<void> {
+    const errors: unknown[] = []
+    for (const step of this.#steps.splice(0).reverse()) await step().catch((error: unknown) => errors.push(error))
+    if (errors.length > 0) throw errors[0]
+  }
+}
+
+/** @throws WadiError when the data directory, an address or the control socket cannot be had */
+export async function openGateway(config: Config, options: { say: Say }): Promise<Gateway> {
+  const closers = new Closers()
+  try {
+    return await wire(config, options.say, closers)
+  } catch (error) {
+    await closers.close().catch(() => undefined)
+    throw error
+  }
+}
+
+async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway> {
+  const edges = openEdges()
+  const store = await openStore(config, edges, say)
+  closers.add(() => store.close())
+
+  const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
+  await setUpTopics(store, config, [...config.topics.keys(), ...table.topicNames], say)
+  const createTopic = (name: string) => store.createTopic(name, topicConfigOf(config, name))
+  const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic })
+
+  const listeners: MqttListener[] = []
+  for (const section of config.mqtt) {
+    const listener = await openListener(section, { ingest, store, edges, say })
+    closers.add(() => listener.close())
+    listeners.push(listener)
+  }
+  const uplink = config.upstream ? openUplink(config, config.upstream, { store, edges, say }) : null
+  if (uplink) {
+    closers.add(() => uplink.close({ deadlineMs: UPLINK_CLOSE_MS }))
+    uplink.start()
+  }
+
+  const reporter = new StatusReporter({ config, store, edges, ingest, listeners, uplink })
+  closers.add(() => Promise.resolve(reporter.close()))
+  const source = { store, core: edges.core, codec: edges.codec }
+  const control = await openControlServer(config.gateway.data, {
+    status: async ({ send }) => void (await send(await reporter.report())),
+    tail: ({ parameters, signal, send }) => feedTail(source, readTailRequest(parameters), { signal, send })
+  })
+  closers.add(() => control.close())
+
+  const addresses = { mqtt: listeners.flatMap(({ address }) => (address ? [formatAddress(address)] : [])) }
+  say('info', `ready: MQTT on ${addresses.mqtt.join(', ') || 'no address'}, data in ${config.gateway.data}`, {
+    ...addresses,
+    data: config.gateway.data
+  })
+  return {
+    addresses,
+    get failure() {
+      return store.failure
+    },
+    status: () => reporter.report(),
+    close: () => closers.close()
+  }
+}
+
+async function openStore(config: Config, edges: Edges, say: Say): Promise<LogStore> {
+  const progress = new Progress({ label: 'recovering', unit: 'bytes' })
+  const store = await LogStore.open({
+    ...edges,
+    directory: config.gateway.data,
+    settings: storageSettings(config),
+    onProgress: ({ done, total }) => progress.update({ done, total })
+  })
+  progress.clear()
+  const { report } = store
+  if (report.wasUnclean) {
+    const words = `recovered after an unclean stop in ${formatDuration(report.durationMs)}: ${formatCount(report.replayedRecords)} events from the journal`
+    say('info', words, { replayedRecords: report.replayedRecords, durationMs: report.durationMs })
+  }
+  for (const finding of recoveryFindings(report)) say('warn', finding)
+  store.onDropped(({ topicName, partitionIndex, startOffset, endOffset, reason, isDelivered }) => {
+    if (isDelivered) return
+    const words = `${topicName}-${partitionIndex}: offsets ${startOffset} to ${endOffset - 1} are gone before they were delivered (${reason})`
+    say('warn', words, { topic: topicName, partition: partitionIndex, startOffset, endOffset, reason })
+  })
+  return store
+}
+
+function storageSettings({ storage }: Config): Partial<StorageSettings> {
+  return {
+    journalFileCount: storage.journal.files,
+    journalFileBytes: Math.ceil(storage.journal.file_size / 4096) * 4096,
+    lingerMs: storage.linger,
+    sealBytes: storage.seal.bytes,
+    sealAgeMs: storage.seal.age,
+    segmentBytes: storage.segment_bytes,
+    quotaBytes: storage.quota
+  }
+}
+
+interface Inside {
+  readonly store: LogStore
+  readonly edges: Edges
+  readonly say: Say
+}
+
+async function openListener(section: MqttSection, { ingest, store, edges, say }: Inside & { ingest: Ingest }): Promise<MqttListener> {
+  const { listen, limits } = section
+  const listener = createMqttListener({
+    host: listen.host,
+    port: listen.port,
+    ingest,
+    store,
+    core: edges.core,
+    limits: { packetBytesMax: limits.packet, connectionsMax: limits.connections }
+  })
+  try {
+    await listener.start()
+  } catch (cause) {
+    const { code = String(cause) } = cause as NodeJS.ErrnoException
+    throw new WadiError('WADI_UNAVAILABLE', {
+      happened: `MQTT cannot listen on ${formatAddress(listen)} (${code}).`,
+      kept: 'What is stored is untouched.',
+      next: code === 'EADDRINUSE' ? 'Another program has this port: stop it, or choose another in mqtt[].listen.' : 'Check mqtt[].listen.',
+      cause
+    })
+  }
+  void say
+  return listener
+}
+
+function openUplink(config: Config, section: UpstreamSection, { store, edges, say }: Inside): Uplink {
+  const topics = deliveredTopics(config, store.topics.keys())
+  const upstream = new KafkaUpstream({
+    brokers: section.brokers.map(formatAddress),
+    transactionalId: `wadi.${config.gateway.id}`,
+    groupId: `wadi.${config.gateway.id}`,
+    clientId: `wadi-${config.gateway.id}`,
+    transactionTimeoutMs: TRANSACTION_TIMEOUT_MS,
+    clock: edges.clock
+  })
+  const uplink = new Uplink({
+    ...edges,
+    store,
+    upstream,
+    settings: {
+      topics,
+      gatewayId: config.gateway.id,
+      compression: section.compression,
+      transactionBytesMax: section.transaction_bytes,
+      lingerMs: section.linger,
+      createTopics: section.create_topics,
+      deadLetterTopic: config.dead_letter.topic
+    }
+  })
+  uplink.onNotice(({ kind, text, facts }) => say('warn', text, { kind, ...facts }))
+  let told = ''
+  uplink.onStatus(({ state, lastError }) => {
+    const words = lastError ? `uplink ${state}: ${lastError}` : `uplink ${state}`
+    const isUp = state === 'idle' || state === 'sending'
+    const summary = isUp ? 'up' : words
+    if (summary !== told && state !== 'connecting') say(isUp ? 'info' : 'warn', isUp ? 'uplink up' : words)
+    if (state !== 'connecting') told = summary
+  })
+  return uplink
+}
+
+export function formatAddress({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+function readTailRequest(parameters: Readonly<Record<string, unknown>>): Parameters<typeof feedTail>[1] {
+  const { patterns, last, isFollowing } = parameters
+  return {
+    patterns: Array.isArray(patterns) ? patterns.map(String) : [],
+    last: typeof last === 'number' && last >= 0 ? last : 0,
+    isFollowing: isFollowing !== false
+  }
+}

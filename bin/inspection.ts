@@ -1,0 +1,40 @@
+// Opens a data directory for looking only: no lock, no recovery, no write.
+
+import { resolve } from 'node:path'
+import { WadiError } from '../runtime/base/errors.ts'
+import type {
+  dumpRecords as Dump,
+  dumpJournal as DumpJournal,
+  Inspection,
+  listSegmentFiles as List,
+  verifyDirectory as Verify
+} from '../runtime/log/inspect.ts'
+
+export interface OpenInspection {
+  readonly inspection: Inspection
+  readonly verifyDirectory: typeof Verify
+  readonly listSegmentFiles: typeof List
+  readonly dumpRecords: typeof Dump
+  readonly dumpJournal: typeof DumpJournal
+}
+
+/** @throws WadiError WADI_DATA_DIR_UNUSABLE when `path` is not a data directory */
+export async function openInspection(path: string): Promise<OpenInspection> {
+  const directory = resolve(path)
+  const [{ openEdges }, inspect] = await Promise.all([import('./edges.ts'), import('../runtime/log/inspect.ts')])
+  const { disk, core, codec } = openEdges()
+  const inspection = { disk, core, codec, directory }
+  try {
+    await inspect.listSegmentFiles(inspection)
+    const { JOURNAL_DIRECTORY } = await import('../runtime/log/layout.ts')
+    await disk.list(`${directory}/${JOURNAL_DIRECTORY}`)
+  } catch (cause) {
+    throw new WadiError('WADI_DATA_DIR_UNUSABLE', {
+      happened: `${directory} is not a data directory of Wadi (${cause instanceof Error ? cause.message : String(cause)}).`,
+      kept: 'Nothing was touched.',
+      next: 'Name the directory that wadi.yaml has as gateway.data.',
+      cause
+    })
+  }
+  return { inspection, ...inspect }
+}

@@ -1,0 +1,72 @@
+// What `wadi status` knows: one plain object, made by the gateway and printed here or anywhere.
+// Numbers carry their unit in their name; null = does not apply.
+
+export interface TopicStatus {
+  readonly name: string
+  readonly partitionCount: number
+  /** Events stored now. */
+  readonly events: number
+  /** Events not yet delivered; null when nobody delivers this topic. */
+  readonly lagEvents: number | null
+  readonly lagBytes: number | null
+  /** Age of the oldest event that is not delivered; 0 when there is none. */
+  readonly lagMs: number | null
+}
+
+export interface UplinkReport {
+  readonly description: string
+  /** One word: up, down, paused … */
+  readonly link: string
+  readonly sinceMs: number
+  readonly lastError: string | null
+  readonly retryInMs: number | null
+  readonly attempts: number
+  readonly deliveredEvents: number
+  readonly eventsPerSecond: number
+  readonly wireBytes: number
+  readonly etaMs: number | null
+}
+
+export interface RecoveryStatus {
+  readonly durationMs: number
+  /** In words, one line each; empty = nothing out of the ordinary. */
+  readonly findings: readonly string[]
+  readonly replayedEvents: number
+  readonly wasCleanStop: boolean
+}
+
+export interface StatusReport {
+  readonly gateway: {
+    readonly id: string
+    readonly version: string
+    readonly pid: number
+    readonly upMs: number
+    readonly directory: string
+    readonly residentBytes: number
+  }
+  readonly ingest: {
+    readonly listeners: readonly string[]
+    readonly clients: number
+    readonly storedEvents: number
+    readonly eventsPerSecond: number
+    readonly refusedEvents: number
+    readonly unmatchedEvents: number
+    readonly deadLetters: number
+    readonly recordsPerSync: number
+  }
+  readonly storage: {
+    readonly usedBytes: number
+    readonly quotaBytes: number | null
+    readonly freeBytes: number | null
+    readonly writtenBytes: number
+    /** Bytes handed to the device per payload byte; null before the first event. */
+    readonly amplification: number | null
+    readonly failure: string | null
+    readonly droppedEvents: number
+    readonly lostEvents: number
+    readonly damagedRanges: number
+    readonly recovery: RecoveryStatus
+  }
+  readonly uplink: UplinkReport | null
+  readonly topics: readonly TopicStatus[]
+}

@@ -1,0 +1,90 @@
+// The status report for people: four lines and a table.
+
+import { formatBytes, formatCount, formatDuration } from './config/units.ts'
+import type { StatusReport, TopicStatus, UplinkReport } from './status-report.ts'
+import { columns, paint } from './terminal.ts'
+
+export function statusText(report: StatusReport): string {
+  const { gateway, ingest, storage, uplink, topics } = report
+  const label = (name: string): string => paint('bold', name.padEnd(9))
+  const lines = [
+    `${label('gateway')} ${gateway.id}  ${gateway.version}  up ${formatDuration(gateway.upMs)}  pid ${gateway.pid}  ${formatBytes(gateway.residentBytes)} of memory`,
+    `${label('ingest')} ${ingestWords(ingest)}`,
+    `${label('storage')} ${storageWords(storage)}`,
+    ...storage.recovery.findings.map((finding) => `${' '.repeat(10)}${paint('yellow', finding)}`),
+    ...(storage.failure ? [`${' '.repeat(10)}${paint('red', `storage refuses events: ${storage.failure}`)}`] : []),
+    `${label('uplink')} ${uplink ? uplinkWords(uplink) : 'not configured: events stay here'}`
+  ]
+  const table = topicTable(topics)
+  return `${lines.join('\n')}\n${table === '' ? '' : `${table}\n`}`
+}
+
+function ingestWords(ingest: StatusReport['ingest']): string {
+  const parts = [
+    `${ingest.clients} ${ingest.clients === 1 ? 'client' : 'clients'} on ${ingest.listeners.join(', ') || 'no listener'}`,
+    `${rate(ingest.eventsPerSecond)} ev/s`,
+    `${formatCount(ingest.storedEvents)} stored since start`
+  ]
+  if (ingest.recordsPerSync > 0) parts.push(`${ingest.recordsPerSync.toFixed(1)} events/sync`)
+  for (const [count, word] of [
+    [ingest.refusedEvents, 'refused'],
+    [ingest.unmatchedEvents, 'unmatched'],
+    [ingest.deadLetters, 'dead letters']
+  ] as const) {
+    if (count > 0) parts.push(paint('yellow', `${formatCount(count)} ${word}`))
+  }
+  return parts.join('  ')
+}
+
+function storageWords(storage: StatusReport['storage']): string {
+  const parts = [
+    storage.quotaBytes === null
+      ? `${formatBytes(storage.usedBytes)} used`
+      : `${formatBytes(storage.usedBytes)} of ${formatBytes(storage.quotaBytes)} quota`
+  ]
+  if (storage.freeBytes !== null) parts.push(`${formatBytes(storage.freeBytes)} free on the disk`)
+  parts.push(`${formatBytes(storage.writtenBytes)} written`)
+  if (storage.amplification !== null) parts.push(`amplification ${storage.amplification.toFixed(1)}x`)
+  const lost = `${formatCount(storage.lostEvents)} lost`
+  parts.push(storage.lostEvents > 0 ? paint('red', lost) : lost)
+  if (storage.droppedEvents > 0) parts.push(paint('yellow', `${formatCount(storage.droppedEvents)} dropped by retention or quota`))
+  if (storage.damagedRanges > 0) parts.push(paint('red', `${storage.damagedRanges} damaged ranges`))
+  return parts.join('  ')
+}
+
+function uplinkWords(uplink: UplinkReport): string {
+  const since = formatDuration(uplink.sinceMs)
+  const isUp = uplink.link === 'up'
+  const state = isUp ? paint('green', `up ${since}`) : paint('yellow', `${uplink.link.toUpperCase()} ${since}`)
+  const parts = [state, uplink.description]
+  if (!isUp && uplink.lastError) {
+    const retry = uplink.retryInMs === null ? '' : `; retry in ${formatDuration(uplink.retryInMs)}, attempt ${uplink.attempts + 1}`
+    parts.push(`(${uplink.lastError}${retry})`)
+  }
+  parts.push(`${formatCount(uplink.deliveredEvents)} delivered`)
+  if (uplink.eventsPerSecond > 0) parts.push(`${rate(uplink.eventsPerSecond)} ev/s`)
+  parts.push(`${formatBytes(uplink.wireBytes)} on the wire`)
+  if (uplink.etaMs !== null && uplink.etaMs > 0) parts.push(`caught up in ${formatDuration(uplink.etaMs)}`)
+  return parts.join('  ')
+}
+
+function rate(perSecond: number): string {
+  return perSecond > 0 && perSecond < 10 ? perSecond.toFixed(1) : formatCount(perSecond)
+}
+
+function topicTable(topics: readonly TopicStatus[]): string {
+  if (topics.length === 0) return ''
+  const cell = (value: number | null, show: (value: number) => string): string => (value === null ? '-' : show(value))
+  const rows = topics.map((topic) => [
+    topic.name,
+    String(topic.partitionCount),
+    formatCount(topic.events),
+    cell(topic.lagEvents, formatCount),
+    cell(topic.lagBytes, formatBytes),
+    topic.lagEvents === 0 ? '-' : cell(topic.lagMs, formatDuration)
+  ])
+  return columns([['TOPIC', 'PARTS', 'EVENTS', 'LAG EV', 'LAG BYTES', 'OLDEST'], ...rows], {
+    rightAligned: [1, 2, 3, 4, 5],
+    indent: ' '.repeat(10)
+  })
+}

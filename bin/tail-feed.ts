@@ -1,0 +1,184 @@
+// The live tail: events of the matching topics in the order they became durable, over the control socket.
+// Invariant: a slow reader slows only its own feed; nothing is buffered beyond one read per partition.
+
+import { WadiError } from '../runtime/base/errors.ts'
+import { type Offset, toOffset } from '../runtime/base/offset.ts'
+import type { Core } from '../runtime/core/core.ts'
+import type { StoredRecord } from '../runtime/core/record.ts'
+import type { BlockCodec } from '../runtime/io/codec.ts'
+import { decompressBatch } from '../runtime/log/batch-codec.ts'
+import type { Partition, Store } from '../runtime/log/contract.ts'
+import { nearestWord } from './config/suggest.ts'
+
+const READ_BYTES = 256 * 1024
+/** A topic that appears while we follow is noticed within this time. */
+const NEW_TOPIC_MS = 1000
+
+/** An event on the control socket: bytes travel as base64, null stays null. */
+export interface TailEvent {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  readonly timestampMs: number
+  readonly key: string | null
+  readonly value: string | null
+  readonly headers: readonly (readonly [name: string, value: string | null])[]
+}
+
+export interface TailRequest {
+  /** Topic names, or MQTT filters (with "/", "+" or "#") that the event's `mqtt.topic` must match. Empty = everything. */
+  readonly patterns: readonly string[]
+  /** Begin this many events before the end of each partition. */
+  readonly last: number
+  /** false = stop at what is stored now. */
+  readonly isFollowing: boolean
+}
+
+export interface TailSource {
+  readonly store: Store
+  readonly core: Core
+  readonly codec: BlockCodec
+}
+
+/** @throws WadiError WADI_TOPIC_UNKNOWN when a pattern names no topic */
+export async function feedTail(
+  source: TailSource,
+  request: TailRequest,
+  call: { signal: AbortSignal; send(event: TailEvent): Promise<boolean> }
+): Promise<void> {
+  const names = request.patterns.filter((pattern) => !isMqttFilter(pattern))
+  const filters = request.patterns.filter(isMqttFilter)
+  for (const name of names) if (!source.store.topics.has(name)) throw unknownTopic(name, source.store)
+  const wanted = (topicName: string): boolean =>
+    (names.length === 0 && !topicName.startsWith('__')) || names.includes(topicName) || filters.length > 0
+  const takes = (topicName: string, record: StoredRecord): boolean =>
+    request.patterns.length === 0 || names.includes(topicName) || filters.some((filter) => matchesFilter(filter, mqttTopicOf(record) ?? ''))
+
+  const cursors = new Map<Partition, { next: Offset; send: (record: StoredRecord) => Promise<boolean> }>()
+  const wake = new Wake()
+  const unsubscribes: (() => void)[] = []
+  const discover = (isFirst: boolean): void => {
+    for (const topic of source.store.topics.values()) {
+      if (!wanted(topic.name)) continue
+      for (const partition of topic.partitions) {
+        if (cursors.has(partition)) continue
+        const start = isFirst ? Math.max(partition.logStartOffset, partition.highWatermark - request.last) : partition.logStartOffset
+        const send = (record: StoredRecord): Promise<boolean> =>
+          takes(topic.name, record) ? call.send(toTailEvent(topic.name, partition.partitionIndex, record)) : Promise.resolve(true)
+        cursors.set(partition, { next: toOffset(start), send })
+        unsubscribes.push(partition.onAdvance(() => wake.up()))
+      }
+    }
+  }
+  call.signal.addEventListener('abort', () => wake.up(), { once: true })
+  try {
+    discover(true)
+    while (!call.signal.aborted) {
+      let moved = false
+      for (const [partition, cursor] of cursors) {
+        const next = await sendFrom(source, partition, cursor)
+        if (next === null) return
+        moved ||= next > cursor.next
+        cursor.next = next
+      }
+      if (moved) continue
+      if (!request.isFollowing) return
+      await wake.wait(NEW_TOPIC_MS)
+      discover(false)
+    }
+  } finally {
+    for (const unsubscribe of unsubscribes) unsubscribe()
+  }
+}
+
+/** One read's worth of events; the next offset, or null when nobody listens any more. */
+async function sendFrom(
+  { core, codec }: TailSource,
+  partition: Partition,
+  cursor: { next: Offset; send: (record: StoredRecord) => Promise<boolean> }
+): Promise<Offset | null> {
+  const from = Math.max(cursor.next, partition.logStartOffset) // retention may have overtaken us
+  if (from >= partition.highWatermark) return cursor.next
+  const { batches, nextOffset } = await partition.read(toOffset(from), { bytesMax: READ_BYTES })
+  for (const batch of batches) {
+    for (const record of core.readRecords(await decompressBatch(core, codec, batch))) {
+      if (record.offset < from) continue
+      if (!(await cursor.send(record))) return null
+    }
+  }
+  return nextOffset
+}
+
+export function toTailEvent(topicName: string, partitionIndex: number, record: StoredRecord): TailEvent {
+  return {
+    topic: topicName,
+    partition: partitionIndex,
+    offset: record.offset,
+    timestampMs: record.timestampMs,
+    key: base64(record.key),
+    value: base64(record.value),
+    headers: record.headers.map(({ key, value }) => [Buffer.from(key).toString('utf8'), base64(value)] as const)
+  }
+}
+
+function base64(bytes: Uint8Array | null): string | null {
+  return bytes === null ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
+}
+
+function mqttTopicOf(record: StoredRecord): string | null {
+  const header = record.headers.find(({ key }) => Buffer.from(key).toString('latin1') === 'mqtt.topic')
+  return header?.value ? Buffer.from(header.value).toString('utf8') : null
+}
+
+export function isMqttFilter(pattern: string): boolean {
+  return /[/+#]/.test(pattern)
+}
+
+/** MQTT's own rules for `+` and `#`. */
+export function matchesFilter(filter: string, mqttTopic: string): boolean {
+  const levels = mqttTopic.split('/')
+  const wanted = filter.split('/')
+  for (const [index, level] of wanted.entries()) {
+    if (level === '#') return true
+    if (index >= levels.length || (level !== '+' && level !== levels[index])) return false
+  }
+  return wanted.length === levels.length
+}
+
+function unknownTopic(name: string, store: Store): WadiError {
+  const known = [...store.topics.keys()]
+  const near = nearestWord(name, known)
+  return new WadiError('WADI_TOPIC_UNKNOWN', {
+    happened: `There is no topic "${name}".`,
+    kept: 'Nothing was changed.',
+    next: near
+      ? `Did you mean "${near}"?`
+      : known.length > 0
+        ? `Topics are ${known.sort().join(', ')}.`
+        : 'No topic exists yet: it is made with its first event.'
+  })
+}
+
+/** Sleeps until woken, or for a while. */
+class Wake {
+  #resolve: (() => void) | null = null
+  #isUp = false
+
+  up(): void {
+    this.#isUp = true
+    this.#resolve?.()
+  }
+
+  async wait(atMostMs: number): Promise<void> {
+    if (!this.#isUp) {
+      let timer: NodeJS.Timeout | undefined
+      await new Promise<void>((resolve) => {
+        this.#resolve = resolve
+        timer = setTimeout(resolve, atMostMs)
+      })
+      clearTimeout(timer)
+    }
+    this.#resolve = null
+    this.#isUp = false
+  }
+}

@@ -1,0 +1,80 @@
+// What a person sees: errors as a story, colour only where it helps, nothing written to a pipe that is gone.
+// Results go to stdout, everything about them to stderr.
+
+import { writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { WadiError } from '../runtime/base/errors.ts'
+
+/** Resolves when there is room for more; false when the reader has gone (`wadi tail x | head`). */
+export function print(text: string): Promise<boolean> {
+  if (process.stdout.destroyed || process.stdout.writableEnded) return Promise.resolve(false)
+  if (process.stdout.write(text)) return Promise.resolve(true)
+  return new Promise((resolve) => {
+    const settle = (): void => {
+      process.stdout.off('drain', settle).off('close', settle).off('error', settle)
+      resolve(!process.stdout.destroyed)
+    }
+    process.stdout.once('drain', settle).once('close', settle).once('error', settle)
+  })
+}
+
+export function note(text: string): void {
+  if (!process.stderr.destroyed) process.stderr.write(`${text}\n`)
+}
+
+/** `isColoured` is false for pipes, and when NO_COLOR says so. */
+export function isColoured(stream: { isTTY?: boolean }): boolean {
+  return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'
+}
+
+const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const
+
+export function paint(style: keyof typeof CODES, text: string, stream: { isTTY?: boolean } = process.stdout): string {
+  return isColoured(stream) ? `\x1b[${CODES[style]}m${text}\x1b[0m` : text
+}
+
+/** Aligns the columns of a table; numbers are given as text. The last column is not padded. */
+export function columns(rows: readonly (readonly string[])[], options: { rightAligned?: readonly number[]; indent?: string } = {}): string {
+  const { rightAligned = [], indent = '' } = options
+  const widths: number[] = []
+  for (const row of rows) for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length)
+  const pad = (cell: string, index: number, isLast: boolean): string => {
+    if (rightAligned.includes(index)) return cell.padStart(widths[index] ?? 0)
+    return isLast ? cell : cell.padEnd(widths[index] ?? 0)
+  }
+  return rows
+    .map((row) => `${indent}${row.map((cell, index) => pad(cell, index, index === row.length - 1)).join('  ')}`.trimEnd())
+    .join('\n')
+}
+
+/** Code, what happened, what was kept, what to do. A bug also leaves a report file and says where. */
+export function printError(error: unknown): void {
+  if (error instanceof WadiError) {
+    const { happened, kept, next } = error.story
+    note(`${paint('red', 'error', process.stderr)} ${paint('bold', error.code, process.stderr)}`)
+    for (const [label, words] of [
+      ['happened', happened],
+      ['kept', kept],
+      ['next', next]
+    ] as const) {
+      if (words) note(`  ${paint('dim', label.padEnd(9), process.stderr)}${words.trimEnd().replaceAll('\n', '\n           ')}`)
+    }
+    return
+  }
+  const story = error instanceof Error ? (error.stack ?? String(error)) : String(error)
+  note(`${paint('red', 'bug', process.stderr)} ${story.split('\n')[0]}`)
+  note(`  ${paint('dim', 'kept'.padEnd(9), process.stderr)}Every acknowledged event is in the data directory.`)
+  note(`  ${paint('dim', 'next'.padEnd(9), process.stderr)}Please report it with the file ${writeReport(story)}`)
+}
+
+function writeReport(story: string): string {
+  const path = join(tmpdir(), `wadi-bug-${process.pid}.txt`)
+  const facts = `node ${process.version} ${process.platform} ${process.arch}\ncommand ${process.argv.slice(2).join(' ')}\n`
+  try {
+    writeFileSync(path, `${facts}${story}\n`, { mode: 0o600 })
+    return path
+  } catch {
+    return `(not written)\n${story}`
+  }
+}

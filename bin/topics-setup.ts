@@ -1,0 +1,69 @@
+// From the topics section of wadi.yaml to topics of the store: made when absent, altered when different, never shrunk.
+
+import { defaultTopicConfig, type Store, type TopicConfig } from '../runtime/log/contract.ts'
+import { mergedTopic } from './config/rules.ts'
+import type { Config, TopicSection } from './config/schema.ts'
+import type { Say } from './journal-lines.ts'
+
+/** Edge topic → topic at the centre, of those in `names` that the configuration delivers. */
+export function deliveredTopics(config: Config, names: Iterable<string>): Map<string, string> {
+  const delivered = new Map<string, string>()
+  if (!config.upstream) return delivered
+  const { topics } = config.upstream
+  if (topics.size > 0) {
+    for (const [name, { to }] of topics) delivered.set(name, to ?? name)
+    return delivered
+  }
+  for (const name of names) if (name !== config.dead_letter.topic && !isInternal(name)) delivered.set(name, name)
+  return delivered
+}
+
+/** Kafka's own bookkeeping topics, and ours. */
+export function isInternal(topicName: string): boolean {
+  return topicName.startsWith('__') || topicName.startsWith('_wadi')
+}
+
+/** What the store should know of a topic. A topic that only a route names has the defaults. */
+export function topicConfigOf(config: Config, topicName: string): TopicConfig {
+  const section = config.topics.get(topicName)
+  const isForwarded = config.upstream !== null && deliveredTopics(config, [topicName]).has(topicName)
+  if (section) return { ...fromSection(section), isForwarded }
+  if (topicName === config.dead_letter.topic)
+    return { ...defaultTopicConfig, retentionMs: config.dead_letter.retention, whenFull: 'drop_oldest', isForwarded }
+  return { ...defaultTopicConfig, isForwarded }
+}
+
+function fromSection(section: TopicSection): Omit<TopicConfig, 'isForwarded'> {
+  const topic = mergedTopic(section)
+  return {
+    partitionCount: topic.partitions,
+    codec: topic.codec,
+    retentionMs: topic.retention,
+    retentionBytes: topic.retention_bytes,
+    quotaBytes: topic.quota,
+    whenFull: topic.when_full,
+    dropUndelivered: topic.drop_undelivered
+  }
+}
+
+/** Brings the store's topics to what the configuration says. @throws WadiError when the store refuses */
+export async function setUpTopics(store: Store, config: Config, names: Iterable<string>, say: Say): Promise<void> {
+  for (const name of new Set(names)) {
+    const wanted = topicConfigOf(config, name)
+    const topic = store.topics.get(name)
+    if (!topic) {
+      await store.createTopic(name, wanted)
+      say('info', `made topic ${name} with ${wanted.partitionCount} ${wanted.partitionCount === 1 ? 'partition' : 'partitions'}`)
+      continue
+    }
+    if (wanted.partitionCount < topic.config.partitionCount) {
+      say('warn', `topic ${name} keeps its ${topic.config.partitionCount} partitions: partitions are never taken away`)
+    }
+    const target = { ...wanted, partitionCount: Math.max(wanted.partitionCount, topic.config.partitionCount) }
+    if (JSON.stringify(sorted(target)) !== JSON.stringify(sorted(topic.config))) await store.alterTopic(name, target)
+  }
+}
+
+function sorted(config: TopicConfig): [string, unknown][] {
+  return Object.entries(config).sort(([left], [right]) => (left < right ? -1 : 1))
+}

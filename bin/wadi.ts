@@ -1,0 +1,110 @@
+// The command line: finds the command, runs it, turns what happened into an exit code. Commands load what they need when they run,
+// so that `wadi help` does not pay for a broker.
+
+import { type Command, parseCommand, usageError } from './command.ts'
+import { configCheck } from './commands/config-check.ts'
+import { configReference } from './commands/config-reference.ts'
+import { demo } from './commands/demo.ts'
+import { demoCentre } from './commands/demo-centre.ts'
+import { dev } from './commands/dev.ts'
+import { logDump } from './commands/log-dump.ts'
+import { logVerify } from './commands/log-verify.ts'
+import { run } from './commands/run.ts'
+import { status } from './commands/status.ts'
+import { tail } from './commands/tail.ts'
+import { EXIT, exitCodeOf } from './exit-code.ts'
+import { findCommand, helpFor, helpOverview } from './help.ts'
+import { print, printError } from './terminal.ts'
+import { VERSION } from './version.ts'
+
+const help: Command = {
+  name: 'help',
+  operands: '[COMMAND]',
+  operandsMin: 0,
+  operandsMax: 2,
+  summary: 'This overview, or one command in detail',
+  options: [],
+  examples: ['wadi help run'],
+  async run({ operands }) {
+    await print(operands.length === 0 ? helpOverview(commands, VERSION) : helpFor(findCommand(commands, operands).command))
+    return EXIT.ok
+  }
+}
+
+const version: Command = {
+  name: 'version',
+  operands: '',
+  operandsMin: 0,
+  operandsMax: 0,
+  summary: 'The version of this program',
+  options: [],
+  examples: [],
+  async run() {
+    await print(`wadi ${VERSION} (node ${process.version}, ${process.platform} ${process.arch})\n`)
+    return EXIT.ok
+  }
+}
+
+const commands: readonly Command[] = [
+  run,
+  dev,
+  demo,
+  tail,
+  status,
+  logVerify,
+  logDump,
+  configCheck,
+  configReference,
+  help,
+  version,
+  demoCentre
+]
+
+async function main(args: readonly string[]): Promise<number> {
+  const [first] = args
+  if (first === undefined) throw usageError('No command was given.', '"wadi help" lists them; "wadi demo" shows what this is.')
+  if (first === '--version' || first === '-V') return version.run(parseCommand(version, [], interruption()))
+  const wantsHelp = args.includes('--help') || args.includes('-h')
+  const words = args.filter((arg) => !arg.startsWith('-'))
+  if (wantsHelp) {
+    await print(words.length === 0 ? helpOverview(commands, VERSION) : helpFor(findCommand(commands, words).command))
+    return EXIT.ok
+  }
+  const { command, rest } = findCommand(commands, args)
+  return command.run(parseCommand(command, rest, interruption()))
+}
+
+/** Aborts on the first SIGINT or SIGTERM, or when the process that started us with a channel is gone; a second signal ends at once. */
+function interruption(): AbortSignal {
+  const controller = new AbortController()
+  const stop = (): void => {
+    if (controller.signal.aborted) process.exit(EXIT.interrupted)
+    controller.abort()
+  }
+  process.on('SIGINT', stop).on('SIGTERM', stop)
+  if (process.channel) {
+    process.once('disconnect', () => controller.abort())
+    process.channel.unref()
+  }
+  return controller.signal
+}
+
+process.stdout.on('error', () => process.stdout.destroy()) // `wadi tail x | head` is no error
+process.stderr.on('error', () => process.stderr.destroy())
+
+/** A bug never continues: what it left behind cannot be trusted, the next start reads the disk. */
+function onBug(error: unknown): void {
+  printError(error)
+  process.exitCode = EXIT.software
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), 2000).unref() // process.exit can hang on recent Node
+  process.exit(EXIT.software)
+}
+
+process.on('uncaughtException', onBug).on('unhandledRejection', onBug)
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  printError(error)
+  process.exitCode = exitCodeOf(error)
+}

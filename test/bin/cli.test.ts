@@ -1,0 +1,281 @@
+// The command line as its users meet it: real processes, real sockets, exit codes. Everything in temporary directories.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import mqtt, { type MqttClient } from 'mqtt'
+import t, { type Test } from 'tap'
+import type { StatusReport } from '../../bin/status-report.ts'
+
+const WADI = fileURLToPath(new URL('../../bin/wadi.js', import.meta.url))
+const WAIT_MS = 20_000
+
+interface Outcome {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+class Process {
+  readonly child: ChildProcess
+  stdout = ''
+  stderr = ''
+  readonly exited: Promise<Outcome>
+
+  constructor(test: Test, args: readonly string[], options: { cwd?: string; ipc?: boolean } = {}) {
+    this.child = spawn(process.execPath, [WADI, ...args], {
+      stdio: options.ipc ? ['ignore', 'pipe', 'pipe', 'ipc'] : ['ignore', 'pipe', 'pipe'],
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd })
+    })
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text
+    })
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text
+    })
+    this.exited = new Promise((resolve) =>
+      this.child.once(options.ipc ? 'exit' : 'close', (code) => resolve({ code, stdout: this.stdout, stderr: this.stderr }))
+    )
+    test.teardown(async () => {
+      this.child.kill('SIGKILL')
+      await this.exited
+    })
+  }
+
+  /** Waits until `find` sees something in what was printed. */
+  async until<T>(find: (process: Process) => T | null | undefined): Promise<T> {
+    const endMs = performance.now() + WAIT_MS
+    for (;;) {
+      const found = find(this)
+      if (found !== null && found !== undefined) return found
+      if (this.child.exitCode !== null || performance.now() > endMs)
+        throw new Error(`not seen: exit ${this.child.exitCode}\n${this.stdout}\n${this.stderr}`)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+}
+
+const wadi = (test: Test, ...args: string[]): Promise<Outcome> => new Process(test, args).exited
+
+async function temporary(test: Test): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'wadi-cli-'))
+  test.teardown(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }))
+  return directory
+}
+
+const gatewayFile = (more: object = {}): string =>
+  JSON.stringify({
+    gateway: { id: 'cli-test', data: 'data' },
+    storage: { journal: { file_size: '4MiB' } },
+    mqtt: [{ listen: '127.0.0.1:0' }],
+    topics: { telemetry: { partitions: 2 } },
+    routes: [{ filter: 'plant/+device/#metric', topic: 'telemetry', key: '{device}' }],
+    ...more
+  })
+
+interface Running {
+  readonly process: Process
+  readonly port: number
+  readonly data: string
+}
+
+async function startGateway(test: Test, directory: string, more: object = {}): Promise<Running> {
+  const file = join(directory, 'wadi.yaml')
+  await writeFile(file, gatewayFile(more))
+  const process = new Process(test, ['run', '-c', file])
+  const port = await process.until(({ stderr }) => /"message":"ready: MQTT on 127\.0\.0\.1:(\d+)/.exec(stderr)?.[1])
+  return { process, port: Number(port), data: join(directory, 'data') }
+}
+
+async function connect(test: Test, port: number): Promise<MqttClient> {
+  const client = await mqtt.connectAsync({ host: '127.0.0.1', port, protocolVersion: 4, reconnectPeriod: 0, connectTimeout: WAIT_MS })
+  client.on('error', () => undefined)
+  test.teardown(() => client.end(true))
+  return client
+}
+
+async function publish(client: MqttClient, count: number, from = 0): Promise<void> {
+  const publishes = Array.from({ length: count }, (_, index) =>
+    client.publishAsync(`plant/press-${index % 3}/temp`, JSON.stringify({ n: from + index }), { qos: 1 })
+  )
+  await Promise.all(publishes)
+}
+
+const valuesOf = (lines: string): number[] =>
+  lines
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(JSON.parse(line).value).n)
+    .sort((left, right) => left - right)
+
+t.test('exit codes and what is said', async (t) => {
+  const directory = await temporary(t)
+  const bad = join(directory, 'bad.yaml')
+  const good = join(directory, 'good.yaml')
+  await writeFile(bad, 'gatewy: {}\nstorage: { linger: 5 }\n')
+  await writeFile(good, gatewayFile())
+  const cases: [args: string[], code: number, words: RegExp][] = [
+    [[], 64, /No command was given/],
+    [['statsu'], 64, /Did you mean "wadi status"/],
+    [['run', '--confg', 'x'], 64, /did you mean --config/],
+    [['run', '-c', bad], 78, /gatewy is not a known key[\s\S]*storage\.linger is 5 without a unit[\s\S]*Nothing was started/],
+    [['run', '-c', join(directory, 'absent.yaml')], 78, /there is no such file/],
+    [['config', 'check', bad], 78, /bad\.yaml:1:1 gatewy[\s\S]*bad\.yaml:2:20 storage\.linger[\s\S]*2 problems/],
+    [['config', 'check', good], 0, /good\.yaml is right: 1 routes, 1 topics/],
+    [['config', 'reference'], 0, /storage\.quota +size or unlimited/],
+    [['status', '--data', directory], 69, /No gateway is running/],
+    [['tail', '--data', directory], 69, /No gateway is running/],
+    [['tail', '-f', '%T'], 64, /%T means/],
+    [['log', 'verify', join(directory, 'absent')], 73, /not a data directory/],
+    [['log', 'verify'], 64, /needs DIR/],
+    [['log', 'dump', directory, 'a b'], 64, /not TOPIC/],
+    [['help'], 0, /wadi demo/],
+    [['help', 'run'], 0, /SIGTERM/],
+    [['log', 'verify', '--help'], 0, /Check every stored byte/],
+    [['version'], 0, /^wadi \d+\.\d+\.\d+ /]
+  ]
+  for (const [args, code, words] of cases) {
+    const outcome = await wadi(t, ...args)
+    t.equal(outcome.code, code, args.join(' '))
+    t.match(outcome.stdout + outcome.stderr, words)
+  }
+})
+
+t.test('run, publish, tail, status, stop, verify, dump', { timeout: 120_000 }, async (t) => {
+  const directory = await temporary(t)
+  const { process, port, data } = await startGateway(t, directory)
+  const client = await connect(t, port)
+  await publish(client, 50)
+
+  const tail = await wadi(t, 'tail', 'telemetry', '--no-follow', '-n', '1000', '--data', data)
+  t.equal(tail.code, 0, tail.stderr)
+  t.same(
+    valuesOf(tail.stdout),
+    Array.from({ length: 50 }, (_, index) => index)
+  )
+  const filtered = await wadi(t, 'tail', 'plant/press-1/#', '--no-follow', '-n', '1000', '-f', '%t %k\\n', '--data', data)
+  t.same(new Set(filtered.stdout.trim().split('\n')), new Set(['telemetry press-1']))
+  t.match(await wadi(t, 'tail', 'telemetri', '--data', data), { code: 1, stderr: /Did you mean "telemetry"/ })
+
+  const following = new Process(t, ['tail', 'telemetry', '-n', '0', '--data', data])
+  const status = await wadi(t, 'status', '--json', '--data', data)
+  const report = JSON.parse(status.stdout) as StatusReport
+  t.match(report, { gateway: { id: 'cli-test', pid: process.child.pid }, ingest: { storedEvents: 50, clients: 1 }, uplink: null })
+  t.match(report.topics, [{ name: '_wadi.dlq' }, { name: 'telemetry', partitionCount: 2, events: 50, lagEvents: null }])
+  t.match(await wadi(t, 'status', '--data', join(directory, 'data')), { code: 0, stdout: /gateway +cli-test[\s\S]*telemetry +2 +50/ })
+  t.match(await wadi(t, 'status', '--require', 'up', '--data', data), { code: 1 })
+
+  await new Promise((resolve) => setTimeout(resolve, 300)) // the follower subscribes; if it came later it would see nothing and the wait below fails
+  await publish(client, 3, 100)
+  await following.until(({ stdout }) => (stdout.split('\n').length > 3 ? true : null))
+  t.same(valuesOf(following.stdout), [100, 101, 102])
+  following.child.kill('SIGINT')
+  t.equal((await following.exited).code, 130)
+
+  t.match(await wadi(t, 'run', '-c', join(directory, 'wadi.yaml')), { code: 73, stderr: /WADI_DATA_DIR_LOCKED/ })
+
+  process.child.kill('SIGTERM')
+  const outcome = await process.exited
+  t.equal(outcome.code, 0, outcome.stderr)
+  t.match(outcome.stderr, /"message":"stopped"/)
+
+  const verify = await wadi(t, 'log', 'verify', data)
+  t.match(verify, { code: 0, stdout: /verified 1 topic, 2 partitions, .* 53 events, .*no problem/ })
+  const dump = await wadi(t, 'log', 'dump', data, 'telemetry', '--events', '--json')
+  t.equal(valuesOf(dump.stdout).length, 53)
+  t.match(await wadi(t, 'log', 'dump', data), {
+    code: 0,
+    stdout: /telemetry-\d baseOffset: 0 lastOffset: \d+ count: \d+ .*compresscodec: gzip|zstd/
+  })
+})
+
+t.test('kill -9 loses nothing that was acknowledged, and the next start says what it found', { timeout: 120_000 }, async (t) => {
+  const directory = await temporary(t)
+  const first = await startGateway(t, directory)
+  const client = await connect(t, first.port)
+  await publish(client, 200)
+  first.process.child.kill('SIGKILL')
+  await first.process.exited
+  const offline = await wadi(t, 'log', 'dump', first.data, 'telemetry', '--events', '--json')
+  t.equal(valuesOf(offline.stdout).length, 200, 'what is in the journal only is dumped too')
+  const second = await startGateway(t, directory)
+  t.match(second.process.stderr, /recovered after an unclean stop/)
+  const tail = await wadi(t, 'tail', 'telemetry', '--no-follow', '-n', '1000', '--data', second.data)
+  t.same(
+    valuesOf(tail.stdout),
+    Array.from({ length: 200 }, (_, index) => index)
+  )
+  const report = JSON.parse((await wadi(t, 'status', '--json', '--data', second.data)).stdout) as StatusReport
+  t.match(report.storage, { lostEvents: 0, recovery: { wasCleanStop: false, replayedEvents: 200, findings: [] } })
+})
+
+t.test(
+  'SIGTERM ends it within ten seconds, with a client connected and a centre that swallows everything',
+  { timeout: 60_000 },
+  async (t) => {
+    const directory = await temporary(t)
+    const hole = createServer((socket) => socket.on('error', () => undefined).resume())
+    await new Promise<void>((resolve) => hole.listen(0, '127.0.0.1', resolve))
+    t.teardown(() => hole.close())
+    const upstream = { brokers: [`127.0.0.1:${(hole.address() as { port: number }).port}`] }
+    const { process, port, data } = await startGateway(t, directory, { upstream })
+    const client = await connect(t, port)
+    await publish(client, 10)
+    const report = JSON.parse((await wadi(t, 'status', '--json', '--data', data)).stdout) as StatusReport
+    t.match(report, { uplink: { link: 'down', deliveredEvents: 0 } })
+    t.match(report.topics[1], { name: 'telemetry', lagEvents: 10 })
+    const startedMs = performance.now()
+    process.child.kill('SIGTERM')
+    t.equal((await process.exited).code, 0)
+    t.ok(performance.now() - startedMs < 10_000)
+  }
+)
+
+t.test('it ends when the process that started it with a channel is gone', { timeout: 60_000 }, async (t) => {
+  const directory = await temporary(t)
+  const file = join(directory, 'wadi.yaml')
+  await writeFile(file, gatewayFile())
+  const process = new Process(t, ['run', '-c', file], { ipc: true })
+  await process.until(({ stderr }) => (stderr.includes('ready:') ? true : null))
+  process.child.disconnect()
+  t.equal((await process.exited).code, 0)
+})
+
+t.test('an address that is taken is said in words', { timeout: 60_000 }, async (t) => {
+  const directory = await temporary(t)
+  const other = createServer()
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => other.close())
+  const { port } = other.address() as { port: number }
+  await writeFile(join(directory, 'wadi.yaml'), gatewayFile({ mqtt: [{ listen: `127.0.0.1:${port}` }] }))
+  const process = new Process(t, ['run'], { cwd: directory })
+  t.match(await process.exited, { code: 69, stderr: /cannot listen on .*EADDRINUSE[\s\S]*choose another/ })
+})
+
+t.test('dev: three copyable lines, and nothing is left', { timeout: 60_000 }, async (t) => {
+  const process = new Process(t, ['dev'])
+  const [, directory = '', port] = await process.until(({ stdout }) =>
+    stdout.includes('Ctrl-C') ? /data {2}(\S+)[\s\S]*-p (\d+)/.exec(stdout) : null
+  )
+  t.match(process.stdout, /mosquitto_pub -h 127\.0\.0\.1 -p \d+ [\s\S]*wadi tail --data [\s\S]*wadi status --data /)
+  const client = await connect(t, Number(port))
+  await client.publishAsync('any/topic/at/all', 'hello', { qos: 1 })
+  const tail = await wadi(t, 'tail', '--no-follow', '-f', '%t %k %v\\n', '--data', directory)
+  t.equal(tail.stdout, 'events any/topic/at/all hello\n')
+  process.child.kill('SIGINT')
+  t.equal((await process.exited).code, 0)
+  t.notOk(existsSync(directory))
+})
+
+t.test('dev --data keeps what it stored', { timeout: 60_000 }, async (t) => {
+  const directory = await temporary(t)
+  const process = new Process(t, ['dev', '--data', join(directory, 'kept')])
+  await process.until(({ stdout }) => (stdout.includes('Ctrl-C') ? true : null))
+  process.child.kill('SIGTERM')
+  t.equal((await process.exited).code, 0)
+  t.ok((await readdir(join(directory, 'kept'))).includes('journal'))
+})

@@ -1,0 +1,197 @@
+// wadi.yaml: what a person gets told. Each message stands here as a promise.
+
+import t from 'tap'
+import { formatProblem, loadConfig, readConfig } from '../../../bin/config/load.ts'
+import { mergedTopic } from '../../../bin/config/rules.ts'
+import { editDistance, nearestWord } from '../../../bin/config/suggest.ts'
+
+const minimal = `
+mqtt: [{ listen: "127.0.0.1:1883" }]
+routes: [{ filter: "#rest", topic: events, key: none }]
+`
+
+const problemsOf = (source: string, environment: Record<string, string> = {}): string[] =>
+  readConfig(source, { fileName: 'wadi.yaml', environment }).problems.map((problem) => formatProblem(problem, 'wadi.yaml'))
+
+t.test('a small file is complete: the rest are defaults', async (t) => {
+  const config = loadConfig(minimal, { fileName: 'wadi.yaml', environment: {} })
+  t.match(config, {
+    gateway: { id: 'wadi', data: './wadi-data' },
+    storage: { quota: null, linger: 2, journal: { files: 2, file_size: 32 * 2 ** 20 }, seal: { bytes: 256 * 1024, age: 10_000 } },
+    mqtt: [{ listen: { host: '127.0.0.1', port: 1883 }, insecure: false, limits: { packet: 256 * 1024, connections: 1000 } }],
+    routes: [{ name: null, filter: '#rest', topic: 'events', key: 'none', time: null, value: { decode: 'raw', require: [] } }],
+    unmatched: { action: 'reject', topic: null },
+    dead_letter: { topic: '_wadi.dlq' },
+    upstream: null
+  })
+})
+
+t.test('every key of a full file arrives', async (t) => {
+  const config = loadConfig(
+    `
+gateway: { id: "\${WADI_ID:-wadi-0042}", data: /var/lib/wadi }
+storage: { quota: 8GiB, linger: 10ms, journal: { files: 3, file_size: 8MiB }, seal: { bytes: 1MiB, age: 1m }, segment_bytes: 16MiB }
+mqtt:
+  - listen: 0.0.0.0:1883
+    insecure: true
+    limits: { packet: 64KiB, connections: 20 }
+topics:
+  telemetry: { partitions: 6, retention: 7d, quota: 512MiB, when_full: drop_oldest, codec: gzip, drop_undelivered: true }
+  alarms: { retention: forever, config: { retention.bytes: -1, compression.type: uncompressed } }
+routes:
+  - name: telemetry
+    filter: plant/+site/+device/#metric
+    topic: telemetry
+    key: "{site}/{device}"
+    time: { from: "$.ts", unit: s, max_skew: 10m, else: reject }
+    headers: { metric: "{metric}" }
+    value: { decode: json, require: [v] }
+unmatched: { action: topic, topic: misc }
+dead_letter: { topic: dead, retention: 30d }
+upstream:
+  brokers: [k1.example:9093, "[::1]:9092"]
+  topics: { telemetry: { to: plant.telemetry } }
+  compression: zstd
+  transaction_bytes: 4MiB
+  linger: 2s
+  create_topics: false
+`,
+    { fileName: 'wadi.yaml', environment: {} }
+  )
+  t.equal(config.gateway.id, 'wadi-0042')
+  t.equal(config.storage.linger, 10)
+  t.match(config.topics.get('telemetry'), { partitions: 6, retention: 604_800_000, quota: 2 ** 29, when_full: 'drop_oldest' })
+  const alarms = config.topics.get('alarms')
+  t.match(alarms && mergedTopic(alarms), { retention: null, retention_bytes: null, codec: 'none' })
+  t.equal(config.routes[0]?.headers.get('metric'), '{metric}')
+  t.match(config.routes[0], { time: { from: '$.ts', unit: 's', max_skew: 600_000, else: 'reject' } })
+  t.same(config.upstream?.brokers, [
+    { host: 'k1.example', port: 9093 },
+    { host: '::1', port: 9092 }
+  ])
+  t.match(config.upstream, { transaction_bytes: 4 * 2 ** 20, linger: 2000, create_topics: false })
+  t.match(config.upstream?.topics.get('telemetry'), { to: 'plant.telemetry' })
+})
+
+t.test('all problems come at once, in the order of the file, each with line and column', async (t) => {
+  t.same(
+    problemsOf(`gateway:
+  id: wadi 42
+  data: \${WADI_DATA}
+storage:
+  qouta: 8GiB
+  linger: 10
+  journal: { files: 1 }
+mqtt:
+  - listen: 0.0.0.0:1883
+  - listen: nowhere
+    limits: { packet: 8GiB }
+topics:
+  telemetry: { retension: 7d, when_full: drop }
+routes:
+  - { topic: telemetry, key: none }
+unmatched: { action: topic }
+upstream:
+  brokers: []
+`),
+    [
+      'wadi.yaml:2:7 gateway.id is "wadi 42", expected letters, digits, ".", "_" and "-", at most 100',
+      'wadi.yaml:3:9 gateway.data needs the environment variable WADI_DATA, which is not set',
+      'wadi.yaml:5:3 storage.qouta is not a known key (did you mean "quota"?)',
+      'wadi.yaml:6:11 storage.linger is 10 without a unit, write for example 10ms or 7d',
+      'wadi.yaml:7:21 storage.journal.files is 1, at least 2 is needed',
+      'wadi.yaml:9:13 mqtt[0].listen is 0.0.0.0:1883, where everybody on the network could publish without a password: listen on 127.0.0.1, or write "insecure: true" beside it',
+      'wadi.yaml:10:13 mqtt[1].listen is "nowhere", expected host:port, for example 127.0.0.1:1883',
+      'wadi.yaml:11:23 mqtt[1].limits.packet is 8589934592 bytes, at most 1048576 bytes is possible',
+      'wadi.yaml:13:16 topics.telemetry.retension is not a known key (did you mean "retention"?)',
+      'wadi.yaml:13:42 topics.telemetry.when_full is "drop", expected reject or drop_oldest',
+      'wadi.yaml:15:5 routes[0].filter is missing: MQTT filter, wildcards may have names: plant/+site/+device/#metric',
+      'wadi.yaml:16:12 unmatched.topic is missing, and action is "topic": name one',
+      'wadi.yaml:18:12 upstream.brokers is empty: name at least one broker, host:port'
+    ]
+  )
+})
+
+t.test('what is not YAML is said with its place; a key given twice is refused', async (t) => {
+  t.match(problemsOf('gateway: { id: a\nmqtt: ]'), [/^wadi\.yaml:\d+:\d+ is not YAML: /])
+  t.match(problemsOf(`${minimal}gateway: { id: a }\ngateway: { id: b }\n`), ['wadi.yaml:5:1 this key is given twice: keep one of them'])
+  t.match(problemsOf('- a\n- b\n'), [/is not a section/])
+})
+
+t.test("YAML's traps are not ours: NO, 007 and 1e3 stay what was written", async (t) => {
+  const { config, problems } = readConfig(`${minimal}gateway: { id: 007, data: NO }\n`, { fileName: 'f', environment: {} })
+  t.same(problems, [])
+  t.match(config.gateway, { id: '007', data: 'NO' })
+  t.match(problemsOf(`${minimal}topics: { a: { partitions: 1e1 } }`), [/topics\.a\.partitions is "1e1", expected a whole number/])
+})
+
+t.test('variables: defaults, demands, none in comments, a broken one is named', async (t) => {
+  const environment = { HOME_DIR: '/srv', EMPTY: '' }
+  const data = (text: string): string =>
+    loadConfig(`${minimal}# \${NOT_LOOKED_AT}\ngateway: { data: "${text}" }\n`, { fileName: 'f', environment }).gateway.data
+  t.equal(data(`\${HOME_DIR}/wadi`), '/srv/wadi')
+  t.equal(data(`\${EMPTY:-/x}`), '/x')
+  t.equal(data(`\${NOPE:-/y}/\${HOME_DIR}`), '/y//srv')
+  t.match(problemsOf(`${minimal}gateway: { data: "\${NOPE:?set it to a disk}" }`), [
+    /needs the environment variable NOPE, which is not set: set it to a disk/
+  ])
+  t.match(problemsOf(`${minimal}gateway: { data: "\${no-such}" }`), [/has \$\{no-such\}: variables are written/])
+  t.match(problemsOf(`${minimal}gateway: { id: "\${A}", data: "\${B}" }`), [/variable A/, /variable B/])
+})
+
+t.test('an empty value, a section instead of a value and a value instead of a section are named', async (t) => {
+  t.match(problemsOf(`${minimal}gateway:\n  data:\n`), [/gateway\.data is empty/])
+  t.match(problemsOf(`${minimal}gateway: { data: { a: b } }`), [/gateway\.data is a section, expected one value/])
+  t.match(problemsOf(`${minimal}storage: big`), [/storage is not a section/])
+  t.match(problemsOf('mqtt: { listen: a }\nroutes: x'), [/mqtt is not a list/, /routes is not a list/])
+})
+
+t.test('a network listener without a password needs "insecure: true"; loopback does not', async (t) => {
+  const listen = (address: string, more = ''): string[] =>
+    problemsOf(`mqtt: [{ listen: "${address}"${more} }]\nroutes: [{ filter: "#", topic: a, key: none }]`)
+  for (const address of ['127.0.0.1:1883', '127.9.9.9:1', '[::1]:1883', 'localhost:0']) t.same(listen(address), [], address)
+  for (const address of ['0.0.0.0:1883', '[::]:1883', '192.168.1.2:1883', 'gateway.local:1883', '127.0.0.1.example:1883']) {
+    t.match(listen(address), [/insecure: true/], address)
+    t.same(listen(address, ', insecure: true'), [], address)
+  }
+})
+
+t.test('rules between keys', async (t) => {
+  t.match(problemsOf('mqtt: [{ listen: "127.0.0.1:1883" }]'), [/routes is empty, so every event would be refused/])
+  t.match(problemsOf(`${minimal}unmatched: { action: drop, topic: a }`), [/has no effect while action is "drop"/])
+  t.match(problemsOf('mqtt: [{ listen: "127.0.0.1:1" }, { listen: "127.0.0.1:1" }]\nroutes: [{ filter: "#", topic: a, key: none }]'), [
+    /mqtt\[0\] already has/
+  ])
+  t.match(problemsOf(`${minimal}upstream: { brokers: ["a:1"], topics: { evnts: {} } }`), [
+    /upstream\.topics\.evnts is delivered but never stored/
+  ])
+  t.match(problemsOf(`${minimal}topics: { a: { retention: 1d, config: { retention.ms: 5 } } }`), [/says the same as "retention"/])
+  t.match(problemsOf('routes: [{ filter: "#", topic: a, key: none, value: { require: [v] } }]'), [/needs "decode: json"/])
+  t.match(problemsOf('routes: [{ filter: "#", topic: a }]'), [/routes\[0\]\.key is missing: write a template/])
+  t.match(problemsOf('routes: [{ filter: a/+x, topic: t, key: "{y}" }]'), [/^wadi\.yaml:1:41 routes\[0\]\.key /])
+  t.match(problemsOf('routes: [{ filter: "#", topic: a, key: none, time: { from: ts } }]'), [/expected arrival or a field such as \$\.ts/])
+})
+
+t.test('the error of a refused file names every problem and that nothing was started', async (t) => {
+  t.throws(() => loadConfig('gatewy: {}\nstorag: {}', { fileName: 'w.yaml', environment: {} }), {
+    code: 'WADI_CONFIG_INVALID',
+    message:
+      /2 problems:\n {2}w\.yaml:1:1 gatewy is not a known key \(did you mean "gateway"\?\)\n {2}w\.yaml:2:1 storag .*\n Nothing was started/
+  })
+})
+
+t.test('an anchor is as good as the value; a bomb of anchors ends', async (t) => {
+  t.same(problemsOf('mqtt: [{ listen: &l "127.0.0.1:0" }, { listen: *l }]\nroutes: [{ filter: "#", topic: a, key: none }]'), [])
+  const bomb = `a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\nmqtt: [*c,*c,*c,*c,*c,*c,*c,*c]\n`
+  t.ok(problemsOf(bomb).length > 0)
+})
+
+t.test('"did you mean" offers a slip of the fingers, not a guess', async (t) => {
+  t.equal(editDistance('retension', 'retention'), 1)
+  t.equal(editDistance('qouta', 'quota'), 1, 'a swap is one slip')
+  t.equal(editDistance('', 'abc'), 3)
+  t.equal(nearestWord('data-dir', ['data', 'id']), null)
+  t.equal(nearestWord('segmentbytes', ['segment_bytes', 'seal']), 'segment_bytes')
+  t.equal(nearestWord('Listen', ['listen', 'limits']), 'listen')
+  t.equal(nearestWord('x', ['id']), null)
+})

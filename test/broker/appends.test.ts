@@ -1,0 +1,134 @@
+import t from 'tap'
+import { buildMarker } from '../../runtime/broker/marker.ts'
+import { BASE_SEQUENCE_AT, RECORD_COUNT_AT } from '../../runtime/core/batch-header.ts'
+import { NOW_MS, Rig } from './rig.ts'
+
+const producer = { producerId: 5n, producerEpoch: 0 }
+
+function patched(batch: Uint8Array, patch: (view: DataView) => void, rig?: Rig): Uint8Array {
+  const copy = batch.slice()
+  const view = new DataView(copy.buffer)
+  patch(view)
+  if (rig) view.setUint32(17, rig.core.crc32c(copy.subarray(21)))
+  return copy
+}
+
+t.test('a repeated batch is answered with its first offset and written once', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const batch = rig.batch(['x', 'y'], { ...producer, baseSequence: 0 })
+  t.match(await rig.append('a', batch), { fault: 'NONE', baseOffset: 0 })
+  t.match(await rig.append('a', rig.batch(['z'], { ...producer, baseSequence: 2 })), { fault: 'NONE', baseOffset: 2 })
+  t.match(await rig.append('a', batch), { fault: 'NONE', baseOffset: 0 })
+  rig.restart()
+  t.match(await rig.append('a', batch), { fault: 'NONE', baseOffset: 0 }, 'after a restart too')
+  t.match(await rig.append('a', rig.batch(['late'], { ...producer, baseSequence: 9 })), {
+    fault: 'OUT_OF_ORDER_SEQUENCE_NUMBER',
+    baseOffset: -1
+  })
+  t.same(await rig.values('a'), ['x', 'y', 'z'])
+})
+
+t.test('a repeat that comes while the first is not yet durable waits for it', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const batch = rig.batch(['x'], { ...producer, baseSequence: 0 })
+  rig.store.hold()
+  const both = [rig.append('a', batch), rig.append('a', batch)]
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(rig.store.commitCount, 1, 'one of them went to the store')
+  rig.store.release()
+  t.same(
+    (await Promise.all(both)).map(({ fault, baseOffset }) => [fault, baseOffset]),
+    [
+      ['NONE', 0],
+      ['NONE', 0]
+    ]
+  )
+  t.same(await rig.values('a'), ['x'])
+})
+
+t.test('a batch the store refused leaves no trace: the same batch is taken afterwards', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const batch = rig.batch(['x'], { ...producer, baseSequence: 0 })
+  rig.store.failNext('WADI_DISK_FULL')
+  t.match(await rig.append('a', batch), { fault: 'KAFKA_STORAGE_ERROR', baseOffset: -1 })
+  t.match(await rig.append('a', batch), { fault: 'NONE', baseOffset: 0 })
+  rig.store.failNext()
+  t.match(await rig.append('a', rig.batch(['plain'])), { fault: 'KAFKA_STORAGE_ERROR' })
+  t.same(await rig.values('a'), ['x'])
+})
+
+t.test("what is not exactly one well-formed batch is refused by Kafka's names", async (t) => {
+  const rig = new Rig({ batchBytesMax: 500 })
+  await rig.topic('a')
+  const good = rig.batch(['x'])
+  const cases: [string, Uint8Array | null, string][] = [
+    ['no batch', null, 'INVALID_RECORD'],
+    ['empty', new Uint8Array(0), 'INVALID_RECORD'],
+    ['too short for a header', good.slice(0, 16), 'CORRUPT_MESSAGE'],
+    ['cut', good.slice(0, good.byteLength - 1), 'CORRUPT_MESSAGE'],
+    ['two batches', Buffer.concat([good, good]), 'INVALID_RECORD'],
+    ['an old format', patched(good, (view) => view.setUint8(16, 1)), 'INVALID_RECORD'],
+    ['an unknown format', patched(good, (view) => view.setUint8(16, 9)), 'CORRUPT_MESSAGE'],
+    ['a base offset', patched(good, (view) => view.setBigInt64(0, 4n)), 'INVALID_RECORD'],
+    ['a length of its own', patched(good, (view) => view.setInt32(8, 3)), 'CORRUPT_MESSAGE'],
+    ['a flipped bit', patched(good, (view) => view.setUint8(64, view.getUint8(64) ^ 1)), 'CORRUPT_MESSAGE'],
+    ['too large', rig.batch(['x'.repeat(500)]), 'MESSAGE_TOO_LARGE'],
+    ['a wrong count', patched(good, (view) => view.setInt32(RECORD_COUNT_AT, 2), rig), 'INVALID_RECORD'],
+    ['no records', patched(good, (view) => view.setInt32(RECORD_COUNT_AT, 0), rig), 'INVALID_RECORD'],
+    [
+      'an id without a sequence',
+      patched(rig.batch(['x'], { ...producer, baseSequence: 0 }), (view) => view.setInt32(BASE_SEQUENCE_AT, -1), rig),
+      'INVALID_RECORD'
+    ],
+    [
+      'a control batch',
+      patched(
+        buildMarker(rig.core, { ...producer, timestampMs: NOW_MS, outcome: 'commit' }),
+        (view) => view.setInt32(BASE_SEQUENCE_AT, 0),
+        rig
+      ),
+      'INVALID_RECORD'
+    ],
+    ['from the future', rig.batch(['x'], undefined, NOW_MS + 3_600_001), 'INVALID_TIMESTAMP'],
+    ['a transaction nobody began', rig.batch(['x'], { ...producer, baseSequence: 0, isTransactional: true }), 'INVALID_PRODUCER_ID_MAPPING']
+  ]
+  for (const [what, records, fault] of cases) t.match(await rig.append('a', records), { fault, baseOffset: -1 }, what)
+  t.match(await rig.append('b', good), { fault: 'UNKNOWN_TOPIC_OR_PARTITION' })
+  t.match(await rig.append('a', good, 7), { fault: 'UNKNOWN_TOPIC_OR_PARTITION' })
+  t.equal(rig.partition('a').highWatermark, 0, 'nothing of it was written')
+  t.match(await rig.append('a', good), { fault: 'NONE', baseOffset: 0 })
+})
+
+t.test('a partition named twice in one request is taken once', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const input = { topicName: 'a', partitionIndex: 0, records: rig.batch(['x'], { ...producer, baseSequence: 0 }) }
+  const outcomes = await rig.broker.appends.append([input, input], { isZstdAllowed: true, hasTransactionalId: false })
+  t.same(
+    outcomes.map(({ fault }) => fault),
+    ['NONE', 'INVALID_REQUEST']
+  )
+})
+
+t.test('a producer that is silent for a day is forgotten, on disk too', async (t) => {
+  const rig = new Rig({ producerExpiryMs: 86_400_000 })
+  await rig.topic('a')
+  await rig.append('a', rig.batch(['x'], { ...producer, baseSequence: 0 }))
+  t.equal(rig.store.listState('producer/').length, 1)
+  await rig.clock.run({ untilMs: 86_400_000 + 1_200_000 })
+  t.equal(rig.store.listState('producer/').length, 0)
+  t.match(await rig.append('a', rig.batch(['y'], { ...producer, baseSequence: 77 })), { fault: 'NONE' })
+})
+
+t.test('every producer id is given once, across restarts', async (t) => {
+  const rig = new Rig()
+  const ids = new Set<bigint>()
+  for (let at = 0; at < 1005; at++) {
+    if (at === 3) rig.restart()
+    ids.add((await rig.broker.transactions.initProducer({ transactionalId: null, timeoutMs: 0, expected: null })).producerId)
+  }
+  t.equal(ids.size, 1005)
+})

@@ -1,0 +1,192 @@
+import t from 'tap'
+import type { JoinAnswer, JoinRequest } from '../../runtime/broker/group-member.ts'
+import { Rig } from './rig.ts'
+
+const encoder = new TextEncoder()
+const EMPTY = new Map<string, Uint8Array>()
+const SESSION_MS = 10_000
+const REBALANCE_MS = 30_000
+
+function request(overrides: Partial<JoinRequest> = {}): JoinRequest {
+  return {
+    groupId: 'g',
+    memberId: '',
+    groupInstanceId: null,
+    clientId: 'c',
+    clientHost: '127.0.0.1',
+    sessionTimeoutMs: SESSION_MS,
+    rebalanceTimeoutMs: REBALANCE_MS,
+    protocolType: 'consumer',
+    protocols: [{ name: 'range', metadata: encoder.encode('topics') }],
+    requiresKnownMemberId: false,
+    ...overrides
+  }
+}
+
+function claim(joined: JoinAnswer, groupInstanceId: string | null = null) {
+  return { memberId: joined.memberId, generationId: joined.generationId, groupInstanceId }
+}
+
+function syncRequest(joined: JoinAnswer, assignments: ReadonlyMap<string, Uint8Array> = EMPTY, groupInstanceId: string | null = null) {
+  return { ...claim(joined, groupInstanceId), protocolType: null, protocolName: null, assignments }
+}
+
+/** Two members of one stable group; the first is the leader. */
+async function pair(rig: Rig) {
+  const { groups } = rig.broker
+  const alone = await groups.join(request())
+  await groups.sync('g', syncRequest(alone))
+  const second = groups.join(request())
+  const leader = await groups.join(request({ memberId: alone.memberId }))
+  const follower = await second
+  const assignments = new Map([
+    [leader.memberId, encoder.encode('p0')],
+    [follower.memberId, encoder.encode('p1')]
+  ])
+  const synced = await Promise.all([groups.sync('g', syncRequest(follower)), groups.sync('g', syncRequest(leader, assignments))])
+  return { leader, follower, synced }
+}
+
+t.test('members meet in one generation, the leader alone sees all and assigns to all', async (t) => {
+  const rig = new Rig()
+  const { leader, follower, synced } = await pair(rig)
+  t.equal(leader.generationId, follower.generationId)
+  t.equal(leader.leaderId, leader.memberId)
+  t.same(
+    leader.members.map(({ memberId }) => memberId),
+    [leader.memberId, follower.memberId]
+  )
+  t.same(follower.members, [])
+  t.same(
+    synced.map(({ assignment }) => new TextDecoder().decode(assignment)),
+    ['p1', 'p0']
+  )
+  t.equal(rig.broker.groups.find('g')?.status, 'Stable')
+  t.equal(rig.broker.groups.heartbeat('g', claim(follower)), 'NONE')
+})
+
+t.test('a new dynamic member is told its id first when it can come back with it', async (t) => {
+  const { groups } = new Rig().broker
+  const told = await groups.join(request({ requiresKnownMemberId: true }))
+  t.match(told, { fault: 'MEMBER_ID_REQUIRED', memberId: /^c-/ })
+  const joined = await groups.join(request({ requiresKnownMemberId: true, memberId: told.memberId }))
+  t.match(joined, { fault: 'NONE', memberId: told.memberId, generationId: 1, protocolName: 'range' })
+})
+
+t.test('who claims wrongly is refused by name', async (t) => {
+  const rig = new Rig()
+  const { groups } = rig.broker
+  const { leader } = await pair(rig)
+  t.match(await groups.join(request({ groupId: '' })), { fault: 'INVALID_GROUP_ID' })
+  t.match(await groups.join(request({ sessionTimeoutMs: 1 })), { fault: 'INVALID_SESSION_TIMEOUT' })
+  t.match(await groups.join(request({ memberId: 'stranger' })), { fault: 'UNKNOWN_MEMBER_ID' })
+  t.match(await groups.join(request({ protocolType: 'connect' })), { fault: 'INCONSISTENT_GROUP_PROTOCOL' })
+  t.match(await groups.join(request({ protocols: [{ name: 'other', metadata: encoder.encode('') }] })), {
+    fault: 'INCONSISTENT_GROUP_PROTOCOL'
+  })
+  t.equal(groups.heartbeat('g', { ...claim(leader), generationId: 1 }), 'ILLEGAL_GENERATION')
+  t.equal(groups.heartbeat('g', { ...claim(leader), memberId: 'stranger' }), 'UNKNOWN_MEMBER_ID')
+  t.equal(groups.heartbeat('other', claim(leader)), 'UNKNOWN_MEMBER_ID')
+  t.match(await groups.sync('g', { ...syncRequest(leader), protocolName: 'other' }), { fault: 'INCONSISTENT_GROUP_PROTOCOL' })
+})
+
+t.test('a member that falls silent is removed after its session and the rest rebalance', async (t) => {
+  const rig = new Rig()
+  const { groups } = rig.broker
+  const { leader, follower } = await pair(rig)
+  await rig.clock.run({ untilMs: SESSION_MS - 1 })
+  t.equal(groups.heartbeat('g', claim(leader)), 'NONE')
+  await rig.clock.run({ untilMs: SESSION_MS + 1 })
+  t.equal(groups.heartbeat('g', claim(follower)), 'UNKNOWN_MEMBER_ID')
+  t.equal(groups.heartbeat('g', claim(leader)), 'REBALANCE_IN_PROGRESS')
+  const again = await groups.join(request({ memberId: leader.memberId }))
+  t.match(again, { fault: 'NONE', generationId: leader.generationId + 1, members: [{ memberId: leader.memberId }] })
+})
+
+t.test('a rebalance does not wait longer than the rebalance timeout', async (t) => {
+  const rig = new Rig()
+  const { groups } = rig.broker
+  const { leader, follower } = await pair(rig)
+  const joining = groups.join(request({ memberId: leader.memberId }))
+  for (let atMs = 5_000; atMs < REBALANCE_MS; atMs += 5_000) {
+    await rig.clock.run({ untilMs: atMs })
+    t.equal(groups.heartbeat('g', claim(follower)), 'REBALANCE_IN_PROGRESS')
+  }
+  await rig.clock.run({ untilMs: REBALANCE_MS })
+  t.match(await joining, { fault: 'NONE', members: [{ memberId: leader.memberId }] })
+  t.equal(groups.heartbeat('g', claim(follower)), 'UNKNOWN_MEMBER_ID', 'the late one is out')
+})
+
+t.test('members that join but never sync are removed, nobody is parked for ever', async (t) => {
+  const rig = new Rig()
+  const { groups } = rig.broker
+  const { leader, follower } = await pair(rig)
+  const rejoined = await Promise.all([leader, follower].map(({ memberId }) => groups.join(request({ memberId }))))
+  const parked = groups.sync('g', syncRequest(rejoined[1] as JoinAnswer))
+  for (let atMs = 5_000; atMs < REBALANCE_MS; atMs += 5_000) {
+    await rig.clock.run({ untilMs: atMs })
+    groups.heartbeat('g', claim(rejoined[0] as JoinAnswer))
+  }
+  await rig.clock.run({ untilMs: REBALANCE_MS })
+  t.match(await parked, { fault: 'REBALANCE_IN_PROGRESS' })
+  t.equal(groups.heartbeat('g', claim(rejoined[0] as JoinAnswer)), 'UNKNOWN_MEMBER_ID')
+})
+
+t.test('leaving makes the others rebalance; the last one leaves an empty group', async (t) => {
+  const rig = new Rig()
+  const { groups } = rig.broker
+  const { leader, follower } = await pair(rig)
+  t.equal(groups.leave('g', { memberId: leader.memberId, groupInstanceId: null }), 'NONE')
+  t.equal(groups.leave('g', { memberId: leader.memberId, groupInstanceId: null }), 'UNKNOWN_MEMBER_ID')
+  const again = await groups.join(request({ memberId: follower.memberId }))
+  t.equal(again.leaderId, follower.memberId)
+  t.equal(groups.leave('g', { memberId: follower.memberId, groupInstanceId: null }), 'NONE')
+  t.equal(groups.find('g')?.status, 'Empty')
+  t.equal(rig.clock.pendingCount, 1, 'no timer of the group is left')
+})
+
+t.test('the first rebalance waits for company, prolonged by each that comes', async (t) => {
+  const rig = new Rig({ initialRebalanceDelayMs: 3000 })
+  const { groups } = rig.broker
+  const first = groups.join(request())
+  await rig.clock.run({ untilMs: 2000 })
+  const second = groups.join(request())
+  await rig.clock.run({ untilMs: 5999 })
+  t.equal(groups.find('g')?.status, 'PreparingRebalance')
+  await rig.clock.run({ untilMs: 6000 })
+  t.same([(await first).generationId, (await second).generationId], [1, 1])
+})
+
+t.test('a static member comes back under a new id without a rebalance, and its old self is fenced', async (t) => {
+  const rig = new Rig()
+  const { groups } = rig.broker
+  const old = await groups.join(request({ groupInstanceId: 'pump' }))
+  await groups.sync('g', syncRequest(old, new Map([[old.memberId, encoder.encode('p0')]]), 'pump'))
+  const back = await groups.join(request({ groupInstanceId: 'pump' }))
+  t.match(back, { fault: 'NONE', generationId: old.generationId, skipAssignment: true })
+  t.not(back.memberId, old.memberId)
+  t.equal(new TextDecoder().decode((await groups.sync('g', syncRequest(back, EMPTY, 'pump'))).assignment), 'p0')
+  t.equal(groups.heartbeat('g', claim(old, 'pump')), 'FENCED_INSTANCE_ID')
+  t.equal(groups.heartbeat('g', claim(back, 'pump')), 'NONE')
+})
+
+t.test('commits are taken from members of the generation, and from nobody when the group is empty', async (t) => {
+  const rig = new Rig()
+  const { groups } = rig.broker
+  const simple = { memberId: '', generationId: -1, groupInstanceId: null }
+  const plain = { isTransactional: false }
+  t.equal(groups.checkCommit('g', simple, plain), 'NONE')
+  const { leader } = await pair(rig)
+  t.equal(groups.checkCommit('g', simple, plain), 'UNKNOWN_MEMBER_ID')
+  t.equal(groups.checkCommit('g', claim(leader), plain), 'NONE')
+  t.equal(groups.checkCommit('g', { ...claim(leader), generationId: 1 }, plain), 'ILLEGAL_GENERATION')
+  t.equal(groups.checkCommit('', simple, plain), 'INVALID_GROUP_ID')
+})
+
+t.test('closing the broker answers everybody who is parked', async (t) => {
+  const rig = new Rig({ initialRebalanceDelayMs: 3000 })
+  const parked = rig.broker.groups.join(request())
+  rig.broker.close()
+  t.match(await parked, { fault: 'UNKNOWN_MEMBER_ID' })
+  t.equal(rig.clock.pendingCount, 0)
+})

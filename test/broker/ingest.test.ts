@@ -1,0 +1,168 @@
+// Proves for runtime/broker/ingest.ts: an event is done only after its commit; refusals have a code, a counter and store nothing;
+// what is in flight is bounded.
+
+import t from 'tap'
+import { payloadDecoders } from '../../adapters/mqtt/payload.ts'
+import type { WadiError } from '../../runtime/base/errors.ts'
+import { Ingest, type IngestLimits } from '../../runtime/broker/ingest.ts'
+import { LatencyHistogram } from '../../runtime/broker/latency.ts'
+import { compileRoutes, type RouteConfig, type RoutesConfig } from '../../runtime/broker/routes.ts'
+import { nodeClock } from '../../runtime/io/node-clock.ts'
+import { loadTestCore } from '../helpers/core.ts'
+import { ControlledStore, diskFull, headersOf, textOf } from '../mqtt/controlled-store.ts'
+
+const core = loadTestCore()
+const route: RouteConfig = { name: 'r', filter: 'd/+dev/#', topic: 'events', key: '{dev}' }
+const strict: RouteConfig = { name: 'strict', filter: 'json/+dev', topic: 'events', key: '{dev}', value: { decode: 'json' } }
+
+async function rig(options: { routes?: RouteConfig[]; rest?: Partial<RoutesConfig>; limits?: Partial<IngestLimits>; canCreate?: boolean } = {}) {
+  const store = new ControlledStore()
+  await store.createTopic('events', { partitionCount: 3 })
+  await store.createTopic('_wadi.dlq')
+  const { table } = compileRoutes(
+    { routes: options.routes ?? [route, strict], unmatched: { action: 'reject' }, deadLetter: '_wadi.dlq', ...options.rest },
+    payloadDecoders
+  )
+  const ingest = new Ingest({
+    store: store.asStore(),
+    core,
+    clock: nodeClock,
+    table,
+    limits: options.limits ?? {},
+    ...(options.canCreate && { createTopic: (name: string) => store.createTopic(name) })
+  })
+  const outcomes: string[] = []
+  const accept = (mqttTopic: string, payload = 'v', name = payload): void =>
+    ingest.accept({ mqttTopic, clientId: 'c', payload: Buffer.from(payload), qos: 1, state: [{ key: `s/${name}`, value: Buffer.from('1') }] }, (error, isStored) =>
+      outcomes.push(`${name} ${error ? (error as WadiError).code : isStored ? 'stored' : 'dropped'}`)
+    )
+  return { store, ingest, accept, outcomes }
+}
+
+const settled = async (isTrue: () => boolean): Promise<void> => {
+  for (let turn = 0; turn < 1000 && !isTrue(); turn++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+t.test('nothing is done before its commit, then everything in order and with its state', async (t) => {
+  const { store, ingest, accept, outcomes } = await rig()
+  store.isHeld = true
+  for (const name of ['1', '2', '3']) accept('d/x', name)
+  await settled(() => false)
+  t.same(outcomes, [], 'the disk stands still')
+  t.match(ingest.metrics, { received: 3, inFlightCount: 3, stored: 0 })
+  store.release()
+  await settled(() => outcomes.length === 3)
+  t.same(outcomes, ['1 stored', '2 stored', '3 stored'])
+  t.match(ingest.metrics, { stored: 3, inFlightCount: 0, inFlightBytes: 0 })
+  t.equal(ingest.metrics.ackLatency.count, 3)
+  t.same(
+    store.recordsOf('events').map(({ value }) => textOf(value)),
+    ['1', '2', '3'],
+    'one key, one partition, in order'
+  )
+  t.same([...store.state.keys()], ['s/1', 's/2', 's/3'])
+})
+
+t.test('a refused commit is told, counted, and leaves nothing', async (t) => {
+  const { store, ingest, accept, outcomes } = await rig()
+  store.refusal = diskFull()
+  accept('d/x')
+  await settled(() => outcomes.length === 1)
+  t.same(outcomes, ['v WADI_DISK_FULL'])
+  t.equal(ingest.metrics.rejected.get('WADI_DISK_FULL'), 1)
+  t.equal(ingest.metrics.inFlightBytes, 0)
+  store.refusal = null
+  accept('d/x', 'again')
+  await settled(() => outcomes.length === 2)
+  t.equal(outcomes[1], 'again stored', 'goes on when there is space')
+})
+
+t.test('an event without a route is refused, or dropped and counted', async (t) => {
+  const reject = await rig()
+  reject.accept('other')
+  t.same(reject.outcomes, ['v WADI_RECORD_INVALID'])
+  t.equal(reject.ingest.metrics.rejected.get('unmatched'), 1)
+  const drop = await rig({ rest: { unmatched: { action: 'drop' } } })
+  drop.accept('other')
+  t.same(drop.outcomes, ['v dropped'])
+  t.equal(drop.ingest.metrics.dropped, 1)
+  t.equal(drop.store.commitCount, 0)
+})
+
+t.test('what cannot be mapped is stored as a dead letter with its reason', async (t) => {
+  const { store, ingest, accept, outcomes } = await rig()
+  accept('json/x', 'not json')
+  await settled(() => outcomes.length === 1)
+  t.same(outcomes, ['not json stored'])
+  const [dead] = store.recordsOf('_wadi.dlq')
+  t.equal(textOf(dead?.value), 'not json')
+  t.match(dead && headersOf(dead), { 'wadi.error': /^payload-undecodable: not json: /, 'mqtt.topic': 'json/x', 'mqtt.client': 'c', 'wadi.route': 'strict' })
+  t.equal(ingest.metrics.deadLettered.get('payload-undecodable'), 1)
+})
+
+t.test('without the dead-letter topic such an event is refused, not lost', async (t) => {
+  const { accept, outcomes } = await rig({ rest: { deadLetter: 'absent' } })
+  accept('json/x', 'not json')
+  t.same(outcomes, ['not json WADI_TOPIC_UNKNOWN'])
+})
+
+t.test('an event that is too large is refused with its size', async (t) => {
+  const { accept, outcomes, store } = await rig({ limits: { recordBytesMax: 1000 } })
+  accept('d/x', 'x'.repeat(1000), 'large')
+  t.same(outcomes, ['large WADI_RECORD_TOO_LARGE'])
+  t.equal(store.commitCount, 0)
+})
+
+t.test('what is in flight is bounded, and those who wait hear when there is room', async (t) => {
+  const { store, ingest, accept, outcomes } = await rig({ limits: { inFlightBytesMax: 10_000 } })
+  store.isHeld = true
+  for (let index = 0; index < 20; index++) accept('d/x', 'x'.repeat(1000), `${index}`)
+  t.ok(outcomes.length > 8 && outcomes.every((outcome) => outcome.endsWith('WADI_BUSY')), 'refused at once')
+  t.ok(ingest.metrics.inFlightBytes <= 10_000)
+  t.ok(ingest.isCrowded)
+  let isRelieved = false
+  ingest.onceRelieved(() => {
+    isRelieved = true
+  })
+  await settled(() => false)
+  t.notOk(isRelieved)
+  store.release()
+  await settled(() => isRelieved)
+  t.ok(isRelieved)
+  t.notOk(ingest.isCrowded)
+  await settled(() => outcomes.length === 20)
+  t.equal(outcomes.length, 20, 'every event was answered')
+})
+
+t.test('a templated topic is created once, keeps the order, and is capped', async (t) => {
+  const routes: RouteConfig[] = [{ name: null, filter: 's/+site', topic: 'site.{site}', key: null }]
+  const { store, accept, outcomes, ingest } = await rig({ routes, canCreate: true, limits: { createdTopicsMax: 2 } })
+  for (const name of ['1', '2', '3']) accept('s/a', name)
+  await settled(() => outcomes.length === 3)
+  t.same(
+    store.recordsOf('site.a').map(({ value }) => textOf(value)),
+    ['1', '2', '3']
+  )
+  accept('s/b', '4')
+  accept('s/c', '5')
+  await settled(() => outcomes.length === 5)
+  t.equal(store.recordsOf('site.b').length, 1)
+  t.match(headersOf(store.recordsOf('_wadi.dlq')[0] as never), { 'wadi.error': 'topic-unknown: site.c' })
+  t.equal(ingest.metrics.inFlightBytes, 0)
+  const fixed = await rig({ routes })
+  fixed.accept('s/a')
+  await settled(() => fixed.outcomes.length === 1)
+  t.equal(fixed.store.recordsOf('_wadi.dlq').length, 1, 'nobody may create topics: dead letter')
+})
+
+t.test('quantiles of the histogram are right within a fifth', async (t) => {
+  const histogram = new LatencyHistogram()
+  t.equal(histogram.quantileMs(0.5), 0)
+  for (let ms = 1; ms <= 1000; ms++) histogram.record(ms)
+  for (const quantile of [0.01, 0.5, 0.9, 0.99]) {
+    const exact = quantile * 1000
+    const told = histogram.quantileMs(quantile)
+    t.ok(told >= exact && told <= exact * 1.2, `p${quantile * 100}: ${told} for ${exact}`)
+  }
+  t.equal(histogram.quantileMs(1), 1000)
+})

@@ -1,0 +1,81 @@
+import t from 'tap'
+import {
+  checkSequence,
+  lastSequenceOf,
+  type ProducerState,
+  putProducerState,
+  readProducerState,
+  stateAfterBatch,
+  stateAfterMarker
+} from '../../runtime/broker/producer-state.ts'
+
+const SEQUENCE_MAX = 2 ** 31 - 1
+
+function batch(baseSequence: number, options: { epoch?: number; count?: number; isTransactional?: boolean } = {}) {
+  const { epoch = 3, count = 2, isTransactional = false } = options
+  return { producerId: 9n, producerEpoch: epoch, baseSequence, recordCount: count, maxTimestampMs: 1000 + baseSequence, isTransactional }
+}
+
+function after(...sequences: number[]): ProducerState {
+  let state: ProducerState | undefined
+  sequences.forEach((sequence, at) => {
+    state = stateAfterBatch(state, batch(sequence), at * 2)
+  })
+  return state as ProducerState
+}
+
+function verdict(state: ProducerState | undefined, incoming: ReturnType<typeof batch>): string {
+  const result = checkSequence(state, incoming)
+  return result.kind === 'refuse' ? result.fault : result.kind
+}
+
+t.test('each rule of Kafka for what a producer sends next', (t) => {
+  const state = after(0, 2, 4)
+  t.equal(verdict(undefined, batch(17)), 'accept', 'without state any sequence is taken')
+  t.equal(verdict(state, batch(6)), 'accept', 'the next one')
+  t.equal(verdict(state, batch(2)), 'duplicate', 'one of the recent')
+  t.equal(verdict(state, batch(8)), 'OUT_OF_ORDER_SEQUENCE_NUMBER', 'a gap')
+  t.equal(verdict(state, batch(4, { count: 3 })), 'OUT_OF_ORDER_SEQUENCE_NUMBER', 'a partial overlap')
+  t.equal(verdict(state, batch(6, { epoch: 2 })), 'INVALID_PRODUCER_EPOCH', 'an older epoch')
+  t.equal(verdict(state, batch(2, { epoch: 2 })), 'INVALID_PRODUCER_EPOCH', 'an older epoch, even for a repeat')
+  t.equal(verdict(state, batch(0, { epoch: 4 })), 'accept', 'a newer epoch from 0')
+  t.equal(verdict(state, batch(6, { epoch: 4 })), 'OUT_OF_ORDER_SEQUENCE_NUMBER', 'a newer epoch from elsewhere')
+  t.end()
+})
+
+t.test('five batches are remembered, the sixth pushes out the first', (t) => {
+  const state = after(0, 2, 4, 6, 8, 10)
+  t.equal(state.batches.length, 5)
+  t.equal(verdict(state, batch(2)), 'duplicate')
+  t.equal(verdict(state, batch(0)), 'OUT_OF_ORDER_SEQUENCE_NUMBER')
+  t.end()
+})
+
+t.test('2147483647 is followed by 0, also inside a batch', (t) => {
+  t.equal(lastSequenceOf(SEQUENCE_MAX, 2), 0)
+  t.equal(verdict(stateAfterBatch(undefined, batch(SEQUENCE_MAX - 1), 0), batch(0)), 'accept')
+  t.equal(verdict(stateAfterBatch(undefined, batch(SEQUENCE_MAX), 0), batch(1)), 'accept')
+  t.end()
+})
+
+t.test('a plain batch is refused while a transaction is open, and taken after its marker', (t) => {
+  const open = stateAfterBatch(undefined, batch(0, { isTransactional: true }), 40)
+  t.equal(open.transactionFirstOffset, 40)
+  t.equal(stateAfterBatch(open, batch(2, { isTransactional: true }), 42).transactionFirstOffset, 40)
+  t.equal(verdict(open, batch(2)), 'INVALID_TXN_STATE')
+  const ended = stateAfterMarker(open, { producerId: 9n, producerEpoch: 3, timestampMs: 5 })
+  t.equal(ended.transactionFirstOffset, null)
+  t.equal(verdict(ended, batch(2)), 'accept')
+  const fenced = stateAfterMarker(open, { producerId: 9n, producerEpoch: 4, timestampMs: 5 })
+  t.equal(verdict(fenced, batch(2, { isTransactional: true })), 'INVALID_PRODUCER_EPOCH')
+  t.end()
+})
+
+t.test('what is stored is what is read back', (t) => {
+  const state = { ...after(0, 2), transactionFirstOffset: 2 }
+  const { key, value } = putProducerState('producer/1/0/9', state)
+  t.same(readProducerState(key, 9n, value as Uint8Array), state)
+  t.throws(() => readProducerState(key, 9n, new Uint8Array([1, 2])), { code: 'WADI_STATE_DAMAGED' })
+  t.throws(() => readProducerState(key, 9n, new TextEncoder().encode('{"v":2}')), { code: 'WADI_FORMAT_NEWER' })
+  t.end()
+})

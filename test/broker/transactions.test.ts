@@ -1,0 +1,203 @@
+import t from 'tap'
+import type { ProducerIdentity } from '../../runtime/broker/transactions.ts'
+import { Rig } from './rig.ts'
+
+const ID = 'writer'
+const TIMEOUT_MS = 60_000
+
+async function init(rig: Rig, expected: ProducerIdentity | null = null) {
+  return rig.broker.transactions.initProducer({ transactionalId: ID, timeoutMs: TIMEOUT_MS, expected })
+}
+
+/** One transactional batch of one record in topic "a". */
+function send(rig: Rig, who: ProducerIdentity, value: string, baseSequence: number) {
+  return rig.append('a', rig.batch([value], { ...who, baseSequence, isTransactional: true }))
+}
+
+async function begin(rig: Rig, who: ProducerIdentity) {
+  return rig.broker.transactions.addPartitions(ID, who, [rig.partition('a')])
+}
+
+const end = (rig: Rig, who: ProducerIdentity, outcome: 'commit' | 'abort') => rig.broker.transactions.end(ID, who, outcome)
+
+function position(offset: number) {
+  return { groupId: 'g', topicName: 'a', partitionIndex: 0, offset, leaderEpoch: -1, metadata: '' }
+}
+
+const committed = (rig: Rig) => rig.broker.committedOffsets.find('g', { topicName: 'a', partitionIndex: 0 })?.offset
+
+t.test('readers of committed data see nothing of a transaction before its end, and all of it after', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const who = await init(rig)
+  t.equal(await begin(rig, who), 'NONE')
+  await send(rig, who, 'x', 0)
+  await rig.append('a', rig.batch(['plain']))
+  t.same(await rig.values('a'), [], 'also what lies behind it')
+  t.match(await rig.fetch('a'), { lastStableOffset: 0, highWatermark: 2 })
+  t.same(await rig.values('a', 'read_uncommitted'), ['x', 'plain'])
+  t.equal(await end(rig, who, 'commit'), 'NONE')
+  t.same(await rig.values('a'), ['x', 'plain'])
+  t.match(await rig.fetch('a'), { lastStableOffset: 3, highWatermark: 3, abortedTransactions: [] })
+})
+
+t.test('an aborted transaction is listed for readers and invisible to them, also after a restart', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const who = await init(rig)
+  for (const [value, sequence, outcome] of [
+    ['x', 0, 'abort'],
+    ['y', 1, 'commit'],
+    ['z', 2, 'abort']
+  ] as const) {
+    await begin(rig, who)
+    await send(rig, who, value, sequence)
+    t.equal(await end(rig, who, outcome), 'NONE')
+  }
+  const aborted = [
+    { producerId: who.producerId, firstOffset: 0, lastOffset: 1 },
+    { producerId: who.producerId, firstOffset: 4, lastOffset: 5 }
+  ]
+  for (const when of ['now', 'after a restart']) {
+    t.same(await rig.values('a'), ['y'], when)
+    t.same((await rig.fetch('a')).abortedTransactions, aborted, when)
+    t.same((await rig.fetch('a', { from: 2 })).abortedTransactions, [aborted[1]], `${when}, from behind the first`)
+    t.equal((await rig.fetch('a', { isolation: 'read_uncommitted' })).abortedTransactions, null)
+    rig.restart()
+  }
+})
+
+t.test('markers, group offsets and states become durable in one commit', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a', 3)
+  const who = await init(rig)
+  const partitions = [0, 1, 2].map((index) => rig.partition('a', index))
+  await rig.broker.transactions.addPartitions(ID, who, partitions)
+  await rig.broker.transactions.addGroup(ID, who, 'g')
+  await send(rig, who, 'x', 0)
+  t.equal(await rig.broker.transactions.addOffsets(ID, who, 'g', [position(1)]), 'NONE')
+  t.equal(await rig.broker.transactions.addOffsets(ID, who, 'g', [position(41)]), 'NONE')
+  t.equal(committed(rig), undefined, 'not before the commit')
+  t.ok(rig.broker.transactions.hasPendingOffset('g', 'a', 0))
+  const before = rig.store.commitCount
+  t.equal(await end(rig, who, 'commit'), 'NONE')
+  t.equal(rig.store.commitCount, before + 1)
+  t.same(
+    partitions.map((partition) => partition.highWatermark),
+    [2, 1, 1],
+    'a marker everywhere'
+  )
+  t.equal(committed(rig), 41, 'the last one sent')
+  t.notOk(rig.broker.transactions.hasPendingOffset('g', 'a', 0))
+  t.same(rig.store.listState('txn-offsets/'), [])
+  rig.restart()
+  t.equal(committed(rig), 41)
+})
+
+t.test('an end the store refused leaves the transaction open, and can be repeated', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const who = await init(rig)
+  await begin(rig, who)
+  await send(rig, who, 'x', 0)
+  rig.store.failNext()
+  t.equal(await end(rig, who, 'commit'), 'COORDINATOR_NOT_AVAILABLE')
+  t.same(await rig.values('a'), [])
+  t.equal(await end(rig, who, 'commit'), 'NONE')
+  t.equal(await end(rig, who, 'commit'), 'NONE', 'the same verdict again is no fault')
+  t.equal(await end(rig, who, 'abort'), 'INVALID_TXN_STATE', 'the opposite one is')
+  t.same(await rig.values('a'), ['x'])
+})
+
+t.test('a transaction that was open at a restart can be committed, with its offsets', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const who = await init(rig)
+  await begin(rig, who)
+  await rig.broker.transactions.addGroup(ID, who, 'g')
+  await send(rig, who, 'x', 0)
+  await rig.broker.transactions.addOffsets(ID, who, 'g', [position(7)])
+  rig.restart()
+  t.same(await rig.values('a'), [], 'still open')
+  t.equal(committed(rig), undefined)
+  t.match(await send(rig, who, 'x', 0), { fault: 'NONE', baseOffset: 0 }, 'a repeat is recognised')
+  await send(rig, who, 'y', 1)
+  t.equal(await end(rig, who, 'commit'), 'NONE')
+  t.same(await rig.values('a'), ['x', 'y'])
+  t.equal(committed(rig), 7)
+})
+
+t.test('a new producer of the same id ends what is open by abort and fences the old one everywhere', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a', 2)
+  const old = await init(rig)
+  await begin(rig, old)
+  await send(rig, old, 'x', 0)
+  const now = await init(rig)
+  t.match(now, { fault: 'NONE', producerId: old.producerId, producerEpoch: old.producerEpoch + 1 })
+  t.match(await send(rig, old, 'zombie', 1), { fault: 'INVALID_PRODUCER_EPOCH' })
+  const elsewhere = await rig.append('a', rig.batch(['zombie'], { ...old, baseSequence: 0, isTransactional: true }), 1)
+  t.match(elsewhere, { fault: 'INVALID_PRODUCER_EPOCH' }, 'also where it never wrote')
+  t.equal(await begin(rig, old), 'PRODUCER_FENCED')
+  t.equal(await end(rig, old, 'commit'), 'PRODUCER_FENCED')
+  t.match(await init(rig, old), { fault: 'PRODUCER_FENCED' })
+  await begin(rig, now)
+  await send(rig, now, 'y', 0)
+  t.equal(await end(rig, now, 'commit'), 'NONE')
+  t.same(await rig.values('a'), ['y'])
+})
+
+t.test('a transaction nobody ends is aborted after its timeout, its producer fenced and able to come back', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const who = await init(rig)
+  await begin(rig, who)
+  await send(rig, who, 'x', 0)
+  await rig.append('a', rig.batch(['behind']))
+  await rig.clock.run({ untilMs: TIMEOUT_MS - 1 })
+  t.same(await rig.values('a'), [])
+  rig.restart()
+  await rig.clock.run({ untilMs: 2 * TIMEOUT_MS })
+  t.same(await rig.values('a'), ['behind'])
+  t.equal(rig.broker.transactions.timedOutCount, 1)
+  t.equal(await end(rig, who, 'commit'), 'PRODUCER_FENCED')
+  t.match(await init(rig, who), { fault: 'NONE', producerId: who.producerId, producerEpoch: who.producerEpoch + 1 })
+})
+
+t.test('a transactional batch is taken only on partitions of the open transaction', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const who = await init(rig)
+  t.match(await send(rig, who, 'x', 0), { fault: 'INVALID_TXN_STATE' })
+  await begin(rig, who)
+  t.match(await send(rig, who, 'x', 0), { fault: 'NONE' })
+  await end(rig, who, 'abort')
+  t.match(await send(rig, who, 'y', 1), { fault: 'INVALID_TXN_STATE' }, 'not after its end')
+  t.equal(await rig.broker.transactions.addOffsets(ID, who, 'g', []), 'INVALID_TXN_STATE')
+  t.equal(await rig.broker.transactions.end('nobody', who, 'commit'), 'INVALID_PRODUCER_ID_MAPPING')
+  t.match(await rig.broker.transactions.initProducer({ transactionalId: '', timeoutMs: 1, expected: null }), { fault: 'INVALID_REQUEST' })
+  t.match(await rig.broker.transactions.initProducer({ transactionalId: ID, timeoutMs: 900_001, expected: null }), {
+    fault: 'INVALID_TRANSACTION_TIMEOUT'
+  })
+})
+
+t.test('a refused transactional batch does not hold back readers', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const who = await init(rig)
+  await begin(rig, who)
+  rig.store.failNext()
+  t.match(await send(rig, who, 'x', 0), { fault: 'KAFKA_STORAGE_ERROR' })
+  await rig.append('a', rig.batch(['plain']))
+  t.same(await rig.values('a'), ['plain'])
+})
+
+t.test('an epoch that is used up is followed by a new producer id', async (t) => {
+  const rig = new Rig()
+  const first = await init(rig)
+  let who = first
+  for (let at = 0; at < 32_767; at++) who = await init(rig)
+  t.match(who, { fault: 'NONE', producerEpoch: 0 })
+  t.not(who.producerId, first.producerId)
+  t.equal(await rig.broker.transactions.end(ID, first, 'commit'), 'INVALID_PRODUCER_ID_MAPPING')
+})

@@ -1,0 +1,237 @@
+// A Store in memory with the promises of runtime/log/contract.ts: commits are whole, ordered, and visible only when "durable".
+// hold() keeps commits from becoming durable, failNext() refuses one, reopen() is a restart that keeps only what was durable.
+
+import { WadiError } from '../../runtime/base/errors.ts'
+import { type Offset, toOffset } from '../../runtime/base/offset.ts'
+import { LEADER_EPOCH_AT, readBatchHeader, viewOf, writeBaseOffset } from '../../runtime/core/batch-header.ts'
+import type { Core } from '../../runtime/core/core.ts'
+import type { RecordInput } from '../../runtime/core/record.ts'
+import {
+  type Append,
+  type AppendDone,
+  type DroppedRange,
+  defaultTopicConfig,
+  type Partition,
+  type ReadResult,
+  type StateChange,
+  type Store,
+  type StoreMetrics,
+  type Topic,
+  type TopicConfig
+} from '../../runtime/log/contract.ts'
+
+type StateOf = readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
+
+class MemoryPartition implements Partition {
+  readonly topicName: string
+  readonly topicNumber: number
+  readonly partitionIndex: number
+  readonly core: Core
+  readonly batches: Uint8Array[] = []
+  readonly listeners = new Set<() => void>()
+  logStartOffset = toOffset(0)
+  highWatermark = toOffset(0)
+  nextOffset = 0
+
+  constructor(place: { topicName: string; topicNumber: number; partitionIndex: number }, core: Core) {
+    this.topicName = place.topicName
+    this.topicNumber = place.topicNumber
+    this.partitionIndex = place.partitionIndex
+    this.core = core
+  }
+
+  read(offset: Offset, { bytesMax }: { bytesMax: number }): Promise<ReadResult> {
+    if (offset < this.logStartOffset || offset > this.highWatermark) return Promise.reject(outOfRange(offset))
+    const batches: Uint8Array[] = []
+    let bytes = 0
+    let nextOffset = offset
+    for (const batch of this.batches) {
+      const lastOffset = readBatchHeader(batch)?.lastOffset ?? -1
+      if (lastOffset < offset) continue
+      if (batches.length > 0 && bytes + batch.byteLength > bytesMax) break
+      batches.push(batch)
+      bytes += batch.byteLength
+      nextOffset = toOffset(lastOffset + 1)
+    }
+    return Promise.resolve({ batches, nextOffset })
+  }
+
+  offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {
+    for (const batch of this.batches) {
+      const found = this.core.readRecords(batch).find((record) => record.timestampMs >= timestampMs && record.offset >= this.logStartOffset)
+      if (found) return Promise.resolve({ offset: found.offset, timestampMs: found.timestampMs })
+    }
+    return Promise.resolve(null)
+  }
+
+  bytesFrom(offset: Offset): number {
+    return this.batches.reduce((sum, batch) => sum + ((readBatchHeader(batch)?.lastOffset ?? -1) >= offset ? batch.byteLength : 0), 0)
+  }
+
+  onAdvance(listener: () => void): () => void {
+    this.listeners.add(listener)
+    return () => this.listeners.delete(listener)
+  }
+
+  push(batch: Uint8Array): void {
+    this.batches.push(batch)
+    this.highWatermark = toOffset((readBatchHeader(batch)?.lastOffset ?? -1) + 1)
+  }
+
+  notify(): void {
+    for (const listener of this.listeners) listener()
+  }
+}
+
+interface MemoryTopic extends Topic {
+  readonly partitions: MemoryPartition[]
+}
+
+export class MemoryStore implements Store {
+  readonly logId = 'memory'
+  readonly incarnation: number
+  readonly topics = new Map<string, MemoryTopic>()
+  readonly failure: WadiError | null = null
+  readonly #core: Core
+  readonly #state = new Map<string, Uint8Array>()
+  #held: (() => void)[] | null = null
+  #failNext: WadiError | null = null
+  commitCount = 0
+
+  constructor(core: Core, incarnation = 1) {
+    this.#core = core
+    this.incarnation = incarnation
+  }
+
+  get metrics(): StoreMetrics {
+    throw new Error('not kept')
+  }
+
+  /** Commits made from now on wait for release(). */
+  hold(): void {
+    this.#held ??= []
+  }
+
+  /** Everything held becomes durable, in order. */
+  release(): void {
+    const held = this.#held ?? []
+    this.#held = null
+    for (const publish of held) publish()
+  }
+
+  /** The next commit is refused; nothing of it is written. */
+  failNext(code: 'WADI_DISK_FULL' | 'WADI_BUSY' | 'WADI_LOG_FAILED' = 'WADI_DISK_FULL'): void {
+    this.#failNext = new WadiError(code, { happened: 'The test said so.', kept: 'Nothing was written.', next: 'Nothing to do.' })
+  }
+
+  /** What a restart finds: only what was durable. */
+  reopen(): MemoryStore {
+    const next = new MemoryStore(this.#core, this.incarnation + 1)
+    for (const [key, value] of this.#state) next.#state.set(key, value)
+    for (const topic of this.topics.values()) {
+      const copy = next.#addTopic(topic)
+      topic.partitions.forEach((partition, index) => {
+        const target = copy.partitions[index] as MemoryPartition
+        for (const batch of partition.batches) target.push(batch.slice())
+        target.nextOffset = target.highWatermark
+      })
+    }
+    return next
+  }
+
+  createTopic(name: string, config: Partial<TopicConfig> = {}): Promise<Topic> {
+    if (this.topics.has(name)) {
+      return Promise.reject(
+        new WadiError('WADI_TOPIC_EXISTS', { happened: `Topic ${name} exists.`, kept: 'It is unchanged.', next: 'Nothing to do.' })
+      )
+    }
+    const number = this.topics.size + 1
+    const id = new Uint8Array(16).fill(number)
+    return Promise.resolve(this.#addTopic({ name, number, id, config: { ...defaultTopicConfig, ...config } }))
+  }
+
+  #addTopic(like: Pick<Topic, 'name' | 'number' | 'id' | 'config'>): MemoryTopic {
+    const { name, number, id, config } = like
+    const partitions = Array.from(
+      { length: config.partitionCount },
+      (_, partitionIndex) => new MemoryPartition({ topicName: name, topicNumber: number, partitionIndex }, this.#core)
+    )
+    const topic = { name, number, id, config, partitions }
+    this.topics.set(name, topic)
+    return topic
+  }
+
+  alterTopic(): Promise<Topic> {
+    return Promise.reject(new Error('not kept'))
+  }
+
+  append(partition: Partition, record: RecordInput, done: AppendDone, state: readonly StateChange[] = []): void {
+    this.commit([{ partition, content: { record } }], state).then(
+      ([offset]) => done(null, offset as Offset),
+      (error: WadiError) => done(error, toOffset(0))
+    )
+  }
+
+  commit(appends: readonly Append[], state: StateOf): Promise<readonly Offset[]> {
+    if (typeof state === 'function') state(appends.map(() => toOffset(Number.MAX_SAFE_INTEGER))) // as the real one: to measure
+    const failure = this.#failNext
+    this.#failNext = null
+    if (failure) return Promise.reject(failure)
+    this.commitCount++
+    const batches = appends.map(({ partition, content }) => this.#place(partition as MemoryPartition, content))
+    const baseOffsets = batches.map(({ baseOffset }) => toOffset(baseOffset))
+    const changes = typeof state === 'function' ? state(baseOffsets) : state
+    return new Promise((resolve) => {
+      const publish = (): void => {
+        for (const { key, value } of changes) {
+          if (value) this.#state.set(key, value)
+          else this.#state.delete(key)
+        }
+        for (const { partition, batch } of batches) partition.push(batch)
+        resolve(baseOffsets)
+        for (const partition of new Set(batches.map((entry) => entry.partition))) partition.notify()
+      }
+      if (this.#held) this.#held.push(publish)
+      else queueMicrotask(publish)
+    })
+  }
+
+  #place(partition: MemoryPartition, content: Append['content']): { partition: MemoryPartition; batch: Uint8Array; baseOffset: number } {
+    const baseOffset = partition.nextOffset
+    const batch = 'batch' in content ? content.batch.slice() : this.#core.buildBatch([content.record], { baseOffset })
+    writeBaseOffset(batch, baseOffset)
+    viewOf(batch).setInt32(LEADER_EPOCH_AT, 0)
+    partition.nextOffset += 'batch' in content ? content.recordCount : 1
+    return { partition, batch, baseOffset }
+  }
+
+  getState(key: string): Uint8Array | undefined {
+    return this.#state.get(key)
+  }
+
+  listState(prefix: string): string[] {
+    return [...this.#state.keys()].filter((key) => key.startsWith(prefix)).sort()
+  }
+
+  setDelivered(): void {}
+
+  raiseTo(): Promise<void> {
+    return Promise.reject(new Error('not kept'))
+  }
+
+  onDropped(_listener: (range: DroppedRange) => void): () => void {
+    return () => undefined
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+function outOfRange(offset: number): WadiError {
+  return new WadiError('WADI_OFFSET_OUT_OF_RANGE', {
+    happened: `Offset ${offset} is not there.`,
+    kept: 'Nothing changed.',
+    next: 'Ask for another.'
+  })
+}

@@ -1,0 +1,238 @@
+// What a peer can send wrong: the connection ends with a named reason, and nobody else notices.
+
+import { connect, type Socket } from 'node:net'
+import t from 'tap'
+import { api } from '../../adapters/kafka-protocol/apis.ts'
+import { FrameSplitter } from '../../adapters/kafka-protocol/frame.ts'
+import { joinChunks } from '../../adapters/kafka-protocol/writer.ts'
+import type { CloseReason } from '../../adapters/kafka-server/connection.ts'
+import { Prng } from '../sim/prng.ts'
+import { type Centre, startCentre, until } from './centre.ts'
+
+const header = { correlationId: 7, clientId: 'test' }
+const FRAME_BYTES_MAX = 64 * 1024
+
+class Peer {
+  readonly socket: Socket
+  readonly frames: Uint8Array[] = []
+  isClosed = false
+
+  constructor(port: number) {
+    const splitter = new FrameSplitter(2 ** 30)
+    this.socket = connect({ host: '127.0.0.1', port, noDelay: true })
+    this.socket.on('data', (chunk) => this.frames.push(...splitter.push(chunk as Buffer)))
+    this.socket.on('error', () => undefined)
+    this.socket.on('close', () => {
+      this.isClosed = true
+    })
+  }
+
+  send(bytes: Uint8Array): void {
+    this.socket.write(bytes)
+  }
+}
+
+async function startWithReasons(t: Parameters<typeof startCentre>[0], options: Parameters<typeof startCentre>[1] = {}) {
+  const reasons: CloseReason[] = []
+  const centre = await startCentre(t, { limits: { frameBytesMax: FRAME_BYTES_MAX }, onClose: (reason) => reasons.push(reason), ...options })
+  return { centre, reasons }
+}
+
+/** A well-behaved client gets its answer. */
+async function isServed(centre: Centre): Promise<boolean> {
+  const peer = new Peer(centre.port)
+  peer.send(joinChunks(api.Metadata.encodeRequest(1, { topics: null }, header)))
+  await until(() => peer.frames.length === 1 || peer.isClosed, 'an answer')
+  peer.socket.destroy()
+  return peer.frames.length === 1
+}
+
+function lengthOf(value: number): Uint8Array {
+  const bytes = Buffer.alloc(4)
+  bytes.writeInt32BE(value)
+  return bytes
+}
+
+t.test('a length that is negative or too large ends the connection, another client is served', async (t) => {
+  const { centre, reasons } = await startWithReasons(t)
+  const good = new Peer(centre.port)
+  for (const length of [-1, -2147483648, 2147483647, FRAME_BYTES_MAX + 1]) {
+    const bad = new Peer(centre.port)
+    bad.send(lengthOf(length))
+    await until(() => bad.isClosed, `the end of the peer that sent length ${length}`)
+    t.equal(reasons.pop(), 'frame')
+  }
+  good.send(joinChunks(api.Metadata.encodeRequest(1, { topics: null }, header)))
+  await until(() => good.frames.length === 1, 'the answer of the other client')
+  good.socket.destroy()
+})
+
+t.test('every prefix of a valid request, sent as a whole frame, is refused by name', async (t) => {
+  const { centre, reasons } = await startWithReasons(t)
+  const records = new Uint8Array(100).fill(7)
+  const samples = [
+    joinChunks(
+      api.Produce.encodeRequest(
+        9,
+        { acks: 1, timeoutMs: 1, topicData: [{ name: 'topic', partitionData: [{ index: 0, records }] }] },
+        header
+      )
+    ),
+    joinChunks(
+      api.Produce.encodeRequest(
+        3,
+        { acks: 1, timeoutMs: 1, topicData: [{ name: 'topic', partitionData: [{ index: 0, records }] }] },
+        header
+      )
+    ),
+    joinChunks(
+      api.JoinGroup.encodeRequest(5, { groupId: 'g', sessionTimeoutMs: 1, protocols: [{ name: 'range', metadata: records }] }, header)
+    )
+  ]
+  for (const sample of samples) {
+    for (let bytes = 0; bytes < sample.byteLength - 4; bytes += bytes < 40 ? 1 : 7) {
+      const peer = new Peer(centre.port)
+      peer.send(Buffer.concat([lengthOf(bytes), sample.subarray(4, 4 + bytes)]))
+      await until(() => peer.isClosed, `the end of the peer that sent ${bytes} bytes`)
+      t.equal(peer.frames.length, 0, `no answer to ${bytes} bytes`)
+      t.equal(reasons.pop(), 'malformed')
+    }
+  }
+  t.ok(await isServed(centre))
+})
+
+t.test('random bytes and damaged requests end the connection or get an answer, and never stop the listener', async (t) => {
+  const seed = Number(process.env.SEED ?? 1)
+  t.comment(`SEED=${seed}`)
+  const prng = new Prng(seed)
+  const { centre, reasons } = await startWithReasons(t)
+  const valid = joinChunks(
+    api.OffsetCommit.encodeRequest(
+      8,
+      { groupId: 'g', topics: [{ name: 't', partitions: [{ partitionIndex: 0, committedOffset: 1 }] }] },
+      header
+    )
+  )
+  for (let round = 0; round < 150; round++) {
+    const peer = new Peer(centre.port)
+    if (round % 2 === 0) peer.send(Buffer.concat([lengthOf(64), prng.bytes(64)]))
+    else {
+      const damaged = Buffer.from(valid)
+      damaged[prng.between(4, damaged.byteLength - 1)] = prng.below(256)
+      peer.send(damaged)
+    }
+    await until(() => peer.isClosed || peer.frames.length > 0, `an end or an answer in round ${round}`)
+    peer.socket.destroy()
+  }
+  await until(() => centre.listener.metrics.connectionCount === 0, 'all connections to end')
+  t.notOk(reasons.includes('internal'), 'none of it was a fault of ours')
+  t.ok(await isServed(centre))
+})
+
+t.test('unsupported APIs and versions end the connection; a newer ApiVersions is answered in version 0 with error 35', async (t) => {
+  const { centre, reasons } = await startWithReasons(t)
+  for (const [key, version] of [
+    [0, 2],
+    [0, 99],
+    [4, 0],
+    [71, 0],
+    [1, 3]
+  ] as const) {
+    const frame = Buffer.concat([lengthOf(10), Buffer.alloc(10)])
+    frame.writeInt16BE(key, 4)
+    frame.writeInt16BE(version, 6)
+    const peer = new Peer(centre.port)
+    peer.send(frame)
+    await until(() => peer.isClosed, `the end of API ${key} version ${version}`)
+    t.equal(reasons.pop(), 'unsupported')
+  }
+  const frame = Buffer.concat([lengthOf(10), Buffer.alloc(10)])
+  frame.writeInt16BE(18, 4)
+  frame.writeInt16BE(77, 6)
+  const peer = new Peer(centre.port)
+  peer.send(frame)
+  await until(() => peer.frames.length === 1, 'the answer')
+  const { response } = api.ApiVersions.decodeResponse(0, peer.frames[0] as Uint8Array)
+  t.equal(response.errorCode, 35)
+  t.same(response.apiKeys, [{ apiKey: 18, minVersion: 0, maxVersion: 4 }])
+  peer.socket.destroy()
+})
+
+t.test('requests on one connection are answered in order, a parked fetch holds what follows', async (t) => {
+  const { centre } = await startWithReasons(t)
+  await centre.store.createTopic('quiet')
+  const peer = new Peer(centre.port)
+  const fetch = api.Fetch.encodeRequest(
+    4,
+    { maxWaitMs: 100, minBytes: 1, topics: [{ topic: 'quiet', partitions: [{ partition: 0, fetchOffset: 0, partitionMaxBytes: 1 }] }] },
+    { ...header, correlationId: 1 }
+  )
+  const metadata = [2, 3, 4].map((correlationId) => joinChunks(api.Metadata.encodeRequest(1, { topics: [] }, { ...header, correlationId })))
+  peer.send(Buffer.concat([joinChunks(fetch), ...metadata]))
+  await until(() => peer.frames.length === 4, 'four answers')
+  t.same(
+    peer.frames.map((frame) => Buffer.from(frame).readInt32BE(0)),
+    [1, 2, 3, 4]
+  )
+  peer.socket.destroy()
+})
+
+t.test('bytes behind a request body are tolerated', async (t) => {
+  const { centre } = await startWithReasons(t)
+  const valid = joinChunks(api.Metadata.encodeRequest(12, { topics: null }, header))
+  const peer = new Peer(centre.port)
+  peer.send(Buffer.concat([lengthOf(valid.byteLength - 4 + 3), valid.subarray(4), Buffer.alloc(3)]))
+  await until(() => peer.frames.length === 1, 'the answer')
+  peer.socket.destroy()
+  t.pass('as librdkafka 2.12 needs it')
+})
+
+t.test('connections above the cap are closed by name, those below it live on', async (t) => {
+  const { centre, reasons } = await startWithReasons(t, { connectionCountMax: 2 })
+  const peers = [new Peer(centre.port), new Peer(centre.port)]
+  await until(() => centre.listener.metrics.connectionCount === 2, 'two connections')
+  const third = new Peer(centre.port)
+  await until(() => third.isClosed, 'the end of the third')
+  t.same(reasons, ['full'])
+  for (const peer of peers) peer.socket.destroy()
+})
+
+t.test('a client that does not read its answers stops being served and does not fill our memory', async (t) => {
+  const { centre, reasons } = await startWithReasons(t, {
+    limits: { frameBytesMax: FRAME_BYTES_MAX, idleMsMax: 300, queuedBytesMax: 1024 }
+  })
+  for (let at = 0; at < 200; at++) await centre.store.createTopic(`topic-with-a-rather-long-name-${at}`)
+  const peer = new Peer(centre.port)
+  peer.socket.pause()
+  const request = joinChunks(api.Metadata.encodeRequest(1, { topics: null }, header))
+  const flood = Buffer.concat(Array.from({ length: 2000 }, () => request))
+  peer.send(flood)
+  await until(() => reasons.length > 0, 'the slow reader to be closed')
+  t.same(reasons, ['slow-reader'])
+  t.ok(centre.listener.metrics.requests < 2000, 'not everything was carried out')
+  peer.socket.destroy()
+})
+
+t.test('a silent connection is closed as idle', async (t) => {
+  const { reasons, centre } = await startWithReasons(t, { limits: { idleMsMax: 50 } })
+  const peer = new Peer(centre.port)
+  await until(() => peer.isClosed, 'the end of the silent one')
+  t.same(reasons, ['idle'])
+})
+
+t.test('closing the listener ends every connection, parked ones too', async (t) => {
+  const { centre, reasons } = await startWithReasons(t)
+  await centre.store.createTopic('quiet')
+  const peer = new Peer(centre.port)
+  const fetch = {
+    maxWaitMs: 600_000,
+    minBytes: 1,
+    topics: [{ topic: 'quiet', partitions: [{ partition: 0, fetchOffset: 0, partitionMaxBytes: 1 }] }]
+  }
+  peer.send(joinChunks(api.Fetch.encodeRequest(4, fetch, header)))
+  await until(() => centre.listener.broker.fetches.waitingCount === 1, 'the fetch to be parked')
+  await centre.listener.close()
+  await until(() => peer.isClosed, 'the end')
+  t.same(reasons, ['shutdown'])
+  t.equal(centre.listener.broker.fetches.waitingCount, 0)
+})

@@ -1,0 +1,198 @@
+// Proves for adapters/mqtt/gate.ts: valid sessions pass in any split; what a client may not send is stopped at the first byte that
+// shows it, in any split; mutated sessions never throw and never let pass what the gate promises to stop.
+
+import { createRequire } from 'node:module'
+import t from 'tap'
+import { Gate } from '../../adapters/mqtt/gate.ts'
+import { defaultMqttLimits } from '../../adapters/mqtt/limits.ts'
+import { Prng, seeds } from '../sim/prng.ts'
+import {
+  connectPacket,
+  disconnectPacket,
+  packet,
+  pingPacket,
+  publishPacket,
+  pubrelPacket,
+  remainingLength,
+  string,
+  subscribePacket,
+  unsubscribePacket
+} from './packets.ts'
+
+interface Parser {
+  on(event: 'packet', listener: (packet: { cmd: string; topic?: string; length: number; qos?: number; messageId?: number }) => void): void
+  on(event: 'error', listener: (error: Error) => void): void
+  parse(chunk: Buffer): void
+}
+const mqttPacket = createRequire(import.meta.url)('mqtt-packet') as { parser(): Parser }
+
+const limits = { ...defaultMqttLimits, packetBytesMax: 4096, connectBytesMax: 512, willBytesMax: 512, mqttTopicBytesMax: 100 }
+const session = Buffer.concat([
+  connectPacket({ clientId: 'käse', will: { topic: 'w', payload: Buffer.from('bye') } }),
+  publishPacket({ topic: 'a/b', payload: 'x' }),
+  publishPacket({ topic: 'ä/€/𝄞/\u00a0', payload: '\0\x01\xff', qos: 1, packetId: 1 }),
+  publishPacket({ topic: 'empty', qos: 2, packetId: 65535, dup: true, retain: true }),
+  publishPacket({ topic: 'long', payload: Buffer.alloc(300, 0xff), qos: 1, packetId: 258 }),
+  pubrelPacket(256),
+  packet(0x40, [0, 1]),
+  packet(0x50, [1, 0]),
+  packet(0x70, [1, 1]),
+  subscribePacket(7, '+/#', 1),
+  unsubscribePacket(8, '+/#'),
+  pingPacket(),
+  publishPacket({ topic: 't' }),
+  disconnectPacket()
+])
+
+function verdict(chunks: readonly Uint8Array[]): string {
+  const gate = new Gate(limits)
+  for (const chunk of chunks) {
+    const fault = gate.check(chunk)
+    if (fault) return fault.reason
+  }
+  return 'passes'
+}
+
+const splitAt = (bytes: Uint8Array, at: number): Uint8Array[] => [bytes.subarray(0, at), bytes.subarray(at)]
+const bytewise = (bytes: Uint8Array): Uint8Array[] => Array.from(bytes, (_, at) => bytes.subarray(at, at + 1))
+
+t.test('a valid session passes in every split', async (t) => {
+  t.equal(verdict([session]), 'passes')
+  t.equal(verdict(bytewise(session)), 'passes')
+  const stopped: number[] = []
+  for (let first = 0; first <= session.length; first++) {
+    if (verdict(splitAt(session, first)) !== 'passes') stopped.push(first)
+    const rest = session.subarray(first)
+    if (verdict([session.subarray(0, first), ...splitAt(rest, first % (rest.length + 1))]) !== 'passes') stopped.push(first)
+  }
+  t.same(stopped, [])
+})
+
+const CONNECT = connectPacket()
+const faults: [string, string, Uint8Array][] = [
+  ['anything before CONNECT', 'connect-expected', pingPacket()],
+  ['PUBLISH before CONNECT', 'connect-expected', publishPacket({ topic: 'a' })],
+  ['HTTP', 'packet-flags', Buffer.from('\x1aGET / HTTP/1.1\r\n')],
+  ['a large CONNECT', 'connect-too-large', Buffer.from([0x10, ...remainingLength(1025)])],
+  ['a CONNECT of 256 MiB', 'connect-too-large', Buffer.from([0x10, 0xff, 0xff, 0xff, 0x7f])],
+  ['a second CONNECT', 'second-connect', Buffer.concat([CONNECT, CONNECT])],
+  ['type 0', 'packet-type', Buffer.concat([CONNECT, Buffer.from([0x00])])],
+  ['type 15', 'packet-type', Buffer.concat([CONNECT, Buffer.from([0xf0])])],
+  ['CONNACK from a client', 'packet-type', Buffer.concat([CONNECT, Buffer.from([0x20])])],
+  ['SUBACK from a client', 'packet-type', Buffer.concat([CONNECT, Buffer.from([0x90])])],
+  ['PINGRESP from a client', 'packet-type', Buffer.concat([CONNECT, Buffer.from([0xd0])])],
+  ['QoS 3', 'packet-flags', Buffer.concat([CONNECT, Buffer.from([0x36])])],
+  ['SUBSCRIBE with flags 0', 'packet-flags', Buffer.concat([CONNECT, Buffer.from([0x80])])],
+  ['PUBREL with flags 0', 'packet-flags', Buffer.concat([CONNECT, Buffer.from([0x60])])],
+  ['PINGREQ with flags', 'packet-flags', Buffer.concat([CONNECT, Buffer.from([0xc1])])],
+  ['a remaining length of five bytes', 'packet-length', Buffer.concat([CONNECT, Buffer.from([0x30, 0x80, 0x80, 0x80, 0x80])])],
+  ['one byte more than the limit', 'packet-too-large', Buffer.concat([CONNECT, Buffer.from([0x30, ...remainingLength(4096 - 2)])])],
+  ['a PUBLISH of 256 MiB', 'packet-too-large', Buffer.concat([CONNECT, Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f])])],
+  ['a SUBSCRIBE of 2 MiB', 'packet-too-large', Buffer.concat([CONNECT, Buffer.from([0x82, 0x80, 0x80, 0x80, 0x01])])],
+  ['a PUBLISH of one byte', 'packet-length', Buffer.concat([CONNECT, packet(0x30, [0])])],
+  ['a topic longer than its packet', 'packet-length', Buffer.concat([CONNECT, packet(0x30, [0, 9], [0x61])])],
+  ['a topic that leaves no room for the packet id', 'packet-length', Buffer.concat([CONNECT, packet(0x32, string('abc'), [1])])],
+  ['PUBACK of three bytes', 'packet-length', Buffer.concat([CONNECT, packet(0x40, [0, 1, 2])])],
+  ['PINGREQ with a body', 'packet-length', Buffer.concat([CONNECT, packet(0xc0, [0])])],
+  ['an empty SUBSCRIBE', 'packet-length', Buffer.concat([CONNECT, packet(0x82)])],
+  ['an empty topic', 'topic-empty', Buffer.concat([CONNECT, publishPacket({ topic: '' })])],
+  ['a topic that is too long', 'topic-too-long', Buffer.concat([CONNECT, publishPacket({ topic: 'x'.repeat(101) })])],
+  ['U+0000 in a topic', 'topic-nul', Buffer.concat([CONNECT, publishPacket({ topic: 'a\0b' })])],
+  ['a control character', 'topic-control-character', Buffer.concat([CONNECT, publishPacket({ topic: 'a\nb' })])],
+  ['U+007F', 'topic-control-character', Buffer.concat([CONNECT, publishPacket({ topic: 'a\x7fb' })])],
+  ['U+0085', 'topic-control-character', Buffer.concat([CONNECT, publishPacket({ topic: 'a\u0085b' })])],
+  ['+ in a topic', 'topic-wildcard', Buffer.concat([CONNECT, publishPacket({ topic: 'a/+' })])],
+  ['# in a topic', 'topic-wildcard', Buffer.concat([CONNECT, publishPacket({ topic: '#' })])],
+  ['packet id 0', 'packet-id-zero', Buffer.concat([CONNECT, publishPacket({ topic: 'a', qos: 1, packetId: 0 })])],
+  ['PUBREL of packet id 0', 'packet-id-zero', Buffer.concat([CONNECT, pubrelPacket(0)])]
+]
+const badUtf8: [string, number[]][] = [
+  ['a lone continuation', [0x80]],
+  ['an overlong slash', [0xc0, 0xaf]],
+  ['an overlong NUL', [0xc0, 0x80]],
+  ['an overlong of three', [0xe0, 0x80, 0xaf]],
+  ['a surrogate', [0xed, 0xa0, 0x80]],
+  ['beyond U+10FFFF', [0xf4, 0x90, 0x80, 0x80]],
+  ['five bytes', [0xf8, 0x88, 0x80, 0x80, 0x80]],
+  ['cut off', [0xe2, 0x82]],
+  ['0xff', [0xff]]
+]
+for (const [name, bytes] of badUtf8) {
+  faults.push([`invalid UTF-8: ${name}`, 'topic-utf8', Buffer.concat([CONNECT, publishPacket({ topic: Buffer.from([0x61, ...bytes]), qos: 1 })])])
+}
+
+t.test('what a client may not send is stopped with its name, in every split', async (t) => {
+  for (const [name, reason, bytes] of faults) {
+    const answers = new Set([verdict([bytes]), verdict(bytewise(bytes))])
+    for (let at = 0; at <= bytes.length; at++) answers.add(verdict(splitAt(bytes, at)))
+    t.same([...answers], [reason], name)
+  }
+})
+
+t.test('the largest packets still pass, and after a fault nothing does', async (t) => {
+  t.equal(verdict([CONNECT, packet(0x30, string('a'), Buffer.alloc(4096 - 6))]), 'passes')
+  t.equal(verdict([packet(0x10, Buffer.alloc(1021))]), 'passes')
+  t.equal(verdict([CONNECT, publishPacket({ topic: 'x'.repeat(100) })]), 'passes')
+  const gate = new Gate(limits)
+  t.ok(gate.check(pingPacket()))
+  t.equal(gate.check(CONNECT)?.reason, 'connect-expected')
+})
+
+t.test('UTF-8 is judged as the platform judges it', async (t) => {
+  const prng = new Prng(11)
+  const strict = new TextDecoder('utf-8', { fatal: true })
+  for (let round = 0; round < 20_000; round++) {
+    const bytes = Buffer.from(prng.chance(50) ? [prng.between(0xc0, 0xf8), prng.between(0x70, 0xc8), prng.between(0x70, 0xc8)] : prng.bytes(prng.between(1, 5)))
+    let text: string | null = null
+    try {
+      text = strict.decode(bytes)
+    } catch {}
+    // A BOM is swallowed by the decoder and may stand in a topic.
+    const isGood = text !== null && !/[\u0000-\u001f\u007f-\u009f+#]/.test(text)
+    const passes = verdict([CONNECT, publishPacket({ topic: bytes })]) === 'passes'
+    if (passes !== isGood) return t.fail(`${bytes.toString('hex')}: passes ${passes}, expected ${isGood}`)
+  }
+  t.pass('20,000 strings')
+})
+
+function mutate(prng: Prng, bytes: Buffer): Buffer {
+  const result = Buffer.from(bytes)
+  const start = prng.chance(80) ? CONNECT.length : 0
+  for (let count = prng.between(1, 4); count > 0; count--) {
+    const at = prng.between(start, result.length - 1)
+    if (prng.chance(50)) result[at] = prng.pick([0, 1, 0x7f, 0x80, 0xff])
+    else result[at] = (result[at] as number) ^ (1 << prng.below(8))
+  }
+  const from = prng.between(start, result.length)
+  return prng.chance(20) ? Buffer.concat([result.subarray(0, from), result.subarray(from + prng.below(8))]) : result
+}
+
+for (const seed of seeds({ count: 10 })) {
+  t.test(`mutated sessions: what passes is small, named right and the same in every split (SEED=${seed})`, async (t) => {
+    const prng = new Prng(seed)
+    let stopped = 0
+    for (let round = 0; round < 400; round++) {
+      const bytes = mutate(prng, session)
+      const whole = verdict([bytes])
+      const cut = prng.below(bytes.length)
+      const answers = new Set([whole, verdict(bytewise(bytes)), verdict(splitAt(bytes, cut))])
+      if (answers.size > 1) return t.fail(`${[...answers].join(' / ')} for ${bytes.toString('hex')}`)
+      if (whole !== 'passes') {
+        stopped++
+        continue
+      }
+      const parser = mqttPacket.parser()
+      let problem = ''
+      let isBroken = false
+      parser.on('error', () => (isBroken = true))
+      parser.on('packet', ({ cmd, topic, length, qos, messageId }) => {
+        if (length > limits.packetBytesMax) problem = `${cmd} of ${length} bytes`
+        if (cmd === 'publish' && (!topic || /[\u0000-\u001f\u007f-\u009f+#\ufffd]/.test(topic))) problem = `topic ${JSON.stringify(topic)}`
+        if (cmd === 'publish' && (qos ?? 0) > 0 && messageId === 0) problem = 'packet id 0'
+      })
+      parser.parse(bytes)
+      if (problem && !isBroken) return t.fail(`passed ${problem}: ${bytes.toString('hex')}`)
+    }
+    t.ok(stopped > 40, `${stopped} of 400 were stopped`)
+  })
+}

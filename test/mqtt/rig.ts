@@ -1,0 +1,94 @@
+// A gateway's MQTT side for tests: routes, ingest and listener over a store, on a free port. Everything is closed with the test.
+
+import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
+import type { MqttLimits } from '../../adapters/mqtt/limits.ts'
+import { createMqttListener, type MqttEvent, type MqttListener } from '../../adapters/mqtt/mqtt-broker.ts'
+import { payloadDecoders } from '../../adapters/mqtt/payload.ts'
+import { Ingest, type IngestLimits } from '../../runtime/broker/ingest.ts'
+import { compileRoutes, type RouteConfig, type RoutesConfig } from '../../runtime/broker/routes.ts'
+import { nodeClock } from '../../runtime/io/node-clock.ts'
+import type { Store } from '../../runtime/log/contract.ts'
+import { loadTestCore } from '../helpers/core.ts'
+import { ControlledStore } from './controlled-store.ts'
+import { RawClient } from './packets.ts'
+
+interface Test {
+  teardown(callback: () => unknown): void
+}
+
+export interface GatewayOptions {
+  readonly store?: ControlledStore
+  readonly realStore?: Store
+  readonly routes?: RouteConfig[]
+  readonly unmatched?: RoutesConfig['unmatched']
+  readonly limits?: Partial<MqttLimits>
+  readonly ingestLimits?: Partial<IngestLimits>
+}
+
+export interface TestGateway {
+  readonly store: ControlledStore
+  readonly ingest: Ingest
+  readonly listener: MqttListener
+  readonly events: MqttEvent[]
+  readonly port: number
+  raw(): RawClient
+  client(options?: IClientOptions): Promise<MqttClient>
+}
+
+export const defaultRoutes: RouteConfig[] = [
+  { name: 'strict', filter: 'json/+dev', topic: 'events', key: '{dev}', value: { decode: 'json' } },
+  { name: 'all', filter: 'd/#rest', topic: 'events', key: null }
+]
+
+export async function startGateway(t: Test, options: GatewayOptions = {}): Promise<TestGateway> {
+  const core = loadTestCore()
+  const store = options.store ?? new ControlledStore()
+  if (!store.topics.has('events')) {
+    await store.createTopic('events')
+    await store.createTopic('_wadi.dlq')
+  }
+  const used = options.realStore ?? store.asStore()
+  const { table } = compileRoutes(
+    { routes: options.routes ?? defaultRoutes, unmatched: options.unmatched ?? { action: 'reject' }, deadLetter: '_wadi.dlq' },
+    payloadDecoders
+  )
+  const ingest = new Ingest({ store: used, core, clock: nodeClock, table, limits: options.ingestLimits ?? {} })
+  const events: MqttEvent[] = []
+  const listener = createMqttListener({ port: 0, ingest, store: used, core, limits: options.limits ?? {}, onEvent: (event) => events.push(event) })
+  await listener.start()
+  const port = listener.address?.port ?? 0
+  const clients: { end?: (force: boolean) => unknown; destroy?: () => void }[] = []
+  t.teardown(async () => {
+    for (const client of clients) client.end ? client.end(true) : client.destroy?.()
+    store.release()
+    await listener.close()
+  })
+  return {
+    store,
+    ingest,
+    listener,
+    events,
+    port,
+    raw: () => {
+      const client = new RawClient(port)
+      clients.push(client)
+      return client
+    },
+    client: async (clientOptions = {}) => {
+      const client = mqtt.connect({ host: '127.0.0.1', port, reconnectPeriod: 0, ...clientOptions })
+      clients.push(client as unknown as { end: (force: boolean) => unknown })
+      client.on('error', () => {})
+      await new Promise<void>((resolve, reject) => {
+        client.once('connect', () => resolve())
+        client.once('error', reject)
+      })
+      return client
+    }
+  }
+}
+
+/** Lets everything that is already on its way arrive: round trips of the event loop, bounded. */
+export async function turns(isTrue: () => boolean = () => false, countMax = 2000): Promise<boolean> {
+  for (let turn = 0; turn < countMax && !isTrue(); turn++) await new Promise((resolve) => setTimeout(resolve, turn < 20 ? 0 : 2))
+  return isTrue()
+}

@@ -1,0 +1,86 @@
+// Proves for storage, ingest and uplink together: what was acknowledged can be read and reaches the centre once, in order, whatever the
+// disk, the power, the process and the link do; nothing else appears; at the end everything comes to rest. See world.ts for how.
+// A failing seed prints how to replay it. `npm run test:soak` runs more of them.
+
+import t from 'tap'
+import { runParallel } from './run-parallel.ts'
+import { World } from './world.ts'
+
+const SEEDS = 2_000
+
+t.setTimeout(600_000)
+
+/** Situations that must have been met in the run, or it proves less than it says. */
+const MUST_REACH = [
+  'started',
+  'power-while-running',
+  'power-while-starting',
+  'kill-while-running',
+  'kill-while-starting',
+  'link-down',
+  'link-noise',
+  'disk-full',
+  'clock-jump',
+  'log-start-moved',
+  'refused:WADI_DISK_FULL',
+  'refused:WADI_LOG_FAILED',
+  'disk:crash-during:sync',
+  'disk:crash-during:write',
+  'disk:crash-during:write-sync',
+  'disk:planned:sync',
+  'disk:planned:sync-directory',
+  'disk:planned:write',
+  'disk:enospc',
+  'disk:stall',
+  'disk:lost-sectors',
+  'disk:kept-unsynced-sectors',
+  'disk:reordered-sectors',
+  'disk:torn-sector',
+  'disk:lost-size',
+  'disk:lost-entry:create',
+  'disk:lost-entry:rename',
+  'disk:lost-entry:remove',
+  'disk:kept-entry:create',
+  'disk:kept-entry:rename',
+  'centre:transaction-committed',
+  'centre:transaction-aborted',
+  'centre:transaction-timeout',
+  'centre:aborted-by-init',
+  'centre:fenced',
+  'centre:end-repeated',
+  'centre:duplicate-batch',
+  'centre:answer-lost:end',
+  'centre:request-lost:produce',
+  'centre:request-late:end',
+  'centre:producer-expired',
+  'centre:positions-expired',
+  'centre:probe:committed',
+  'centre:leader-moved',
+  'centre:centre-restart',
+  'centre:fault:retry'
+]
+
+t.test('one seed is one run: the same bytes on the disk and at the centre, twice', async (t) => {
+  for (const seed of [7, 77, 777]) {
+    const first = await new World(seed).run()
+    const second = await new World(seed).run()
+    t.equal(first.fingerprint, second.fingerprint, `SEED=${seed}`)
+    t.same([...first.reached], [...second.reached])
+  }
+})
+
+t.test('every acknowledged event is readable and reaches the centre exactly once, in order, in every seed', async (t) => {
+  const summary = await runParallel({
+    first: 1,
+    count: SEEDS,
+    threads: 2,
+    onFailure: (seed, violations) => t.fail(`replay with SEED=${seed} node dist/test/sim/soak.js`, { violations: [...violations] })
+  })
+  t.comment(JSON.stringify(summary))
+  t.same(summary.failedSeeds, [])
+  const { lost, phantom, altered, reordered, duplicated } = summary
+  t.same({ lost, phantom, altered, reordered, duplicated }, { lost: 0, phantom: 0, altered: 0, reordered: 0, duplicated: 0 })
+  if (process.env['SEED'] !== undefined) return
+  t.ok(summary.acked > 50 * SEEDS, `${summary.acked} events were acknowledged`)
+  for (const situation of MUST_REACH) t.ok((summary.reached[situation] ?? 0) > 0, `met: ${situation}`)
+})

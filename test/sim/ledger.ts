@@ -1,0 +1,178 @@
+// What the devices know: which events they sent, which were acknowledged at which offset. It lies outside the gateway and is compared
+// with what the gateway shows and with what arrived at the centre. Every difference is a violation with a sentence.
+//
+// "Unknown" is a class of its own: no answer came, so the event may be there or not (once for each time it was sent).
+
+import type { DecodedRecord } from './sim-decode.ts'
+
+export interface SimEvent {
+  /** Unique: "<device>:<number>". */
+  readonly id: string
+  readonly device: string
+  readonly number: number
+  readonly value: string
+  /** "<topic>/<partition>" */
+  readonly partitionKey: string
+  /** Times it was handed to the gateway. */
+  attempts: number
+  isAcked: boolean
+}
+
+export interface LedgerCounts {
+  sent: number
+  acked: number
+  unknown: number
+  read: number
+  lost: number
+  phantom: number
+  altered: number
+  reordered: number
+  duplicated: number
+  refused: number
+}
+
+export class Ledger {
+  readonly events = new Map<string, SimEvent>()
+  /** "<topic>/<partition>" → offset → event id, as acknowledged. */
+  readonly acked = new Map<string, Map<number, string>>()
+  /** "<topic>/<partition>" → offset → event id, as anybody ever read it: what is visible stays. */
+  readonly seen = new Map<string, Map<number, string>>()
+  readonly #ackedSomewhere: SimEvent[] = []
+  readonly violations: string[] = []
+  readonly counts: LedgerCounts = { sent: 0, acked: 0, unknown: 0, read: 0, lost: 0, phantom: 0, altered: 0, reordered: 0, duplicated: 0, refused: 0 }
+
+  violate(kind: keyof LedgerCounts, sentence: string): void {
+    this.counts[kind]++
+    if (this.violations.length < 20) this.violations.push(`${kind}: ${sentence}`)
+  }
+
+  onSent(event: SimEvent): void {
+    if (event.attempts++ === 0) {
+      this.counts.sent++
+      this.events.set(event.id, event)
+    }
+  }
+
+  onAcked(event: SimEvent, offset: number): void {
+    if (event.isAcked) return
+    event.isAcked = true
+    this.counts.acked++
+    const acked = mapOf(this.acked, event.partitionKey)
+    const other = acked.get(offset)
+    if (other !== undefined) this.violate('altered', `${event.partitionKey}/${offset} was acknowledged to ${other} and to ${event.id}`)
+    acked.set(offset, event.id)
+    const seen = this.seen.get(event.partitionKey)?.get(offset)
+    if (seen !== undefined && seen !== event.id) this.violate('altered', `${event.partitionKey}/${offset} held ${seen} and is acknowledged to ${event.id}`)
+  }
+
+  /** "Stored", said without knowing where: the event must be somewhere in the end. */
+  onAckedEarly(event: SimEvent): void {
+    event.isAcked = true
+    this.counts.acked++
+    this.#ackedSomewhere.push(event)
+  }
+
+  /** A partition as read from the gateway, from its log start to its high watermark. */
+  checkPartition(partitionKey: string, range: { start: number; end: number }, records: readonly { offset: number; value: string | null }[]): void {
+    let expected = range.start
+    for (const record of records) {
+      if (record.offset !== expected) this.violate('lost', `${partitionKey}: offset ${expected} is missing, ${record.offset} follows`)
+      expected = record.offset + 1
+      this.counts.read++
+      this.#see(partitionKey, record.offset, record.value, 'the gateway')
+    }
+    if (expected !== range.end) this.violate('lost', `${partitionKey}: read up to ${expected}, the high watermark is ${range.end}`)
+    for (const [offset, id] of this.acked.get(partitionKey) ?? []) {
+      if (offset >= range.end) this.violate('lost', `${partitionKey}/${offset} (${id}) was acknowledged, the high watermark is ${range.end}`)
+    }
+  }
+
+  /** All records of the centre that came from one edge topic, in the order of each upstream partition. */
+  checkCentre(upstream: readonly { name: string; records: readonly DecodedRecord[] }[], options: { isComplete: boolean; deletedBelow: (partitionKey: string) => number }): void {
+    const arrived = new Map<string, Set<number>>()
+    for (const { name, records } of upstream) {
+      const last = new Map<string, number>()
+      for (const record of records) {
+        const text = record.headers.get('wadi.offset') ?? ''
+        const cut = text.lastIndexOf('/')
+        const partitionKey = text.slice(0, cut)
+        const offset = Number(text.slice(cut + 1))
+        if (cut < 0 || !Number.isSafeInteger(offset)) {
+          this.violate('phantom', `${name}: a record with wadi.offset "${text}"`)
+          continue
+        }
+        this.#see(partitionKey, offset, record.value, `the centre (${name})`)
+        const set = arrived.get(partitionKey) ?? new Set()
+        arrived.set(partitionKey, set)
+        if (set.has(offset)) this.violate('duplicated', `${partitionKey}/${offset} arrived twice at ${name}`)
+        set.add(offset)
+        if (offset <= (last.get(partitionKey) ?? -1) && !set.has(offset)) this.violate('duplicated', `${partitionKey}/${offset} again`)
+        if (offset < (last.get(partitionKey) ?? -1)) this.violate('reordered', `${name}: ${partitionKey}/${offset} came after ${last.get(partitionKey)}`)
+        last.set(partitionKey, offset)
+      }
+    }
+    if (!options.isComplete) return
+    for (const [partitionKey, acked] of this.acked) {
+      for (const [offset, id] of acked) {
+        if (arrived.get(partitionKey)?.has(offset) || offset < options.deletedBelow(partitionKey)) continue
+        this.violate('lost', `${partitionKey}/${offset} (${id}) was acknowledged and did not arrive at the centre`)
+      }
+    }
+    const ids = new Set(upstream.flatMap(({ records }) => records.map((record) => this.#eventOf(record.value)?.id)))
+    for (const event of this.#ackedSomewhere) if (!ids.has(event.id)) this.violate('lost', `${event.id} was acknowledged and did not arrive at the centre`)
+    for (const [partitionKey, offsets] of arrived) {
+      const highest = Math.max(...offsets)
+      if (offsets.size !== highest + 1 - options.deletedBelow(partitionKey)) {
+        this.violate('lost', `${partitionKey}: ${offsets.size} events arrived, the highest offset is ${highest}`)
+      }
+    }
+  }
+
+  /** Events of one device are in the order they were sent (first arrivals; each device waits for its acknowledgement). */
+  checkDeviceOrder(name: string, records: readonly { value: string | null }[]): void {
+    const highest = new Map<string, number>()
+    const seen = new Set<string>()
+    for (const { value } of records) {
+      const event = this.#eventOf(value)
+      if (!event || seen.has(event.id)) continue
+      seen.add(event.id)
+      if (event.number < (highest.get(event.device) ?? -1)) this.violate('reordered', `${name}: ${event.id} after ${highest.get(event.device)}`)
+      highest.set(event.device, Math.max(event.number, highest.get(event.device) ?? -1))
+    }
+  }
+
+  finish(): void {
+    for (const event of this.events.values()) if (!event.isAcked) this.counts.unknown++
+  }
+
+  #see(partitionKey: string, offset: number, value: string | null, where: string): void {
+    const event = this.#eventOf(value)
+    if (!event) {
+      this.violate('phantom', `${where} shows at ${partitionKey}/${offset} what nobody sent: ${(value ?? 'null').slice(0, 40)}`)
+      return
+    }
+    if (event.value !== value) this.violate('altered', `${where} shows ${event.id} at ${partitionKey}/${offset} with another value`)
+    if (event.partitionKey !== partitionKey) this.violate('altered', `${where} shows ${event.id} in ${partitionKey}`)
+    const acked = this.acked.get(partitionKey)?.get(offset)
+    if (acked !== undefined && acked !== event.id) this.violate('altered', `${where} shows ${event.id} at ${partitionKey}/${offset}, acknowledged to ${acked}`)
+    const seen = mapOf(this.seen, partitionKey)
+    const before = seen.get(offset)
+    if (before !== undefined && before !== event.id) this.violate('altered', `${where} shows ${event.id} at ${partitionKey}/${offset}, where ${before} was visible`)
+    seen.set(offset, event.id)
+  }
+
+  #eventOf(value: string | null): SimEvent | undefined {
+    if (value === null) return undefined
+    const end = value.indexOf(' ')
+    return this.events.get(end < 0 ? value : value.slice(0, end))
+  }
+}
+
+function mapOf<K, L, V>(maps: Map<K, Map<L, V>>, key: K): Map<L, V> {
+  let map = maps.get(key)
+  if (!map) {
+    map = new Map()
+    maps.set(key, map)
+  }
+  return map
+}

@@ -1,0 +1,16 @@
+// The simulated codec: the same bytes as the real one, made at once, so that no thread pool decides the order of things.
+
+import { gunzipSync, gzipSync } from 'node:zlib'
+import type { BlockCodec } from '../../runtime/io/codec.ts'
+
+export const simCodec: BlockCodec = {
+  available: ['gzip'],
+  async compress(codec, block) {
+    if (codec !== 'gzip') throw new RangeError(`the simulated codec has no ${codec}`)
+    return gzipSync(block, { level: 1 })
+  },
+  async decompress(codec, block, bytesMax) {
+    if (codec !== 'gzip') throw new RangeError(`the simulated codec has no ${codec}`)
+    return gunzipSync(block, { maxOutputLength: bytesMax })
+  }
+}

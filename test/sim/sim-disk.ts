@@ -1,0 +1,563 @@
+// The simulated disk. Data sectors, file sizes and directory entries have a cached and a durable state each; a power cut decides for
+// every unsynced item by luck whether it survives. Every call completes through the simulated clock after a seeded delay, and takes
+// effect when it completes: a write buffer that is reused too early shows up as wrong bytes.
+//
+// crash()     the process dies: its handles, locks and pending calls are gone (they never settle), the page cache stays
+// powerCut()  the same, and the cache is gone too
+// Not for: permissions, links, quotas per user.
+
+import { type Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskLock } from '../../runtime/io/disk.ts'
+import type { Prng } from './prng.ts'
+import type { SimClock } from './sim-clock.ts'
+import { type Luck, SECTOR_BYTES, SimInode } from './sim-inode.ts'
+
+/** What a canary makes the disk lie about. */
+export type DiskLie = 'none' | 'sync-skipped' | 'directory-sync-skipped'
+
+export interface SimDiskFaults {
+  /** Percent of calls that fail with EIO. */
+  readErrorPercent: number
+  writeErrorPercent: number
+  /** A sync says EIO once; afterwards the pages count as clean and the next sync says OK. */
+  syncErrorPercent: number
+  /** Percent of calls that take `stallMs`. */
+  stallPercent: number
+  stallMs: number
+}
+
+export const noFaults: SimDiskFaults = { readErrorPercent: 0, writeErrorPercent: 0, syncErrorPercent: 0, stallPercent: 0, stallMs: 30_000 }
+
+export interface SimDiskOptions {
+  clock: SimClock
+  prng: Prng
+  /** Delay of a call: uniform in [min, max]. Syncs take `syncFactor` times as long. */
+  delayMs?: { min: number; max: number }
+  syncFactor?: number
+  /** All file sizes together; writes beyond are ENOSPC after what fits. */
+  capacityBytes?: number
+  lie?: DiskLie
+}
+
+class Directory {
+  readonly entries = new Map<string, SimInode | Directory>()
+  readonly durable = new Map<string, SimInode | Directory>()
+  /** Changes of names since the last sync: applied to `durable` one by one, in order, each with its own luck. */
+  pending: NameChange[] = []
+}
+
+interface NameChange {
+  readonly kind: 'create' | 'rename' | 'remove'
+  /** Name → what it means afterwards (null = gone). A rename within a directory is one change of two names. */
+  readonly sets: readonly (readonly [string, SimInode | Directory | null])[]
+}
+
+interface CallOptions {
+  /** Times the usual delay. */
+  readonly factor?: number
+  /** A crash came first: what of the call happened all the same. */
+  readonly half?: () => void
+  /** The call fails: what of it happened all the same. `half` when absent. */
+  readonly fail?: () => void
+}
+
+interface Pending {
+  readonly kind: string
+  readonly half: (() => void) | undefined
+}
+
+export class SimDisk implements Disk {
+  readonly #clock: SimClock
+  readonly #prng: Prng
+  readonly #delayMs: { min: number; max: number }
+  readonly #syncFactor: number
+  readonly #root = new Directory()
+  readonly #pending = new Set<Pending>()
+  readonly #locks = new Set<string>()
+  #epoch = 0
+  /** What was met: 'sync', 'eio:sync', 'lost-sectors' … → how often. */
+  readonly reached = new Map<string, number>()
+  faults: SimDiskFaults = { ...noFaults }
+  capacityBytes: number
+  lie: DiskLie
+  /** Path prefix → fault of the next matching call, once. Key "operation path-part". */
+  readonly #planned: { operation: string; pathPart: string; code: DiskErrorCode }[] = []
+
+  constructor(options: SimDiskOptions) {
+    this.#clock = options.clock
+    this.#prng = options.prng
+    this.#delayMs = options.delayMs ?? { min: 0.01, max: 0.5 }
+    this.#syncFactor = options.syncFactor ?? 4
+    this.capacityBytes = options.capacityBytes ?? Number.POSITIVE_INFINITY
+    this.lie = options.lie ?? 'none'
+  }
+
+  get usedBytes(): number {
+    let sum = 0
+    for (const inode of this.#inodes(this.#root, 'entries')) sum += inode.sizeBytes
+    return sum
+  }
+
+  /** The next `operation` ('write', 'sync', 'read', 'open', 'rename', 'remove', 'sync-directory') on a path with `pathPart` in it fails once. */
+  failNext(operation: string, pathPart: string, code: DiskErrorCode): void {
+    this.#planned.push({ operation, pathPart, code })
+  }
+
+  // -- Disk
+
+  open(path: string, mode: 'read' | 'write' | 'create'): Promise<DiskFile> {
+    return this.#call('open', path, () => {
+      const { directory, name } = this.#parent(path, 'open')
+      let entry = directory.entries.get(name)
+      if (entry instanceof Directory) throw new DiskError('OTHER', { operation: 'open', path, detail: 'is a directory' })
+      if (!entry) {
+        if (mode !== 'create') throw new DiskError('ENOENT', { operation: 'open', path })
+        entry = new SimInode()
+        this.#change(directory, 'create', [[name, entry]])
+      }
+      return new SimFile(this, path, entry, this.#epoch)
+    })
+  }
+
+  list(path: string): Promise<string[]> {
+    return this.#call('list', path, () => [...this.#directory(path, 'list').entries.keys()].sort())
+  }
+
+  makeDirectory(path: string): Promise<void> {
+    return this.#call('mkdir', path, () => {
+      let directory = this.#root
+      for (const name of namesOf(path)) {
+        let next = directory.entries.get(name)
+        if (next === undefined) {
+          next = new Directory()
+          this.#change(directory, 'create', [[name, next]])
+        }
+        if (next instanceof SimInode) throw new DiskError('EEXIST', { operation: 'mkdir', path })
+        directory = next
+      }
+    })
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return this.#call('rename', from, () => {
+      const source = this.#parent(from, 'rename')
+      const target = this.#parent(to, 'rename')
+      const entry = source.directory.entries.get(source.name)
+      if (!entry) throw new DiskError('ENOENT', { operation: 'rename', path: from })
+      if (source.directory === target.directory) {
+        this.#change(source.directory, 'rename', [
+          [target.name, entry],
+          [source.name, null]
+        ])
+      } else {
+        this.#change(target.directory, 'rename', [[target.name, entry]])
+        this.#change(source.directory, 'rename', [[source.name, null]])
+      }
+    })
+  }
+
+  remove(path: string): Promise<void> {
+    return this.#call('remove', path, () => {
+      const { directory, name } = this.#parent(path, 'remove')
+      if (!(directory.entries.get(name) instanceof SimInode)) throw new DiskError('ENOENT', { operation: 'remove', path })
+      this.#change(directory, 'remove', [[name, null]])
+    })
+  }
+
+  removeDirectory(path: string): Promise<void> {
+    return this.#call('rmdir', path, () => {
+      const { directory, name } = this.#parent(path, 'rmdir')
+      const entry = directory.entries.get(name)
+      if (!(entry instanceof Directory)) throw new DiskError('ENOENT', { operation: 'rmdir', path })
+      if (entry.entries.size > 0) throw new DiskError('OTHER', { operation: 'rmdir', path, detail: 'ENOTEMPTY' })
+      this.#change(directory, 'remove', [[name, null]])
+    })
+  }
+
+  syncDirectory(path: string): Promise<void> {
+    const asked = new Set(this.#isDirectory(path) ? this.#directory(path, 'sync-directory').pending : [])
+    return this.#call(
+      'sync-directory',
+      path,
+      () => {
+        const directory = this.#directory(path, 'sync-directory')
+        if (this.lie === 'directory-sync-skipped' || this.lie === 'sync-skipped') return
+        for (const change of directory.pending) if (asked.has(change)) applyNames(directory.durable, change)
+        directory.pending = directory.pending.filter((change) => !asked.has(change))
+      },
+      { factor: this.#syncFactor }
+    )
+  }
+
+  fileSizeBytes(path: string): Promise<number | null> {
+    return this.#call('stat', path, () => {
+      const names = namesOf(path)
+      const name = names.pop() as string
+      let directory: Directory = this.#root
+      for (const part of names) {
+        const next = directory.entries.get(part)
+        if (!(next instanceof Directory)) return null
+        directory = next
+      }
+      const entry = directory.entries.get(name)
+      return entry instanceof SimInode ? entry.sizeBytes : null
+    })
+  }
+
+  freeBytes(path: string): Promise<number> {
+    return this.#call('statfs', path, () => Math.max(0, Math.min(Number.MAX_SAFE_INTEGER, this.capacityBytes - this.usedBytes)))
+  }
+
+  lock(directory: string): Promise<DiskLock> {
+    const epoch = this.#epoch
+    return this.#call('lock', directory, () => {
+      this.#directory(directory, 'lock')
+      if (this.#locks.has(directory)) throw new DiskError('ELOCKED', { operation: 'lock', path: directory })
+      this.#locks.add(directory)
+      return {
+        release: async () => {
+          if (epoch === this.#epoch) this.#locks.delete(directory)
+        }
+      }
+    })
+  }
+
+  // -- What happens to it
+
+  /** kill -9: calls under way happened, half happened or did not; everything in the page cache stays. */
+  crash(): void {
+    this.#count('crash')
+    this.#endProcess()
+    for (const inode of this.#inodes(this.#root, 'entries')) inode.forgetSyncs()
+  }
+
+  /** Power is cut: `luck` is drawn when not given, from "nothing unsynced survives" to "everything does". */
+  powerCut(luck?: Luck): Luck {
+    this.#count('power-cut')
+    this.#endProcess()
+    const drawn = luck ?? this.#drawLuck()
+    const seen = new Set<SimInode>()
+    for (const inode of [...this.#inodes(this.#root, 'entries'), ...this.#inodes(this.#root, 'durable')]) {
+      if (seen.has(inode)) continue
+      seen.add(inode)
+      const result = inode.powerCut(drawn, this.#prng)
+      if (result.lostSectors > 0) this.#count('lost-sectors')
+      if (result.keptSectors > 0) this.#count('kept-unsynced-sectors')
+      if (result.lostSectors > 0 && result.keptSectors > 0) this.#count('reordered-sectors')
+      if (result.tornSectors > 0) this.#count('torn-sector')
+      if (result.isSizeLost) this.#count('lost-size')
+    }
+    this.#cutDirectory(this.#root, drawn, new Set())
+    return drawn
+  }
+
+  /** Turns one bit of a file over. false when there is no such byte. */
+  rot(path: string, atByte: number, bit = 0): boolean {
+    if (!this.#isDirectory(path.slice(0, path.lastIndexOf('/')))) return false
+    const { directory, name } = this.#parent(path, 'rot')
+    const inode = directory.entries.get(name)
+    if (!(inode instanceof SimInode) || atByte >= inode.sizeBytes) return false
+    inode.rot(atByte, bit)
+    this.#count('rot')
+    return true
+  }
+
+  /** Path and cached content of every file, sorted. For checks and fingerprints, not for the product. */
+  files(): { path: string; bytes: Uint8Array }[] {
+    const result: { path: string; bytes: Uint8Array }[] = []
+    const walk = (directory: Directory, prefix: string): void => {
+      for (const [name, entry] of [...directory.entries].sort(([left], [right]) => (left < right ? -1 : 1))) {
+        if (entry instanceof Directory) walk(entry, `${prefix}/${name}`)
+        else result.push({ path: `${prefix}/${name}`, bytes: entry.cached.subarray(0, entry.sizeBytes) })
+      }
+    }
+    walk(this.#root, '')
+    return result
+  }
+
+  // -- For SimFile
+
+  file<T>(operation: string, file: SimFile, effect: () => T, options: CallOptions = {}): Promise<T> {
+    if (file.epoch !== this.#epoch) return new Promise(() => undefined)
+    return this.#call(operation, file.path, () => {
+      if (file.isClosed) throw new DiskError('OTHER', { operation, path: file.path, detail: 'file is closed' })
+      return effect()
+    }, options)
+  }
+
+  get prng(): Prng {
+    return this.#prng
+  }
+
+  get syncFactor(): number {
+    return this.#syncFactor
+  }
+
+  /** How many of `bytes` fit at `positionBytes`: less than all means ENOSPC after them. */
+  fitBytes(inode: SimInode, positionBytes: number, count: number): number {
+    if (this.capacityBytes === Number.POSITIVE_INFINITY) return count
+    const growth = Math.max(0, positionBytes + count - inode.sizeBytes)
+    if (growth === 0) return count
+    const free = Math.max(0, this.capacityBytes - this.usedBytes)
+    return growth <= free ? count : Math.max(0, count - (growth - free))
+  }
+
+  count(what: string): void {
+    this.#count(what)
+  }
+
+  // -- Inside
+
+  #call<T>(operation: string, path: string, effect: () => T, options: CallOptions = {}): Promise<T> {
+    const { min, max } = this.#delayMs
+    let delayMs = (min + this.#prng.fraction() * (max - min)) * (options.factor ?? 1)
+    if (this.faults.stallPercent > 0 && this.#prng.chance(this.faults.stallPercent)) {
+      delayMs += this.faults.stallMs
+      this.#count('stall')
+    }
+    const epoch = this.#epoch
+    const pending: Pending = { kind: operation, half: options.half }
+    this.#pending.add(pending)
+    return new Promise((resolve, reject) => {
+      this.#clock.after(delayMs, () => {
+        if (epoch !== this.#epoch) return
+        this.#pending.delete(pending)
+        this.#count(operation)
+        try {
+          const code = this.#drawFault(operation, path)
+          if (code) {
+            const { fail = options.half } = options
+            fail?.()
+            throw new DiskError(code, { operation, path, detail: 'simulated' })
+          }
+          resolve(effect())
+        } catch (error) {
+          reject(error)
+        }
+      })
+    })
+  }
+
+  #drawFault(operation: string, path: string): DiskErrorCode | null {
+    const planned = this.#planned.findIndex((plan) => plan.operation === operation && path.includes(plan.pathPart))
+    if (planned >= 0) {
+      this.#count(`planned:${operation}`)
+      return (this.#planned.splice(planned, 1)[0] as { code: DiskErrorCode }).code
+    }
+    const isRead = operation === 'read'
+    const isSync = operation === 'sync' || operation === 'sync-directory'
+    const isWrite = operation === 'write' || operation === 'write-sync' || operation === 'truncate'
+    const percent = isRead
+      ? this.faults.readErrorPercent
+      : isSync
+        ? this.faults.syncErrorPercent
+        : operation === 'write-sync'
+          ? this.faults.writeErrorPercent + this.faults.syncErrorPercent
+          : isWrite
+            ? this.faults.writeErrorPercent
+            : 0
+    if (percent === 0 || !this.#prng.chance(percent)) return null
+    this.#count(`eio:${operation}`)
+    return 'EIO'
+  }
+
+  #endProcess(): void {
+    this.#epoch++
+    this.#locks.clear()
+    const pending = [...this.#pending]
+    this.#pending.clear()
+    for (const call of pending) {
+      if (!call.half) continue
+      this.#count(`crash-during:${call.kind}`)
+      call.half()
+    }
+  }
+
+  #drawLuck(): Luck {
+    const draw = (): number => this.#prng.pick([0, 100, this.#prng.fraction() * 100])
+    const kind = this.#prng.below(10)
+    if (kind === 0) return { sectorPercent: 0, sizePercent: 0, entryPercent: 0 }
+    if (kind === 1) return { sectorPercent: 100, sizePercent: 100, entryPercent: 100 }
+    return { sectorPercent: draw(), sizePercent: draw(), entryPercent: draw() }
+  }
+
+  #cutDirectory(directory: Directory, luck: Luck, seen: Set<Directory>): void {
+    if (seen.has(directory)) return
+    seen.add(directory)
+    for (const change of directory.pending) {
+      if (this.#prng.chance(luck.entryPercent)) {
+        applyNames(directory.durable, change)
+        this.#count(`kept-entry:${change.kind}`)
+      } else this.#count(`lost-entry:${change.kind}`)
+    }
+    directory.pending = []
+    directory.entries.clear()
+    for (const [name, entry] of directory.durable) {
+      directory.entries.set(name, entry)
+      if (entry instanceof Directory) this.#cutDirectory(entry, luck, seen)
+    }
+  }
+
+  #change(directory: Directory, kind: NameChange['kind'], sets: NameChange['sets']): void {
+    const change: NameChange = { kind, sets }
+    applyNames(directory.entries, change)
+    directory.pending.push(change)
+  }
+
+  *#inodes(directory: Directory, which: 'entries' | 'durable'): Iterable<SimInode> {
+    for (const entry of directory[which].values()) {
+      if (entry instanceof SimInode) yield entry
+      else yield* this.#inodes(entry, which)
+    }
+  }
+
+  #isDirectory(path: string): boolean {
+    let directory: SimInode | Directory | undefined = this.#root
+    for (const name of namesOf(path)) {
+      if (!(directory instanceof Directory)) return false
+      directory = directory.entries.get(name)
+    }
+    return directory instanceof Directory
+  }
+
+  #directory(path: string, operation: string): Directory {
+    let directory = this.#root
+    for (const name of namesOf(path)) {
+      const next = directory.entries.get(name)
+      if (!(next instanceof Directory)) throw new DiskError('ENOENT', { operation, path })
+      directory = next
+    }
+    return directory
+  }
+
+  #parent(path: string, operation: string): { directory: Directory; name: string } {
+    const names = namesOf(path)
+    const name = names.pop()
+    if (name === undefined) throw new DiskError('OTHER', { operation, path, detail: 'no name' })
+    return { directory: this.#directory(names.join('/'), operation), name }
+  }
+
+  #count(what: string): void {
+    this.reached.set(what, (this.reached.get(what) ?? 0) + 1)
+  }
+}
+
+class SimFile implements DiskFile {
+  readonly path: string
+  readonly epoch: number
+  readonly #disk: SimDisk
+  readonly #inode: SimInode
+  isClosed = false
+
+  constructor(disk: SimDisk, path: string, inode: SimInode, epoch: number) {
+    this.path = path
+    this.epoch = epoch
+    this.#disk = disk
+    this.#inode = inode
+  }
+
+  readAt(positionBytes: number, into: Uint8Array): Promise<number> {
+    return this.#disk.file('read', this, () => this.#inode.read(positionBytes, into))
+  }
+
+  writeAt(positionBytes: number, bytes: Uint8Array): Promise<void> {
+    return this.#disk.file('write', this, () => this.#writeFitting('write', positionBytes, bytes), {
+      half: () => this.#writeSome(positionBytes, bytes)
+    })
+  }
+
+  writeDurableAt(positionBytes: number, bytes: Uint8Array): Promise<void> {
+    const { prng } = this.#disk
+    return this.#disk.file(
+      'write-sync',
+      this,
+      () => {
+        if (this.#disk.lie === 'sync-skipped') this.#writeFitting('write-sync', positionBytes, bytes)
+        else {
+          const fits = this.#disk.fitBytes(this.#inode, positionBytes, bytes.byteLength)
+          if (fits > 0) this.#inode.writeDurable(positionBytes, bytes.subarray(0, fits), prng)
+          this.#refuseRest('write-sync', fits, bytes)
+        }
+      },
+      {
+        factor: this.#disk.syncFactor,
+        half: () => this.#writeSome(positionBytes, bytes),
+        fail: () => {
+          this.#writeSome(positionBytes, bytes)
+          if (prng.chance(50)) this.#inode.failSync(this.#inode.beginSync(), prng, prng.pick([0, 50, 100]))
+        }
+      }
+    )
+  }
+
+  sync(): Promise<void> {
+    const sync = this.#inode.beginSync()
+    const { prng } = this.#disk
+    return this.#disk.file(
+      'sync',
+      this,
+      () => {
+        if (this.#disk.lie === 'sync-skipped') this.#inode.pretendSync(sync)
+        else this.#inode.endSync(sync)
+      },
+      {
+        factor: this.#disk.syncFactor,
+        half: () => this.#inode.partSync(sync, prng, prng.pick([0, 50, 100])),
+        fail: () => this.#inode.failSync(sync, prng, prng.pick([0, 50, 100]))
+      }
+    )
+  }
+
+  truncate(sizeBytes: number): Promise<void> {
+    return this.#disk.file('truncate', this, () => {
+      const fits = this.#disk.fitBytes(this.#inode, this.#inode.sizeBytes, sizeBytes - this.#inode.sizeBytes)
+      if (sizeBytes > this.#inode.sizeBytes + Math.max(0, fits)) throw this.#full('truncate')
+      this.#inode.truncate(sizeBytes)
+    })
+  }
+
+  sizeBytes(): Promise<number> {
+    return this.#disk.file('stat', this, () => this.#inode.sizeBytes)
+  }
+
+  close(): Promise<void> {
+    return this.#disk.file('close', this, () => {
+      this.isClosed = true
+    })
+  }
+
+  #writeFitting(operation: string, positionBytes: number, bytes: Uint8Array): void {
+    const fits = this.#disk.fitBytes(this.#inode, positionBytes, bytes.byteLength)
+    this.#inode.write(positionBytes, bytes.subarray(0, fits), this.#disk.prng)
+    this.#refuseRest(operation, fits, bytes)
+  }
+
+  #refuseRest(operation: string, fits: number, bytes: Uint8Array): void {
+    if (fits < bytes.byteLength) throw this.#full(operation)
+  }
+
+  #full(operation: string): DiskError {
+    this.#disk.count('enospc')
+    return new DiskError('ENOSPC', { operation, path: this.path, detail: 'simulated' })
+  }
+
+  /** A prefix into the cache: nothing, everything, or up to a sector boundary or any byte. */
+  #writeSome(positionBytes: number, bytes: Uint8Array): void {
+    const { prng } = this.#disk
+    const kind = prng.below(4)
+    const count = bytes.byteLength
+    const length = kind === 0 ? 0 : kind === 1 ? count : kind === 2 ? prng.below(Math.floor(count / SECTOR_BYTES) + 1) * SECTOR_BYTES : prng.below(count + 1)
+    const fits = this.#disk.fitBytes(this.#inode, positionBytes, length)
+    this.#inode.write(positionBytes, bytes.subarray(0, fits), prng)
+  }
+}
+
+function applyNames(names: Map<string, SimInode | Directory>, change: NameChange): void {
+  for (const [name, entry] of change.sets) {
+    if (entry === null) names.delete(name)
+    else names.set(name, entry)
+  }
+}
+
+function namesOf(path: string): string[] {
+  return path.split('/').filter((name) => name !== '' && name !== '.')
+}

@@ -1,0 +1,541 @@
+// A whole gateway from one seed: devices, storage, uplink and centre on simulated disk, clock and link, with power cuts, killed processes,
+// failing syncs, a full disk and a bad link. run() lives through it, then stops all faults, lets time go on and compares with the ledger.
+//
+// A device sends one event, waits for the acknowledgement, sends the same again when none comes or the gateway died.
+
+import { WadiError } from '../../runtime/base/errors.ts'
+import type { Core } from '../../runtime/core/core.ts'
+import { instantiateCore } from '../../runtime/core/wasm-core.ts'
+import { decompressBatch } from '../../runtime/log/batch-codec.ts'
+import type { Partition, ReadResult } from '../../runtime/log/contract.ts'
+import { LogStore } from '../../runtime/log/log-store.ts'
+import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
+import type { Upstream } from '../../runtime/uplink/upstream.ts'
+import { Uplink } from '../../runtime/uplink/uplink.ts'
+import { readCoreWasm } from '../helpers/core.ts'
+import { Ledger, type LedgerCounts, type SimEvent } from './ledger.ts'
+import { Prng } from './prng.ts'
+import { goodLink, SimCentre } from './sim-centre.ts'
+import { SimClock, type SimProcessClock } from './sim-clock.ts'
+import { simCodec } from './sim-codec.ts'
+import { type DiskLie, noFaults, SimDisk } from './sim-disk.ts'
+
+/** What the canaries break. */
+export interface Mutation {
+  readonly lie?: DiskLie
+  /** The device is told "stored" when the store has been asked, not when it has answered. */
+  readonly ackEarly?: boolean
+  wrapCore?(core: Core): Core
+  wrapUpstream?(upstream: Upstream): Upstream
+}
+
+export interface WorldResult {
+  readonly seed: number
+  readonly counts: LedgerCounts
+  readonly violations: readonly string[]
+  readonly reached: ReadonlyMap<string, number>
+  readonly simulatedMs: number
+  readonly recoveryMsMax: number
+  /** Of every byte on the disk and at the centre: the same seed gives the same twice. */
+  readonly fingerprint: string
+}
+
+interface Mapping {
+  readonly edge: readonly (readonly [topicName: string, partitionCount: number])[]
+  readonly upstream: readonly (readonly [edgeTopic: string, topicName: string, partitionCount: number])[]
+}
+
+const MAPPINGS: readonly Mapping[] = [
+  { edge: [['plant', 1]], upstream: [['plant', 'plant', 1]] },
+  { edge: [['plant', 2]], upstream: [['plant', 'site.plant', 2]] },
+  { edge: [['plant', 2]], upstream: [['plant', 'plant', 3]] },
+  {
+    edge: [
+      ['plant', 2],
+      ['meter', 1]
+    ],
+    upstream: [
+      ['plant', 'all', 2],
+      ['meter', 'all', 2]
+    ]
+  },
+  {
+    edge: [
+      ['plant', 1],
+      ['meter', 3]
+    ],
+    upstream: [
+      ['plant', 'plant', 1],
+      ['meter', 'meter', 2]
+    ]
+  }
+]
+
+const DIRECTORY = '/data'
+const FILLER = 'x'.repeat(4096)
+
+interface Device {
+  readonly name: string
+  readonly topicName: string
+  readonly partitionIndex: number
+  readonly pauseMs: number
+  readonly valueBytesMax: number
+  next: number
+  waiting: SimEvent | null
+  /** Handed to the process that runs now. */
+  isSent: boolean
+}
+
+export class World {
+  readonly clock = new SimClock()
+  readonly prng: Prng
+  readonly disk: SimDisk
+  readonly centre: SimCentre
+  readonly ledger = new Ledger()
+  readonly reached = new Map<string, number>()
+  readonly #seed: number
+  readonly #mutation: Mutation
+  readonly #mapping: Mapping
+  readonly #devices: Device[] = []
+  readonly #storage: Partial<StorageSettings>
+  readonly #retentionBytes: number | null
+  #process: SimProcessClock | null = null
+  #store: LogStore | null = null
+  #uplink: Uplink | null = null
+  #starting: Promise<void> | null = null
+  #isCalm = false
+  #durationMs: number
+  #recoveryMsMax = 0
+
+  constructor(seed: number, mutation: Mutation = {}) {
+    this.#seed = seed
+    this.#mutation = mutation
+    this.prng = new Prng(seed)
+    const { prng } = this
+    const slow = prng.chance(20)
+    this.disk = new SimDisk({
+      clock: this.clock,
+      prng: prng.fork(),
+      delayMs: slow ? { min: 1, max: 12 } : { min: 0.05, max: 0.8 },
+      lie: mutation.lie ?? 'none'
+    })
+    this.centre = new SimCentre({
+      clock: this.clock,
+      prng: prng.fork(),
+      transactionTimeoutMs: prng.pick([20_000, 60_000]),
+      batchBytesMax: prng.pick([2 * KIB, 16 * KIB, 1_048_588])
+    })
+    this.#mapping = prng.pick(MAPPINGS)
+    this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
+    this.#storage = {
+      journalFileBytes: prng.pick([32, 64]) * KIB,
+      commitBytesMax: 16 * KIB,
+      lingerMs: prng.pick([0, 2, 5]),
+      sealBytes: prng.pick([1, 4]) * KIB,
+      sealAgeMs: prng.pick([500, 3_000]),
+      tailBytesMax: 32 * KIB,
+      segmentBytes: prng.pick([3, 8]) * KIB,
+      checkpointAgeMs: prng.pick([2_000, 10_000]),
+      housekeepingIntervalMs: prng.pick([200, 1_000]),
+      freeBytesMin: 0,
+      batchBytesMax: 8 * KIB,
+      defaultCodec: prng.pick(['none', 'lz4', 'gzip'] as const)
+    }
+    this.#durationMs = prng.chance(10) ? prng.between(10_000, 25_000) : prng.between(1_500, 9_000)
+    for (const [, name, count] of this.#mapping.upstream) if (this.centre.partitionCount(name) === 0) this.centre.createTopic(name, count)
+    const deviceCount = prng.between(2, 6)
+    for (let index = 0; index < deviceCount; index++) {
+      const [topicName, partitionCount] = prng.pick(this.#mapping.edge)
+      this.#devices.push({
+        name: `d${index}`,
+        topicName,
+        partitionIndex: prng.below(partitionCount),
+        pauseMs: prng.pick([60, 200, 1_000]),
+        valueBytesMax: prng.pick([30, 200, 1_500]),
+        next: 0,
+        waiting: null,
+        isSent: false
+      })
+    }
+  }
+
+  /** Lives through the seed. Never rejects for what the product did: that is a violation. */
+  async run(): Promise<WorldResult> {
+    const { clock, ledger } = this
+    try {
+      this.#start()
+      for (const device of this.#devices) this.#loop(device)
+      await this.#disturb()
+      await this.#calm()
+    } catch (error) {
+      ledger.violate('lost', `the run ended with ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+    }
+    ledger.finish()
+    return {
+      seed: this.#seed,
+      counts: ledger.counts,
+      violations: ledger.violations,
+      reached: this.#allReached(),
+      simulatedMs: Math.round(clock.monotonicMs()),
+      recoveryMsMax: Math.round(this.#recoveryMsMax),
+      fingerprint: this.#fingerprint()
+    }
+  }
+
+  // -- The gateway's process
+
+  #start(): void {
+    const process = this.clock.process()
+    this.#process = process
+    this.#starting = this.#open(process)
+    this.#starting.catch((error: unknown) => {
+      this.ledger.violate('lost', `the gateway's start ended with ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+    })
+  }
+
+  async #open(process: SimProcessClock): Promise<void> {
+    const core = this.#newCore()
+    try {
+      const startedMs = process.monotonicMs()
+      const store = await LogStore.open({ disk: this.disk, clock: process, random: this.prng.fork(), core, codec: simCodec, directory: DIRECTORY, settings: this.#storage })
+      this.#recoveryMsMax = Math.max(this.#recoveryMsMax, process.monotonicMs() - startedMs)
+      for (const [name, partitionCount] of this.#mapping.edge) {
+        if (!store.topics.has(name)) await store.createTopic(name, { partitionCount, retentionBytes: this.#retentionBytes })
+      }
+      if (store.report.holes.length > 0 || store.report.missingCommits > 0) this.ledger.violate('lost', `recovery reports damage: ${JSON.stringify(store.report)}`)
+      await this.#checkStore(store, core)
+      this.#store = store
+      this.#count('started')
+      const link = this.centre.connect(process, 'edge.sim.gateway')
+      const upstream = this.#mutation.wrapUpstream?.(link) ?? link
+      this.#uplink = new Uplink({
+        store,
+        core,
+        codec: simCodec,
+        clock: process,
+        random: this.prng.fork(),
+        upstream,
+        settings: {
+          topics: new Map(this.#mapping.upstream.map(([edge, name]) => [edge, name])),
+          gatewayId: 'gateway',
+          compression: this.prng.pick(['none', 'gzip'] as const),
+          transactionBytesMax: this.prng.pick([2 * KIB, 64 * KIB]),
+          lingerMs: 20,
+          backoff: { firstMs: 200, capMs: 5_000 },
+          fencedDelayMs: 60_000
+        }
+      })
+      this.#uplink.onNotice((notice) => {
+        this.#count(`notice:${notice.kind}`)
+        if (notice.kind === 'stopped' || notice.kind === 'unreadable') this.ledger.violate('lost', notice.text)
+      })
+      this.#uplink.start()
+    } catch (error) {
+      if (!(error instanceof WadiError)) throw error
+      this.#count(`start-refused:${error.code}`)
+      if (error.code === 'WADI_STATE_DAMAGED' || error.code === 'WADI_LOG_DAMAGED') this.ledger.violate('lost', `the start was refused: ${error.message}`)
+      this.#kill('kill')
+      this.clock.after(1_000, () => this.#restartIfDown())
+    }
+  }
+
+  #kill(kind: 'kill' | 'power'): void {
+    this.#process?.kill()
+    this.#process = null
+    this.#store = null
+    this.#uplink = null
+    this.#starting = null
+    for (const device of this.#devices) device.isSent = false
+    if (kind === 'kill') this.disk.crash()
+    else this.disk.powerCut()
+  }
+
+  #restartIfDown(): void {
+    if (this.#process === null) this.#start()
+  }
+
+  /** One WASM instance serves all lives: a killed process can have left nothing in it but a commit that was not released. */
+  #newCore(): Core {
+    try {
+      sharedCore.commit.release()
+    } catch {
+      // Nothing was pinned.
+    }
+    return this.#mutation.wrapCore?.(sharedCore) ?? sharedCore
+  }
+
+  // -- Devices
+
+  #loop(device: Device): void {
+    const pauseMs = device.pauseMs * (0.2 + this.prng.fraction() * 1.6)
+    this.clock.after(pauseMs, () => {
+      this.#send(device)
+      if (!this.#isCalm || device.waiting) this.#loop(device)
+    })
+  }
+
+  #send(device: Device): void {
+    const store = this.#store
+    if (!store || device.isSent) return
+    if (!device.waiting) {
+      if (this.#isCalm) return
+      device.waiting = this.#newEvent(device)
+    }
+    const event = device.waiting
+    const partition = store.topics.get(device.topicName)?.partitions[device.partitionIndex]
+    if (!partition) return
+    device.isSent = true
+    this.ledger.onSent(event)
+    const encoder = new TextEncoder()
+    const record = { timestampMs: this.clock.wallMs(), key: encoder.encode(device.name), value: encoder.encode(event.value), headers: [] }
+    store.append(partition, record, (error, offset) => {
+      if (this.#store !== store) return
+      device.isSent = false
+      if (error) {
+        this.ledger.counts.refused++
+        this.#count(`refused:${error.code}`)
+        return
+      }
+      if (this.#mutation.ackEarly !== true) {
+        this.ledger.onAcked(event, offset)
+        device.waiting = null
+      }
+    })
+    if (this.#mutation.ackEarly === true && device.isSent) {
+      this.ledger.onAckedEarly(event)
+      device.waiting = null
+    }
+  }
+
+  #newEvent(device: Device): SimEvent {
+    const number = device.next++
+    const id = `${device.name}:${number}`
+    const value = `${id} ${FILLER.slice(0, this.prng.below(device.valueBytesMax))}`
+    return { id, device: device.name, number, value, partitionKey: `${device.topicName}/${device.partitionIndex}`, attempts: 0, isAcked: false }
+  }
+
+  // -- What happens to them
+
+  async #disturb(): Promise<void> {
+    const { clock, prng } = this
+    const count = prng.between(1, 8)
+    const times = Array.from({ length: count }, () => prng.between(50, this.#durationMs)).sort((left, right) => left - right)
+    for (const atMs of times) {
+      await clock.run({ untilMs: atMs })
+      this.#disturbOnce()
+      if (this.#store?.failure && prng.chance(80)) this.#crash(prng.chance(50) ? 'power' : 'kill')
+    }
+    await clock.run({ untilMs: this.#durationMs })
+  }
+
+  #disturbOnce(): void {
+    const { prng, clock, centre, disk } = this
+    const kind = prng.below(16)
+    if (kind < 4) this.#crash('power')
+    else if (kind < 6) this.#crash('kill')
+    else if (kind === 6) this.#later({ linkDown: true })
+    else if (kind === 7) this.#later({ linkNoise: true })
+    else if (kind === 8) {
+      this.#count('plan:sync-error')
+      disk.failNext(prng.pick(['sync', 'write-sync', 'sync-directory']), prng.pick(['', 'journal', 'topics', 'state']), 'EIO')
+    } else if (kind === 9) this.#later({ diskFull: true })
+    else if (kind === 10) centre.restart()
+    else if (kind === 11) {
+      const [, name, partitionCount] = prng.pick(this.#mapping.upstream)
+      centre.moveLeader(name, prng.below(partitionCount), prng.between(100, 5_000))
+    } else if (kind === 12) {
+      centre.expireProducers()
+      // Without a hint an expired position cannot be resolved; a storage that fails for as long as the centre remembers is not simulated.
+      if (prng.chance(50) && !this.reached.has('notice:hint')) centre.expirePositions()
+    } else if (kind === 13) {
+      this.#count('clock-jump')
+      clock.jumpWall(prng.pick([-3_600_000, 86_400_000, 40 * 365 * 86_400_000]))
+    } else if (kind === 14) {
+      disk.faults = { ...noFaults, stallPercent: 2, stallMs: 3_000 }
+      clock.after(2_000, () => {
+        disk.faults = { ...noFaults }
+      })
+    } else {
+      this.#count('write-error')
+      disk.failNext(prng.pick(['write', 'write-sync', 'truncate', 'rename', 'open', 'remove']), prng.pick(['', 'journal', 'topics', 'state']), prng.pick(['EIO', 'ENOSPC']))
+    }
+  }
+
+  #crash(kind: 'power' | 'kill'): void {
+    this.#count(this.#store ? `${kind}-while-running` : `${kind}-while-starting`)
+    if (this.#process === null) return
+    this.#kill(kind)
+    this.clock.after(this.prng.between(1, 2_000), () => this.#restartIfDown())
+  }
+
+  #later(what: { linkDown?: boolean; linkNoise?: boolean; diskFull?: boolean }): void {
+    const { clock, prng, centre, disk } = this
+    const durationMs = prng.between(200, 8_000)
+    if (what.linkDown) {
+      this.#count('link-down')
+      centre.link = { ...centre.link, isDown: true }
+      clock.after(durationMs, () => {
+        centre.link = { ...centre.link, isDown: false }
+      })
+    }
+    if (what.linkNoise) {
+      this.#count('link-noise')
+      const percent = prng.pick([2, 10, 30])
+      centre.link = {
+        ...centre.link,
+        requestLostPercent: prng.pick([0, percent]),
+        answerLostPercent: prng.pick([0, percent]),
+        lateRequestPercent: prng.pick([0, percent / 2]),
+        retryPercent: prng.pick([0, percent]),
+        delayMs: prng.pick([goodLink.delayMs, { min: 100, max: 900 }]),
+        deadlineMs: prng.pick([2_000, 10_000])
+      }
+      clock.after(durationMs, () => {
+        centre.link = { ...goodLink, isDown: centre.link.isDown }
+      })
+    }
+    if (what.diskFull) {
+      this.#count('disk-full')
+      disk.capacityBytes = disk.usedBytes + prng.below(16 * KIB)
+      clock.after(durationMs, () => {
+        disk.capacityBytes = Number.POSITIVE_INFINITY
+      })
+    }
+  }
+
+  // -- The end: no more faults, everything must come to rest
+
+  async #calm(): Promise<void> {
+    const { clock, centre, disk, ledger } = this
+    this.#isCalm = true
+    disk.faults = { ...noFaults }
+    disk.capacityBytes = Number.POSITIVE_INFINITY
+    centre.link = structuredClone(goodLink)
+    const limitMs = clock.monotonicMs() + 1_800_000
+    while (clock.monotonicMs() < limitMs && this.ledger.violations.length < 20) {
+      await clock.run({ untilMs: clock.monotonicMs() + 1_000 })
+      if (this.#store?.failure) this.#crash(this.prng.chance(50) ? 'power' : 'kill')
+      this.#restartIfDown()
+      const isAcked = this.#devices.every((device) => device.waiting === null)
+      if (isAcked && this.#uplink && this.#uplink.status().lagEvents === 0 && this.#uplink.status().state === 'idle') break
+    }
+    const store = this.#store
+    const uplink = this.#uplink
+    if (!store || !uplink) return ledger.violate('lost', 'the gateway did not come up again')
+    const status = uplink.status()
+    if (status.lagEvents > 0) ledger.violate('lost', `not delivered in 30 minutes: ${status.lagEvents} events, ${status.state}, ${status.lastError}`)
+    const waiting = this.#devices.filter((device) => device.waiting !== null)
+    if (waiting.length > 0) ledger.violate('lost', `${waiting.length} devices got no answer in 30 minutes`)
+    await clock.settle(this.#checkStore(store, sharedCore))
+    this.#checkCentre()
+    await clock.settle(uplink.close({ deadlineMs: 10_000 }))
+    await clock.settle(store.close())
+    const left = this.#process?.pendingCount ?? 0
+    if (left > 0) ledger.violate('lost', `${left} timers are left after the end`)
+  }
+
+  async #checkStore(store: LogStore, core: Core): Promise<void> {
+    for (const topic of store.topics.values()) {
+      for (const partition of topic.partitions) {
+        const key = `${topic.name}/${partition.partitionIndex}`
+        const records = await readPartition(partition, core)
+        this.ledger.checkPartition(key, { start: records.start, end: records.end }, records.records)
+        this.ledger.checkDeviceOrder(key, records.records)
+        if (records.start > 0) this.#count('log-start-moved')
+      }
+    }
+    this.#checkGone(store)
+  }
+
+  /** What retention took must have been delivered. */
+  #checkGone(store: LogStore): void {
+    if (store.metrics.lostRecords > 0) this.ledger.violate('lost', `the store counts ${store.metrics.lostRecords} lost records`)
+    for (const topic of store.topics.values()) {
+      if (topic.config.dropUndelivered) continue
+      for (const partition of topic.partitions) if (partition.logStartOffset > partition.highWatermark) this.ledger.violate('lost', `${topic.name}: log start above the high watermark`)
+    }
+  }
+
+  #checkCentre(): void {
+    const names = new Set(this.#mapping.upstream.map(([, name]) => name as string))
+    const upstream: { name: string; records: ReturnType<SimCentre['committed']> }[] = []
+    for (const name of names) {
+      for (let index = 0; index < this.centre.partitionCount(name); index++) {
+        const records = this.centre.committed(name, index)
+        upstream.push({ name: `${name}-${index}`, records })
+        this.ledger.checkDeviceOrder(`the centre, ${name}-${index}`, records)
+      }
+    }
+    this.#checkKeys(upstream)
+    this.ledger.checkCentre(upstream, { isComplete: true, deletedBelow: () => 0 })
+  }
+
+  /** A key is in one partition of an upstream topic only. */
+  #checkKeys(upstream: readonly { name: string; records: ReturnType<SimCentre['committed']> }[]): void {
+    const places = new Map<string, string>()
+    for (const { name, records } of upstream) {
+      for (const record of records) {
+        const place = places.get(`${record.key}`)
+        if (place !== undefined && place !== name) this.ledger.violate('reordered', `key ${record.key} is in ${place} and ${name}`)
+        places.set(`${record.key}`, name)
+      }
+    }
+  }
+
+  #count(what: string): void {
+    this.reached.set(what, (this.reached.get(what) ?? 0) + 1)
+  }
+
+  #allReached(): Map<string, number> {
+    const all = new Map<string, number>()
+    for (const [prefix, counts] of [['', this.reached] as const, ['disk:', this.disk.reached] as const, ['centre:', this.centre.reached] as const]) {
+      for (const [what, count] of counts) all.set(prefix + what, count)
+    }
+    return all
+  }
+
+  #fingerprint(): string {
+    const core = sharedCore
+    let crc = 0
+    for (const { path, bytes } of this.disk.files()) crc = core.crc32c(bytes, core.crc32c(new TextEncoder().encode(path), crc))
+    for (const [, name] of this.#mapping.upstream) {
+      for (let index = 0; index < this.centre.partitionCount(name); index++) {
+        const text = this.centre.committed(name, index).map((record) => `${record.offset} ${record.value}`)
+        crc = core.crc32c(new TextEncoder().encode(text.join('\n')), crc)
+      }
+    }
+    return `${crc.toString(16)}-${this.clock.monotonicMs()}`
+  }
+}
+
+const sharedCore = instantiateCore(readCoreWasm())
+
+async function readPartition(partition: Partition, core: Core): Promise<{ start: number; end: number; records: { offset: number; value: string | null }[] }> {
+  const start = partition.logStartOffset
+  const end = partition.highWatermark
+  const records: { offset: number; value: string | null }[] = []
+  for (let offset = start; offset < end; ) {
+    const result = await readOrRetained(partition, offset)
+    if (result === null) return readPartition(partition, core) // retention was faster
+    const { batches, nextOffset } = result
+    for (const batch of batches) {
+      const plain = await decompressBatch(core, simCodec, batch)
+      for (const record of core.readRecords(plain)) {
+        if (record.offset < offset || record.offset >= end) continue
+        records.push({ offset: record.offset, value: record.value && Buffer.from(record.value).toString('latin1') })
+      }
+    }
+    if (nextOffset <= offset) break
+    offset = nextOffset
+  }
+  return { start, end, records }
+}
+
+async function readOrRetained(partition: Partition, offset: Partition['highWatermark']): Promise<ReadResult | null> {
+  try {
+    return await partition.read(offset, { bytesMax: 64 * KIB })
+  } catch (error) {
+    if (error instanceof WadiError && error.code === 'WADI_OFFSET_OUT_OF_RANGE' && offset < partition.logStartOffset) return null
+    throw error
+  }
+}

@@ -1,0 +1,54 @@
+// Proves for tools/run-tests.mjs: what it counts is what tap counted; a run that proves nothing is a failure.
+// How: TAP as tap 21.8.0 wrote it, and the choice of files over plain lists.
+
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import t from 'tap'
+
+interface Counts {
+  passed: number
+  failed: number
+  skipped: string[]
+}
+interface Choice {
+  chosen: string[]
+  jobs: number
+}
+interface Runner {
+  countTap(tap: string): Counts
+  choose(paths: readonly string[], options: { suite: string; patterns: readonly string[] }): Choice
+}
+
+// Not an import of TypeScript's: the runner is plain JavaScript outside what tsc compiles.
+const runner = (await import(pathToFileURL(resolve('tools/run-tests.mjs')).href)) as Runner
+
+const passing = 'TAP version 14\n1..1\n# Subtest: a\n    ok 1 - x\n    1..1\nok 1 - a\n\n# { total: 3, pass: 3 }\n# time=1ms\n'
+
+t.test('a passing stream counts its assertions', async (t) => {
+  t.match(runner.countTap(passing), { passed: 3, failed: 0, skipped: [] })
+})
+
+t.test('failures and skips come from the summary of tap', async (t) => {
+  const tap = 'TAP version 14\n    ok 2 - later # SKIP no root\n# { total: 11, pass: 6, fail: 3, skip: 2 }\n'
+  t.match(runner.countTap(tap), { passed: 6, failed: 3, skipped: ['    ok 2 - later # SKIP no root'] })
+})
+
+t.test('a test file without a test is a failure', async (t) => {
+  const tap = 'TAP version 14\nok 1 - dist/test/e.test.js # SKIP no tests found\n# { total: 4, pass: 3, skip: 1 }\n'
+  t.match(runner.countTap(tap), { passed: 3, failed: 1 })
+})
+
+t.test('a stream without a summary, and one that bailed out, are failures', async (t) => {
+  t.match(runner.countTap('TAP version 14\nok 1 - a\n'), { passed: 0, failed: 1 })
+  t.match(runner.countTap('Bail out! no\n# { total: 1, pass: 1 }\n'), { passed: 1, failed: 1 })
+})
+
+t.test('suites split the files, a pattern picks from both', async (t) => {
+  const paths = ['dist/test/a.test.js', 'dist/test/kafka/b.kafka.test.js', 'dist/test/log/c.linux.test.js']
+  t.same(runner.choose(paths, { suite: 'default', patterns: [] }).chosen, paths.slice(0, 1))
+  t.same(runner.choose(paths, { suite: 'kafka', patterns: [] }).chosen, paths.slice(1))
+  t.same(runner.choose(paths, { suite: 'default', patterns: ['b.kafka'] }), {
+    ...runner.choose(paths, { suite: 'kafka', patterns: [] }),
+    chosen: [paths[1]]
+  })
+})

@@ -1,0 +1,83 @@
+// dist/wadi.mjs: the whole command line and gateway in one file, the WASM core inside it, nothing to install beside it.
+// Run by `npm run build:bundle`. Options: --out FILE, --core FILE (the .wasm), --check (start it once and compare its version).
+// The licence notices of what is bundled stand at the end of the file, as their licences ask.
+
+import { execFileSync } from 'node:child_process'
+import { chmod, readdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { build } from 'esbuild'
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
+const { values } = parseArgs({
+  options: {
+    out: { type: 'string', default: join(root, 'dist/wadi.mjs') },
+    core: { type: 'string', default: join(root, 'core-wasm/build/release.wasm') },
+    check: { type: 'boolean', default: false }
+  }
+})
+
+/** bin/core-bytes.ts reads the core from the build directory; in the bundle the bytes are already here. */
+const coreInside = {
+  name: 'core-inside',
+  setup(context) {
+    context.onLoad({ filter: /bin[\\/]core-bytes\.ts$/ }, () => ({
+      contents: `import bytes from ${JSON.stringify(values.core)}\nexport const coreBytes = () => bytes\n`,
+      resolveDir: root,
+      loader: 'js'
+    }))
+  }
+}
+
+/** Packages written for CommonJS ask for Node's own modules by require. */
+const banner = `#!/usr/bin/env node
+import { createRequire as wadiCreateRequire } from 'node:module';
+const require = wadiCreateRequire(import.meta.url);`
+
+const result = await build({
+  absWorkingDir: root,
+  entryPoints: ['bin/wadi.ts'],
+  outfile: values.out,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  mainFields: ['module', 'main'],
+  loader: { '.wasm': 'binary' },
+  external: ['kafkajs'], // the demo's independent consumer: a development dependency, looked for and not needed
+  minifySyntax: true,
+  minifyWhitespace: true,
+  keepNames: false,
+  legalComments: 'none', // the whole licences follow instead
+  banner: { js: banner },
+  plugins: [coreInside],
+  metafile: true,
+  logLevel: 'warning'
+})
+
+const notices = await licenceNotices(Object.keys(result.metafile.inputs))
+const code = await readFile(values.out, 'utf8')
+await writeFile(values.out, `${code.trimEnd()}\n/*\n${notices.replaceAll('*/', '* /')}\n*/\n`)
+await chmod(values.out, 0o755)
+
+if (values.check) {
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+  const printed = execFileSync(process.execPath, [values.out, 'version'], { encoding: 'utf8', timeout: 20_000 }).trim()
+  if (!printed.includes(version)) throw new Error(`the bundle says "${printed}", package.json ${version}`)
+}
+const kibibytes = Math.round((await readFile(values.out)).byteLength / 1024)
+console.log(`${relative(process.cwd(), values.out)}  ${kibibytes} KiB`)
+
+/** Name, version and licence text of every package that a bundled file comes from. */
+async function licenceNotices(inputs) {
+  const packages = new Set(inputs.map((input) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1]).filter(Boolean))
+  const parts = ['Wadi contains the following packages, under their own licences.']
+  for (const directory of [...packages].sort()) {
+    const { name, version, license } = JSON.parse(await readFile(join(root, directory, 'package.json'), 'utf8'))
+    const files = (await readdir(join(root, directory))).filter((file) => /^(licen[cs]e|copying|notice)/i.test(file)).sort()
+    const texts = await Promise.all(files.map((file) => readFile(join(root, directory, file), 'utf8')))
+    parts.push(`---- ${name} ${version} (${license ?? 'see text'})\n${texts.map((text) => text.trim()).join('\n\n')}`)
+  }
+  return parts.join('\n\n')
+}
