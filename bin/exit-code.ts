@@ -27,7 +27,6 @@ const EXIT_BY_ERROR: Readonly<Record<ErrorCode, number>> = {
   WADI_DATA_DIR_UNUSABLE: EXIT.cannotCreate,
   WADI_DISK_FULL: EXIT.ioError,
   WADI_FORMAT_NEWER: EXIT.dataError,
-  WADI_LOG_DAMAGED: EXIT.dataError,
   WADI_LOG_FAILED: EXIT.ioError,
   WADI_OFFSET_OUT_OF_RANGE: EXIT.no,
   WADI_QUOTA_EXCEEDED: EXIT.ioError,
@@ -38,8 +37,6 @@ const EXIT_BY_ERROR: Readonly<Record<ErrorCode, number>> = {
   WADI_TOPIC_INVALID: EXIT.usage,
   WADI_TOPIC_UNKNOWN: EXIT.no,
   WADI_UNAVAILABLE: EXIT.unavailable,
-  WADI_UPSTREAM_FENCED: EXIT.noPermission,
-  WADI_UPSTREAM_REFUSED: EXIT.noPermission,
   WADI_UPSTREAM_UNREACHABLE: EXIT.unavailable,
   WADI_USAGE: EXIT.usage
 }

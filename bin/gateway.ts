@@ -9,9 +9,10 @@ import { payloadDecoders } from '../adapters/mqtt/payload.ts'
 import { WadiError } from '../runtime/base/errors.ts'
 import { Ingest } from '../runtime/broker/ingest.ts'
 import { compileRoutes } from '../runtime/broker/routes.ts'
+import type { Topic } from '../runtime/log/contract.ts'
 import { LogStore } from '../runtime/log/log-store.ts'
 import type { StorageSettings } from '../runtime/log/settings.ts'
-import { Uplink } from '../runtime/uplink/uplink.ts'
+import { Uplink, type UplinkStatus } from '../runtime/uplink/uplink.ts'
 import type { Address } from './config/address.ts'
 import { routesConfigOf } from './config/routes-config.ts'
 import type { Config, MqttSection, UpstreamSection } from './config/schema.ts'
@@ -25,7 +26,7 @@ import { feedTail } from './tail-feed.ts'
 import { deliveredTopics, setUpTopics, topicConfigOf } from './topics-setup.ts'
 
 /** Of the ten seconds that a stop may take: what the uplink may use to end a transaction. */
-const UPLINK_CLOSE_MS = 3_000
+const UPLINK_CLOSE_MS = 2_500
 /** The cluster ends a transaction of ours after that long; consumers there may wait for it. */
 const TRANSACTION_TIMEOUT_MS = 60_000
 
@@ -72,8 +73,15 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
 
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
   await setUpTopics(store, config, [...config.topics.keys(), ...table.topicNames], say)
-  const createTopic = (name: string) => store.createTopic(name, topicConfigOf(config, name))
+  const uplink = config.upstream ? openUplink(config, config.upstream, { store, edges, say }) : null
+  if (uplink) closers.add(() => uplink.close({ deadlineMs: UPLINK_CLOSE_MS }))
+  const createTopic = async (name: string): Promise<Topic> => {
+    const topic = await store.createTopic(name, topicConfigOf(config, name))
+    uplink?.add(name)
+    return topic
+  }
   const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic })
+  uplink?.start()
 
   const listeners: MqttListener[] = []
   for (const section of config.mqtt) {
@@ -81,13 +89,9 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
     closers.add(() => listener.close())
     listeners.push(listener)
   }
-  const uplink = config.upstream ? openUplink(config, config.upstream, { store, edges, say }) : null
-  if (uplink) {
-    closers.add(() => uplink.close({ deadlineMs: UPLINK_CLOSE_MS }))
-    uplink.start()
-  }
 
-  const reporter = new StatusReporter({ config, store, edges, ingest, listeners, uplink })
+  const onFailure = (failure: WadiError): void => say('error', failure.message, failure.facts)
+  const reporter = new StatusReporter({ config, store, edges, ingest, listeners, uplink, onFailure })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, core: edges.core, codec: edges.codec }
   const control = await openControlServer(config.gateway.data, {
@@ -160,7 +164,12 @@ async function openListener(section: MqttSection, { ingest, store, edges, say }:
     ingest,
     store,
     core: edges.core,
-    limits: { packetBytesMax: limits.packet, connectionsMax: limits.connections }
+    limits: { packetBytesMax: limits.packet, connectionsMax: limits.connections },
+    onEvent: ({ reason, detail, clientId, remoteAddress }) => {
+      if (reason === 'connection-lost') return // devices come and go
+      const words = `closed the connection of ${clientId ?? 'a client'} (${remoteAddress}): ${reason}${detail ? `, ${detail}` : ''}`
+      say('warn', words, { reason, clientId, remoteAddress })
+    }
   })
   try {
     await listener.start()
@@ -173,11 +182,18 @@ async function openListener(section: MqttSection, { ingest, store, edges, say }:
       cause
     })
   }
-  void say
   return listener
 }
 
-function openUplink(config: Config, section: UpstreamSection, { store, edges, say }: Inside): Uplink {
+/** The uplink, and a way to let it know of a topic that a route makes later. */
+interface GrowingUplink {
+  start(): void
+  add(topicName: string): void
+  status(): UplinkStatus
+  close(options: { deadlineMs: number }): Promise<void>
+}
+
+function openUplink(config: Config, section: UpstreamSection, { store, edges, say }: Inside): GrowingUplink {
   const topics = deliveredTopics(config, store.topics.keys())
   const upstream = new KafkaUpstream({
     brokers: section.brokers.map(formatAddress),
@@ -210,7 +226,15 @@ function openUplink(config: Config, section: UpstreamSection, { store, edges, sa
     if (summary !== told && state !== 'connecting') say(isUp ? 'info' : 'warn', isUp ? 'uplink up' : words)
     if (state !== 'connecting') told = summary
   })
-  return uplink
+  return {
+    start: () => uplink.start(),
+    add: (topicName) => {
+      for (const [edgeTopic, target] of deliveredTopics(config, [topicName])) topics.set(edgeTopic, target)
+      uplink.resume() // it reads its topics again
+    },
+    status: () => uplink.status(),
+    close: (options) => uplink.close(options)
+  }
 }
 
 export function formatAddress({ host, port }: Address): string {

@@ -7,11 +7,14 @@ export type Level = 'info' | 'warn' | 'error'
 export type Say = (level: Level, message: string, facts?: Readonly<Record<string, unknown>>) => void
 
 const SAME_LINE_MS = 10_000
+const WINDOW_MS = 10_000
+const WINDOW_LINES_MAX = 200
 
-/** A line that repeats within ten seconds is counted, not written. */
+/** A line that repeats within ten seconds is counted, not written; more than 200 lines in ten seconds are not written either. */
 export function createSay(options: { isJson: boolean; write?: (text: string) => void; nowMs?: () => number }): Say {
   const { isJson, write = (text) => void process.stderr.write(text), nowMs = () => Date.now() } = options
   let previous = { text: '', atMs: 0, repeats: 0 }
+  let window = { atMs: nowMs(), lines: 0 }
   const line = (level: Level, message: string, facts: Readonly<Record<string, unknown>>): string => {
     const time = new Date(nowMs()).toISOString()
     if (isJson) return `${JSON.stringify({ time, level, message, ...facts })}\n`
@@ -24,6 +27,12 @@ export function createSay(options: { isJson: boolean; write?: (text: string) => 
       previous.repeats++
       return
     }
+    if (nowMs() - window.atMs >= WINDOW_MS) {
+      if (window.lines > WINDOW_LINES_MAX)
+        write(line('warn', `${window.lines - WINDOW_LINES_MAX} lines were left out: too many at once`, {}))
+      window = { atMs: nowMs(), lines: 0 }
+    }
+    if (++window.lines > WINDOW_LINES_MAX && level !== 'error') return
     if (previous.repeats > 0) write(line('info', `the line before came ${previous.repeats} more times`, {}))
     previous = { text, atMs: nowMs(), repeats: 0 }
     write(line(level, message, facts))

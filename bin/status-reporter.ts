@@ -1,10 +1,11 @@
 // Gathers the status report of a running gateway. Reading it costs a walk over topics; nothing here is on the path of an event.
 
 import type { MqttListener } from '../adapters/mqtt/mqtt-broker.ts'
+import type { WadiError } from '../runtime/base/errors.ts'
 import type { Ingest } from '../runtime/broker/ingest.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
 import type { RecoveryReport } from '../runtime/log/recovery-report.ts'
-import type { Uplink } from '../runtime/uplink/uplink.ts'
+import type { UplinkStatus } from '../runtime/uplink/uplink.ts'
 import type { Config } from './config/schema.ts'
 import type { Edges } from './edges.ts'
 import { RateMeter } from './rate.ts'
@@ -19,7 +20,9 @@ export interface StatusSources {
   readonly edges: Edges
   readonly ingest: Ingest
   readonly listeners: readonly MqttListener[]
-  readonly uplink: Uplink | null
+  readonly uplink: { status(): UplinkStatus } | null
+  /** Called once, when storage has failed for good. */
+  readonly onFailure: (failure: WadiError) => void
 }
 
 export class StatusReporter {
@@ -31,7 +34,13 @@ export class StatusReporter {
   constructor(sources: StatusSources) {
     this.#sources = sources
     this.#startedMs = sources.edges.clock.monotonicMs()
-    const sample = (): void => this.#rate.sample(this.#nowMs(), sources.ingest.metrics.stored)
+    let isFailureTold = false
+    const sample = (): void => {
+      this.#rate.sample(this.#nowMs(), sources.ingest.metrics.stored)
+      const { failure } = sources.store
+      if (failure && !isFailureTold) sources.onFailure(failure)
+      isFailureTold = failure !== null
+    }
     sample()
     this.#timer = setInterval(sample, SAMPLE_MS)
     this.#timer.unref()

@@ -188,20 +188,24 @@ export class Connection {
     }
   }
 
-  #stallTimer(subject: string): Timer {
+  #stallTimer(subject: string, uploadMs = 0): Timer {
     const { clock, requestTimeoutMs } = this.#options
-    return clock.after(requestTimeoutMs, () => this.#fail(`${subject} got no answer within ${requestTimeoutMs} ms`))
+    const limitMs = Math.round(requestTimeoutMs + uploadMs)
+    return clock.after(limitMs, () => this.#fail(`${subject} got no answer within ${limitMs} ms`))
   }
 
   async #send(chunks: readonly Uint8Array[], pending: Pending): Promise<void> {
+    const { clock } = this.#options
     const pieces = cut(chunks)
+    const startedMs = clock.monotonicMs()
     for (const [index, piece] of pieces.entries()) {
       if (this.#failure !== null) return
       pending.isHandedOver = index === pieces.length - 1
       pending.timer.cancel()
-      pending.timer = this.#stallTimer(pending.subject)
+      // What the operating system still holds of it leaves about as fast as the rest did: that long is added to the wait.
+      pending.timer = this.#stallTimer(pending.subject, pending.isHandedOver ? clock.monotonicMs() - startedMs : 0)
       this.#options.wireBytes.sent += piece.byteLength
-      this.#usedAtMs = this.#options.clock.monotonicMs()
+      this.#usedAtMs = clock.monotonicMs()
       await new Promise<void>((resolve) => this.#socket.write(piece, () => resolve()))
     }
   }

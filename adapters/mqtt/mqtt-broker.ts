@@ -96,6 +96,8 @@ class AedesListener implements MqttListener {
   #qos0Lost = 0
   readonly #closed = new Map<CloseReason, number>()
   readonly #counted = new WeakSet<Client>()
+  /** A closed socket no longer tells. */
+  readonly #addresses = new WeakMap<object, string>()
   readonly #ackQueues = new WeakMap<Client, AckQueue>()
   /** Of connections whose CONNECT must be refused: why. */
   readonly #refusedConnects = new WeakMap<Client, CloseReason>()
@@ -217,6 +219,7 @@ class AedesListener implements MqttListener {
   }
 
   #onConnection(socket: Socket): void {
+    this.#addresses.set(socket, socket.remoteAddress ?? '')
     guardSocket(socket, new Gate(this.#limits), this.#brake)
     this.#aedes.handle(socket)
   }
@@ -317,8 +320,8 @@ class AedesListener implements MqttListener {
   #onFailed(client: Client, error: Error): void {
     if (this.#counted.has(client)) return
     this.#counted.add(client)
-    const { remoteAddress } = client.conn as Socket
-    this.#countClosed(closeReasonOf(error), { detail: error.message, clientId: client.id ?? null, remoteAddress: remoteAddress ?? '' })
+    const remoteAddress = this.#addresses.get(client.conn) ?? ''
+    this.#countClosed(closeReasonOf(error), { detail: error.message, clientId: client.id ?? null, remoteAddress })
   }
 
   #countClosed(reason: CloseReason, { detail, clientId, remoteAddress }: Omit<MqttEvent, 'kind' | 'reason'>): void {

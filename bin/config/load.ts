@@ -64,7 +64,7 @@ export function readConfig(source: string, options: LoadOptions): LoadResult {
   const config = configSchema.read(root ?? undefined, '', context)
   const unreadable = problems.map((problem) => problem.path)
   const isTrusted = (path: string): boolean => !unreadable.some((bad) => isSameOrBelow(bad, path) || isSameOrBelow(path, bad))
-  checkRules(config, isTrusted, (path, message) => {
+  checkRules(config, { isTrusted, isWritten: (path) => places.has(path) }, (path, message) => {
     if (isTrusted(path)) report(path, message, places.get(path) ?? parentPlace(places, path))
   })
   return { config, problems: sortProblems(problems) }

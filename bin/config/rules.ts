@@ -7,11 +7,24 @@ import type { Config, TopicSection } from './schema.ts'
 
 export type Report = (path: string, message: string) => void
 
-/** `isTrusted` tells whether everything at and below a path could be read: nothing is concluded from what could not. */
-export function checkRules(config: Config, isTrusted: (path: string) => boolean, report: Report): void {
+/** What a rule may ask of the file. */
+export interface FileFacts {
+  /** Everything at and below a path could be read: nothing is concluded from what could not. */
+  isTrusted(path: string): boolean
+  /** The key stands in the file; otherwise its value is the default. */
+  isWritten(path: string): boolean
+}
+
+export function checkRules(config: Config, { isTrusted, isWritten }: FileFacts, report: Report): void {
   checkListeners(config, report)
   checkRoutes(config, report)
   checkTopics(config, report)
+  if (config.upstream && !isWritten('gateway.id')) {
+    report(
+      'gateway.id',
+      'is missing: with an upstream each gateway needs an id of its own, two with the same one would shut each other out'
+    )
+  }
   checkUpstream(config, isTrusted('routes') && isTrusted('topics') && isTrusted('unmatched') && isTrusted('dead_letter'), report)
 }
 

@@ -14,7 +14,8 @@ export interface IndependentConsumer {
     onRecord(value: Uint8Array | null): void
     onProgress(count: number): void
   }): Promise<void>
-  deleteTopic(): Promise<void>
+  /** Deletes the topic, our group and these. */
+  cleanUp(groups: readonly string[]): Promise<void>
 }
 
 interface KafkaJs {
@@ -27,7 +28,12 @@ interface KafkaJs {
       run(options: { eachBatch(payload: { batch: { messages: { value: Buffer | null }[] } }): Promise<void> }): Promise<void>
       disconnect(): Promise<void>
     }
-    admin(): { connect(): Promise<void>; deleteTopics(options: object): Promise<void>; disconnect(): Promise<void> }
+    admin(): {
+      connect(): Promise<void>
+      deleteTopics(options: object): Promise<void>
+      deleteGroups(groups: string[]): Promise<unknown>
+      disconnect(): Promise<void>
+    }
   }
   logLevel: { NOTHING: number }
 }
@@ -38,6 +44,7 @@ export async function openConsumer(broker: Address, topic: string): Promise<Inde
   const kafkajs = (await import(packageName).catch(() => null)) as (KafkaJs & { default?: KafkaJs }) | null
   if (!kafkajs) return null
   const { Kafka, logLevel } = kafkajs.default ?? kafkajs
+  const groupId = `wadi-demo-auditor-${process.pid}`
   const kafka = new Kafka({
     clientId: 'wadi-demo-auditor',
     brokers: [`${broker.host}:${broker.port}`],
@@ -48,7 +55,7 @@ export async function openConsumer(broker: Address, topic: string): Promise<Inde
     name: 'kafkajs, read_committed',
     async readAll({ expected, withinMs, onRecord, onProgress }) {
       const consumer = kafka.consumer({
-        groupId: `wadi-demo-auditor-${process.pid}`,
+        groupId,
         readUncommitted: false,
         sessionTimeout: 10_000,
         heartbeatInterval: 1000,
@@ -77,10 +84,15 @@ export async function openConsumer(broker: Address, topic: string): Promise<Inde
         await consumer.disconnect().catch(() => undefined)
       }
     },
-    async deleteTopic() {
+    async cleanUp(groups) {
       const admin = kafka.admin()
       await admin.connect()
-      await admin.deleteTopics({ topics: [topic] }).finally(() => admin.disconnect())
+      try {
+        await admin.deleteTopics({ topics: [topic] })
+        await admin.deleteGroups([groupId, ...groups])
+      } finally {
+        await admin.disconnect()
+      }
     }
   }
 }

@@ -8,7 +8,6 @@ export const errorCatalogue = {
   WADI_DATA_DIR_UNUSABLE: { retriable: false },
   WADI_DISK_FULL: { retriable: true },
   WADI_FORMAT_NEWER: { retriable: false },
-  WADI_LOG_DAMAGED: { retriable: false },
   WADI_LOG_FAILED: { retriable: false },
   WADI_OFFSET_OUT_OF_RANGE: { retriable: false },
   WADI_QUOTA_EXCEEDED: { retriable: true },
@@ -19,8 +18,6 @@ export const errorCatalogue = {
   WADI_TOPIC_INVALID: { retriable: false },
   WADI_TOPIC_UNKNOWN: { retriable: false },
   WADI_UNAVAILABLE: { retriable: true },
-  WADI_UPSTREAM_FENCED: { retriable: false },
-  WADI_UPSTREAM_REFUSED: { retriable: false },
   WADI_UPSTREAM_UNREACHABLE: { retriable: true },
   WADI_USAGE: { retriable: false }
 } as const

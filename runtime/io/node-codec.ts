@@ -6,7 +6,11 @@ import type { BlockCodec } from './codec.ts'
 
 interface ZstdZlib {
   zstdCompress?: (block: Uint8Array, callback: (error: Error | null, result: Buffer) => void) => void
-  zstdDecompress?: (block: Uint8Array, options: { maxOutputLength: number }, callback: (error: Error | null, result: Buffer) => void) => void
+  zstdDecompress?: (
+    block: Uint8Array,
+    options: { maxOutputLength: number },
+    callback: (error: Error | null, result: Buffer) => void
+  ) => void
 }
 
 const GZIP_LEVEL = 1 // five times smaller at four times the speed of level 6, which gains another eighth

@@ -2,8 +2,8 @@
 
 import type { WadiError } from '../base/errors.ts'
 import type { Offset } from '../base/offset.ts'
-import type { CodecName } from '../io/codec.ts'
 import type { RecordInput } from '../core/record.ts'
+import type { CodecName } from '../io/codec.ts'
 
 export type WhenFull = 'reject' | 'drop_oldest'
 
@@ -132,8 +132,14 @@ export interface Store {
 
   /** One record, the hot path. `state` travels in the same commit: both or neither. */
   append(partition: Partition, record: RecordInput, done: AppendDone, state?: readonly StateChange[]): void
-  /** Several appends and state changes in one commit: all or nothing. The base offsets are in the order of the appends. */
-  commit(appends: readonly Append[], state: readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])): Promise<readonly Offset[]>
+  /**
+   * Several appends and state changes in one commit: all or nothing. The base offsets are in the order of the appends.
+   * A function for `state` is called twice and must be pure: first with the largest offsets, to know the size.
+   */
+  commit(
+    appends: readonly Append[],
+    state: readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
+  ): Promise<readonly Offset[]>
 
   /** The durable value, as of the last completed commit. */
   getState(key: string): Uint8Array | undefined

@@ -117,7 +117,8 @@ export class GroupCommit {
   submit(appends: readonly Append[], state: StateOf, done: Request['done']): void {
     let bytesBound = stateBytes(typeof state === 'function' ? state(appends.map(() => toOffset(Number.MAX_SAFE_INTEGER))) : state)
     for (const { content } of appends) {
-      bytesBound += FRAME_BYTES_MAX + BATCH_OVERHEAD_BYTES + ('batch' in content ? content.batch.byteLength : recordBytesBound(content.record))
+      bytesBound +=
+        FRAME_BYTES_MAX + BATCH_OVERHEAD_BYTES + ('batch' in content ? content.batch.byteLength : recordBytesBound(content.record))
     }
     this.#enqueue({ appends, state, bytesBound, done })
   }
@@ -126,7 +127,8 @@ export class GroupCommit {
     const { commitBytesMax } = this.#options
     const frameBytes = FRAME_BYTES_MAX + BATCH_OVERHEAD_BYTES
     if (this.#refusal) return refuse(request, this.#refusal)
-    if (request.bytesBound + frameBytes + BLOCK_HEADER_BYTES_MAX > commitBytesMax) return refuse(request, tooLarge(request.bytesBound, commitBytesMax))
+    if (request.bytesBound + frameBytes + BLOCK_HEADER_BYTES_MAX > commitBytesMax)
+      return refuse(request, tooLarge(request.bytesBound, commitBytesMax))
     if (this.#waiting.length === 0) this.#oldestMs = this.#options.clock.monotonicMs()
     this.#waiting.push(request)
     this.#waitingBytes += request.bytesBound
@@ -300,7 +302,10 @@ export class GroupCommit {
       payloadBytes += batch.byteLength
     }
     for (const { partition, nextOffset, items } of plan.buckets.values()) {
-      assert(partition.highWatermark === nextOffset, `${partition.topicName}-${partition.partitionIndex} ends at ${partition.highWatermark}, not ${nextOffset}`)
+      assert(
+        partition.highWatermark === nextOffset,
+        `${partition.topicName}-${partition.partitionIndex} ends at ${partition.highWatermark}, not ${nextOffset}`
+      )
       recordCount += nextOffset - (items[0]?.baseOffset ?? nextOffset)
     }
     plan.taken.forEach((request, i) => {

@@ -1,20 +1,19 @@
 // Looks at a data directory from outside: offline, read-only, without the lock. For `wadi log verify` and `wadi log dump`.
 // Invariant: writes nothing. What is in the journal only is counted, not dumped by partition.
 
-import type { Core } from '../core/core.ts'
-import { readFrames } from '../core/commit-frames.ts'
 import { readBatchHeader } from '../core/batch-header.ts'
+import { readFrames } from '../core/commit-frames.ts'
+import type { Core } from '../core/core.ts'
 import type { BatchHeader, StoredRecord } from '../core/record.ts'
 import type { BlockCodec } from '../io/codec.ts'
-import { type Disk, DiskError } from '../io/disk.ts'
+import type { Disk } from '../io/disk.ts'
 import { codecOf, decompressBatch } from './batch-codec.ts'
 import { BatchScan } from './batch-scan.ts'
 import { readJournalHeader } from './journal.ts'
 import { scanJournalFile } from './journal-scan.ts'
 import { JOURNAL_DIRECTORY, journalPath, parseSegmentFileName, TOPICS_DIRECTORY } from './layout.ts'
-import { loadSnapshot } from './state-snapshot.ts'
+import { decodeBytes, loadSnapshot } from './state-snapshot.ts'
 import { decodeTopicEntry, TOPIC_PREFIX } from './topic-catalogue.ts'
-import { decodeBytes } from './state-snapshot.ts'
 
 export interface Inspection {
   readonly disk: Disk
@@ -65,7 +64,10 @@ export async function listSegmentFiles({ disk, directory }: Pick<Inspection, 'di
 }
 
 /** Checks every batch of every segment (size, magic, CRC, order, and records inside), the state file and the journal. */
-export async function verifyDirectory(inspection: Inspection, onProgress: (bytes: number, totalBytes: number, name: string) => void = () => undefined): Promise<VerifyReport> {
+export async function verifyDirectory(
+  inspection: Inspection,
+  onProgress: (bytes: number, totalBytes: number, name: string) => void = () => undefined
+): Promise<VerifyReport> {
   const files = await listSegmentFiles(inspection)
   const totalBytes = files.reduce((sum, file) => sum + file.bytes, 0)
   const report: VerifyReport = {
@@ -104,7 +106,12 @@ async function verifySegment(inspection: Inspection, file: SegmentFile, report: 
       if (core.checkBatch(plain) !== null) throw new RangeError('records do not fit their header')
     } catch (error) {
       const what = error instanceof Error ? error.message : String(error)
-      report.problems.push({ file: file.path, positionBytes: step.positionBytes, what, meaning: `offsets ${step.header.baseOffset} to ${step.header.lastOffset} cannot be read` })
+      report.problems.push({
+        file: file.path,
+        positionBytes: step.positionBytes,
+        what,
+        meaning: `offsets ${step.header.baseOffset} to ${step.header.lastOffset} cannot be read`
+      })
     }
   }
 }
@@ -126,10 +133,14 @@ export async function* readSegment({ disk, core }: Inspection, file: SegmentFile
         continue
       }
       const behind = await scan.findBehind(step.positionBytes)
-      const meaning = behind === null
-        ? `nothing whole behind it (${file.bytes - step.positionBytes} bytes): a torn end is cut at the next start, what was acknowledged is in the journal`
-        : `${behind - step.positionBytes} damaged bytes; offsets from ${scan.nextOffset} are missing until the next whole batch`
-      yield { kind: 'problem', problem: { file: file.path, positionBytes: step.positionBytes, what: `no whole batch (${step.fault})`, meaning } }
+      const meaning =
+        behind === null
+          ? `nothing whole behind it (${file.bytes - step.positionBytes} bytes): a torn end is cut at the next start, what was acknowledged is in the journal`
+          : `${behind - step.positionBytes} damaged bytes; offsets from ${scan.nextOffset} are missing until the next whole batch`
+      yield {
+        kind: 'problem',
+        problem: { file: file.path, positionBytes: step.positionBytes, what: `no whole batch (${step.fault})`, meaning }
+      }
       if (behind === null) return
       scan.positionBytes = behind
     }
@@ -140,15 +151,21 @@ export async function* readSegment({ disk, core }: Inspection, file: SegmentFile
 
 async function verifyState({ disk, core, directory }: Inspection, report: VerifyReport): Promise<void> {
   const loaded = await loadSnapshot(disk, core, directory)
-  for (const path of loaded?.damaged ?? []) report.problems.push({ file: path, positionBytes: 0, what: 'does not verify', meaning: 'the one before it is used' })
+  for (const path of loaded?.damaged ?? [])
+    report.problems.push({ file: path, positionBytes: 0, what: 'does not verify', meaning: 'the one before it is used' })
   const names = await disk.list(`${directory}/${JOURNAL_DIRECTORY}`)
   const sequences: number[] = []
   for (let fileIndex = 0; names.includes(`${fileIndex}.journal`); fileIndex++) {
     const file = await disk.open(journalPath(directory, fileIndex), 'read')
     try {
-      if ((await readJournalHeader(core, file)) === null) report.problems.push({ file: file.path, positionBytes: 0, what: 'header does not verify', meaning: 'its commits are still read' })
+      if ((await readJournalHeader(core, file)) === null)
+        report.problems.push({ file: file.path, positionBytes: 0, what: 'header does not verify', meaning: 'its commits are still read' })
       const generation = loaded?.snapshot.generation ?? 0
-      const window = { afterSequence: loaded?.snapshot.replayAfter ?? 0, generationMin: generation, generationMax: generation + names.length + 1 }
+      const window = {
+        afterSequence: loaded?.snapshot.replayAfter ?? 0,
+        generationMin: generation,
+        generationMax: generation + names.length + 1
+      }
       await scanJournalFile(core, file, fileIndex, window, (commit) => {
         sequences.push(commit.sequence)
       })
@@ -160,13 +177,22 @@ async function verifyState({ disk, core, directory }: Inspection, report: Verify
   report.journalCommits = sequences.length
   let expected = (loaded?.snapshot.replayAfter ?? 0) + 1
   for (const sequence of sequences) {
-    if (sequence > expected) report.problems.push({ file: `${directory}/${JOURNAL_DIRECTORY}`, positionBytes: 0, what: `commits ${expected} to ${sequence - 1} are missing`, meaning: 'acknowledged events in them are lost unless a segment has them' })
+    if (sequence > expected)
+      report.problems.push({
+        file: `${directory}/${JOURNAL_DIRECTORY}`,
+        positionBytes: 0,
+        what: `commits ${expected} to ${sequence - 1} are missing`,
+        meaning: 'acknowledged events in them are lost unless a segment has them'
+      })
     expected = Math.max(expected, sequence + 1)
   }
 }
 
 /** Records of one segment file, decoded. */
-export async function* dumpRecords(inspection: Inspection, file: SegmentFile): AsyncGenerator<{ header: BatchHeader; positionBytes: number; codec: string; records: StoredRecord[] } | { problem: Problem }> {
+export async function* dumpRecords(
+  inspection: Inspection,
+  file: SegmentFile
+): AsyncGenerator<{ header: BatchHeader; positionBytes: number; codec: string; records: StoredRecord[] } | { problem: Problem }> {
   for await (const step of readSegment(inspection, file)) {
     if (step.kind === 'problem') {
       yield { problem: step.problem }
@@ -174,12 +200,19 @@ export async function* dumpRecords(inspection: Inspection, file: SegmentFile): A
     }
     const codec = codecOf(step.batch)
     const plain = codec === null ? null : await decompressBatch(inspection.core, inspection.codec, step.batch)
-    yield { header: step.header, positionBytes: step.positionBytes, codec: codec ?? 'snappy', records: plain ? inspection.core.readRecords(plain) : [] }
+    yield {
+      header: step.header,
+      positionBytes: step.positionBytes,
+      codec: codec ?? 'snappy',
+      records: plain ? inspection.core.readRecords(plain) : []
+    }
   }
 }
 
 /** Records that are in the journal, in commit order (some may be in segments too: compare offsets). */
-export async function dumpJournal(inspection: Inspection): Promise<{ partitionName: string; header: BatchHeader; records: StoredRecord[] }[]> {
+export async function dumpJournal(
+  inspection: Inspection
+): Promise<{ partitionName: string; header: BatchHeader; records: StoredRecord[] }[]> {
   const { disk, core, directory } = inspection
   const loaded = await loadSnapshot(disk, core, directory)
   const names = new Map<number, string>()
@@ -195,11 +228,17 @@ export async function dumpJournal(inspection: Inspection): Promise<{ partitionNa
       await scanJournalFile(core, file, fileIndex, window, (commit, block) => {
         const header = core.readCommitHeader(block)
         for (const frame of header ? readFrames(block, header) : []) {
-          if (frame.kind === 'state' && frame.key.startsWith(TOPIC_PREFIX) && frame.value) names.set(decodeTopicEntry(frame.value).number, frame.key.slice(TOPIC_PREFIX.length))
+          if (frame.kind === 'state' && frame.key.startsWith(TOPIC_PREFIX) && frame.value)
+            names.set(decodeTopicEntry(frame.value).number, frame.key.slice(TOPIC_PREFIX.length))
           if (frame.kind !== 'batch') continue
           const batch = readBatchHeader(frame.batch)
           if (!batch || codecOf(frame.batch) !== 'none') continue
-          found.push({ sequence: commit.sequence, partitionName: `${names.get(frame.topicNumber) ?? `#${frame.topicNumber}`}-${frame.partitionIndex}`, header: batch, records: core.readRecords(frame.batch.slice()) })
+          found.push({
+            sequence: commit.sequence,
+            partitionName: `${names.get(frame.topicNumber) ?? `#${frame.topicNumber}`}-${frame.partitionIndex}`,
+            header: batch,
+            records: core.readRecords(frame.batch.slice())
+          })
         }
       })
     } finally {
@@ -207,8 +246,4 @@ export async function dumpJournal(inspection: Inspection): Promise<{ partitionNa
     }
   }
   return found.sort((a, b) => a.sequence - b.sequence)
-}
-
-export function isMissing(error: unknown): boolean {
-  return error instanceof DiskError && error.code === 'ENOENT'
 }

@@ -146,7 +146,12 @@ export class Journal {
    * Continues where recovery stopped. The last commit is written again where it lies: it may be in the page cache only, and
    * nobody may see an event that a power cut could take back.
    */
-  async resume(found: { end: JournalPosition | null; lastSequences: ReadonlyMap<number, { sequence: number; generation: number }>; nowMs: number; lastCommit: Uint8Array | null }): Promise<void> {
+  async resume(found: {
+    end: JournalPosition | null
+    lastSequences: ReadonlyMap<number, { sequence: number; generation: number }>
+    nowMs: number
+    lastCommit: Uint8Array | null
+  }): Promise<void> {
     for (const [fileIndex, { sequence, generation }] of found.lastSequences) {
       const file = this.#files[fileIndex] as JournalFile
       file.lastSequence = sequence
@@ -156,7 +161,8 @@ export class Journal {
     if (found.end === null) return
     this.#active = found.end.fileIndex
     this.#positionBytes = found.end.positionBytes
-    if (found.lastCommit) await this.#activeFile.file.writeDurableAt(found.end.positionBytes - found.lastCommit.byteLength, found.lastCommit)
+    if (found.lastCommit)
+      await this.#activeFile.file.writeDurableAt(found.end.positionBytes - found.lastCommit.byteLength, found.lastCommit)
   }
 
   get #activeFile(): JournalFile {

@@ -15,7 +15,18 @@ import type { BlockCodec, CodecName } from '../io/codec.ts'
 import { type Disk, DiskError, type DiskLock } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
 import { runCheckpoint, syncPartition } from './checkpoint.ts'
-import { type Append, type AppendDone, type DroppedRange, defaultTopicConfig, type Partition, type StateChange, type Store, type StoreMetrics, type Topic, type TopicConfig } from './contract.ts'
+import {
+  type Append,
+  type AppendDone,
+  type DroppedRange,
+  defaultTopicConfig,
+  type Partition,
+  type StateChange,
+  type Store,
+  type StoreMetrics,
+  type Topic,
+  type TopicConfig
+} from './contract.ts'
 import { GroupCommit, recordBytesBound } from './group-commit.ts'
 import { BLOCK_BYTES, Journal } from './journal.ts'
 import { JOURNAL_DIRECTORY, partitionDirectory, STATE_DIRECTORY, TOPICS_DIRECTORY } from './layout.ts'
@@ -140,7 +151,10 @@ export class LogStore implements Store {
     const points = new Map((loaded?.snapshot.recoveryPoints ?? []).map((point) => [`${point[0]}/${point[1]}`, point]))
     for (const key of this.#state.list(TOPIC_PREFIX)) await this.#recoverTopic(key, points, contents.coverage)
     const last = contents.commits.at(-1)
-    const start = { generation: last?.generation ?? this.#firstGeneration(loaded), sequence: Math.max(last?.sequence ?? 0, loaded?.snapshot.stateSequence ?? 0) }
+    const start = {
+      generation: last?.generation ?? this.#firstGeneration(loaded),
+      sequence: Math.max(last?.sequence ?? 0, loaded?.snapshot.stateSequence ?? 0)
+    }
     const { journalFileCount: fileCount, journalFileBytes: fileBytes } = this.#settings
     this.#journal = await Journal.open({ disk, core, directory, meter: this.#meter, fileCount, fileBytes, ...start })
     if (!loaded) await this.#writeSnapshot(0, [])
@@ -286,7 +300,10 @@ export class LogStore implements Store {
     } else this.#commit.append(partition as PartitionLog, record, done)
   }
 
-  commit(appends: readonly Append[], state: readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])): Promise<readonly Offset[]> {
+  commit(
+    appends: readonly Append[],
+    state: readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
+  ): Promise<readonly Offset[]> {
     return new Promise((resolve, reject) => {
       for (const { partition, content } of appends) {
         const refusal = this.#refusalFor(partition, 'batch' in content ? content.batch.byteLength : recordBytesBound(content.record))
@@ -359,7 +376,8 @@ export class LogStore implements Store {
   }
 
   #codecOf(topic: StoredTopic): CodecName {
-    const wanted = topic.config.codec === 'best' ? (this.#settings.defaultCodec ?? this.#options.codec.available[0] ?? 'gzip') : topic.config.codec
+    const wanted =
+      topic.config.codec === 'best' ? (this.#settings.defaultCodec ?? this.#options.codec.available[0] ?? 'gzip') : topic.config.codec
     if (wanted === 'none' || wanted === 'lz4') return wanted
     return this.#options.codec.available.includes(wanted) ? wanted : (this.#options.codec.available[0] ?? 'none')
   }
@@ -437,7 +455,11 @@ export class LogStore implements Store {
 
   async #sealOrThrow(partition: PartitionLog): Promise<void> {
     const topic = this.#topics.get(partition.topicName) as StoredTopic
-    await sealPartition(partition, { codec: this.#codecOf(topic), segmentBytes: this.#settings.segmentBytes, batchBytesMax: this.#settings.sealBytes * 2 })
+    await sealPartition(partition, {
+      codec: this.#codecOf(topic),
+      segmentBytes: this.#settings.segmentBytes,
+      batchBytesMax: this.#settings.sealBytes * 2
+    })
     this.#meter.onSeal()
   }
 

@@ -14,11 +14,12 @@ import { WadiError } from '../base/errors.ts'
 import { type Offset, toOffset } from '../base/offset.ts'
 import { readBatchHeader } from '../core/batch-header.ts'
 import type { BatchHeader } from '../core/record.ts'
-import { DiskError } from '../io/disk.ts'
 import type { BlockCodec } from '../io/codec.ts'
+import { DiskError } from '../io/disk.ts'
 import { decompressBatch } from './batch-codec.ts'
 import type { DroppedRange, Partition, ReadResult } from './contract.ts'
-import { Segment, type SegmentEnvironment } from './segment.ts'
+import type { Segment, SegmentEnvironment } from './segment.ts'
+import { type DamagedRange, readSegment } from './segment-read.ts'
 import { Tail } from './tail.ts'
 
 export interface PartitionEnvironment extends SegmentEnvironment {
@@ -165,59 +166,23 @@ export class PartitionLog implements Partition {
     return this.segments[low] ?? null
   }
 
-  #readSegment(segment: Segment, offset: number, bytesMax: number): Promise<ReadResult> {
-    return segment.withFile(async (file) => {
-      const index = await segment.index()
-      const scan = segment.scan(file, index.positionFor(this.env.core, offset))
-      const segmentEnd = segment.nextOffset // as far as this scan looks: a seal may append meanwhile
-      const batches: Uint8Array[] = []
-      let bytes = 0
-      let nextOffset = offset
-      while (bytes < bytesMax || batches.length === 0) {
-        const step = await scan.next()
-        if (step.kind === 'end') {
-          if (scan.nextOffset < segmentEnd) this.#reportDamage(segment, step.positionBytes, { startOffset: Math.max(offset, scan.nextOffset), endOffset: segmentEnd })
-          nextOffset = Math.max(nextOffset, segmentEnd)
-          break
-        }
-        if (step.kind === 'batch') {
-          if (step.header.lastOffset < offset) continue
-          if (batches.length > 0 && bytes + step.batch.byteLength > bytesMax) break
-          batches.push(step.batch)
-          bytes += step.batch.byteLength
-          nextOffset = step.header.lastOffset + 1
-          continue
-        }
-        if (batches.length > 0) break
-        const behind = index.nextPositionAfter(step.positionBytes) ?? (await scan.findBehind(step.positionBytes))
-        if (behind !== null) scan.positionBytes = behind
-        const next = behind === null ? null : await scan.next()
-        const endOffset = next?.kind === 'batch' ? next.header.baseOffset : segmentEnd
-        this.#reportDamage(segment, step.positionBytes, { startOffset: Math.max(offset, segment.baseOffset), endOffset })
-        if (next?.kind === 'batch' && next.header.lastOffset >= offset) {
-          batches.push(next.batch)
-          bytes += next.batch.byteLength
-          nextOffset = next.header.lastOffset + 1
-        } else if (next?.kind !== 'batch') {
-          nextOffset = Math.max(offset, endOffset)
-          break
-        }
-      }
-      return { batches, nextOffset: toOffset(nextOffset) }
-    })
+  async #readSegment(segment: Segment, offset: number, bytesMax: number): Promise<ReadResult> {
+    const { batches, nextOffset, damage } = await readSegment(this.env.core, segment, { offset, bytesMax })
+    for (const range of damage) this.#reportDamage(segment, range)
+    return { batches, nextOffset: toOffset(nextOffset) }
   }
 
-  #reportDamage(segment: Segment, positionBytes: number, range: { startOffset: number; endOffset: number }): void {
+  #reportDamage(segment: Segment, { positionBytes, startOffset, endOffset }: DamagedRange): void {
     const key = `${segment.baseOffset}:${positionBytes}`
-    if (this.#reportedDamage.has(key) || range.endOffset <= range.startOffset) return
+    if (this.#reportedDamage.has(key)) return
     this.#reportedDamage.add(key)
     this.env.onDropped({
       topicName: this.topicName,
       partitionIndex: this.partitionIndex,
-      startOffset: toOffset(range.startOffset),
-      endOffset: toOffset(range.endOffset),
+      startOffset: toOffset(startOffset),
+      endOffset: toOffset(endOffset),
       reason: 'damage',
-      isDelivered: range.endOffset <= this.deliveredOffset
+      isDelivered: endOffset <= this.deliveredOffset
     })
   }
 

@@ -38,7 +38,12 @@ interface Found {
   readonly behind: { positionBytes: number; offset: number } | null
 }
 
-export async function recoverPartition(partition: PartitionLog, known: KnownPoint | null, coverage: Coverage, report: RecoveryReport): Promise<void> {
+export async function recoverPartition(
+  partition: PartitionLog,
+  known: KnownPoint | null,
+  coverage: Coverage,
+  report: RecoveryReport
+): Promise<void> {
   const baseOffsets = await listSegments(partition)
   let nextOffset = known?.logStartOffset ?? 0
   const recoveryBase = known && known.segmentBaseOffset >= 0 ? known.segmentBaseOffset : (baseOffsets[0] ?? 0)
@@ -47,7 +52,9 @@ export async function recoverPartition(partition: PartitionLog, known: KnownPoin
     const followingBase = baseOffsets[i + 1]
     if (baseOffset < recoveryBase && followingBase !== undefined) {
       const sizeBytes = (await partition.env.disk.fileSizeBytes(segmentPath(partition, baseOffset))) ?? 0
-      partition.segments.push(new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes, nextOffset: followingBase }))
+      partition.segments.push(
+        new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes, nextOffset: followingBase })
+      )
       nextOffset = followingBase
       continue
     }
@@ -65,8 +72,16 @@ export async function recoverPartition(partition: PartitionLog, known: KnownPoin
  * What should lie before this segment was cut or is not there (its directory entry was not synced), and the journal has everything from there to the end of this one: the journal brings it all again,
  * in order, so this file goes. (It was made after the recovery point, so nothing in it is only here.)
  */
-async function isSuperseded(partition: PartitionLog, gap: { baseOffset: number; nextOffset: number; coverage: Coverage }): Promise<boolean> {
-  const segment = new Segment(partition.env, { directory: partition.directory, baseOffset: gap.baseOffset, sizeBytes: 0, nextOffset: gap.baseOffset })
+async function isSuperseded(
+  partition: PartitionLog,
+  gap: { baseOffset: number; nextOffset: number; coverage: Coverage }
+): Promise<boolean> {
+  const segment = new Segment(partition.env, {
+    directory: partition.directory,
+    baseOffset: gap.baseOffset,
+    sizeBytes: 0,
+    nextOffset: gap.baseOffset
+  })
   const endBytes = (await partition.env.disk.fileSizeBytes(segment.logPath)) ?? 0
   const found = await scanFrom(partition, segment.logPath, { startBytes: 0, endBytes, nextOffset: gap.baseOffset })
   if (!isCovered(gap.coverage, gap.nextOffset, found.nextOffset)) return false
@@ -115,7 +130,12 @@ async function recoverSegment(
     return previousEnd
   }
   const found = await scanFrom(partition, path, { startBytes, endBytes: fileBytes, nextOffset: startOffset })
-  const segment = new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes: found.sizeBytes, nextOffset: found.nextOffset })
+  const segment = new Segment(partition.env, {
+    directory: partition.directory,
+    baseOffset,
+    sizeBytes: found.sizeBytes,
+    nextOffset: found.nextOffset
+  })
   if (found.isBroken) await cut(partition, path, found, { fileBytes, coverage, report })
   if (found.sizeBytes === 0 && found.isBroken && found.behind === null) {
     // Nothing of it is whole: the journal brings it again under the same name, or it was never acknowledged.
@@ -123,7 +143,12 @@ async function recoverSegment(
     partition.isDirectoryDirty = true
     return startOffset
   }
-  await segment.adopt({ sizeBytes: found.sizeBytes, syncedBytes: Math.min(startBytes, found.sizeBytes), nextOffset: found.nextOffset, headers: found.headers })
+  await segment.adopt({
+    sizeBytes: found.sizeBytes,
+    syncedBytes: Math.min(startBytes, found.sizeBytes),
+    nextOffset: found.nextOffset,
+    headers: found.headers
+  })
   partition.segments.push(segment)
   if (found.behind !== null && !isCovered(coverage, found.nextOffset, found.behind.offset)) {
     return keepBehind(partition, path, found.behind, report)
@@ -153,7 +178,12 @@ async function scanFrom(
       if (positionBytes === null) return { ...base, nextOffset, isBroken: true, behind: null }
       scan.positionBytes = positionBytes
       const next = await scan.next()
-      return { ...base, nextOffset, isBroken: true, behind: next.kind === 'batch' ? { positionBytes, offset: next.header.baseOffset } : null }
+      return {
+        ...base,
+        nextOffset,
+        isBroken: true,
+        behind: next.kind === 'batch' ? { positionBytes, offset: next.header.baseOffset } : null
+      }
     }
   } finally {
     await file.close()
@@ -181,10 +211,19 @@ async function cut(
   const isZero = found.behind === null && (await isAllZero(partition, path, found.sizeBytes, context.fileBytes))
   context.report.cutBytes += bytes
   if (!journalGoesOn && !isZero) {
-    await copyRange(partition, { from: path, to: `${path}.torn-${found.sizeBytes}`, startBytes: found.sizeBytes, endBytes: context.fileBytes })
-    context.report.notes.push(`${path} ended in a broken batch: ${bytes} bytes from byte ${found.sizeBytes} are kept in ${path}.torn-${found.sizeBytes}`)
+    await copyRange(partition, {
+      from: path,
+      to: `${path}.torn-${found.sizeBytes}`,
+      startBytes: found.sizeBytes,
+      endBytes: context.fileBytes
+    })
+    context.report.notes.push(
+      `${path} ended in a broken batch: ${bytes} bytes from byte ${found.sizeBytes} are kept in ${path}.torn-${found.sizeBytes}`
+    )
   } else {
-    context.report.notes.push(`${path}: ${bytes} bytes after byte ${found.sizeBytes} were not whole and were cut; the journal has what was acknowledged`)
+    context.report.notes.push(
+      `${path}: ${bytes} bytes after byte ${found.sizeBytes} were not whole and were cut; the journal has what was acknowledged`
+    )
   }
   if (found.behind !== null && !isCovered(context.coverage, found.nextOffset, found.behind.offset)) return // keepBehind copies first, then cuts
   await truncate(partition, path, found.sizeBytes)
@@ -223,12 +262,19 @@ async function keepBehind(
 ): Promise<number> {
   const { disk } = partition.env
   const holeStart = partition.segments.at(-1)?.nextOffset ?? 0
-  const kept = new Segment(partition.env, { directory: partition.directory, baseOffset: behind.offset, sizeBytes: 0, nextOffset: behind.offset })
+  const kept = new Segment(partition.env, {
+    directory: partition.directory,
+    baseOffset: behind.offset,
+    sizeBytes: 0,
+    nextOffset: behind.offset
+  })
   const fileBytes = (await disk.fileSizeBytes(path)) ?? 0
   await copyRange(partition, { from: path, to: kept.logPath, startBytes: behind.positionBytes, endBytes: fileBytes })
   await disk.syncDirectory(partition.directory)
   await truncate(partition, path, partition.segments.at(-1)?.sizeBytes ?? 0)
-  report.notes.push(`${path} is damaged before byte ${behind.positionBytes}: offsets ${holeStart} to ${behind.offset - 1} are gone, what is behind is kept in ${kept.logPath}`)
+  report.notes.push(
+    `${path} is damaged before byte ${behind.positionBytes}: offsets ${holeStart} to ${behind.offset - 1} are gone, what is behind is kept in ${kept.logPath}`
+  )
   report.holes.push(hole(partition, holeStart, behind.offset))
   return recoverSegment(partition, behind.offset, null, [], report)
 }
@@ -244,7 +290,10 @@ export function hole(partition: PartitionLog, startOffset: number, endOffset: nu
   }
 }
 
-async function copyRange(partition: PartitionLog, range: { from: string; to: string; startBytes: number; endBytes: number }): Promise<void> {
+async function copyRange(
+  partition: PartitionLog,
+  range: { from: string; to: string; startBytes: number; endBytes: number }
+): Promise<void> {
   const { disk } = partition.env
   const source = await disk.open(range.from, 'read')
   const target = await disk.open(range.to, 'create')

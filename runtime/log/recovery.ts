@@ -57,7 +57,7 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
         const changes: StateChange[] = []
         const ranges: [string, number, number][] = []
         for (const frame of readFrames(block, header)) {
-          if (frame.kind === 'state') changes.push({ key: frame.key, value: frame.value && frame.value.slice() })
+          if (frame.kind === 'state') changes.push({ key: frame.key, value: frame.value?.slice() ?? null })
           else {
             const batch = readBatchHeader(frame.batch)
             if (batch) ranges.push([`${frame.topicNumber}/${frame.partitionIndex}`, batch.baseOffset, batch.lastOffset + 1])
@@ -85,7 +85,10 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
     if (commit.sequence > (loaded?.snapshot.stateSequence ?? 0)) state.apply(changes)
     for (const [key, start, end] of ranges) addRange(coverage, key, start, end)
   }
-  if (report.missingCommits > 0) report.notes.push(`${report.missingCommits} commits are missing in the middle of the journal: damage; what they held is reported by offset where it can be told`)
+  if (report.missingCommits > 0)
+    report.notes.push(
+      `${report.missingCommits} commits are missing in the middle of the journal: damage; what they held is reported by offset where it can be told`
+    )
   return { commits: found.map(({ commit }) => commit), coverage }
 }
 
@@ -104,7 +107,9 @@ async function listJournals({ disk, directory, report }: ReadContext, loaded: Lo
   for (let index = 0; index < (loaded?.snapshot.journalFileCount ?? 0); index++) {
     if (indexes.includes(index)) continue
     report.damagedFiles.push(journalPath(directory, index))
-    report.notes.push(`${journalPath(directory, index)} is missing: acknowledged events that were only in it are lost, their offsets cannot be told`)
+    report.notes.push(
+      `${journalPath(directory, index)} is missing: acknowledged events that were only in it are lost, their offsets cannot be told`
+    )
   }
   return indexes
 }
@@ -144,15 +149,22 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
     lastBlock = block
     await target.afterCommit()
   }
-  for (const key of unknown) report.notes.push(`the journal has events of topic number ${key.replace('/', ', partition ')}, which no state file knows: not served`)
+  for (const key of unknown)
+    report.notes.push(`the journal has events of topic number ${key.replace('/', ', partition ')}, which no state file knows: not served`)
   return lastBlock
 }
 
-function replayBatch(partition: PartitionLog, batch: Uint8Array, commit: { sequence: number; nowMs: number; report: RecoveryReport }): void {
+function replayBatch(
+  partition: PartitionLog,
+  batch: Uint8Array,
+  commit: { sequence: number; nowMs: number; report: RecoveryReport }
+): void {
   const header = readBatchHeader(batch)
   const { core } = partition.env
   if (!header || core.checkBatch(batch) !== null) {
-    commit.report.notes.push(`a frame of ${partition.topicName}-${partition.partitionIndex} in commit ${commit.sequence} is not a whole batch: not served`)
+    commit.report.notes.push(
+      `a frame of ${partition.topicName}-${partition.partitionIndex} in commit ${commit.sequence} is not a whole batch: not served`
+    )
     return
   }
   const end = partition.highWatermark

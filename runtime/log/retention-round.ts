@@ -42,7 +42,11 @@ export class RetentionRound {
     const nowWallMs = this.#host.wallMs()
     for (const topic of this.#host.topics()) {
       for (const partition of topic.partitions) {
-        for (let segment = await expiredSegment(topic.config, partition, nowWallMs); segment; segment = await expiredSegment(topic.config, partition, nowWallMs)) {
+        for (
+          let segment = await expiredSegment(topic.config, partition, nowWallMs);
+          segment;
+          segment = await expiredSegment(topic.config, partition, nowWallMs)
+        ) {
           if (!(await this.#removeOldest(topic, partition, 'retention'))) break
         }
       }

@@ -21,7 +21,8 @@ export async function expiredSegment(config: TopicConfig, partition: PartitionLo
   const oldest = partition.segments[0]
   if (!oldest || oldest.sizeBytes === 0) return null
   if (!config.dropUndelivered && !isDelivered(config, partition, oldest)) return null
-  if (config.retentionBytes !== null && partition.segments.length > 1 && partition.segmentBytes - oldest.sizeBytes >= config.retentionBytes) return oldest
+  if (config.retentionBytes !== null && partition.segments.length > 1 && partition.segmentBytes - oldest.sizeBytes >= config.retentionBytes)
+    return oldest
   if (config.retentionMs === null) return null
   const newestMs = await oldest.maxTimestampMs()
   return newestMs >= 0 && nowWallMs - newestMs > config.retentionMs ? oldest : null

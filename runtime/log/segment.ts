@@ -220,7 +220,12 @@ export class Segment {
   }
 
   /** Recovery found more whole batches behind what was known: they are in the file, not yet synced. */
-  async adopt(found: { sizeBytes: number; syncedBytes: number; nextOffset: number; headers: readonly { header: BatchHeader; positionBytes: number }[] }): Promise<void> {
+  async adopt(found: {
+    sizeBytes: number
+    syncedBytes: number
+    nextOffset: number
+    headers: readonly { header: BatchHeader; positionBytes: number }[]
+  }): Promise<void> {
     const knownBytes = Math.min(found.syncedBytes, found.sizeBytes)
     this.#sizeBytes = knownBytes
     const index = (knownBytes > 0 ? await this.#loadIndex() : null) ?? (await this.#rebuildIndex())

@@ -24,7 +24,11 @@ export function asStoreError(error: unknown, directory: string): unknown {
 }
 
 export function topicUnknown(name: string): WadiError {
-  return new WadiError('WADI_TOPIC_UNKNOWN', { happened: `There is no topic ${name}.`, kept: 'Nothing was changed.', next: 'Make it first, or check the name.' })
+  return new WadiError('WADI_TOPIC_UNKNOWN', {
+    happened: `There is no topic ${name}.`,
+    kept: 'Nothing was changed.',
+    next: 'Make it first, or check the name.'
+  })
 }
 
 export function quotaExceeded(topicName: string, bytes: number, quotaBytes: number): WadiError {
@@ -64,7 +68,11 @@ export function writeFailed(what: string, cause: unknown): WadiError {
 }
 
 export function storeClosed(): WadiError {
-  return new WadiError('WADI_CLOSED', { happened: 'The log is closing.', kept: 'What was acknowledged is kept.', next: 'Send again after the restart.' })
+  return new WadiError('WADI_CLOSED', {
+    happened: 'The log is closing.',
+    kept: 'What was acknowledged is kept.',
+    next: 'Send again after the restart.'
+  })
 }
 
 export function topicExists(name: string, other: string): WadiError {

@@ -28,7 +28,9 @@ export function checkTopic(name: string, config: TopicConfig): void {
   const count = config.partitionCount
   const problem =
     topicNameProblem(name) ??
-    (Number.isInteger(count) && count >= 1 && count <= TOPIC_PARTITIONS_MAX ? null : `partitions is ${count}, not 1 to ${TOPIC_PARTITIONS_MAX}`)
+    (Number.isInteger(count) && count >= 1 && count <= TOPIC_PARTITIONS_MAX
+      ? null
+      : `partitions is ${count}, not 1 to ${TOPIC_PARTITIONS_MAX}`)
   if (problem === null) return
   throw new WadiError('WADI_TOPIC_INVALID', {
     happened: `Topic ${JSON.stringify(name.slice(0, 80))}: ${problem}.`,

@@ -11,6 +11,7 @@ import { WadiError } from '../base/errors.ts'
 import type { Core } from '../core/core.ts'
 import { type Clock, sleep } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
+import { DiskError } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
 import type { Store } from '../log/contract.ts'
 import { Backoff } from './backoff.ts'
@@ -300,7 +301,7 @@ export class Uplink {
   }
 
   async #afterFault(error: unknown): Promise<void> {
-    if (!(error instanceof UpstreamFault || error instanceof WadiError)) throw error
+    if (!(error instanceof UpstreamFault || error instanceof WadiError || error instanceof DiskError)) throw error
     this.#ledger.counters.failures++
     this.#link.fail(error.message)
     const kind = error instanceof UpstreamFault ? error.kind : 'retry'
@@ -323,7 +324,7 @@ export class Uplink {
       await this.#planner.refused(kind, this.#suspects, reason)
       if (this.#suspects.length > 0) return
     } catch (error) {
-      if (!(error instanceof WadiError)) throw error
+      if (!(error instanceof WadiError || error instanceof DiskError)) throw error
       this.#link.fail(error.message)
     }
     await this.#delay('waiting', this.#backoff.nextDelayMs())
@@ -462,7 +463,7 @@ export class Uplink {
       try {
         await source.noteOldest()
       } catch (error) {
-        if (!(error instanceof WadiError)) throw error
+        if (!(error instanceof WadiError || error instanceof DiskError)) throw error
       }
     }
   }

@@ -102,7 +102,7 @@ t.test('fields of JSON and CBOR make key, headers and time', async (t) => {
     t.match(mapping, { kind: 'dead-letter', fault }, payload)
     const dead = recordOf(mapping)
     t.match(dead, { topicName: '_wadi.dlq', timestampMs: ARRIVAL_MS, headers: { 'mqtt.topic': 'd/1', 'mqtt.client': 'c1', 'wadi.route': 'f' } })
-    t.ok(dead.headers['wadi.error']?.startsWith(`${fault}: `), dead.headers['wadi.error'])
+    t.ok(dead.headers['wadi.error']?.startsWith(`${fault}: `), `the header names ${fault}`)
     t.notMatch(dead.headers['wadi.error'] ?? '', /[\u0000-\u001f]/)
   }
   const cbor = compile([{ ...route, value: { decode: 'cbor' } }]).table

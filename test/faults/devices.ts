@@ -55,7 +55,8 @@ export class Device {
   async done(withinMs: number): Promise<void> {
     const deadline = performance.now() + withinMs
     while (!this.isDone) {
-      if (performance.now() > deadline) throw new Error(`${this.#options.name} is not done after ${withinMs} ms: ${this.#createdCount} sent, ${this.#inFlight} unanswered`)
+      if (performance.now() > deadline)
+        throw new Error(`${this.#options.name} is not done after ${withinMs} ms: ${this.#createdCount} sent, ${this.#inFlight} unanswered`)
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
   }
@@ -79,7 +80,14 @@ export class Device {
 
   #pump(client: MqttClient): void {
     const { ledger, name, window, padBytes, eventCount = Number.POSITIVE_INFINITY } = this.#options
-    while (!this.#isStopped && !this.#isPaused && client === this.#client && client.connected && this.#inFlight < window && this.#createdCount < eventCount) {
+    while (
+      !this.#isStopped &&
+      !this.#isPaused &&
+      client === this.#client &&
+      client.connected &&
+      this.#inFlight < window &&
+      this.#createdCount < eventCount
+    ) {
       const payload = ledger.create(name, padBytes)
       this.#createdCount++
       this.#inFlight++

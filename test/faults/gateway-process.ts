@@ -42,7 +42,9 @@ export class GatewayProcess {
     const directory = await mkdtemp(join(tmpdir(), 'wadi-test-'))
     const port = await freePort()
     const configFile = join(directory, 'wadi.yaml')
-    const upstream = options.upstreamBrokers ? `upstream:\n  brokers: [${options.upstreamBrokers.join(', ')}]\n  topics: { telemetry: { to: telemetry } }\n  compression: gzip\n` : ''
+    const upstream = options.upstreamBrokers
+      ? `upstream:\n  brokers: [${options.upstreamBrokers.join(', ')}]\n  topics: { telemetry: { to: telemetry } }\n  compression: gzip\n`
+      : ''
     await writeFile(
       configFile,
       `gateway: { id: test-gateway, data: ${join(directory, 'data')} }

@@ -10,12 +10,49 @@ t.test('the ledger catches what it must (canary of the rig)', async (t) => {
   const [first, second, third] = [ledger.create('a'), ledger.create('a'), ledger.create('b')]
   for (const payload of [first, second]) ledger.acknowledge(payload)
   const read = (events: [string, string][]) => ledger.judge(events.map(([key, value]) => ({ key, value })))
-  t.match(read([['a', first], ['a', second], ['b', third]]), { lost: 0, duplicated: 0, phantom: 0, reordered: 0, altered: 0, unknown: 1 })
+  t.match(
+    read([
+      ['a', first],
+      ['a', second],
+      ['b', third]
+    ]),
+    { lost: 0, duplicated: 0, phantom: 0, reordered: 0, altered: 0, unknown: 1 }
+  )
   t.equal(read([['a', second]]).lost, 1, 'a lost event')
-  t.equal(read([['a', first], ['a', second], ['a', second]]).duplicated, 1, 'one that is there twice')
-  t.equal(read([['a', first], ['a', second], ['a', 'x']]).phantom, 1, 'one that nobody sent')
-  t.equal(read([['a', second], ['a', first]]).reordered, 1, 'a changed order')
-  t.equal(read([['b', first], ['a', second]]).altered, 1, 'a changed key')
+  t.equal(
+    read([
+      ['a', first],
+      ['a', second],
+      ['a', second]
+    ]).duplicated,
+    1,
+    'one that is there twice'
+  )
+  t.equal(
+    read([
+      ['a', first],
+      ['a', second],
+      ['a', 'x']
+    ]).phantom,
+    1,
+    'one that nobody sent'
+  )
+  t.equal(
+    read([
+      ['a', second],
+      ['a', first]
+    ]).reordered,
+    1,
+    'a changed order'
+  )
+  t.equal(
+    read([
+      ['b', first],
+      ['a', second]
+    ]).altered,
+    1,
+    'a changed key'
+  )
 })
 
 for (const seed of seeds({ count: 1 })) {

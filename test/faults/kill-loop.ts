@@ -1,11 +1,11 @@
 // Kill loop: the real process under MQTT load, SIGKILL at random moments, started again; then the ledger outside the data directory is
 // compared with what is stored. Proves restart; says nothing about sync (the page cache survives): that is test/sim.
 
+import { Prng } from '../sim/prng.ts'
 import { Device } from './devices.ts'
 import { EventLedger, type Verdict } from './event-ledger.ts'
 import { GatewayProcess } from './gateway-process.ts'
 import { readStoredEvents } from './stored-events.ts'
-import { Prng } from '../sim/prng.ts'
 
 export interface KillLoopResult extends Verdict {
   readonly kills: number

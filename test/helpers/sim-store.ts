@@ -1,7 +1,7 @@
 // A log store on a simulated disk and clock, small enough that rolls, seals and checkpoints happen within a few dozen events.
 
-import { type Offset, toOffset } from '../../runtime/base/offset.ts'
 import type { WadiError } from '../../runtime/base/errors.ts'
+import { type Offset, toOffset } from '../../runtime/base/offset.ts'
 import type { RecordInput, StoredRecord } from '../../runtime/core/record.ts'
 import { decompressBatch } from '../../runtime/log/batch-codec.ts'
 import type { Partition, StateChange, Store } from '../../runtime/log/contract.ts'
@@ -30,7 +30,12 @@ export const smallSettings: Partial<StorageSettings> = {
 const encoder = new TextEncoder()
 
 export function event(text: string, options: { key?: string; timestampMs?: number } = {}): RecordInput {
-  return { timestampMs: options.timestampMs ?? 1_700_000_000_000, key: options.key === undefined ? null : encoder.encode(options.key), value: encoder.encode(text), headers: [] }
+  return {
+    timestampMs: options.timestampMs ?? 1_700_000_000_000,
+    key: options.key === undefined ? null : encoder.encode(options.key),
+    value: encoder.encode(text),
+    headers: []
+  }
 }
 
 /** One machine with one disk: open, kill, cut the power, open again. */
@@ -50,7 +55,15 @@ export class SimMachine {
   open(): Promise<LogStore> {
     this.#process = this.clock.process()
     return this.settle(
-      LogStore.open({ disk: this.disk, clock: this.#process, random: this.prng.fork(), core: loadTestCore(), codec: simCodec, directory: '/data', settings: this.settings })
+      LogStore.open({
+        disk: this.disk,
+        clock: this.#process,
+        random: this.prng.fork(),
+        core: loadTestCore(),
+        codec: simCodec,
+        directory: '/data',
+        settings: this.settings
+      })
     )
   }
 

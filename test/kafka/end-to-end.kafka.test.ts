@@ -18,7 +18,7 @@ import { Prng, seeds } from '../sim/prng.ts'
 import { type KafkaCluster, startKafkaCluster } from './kafka-cluster.ts'
 import { createProxies, type TcpProxy } from './tcp-proxy.ts'
 
-const EVENTS = Number(process.env['EVENTS'] ?? 200_000)
+const EVENTS = Number(process.env.EVENTS ?? 200_000)
 const DEVICES = 6
 const MOSQUITTO_EVENTS = 2_000
 const CATCH_UP_WITHIN_MS = 240_000
@@ -38,7 +38,8 @@ for (const seed of seeds({ count: 1 })) {
     try {
       await gateway.start()
       const perDevice = Math.ceil((EVENTS - MOSQUITTO_EVENTS) / DEVICES)
-      for (let i = 0; i < DEVICES; i++) devices.push(new Device({ port: gateway.port, name: `device-${i}`, ledger, window: 100, padBytes: 40, eventCount: perDevice }))
+      for (let i = 0; i < DEVICES; i++)
+        devices.push(new Device({ port: gateway.port, name: `device-${i}`, ledger, window: 100, padBytes: 40, eventCount: perDevice }))
       await publishWithMosquitto(gateway.port, ledger)
       const did = await disturb({ prng, cluster, proxies, gateway, devices })
       t.comment(JSON.stringify(did))
@@ -66,7 +67,11 @@ for (const seed of seeds({ count: 1 })) {
 /** A client that we did not write. Before the faults begin: mosquitto_pub sends again by itself, which would blur the ledger. */
 async function publishWithMosquitto(port: number, ledger: EventLedger): Promise<void> {
   const payloads = Array.from({ length: MOSQUITTO_EVENTS }, () => ledger.create('mosquitto'))
-  const child = spawn('mosquitto_pub', ['-h', '127.0.0.1', '-p', String(port), '-q', '1', '-i', 'mosquitto', '-t', 'plant/a/mosquitto/reading', '-l'], { stdio: ['pipe', 'ignore', 'inherit'] })
+  const child = spawn(
+    'mosquitto_pub',
+    ['-h', '127.0.0.1', '-p', String(port), '-q', '1', '-i', 'mosquitto', '-t', 'plant/a/mosquitto/reading', '-l'],
+    { stdio: ['pipe', 'ignore', 'inherit'] }
+  )
   child.stdin.end(`${payloads.join('\n')}\n`)
   const code = await new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve))
   if (code !== 0) throw new Error(`mosquitto_pub ended with ${code}`)
@@ -101,9 +106,12 @@ async function disturb(scene: Scene): Promise<Record<string, number>> {
     'black hole': () => cut('black-hole', prng.between(500, 4_000)),
     'answers swallowed': () => cut('swallow-answers', prng.between(500, 3_000)),
     refused: () => cut('refuse', prng.between(500, 2_000)),
-    'answer of EndTxn lost': async () => void (await Promise.race([...proxies.map((proxy) => proxy.arm({ apiKey: END_TXN, action: 'reset-after' })), delay(4_000)])),
-    'answer of Produce lost': async () => void (await Promise.race([...proxies.map((proxy) => proxy.arm({ apiKey: PRODUCE, action: 'reset-after' })), delay(4_000)])),
-    'TxnOffsetCommit swallowed': async () => void (await Promise.race([...proxies.map((proxy) => proxy.arm({ apiKey: TXN_OFFSET_COMMIT, action: 'swallow' })), delay(4_000)])),
+    'answer of EndTxn lost': async () =>
+      void (await Promise.race([...proxies.map((proxy) => proxy.arm({ apiKey: END_TXN, action: 'reset-after' })), delay(4_000)])),
+    'answer of Produce lost': async () =>
+      void (await Promise.race([...proxies.map((proxy) => proxy.arm({ apiKey: PRODUCE, action: 'reset-after' })), delay(4_000)])),
+    'TxnOffsetCommit swallowed': async () =>
+      void (await Promise.race([...proxies.map((proxy) => proxy.arm({ apiKey: TXN_OFFSET_COMMIT, action: 'swallow' })), delay(4_000)])),
     'gateway killed': async () => {
       await gateway.kill()
       await delay(prng.between(0, 300))
@@ -143,10 +151,27 @@ async function caughtUp(gateway: GatewayProcess): Promise<void> {
 async function readByJava(cluster: KafkaCluster): Promise<ObservedEvent[]> {
   const { stdout, stderr } = await cluster.runTool(
     'org.apache.kafka.tools.consumer.ConsoleConsumer',
-    ['--bootstrap-server', cluster.directBootstrap, '--topic', TOPIC, '--from-beginning', '--isolation-level', 'read_committed', '--timeout-ms', '20000', '--formatter-property', 'print.key=true', '--formatter-property', 'key.separator=|'],
+    [
+      '--bootstrap-server',
+      cluster.directBootstrap,
+      '--topic',
+      TOPIC,
+      '--from-beginning',
+      '--isolation-level',
+      'read_committed',
+      '--timeout-ms',
+      '20000',
+      '--formatter-property',
+      'print.key=true',
+      '--formatter-property',
+      'key.separator=|'
+    ],
     { timeoutMs: 180_000 }
   )
-  const events = stdout.split('\n').filter((line) => line !== '').map((line) => ({ key: line.slice(0, line.indexOf('|')), value: line.slice(line.indexOf('|') + 1) }))
+  const events = stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => ({ key: line.slice(0, line.indexOf('|')), value: line.slice(line.indexOf('|') + 1) }))
   if (events.length === 0) throw new Error(`the console consumer read nothing: ${stderr}`)
   return events
 }
@@ -177,17 +202,22 @@ async function readByKafkajs(cluster: KafkaCluster, expected: number): Promise<O
 async function checkSegments(t: Test, cluster: KafkaCluster, gateway: GatewayProcess): Promise<void> {
   const topics = join(gateway.dataDirectory, 'topics')
   const files: string[] = []
-  for (const partition of await readdir(topics)) for (const name of await readdir(join(topics, partition))) files.push(join(topics, partition, name))
+  for (const partition of await readdir(topics))
+    for (const name of await readdir(join(topics, partition))) files.push(join(topics, partition, name))
   const logs = files.filter((file) => file.endsWith('.log'))
   const indexes = files.filter((file) => /\.(time)?index$/.test(file))
   t.ok(logs.length > 0 && indexes.length >= logs.length, `${logs.length} segments, ${indexes.length} indexes`)
-  const dump = await cluster.runTool('org.apache.kafka.tools.DumpLogSegments', ['--deep-iteration', '--files', logs.join(',')], { timeoutMs: 120_000 })
+  const dump = await cluster.runTool('org.apache.kafka.tools.DumpLogSegments', ['--deep-iteration', '--files', logs.join(',')], {
+    timeoutMs: 120_000
+  })
   const said = dump.stdout + dump.stderr
   t.equal(dump.exitCode, 0, 'DumpLogSegments --deep-iteration accepts every segment')
   t.notMatch(said, /isvalid: false|corrupt|Exception|Found invalid|trailing bytes/i, 'and finds nothing wrong')
   t.ok(said.split('isvalid: true').length > logs.length, 'having read every batch')
   for (const options of [[], ['--index-sanity-check']]) {
-    const checked = await cluster.runTool('org.apache.kafka.tools.DumpLogSegments', [...options, '--files', indexes.join(',')], { timeoutMs: 120_000 })
+    const checked = await cluster.runTool('org.apache.kafka.tools.DumpLogSegments', [...options, '--files', indexes.join(',')], {
+      timeoutMs: 120_000
+    })
     t.equal(checked.exitCode, 0, `DumpLogSegments ${options.join(' ')} accepts every index`)
     t.notMatch(checked.stdout + checked.stderr, /mismatch|out of order|Exception|should be rebuilt|failed/i, 'and finds nothing wrong')
   }

@@ -14,9 +14,12 @@ const EVENTS = 260
 async function machineWithData(seed: number, stop: 'clean' | 'kill'): Promise<SimMachine> {
   const machine = new SimMachine(seed)
   const store = await machine.open()
-  const partition = (await machine.settle(store.createTopic('telemetry', { codec: seed % 2 === 0 ? 'none' : 'gzip' }))).partitions[0] as Partition
+  const partition = (await machine.settle(store.createTopic('telemetry', { codec: seed % 2 === 0 ? 'none' : 'gzip' })))
+    .partitions[0] as Partition
   for (let i = 0; i < EVENTS; i += 20) {
-    await machine.settle(Promise.all(Array.from({ length: 20 }, (_, j) => appendText(store, partition, `event ${i + j} ${'d'.repeat(120 + (i % 7) * 20)}`))))
+    await machine.settle(
+      Promise.all(Array.from({ length: 20 }, (_, j) => appendText(store, partition, `event ${i + j} ${'d'.repeat(120 + (i % 7) * 20)}`)))
+    )
     if (i === 120) await machine.run(8_000)
   }
   if (stop === 'clean') await machine.settle(store.close())
@@ -92,11 +95,19 @@ async function checkOpen(t: Test, machine: SimMachine, what: string): Promise<vo
     return
   }
   const records = await machine.settle(readAll(partition))
-  t.ok(records.every((record) => textOf(record).startsWith(`event ${record.offset} d`)), `${what}: nothing altered is served`)
-  const missing = Array.from({ length: EVENTS }, (_, offset) => offset).filter((offset) => !records.some((record) => record.offset === offset))
+  t.ok(
+    records.every((record) => textOf(record).startsWith(`event ${record.offset} d`)),
+    `${what}: nothing altered is served`
+  )
+  const missing = Array.from({ length: EVENTS }, (_, offset) => offset).filter(
+    (offset) => !records.some((record) => record.offset === offset)
+  )
   const isNamed = (offset: number): boolean => dropped.some((range) => offset >= range.startOffset && offset < range.endOffset)
   const isAtEnd = (offset: number): boolean => offset >= partition.highWatermark
   const said = store.report.notes.length + store.report.damagedFiles.length + store.report.missingCommits
-  t.ok(missing.every((offset) => isNamed(offset) || (isAtEnd(offset) && said > 0)), `${what}: ${missing.length} missing, all of them named`)
+  t.ok(
+    missing.every((offset) => isNamed(offset) || (isAtEnd(offset) && said > 0)),
+    `${what}: ${missing.length} missing, all of them named`
+  )
   await machine.settle(appendText(store, partition, 'goes on'))
 }

@@ -7,10 +7,16 @@ import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
 import { KIB } from '../../runtime/log/settings.ts'
 import { appendText, event, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
 
-async function fill(machine: SimMachine, store: Awaited<ReturnType<SimMachine['open']>>, partition: Partition, range: { from: number; to: number; padBytes?: number }): Promise<void> {
+async function fill(
+  machine: SimMachine,
+  store: Awaited<ReturnType<SimMachine['open']>>,
+  partition: Partition,
+  range: { from: number; to: number; padBytes?: number }
+): Promise<void> {
   for (let i = range.from; i < range.to; i += 10) {
     const wave: Promise<unknown>[] = []
-    for (let j = i; j < Math.min(i + 10, range.to); j++) wave.push(appendText(store, partition, `event ${j} ${'x'.repeat(range.padBytes ?? 0)}`))
+    for (let j = i; j < Math.min(i + 10, range.to); j++)
+      wave.push(appendText(store, partition, `event ${j} ${'x'.repeat(range.padBytes ?? 0)}`))
     await machine.settle(Promise.all(wave))
   }
 }
@@ -18,7 +24,10 @@ async function fill(machine: SimMachine, store: Awaited<ReturnType<SimMachine['o
 async function checkEvents(t: Test, machine: SimMachine, partition: Partition, range: { from: number; to: number }): Promise<void> {
   const records = await machine.settle(readAll(partition))
   t.equal(records.length, range.to - range.from, 'all events are there, once')
-  t.ok(records.every((record, i) => record.offset === partition.logStartOffset + i && textOf(record).startsWith(`event ${range.from + i} `)), 'in order, with dense offsets')
+  t.ok(
+    records.every((record, i) => record.offset === partition.logStartOffset + i && textOf(record).startsWith(`event ${range.from + i} `)),
+    'in order, with dense offsets'
+  )
 }
 
 t.test('what was appended is read back, before and after a clean stop', async (t) => {
@@ -52,7 +61,10 @@ t.test('a kill in the middle loses nothing that was acknowledged, also after rol
     store = await machine.open()
     await checkEvents(t, machine, store.topics.get('telemetry')?.partitions[0] as Partition, { from: 0, to: total })
   }
-  t.ok(store.topics.get('telemetry')?.partitions[0] && machine.disk.files().some(({ path }) => path.endsWith('.timeindex')), 'segments with indexes were made')
+  t.ok(
+    store.topics.get('telemetry')?.partitions[0] && machine.disk.files().some(({ path }) => path.endsWith('.timeindex')),
+    'segments with indexes were made'
+  )
 })
 
 for (let seed = 1; seed <= 40; seed++) {
@@ -94,7 +106,11 @@ t.test('nothing is acknowledged before the sync, and a failed sync is final', as
   await fill(machine, store, partition, { from: 0, to: 10 })
   machine.disk.failNext('write-sync', 'journal', 'EIO')
   await t.rejects(machine.settle(appendText(store, partition, 'event 10 ')), { code: 'WADI_LOG_FAILED' })
-  await t.rejects(machine.settle(appendText(store, partition, 'event 11 ')), { code: 'WADI_LOG_FAILED' }, 'and stays so although the disk works again')
+  await t.rejects(
+    machine.settle(appendText(store, partition, 'event 11 ')),
+    { code: 'WADI_LOG_FAILED' },
+    'and stays so although the disk works again'
+  )
   t.equal(partition.highWatermark, 10, 'nothing of it became visible')
   await checkEvents(t, machine, partition, { from: 0, to: 10 })
   machine.kill()
@@ -142,7 +158,11 @@ t.test('events and state of one commit are there together or not at all', async 
   const partition = topic.partitions[0] as Partition
   const value = new TextEncoder().encode('seen')
   await machine.settle(appendText(store, partition, 'event 0 ', [{ key: 'qos2/a/1', value }]))
-  const offsets = await machine.settle(store.commit([{ partition, content: { record: event('event 1 ') } }], (base) => [{ key: 'at', value: new TextEncoder().encode(String(base[0])) }]))
+  const offsets = await machine.settle(
+    store.commit([{ partition, content: { record: event('event 1 ') } }], (base) => [
+      { key: 'at', value: new TextEncoder().encode(String(base[0])) }
+    ])
+  )
   t.same(offsets, [1])
   machine.powerCut()
   const again = await machine.open()
@@ -178,7 +198,8 @@ t.test('quota: reject refuses by name, drop_oldest drops and counts', async (t) 
   const machine = new SimMachine(7)
   const store = await machine.open()
   const strict = (await machine.settle(store.createTopic('strict', { quotaBytes: 30 * KIB, codec: 'none' }))).partitions[0] as Partition
-  const loose = (await machine.settle(store.createTopic('loose', { quotaBytes: 30 * KIB, codec: 'none', whenFull: 'drop_oldest' }))).partitions[0] as Partition
+  const loose = (await machine.settle(store.createTopic('loose', { quotaBytes: 30 * KIB, codec: 'none', whenFull: 'drop_oldest' })))
+    .partitions[0] as Partition
   const dropped: DroppedRange[] = []
   store.onDropped((range) => dropped.push(range))
   let refused = 0
@@ -220,7 +241,10 @@ t.test('damage in a segment is never served, is reported by offset, and the rest
   t.equal(dropped.length, 1)
   t.equal(range?.reason, 'damage')
   t.equal(records.length, 300 - ((range?.endOffset ?? 0) - (range?.startOffset ?? 0)), 'exactly the named range is missing')
-  t.ok(records.every((record) => textOf(record).startsWith(`event ${record.offset} `)), 'nothing is altered')
+  t.ok(
+    records.every((record) => textOf(record).startsWith(`event ${record.offset} `)),
+    'nothing is altered'
+  )
 })
 
 t.test('a second process is refused by name', async (t) => {
@@ -234,7 +258,9 @@ t.test('time finds the first record at or after it', async (t) => {
   const store = await machine.open()
   const partition = (await machine.settle(store.createTopic('telemetry'))).partitions[0] as Partition
   for (let i = 0; i < 200; i++) {
-    await machine.settle(store.commit([{ partition, content: { record: event(`event ${i} ${'t'.repeat(150)}`, { timestampMs: 1_000_000 + i * 10 }) } }], []))
+    await machine.settle(
+      store.commit([{ partition, content: { record: event(`event ${i} ${'t'.repeat(150)}`, { timestampMs: 1_000_000 + i * 10 }) } }], [])
+    )
   }
   for (const wanted of [0, 1, 57, 120, 199]) {
     const found = await machine.settle(partition.offsetForTime(1_000_000 + wanted * 10 - 3))

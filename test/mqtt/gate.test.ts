@@ -72,7 +72,8 @@ const CONNECT = connectPacket()
 const faults: [string, string, Uint8Array][] = [
   ['anything before CONNECT', 'connect-expected', pingPacket()],
   ['PUBLISH before CONNECT', 'connect-expected', publishPacket({ topic: 'a' })],
-  ['HTTP', 'packet-flags', Buffer.from('\x1aGET / HTTP/1.1\r\n')],
+  ['HTTP', 'connect-expected', Buffer.from('GET / HTTP/1.1\r\n')],
+  ['CONNECT with flags', 'packet-flags', Buffer.from([0x1a])],
   ['a large CONNECT', 'connect-too-large', Buffer.from([0x10, ...remainingLength(1025)])],
   ['a CONNECT of 256 MiB', 'connect-too-large', Buffer.from([0x10, 0xff, 0xff, 0xff, 0x7f])],
   ['a second CONNECT', 'second-connect', Buffer.concat([CONNECT, CONNECT])],

@@ -1,11 +1,14 @@
 // runSeeds over several threads: seeds are independent, so the sum does not depend on how they are shared out.
 
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { canaries } from './canaries.ts'
 import { runSeeds, type SeedSummary } from './run-seeds.ts'
 
 interface Share {
   readonly first: number
   readonly count: number
+  /** Name of a canary: its mutation is in force, and the first failure ends the share. */
+  readonly canary?: string
 }
 
 type Message = { kind: 'failed'; seed: number; violations: readonly string[] } | { kind: 'progress'; done: number } | { kind: 'end'; summary: SeedSummary }
@@ -17,14 +20,14 @@ export interface ParallelOptions extends Share {
 }
 
 export async function runParallel(options: ParallelOptions): Promise<SeedSummary> {
-  if (process.env['SEED'] !== undefined) {
+  if (process.env['SEED'] !== undefined && options.canary === undefined) {
     return runSeeds({ ...options, onFailure: (result) => options.onFailure?.(result.seed, result.violations), onProgress: () => undefined })
   }
   const threads = Math.max(1, Math.min(options.threads, options.count))
   const done = new Array<number>(threads).fill(0)
   const shares = Array.from({ length: threads }, (_, index): Share => {
     const from = Math.floor((options.count * index) / threads)
-    return { first: options.first + from, count: Math.floor((options.count * (index + 1)) / threads) - from }
+    return { first: options.first + from, count: Math.floor((options.count * (index + 1)) / threads) - from, ...(options.canary && { canary: options.canary }) }
   })
   const summaries = await Promise.all(
     shares.map((share, index) =>
@@ -68,8 +71,12 @@ function add(left: SeedSummary, right: SeedSummary): SeedSummary {
 if (!isMainThread && parentPort) {
   const port = parentPort
   const post = (message: Message): void => port.postMessage(message)
+  const { first, count, canary } = workerData as Share
+  const mutation = canary === undefined ? undefined : canaries[canary]
   const summary = await runSeeds({
-    ...(workerData as Share),
+    first,
+    count,
+    ...(mutation && { mutation, stopAtFailure: true }),
     onFailure: (result) => post({ kind: 'failed', seed: result.seed, violations: result.violations }),
     onProgress: (done) => {
       if (done % 100 === 0) post({ kind: 'progress', done })

@@ -162,6 +162,8 @@ export class World {
   /** Lives through the seed. Never rejects for what the product did: that is a violation. */
   async run(): Promise<WorldResult> {
     const { clock, ledger } = this
+    const onUnhandled = (error: unknown): void => ledger.violate('lost', `the process would have ended: ${error instanceof Error ? error.stack : String(error)}`)
+    process.on('unhandledRejection', onUnhandled)
     try {
       this.#start()
       for (const device of this.#devices) this.#loop(device)
@@ -170,6 +172,7 @@ export class World {
     } catch (error) {
       ledger.violate('lost', `the run ended with ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
     }
+    process.off('unhandledRejection', onUnhandled)
     ledger.finish()
     return {
       seed: this.#seed,
@@ -185,9 +188,9 @@ export class World {
   // -- The gateway's process
 
   #start(): void {
-    const process = this.clock.process()
-    this.#process = process
-    this.#starting = this.#open(process)
+    const life = this.clock.process()
+    this.#process = life
+    this.#starting = this.#open(life)
     this.#starting.catch((error: unknown) => {
       this.ledger.violate('lost', `the gateway's start ended with ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
     })
@@ -233,7 +236,7 @@ export class World {
     } catch (error) {
       if (!(error instanceof WadiError)) throw error
       this.#count(`start-refused:${error.code}`)
-      if (error.code === 'WADI_STATE_DAMAGED' || error.code === 'WADI_LOG_DAMAGED') this.ledger.violate('lost', `the start was refused: ${error.message}`)
+      if (error.code === 'WADI_STATE_DAMAGED') this.ledger.violate('lost', `the start was refused: ${error.message}`)
       this.#kill('kill')
       this.clock.after(1_000, () => this.#restartIfDown())
     }

@@ -1,0 +1,96 @@
+// Reads whole, checked batches out of one segment from an offset on. Damaged bytes are passed over and named; the reader goes on behind them.
+// Invariant: what is returned is contiguous from the asked offset, except for the ranges in `damage`.
+// Not for: telling anybody about damage (partition-log.ts does, once per range).
+
+import type { Core } from '../core/core.ts'
+import type { BatchScan, ScanStep } from './batch-scan.ts'
+import type { Segment } from './segment.ts'
+import type { SegmentIndex } from './segment-index.ts'
+
+export interface DamagedRange {
+  readonly positionBytes: number
+  readonly startOffset: number
+  readonly endOffset: number
+}
+
+export interface SegmentRead {
+  readonly batches: readonly Uint8Array[]
+  readonly nextOffset: number
+  readonly damage: readonly DamagedRange[]
+}
+
+export function readSegment(core: Core, segment: Segment, range: { offset: number; bytesMax: number }): Promise<SegmentRead> {
+  return segment.withFile(async (file) => {
+    const index = await segment.index()
+    const scan = segment.scan(file, index.positionFor(core, range.offset))
+    return new SegmentReader(scan, index, { ...range, endOffset: segment.nextOffset }).run()
+  })
+}
+
+class SegmentReader {
+  readonly #scan: BatchScan
+  readonly #index: SegmentIndex
+  readonly #offset: number
+  readonly #bytesMax: number
+  /** As far as this scan looks: a seal may append meanwhile. */
+  readonly #endOffset: number
+  readonly #batches: Uint8Array[] = []
+  readonly #damage: DamagedRange[] = []
+  #bytes = 0
+  #nextOffset: number
+
+  constructor(scan: BatchScan, index: SegmentIndex, range: { offset: number; bytesMax: number; endOffset: number }) {
+    this.#scan = scan
+    this.#index = index
+    this.#offset = range.offset
+    this.#bytesMax = range.bytesMax
+    this.#endOffset = range.endOffset
+    this.#nextOffset = range.offset
+  }
+
+  async run(): Promise<SegmentRead> {
+    for (let goesOn = true; goesOn; ) {
+      const step = await this.#scan.next()
+      if (step.kind === 'batch') goesOn = this.#take(step)
+      else if (step.kind === 'end') goesOn = this.#end(step.positionBytes)
+      else goesOn = this.#batches.length === 0 && (await this.#passDamage(step.positionBytes))
+    }
+    return { batches: this.#batches, nextOffset: this.#nextOffset, damage: this.#damage }
+  }
+
+  /** False when there is enough. */
+  #take({ header, batch }: ScanStep & { kind: 'batch' }): boolean {
+    if (header.lastOffset < this.#offset) return true
+    if (this.#batches.length > 0 && this.#bytes + batch.byteLength > this.#bytesMax) return false
+    this.#batches.push(batch)
+    this.#bytes += batch.byteLength
+    this.#nextOffset = header.lastOffset + 1
+    return this.#bytes < this.#bytesMax
+  }
+
+  /** The file ends before the next segment begins: whole batches are missing at its end. */
+  #end(positionBytes: number): false {
+    if (this.#scan.nextOffset < this.#endOffset) this.#note(positionBytes, Math.max(this.#offset, this.#scan.nextOffset), this.#endOffset)
+    this.#nextOffset = Math.max(this.#nextOffset, this.#endOffset)
+    return false
+  }
+
+  /** Looks for the next whole batch: by the index first, else byte by byte. */
+  async #passDamage(positionBytes: number): Promise<boolean> {
+    const startOffset = Math.max(this.#offset, this.#scan.nextOffset)
+    const behind = this.#index.nextPositionAfter(positionBytes) ?? (await this.#scan.findBehind(positionBytes))
+    if (behind !== null) this.#scan.positionBytes = behind
+    const next = behind === null ? null : await this.#scan.next()
+    if (next?.kind !== 'batch') {
+      this.#note(positionBytes, startOffset, this.#endOffset)
+      this.#nextOffset = Math.max(this.#offset, this.#endOffset)
+      return false
+    }
+    this.#note(positionBytes, startOffset, next.header.baseOffset)
+    return this.#take(next)
+  }
+
+  #note(positionBytes: number, startOffset: number, endOffset: number): void {
+    if (endOffset > startOffset) this.#damage.push({ positionBytes, startOffset, endOffset })
+  }
+}

@@ -1,0 +1,345 @@
+// Proves for adapters/mqtt: durable acknowledgement (nothing before the sync, order, refusal), refused packets close their sender
+// and nobody else, local subscribers never hold up ingest, policies for what has no route. Raw sockets see the wire as it is;
+// mqtt.js is the well-behaved neighbour.
+
+import t from 'tap'
+import type { GateReason } from '../../adapters/mqtt/reasons.ts'
+import { diskFull, headersOf, textOf } from './controlled-store.ts'
+import { connectPacket, disconnectPacket, packet, pingPacket, publishPacket, string, subscribePacket } from './packets.ts'
+import { startGateway, turns } from './rig.ts'
+
+const values = (records: readonly { value: Uint8Array | null }[]): string[] => records.map(({ value }) => textOf(value))
+
+t.test('with a stalled disk no acknowledgement leaves; afterwards they leave in order', async (t) => {
+  const { store, raw, ingest } = await startGateway(t)
+  const client = await raw().connected()
+  store.isHeld = true
+  const publish = (packetId: number): Uint8Array => publishPacket({ topic: 'd/x', payload: `${packetId}`, qos: packetId % 3 === 0 ? 2 : 1, packetId })
+  client.send(...Array.from({ length: 20 }, (_, index) => publish(index + 1)))
+  await turns(() => store.waitingCount === 20)
+  t.equal(store.waitingCount, 20)
+  await turns(undefined, 50)
+  t.same(client.received, ['connack 0'], 'nothing was acknowledged')
+  store.release()
+  await client.until(() => client.received.length === 21)
+  const ids = (name: string): number[] => client.received.filter((line) => line.startsWith(name)).map((line) => Number(line.split(' ')[1]))
+  t.same(ids('puback'), [1, 2, 4, 5, 7, 8, 10, 11, 13, 14, 16, 17, 19, 20])
+  t.same(ids('pubrec'), [3, 6, 9, 12, 15, 18])
+  t.same(
+    values(store.recordsOf('events')),
+    Array.from({ length: 20 }, (_, index) => `${index + 1}`)
+  )
+  t.match(ingest.metrics, { stored: 20, inFlightBytes: 0 })
+})
+
+t.test('an event that is dropped at once does not overtake the acknowledgements before it', async (t) => {
+  const { store, raw } = await startGateway(t, { unmatched: { action: 'drop' } })
+  const client = await raw().connected()
+  store.isHeld = true
+  client.send(publishPacket({ topic: 'd/x', qos: 1, packetId: 1 }), publishPacket({ topic: 'nobody', qos: 1, packetId: 2 }), publishPacket({ topic: 'd/x', qos: 1, packetId: 3 }))
+  await turns(() => store.waitingCount === 2)
+  t.same(client.received, ['connack 0'])
+  store.release()
+  await client.saw('puback 3')
+  t.same(client.received, ['connack 0', 'puback 1', 'puback 2', 'puback 3'])
+})
+
+t.test('when storage refuses, the connection closes without an acknowledgement and the next one works', async (t) => {
+  const { store, raw, listener, events } = await startGateway(t)
+  for (const qos of [1, 2]) {
+    const client = await raw().connected({ clientId: `c${qos}` })
+    store.refusal = diskFull()
+    client.send(publishPacket({ topic: 'd/x', qos, packetId: 1 }), publishPacket({ topic: 'd/x', qos, packetId: 2 }))
+    await client.closed()
+    t.same(client.received, ['connack 0'])
+    store.refusal = null
+  }
+  t.equal(listener.metrics.closed.get('storage'), 2)
+  t.match(events[0], { kind: 'closed', reason: 'storage', clientId: 'c1', detail: /WADI_DISK_FULL/ })
+  const again = await raw().connected({ clientId: 'c2' })
+  again.send(publishPacket({ topic: 'd/x', payload: 'again', qos: 2, packetId: 1, dup: true }))
+  await again.saw('pubrec 1')
+  t.same(values(store.recordsOf('events')), ['again'])
+  t.equal(listener.metrics.qos2Repeats, 0, 'a refused event is not remembered')
+})
+
+t.test('a QoS 0 event that storage refuses is lost and counted, and reaches no subscriber', async (t) => {
+  const { store, raw, listener } = await startGateway(t)
+  const subscriber = await raw().connected({ clientId: 'sub' })
+  subscriber.send(subscribePacket(1, 'd/#'))
+  await subscriber.saw('suback 1')
+  const client = await raw().connected()
+  store.refusal = diskFull()
+  client.send(publishPacket({ topic: 'd/lost' }))
+  await turns(() => listener.metrics.qos0Lost === 1)
+  store.refusal = null
+  client.send(publishPacket({ topic: 'd/kept' }), pingPacket())
+  await client.saw('pingresp')
+  await subscriber.saw('publish d/kept')
+  t.notOk(subscriber.received.includes('publish d/lost'))
+  t.notOk(client.isClosed)
+  t.equal(listener.metrics.qos0Lost, 1)
+})
+
+t.test('what may not be sent closes its sender with a named reason; a neighbour notices nothing', async (t) => {
+  const { raw, client, store, listener, events } = await startGateway(t, { limits: { packetBytesMax: 2048 } })
+  const neighbour = await client({ clientId: 'neighbour' })
+  let hasNeighbourClosed = false
+  neighbour.on('close', () => (hasNeighbourClosed = true))
+  const faults: [GateReason, Uint8Array][] = [
+    ['packet-too-large', publishPacket({ topic: 'd/x', payload: Buffer.alloc(2048), qos: 1 })],
+    ['packet-too-large', Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f])],
+    ['packet-length', Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff])],
+    ['packet-type', Buffer.from([0xf0, 0])],
+    ['packet-type', packet(0x20, [0, 0])],
+    ['packet-flags', Buffer.from([0x36])],
+    ['topic-utf8', publishPacket({ topic: Buffer.from([0x64, 0x2f, 0xff]), qos: 1 })],
+    ['topic-nul', publishPacket({ topic: 'd/\0', qos: 1 })],
+    ['topic-control-character', publishPacket({ topic: 'd/\u0007', qos: 1 })],
+    ['topic-empty', publishPacket({ topic: '', qos: 1 })],
+    ['topic-wildcard', publishPacket({ topic: 'd/#', qos: 1 })],
+    ['packet-id-zero', publishPacket({ topic: 'd/x', qos: 2, packetId: 0 })],
+    ['second-connect', connectPacket()]
+  ]
+  for (const [index, [reason, bytes]] of faults.entries()) {
+    const offender = await raw().connected({ clientId: `offender${index}` })
+    offender.send(bytes)
+    await offender.closed()
+    t.same(offender.received, ['connack 0'], reason)
+    t.match(events.at(-1), { kind: 'closed', reason, clientId: `offender${index}`, remoteAddress: /127\.0\.0\.1/ })
+    await neighbour.publishAsync('d/good', `${index}`, { qos: 1 })
+  }
+  const early = raw()
+  early.send(publishPacket({ topic: 'd/x' }))
+  await early.closed()
+  t.match(events.at(-1), { reason: 'connect-expected', clientId: null })
+  t.notOk(hasNeighbourClosed)
+  t.same(
+    values(store.recordsOf('events')),
+    faults.map((_, index) => `${index}`)
+  )
+  t.equal(listener.metrics.closed.get('packet-too-large'), 2)
+})
+
+t.test('topics under $, too many levels and broken packets close their sender', async (t) => {
+  const { raw, events, store } = await startGateway(t)
+  const cases: [string, Uint8Array][] = [
+    ['topic-reserved', publishPacket({ topic: '$SYS/x', qos: 1 })],
+    ['topic-reserved', publishPacket({ topic: '$share/g/t' })],
+    ['protocol', publishPacket({ topic: 'd' + '/x'.repeat(101), qos: 1 })],
+    ['protocol', packet(0x82, [0, 1], [0, 9, 1])],
+    ['unmatched', publishPacket({ topic: 'nobody', qos: 1 })],
+    ['unmatched', publishPacket({ topic: 'nobody', qos: 0 })]
+  ]
+  for (const [reason, bytes] of cases) {
+    const offender = await raw().connected()
+    offender.send(bytes)
+    await offender.closed()
+    t.same(offender.received, ['connack 0'])
+    t.equal(events.at(-1)?.reason, reason)
+  }
+  t.equal(store.commitCount, 0)
+})
+
+t.test('client ids that are no names are refused with CONNACK 2, words of Object.prototype are names', async (t) => {
+  const { raw, events } = await startGateway(t)
+  const refused = [
+    connectPacket({ clientId: '', clean: false }),
+    connectPacket({ clientId: 'a\nb' }),
+    connectPacket({ clientId: 'x'.repeat(200) }),
+    packet(0x10, string('MQTT'), [4, 2], [0, 0], string(Buffer.from([0x61, 0xff])))
+  ]
+  for (const bytes of refused) {
+    const client = raw()
+    client.send(bytes)
+    await client.closed()
+    t.same(client.received, ['connack 2'])
+    t.equal(events.at(-1)?.reason, 'client-id')
+  }
+  for (const clientId of ['constructor', '__proto__', 'toString', 'hasOwnProperty', '']) {
+    const client = await raw().connected({ clientId })
+    client.send(publishPacket({ topic: 'd/x', qos: 2, packetId: 1 }))
+    await client.saw('pubrec 1')
+    client.destroy()
+  }
+})
+
+t.test('MQTT 5 is answered "unacceptable version"', async (t) => {
+  const { raw, events } = await startGateway(t)
+  const client = raw()
+  client.send(packet(0x10, string('MQTT'), [5, 2], [0, 0], [0], string('v5')))
+  await client.closed()
+  t.same(client.received, ['connack 1'])
+  t.equal(events.at(-1)?.reason, 'protocol-version')
+})
+
+t.test('a CONNECT that does not come in time, and one connection too many, are closed', async (t) => {
+  const { raw, events, listener } = await startGateway(t, { limits: { connectTimeoutMs: 50, connectionsMax: 2 } })
+  const slow = raw()
+  slow.send(connectPacket().subarray(0, 5))
+  await slow.closed()
+  t.equal(events.at(-1)?.reason, 'connect-timeout')
+  await raw().connected({ clientId: '1' })
+  await raw().connected({ clientId: '2' })
+  const third = raw()
+  await third.closed()
+  t.equal(events.at(-1)?.reason, 'connections-full')
+  t.equal(listener.metrics.connections, 2)
+})
+
+t.test('a client that sends everything in one go, CONNECT to DISCONNECT, is served', async (t) => {
+  const { raw, store } = await startGateway(t)
+  const client = raw()
+  const publishes = Array.from({ length: 200 }, (_, index) => publishPacket({ topic: 'd/x', payload: `${index}`, qos: 1, packetId: index + 1 }))
+  client.send(connectPacket(), ...publishes)
+  await client.saw('puback 200')
+  client.send(publishPacket({ topic: 'd/x', payload: 'last' }), disconnectPacket())
+  await client.closed()
+  await turns(() => store.recordsOf('events').length === 201)
+  t.equal(store.recordsOf('events').length, 201, 'what stood before DISCONNECT is stored')
+})
+
+t.test('local subscribers get a message after its commit', async (t) => {
+  const { raw, client, store } = await startGateway(t)
+  const subscriber = await client({ clientId: 'sub' })
+  const got: string[] = []
+  subscriber.on('message', (topic, payload) => got.push(`${topic} ${payload.toString()}`))
+  await subscriber.subscribeAsync(['d/+', 'd/#'], { qos: 1 })
+  const publisher = await raw().connected()
+  store.isHeld = true
+  publisher.send(publishPacket({ topic: 'd/x', payload: 'early', qos: 1, packetId: 1 }))
+  await turns(() => store.waitingCount === 1)
+  await turns(undefined, 50)
+  t.same(got, [])
+  store.release()
+  await turns(() => got.length > 0)
+  t.same(new Set(got), new Set(['d/x early']))
+  await subscriber.unsubscribeAsync(['d/+', 'd/#'])
+  publisher.send(publishPacket({ topic: 'd/y', payload: 'late', qos: 1, packetId: 2 }))
+  await publisher.saw('puback 2')
+  await turns(undefined, 50)
+  t.notOk(got.includes('d/y late'))
+})
+
+t.test('subscriptions to $ topics are refused, others of the same packet are not', async (t) => {
+  const { client } = await startGateway(t)
+  const subscriber = await client({ clean: false, clientId: 'sub' })
+  const granted: number[] = []
+  for (const filter of ['$SYS/#', '$share/g/d/#', 'd/#']) {
+    const result = await subscriber.subscribeAsync(filter, { qos: 1 }).catch(() => [])
+    granted.push(result[0]?.qos ?? 128)
+  }
+  t.same(granted, [128, 128, 1])
+})
+
+t.test('a frozen subscriber does not hold up ingest, and is closed', async (t) => {
+  const { raw, store, events, listener } = await startGateway(t, { limits: { drainTimeoutMs: 100, outboundBytesMax: 256 * 1024 } })
+  const frozen = await raw().connected({ clientId: 'frozen' })
+  frozen.send(subscribePacket(1, 'd/#', 1))
+  await frozen.saw('suback 1')
+  frozen.socket.pause()
+  const publisher = await raw().connected({ clientId: 'pub' })
+  const payload = Buffer.alloc(100_000)
+  const count = 200
+  for (let packetId = 1; packetId <= count; packetId++) {
+    publisher.send(publishPacket({ topic: 'd/x', payload, qos: 1, packetId }))
+    await publisher.saw(`puback ${packetId}`)
+  }
+  t.equal(store.recordsOf('events').length, count, 'all stored and acknowledged')
+  await turns(() => events.length > 0)
+  t.match(events[0], { reason: 'drain-timeout', clientId: 'frozen' })
+  t.ok(listener.metrics.deliveriesDropped > 0, 'what it did not take was dropped, not kept')
+})
+
+t.test('the will of a client that vanishes is an event', async (t) => {
+  const { raw, store, events } = await startGateway(t)
+  const client = await raw().connected({ clientId: 'w', will: { topic: 'd/will', payload: Buffer.from('gone') } })
+  client.destroy()
+  await turns(() => store.recordsOf('events').length === 1)
+  const [will] = store.recordsOf('events')
+  t.equal(textOf(will?.value), 'gone')
+  t.match(will && headersOf(will), { 'mqtt.topic': 'd/will', 'mqtt.client': 'w' })
+  const polite = await raw().connected({ clientId: 'p', will: { topic: 'd/will', payload: Buffer.from('no') } })
+  polite.send(disconnectPacket())
+  await polite.closed()
+  for (const topic of ['$SYS/x', 'd/#', 'd/\n', '']) {
+    const refused = raw()
+    refused.send(connectPacket({ clientId: 'r', will: { topic, payload: Buffer.from('x') } }))
+    await refused.closed()
+    t.ok(['will', 'protocol'].includes(events.at(-1)?.reason ?? ''), `will topic ${JSON.stringify(topic)}`)
+  }
+  await turns(undefined, 50)
+  t.equal(store.recordsOf('events').length, 1)
+})
+
+t.test('events that cannot be mapped are acknowledged as dead letters', async (t) => {
+  const { client, store, ingest } = await startGateway(t)
+  const device = await client({ clientId: 'dev' })
+  await device.publishAsync('json/a', '{"broken', { qos: 1 })
+  const [dead] = store.recordsOf('_wadi.dlq')
+  t.equal(textOf(dead?.value), '{"broken')
+  t.match(dead && headersOf(dead), { 'wadi.error': /^payload-undecodable: /, 'mqtt.topic': 'json/a', 'mqtt.client': 'dev' })
+  t.equal(ingest.metrics.deadLettered.get('payload-undecodable'), 1)
+})
+
+t.test('an event without a route can be stored to a topic', async (t) => {
+  const { client, store } = await startGateway(t, { unmatched: { topic: 'misc' } })
+  await store.createTopic('misc')
+  const device = await client()
+  await device.publishAsync('nobody', 'x', { qos: 1 })
+  t.same(values(store.recordsOf('misc')), ['x'])
+})
+
+t.test('retained messages reach later subscribers and are bounded', async (t) => {
+  const { client, listener } = await startGateway(t, { limits: { retainedCountMax: 2 } })
+  const device = await client()
+  for (const name of ['a', 'b', 'c']) await device.publishAsync(`d/${name}`, name, { qos: 1, retain: true })
+  const got: string[] = []
+  device.on('message', (topic) => got.push(topic))
+  await device.subscribeAsync('d/#')
+  await turns(() => got.length === 2)
+  await turns(undefined, 50)
+  t.same(got.sort(), ['d/a', 'd/b'])
+  t.equal(listener.metrics.retainedRefused, 1)
+})
+
+t.test('a crowded disk stops reading, and what was sent meanwhile is stored afterwards', async (t) => {
+  const { raw, store, ingest } = await startGateway(t, { ingestLimits: { inFlightBytesMax: 400_000 } })
+  store.isHeld = true
+  const client = await raw().connected()
+  const payload = Buffer.alloc(1000)
+  const count = 3000
+  for (let packetId = 1; packetId <= count; packetId++) client.send(publishPacket({ topic: 'd/x', payload, qos: 1, packetId }))
+  await turns(() => ingest.isCrowded)
+  await turns(undefined, 100)
+  t.ok(store.waitingCount < count, `${store.waitingCount} taken`)
+  t.ok(ingest.metrics.inFlightBytes <= 400_000)
+  store.release()
+  await client.saw(`puback ${count}`)
+  t.notOk(client.isClosed)
+  t.equal(store.recordsOf('events').length, count)
+  t.equal(ingest.metrics.rejected.size, 0)
+})
+
+t.test('close lets what is in flight be acknowledged and ends every connection', async (t) => {
+  const { raw, store, listener } = await startGateway(t)
+  const client = await raw().connected()
+  store.isHeld = true
+  client.send(publishPacket({ topic: 'd/x', qos: 1, packetId: 1 }))
+  await turns(() => store.waitingCount === 1)
+  const closing = listener.close()
+  await turns(undefined, 30)
+  store.release()
+  await client.closed()
+  await closing
+  t.same(client.received, ['connack 0', 'puback 1'])
+  t.equal(listener.address, null)
+})
+
+t.test('the same address twice is an error of start, and leaves nothing behind', async (t) => {
+  const first = await startGateway(t)
+  const { createMqttListener } = await import('../../adapters/mqtt/mqtt-broker.ts')
+  const { loadTestCore } = await import('../helpers/core.ts')
+  const second = createMqttListener({ port: first.port, ingest: first.ingest, store: first.store.asStore(), core: loadTestCore() })
+  await t.rejects(second.start(), { code: 'EADDRINUSE' })
+})

@@ -1,0 +1,28 @@
+// Mutations of the product and of its edges: each breaks one promise in one place. canaries.test.ts demands that each is noticed.
+
+import type { Core } from '../../runtime/core/core.ts'
+import type { Upstream } from '../../runtime/uplink/upstream.ts'
+import type { Mutation } from './world.ts'
+
+/** `wrapped` with some members replaced; the others keep their `this`. */
+function withMembers<T extends object>(wrapped: T, members: Partial<T>): T {
+  return new Proxy(wrapped, {
+    get(target, name) {
+      if (name in members) return members[name as keyof T]
+      const value = Reflect.get(target, name, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    }
+  })
+}
+
+export const canaries: Record<string, Mutation> = {
+  'the sync is removed': { lie: 'sync-skipped' },
+  'the acknowledgement leaves before the sync': { ackEarly: true },
+  'the CRC is not checked': {
+    wrapCore: (core: Core) => withMembers(core, { verifyCommit: () => true, checkBatch: () => null })
+  },
+  'the directory sync is skipped': { lie: 'directory-sync-skipped' },
+  'the position is taken from the local hint': {
+    wrapUpstream: (upstream: Upstream) => withMembers(upstream, { fetchPosition: async () => new Map(), probe: async () => 'aborted' as const })
+  }
+}
