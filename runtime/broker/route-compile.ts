@@ -124,7 +124,8 @@ function compileHeaders(
 ): CompiledRoute['headers'] {
   const headers: { keyBytes: Uint8Array; template: Template }[] = []
   for (const [name, source] of config instanceof Map ? config : Object.entries(config ?? {})) {
-    if (name === '' || name.length > HEADER_NAME_CHARACTERS_MAX) report('headers', `has the name "${name}": 1 to ${HEADER_NAME_CHARACTERS_MAX} characters`)
+    if (name === '' || name.length > HEADER_NAME_CHARACTERS_MAX)
+      report('headers', `has the name "${name}": 1 to ${HEADER_NAME_CHARACTERS_MAX} characters`)
     if (RESERVED_HEADERS.test(name)) report(`headers.${name}`, 'is ours: wadi.*, mqtt.topic and mqtt.client are set for every event')
     const parsed = template(`headers.${name}`, source)
     if (parsed) headers.push({ keyBytes: encoder.encode(name), template: parsed })

@@ -28,7 +28,8 @@ export function parseFilter(source: string): RouteFilter | string {
     const text = wildcard ? part.slice(1) : part
     if (/[+#]/.test(text)) return `has "${part}": a wildcard fills a whole level, its name follows it`
     if (hasControlCharacter(text)) return 'has a control character, which no MQTT topic may have'
-    if (wildcard && text !== '' && !NAME.test(text)) return `names a wildcard "${text}": letters, digits, _ and -, not starting with a digit`
+    if (wildcard && text !== '' && !NAME.test(text))
+      return `names a wildcard "${text}": letters, digits, _ and -, not starting with a digit`
     if (part[0] === '#' && index !== parts.length - 1) return `has "${part}" before the end: # takes the rest of the topic`
     if (wildcard && text !== '') {
       if (names.includes(text)) return `uses the name "${text}" twice`

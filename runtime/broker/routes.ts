@@ -6,9 +6,9 @@
 
 import type { RecordHeader, RecordInput } from '../core/record.ts'
 import { BoundedCache } from './bounded-cache.ts'
+import { fieldTimeMs, readField } from './payload-field.ts'
 import { type CompiledRoute, compileRoute, type RouteConfig, type RouteProblem } from './route-compile.ts'
 import { coversFilter, hasControlCharacter, matchFilter } from './route-filter.ts'
-import { fieldTimeMs, readField } from './payload-field.ts'
 import { fillTemplate, type TemplateValues } from './route-template.ts'
 import { topicNameFault } from './topic-names.ts'
 
@@ -87,7 +87,8 @@ export function compileRoutes(config: RoutesConfig, decoders: PayloadDecoders): 
   reportDuplicates(config.routes, problems)
   reportShadowed(compiled, problems)
   const deadLetterFault = topicNameFault(config.deadLetter)
-  if (deadLetterFault) problems.push({ path: 'dead_letter.topic', message: `is "${config.deadLetter}": ${deadLetterFault}`, severity: 'error' })
+  if (deadLetterFault)
+    problems.push({ path: 'dead_letter.topic', message: `is "${config.deadLetter}": ${deadLetterFault}`, severity: 'error' })
   if ('topic' in config.unmatched) {
     const fault = topicNameFault(config.unmatched.topic)
     if (fault) problems.push({ path: 'unmatched.topic', message: `is "${config.unmatched.topic}": ${fault}`, severity: 'error' })
@@ -153,7 +154,12 @@ export class RouteTable {
     if (route === null) return this.#mapUnmatched(plan, event, arrivalMs)
     route.meter.hits++
     if (fixed !== null && !route.readsPayload) {
-      const record = { timestampMs: arrivalMs, key: fixed.key, value: event.payload, headers: this.#headersFor(plan, fixed.headers, event.clientId) }
+      const record = {
+        timestampMs: arrivalMs,
+        key: fixed.key,
+        value: event.payload,
+        headers: this.#headersFor(plan, fixed.headers, event.clientId)
+      }
       return { kind: 'event', topicName: fixed.topicName, record, memo: plan }
     }
     return this.#mapByPayload(plan, route, event, arrivalMs)
@@ -176,7 +182,12 @@ export class RouteTable {
     const { unmatched } = this.#config
     if ('action' in unmatched) return { kind: 'unmatched', action: unmatched.action }
     const headers = this.#headersFor(plan, [plan.topicHeader], event.clientId)
-    return { kind: 'event', topicName: unmatched.topic, record: { timestampMs: arrivalMs, key: null, value: event.payload, headers }, memo: null }
+    return {
+      kind: 'event',
+      topicName: unmatched.topic,
+      record: { timestampMs: arrivalMs, key: null, value: event.payload, headers },
+      memo: null
+    }
   }
 
   #mapByPayload(plan: TopicPlan, route: CompiledRoute, event: RoutedEvent, arrivalMs: number): Mapping {
@@ -196,17 +207,37 @@ export class RouteTable {
     }
     const timestampMs = this.#timeOf(route, payload, arrivalMs)
     if (timestampMs === null) {
-      return this.deadLetter(event, arrivalMs, 'time-unusable', `${route.time?.source ?? 'time'} is absent, no time, or too far ahead of our clock`)
+      return this.deadLetter(
+        event,
+        arrivalMs,
+        'time-unusable',
+        `${route.time?.source ?? 'time'} is absent, no time, or too far ahead of our clock`
+      )
     }
     if (plan.fixed !== null) {
-      const record = { timestampMs, key: plan.fixed.key, value: event.payload, headers: this.#headersFor(plan, plan.fixed.headers, event.clientId) }
+      const record = {
+        timestampMs,
+        key: plan.fixed.key,
+        value: event.payload,
+        headers: this.#headersFor(plan, plan.fixed.headers, event.clientId)
+      }
       return { kind: 'event', topicName: plan.fixed.topicName, record, memo: plan }
     }
     return this.#fill(plan, route, event, { timestampMs, arrivalMs, payload })
   }
 
-  #fill(plan: TopicPlan, route: CompiledRoute, event: RoutedEvent, known: { timestampMs: number; arrivalMs: number; payload: unknown }): Mapping {
-    const filled = fillRoute(route, { captures: plan.captures, mqttTopic: event.mqttTopic, clientId: event.clientId, payload: known.payload })
+  #fill(
+    plan: TopicPlan,
+    route: CompiledRoute,
+    event: RoutedEvent,
+    known: { timestampMs: number; arrivalMs: number; payload: unknown }
+  ): Mapping {
+    const filled = fillRoute(route, {
+      captures: plan.captures,
+      mqttTopic: event.mqttTopic,
+      clientId: event.clientId,
+      payload: known.payload
+    })
     if ('missing' in filled) return this.deadLetter(event, known.arrivalMs, 'field-missing', filled.missing)
     if ('topicFault' in filled) return this.deadLetter(event, known.arrivalMs, 'topic-invalid', filled.topicFault)
     const headers = [plan.topicHeader, this.#clientHeader(event.clientId), ...filled.headers]

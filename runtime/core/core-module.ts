@@ -44,7 +44,7 @@ export interface CoreFunctions {
   commitReserveState(keyBytes: number, valueBytes: number): number
   stampBatch(ptr: number, baseOffset: number): void
   commitFinish(generation: number, sequence: number): number
-  commitVerify(ptr: number, length: number): number
+  commitVerify(ptr: number, payloadBytes: number): number
   repackBeginSeal(bytesMax: number): void
   repackBeginForward(
     bytesMax: number,

@@ -6,7 +6,7 @@ import { toOffset } from '../base/offset.ts'
 import { ATTRIBUTES_AT, BATCH_LENGTH_AT, CODEC_MASK, LENGTH_PREFIX_BYTES, RECORD_COUNT_AT, RECORDS_AT, viewOf } from './batch-header.ts'
 import { BatchRepacker } from './batch-repacker.ts'
 import { WasmCommitBuilder } from './commit-builder.ts'
-import { parseCommitHeader } from './commit-frames.ts'
+import { COMMIT_PAYLOAD_AT, parseCommitHeader } from './commit-frames.ts'
 import type { CommitBuilder, CommitHeader, Core, Repacker } from './core.ts'
 import {
   CoreModule,
@@ -170,9 +170,8 @@ export class WasmCore implements Core {
   verifyCommit(bytes: Uint8Array): boolean {
     const header = this.readCommitHeader(bytes)
     if (header === null || bytes.byteLength < header.blockBytes) return false
-    const block = bytes.byteLength === header.blockBytes ? bytes : bytes.subarray(0, header.blockBytes)
-    this.#module.copyIn(block)
-    return this.#module.call.commitVerify(this.#module.at.INPUT, header.blockBytes) === 1
+    this.#module.copyIn(bytes.subarray(0, COMMIT_PAYLOAD_AT + header.payloadBytes))
+    return this.#module.call.commitVerify(this.#module.at.INPUT, header.payloadBytes) === 1
   }
 
   searchOffsetIndex(entries: Uint8Array, relativeOffset: number): number {

@@ -25,14 +25,30 @@ export async function runCheckpoint(target: CheckpointTarget, upTo: number): Pro
     const oldest = partition.tail.oldestSequence
     if (oldest !== null && oldest <= upTo) await target.seal(partition)
   }
-  const points: RecoveryPoint[] = []
-  for (const partition of target.partitions) points.push(await syncPartition(partition))
-  await target.writeSnapshot(upTo, points)
+  const synced: SyncedPartition[] = []
+  for (const partition of target.partitions) synced.push(await syncPartition(partition))
+  try {
+    await target.writeSnapshot(
+      upTo,
+      synced.map(({ point }) => point)
+    )
+  } catch (error) {
+    for (const { partition, retired } of synced) partition.retired.push(...retired)
+    throw error
+  }
   target.release(upTo)
+  for (const { partition, retired } of synced) for (const path of retired) await partition.env.disk.remove(path)
+}
+
+interface SyncedPartition {
+  readonly partition: PartitionLog
+  readonly point: RecoveryPoint
+  /** Files of deleted segments that the point's log start makes superfluous. */
+  readonly retired: readonly string[]
 }
 
 /** Steps 2 and 3 for one partition, serialised with its seals. */
-export function syncPartition(partition: PartitionLog): Promise<RecoveryPoint> {
+function syncPartition(partition: PartitionLog): Promise<SyncedPartition> {
   return withPartition(partition, async () => {
     const active = partition.activeSegment
     for (const segment of partition.segments) {
@@ -44,7 +60,7 @@ export function syncPartition(partition: PartitionLog): Promise<RecoveryPoint> {
       await partition.env.disk.syncDirectory(partition.directory)
       await partition.env.disk.syncDirectory(partition.directory.slice(0, partition.directory.lastIndexOf('/')))
     }
-    return [
+    const point: RecoveryPoint = [
       partition.topicNumber,
       partition.partitionIndex,
       partition.logStartOffset,
@@ -53,5 +69,6 @@ export function syncPartition(partition: PartitionLog): Promise<RecoveryPoint> {
       active?.nextOffset ?? partition.sealedEndOffset,
       partition.deliveredOffset
     ]
+    return { partition, point, retired: partition.retired.splice(0) }
   })
 }

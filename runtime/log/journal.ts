@@ -65,8 +65,9 @@ export class Journal {
     return this.#sequence
   }
 
-  get fileCount(): number {
-    return this.#files.length
+  /** How far each file is preallocated. */
+  get fileBytes(): number[] {
+    return this.#files.map(({ filledBytes }) => filledBytes)
   }
 
   get generation(): number {

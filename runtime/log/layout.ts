@@ -26,6 +26,13 @@ export function parseSegmentFileName(name: string): number | null {
   return Number.isSafeInteger(baseOffset) ? baseOffset : null
 }
 
+/** Kafka's suffix: a segment that retention took. The empty file stays until the new log start is in the state snapshot. */
+export const RETIRED_SUFFIX = '.deleted'
+
+export function isRetiredSegment(name: string): boolean {
+  return /^\d{20}\.log\.deleted$/.test(name)
+}
+
 export function stateFileName(number: number): string {
   return `${String(number).padStart(20, '0')}.state`
 }

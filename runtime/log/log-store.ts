@@ -14,7 +14,7 @@ import type { Clock, Timer } from '../io/clock.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
 import { type Disk, DiskError, type DiskLock } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
-import { runCheckpoint, syncPartition } from './checkpoint.ts'
+import { type CheckpointTarget, runCheckpoint } from './checkpoint.ts'
 import {
   type Append,
   type AppendDone,
@@ -34,7 +34,7 @@ import { type PartitionEnvironment, PartitionLog } from './partition-log.ts'
 import { type Coverage, recoverPartition } from './partition-recovery.ts'
 import { readJournals, replayJournals } from './recovery.ts'
 import { newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
-import { RetentionRound, START_PREFIX } from './retention-round.ts'
+import { RetentionRound } from './retention-round.ts'
 import { sealPartition } from './seal.ts'
 import { defaultStorageSettings, type StorageSettings } from './settings.ts'
 import { decodeNumber, encodeNumber, StateMap } from './state-map.ts'
@@ -116,7 +116,6 @@ export class LogStore implements Store {
       wallMs: () => this.#options.clock.wallMs(),
       freeBytes: () => this.#options.disk.freeBytes(this.#options.directory),
       usedBytes: () => this.#usedBytes() + this.#tailBytes(),
-      commitState: (change) => new Promise((resolve) => this.#commit.submit([], [change], () => resolve())),
       onDropped: (range) => this.#onDropped(range)
     })
   }
@@ -216,12 +215,7 @@ export class LogStore implements Store {
       const id = `${topic.number}/${partition.partitionIndex}`
       const point = points.get(id)
       if (point) partition.deliveredOffset = point[6]
-      const startedAt = decodeNumber(this.#state.get(`${START_PREFIX}${id}`))
-      const known = point
-        ? { logStartOffset: Math.max(point[2], startedAt), segmentBaseOffset: point[3], syncedBytes: point[4], nextOffset: point[5] }
-        : startedAt > 0
-          ? { logStartOffset: startedAt, segmentBaseOffset: -1, syncedBytes: 0, nextOffset: startedAt }
-          : null
+      const known = point ? { logStartOffset: point[2], segmentBaseOffset: point[3], syncedBytes: point[4], nextOffset: point[5] } : null
       await recoverPartition(partition, known, coverage.get(id) ?? [], this.report)
     }
   }
@@ -428,15 +422,7 @@ export class LogStore implements Store {
   #startCheckpoint(): Promise<void> {
     if (this.#checkpoint || this.#failure) return this.#checkpoint ?? Promise.resolve()
     const upTo = this.#journal.fullUpTo ?? this.#journal.sequence
-    const run = runCheckpoint(
-      {
-        partitions: this.#partitions(),
-        seal: (partition) => this.#sealOrThrow(partition),
-        writeSnapshot: (sequence, points) => this.#writeSnapshot(sequence, points),
-        release: (sequence) => this.#journal.release(sequence, this.#options.clock.monotonicMs())
-      },
-      upTo
-    ).then(
+    const run = runCheckpoint(this.#checkpointTarget(), upTo).then(
       () => {
         this.#meter.onCheckpoint()
         this.#isFullSince = null
@@ -451,6 +437,15 @@ export class LogStore implements Store {
     )
     this.#checkpoint = run
     return run
+  }
+
+  #checkpointTarget(): CheckpointTarget {
+    return {
+      partitions: this.#partitions(),
+      seal: (partition) => this.#sealOrThrow(partition),
+      writeSnapshot: (sequence, points) => this.#writeSnapshot(sequence, points),
+      release: (sequence) => this.#journal.release(sequence, this.#options.clock.monotonicMs())
+    }
   }
 
   async #sealOrThrow(partition: PartitionLog): Promise<void> {
@@ -480,7 +475,7 @@ export class LogStore implements Store {
         replayAfter,
         stateSequence: this.#journal.sequence,
         generation: this.#journal.generationBehind(replayAfter),
-        journalFileCount: this.#journal.fileCount,
+        journalFileBytes: this.#journal.fileBytes,
         recoveryPoints,
         state,
         droppedRecords,
@@ -539,12 +534,7 @@ export class LogStore implements Store {
     await this.#commit.drained()
     await this.#checkpoint
     if (this.#failure) return
-    const upTo = this.#journal.sequence
-    for (const partition of this.#partitions()) await this.#sealOrThrow(partition)
-    const points: RecoveryPoint[] = []
-    for (const partition of this.#partitions()) points.push(await syncPartition(partition))
-    await this.#writeSnapshot(upTo, points)
-    this.#journal.release(upTo, this.#options.clock.monotonicMs())
+    await runCheckpoint(this.#checkpointTarget(), this.#journal.sequence)
   }
 
   async close(): Promise<void> {
@@ -580,7 +570,11 @@ async function prepareDirectory(disk: Disk, directory: string): Promise<DiskLock
   try {
     await disk.makeDirectory(directory)
     const lock = await disk.lock(directory)
-    for (const name of [JOURNAL_DIRECTORY, STATE_DIRECTORY, TOPICS_DIRECTORY]) await disk.makeDirectory(`${directory}/${name}`)
+    // Synced at every start: the process before may have been killed between making an entry and syncing it, and this one builds on it.
+    for (const name of [JOURNAL_DIRECTORY, STATE_DIRECTORY, TOPICS_DIRECTORY]) {
+      await disk.makeDirectory(`${directory}/${name}`)
+      await disk.syncDirectory(`${directory}/${name}`)
+    }
     await disk.syncDirectory(directory)
     const slashAt = directory.lastIndexOf('/')
     await disk.syncDirectory(slashAt < 0 ? '.' : directory.slice(0, slashAt) || '/')

@@ -39,6 +39,8 @@ export class PartitionLog implements Partition {
   isDirectoryDirty = false
   /** The partition's own directory exists. */
   hasDirectory = false
+  /** Empty files of deleted segments, to be removed when the log start is in a durable snapshot. */
+  retired: string[] = []
   /** Below it everything is at the centre. */
   deliveredOffset = 0
   /** Serialises seal, roll and deletion. */

@@ -13,7 +13,7 @@ import { type Offset, toOffset } from '../base/offset.ts'
 import type { BatchHeader } from '../core/record.ts'
 import { DiskError } from '../io/disk.ts'
 import { BatchScan } from './batch-scan.ts'
-import { parseSegmentFileName } from './layout.ts'
+import { isRetiredSegment, parseSegmentFileName } from './layout.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { RecoveryReport } from './recovery-report.ts'
 import { Segment } from './segment.ts'
@@ -44,7 +44,7 @@ export async function recoverPartition(
   coverage: Coverage,
   report: RecoveryReport
 ): Promise<void> {
-  const baseOffsets = await listSegments(partition)
+  const { baseOffsets, retiredBases } = await listSegments(partition)
   let nextOffset = known?.logStartOffset ?? 0
   const recoveryBase = known && known.segmentBaseOffset >= 0 ? known.segmentBaseOffset : (baseOffsets[0] ?? 0)
   for (let i = 0; i < baseOffsets.length; i++) {
@@ -64,7 +64,9 @@ export async function recoverPartition(
   const knownStart = known?.logStartOffset ?? 0
   const isGone = partition.segments.length === 0 && known !== null && known.segmentBaseOffset >= 0
   const logStartOffset = Math.max(knownStart, isGone ? known.nextOffset : (partition.segments[0]?.baseOffset ?? 0))
-  if (logStartOffset > knownStart) report.holes.push(hole(partition, knownStart, logStartOffset))
+  // A gap at the start that a deleted segment explains is retention's; any other is damage.
+  const isRetired = retiredBases.some((baseOffset) => baseOffset < logStartOffset)
+  if (logStartOffset > knownStart && !isRetired) report.holes.push(hole(partition, knownStart, logStartOffset))
   partition.restore({ logStartOffset, nextOffset: Math.max(nextOffset, partition.segments.length === 0 ? (known?.nextOffset ?? 0) : 0) })
 }
 
@@ -90,13 +92,18 @@ async function isSuperseded(
   return true
 }
 
-async function listSegments(partition: PartitionLog): Promise<number[]> {
+/** The directory's entries may be newer than its last sync (the process before was killed), and recovery builds on them: it is dirty. */
+async function listSegments(partition: PartitionLog): Promise<{ baseOffsets: number[]; retiredBases: number[] }> {
   try {
     const names = await partition.env.disk.list(partition.directory)
     partition.hasDirectory = true
-    return names.flatMap((name) => parseSegmentFileName(name) ?? []).sort((a, b) => a - b)
+    partition.isDirectoryDirty = true
+    const retired = names.filter(isRetiredSegment)
+    partition.retired = retired.map((name) => `${partition.directory}/${name}`)
+    const baseOffsets = names.flatMap((name) => parseSegmentFileName(name) ?? []).sort((a, b) => a - b)
+    return { baseOffsets, retiredBases: retired.map((name) => Number.parseInt(name, 10)) }
   } catch (error) {
-    if (error instanceof DiskError && error.code === 'ENOENT') return []
+    if (error instanceof DiskError && error.code === 'ENOENT') return { baseOffsets: [], retiredBases: [] }
     throw error
   }
 }

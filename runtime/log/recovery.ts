@@ -100,15 +100,17 @@ function addRange(coverage: Map<string, { start: number; end: number }[]>, key: 
   coverage.set(key, ranges)
 }
 
-/** The files that are there; one that the snapshot knows and that is not is reported. */
+/** The files that are there; one that is missing or shorter than the snapshot knows is reported. */
 async function listJournals({ disk, directory, report }: ReadContext, loaded: LoadedSnapshot | null): Promise<number[]> {
   const names = await disk.list(`${directory}/${JOURNAL_DIRECTORY}`)
   const indexes = names.flatMap((name) => (/^\d{1,3}\.journal$/.test(name) ? Number.parseInt(name, 10) : [])).sort((a, b) => a - b)
-  for (let index = 0; index < (loaded?.snapshot.journalFileCount ?? 0); index++) {
-    if (indexes.includes(index)) continue
-    report.damagedFiles.push(journalPath(directory, index))
+  for (const [index, bytes] of (loaded?.snapshot.journalFileBytes ?? []).entries()) {
+    const path = journalPath(directory, index)
+    const found = (await disk.fileSizeBytes(path)) ?? 0
+    if (found >= bytes) continue
+    report.damagedFiles.push(path)
     report.notes.push(
-      `${journalPath(directory, index)} is missing: acknowledged events that were only in it are lost, their offsets cannot be told`
+      `${path} has ${found} bytes of ${bytes}: acknowledged events that were only in the rest are lost, their offsets cannot be told`
     )
   }
   return indexes

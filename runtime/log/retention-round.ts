@@ -1,20 +1,16 @@
 // Carries out what retention.ts decides: deletes whole segments, oldest first, and says which topics have to refuse.
 //
-// Invariant: the new log start is durable before files go, so that a missing file is never taken for a deletion. When that commit is refused
-// because the disk is full, the files go all the same: room comes first.
+// Invariant: a deleted segment leaves its name behind (Segment.retire) until the new log start is in a durable snapshot, so that a missing file
+// is never taken for a deletion. Deleting needs no space and no journal: it must work when both are full.
 // Not here: the rules (retention.ts), when a round runs (log-store.ts).
 
 import { toOffset } from '../base/offset.ts'
-import type { DroppedRange, StateChange } from './contract.ts'
+import type { DroppedRange } from './contract.ts'
 import { type PartitionLog, withPartition } from './partition-log.ts'
 import { chooseVictim, expiredSegment, isDelivered, topicBytes } from './retention.ts'
 import { rollSegment } from './seal.ts'
-import { encodeNumber } from './state-map.ts'
 import { quotaExceeded } from './store-errors.ts'
 import type { StoredTopic } from './stored-topic.ts'
-
-/** `start/<topic number>/<partition>` → log start moved by a deletion. */
-export const START_PREFIX = 'start/'
 
 export interface RetentionHost {
   readonly quotaBytes: number | null
@@ -25,8 +21,6 @@ export interface RetentionHost {
   freeBytes(): Promise<number>
   /** Everything in the data directory, tails included. */
   usedBytes(): number
-  /** Resolves when it is durable or was refused. */
-  commitState(change: StateChange): Promise<void>
   onDropped(range: DroppedRange): void
 }
 
@@ -83,27 +77,21 @@ export class RetentionRound {
     }
   }
 
-  /**
-   * Deletes the oldest segment, rolling first when it is the only one. False when there was nothing to delete.
-   * The new log start is durable before the files go, so that a missing file is never taken for a deletion.
-   */
+  /** Deletes the oldest segment, rolling first when it is the only one. False when there was nothing to delete. */
   async #removeOldest(topic: StoredTopic, partition: PartitionLog, reason: 'retention' | 'quota'): Promise<boolean> {
     const oldest = partition.segments[0]
     if (!oldest || oldest.sizeBytes === 0) return false
-    if (partition.segments.length === 1) await withPartition(partition, () => rollSegment(partition, oldest.nextOffset))
     const startOffset = Math.max(partition.logStartOffset, oldest.baseOffset)
-    const endOffset = oldest.nextOffset
-    const start = { key: `${START_PREFIX}${topic.number}/${partition.partitionIndex}`, value: encodeNumber(endOffset) }
-    await this.#host.commitState(start)
     await withPartition(partition, async () => {
-      partition.advanceLogStart(endOffset)
+      if (partition.segments.length === 1) await rollSegment(partition, oldest.nextOffset)
+      partition.advanceLogStart(oldest.nextOffset)
       partition.segments.shift()
-      await oldest.remove()
+      partition.retired.push(await oldest.retire())
       partition.isDirectoryDirty = true
     })
-    const delivered = isDelivered(topic.config, partition, oldest)
     const place = { topicName: topic.name, partitionIndex: partition.partitionIndex }
-    this.#host.onDropped({ ...place, startOffset: toOffset(startOffset), endOffset: toOffset(endOffset), reason, isDelivered: delivered })
+    const range = { startOffset: toOffset(startOffset), endOffset: toOffset(oldest.nextOffset) }
+    this.#host.onDropped({ ...place, ...range, reason, isDelivered: isDelivered(topic.config, partition, oldest) })
     partition.notify()
     return true
   }

@@ -19,7 +19,7 @@ import type { Core } from '../core/core.ts'
 import type { BatchHeader } from '../core/record.ts'
 import type { Disk, DiskFile } from '../io/disk.ts'
 import { BatchScan } from './batch-scan.ts'
-import { segmentFileName } from './layout.ts'
+import { RETIRED_SUFFIX, type SegmentFileKind, segmentFileName } from './layout.ts'
 import { SegmentIndex } from './segment-index.ts'
 
 export interface WriteMeter {
@@ -46,6 +46,9 @@ export class Segment {
   #isTorn = false
   #isUnindexed = true
   #maxTimestampMs: number | null = null
+  /** Reads under way; a file is closed only when nobody reads it. */
+  #readers = 0
+  #idle: (() => void)[] = []
 
   /** A segment that is on disk already (sizeBytes, nextOffset from recovery) or a new, empty one (sizeBytes 0). */
   constructor(env: SegmentEnvironment, place: { directory: string; baseOffset: number; sizeBytes: number; nextOffset: number }) {
@@ -123,7 +126,13 @@ export class Segment {
   async close(): Promise<void> {
     const file = this.#file
     this.#file = null
-    await file?.close()
+    if (!file) return
+    await this.#withoutReaders()
+    await file.close()
+  }
+
+  #withoutReaders(): Promise<void> {
+    return this.#readers === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve))
   }
 
   async #writeIndexes(): Promise<void> {
@@ -210,12 +219,19 @@ export class Segment {
 
   /** Runs `work` with the file open for reading. */
   async withFile<T>(work: (file: DiskFile) => Promise<T>): Promise<T> {
-    if (this.#file) return work(this.#file)
-    const file = await this.#env.disk.open(this.logPath, 'read')
+    const shared = this.#file
+    this.#readers++
     try {
-      return await work(file)
+      if (shared) return await work(shared)
+      const file = await this.#env.disk.open(this.logPath, 'read')
+      try {
+        return await work(file)
+      } finally {
+        await file.close()
+      }
     } finally {
-      await file.close()
+      this.#readers--
+      if (this.#readers === 0) for (const resolve of this.#idle.splice(0)) resolve()
     }
   }
 
@@ -243,7 +259,31 @@ export class Segment {
   /** Deletes the files, the log last, so that a crash between leaves at worst an index without a log. */
   async remove(): Promise<void> {
     await this.close()
-    for (const kind of ['timeindex', 'index', 'log'] as const) {
+    await this.#removeFiles(['timeindex', 'index', 'log'])
+  }
+
+  /**
+   * Retention takes the segment: the log is renamed, which survives a power cut before its bytes go, and the empty file stays behind so that
+   * the next start does not take the gap for damage. Needs no space. @returns the path to remove once the log start is in the snapshot
+   */
+  async retire(): Promise<string> {
+    await this.close()
+    const retired = this.logPath + RETIRED_SUFFIX
+    await this.#env.disk.rename(this.logPath, retired)
+    await this.#env.disk.syncDirectory(this.directory)
+    await this.#withoutReaders()
+    const file = await this.#env.disk.open(retired, 'write')
+    try {
+      await file.truncate(0)
+    } finally {
+      await file.close()
+    }
+    await this.#removeFiles(['timeindex', 'index'])
+    return retired
+  }
+
+  async #removeFiles(kinds: readonly SegmentFileKind[]): Promise<void> {
+    for (const kind of kinds) {
       const path = `${this.directory}/${segmentFileName(this.baseOffset, kind)}`
       if ((await this.#env.disk.fileSizeBytes(path)) !== null) await this.#env.disk.remove(path)
     }

@@ -24,7 +24,8 @@ export interface StateSnapshot {
   readonly stateSequence: number
   /** Generation of the journal file that was active. */
   readonly generation: number
-  readonly journalFileCount: number
+  /** How large each journal file was: one that is missing or shorter has lost commits. */
+  readonly journalFileBytes: readonly number[]
   readonly recoveryPoints: readonly RecoveryPoint[]
   /** key → base64 */
   readonly state: Readonly<Record<string, string>>
