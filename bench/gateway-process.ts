@@ -1,7 +1,7 @@
 // The product itself as a process: `wadi run` on a directory of the bench's, on a free loopback port, never left behind.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,6 +12,8 @@ const POLL_MS = 5
 export interface GatewayOptions {
   /** For data and configuration. */
   readonly directory: string
+  /** gateway.id; a directory of its own needs a name of its own at the centre. */
+  readonly id?: string
   /** host:port of a Kafka broker; without it nothing is delivered. */
   readonly upstream?: string
 }
@@ -38,8 +40,7 @@ export class GatewayProcess {
     const port = await freePort()
     const file = join(options.directory, 'wadi.yaml')
     writeFileSync(file, JSON.stringify(configFor(options, port)))
-    const entry = fileURLToPath(new URL('../bin/wadi.js', import.meta.url))
-    const child = spawn(process.execPath, [entry, 'run', '-c', file, '--json'], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(process.execPath, [entryPath(), 'run', '-c', file, '--json'], { stdio: ['ignore', 'ignore', 'pipe'] })
     const gateway = new GatewayProcess(child, port)
     const giveUpMs = performance.now() + READY_WITHIN_MS
     while (!(await answers(port))) {
@@ -74,9 +75,15 @@ export class GatewayProcess {
   }
 }
 
-function configFor({ directory, upstream }: GatewayOptions, port: number): object {
+/** What ships, where it was built; else the same from single files. */
+function entryPath(): string {
+  const bundle = fileURLToPath(new URL('../wadi.mjs', import.meta.url))
+  return existsSync(bundle) ? bundle : fileURLToPath(new URL('../bin/wadi.js', import.meta.url))
+}
+
+function configFor({ directory, id = 'bench', upstream }: GatewayOptions, port: number): object {
   return {
-    gateway: { id: 'bench', data: join(directory, 'data') },
+    gateway: { id, data: join(directory, 'data') },
     mqtt: [{ listen: `127.0.0.1:${port}` }],
     topics: { readings: { partitions: 4 } },
     routes: [{ filter: 'bench/+client/#rest', topic: 'readings', key: '{client}' }],

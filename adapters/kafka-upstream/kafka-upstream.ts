@@ -255,25 +255,15 @@ export class KafkaUpstream implements Upstream {
   }
 
   async #patiently<T>(work: (attempt: { leftMs: number }) => Promise<T>, kind?: CoordinatorKind): Promise<T> {
-    let wasUnreachable = false
-    return withPatience(
-      { clock: this.#options.clock, callTimeoutMs: this.#callTimeoutMs, signal: this.#closing.signal },
-      work,
-      (failure) => {
-        if (failure instanceof KafkaErrorAnswer) {
-          if (kind === undefined) this.#cluster.forgetTopics()
-          else if (COORDINATOR_MOVED.has(failure.code)) this.#cluster.forgetCoordinator(kind)
-          return true
-        }
-        if (failure.cause instanceof NoBrokerAnswers) return false
-        // A broker that is gone may have handed its role to another one: asked once.
-        if (kind === undefined) this.#cluster.forgetTopics()
-        else this.#cluster.forgetCoordinator(kind)
-        const mayGoOn = !wasUnreachable
-        wasUnreachable = true
-        return mayGoOn
-      }
-    )
+    const { clock } = this.#options
+    return withPatience({ clock, callTimeoutMs: this.#callTimeoutMs, signal: this.#closing.signal }, work, (failure) => {
+      if (failure.cause instanceof NoBrokerAnswers) return false
+      const isUnreachable = failure instanceof UpstreamFault
+      if (kind === undefined) this.#cluster.forgetTopics()
+      // Other brokers may know who takes over from one that is gone.
+      else if (isUnreachable || COORDINATOR_MOVED.has(failure.code)) this.#cluster.forgetCoordinator(kind)
+      return true
+    })
   }
 }
 

@@ -12,9 +12,9 @@
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { Aedes, type AuthenticateError, type Client, type ConnectPacket, type PublishPacket, type Subscription } from 'aedes'
-import { WadiError } from '../../runtime/base/errors.ts'
-import { hasControlCharacter } from '../../runtime/broker/route-filter.ts'
+import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Ingest } from '../../runtime/broker/ingest.ts'
+import { hasControlCharacter } from '../../runtime/broker/route-filter.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import type { Store } from '../../runtime/log/contract.ts'
 import { type AckCallback, AckQueue } from './ack-queue.ts'
@@ -116,7 +116,8 @@ class AedesListener implements MqttListener {
       port,
       connectionsMax,
       onConnection: (socket) => this.#onConnection(socket),
-      onRefused: (remoteAddress) => this.#countClosed('connections-full', { detail: `more than ${connectionsMax}`, clientId: null, remoteAddress })
+      onRefused: (remoteAddress) =>
+        this.#countClosed('connections-full', { detail: `more than ${connectionsMax}`, clientId: null, remoteAddress })
     })
     this.#delivery = new LocalDelivery({ outboundBytesMax })
     this.#aedes = this.#createAedes()
@@ -190,7 +191,8 @@ class AedesListener implements MqttListener {
       preConnect: (client, packet, callback) => this.#checkConnect(client, packet, callback),
       authenticate: (client, _username, _password, callback) => this.#authenticate(client, callback),
       authorizePublish: (client, packet, callback) => this.#takePublish(client, packet, callback),
-      authorizeSubscribe: (client, subscription, callback) => callback(null, this.#maySubscribe(client, subscription) ? subscription : null),
+      authorizeSubscribe: (client, subscription, callback) =>
+        callback(null, this.#maySubscribe(client, subscription) ? subscription : null),
       // Topics under $ are the session layer's own business.
       authorizeForward: (_client, packet) => (packet.topic.startsWith('$') ? null : packet)
     })

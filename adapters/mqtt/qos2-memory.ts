@@ -186,7 +186,12 @@ export class Qos2Memory {
     if (deletes.length > 0) await this.#options.store.commit([], deletes)
   }
 
-  #settle(session: Session, packetId: number, remembered: Remembered, { error, isDurable }: { error: Error | null; isDurable: boolean }): void {
+  #settle(
+    session: Session,
+    packetId: number,
+    remembered: Remembered,
+    { error, isDurable }: { error: Error | null; isDurable: boolean }
+  ): void {
     const waiters = remembered.waiters ?? []
     remembered.waiters = null
     remembered.isDurable = session.isPersistent && isDurable

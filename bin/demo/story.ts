@@ -13,7 +13,7 @@ import type { StatusReport } from '../status-report.ts'
 import { print } from '../terminal.ts'
 import { Child } from './child.ts'
 import { ClusterLink } from './cluster-link.ts'
-import { openConsumer } from './consumer.ts'
+import { type IndependentConsumer, openConsumer } from './consumer.ts'
 import { Ledger } from './ledger.ts'
 import { isPerfect, ledgerText } from './ledger-text.ts'
 import { readEventId, Sensors } from './sensors.ts'
@@ -267,11 +267,23 @@ class Stage {
       onProgress: (done) => this.view.live(() => formatProgress('reading', 'events', { done, total: stored }, 0))
     })
     this.view.settle()
-    if (this.#options.upstream)
-      await consumer.deleteTopic().catch(() => this.view.detail(`topic ${this.#topic} could not be deleted at your cluster`))
+    if (this.#options.upstream) await this.#cleanUpCluster(consumer)
     const verdict = this.#ledger.verdict()
     await print(this.#options.isJson ? `${JSON.stringify({ ...verdict, stored })}\n` : ledgerText(verdict, stored))
     return isPerfect(verdict, stored) ? EXIT.ok : EXIT.no
+  }
+
+  /** The gateway's group can go only when the gateway is gone. */
+  async #cleanUpCluster(consumer: IndependentConsumer): Promise<void> {
+    await this.#gateway?.stop(10_000)
+    const failed = await consumer.cleanUp([`wadi.${this.#topic}`]).then(
+      () => null,
+      (error: unknown) => error
+    )
+    if (failed)
+      this.view.detail(
+        `your cluster kept something of topic or groups ${this.#topic}: ${failed instanceof Error ? failed.message : failed}`
+      )
   }
 
   /** Asks until there is an answer, the time is up (null), or the user interrupts. */

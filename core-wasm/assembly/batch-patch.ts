@@ -5,7 +5,7 @@
 
 import { ATTRIBUTES_AT, BASE_SEQUENCE_AT, CRC_AT, PRODUCER_EPOCH_AT, PRODUCER_ID_AT, RECORDS_AT, TRANSACTIONAL_BIT } from './batch-layout'
 import { load16, load32, store16, store32, store64 } from './bytes'
-import { shiftCrc, tableCrc } from './crc32c'
+import { shiftCrc, tableCrc } from './crc32c-tables'
 
 const COVERED_BYTES: usize = RECORDS_AT - ATTRIBUTES_AT // 40 bytes, attributes to record count
 

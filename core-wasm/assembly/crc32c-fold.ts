@@ -13,7 +13,7 @@
 //
 // Invariants: the input is never modified; scratch is FOLD_OUT, FOLD_REST and FOLD_REST_2 only.
 
-import { tableCrc } from './crc32c'
+import { tableCrc } from './crc32c-tables'
 import { FOLD_OUT, FOLD_REST, FOLD_REST_2 } from './memory'
 
 const HISTORY: usize = 209 * 16

@@ -1,7 +1,7 @@
 // The exports: our ABI. core-wasm/README.md lists them; only runtime/core calls them.
 
 import { addStagedRecord, beginBatch, finishBatch } from './batch-builder'
-import { fillCrcTables } from './crc32c'
+import { fillCrcTables } from './crc32c-tables'
 import { CRC_TABLES, OUTPUT, SCRATCH_BATCH } from './memory'
 
 export { checkBatch } from './batch-check'

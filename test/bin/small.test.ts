@@ -1,6 +1,8 @@
 // Pieces of the command line that need no gateway: arguments, help, progress, formats, the demo's ledger.
 
+import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { dirname, join } from 'node:path'
 import t from 'tap'
 import { type Command, parseCommand } from '../../bin/command.ts'
 import { Ledger } from '../../bin/demo/ledger.ts'
@@ -14,6 +16,7 @@ import { createSay } from '../../bin/journal-lines.ts'
 import { formatProgress, Progress } from '../../bin/progress.ts'
 import { RateMeter } from '../../bin/rate.ts'
 import { isMqttFilter, matchesFilter, type TailEvent } from '../../bin/tail-feed.ts'
+import { VERSION } from '../../bin/version.ts'
 import { type ErrorCode, errorCatalogue } from '../../runtime/base/error-catalogue.ts'
 import { WadiError } from '../../runtime/base/errors.ts'
 
@@ -63,6 +66,12 @@ t.test('commands are found by one word or two; a slip gets a suggestion', async 
   t.match(helpOverview([command, { ...command, name: 'secret', isHidden: true }], '1'), /wadi log show DIR/)
   t.notMatch(helpOverview([command, { ...command, name: 'secret', isHidden: true }], '1'), /secret/)
   t.match(helpFor(command), /-n, --last N {2}how many/)
+})
+
+t.test('the version is that of package.json', async (t) => {
+  let directory = import.meta.dirname
+  while (!existsSync(join(directory, 'package.json'))) directory = dirname(directory)
+  t.equal(VERSION, JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')).version)
 })
 
 t.test('every error code has an exit code other than 0', async (t) => {
@@ -165,6 +174,19 @@ t.test('a line that repeats is counted, not written', async (t) => {
     ['same', 'the line before came 4 more times', 'other']
   )
   t.match(JSON.parse(lines[0] ?? ''), { level: 'warn', turn: 0, time: '1970-01-01T00:00:00.000Z' })
+})
+
+t.test('a flood of lines is cut and counted; errors always come through', async (t) => {
+  const lines: string[] = []
+  let nowMs = 0
+  const say = createSay({ isJson: true, write: (text) => void lines.push(JSON.parse(text).message), nowMs: () => nowMs })
+  for (let turn = 0; turn < 500; turn++) say('warn', `line ${turn}`)
+  say('error', 'disk')
+  t.equal(lines.length, 201)
+  t.equal(lines.at(-1), 'disk')
+  nowMs = 10_000
+  say('info', 'later')
+  t.same(lines.slice(-2), ['301 lines were left out: too many at once', 'later'])
 })
 
 t.test('a rate covers the last ten seconds', async (t) => {

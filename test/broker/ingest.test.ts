@@ -15,7 +15,9 @@ const core = loadTestCore()
 const route: RouteConfig = { name: 'r', filter: 'd/+dev/#', topic: 'events', key: '{dev}' }
 const strict: RouteConfig = { name: 'strict', filter: 'json/+dev', topic: 'events', key: '{dev}', value: { decode: 'json' } }
 
-async function rig(options: { routes?: RouteConfig[]; rest?: Partial<RoutesConfig>; limits?: Partial<IngestLimits>; canCreate?: boolean } = {}) {
+async function rig(
+  options: { routes?: RouteConfig[]; rest?: Partial<RoutesConfig>; limits?: Partial<IngestLimits>; canCreate?: boolean } = {}
+) {
   const store = new ControlledStore()
   await store.createTopic('events', { partitionCount: 3 })
   await store.createTopic('_wadi.dlq')
@@ -33,8 +35,9 @@ async function rig(options: { routes?: RouteConfig[]; rest?: Partial<RoutesConfi
   })
   const outcomes: string[] = []
   const accept = (mqttTopic: string, payload = 'v', name = payload): void =>
-    ingest.accept({ mqttTopic, clientId: 'c', payload: Buffer.from(payload), qos: 1, state: [{ key: `s/${name}`, value: Buffer.from('1') }] }, (error, isStored) =>
-      outcomes.push(`${name} ${error ? (error as WadiError).code : isStored ? 'stored' : 'dropped'}`)
+    ingest.accept(
+      { mqttTopic, clientId: 'c', payload: Buffer.from(payload), qos: 1, state: [{ key: `s/${name}`, value: Buffer.from('1') }] },
+      (error, isStored) => outcomes.push(`${name} ${error ? (error as WadiError).code : isStored ? 'stored' : 'dropped'}`)
     )
   return { store, ingest, accept, outcomes }
 }
@@ -96,7 +99,12 @@ t.test('what cannot be mapped is stored as a dead letter with its reason', async
   t.same(outcomes, ['not json stored'])
   const [dead] = store.recordsOf('_wadi.dlq')
   t.equal(textOf(dead?.value), 'not json')
-  t.match(dead && headersOf(dead), { 'wadi.error': /^payload-undecodable: not json: /, 'mqtt.topic': 'json/x', 'mqtt.client': 'c', 'wadi.route': 'strict' })
+  t.match(dead && headersOf(dead), {
+    'wadi.error': /^payload-undecodable: not json: /,
+    'mqtt.topic': 'json/x',
+    'mqtt.client': 'c',
+    'wadi.route': 'strict'
+  })
   t.equal(ingest.metrics.deadLettered.get('payload-undecodable'), 1)
 })
 

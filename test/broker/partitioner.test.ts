@@ -19,7 +19,8 @@ const VECTORS: [string, number][] = [
 t.test('a key goes where the Java producer would send it', async (t) => {
   const partitioner = new Partitioner(loadTestCore())
   for (const [key, murmur2] of VECTORS) {
-    for (const count of [1, 2, 6, 50]) t.equal(partitioner.partitionOf(partitioner.hashOf(encoder.encode(key)), count), (murmur2 & 0x7fffffff) % count)
+    for (const count of [1, 2, 6, 50])
+      t.equal(partitioner.partitionOf(partitioner.hashOf(encoder.encode(key)), count), (murmur2 & 0x7fffffff) % count)
   }
 })
 

@@ -4,13 +4,15 @@
 import { createRequire } from 'node:module'
 import t from 'tap'
 import { payloadDecoders } from '../../adapters/mqtt/payload.ts'
+import { fieldTimeMs } from '../../runtime/broker/payload-field.ts'
 import { coversFilter, matchFilter, parseFilter, type RouteFilter } from '../../runtime/broker/route-filter.ts'
 import { compileRoutes, type Mapping, type RouteConfig, type RoutesConfig } from '../../runtime/broker/routes.ts'
-import { fieldTimeMs } from '../../runtime/broker/payload-field.ts'
 import { headersOf, textOf } from '../mqtt/controlled-store.ts'
 import { Prng, seeds } from '../sim/prng.ts'
 
-const { Qlobber } = createRequire(import.meta.url)('qlobber') as { Qlobber: new (options: object) => { add(filter: string, value: number): void; match(topic: string): number[] } }
+const { Qlobber } = createRequire(import.meta.url)('qlobber') as {
+  Qlobber: new (options: object) => { add(filter: string, value: number): void; match(topic: string): number[] }
+}
 const ARRIVAL_MS = 1_700_000_000_000
 
 function compile(routes: RouteConfig[], rest: Partial<RoutesConfig> = {}) {
@@ -18,17 +20,31 @@ function compile(routes: RouteConfig[], rest: Partial<RoutesConfig> = {}) {
 }
 
 function problemsOf(route: Partial<RouteConfig>): string[] {
-  return compile([{ name: null, filter: 'a/+b', topic: 'x', key: null, ...route }]).problems.map(({ path, message }) => `${path} ${message}`)
+  return compile([{ name: null, filter: 'a/+b', topic: 'x', key: null, ...route }]).problems.map(
+    ({ path, message }) => `${path} ${message}`
+  )
 }
 
 function recordOf(mapping: Mapping) {
   if (mapping.kind === 'unmatched') throw new Error(`unmatched, ${mapping.action}`)
   const { topicName, record } = mapping
-  return { topicName, key: record.key && textOf(record.key), value: textOf(record.value), timestampMs: record.timestampMs, headers: headersOf(record) }
+  return {
+    topicName,
+    key: record.key && textOf(record.key),
+    value: textOf(record.value),
+    timestampMs: record.timestampMs,
+    headers: headersOf(record)
+  }
 }
 
 const event = (mqttTopic: string, payload = 'v', clientId = 'c1') => ({ mqttTopic, clientId, payload: Buffer.from(payload) })
-const telemetry: RouteConfig = { name: 'telemetry', filter: 'plant/+site/+device/#metric', topic: 'telemetry', key: '{site}/{device}', headers: { metric: '{metric}' } }
+const telemetry: RouteConfig = {
+  name: 'telemetry',
+  filter: 'plant/+site/+device/#metric',
+  topic: 'telemetry',
+  key: '{site}/{device}',
+  headers: { metric: '{metric}' }
+}
 
 t.test('named wildcards make key and headers, topic and client travel along, the payload is untouched', async (t) => {
   const { table, problems } = compile([telemetry])
@@ -40,9 +56,17 @@ t.test('named wildcards make key and headers, topic and client travel along, the
     timestampMs: ARRIVAL_MS,
     headers: { 'mqtt.topic': 'plant/a/press-7/temp/left', 'mqtt.client': 'dev-1', metric: 'temp/left' }
   })
-  t.equal(recordOf(table.map(event('plant/a/press-7/temp/left', 'x', 'dev-2'), 1)).headers['mqtt.client'], 'dev-2', 'the same topic from another client')
-  t.equal(recordOf(table.map(event('plant/a/press-7/temp/left', 'x', 'dev-1'), 1)).headers['mqtt.client'], 'dev-1', 'and from the first again')
-  t.equal(recordOf(table.map(event('plant/a/b'), 1)).headers['metric'], '', '# matches its parent')
+  t.equal(
+    recordOf(table.map(event('plant/a/press-7/temp/left', 'x', 'dev-2'), 1)).headers['mqtt.client'],
+    'dev-2',
+    'the same topic from another client'
+  )
+  t.equal(
+    recordOf(table.map(event('plant/a/press-7/temp/left', 'x', 'dev-1'), 1)).headers['mqtt.client'],
+    'dev-1',
+    'and from the first again'
+  )
+  t.equal(recordOf(table.map(event('plant/a/b'), 1)).headers.metric, '', '# matches its parent')
   t.same(table.hits, [{ name: 'telemetry', count: 4 }])
 })
 
@@ -101,7 +125,11 @@ t.test('fields of JSON and CBOR make key, headers and time', async (t) => {
     const mapping = table.map({ mqttTopic: 'd/1', clientId: 'c1', payload: Buffer.from(payload, 'latin1') }, ARRIVAL_MS)
     t.match(mapping, { kind: 'dead-letter', fault }, payload)
     const dead = recordOf(mapping)
-    t.match(dead, { topicName: '_wadi.dlq', timestampMs: ARRIVAL_MS, headers: { 'mqtt.topic': 'd/1', 'mqtt.client': 'c1', 'wadi.route': 'f' } })
+    t.match(dead, {
+      topicName: '_wadi.dlq',
+      timestampMs: ARRIVAL_MS,
+      headers: { 'mqtt.topic': 'd/1', 'mqtt.client': 'c1', 'wadi.route': 'f' }
+    })
     t.ok(dead.headers['wadi.error']?.startsWith(`${fault}: `), `the header names ${fault}`)
     t.notMatch(dead.headers['wadi.error'] ?? '', /[\u0000-\u001f]/)
   }
@@ -110,11 +138,19 @@ t.test('fields of JSON and CBOR make key, headers and time', async (t) => {
   const bytes = Buffer.from('a36161a161620364756e6974816143627473' + '1a6553f101', 'hex')
   t.match(recordOf(cbor.map({ mqttTopic: 'd/1', clientId: 'c1', payload: bytes }, 1)), { key: '1/C', timestampMs: 1_700_000_001_000 })
   t.match(cbor.map({ mqttTopic: 'd/1', clientId: 'c1', payload: bytes.subarray(0, 9) }, 1), { fault: 'payload-undecodable' })
-  t.match(cbor.map({ mqttTopic: 'd/1', clientId: 'c1', payload: Buffer.alloc(200_000, 0x81) }, 1), { fault: 'payload-undecodable' }, 'nested 200,000 deep')
+  t.match(
+    cbor.map({ mqttTopic: 'd/1', clientId: 'c1', payload: Buffer.alloc(200_000, 0x81) }, 1),
+    { fault: 'payload-undecodable' },
+    'nested 200,000 deep'
+  )
 })
 
 t.test('a time that cannot be believed is replaced by the arrival, or refused, as the route says', async (t) => {
-  const route = (otherwise: 'arrival' | 'reject'): RouteConfig => ({ ...telemetry, headers: {}, time: { from: '$.ts', unit: 'ms', maxSkewMs: 1000, else: otherwise } })
+  const route = (otherwise: 'arrival' | 'reject'): RouteConfig => ({
+    ...telemetry,
+    headers: {},
+    time: { from: '$.ts', unit: 'ms', maxSkewMs: 1000, else: otherwise }
+  })
   const { table } = compile([route('arrival')])
   const at = (payload: string): number => recordOf(table.map(event('plant/a/b/c', payload), ARRIVAL_MS)).timestampMs
   t.equal(at(`{"ts":${ARRIVAL_MS + 1000}}`), ARRIVAL_MS + 1000)
@@ -174,11 +210,18 @@ t.test('every problem of a route is told with its place', async (t) => {
   t.match(problemsOf({ value: { decode: 'raw', require: ['x'] } }), [/^routes\[0\]\.value\.require needs/])
   t.match(problemsOf({ value: { decode: 'json', require: ['a..b'] } }), [/^routes\[0\]\.value\.require\[0\]/])
   t.equal(problemsOf({ key: '{nope}', topic: '', headers: { h: '}' } }).length, 3, 'all at once')
-  t.match(compile([], { deadLetter: '..', unmatched: { topic: 'a b' } }).problems, [{ path: 'dead_letter.topic' }, { path: 'unmatched.topic' }])
+  t.match(compile([], { deadLetter: '..', unmatched: { topic: 'a b' } }).problems, [
+    { path: 'dead_letter.topic' },
+    { path: 'unmatched.topic' }
+  ])
 })
 
 t.test('a route that can never match is a warning, a name used twice is an error', async (t) => {
-  const { problems } = compile([telemetry, { name: 'late', filter: 'plant/+a/+b/x', topic: 'y', key: null }, { ...telemetry, filter: 'q', key: null, headers: {} }])
+  const { problems } = compile([
+    telemetry,
+    { name: 'late', filter: 'plant/+a/+b/x', topic: 'y', key: null },
+    { ...telemetry, filter: 'q', key: null, headers: {} }
+  ])
   t.match(problems, [
     { path: 'routes[2].name', severity: 'error' },
     { path: 'routes[1].filter', severity: 'warning', message: 'can never match: routes[0] "telemetry" covers plant/+a/+b/x before it' }

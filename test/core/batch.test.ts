@@ -203,6 +203,8 @@ for (const build of ['debug', 'release'] as const) {
       'record',
       'offset delta twice'
     )
+    const single = core.buildBatch([{ timestampMs: 0, key: null, value: null, headers: [] }], { baseOffset: 0 })
+    t.equal(core.checkBatch(resealed(single, (view) => view.setUint8(64, 2))), 'record', 'offset delta behind the last')
     t.equal(
       faultOf((view) => view.setInt16(21, 1)),
       null,

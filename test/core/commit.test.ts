@@ -156,6 +156,54 @@ t.test('an empty commit is the 4096 bytes that the format shows', async (t) => {
   t.same([...readFrames(block, core.readCommitHeader(block) as CommitHeader)], [])
 })
 
+t.test('an impossible header is no block even when its CRC is right', async (t) => {
+  core.commit.begin()
+  core.commit.addState(text('k'), null)
+  const block = core.commit.finish({ generation: 1, sequence: 2 }).slice()
+  core.commit.release()
+  const isBlock = (change: (view: DataView) => void) => {
+    const copy = block.slice()
+    const view = viewOf(copy)
+    change(view)
+    const payload = copy.subarray(COMMIT_PAYLOAD_AT, COMMIT_PAYLOAD_AT + view.getUint32(24))
+    view.setUint32(COMMIT_CRC_AT, oracleCrc32c(Buffer.concat([copy.subarray(0, COMMIT_CRC_AT), payload])))
+    return core.verifyCommit(copy)
+  }
+  t.ok(isBlock(() => {}))
+  t.notOk(
+    isBlock((view) => view.setUint8(0, 0x58)),
+    'magic'
+  )
+  t.notOk(
+    isBlock((view) => view.setUint16(4, 2)),
+    'version'
+  )
+  t.notOk(
+    isBlock((view) => view.setUint16(6, 1)),
+    'flags'
+  )
+  t.notOk(
+    isBlock((view) => view.setUint32(12, 1)),
+    'first reserved field'
+  )
+  t.notOk(
+    isBlock((view) => view.setUint32(32, 1)),
+    'second reserved field'
+  )
+  t.notOk(
+    isBlock((view) => view.setUint32(16, 0x200000)),
+    'sequence'
+  )
+  t.notOk(
+    isBlock((view) => view.setUint32(24, core.commitBytesMax)),
+    'payload larger than a commit'
+  )
+  t.notOk(
+    isBlock((view) => view.setUint32(24, 5000)),
+    'payload larger than what is there'
+  )
+})
+
 t.test('the order of calls is asserted', async (t) => {
   const { commit } = loadTestCore()
   t.throws(() => commit.addRecord(record), { name: 'AssertionError' })

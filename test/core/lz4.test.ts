@@ -149,6 +149,18 @@ t.test('the largest block passes even when it is noise', async (t) => {
   t.throws(() => core.lz4Decompress(new Uint8Array(core.batchBytesMax * 2), 10), RangeError)
 })
 
+t.test('a block that holds more than its frame allows is malformed', async (t) => {
+  // one literal, a match of 19 + 255 n + rest, five literals
+  const frameOf = (bytes: number) => {
+    const extra = bytes - 1 - 5 - 19
+    const lengths = [...Array(Math.floor(extra / 255)).fill(255), extra % 255]
+    const block = Buffer.from([0x1f, 0x61, 1, 0, ...lengths, 0x50, 0x61, 0x61, 0x61, 0x61, 0x61])
+    return Buffer.concat([header, uint32(block.length), block, uint32(0)])
+  }
+  t.equal(core.lz4Decompress(frameOf(65_536), 100_000).length, 65_536)
+  t.throws(() => core.lz4Decompress(frameOf(65_537), 100_000), RangeError)
+})
+
 t.test('a bomb ends at bytesMax', async (t) => {
   const zeros = core.lz4Compress(new Uint8Array(core.batchBytesMax))
   t.ok(zeros.length < 20_000)

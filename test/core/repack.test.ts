@@ -157,6 +157,14 @@ t.test('a record that fits no batch is full at once and finish gives null', asyn
   t.equal(core.repack.finish(), null)
 })
 
+t.test('a record fits to the last byte', async (t) => {
+  core.repack.beginSeal({ bytesMax: three.length })
+  t.match(core.repack.add(three, { fromOffset: 0, untilOffset: 100 }), { addedCount: 3, isFull: false })
+  t.equal(core.repack.finish()?.length, three.length)
+  core.repack.beginSeal({ bytesMax: three.length - 1 })
+  t.match(core.repack.add(three, { fromOffset: 0, untilOffset: 100 }), { addedCount: 2, isFull: true, nextOffset: 12 })
+})
+
 t.test('other calls between add and finish do no harm', async (t) => {
   core.repack.beginForward({ bytesMax: 1000, ...options })
   core.repack.add(three, { fromOffset: 0, untilOffset: 12 })

@@ -2,7 +2,7 @@
 //
 // Each broker has two doors for clients: PLAINTEXT, whose advertised port may be that of a proxy, and INTERNAL, which the brokers use
 // among themselves and which `directBootstrap` names for whoever has to see the truth past the proxies.
-// Everything that can take time has a deadline; no JVM outlives the process that started it (except after its SIGKILL).
+// Everything that can take time has a deadline; no JVM outlives the process that started it.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -58,6 +58,17 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     killAll()
     process.exit(1)
   })
+}
+
+/** Kills the JVM when the pipe from us breaks, which it does even at our SIGKILL: then no handler of ours runs. */
+function watch(child: ChildProcess): ChildProcess {
+  const watchdog = spawn('sh', ['-c', 'read line; kill -9 "$1"', 'watchdog', String(child.pid)], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore']
+  })
+  watchdog.stdin?.on('error', () => undefined)
+  watchdog.unref()
+  return watchdog
 }
 
 /** @throws Error when Java or Maven is missing, or a broker is not up in time (with the end of its log) */
@@ -241,7 +252,11 @@ export class KafkaCluster {
     const log4j = `-Dlog4j2.configurationFile=${join(this.directory, 'log4j2.properties')}`
     const child = spawn('java', [log4j, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
     running.add(child)
-    child.once('close', () => running.delete(child))
+    const watchdog = watch(child)
+    child.once('close', () => {
+      running.delete(child)
+      watchdog.kill('SIGKILL')
+    })
     return child
   }
 

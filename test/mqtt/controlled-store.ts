@@ -6,7 +6,11 @@ import { type Offset, toOffset } from '../../runtime/base/offset.ts'
 import type { RecordInput } from '../../runtime/core/record.ts'
 import type { Append, AppendDone, Partition, StateChange, Store, Topic, TopicConfig } from '../../runtime/log/contract.ts'
 
-type Commit = { readonly records: readonly (readonly [Partition, RecordInput])[]; readonly state: readonly StateChange[]; readonly done: AppendDone }
+type Commit = {
+  readonly records: readonly (readonly [Partition, RecordInput])[]
+  readonly state: readonly StateChange[]
+  readonly done: AppendDone
+}
 
 export class ControlledStore {
   readonly topicMap = new Map<string, Topic>()
@@ -36,7 +40,11 @@ export class ControlledStore {
 
   createTopic(name: string, config: Partial<TopicConfig> = {}): Promise<Topic> {
     const number = this.topicMap.size + 1
-    const partitions = Array.from({ length: config.partitionCount ?? 1 }, (_, partitionIndex) => ({ topicName: name, topicNumber: number, partitionIndex }))
+    const partitions = Array.from({ length: config.partitionCount ?? 1 }, (_, partitionIndex) => ({
+      topicName: name,
+      topicNumber: number,
+      partitionIndex
+    }))
     const topic = { name, number, partitions } as unknown as Topic
     this.topicMap.set(name, topic)
     return Promise.resolve(topic)

@@ -119,7 +119,11 @@ const badUtf8: [string, number[]][] = [
   ['0xff', [0xff]]
 ]
 for (const [name, bytes] of badUtf8) {
-  faults.push([`invalid UTF-8: ${name}`, 'topic-utf8', Buffer.concat([CONNECT, publishPacket({ topic: Buffer.from([0x61, ...bytes]), qos: 1 })])])
+  faults.push([
+    `invalid UTF-8: ${name}`,
+    'topic-utf8',
+    Buffer.concat([CONNECT, publishPacket({ topic: Buffer.from([0x61, ...bytes]), qos: 1 })])
+  ])
 }
 
 t.test('what a client may not send is stopped with its name, in every split', async (t) => {
@@ -143,7 +147,9 @@ t.test('UTF-8 is judged as the platform judges it', async (t) => {
   const prng = new Prng(11)
   const strict = new TextDecoder('utf-8', { fatal: true })
   for (let round = 0; round < 20_000; round++) {
-    const bytes = Buffer.from(prng.chance(50) ? [prng.between(0xc0, 0xf8), prng.between(0x70, 0xc8), prng.between(0x70, 0xc8)] : prng.bytes(prng.between(1, 5)))
+    const bytes = Buffer.from(
+      prng.chance(50) ? [prng.between(0xc0, 0xf8), prng.between(0x70, 0xc8), prng.between(0x70, 0xc8)] : prng.bytes(prng.between(1, 5))
+    )
     let text: string | null = null
     try {
       text = strict.decode(bytes)

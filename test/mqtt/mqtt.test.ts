@@ -14,7 +14,8 @@ t.test('with a stalled disk no acknowledgement leaves; afterwards they leave in 
   const { store, raw, ingest } = await startGateway(t)
   const client = await raw().connected()
   store.isHeld = true
-  const publish = (packetId: number): Uint8Array => publishPacket({ topic: 'd/x', payload: `${packetId}`, qos: packetId % 3 === 0 ? 2 : 1, packetId })
+  const publish = (packetId: number): Uint8Array =>
+    publishPacket({ topic: 'd/x', payload: `${packetId}`, qos: packetId % 3 === 0 ? 2 : 1, packetId })
   client.send(...Array.from({ length: 20 }, (_, index) => publish(index + 1)))
   await turns(() => store.waitingCount === 20)
   t.equal(store.waitingCount, 20)
@@ -36,7 +37,11 @@ t.test('an event that is dropped at once does not overtake the acknowledgements 
   const { store, raw } = await startGateway(t, { unmatched: { action: 'drop' } })
   const client = await raw().connected()
   store.isHeld = true
-  client.send(publishPacket({ topic: 'd/x', qos: 1, packetId: 1 }), publishPacket({ topic: 'nobody', qos: 1, packetId: 2 }), publishPacket({ topic: 'd/x', qos: 1, packetId: 3 }))
+  client.send(
+    publishPacket({ topic: 'd/x', qos: 1, packetId: 1 }),
+    publishPacket({ topic: 'nobody', qos: 1, packetId: 2 }),
+    publishPacket({ topic: 'd/x', qos: 1, packetId: 3 })
+  )
   await turns(() => store.waitingCount === 2)
   t.same(client.received, ['connack 0'])
   store.release()
@@ -190,7 +195,9 @@ t.test('a CONNECT that does not come in time, and one connection too many, are c
 t.test('a client that sends everything in one go, CONNECT to DISCONNECT, is served', async (t) => {
   const { raw, store } = await startGateway(t)
   const client = raw()
-  const publishes = Array.from({ length: 200 }, (_, index) => publishPacket({ topic: 'd/x', payload: `${index}`, qos: 1, packetId: index + 1 }))
+  const publishes = Array.from({ length: 200 }, (_, index) =>
+    publishPacket({ topic: 'd/x', payload: `${index}`, qos: 1, packetId: index + 1 })
+  )
   client.send(connectPacket(), ...publishes)
   await client.saw('puback 200')
   client.send(publishPacket({ topic: 'd/x', payload: 'last' }), disconnectPacket())
@@ -306,18 +313,20 @@ t.test('retained messages reach later subscribers and are bounded', async (t) =>
 t.test('a crowded disk stops reading, and what was sent meanwhile is stored afterwards', async (t) => {
   const { raw, store, ingest } = await startGateway(t, { ingestLimits: { inFlightBytesMax: 400_000 } })
   store.isHeld = true
-  const client = await raw().connected()
-  const payload = Buffer.alloc(1000)
-  const count = 3000
-  for (let packetId = 1; packetId <= count; packetId++) client.send(publishPacket({ topic: 'd/x', payload, qos: 1, packetId }))
+  const count = 500
+  const bytes = Buffer.concat(
+    Array.from({ length: count }, (_, index) => publishPacket({ topic: 'd/x', payload: Buffer.alloc(1000), qos: 1, packetId: index + 1 }))
+  )
+  const clients = await Promise.all(Array.from({ length: 12 }, (_, index) => raw().connected({ clientId: `c${index}` })))
+  for (const client of clients) client.send(bytes)
   await turns(() => ingest.isCrowded)
   await turns(undefined, 100)
-  t.ok(store.waitingCount < count, `${store.waitingCount} taken`)
-  t.ok(ingest.metrics.inFlightBytes <= 400_000)
+  t.ok(ingest.isCrowded)
+  t.ok(ingest.metrics.inFlightBytes <= 400_000, `${ingest.metrics.inFlightBytes} bytes in flight`)
   store.release()
-  await client.saw(`puback ${count}`)
-  t.notOk(client.isClosed)
-  t.equal(store.recordsOf('events').length, count)
+  for (const client of clients) await client.saw(`puback ${count}`)
+  t.notOk(clients.some(({ isClosed }) => isClosed))
+  t.equal(store.recordsOf('events').length, count * clients.length)
   t.equal(ingest.metrics.rejected.size, 0)
 })
 

@@ -26,7 +26,9 @@ export const string = (text: string | Uint8Array): Buffer => {
   return Buffer.concat([Buffer.from(uint16(bytes.length)), bytes])
 }
 
-export function connectPacket(options: { clientId?: string; clean?: boolean; keepalive?: number; will?: { topic: string; payload: Uint8Array } } = {}): Buffer {
+export function connectPacket(
+  options: { clientId?: string; clean?: boolean; keepalive?: number; will?: { topic: string; payload: Uint8Array } } = {}
+): Buffer {
   const { clientId = 'raw', clean = true, keepalive = 0, will } = options
   const flags = (clean ? 2 : 0) | (will ? 4 : 0)
   const body = [string('MQTT'), [4, flags], uint16(keepalive), string(clientId)]

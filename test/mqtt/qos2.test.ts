@@ -153,7 +153,10 @@ t.test('ids without PUBREL are capped per client, and absent clients make room f
   await turns(() => store.recordsOf('events').length === 3)
   t.equal(listener.metrics.qos2Remembered, 3)
   const other = await raw().connected({ clientId: 'other', clean: false })
-  other.send(publishPacket({ topic: 'd/x', payload: 'a', qos: 2, packetId: 1 }), publishPacket({ topic: 'd/x', payload: 'b', qos: 2, packetId: 2 }))
+  other.send(
+    publishPacket({ topic: 'd/x', payload: 'a', qos: 2, packetId: 1 }),
+    publishPacket({ topic: 'd/x', payload: 'b', qos: 2, packetId: 2 })
+  )
   await other.saw('pubrec 2')
   t.equal(listener.metrics.qos2GivenUp, 3)
   await turns(() => store.state.size === 2)

@@ -54,7 +54,14 @@ export async function startGateway(t: Test, options: GatewayOptions = {}): Promi
   )
   const ingest = new Ingest({ store: used, core, clock: nodeClock, table, limits: options.ingestLimits ?? {} })
   const events: MqttEvent[] = []
-  const listener = createMqttListener({ port: 0, ingest, store: used, core, limits: options.limits ?? {}, onEvent: (event) => events.push(event) })
+  const listener = createMqttListener({
+    port: 0,
+    ingest,
+    store: used,
+    core,
+    limits: options.limits ?? {},
+    onEvent: (event) => events.push(event)
+  })
   await listener.start()
   const port = listener.address?.port ?? 0
   const clients: { end?: (force: boolean) => unknown; destroy?: () => void }[] = []

@@ -1,5 +1,7 @@
 // wadi.yaml: what a person gets told. Each message stands here as a promise.
 
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import t from 'tap'
 import { formatProblem, loadConfig, readConfig } from '../../../bin/config/load.ts'
 import { mergedTopic } from '../../../bin/config/rules.ts'
@@ -162,7 +164,10 @@ t.test('rules between keys', async (t) => {
   t.match(problemsOf('mqtt: [{ listen: "127.0.0.1:1" }, { listen: "127.0.0.1:1" }]\nroutes: [{ filter: "#", topic: a, key: none }]'), [
     /mqtt\[0\] already has/
   ])
-  t.match(problemsOf(`${minimal}upstream: { brokers: ["a:1"], topics: { evnts: {} } }`), [
+  t.match(problemsOf(`${minimal}upstream: { brokers: ["a:1"] }`), [
+    /gateway\.id is missing: with an upstream each gateway needs an id of its own/
+  ])
+  t.match(problemsOf(`${minimal}gateway: { id: a }\nupstream: { brokers: ["a:1"], topics: { evnts: {} } }`), [
     /upstream\.topics\.evnts is delivered but never stored/
   ])
   t.match(problemsOf(`${minimal}topics: { a: { retention: 1d, config: { retention.ms: 5 } } }`), [/says the same as "retention"/])
@@ -194,4 +199,10 @@ t.test('"did you mean" offers a slip of the fingers, not a guess', async (t) => 
   t.equal(nearestWord('segmentbytes', ['segment_bytes', 'seal']), 'segment_bytes')
   t.equal(nearestWord('Listen', ['listen', 'limits']), 'listen')
   t.equal(nearestWord('x', ['id']), null)
+})
+
+t.test('the sample configuration in docs/ is right', async (t) => {
+  let directory = import.meta.dirname
+  while (!existsSync(join(directory, 'docs', 'wadi.yaml')) && directory !== dirname(directory)) directory = dirname(directory)
+  t.same(problemsOf(readFileSync(join(directory, 'docs', 'wadi.yaml'), 'utf8')), [])
 })
