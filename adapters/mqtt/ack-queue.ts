@@ -4,32 +4,27 @@
 export type AckCallback = (error?: Error | null) => void
 
 export class AckQueue {
-  readonly #waiting: { readonly callback: AckCallback; outcome: Error | null | undefined }[] = []
+  readonly #waiting: PendingAck[] = []
   #isScheduled = false
 
-  /**
-   * @returns what to call, once, when the packet is done. A call inside the turn of `add` takes effect in a later turn of the loop:
-   *          the parser must not be entered again from inside a packet.
-   */
-  add(callback: AckCallback): (error: Error | null) => void {
-    const entry: { callback: AckCallback; outcome: Error | null | undefined } = { callback, outcome: undefined }
-    this.#waiting.push(entry)
-    return (error) => {
-      entry.outcome = error
-    }
+  /** The packet's place in the order; call `settle` on it once. */
+  add(callback: AckCallback): PendingAck {
+    const ack = new PendingAck(this, callback)
+    this.#waiting.push(ack)
+    return ack
   }
 
-  /** Calls back everything from the front that is done. */
+  /** Calls back everything from the front that is settled. */
   flush(): void {
     let head = this.#waiting[0]
-    while (head !== undefined && head.outcome !== undefined) {
+    while (head?.isSettled) {
       this.#waiting.shift()
-      head.callback(head.outcome)
+      head.callback(head.error)
       head = this.#waiting[0]
     }
   }
 
-  /** flush(), but not inside whoever calls. */
+  /** flush(), but not inside whoever calls: the parser must not be entered again from inside a packet. */
   flushSoon(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
@@ -38,8 +33,26 @@ export class AckQueue {
       this.flush()
     })
   }
+}
 
-  get length(): number {
-    return this.#waiting.length
+/** One packet that waits for its acknowledgement. */
+export class PendingAck {
+  readonly #queue: AckQueue
+  readonly callback: AckCallback
+  error: Error | null = null
+  isSettled = false
+  /** Set while the packet is still being handed over: until then nothing is called back. */
+  isInside = true
+
+  constructor(queue: AckQueue, callback: AckCallback) {
+    this.#queue = queue
+    this.callback = callback
+  }
+
+  settle(error: Error | null): void {
+    this.error = error
+    this.isSettled = true
+    if (this.isInside) this.#queue.flushSoon()
+    else this.#queue.flush()
   }
 }

@@ -24,6 +24,7 @@ export class LocalDelivery {
   readonly #outboundBytesMax: number
   /** Bytes given to a listener and not yet done. */
   readonly #outboundBytes = new Map<Listener, number>()
+  /** Of filters that can match what devices publish; those under $ are the session layer's own and few. */
   #listenerCount = 0
   #droppedCount = 0
 
@@ -43,14 +44,14 @@ export class LocalDelivery {
       node = child
     }
     node.listeners ??= new Set()
-    if (!node.listeners.has(listener)) this.#listenerCount++
+    if (!node.listeners.has(listener) && !filter.startsWith('$')) this.#listenerCount++
     node.listeners.add(listener)
     if (done) setImmediate(done)
     return this
   }
 
   removeListener(filter: string, listener: Listener, done?: () => void): this {
-    if (removeFrom(this.#root, filter.split('/'), 0, listener)) this.#listenerCount--
+    if (removeFrom(this.#root, filter.split('/'), 0, listener) && !filter.startsWith('$')) this.#listenerCount--
     this.#outboundBytes.delete(listener)
     if (done) setImmediate(done)
     return this
@@ -58,7 +59,9 @@ export class LocalDelivery {
 
   /** Calls back at once: nobody waits for subscribers. */
   emit(message: LocalMessage, done?: (error?: Error | null) => void): this {
-    if (this.#listenerCount > 0) for (const listener of this.match(message.topic)) this.#deliver(listener, message)
+    if (this.#listenerCount > 0 || message.topic.startsWith('$')) {
+      for (const listener of this.match(message.topic)) this.#deliver(listener, message)
+    }
     done?.()
     return this
   }

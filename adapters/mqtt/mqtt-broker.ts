@@ -17,7 +17,7 @@ import type { Ingest } from '../../runtime/broker/ingest.ts'
 import { hasControlCharacter } from '../../runtime/broker/route-filter.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import type { Store } from '../../runtime/log/contract.ts'
-import { type AckCallback, AckQueue } from './ack-queue.ts'
+import { type AckCallback, AckQueue, type PendingAck } from './ack-queue.ts'
 import { type Brake, Gate, guardSocket } from './gate.ts'
 import { defaultMqttLimits, type MqttLimits } from './limits.ts'
 import { Listener } from './listener.ts'
@@ -258,47 +258,42 @@ class AedesListener implements MqttListener {
     if (packet.topic.startsWith('$')) return callback(new GateFault('topic-reserved', packet.topic.slice(0, DETAIL_CHARACTERS_MAX)))
     // A will has no packet id and, after a crash of another kind, no client.
     if (client === null || packet.cmd !== 'publish') return this.#takeWill(client, packet, callback)
-    const queue = this.#queueOf(client)
     this.#pendingCount++
-    const settle = queue.add((error) => {
-      this.#pendingCount--
-      callback(error ?? null)
-    })
-    let isInside = true
-    const finish = (error: Error | null): void => {
-      settle(error)
-      if (isInside) queue.flushSoon()
-      else queue.flush()
-    }
-    if (packet.qos === 2) this.#takeOnce(client, packet, finish)
-    else this.#store(client, packet, finish)
-    isInside = false
+    const ack = this.#queueOf(client).add(callback)
+    if (packet.qos === 2) this.#takeOnce(client, packet, ack)
+    else this.#store(client, packet, ack)
+    ack.isInside = false
   }
 
   /** QoS 0 and 1. A QoS 0 message that storage refuses is lost, as QoS 0 says, and counted; its connection stays. */
-  #store(client: Client, packet: PublishPacket, finish: (error: Error | null) => void): void {
+  #store(client: Client, packet: PublishPacket, ack: PendingAck): void {
     const event = { mqttTopic: packet.topic, clientId: client.id, payload: packet.payload as Uint8Array, qos: packet.qos }
     this.#ingest.accept(event, (error) => {
-      if (error === null || packet.qos > 0 || isRefusedByRule(error)) return finish(error)
+      if (error === null || packet.qos > 0 || isRefusedByRule(error)) return this.#settle(ack, error)
       this.#qos0Lost++
       this.#lost.add(packet)
-      finish(null)
+      this.#settle(ack, null)
     })
   }
 
-  #takeOnce(client: Client, packet: PublishPacket, finish: (error: Error | null) => void): void {
+  #takeOnce(client: Client, packet: PublishPacket, ack: PendingAck): void {
     const payload = packet.payload as Uint8Array
     const known = this.#qos2.begin(client, { packetId: packet.messageId ?? 0, mqttTopic: packet.topic, payload })
-    if (known.kind === 'full') return finish(new GateFault('qos2-window', 'too many packets without PUBREL'))
+    if (known.kind === 'full') return this.#settle(ack, new GateFault('qos2-window', 'too many packets without PUBREL'))
     if (known.kind === 'repeat') {
       this.#repeats.add(packet)
-      return known.whenDone(finish)
+      return known.whenDone((error) => this.#settle(ack, error))
     }
     const event = { mqttTopic: packet.topic, clientId: client.id, payload, qos: 2 as const, state: known.state }
     this.#ingest.accept(event, (error, isStored) => {
       known.settle(error, isStored)
-      finish(error)
+      this.#settle(ack, error)
     })
+  }
+
+  #settle(ack: PendingAck, error: Error | null): void {
+    this.#pendingCount--
+    ack.settle(error)
   }
 
   #takeWill(client: Client | null, will: PublishPacket, callback: AckCallback): void {

@@ -28,10 +28,7 @@ export interface Core {
   /** The batch being repacked: begin … finish without an await between. */
   readonly repack: Repacker
 
-  /**
-   * Looks at bytes that should start with a commit block (docs/formats/journal.md).
-   * 'short' = the header is plausible but more bytes are needed (see needBytes); 'none' = not a block, or a wrong CRC.
-   */
+  /** The header of a commit block at the start of `bytes` (docs/formats/journal-block.md); null when there is none. The CRC is not looked at. */
   readCommitHeader(bytes: Uint8Array): CommitHeader | null
   /** Verifies the CRC over a whole commit block (header + payload, without padding). `bytes` holds at least blockBytes. */
   verifyCommit(bytes: Uint8Array): boolean

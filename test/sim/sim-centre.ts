@@ -84,6 +84,8 @@ export class SimCentre {
   readonly prng: Prng
   readonly reached = new Map<string, number>()
   link: LinkFaults = structuredClone(goodLink)
+  /** Loses the next call of this name, once. */
+  loseNext: { name: string; what: 'request' | 'answer' } | null = null
   batchBytesMax: number
   /** Values that the centre does not take. */
   refusesValue: (value: string | null) => boolean = () => false
@@ -409,8 +411,10 @@ export class SimUpstream implements Upstream {
     const delay = (): number => link.delayMs.min + prng.fraction() * (link.delayMs.max - link.delayMs.min)
     const luck = prng.fraction() * 100
     const isLate = luck < link.lateRequestPercent
-    const isRequestLost = !isLate && luck < link.lateRequestPercent + link.requestLostPercent
-    const isAnswerLost = prng.chance(link.answerLostPercent)
+    const planned = this.#centre.loseNext?.name === name ? this.#centre.loseNext.what : null
+    if (planned) this.#centre.loseNext = null
+    const isRequestLost = planned === 'request' || (!isLate && luck < link.lateRequestPercent + link.requestLostPercent)
+    const isAnswerLost = prng.chance(link.answerLostPercent) || planned === 'answer'
     const isRetry = prng.chance(link.retryPercent)
     const sentAtMs = clock.monotonicMs()
     const doubt = (): UpstreamFault => new UpstreamFault(isReading ? 'unreachable' : 'in-doubt', `no answer to ${name}`)
