@@ -24,7 +24,10 @@ export function parkedOffset(store: Store, source: Source): number {
 }
 
 /** false when there is no dead-letter topic, or the event came from there. @throws WadiError when the store refuses */
-export async function park(context: { store: Store; core: Core; codec: BlockCodec; deadLetterTopic: string }, poison: Poison): Promise<boolean> {
+export async function park(
+  context: { store: Store; core: Core; codec: BlockCodec; deadLetterTopic: string },
+  poison: Poison
+): Promise<boolean> {
   const { store, deadLetterTopic } = context
   const { source, offset, reason } = poison
   const partition = store.topics.get(deadLetterTopic)?.partitions[0]

@@ -19,7 +19,18 @@ export interface UplinkCounters {
   resolvedCommits: number
 }
 
-export type NoticeKind = 'hole' | 'parked' | 'stopped' | 'raised' | 'other-log' | 'other-copy' | 'recreated' | 'undecided' | 'went-back' | 'unreadable' | 'hint'
+export type NoticeKind =
+  | 'hole'
+  | 'parked'
+  | 'stopped'
+  | 'raised'
+  | 'other-log'
+  | 'other-copy'
+  | 'recreated'
+  | 'undecided'
+  | 'went-back'
+  | 'unreadable'
+  | 'hint'
 
 export interface Notice {
   readonly kind: NoticeKind

@@ -3,10 +3,10 @@
 // Not for: talking to the centre.
 
 import { WadiError } from '../base/errors.ts'
+import type { Core } from '../core/core.ts'
 import type { Clock } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
 import { DiskError } from '../io/disk.ts'
-import type { Core } from '../core/core.ts'
 import type { Store } from '../log/contract.ts'
 import { park, parkedOffset } from './dead-letters.ts'
 import type { Ledger } from './ledger.ts'
@@ -80,7 +80,8 @@ export class Planner {
   /** Bytes (as stored) that no prepared transaction holds, about; all of a partition counts when any of it is open. */
   get openBytes(): number {
     let sum = 0
-    for (const source of this.#open()) sum += source.partition.bytesFrom(Math.max(source.planned, source.partition.logStartOffset) as typeof source.partition.highWatermark)
+    for (const source of this.#open())
+      sum += source.partition.bytesFrom(Math.max(source.planned, source.partition.logStartOffset) as typeof source.partition.highWatermark)
     return sum
   }
 
@@ -143,7 +144,9 @@ export class Planner {
 
   #open(): Source[] {
     const nowMs = this.#context.clock.monotonicMs()
-    const open = this.#sources.filter((source) => source.hasUnplanned && !this.stopped.has(source.edgeTopic) && source.blockedUntilMs <= nowMs)
+    const open = this.#sources.filter(
+      (source) => source.hasUnplanned && !this.stopped.has(source.edgeTopic) && source.blockedUntilMs <= nowMs
+    )
     const first = open.length === 0 ? 0 : this.#turn % open.length
     return [...open.slice(first), ...open.slice(0, first)]
   }
@@ -164,10 +167,14 @@ export class Planner {
         if (!(await this.#putAside(part))) return null
       }
     } catch (error) {
-      if (error instanceof WadiError && error.code === 'WADI_OFFSET_OUT_OF_RANGE' && source.planned < source.partition.logStartOffset) return null
+      if (error instanceof WadiError && error.code === 'WADI_OFFSET_OUT_OF_RANGE' && source.planned < source.partition.logStartOffset)
+        return null
       if (!(error instanceof WadiError || error instanceof DiskError || error instanceof RangeError)) throw error
       source.blockedUntilMs = clock.monotonicMs() + UNREADABLE_DELAY_MS
-      ledger.notice('unreadable', `${source.key}: reading at ${source.planned} failed: ${error.message}`, { partition: source.key, offset: source.planned })
+      ledger.notice('unreadable', `${source.key}: reading at ${source.planned} failed: ${error.message}`, {
+        partition: source.key,
+        offset: source.planned
+      })
       return null
     }
   }
@@ -179,7 +186,11 @@ export class Planner {
     const facts = { partition: source.key, offset, reason }
     if (await park({ store, core, codec, deadLetterTopic: settings.deadLetterTopic }, poison)) {
       ledger.counters.parkedEvents++
-      ledger.notice('parked', `${source.key}: event ${offset} cannot be delivered (${reason}); it is in ${settings.deadLetterTopic}.`, facts)
+      ledger.notice(
+        'parked',
+        `${source.key}: event ${offset} cannot be delivered (${reason}); it is in ${settings.deadLetterTopic}.`,
+        facts
+      )
       return true
     }
     const words = `event ${offset} of partition ${source.partition.partitionIndex} cannot be delivered (${reason}) and there is no topic ${settings.deadLetterTopic} to put it`

@@ -8,7 +8,7 @@
 
 import { toOffset } from '../base/offset.ts'
 import type { Store } from '../log/contract.ts'
-import { type Hint, type NextOffsets } from './hint.ts'
+import type { Hint, NextOffsets } from './hint.ts'
 import type { Ledger } from './ledger.ts'
 import { decodePosition, type Position } from './position.ts'
 import type { Source } from './source.ts'
@@ -35,7 +35,8 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
       fromHint ??= nextFromHint(context)
       next = await fromHint
     }
-    for (const source of own) await place(context, source, next.get(source.edgeTopic)?.[source.partition.partitionIndex] ?? 0, position !== null)
+    for (const source of own)
+      await place(context, source, next.get(source.edgeTopic)?.[source.partition.partitionIndex] ?? 0, position !== null)
   }
 }
 
@@ -50,22 +51,32 @@ function ownPosition(context: ResumeContext, upstreamTopic: string, metadata: st
   const { store, ledger } = context
   const position = decodePosition(metadata)
   if (position === null) {
-    ledger.notice('other-log', `The position at the centre for ${upstreamTopic} was not written by Wadi; it is not used.`, { upstreamTopic })
+    ledger.notice('other-log', `The position at the centre for ${upstreamTopic} was not written by Wadi; it is not used.`, {
+      upstreamTopic
+    })
     return null
   }
   if (position.logId !== store.logId) {
-    ledger.notice('other-log', `The position at the centre for ${upstreamTopic} is of another log (${position.logId}); this log starts with what it has.`, {
-      upstreamTopic,
-      otherLogId: position.logId
-    })
+    ledger.notice(
+      'other-log',
+      `The position at the centre for ${upstreamTopic} is of another log (${position.logId}); this log starts with what it has.`,
+      {
+        upstreamTopic,
+        otherLogId: position.logId
+      }
+    )
     return null
   }
   if (position.incarnation > store.incarnation) {
-    ledger.notice('other-copy', `The centre has heard a later start of this log (${position.incarnation}, we are ${store.incarnation}): a copy of the disk is or was in use.`, {
-      upstreamTopic,
-      theirs: position.incarnation,
-      ours: store.incarnation
-    })
+    ledger.notice(
+      'other-copy',
+      `The centre has heard a later start of this log (${position.incarnation}, we are ${store.incarnation}): a copy of the disk is or was in use.`,
+      {
+        upstreamTopic,
+        theirs: position.incarnation,
+        ours: store.incarnation
+      }
+    )
   }
   return position
 }
@@ -102,20 +113,28 @@ async function place(context: ResumeContext, source: Source, next: number, isCen
   if (next > partition.highWatermark) {
     const missing = next - partition.highWatermark
     ledger.counters.raisedEvents += missing
-    ledger.notice('raised', `${source.key}: the centre is at ${next}, this disk at ${partition.highWatermark}: an older image was restored. New events continue at ${next}.`, {
-      partition: source.key,
-      centre: next,
-      edge: partition.highWatermark
-    })
+    ledger.notice(
+      'raised',
+      `${source.key}: the centre is at ${next}, this disk at ${partition.highWatermark}: an older image was restored. New events continue at ${next}.`,
+      {
+        partition: source.key,
+        centre: next,
+        edge: partition.highWatermark
+      }
+    )
     await store.raiseTo(partition, toOffset(next))
   }
   const noted = hint?.confirmed.get(source.edgeTopic)?.[partition.partitionIndex] ?? 0
   if (isCentresWord && next < noted) {
-    ledger.notice('went-back', `${source.key}: the centre is at ${next} and had confirmed ${noted}: it lost its memory. We go on from ${next}.`, {
-      partition: source.key,
-      centre: next,
-      noted
-    })
+    ledger.notice(
+      'went-back',
+      `${source.key}: the centre is at ${next} and had confirmed ${noted}: it lost its memory. We go on from ${next}.`,
+      {
+        partition: source.key,
+        centre: next,
+        noted
+      }
+    )
   }
   if (source.isPlaced && next > source.confirmed) {
     // A commit whose answer was lost.

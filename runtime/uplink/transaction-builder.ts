@@ -4,7 +4,7 @@
 // Equal partition counts map one to one. Otherwise every record goes where Kafka's own partitioner would put its key.
 // Not for: talking to the centre, deciding when.
 
-import { CONTROL_BIT, readBatchHeader, RECORDS_AT } from '../core/batch-header.ts'
+import { CONTROL_BIT, RECORDS_AT, readBatchHeader } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
 import { compressBatch, decompressBatch } from '../log/batch-codec.ts'
@@ -86,7 +86,11 @@ export class TransactionBuilder {
     const limitBytes = Math.min(topic.batchBytesMax, this.#learnedMax.get(topic.name) ?? Number.POSITIVE_INFINITY)
     const ratio = this.#ratios.get(topic.name) ?? 1
     const { core } = this.#options
-    const bytesMax = Math.min(core.batchBytesMax, Math.max(RECORDS_AT, budgetBytes), Math.max(limitBytes, limitBytes * ratio * RATIO_SAFETY))
+    const bytesMax = Math.min(
+      core.batchBytesMax,
+      Math.max(RECORDS_AT, budgetBytes),
+      Math.max(limitBytes, limitBytes * ratio * RATIO_SAFETY)
+    )
     const { plain, end } = await this.#read(source, bytesMax)
     if (plain.length === 0) return end > from ? { source, from, until: end, batches: [], eventCount: 0, plainBytes: 0 } : null
     const targetCount = topic.partitionCount === sourceCount ? 0 : topic.partitionCount
@@ -94,7 +98,8 @@ export class TransactionBuilder {
     for (let batchBytesMax = bytesMax; ; ) {
       const repacked = this.#repackAll(source, topic, plain, { from, until, targetCount, bytesMax: batchBytesMax })
       if (repacked.isTooLarge && repacked.until === from) {
-        if (batchBytesMax >= core.batchBytesMax) return { source, offset: from, reason: `it does not fit a batch of ${batchBytesMax} bytes` }
+        if (batchBytesMax >= core.batchBytesMax)
+          return { source, offset: from, reason: `it does not fit a batch of ${batchBytesMax} bytes` }
         until = from + 1 // alone it may be as large as the core can make it: compressed it may still fit
         batchBytesMax = core.batchBytesMax
         continue
@@ -107,7 +112,8 @@ export class TransactionBuilder {
         const eventCount = batches.reduce((sum, batch) => sum + batch.recordCount, 0)
         return { source, from, until, batches, eventCount, plainBytes: repacked.plainBytes }
       }
-      if (until === from + 1) return { source, offset: from, reason: `compressed it takes ${largest} bytes and the centre takes ${limitBytes}` }
+      if (until === from + 1)
+        return { source, offset: from, reason: `compressed it takes ${largest} bytes and the centre takes ${limitBytes}` }
       until = from + Math.max(1, Math.floor((until - from) / 2))
     }
   }
@@ -158,7 +164,12 @@ export class TransactionBuilder {
         }
         if (!result.bytes || isFull) continue
         const partitionIndex = targetCount === 0 ? source.partition.partitionIndex : targetIndex
-        batches.push({ topicName: topic.name, partitionIndex, bytes: result.bytes, recordCount: readBatchHeader(result.bytes)?.recordCount ?? 0 })
+        batches.push({
+          topicName: topic.name,
+          partitionIndex,
+          bytes: result.bytes,
+          recordCount: readBatchHeader(result.bytes)?.recordCount ?? 0
+        })
         plainBytes += result.bytes.byteLength
       }
       if (!isFull) return { until, batches, plainBytes, isTooLarge: false }

@@ -108,7 +108,8 @@ async function produceAll(context: SendContext, rounds: readonly Round[]): Promi
     } catch (error) {
       if (error instanceof UpstreamFault && (error.kind === 'too-large' || error.kind === 'bad-record')) {
         const { target } = error
-        const isMeant = (batch: PreparedBatch): boolean => !target || (batch.topicName === target.topicName && batch.partitionIndex === target.partitionIndex)
+        const isMeant = (batch: PreparedBatch): boolean =>
+          !target || (batch.topicName === target.topicName && batch.partitionIndex === target.partitionIndex)
         context.onRefused([...new Set(batches.filter(({ batch }) => isMeant(batch)).map(({ part }) => part))])
       }
       throw error

@@ -6,8 +6,8 @@
 // Not for: the wire (adapters/kafka-upstream), bandwidth policy, deleting (storage does, below what setDelivered says).
 
 import { assert } from '../base/assert.ts'
-import { toOffset } from '../base/offset.ts'
 import { WadiError } from '../base/errors.ts'
+import { toOffset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import { type Clock, sleep } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
@@ -17,7 +17,7 @@ import type { Store } from '../log/contract.ts'
 import { Backoff } from './backoff.ts'
 import { decodeHint, type Ending, type EndingTarget, encodeHint, HINT_KEY, type Hint, type NextOffsets } from './hint.ts'
 import { Ledger, type Notice, type UplinkCounters } from './ledger.ts'
-import { type LinkStatus, LinkState } from './link-state.ts'
+import { LinkState, type LinkStatus } from './link-state.ts'
 import { Planner } from './planner.ts'
 import { encodePosition } from './position.ts'
 import { Progress, type Rate } from './progress.ts'
@@ -208,7 +208,8 @@ export class Uplink {
     this.#isCommitOpen = false
     for (const [name, topicId] of hint?.topicIds ?? []) {
       const now = topics.get(name)?.topicId ?? topicId
-      if (now !== topicId) this.#ledger.notice('recreated', `The topic ${name} at the centre was made anew since we last wrote there.`, { topic: name })
+      if (now !== topicId)
+        this.#ledger.notice('recreated', `The topic ${name} at the centre was made anew since we last wrote there.`, { topic: name })
     }
     this.#topicIds = new Map([...topics.values()].filter((topic) => /[^0]/.test(topic.topicId)).map((topic) => [topic.name, topic.topicId]))
     this.#planner.restart(sources, topics)
@@ -351,7 +352,8 @@ export class Uplink {
     if (this.#isClosing) return true
     this.#wake = new AbortController()
     const { signal } = this.#wake
-    if (delayMs === Number.POSITIVE_INFINITY) await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+    if (delayMs === Number.POSITIVE_INFINITY)
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
     else await sleep(this.#clock, delayMs, signal)
     return signal.aborted
   }
@@ -384,7 +386,11 @@ export class Uplink {
 
   /** Something may change that nobody tells us about: a topic is made, a damaged partition can be read again. */
   #needsPoll(): boolean {
-    return [...this.#settings.topics.keys()].some((topic) => !this.#store.topics.has(topic)) || this.#sources.some((source) => source.hasUnplanned) || this.#describeAgainAtMs !== null
+    return (
+      [...this.#settings.topics.keys()].some((topic) => !this.#store.topics.has(topic)) ||
+      this.#sources.some((source) => source.hasUnplanned) ||
+      this.#describeAgainAtMs !== null
+    )
   }
 
   /** A topic the centre refuses is stopped alone. @throws UpstreamFault when none is left or the centre is not there */

@@ -2,7 +2,6 @@
 // Simulated: test/sim/sim-centre.ts. Every call has a deadline of its own inside the implementation and rejects with
 // UpstreamFault; none waits for ever. At most one call of a kind is under way.
 
-
 /**
  * unreachable   nothing can be said to or heard from the cluster (dial, DNS, reset before the request left): nothing happened
  * in-doubt      the request may have been carried out: no answer in time, or the connection died behind it
@@ -21,7 +20,11 @@ export class UpstreamFault extends Error {
   /** For too-large and bad-record: which target, counted in the produce call. */
   readonly target: { topicName: string; partitionIndex: number } | undefined
 
-  constructor(kind: UpstreamFaultKind, message: string, details: { cause?: unknown; target?: { topicName: string; partitionIndex: number } } = {}) {
+  constructor(
+    kind: UpstreamFaultKind,
+    message: string,
+    details: { cause?: unknown; target?: { topicName: string; partitionIndex: number } } = {}
+  ) {
     super(message, { cause: details.cause })
     this.kind = kind
     this.target = details.target
@@ -68,9 +71,13 @@ export interface Upstream {
    * Was the batch that this producer wrote at this offset committed? 'unknown' when the cluster has deleted that range.
    * Only for positions that have expired (docs/architecture.md, in-doubt commits).
    */
-  probe(target: { topicName: string; partitionIndex: number; baseOffset: number; producerId: bigint }): Promise<'committed' | 'aborted' | 'unknown'>
+  probe(target: {
+    topicName: string
+    partitionIndex: number
+    baseOffset: number
+    producerId: bigint
+  }): Promise<'committed' | 'aborted' | 'unknown'>
   /** Bytes on the wire so far, both directions, for the meter. */
   readonly wireBytes: { readonly sent: number; readonly received: number }
   close(): Promise<void>
 }
-

@@ -6,18 +6,10 @@ import t from 'tap'
 import { Gate } from '../../adapters/mqtt/gate.ts'
 import { defaultMqttLimits } from '../../adapters/mqtt/limits.ts'
 import { Prng, seeds } from '../sim/prng.ts'
-import {
-  connectPacket,
-  disconnectPacket,
-  packet,
-  pingPacket,
-  publishPacket,
-  pubrelPacket,
-  remainingLength,
-  string,
-  subscribePacket,
-  unsubscribePacket
-} from './packets.ts'
+import { connectPacket, packet, pingPacket, publishPacket, pubrelPacket, remainingLength, string } from './packets.ts'
+import { mutate, validSession } from './session.ts'
+
+const session = validSession()
 
 interface Parser {
   on(event: 'packet', listener: (packet: { cmd: string; topic?: string; length: number; qos?: number; messageId?: number }) => void): void
@@ -27,23 +19,6 @@ interface Parser {
 const mqttPacket = createRequire(import.meta.url)('mqtt-packet') as { parser(): Parser }
 
 const limits = { ...defaultMqttLimits, packetBytesMax: 4096, connectBytesMax: 512, willBytesMax: 512, mqttTopicBytesMax: 100 }
-const session = Buffer.concat([
-  connectPacket({ clientId: 'käse', will: { topic: 'w', payload: Buffer.from('bye') } }),
-  publishPacket({ topic: 'a/b', payload: 'x' }),
-  publishPacket({ topic: 'ä/€/𝄞/\u00a0', payload: '\0\x01\xff', qos: 1, packetId: 1 }),
-  publishPacket({ topic: 'empty', qos: 2, packetId: 65535, dup: true, retain: true }),
-  publishPacket({ topic: 'long', payload: Buffer.alloc(300, 0xff), qos: 1, packetId: 258 }),
-  pubrelPacket(256),
-  packet(0x40, [0, 1]),
-  packet(0x50, [1, 0]),
-  packet(0x70, [1, 1]),
-  subscribePacket(7, '+/#', 1),
-  unsubscribePacket(8, '+/#'),
-  pingPacket(),
-  publishPacket({ topic: 't' }),
-  disconnectPacket()
-])
-
 function verdict(chunks: readonly Uint8Array[]): string {
   const gate = new Gate(limits)
   for (const chunk of chunks) {
@@ -161,18 +136,6 @@ t.test('UTF-8 is judged as the platform judges it', async (t) => {
   }
   t.pass('20,000 strings')
 })
-
-function mutate(prng: Prng, bytes: Buffer): Buffer {
-  const result = Buffer.from(bytes)
-  const start = prng.chance(80) ? CONNECT.length : 0
-  for (let count = prng.between(1, 4); count > 0; count--) {
-    const at = prng.between(start, result.length - 1)
-    if (prng.chance(50)) result[at] = prng.pick([0, 1, 0x7f, 0x80, 0xff])
-    else result[at] = (result[at] as number) ^ (1 << prng.below(8))
-  }
-  const from = prng.between(start, result.length)
-  return prng.chance(20) ? Buffer.concat([result.subarray(0, from), result.subarray(from + prng.below(8))]) : result
-}
 
 for (const seed of seeds({ count: 10 })) {
   t.test(`mutated sessions: what passes is small, named right and the same in every split (SEED=${seed})`, async (t) => {

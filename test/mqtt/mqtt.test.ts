@@ -52,7 +52,7 @@ t.test('an event that is dropped at once does not overtake the acknowledgements 
 t.test('when storage refuses, the connection closes without an acknowledgement and the next one works', async (t) => {
   const { store, raw, listener, events } = await startGateway(t)
   for (const qos of [1, 2]) {
-    const client = await raw().connected({ clientId: `c${qos}` })
+    const client = await raw().connected({ clientId: `c${qos}`, clean: false })
     store.refusal = diskFull()
     client.send(publishPacket({ topic: 'd/x', qos, packetId: 1 }), publishPacket({ topic: 'd/x', qos, packetId: 2 }))
     await client.closed()
@@ -61,7 +61,7 @@ t.test('when storage refuses, the connection closes without an acknowledgement a
   }
   t.equal(listener.metrics.closed.get('storage'), 2)
   t.match(events[0], { kind: 'closed', reason: 'storage', clientId: 'c1', detail: /WADI_DISK_FULL/ })
-  const again = await raw().connected({ clientId: 'c2' })
+  const again = await raw().connected({ clientId: 'c2', clean: false })
   again.send(publishPacket({ topic: 'd/x', payload: 'again', qos: 2, packetId: 1, dup: true }))
   await again.saw('pubrec 1')
   t.same(values(store.recordsOf('events')), ['again'])

@@ -39,7 +39,18 @@ export class Ledger {
   readonly seen = new Map<string, Map<number, string>>()
   readonly #ackedSomewhere: SimEvent[] = []
   readonly violations: string[] = []
-  readonly counts: LedgerCounts = { sent: 0, acked: 0, unknown: 0, read: 0, lost: 0, phantom: 0, altered: 0, reordered: 0, duplicated: 0, refused: 0 }
+  readonly counts: LedgerCounts = {
+    sent: 0,
+    acked: 0,
+    unknown: 0,
+    read: 0,
+    lost: 0,
+    phantom: 0,
+    altered: 0,
+    reordered: 0,
+    duplicated: 0,
+    refused: 0
+  }
 
   violate(kind: keyof LedgerCounts, sentence: string): void {
     this.counts[kind]++
@@ -62,7 +73,8 @@ export class Ledger {
     if (other !== undefined) this.violate('altered', `${event.partitionKey}/${offset} was acknowledged to ${other} and to ${event.id}`)
     acked.set(offset, event.id)
     const seen = this.seen.get(event.partitionKey)?.get(offset)
-    if (seen !== undefined && seen !== event.id) this.violate('altered', `${event.partitionKey}/${offset} held ${seen} and is acknowledged to ${event.id}`)
+    if (seen !== undefined && seen !== event.id)
+      this.violate('altered', `${event.partitionKey}/${offset} held ${seen} and is acknowledged to ${event.id}`)
   }
 
   /** "Stored", said without knowing where: the event must be somewhere in the end. */
@@ -73,7 +85,11 @@ export class Ledger {
   }
 
   /** A partition as read from the gateway, from its log start to its high watermark. */
-  checkPartition(partitionKey: string, range: { start: number; end: number }, records: readonly { offset: number; value: string | null }[]): void {
+  checkPartition(
+    partitionKey: string,
+    range: { start: number; end: number },
+    records: readonly { offset: number; value: string | null }[]
+  ): void {
     let expected = range.start
     for (const record of records) {
       if (record.offset !== expected) this.violate('lost', `${partitionKey}: offset ${expected} is missing, ${record.offset} follows`)
@@ -83,12 +99,16 @@ export class Ledger {
     }
     if (expected !== range.end) this.violate('lost', `${partitionKey}: read up to ${expected}, the high watermark is ${range.end}`)
     for (const [offset, id] of this.acked.get(partitionKey) ?? []) {
-      if (offset >= range.end) this.violate('lost', `${partitionKey}/${offset} (${id}) was acknowledged, the high watermark is ${range.end}`)
+      if (offset >= range.end)
+        this.violate('lost', `${partitionKey}/${offset} (${id}) was acknowledged, the high watermark is ${range.end}`)
     }
   }
 
   /** All records of the centre that came from one edge topic, in the order of each upstream partition. */
-  checkCentre(upstream: readonly { name: string; records: readonly DecodedRecord[] }[], options: { isComplete: boolean; deletedBelow: (partitionKey: string) => number }): void {
+  checkCentre(
+    upstream: readonly { name: string; records: readonly DecodedRecord[] }[],
+    options: { isComplete: boolean; deletedBelow: (partitionKey: string) => number }
+  ): void {
     const arrived = new Map<string, Set<number>>()
     for (const { name, records } of upstream) {
       const last = new Map<string, number>()
@@ -107,7 +127,8 @@ export class Ledger {
         if (set.has(offset)) this.violate('duplicated', `${partitionKey}/${offset} arrived twice at ${name}`)
         set.add(offset)
         if (offset <= (last.get(partitionKey) ?? -1) && !set.has(offset)) this.violate('duplicated', `${partitionKey}/${offset} again`)
-        if (offset < (last.get(partitionKey) ?? -1)) this.violate('reordered', `${name}: ${partitionKey}/${offset} came after ${last.get(partitionKey)}`)
+        if (offset < (last.get(partitionKey) ?? -1))
+          this.violate('reordered', `${name}: ${partitionKey}/${offset} came after ${last.get(partitionKey)}`)
         last.set(partitionKey, offset)
       }
     }
@@ -119,7 +140,8 @@ export class Ledger {
       }
     }
     const ids = new Set(upstream.flatMap(({ records }) => records.map((record) => this.#eventOf(record.value)?.id)))
-    for (const event of this.#ackedSomewhere) if (!ids.has(event.id)) this.violate('lost', `${event.id} was acknowledged and did not arrive at the centre`)
+    for (const event of this.#ackedSomewhere)
+      if (!ids.has(event.id)) this.violate('lost', `${event.id} was acknowledged and did not arrive at the centre`)
     for (const [partitionKey, offsets] of arrived) {
       const highest = Math.max(...offsets)
       if (offsets.size !== highest + 1 - options.deletedBelow(partitionKey)) {
@@ -136,7 +158,8 @@ export class Ledger {
       const event = this.#eventOf(value)
       if (!event || seen.has(event.id)) continue
       seen.add(event.id)
-      if (event.number < (highest.get(event.device) ?? -1)) this.violate('reordered', `${name}: ${event.id} after ${highest.get(event.device)}`)
+      if (event.number < (highest.get(event.device) ?? -1))
+        this.violate('reordered', `${name}: ${event.id} after ${highest.get(event.device)}`)
       highest.set(event.device, Math.max(event.number, highest.get(event.device) ?? -1))
     }
   }
@@ -154,10 +177,12 @@ export class Ledger {
     if (event.value !== value) this.violate('altered', `${where} shows ${event.id} at ${partitionKey}/${offset} with another value`)
     if (event.partitionKey !== partitionKey) this.violate('altered', `${where} shows ${event.id} in ${partitionKey}`)
     const acked = this.acked.get(partitionKey)?.get(offset)
-    if (acked !== undefined && acked !== event.id) this.violate('altered', `${where} shows ${event.id} at ${partitionKey}/${offset}, acknowledged to ${acked}`)
+    if (acked !== undefined && acked !== event.id)
+      this.violate('altered', `${where} shows ${event.id} at ${partitionKey}/${offset}, acknowledged to ${acked}`)
     const seen = mapOf(this.seen, partitionKey)
     const before = seen.get(offset)
-    if (before !== undefined && before !== event.id) this.violate('altered', `${where} shows ${event.id} at ${partitionKey}/${offset}, where ${before} was visible`)
+    if (before !== undefined && before !== event.id)
+      this.violate('altered', `${where} shows ${event.id} at ${partitionKey}/${offset}, where ${before} was visible`)
     seen.set(offset, event.id)
   }
 

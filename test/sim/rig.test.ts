@@ -116,7 +116,10 @@ t.test('a removal that was not synced can come back; one that was does not', asy
   await clock.settle(disk.syncDirectory('/'))
   await clock.settle(disk.remove('/b'))
   disk.powerCut(NOTHING)
-  t.same(disk.files().map((file) => file.path), ['/b'])
+  t.same(
+    disk.files().map((file) => file.path),
+    ['/b']
+  )
 })
 
 t.test('a write during a sync is not covered by it', async (t) => {
@@ -206,7 +209,10 @@ async function randomRun(seed: number): Promise<{ print: string; wasLawful: bool
   const before = (disk.files()[0] as { bytes: Uint8Array }).bytes.slice(0, synced)
   disk.powerCut()
   const after = (disk.files()[0] as { bytes: Uint8Array }).bytes
-  return { print: `${clock.monotonicMs()} ${Buffer.from(after).toString('base64')}`, wasLawful: Buffer.from(after.subarray(0, synced)).equals(before) }
+  return {
+    print: `${clock.monotonicMs()} ${Buffer.from(after).toString('base64')}`,
+    wasLawful: Buffer.from(after.subarray(0, synced)).equals(before)
+  }
 }
 
 t.test('one seed, the same bytes twice; synced bytes survive every cut', async (t) => {

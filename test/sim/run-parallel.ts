@@ -11,7 +11,10 @@ interface Share {
   readonly canary?: string
 }
 
-type Message = { kind: 'failed'; seed: number; violations: readonly string[] } | { kind: 'progress'; done: number } | { kind: 'end'; summary: SeedSummary }
+type Message =
+  | { kind: 'failed'; seed: number; violations: readonly string[] }
+  | { kind: 'progress'; done: number }
+  | { kind: 'end'; summary: SeedSummary }
 
 export interface ParallelOptions extends Share {
   readonly threads: number
@@ -27,7 +30,11 @@ export async function runParallel(options: ParallelOptions): Promise<SeedSummary
   const done = new Array<number>(threads).fill(0)
   const shares = Array.from({ length: threads }, (_, index): Share => {
     const from = Math.floor((options.count * index) / threads)
-    return { first: options.first + from, count: Math.floor((options.count * (index + 1)) / threads) - from, ...(options.canary && { canary: options.canary }) }
+    return {
+      first: options.first + from,
+      count: Math.floor((options.count * (index + 1)) / threads) - from,
+      ...(options.canary && { canary: options.canary })
+    }
   })
   const summaries = await Promise.all(
     shares.map((share, index) =>
@@ -57,7 +64,19 @@ function runShare(share: Share, onMessage: (message: Message) => void): Promise<
 
 function add(left: SeedSummary, right: SeedSummary): SeedSummary {
   const sum = { ...left, reached: { ...left.reached } }
-  for (const name of ['seeds', 'sent', 'acked', 'unknown', 'read', 'lost', 'phantom', 'altered', 'reordered', 'duplicated', 'refused'] as const) {
+  for (const name of [
+    'seeds',
+    'sent',
+    'acked',
+    'unknown',
+    'read',
+    'lost',
+    'phantom',
+    'altered',
+    'reordered',
+    'duplicated',
+    'refused'
+  ] as const) {
     sum[name] = left[name] + right[name]
   }
   sum.simulatedHours = Math.round((left.simulatedHours + right.simulatedHours) * 100) / 100

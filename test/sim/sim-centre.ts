@@ -6,7 +6,13 @@
 // Not for: load, replication, retention by size.
 
 import type { Clock } from '../../runtime/io/clock.ts'
-import { type CommittedPosition, type ProduceTarget, type Upstream, UpstreamFault, type UpstreamTopic } from '../../runtime/uplink/upstream.ts'
+import {
+  type CommittedPosition,
+  type ProduceTarget,
+  type Upstream,
+  UpstreamFault,
+  type UpstreamTopic
+} from '../../runtime/uplink/upstream.ts'
 import type { Prng } from './prng.ts'
 import type { SimClock } from './sim-clock.ts'
 import { type DecodedRecord, decodeBatch } from './sim-decode.ts'
@@ -144,7 +150,8 @@ export class SimCentre {
       if (transactional.state === 'ongoing') continue
       this.count('producer-expired')
       this.#transactional.delete(id)
-      for (const topic of this.#topics.values()) for (const partition of topic.partitions) partition.producers.delete(transactional.producerId)
+      for (const topic of this.#topics.values())
+        for (const partition of topic.partitions) partition.producers.delete(transactional.producerId)
     }
   }
 
@@ -195,7 +202,15 @@ export class SimCentre {
   initProducer(transactionalId: string): { producerId: bigint; producerEpoch: number } {
     let transactional = this.#transactional.get(transactionalId)
     if (!transactional) {
-      transactional = { producerId: this.#nextProducerId++, epoch: -1, state: 'empty', bumpedBy: 'init', partitions: new Set(), positions: new Map(), number: 0 }
+      transactional = {
+        producerId: this.#nextProducerId++,
+        epoch: -1,
+        state: 'empty',
+        bumpedBy: 'init',
+        partitions: new Set(),
+        positions: new Map(),
+        number: 0
+      }
       this.#transactional.set(transactionalId, transactional)
     }
     if (transactional.state === 'ongoing') {
@@ -243,10 +258,17 @@ export class SimCentre {
     this.count('end-repeated')
   }
 
-  probe(target: { topicName: string; partitionIndex: number; baseOffset: number; producerId: bigint }): 'committed' | 'aborted' | 'unknown' {
+  probe(target: {
+    topicName: string
+    partitionIndex: number
+    baseOffset: number
+    producerId: bigint
+  }): 'committed' | 'aborted' | 'unknown' {
     const partition = this.#topics.get(target.topicName)?.partitions[target.partitionIndex]
     if (!partition || target.baseOffset < partition.logStartOffset) return 'unknown'
-    const entry = partition.entries.find((candidate) => candidate.baseOffset === target.baseOffset && candidate.producerId === target.producerId)
+    const entry = partition.entries.find(
+      (candidate) => candidate.baseOffset === target.baseOffset && candidate.producerId === target.producerId
+    )
     if (!entry || entry.state === 'open') return 'unknown'
     this.count(`probe:${entry.state}`)
     return entry.state
@@ -270,7 +292,8 @@ export class SimCentre {
 
   #check(id: string, producer: ProducerKey): Transactional {
     const transactional = this.#transactional.get(id)
-    if (!transactional || transactional.producerId !== producer.producerId) throw new UpstreamFault('aborted', 'INVALID_PRODUCER_ID_MAPPING')
+    if (!transactional || transactional.producerId !== producer.producerId)
+      throw new UpstreamFault('aborted', 'INVALID_PRODUCER_ID_MAPPING')
     if (transactional.epoch !== producer.producerEpoch) {
       this.count(transactional.bumpedBy === 'init' ? 'fenced' : 'timed-out-epoch')
       throw new UpstreamFault(transactional.bumpedBy === 'init' ? 'fenced' : 'aborted', 'PRODUCER_FENCED')
@@ -284,7 +307,8 @@ export class SimCentre {
       const [topicName, index] = key.split('/') as [string, string]
       const partition = this.#topics.get(topicName)?.partitions[Number(index)]
       if (!partition) continue
-      for (const entry of partition.entries) if (entry.state === 'open' && entry.producerId === transactional.producerId) entry.state = state
+      for (const entry of partition.entries)
+        if (entry.state === 'open' && entry.producerId === transactional.producerId) entry.state = state
       partition.nextOffset++ // the marker
     }
     if (outcome === 'commit') {
@@ -307,11 +331,14 @@ export class SimCentre {
     if (partition.leaderlessUntilMs > this.clock.monotonicMs()) throw new UpstreamFault('retry', 'NOT_LEADER_OR_FOLLOWER')
     if (batch.byteLength > topic.batchBytesMax) throw new UpstreamFault('too-large', `MESSAGE_TOO_LARGE: ${batch.byteLength}`, where)
     const decoded = decodeBatch(batch)
-    if (decoded.baseOffset !== 0 || (decoded.attributes & 0x10) === 0) throw new RangeError('a producer sends base offset 0 and the transactional bit')
-    if (decoded.producerId !== producer.producerId || decoded.producerEpoch !== producer.producerEpoch) throw new RangeError('producer fields of the batch and the session differ')
+    if (decoded.baseOffset !== 0 || (decoded.attributes & 0x10) === 0)
+      throw new RangeError('a producer sends base offset 0 and the transactional bit')
+    if (decoded.producerId !== producer.producerId || decoded.producerEpoch !== producer.producerEpoch)
+      throw new RangeError('producer fields of the batch and the session differ')
     if (decoded.records.some((record) => this.refusesValue(record.value))) throw new UpstreamFault('bad-record', 'INVALID_RECORD', where)
     const transactional = this.#check(id, producer)
-    if (transactional.state !== 'ongoing' || !transactional.partitions.has(`${topicName}/${partitionIndex}`)) throw new UpstreamFault('aborted', 'INVALID_TXN_STATE')
+    if (transactional.state !== 'ongoing' || !transactional.partitions.has(`${topicName}/${partitionIndex}`))
+      throw new UpstreamFault('aborted', 'INVALID_TXN_STATE')
     return this.#store(partition, producer, decoded)
   }
 
@@ -333,7 +360,12 @@ export class SimCentre {
       partition.producers.set(producer.producerId, known)
     }
     const baseOffset = partition.nextOffset
-    partition.entries.push({ baseOffset, producerId: producer.producerId, state: 'open', records: decoded.records.map((record) => ({ ...record, offset: record.offset + baseOffset })) })
+    partition.entries.push({
+      baseOffset,
+      producerId: producer.producerId,
+      state: 'open',
+      records: decoded.records.map((record) => ({ ...record, offset: record.offset + baseOffset }))
+    })
     partition.nextOffset += decoded.lastOffsetDelta + 1
     known.batches = [...known.batches.slice(-4), { first, last, baseOffset }]
     return baseOffset
@@ -396,7 +428,12 @@ export class SimUpstream implements Upstream {
     return this.#call('end', () => this.#centre.endTransaction(this.#id, producer, outcome))
   }
 
-  probe(target: { topicName: string; partitionIndex: number; baseOffset: number; producerId: bigint }): Promise<'committed' | 'aborted' | 'unknown'> {
+  probe(target: {
+    topicName: string
+    partitionIndex: number
+    baseOffset: number
+    producerId: bigint
+  }): Promise<'committed' | 'aborted' | 'unknown'> {
     return this.#call('probe', () => this.#centre.probe(target), true)
   }
 

@@ -102,5 +102,13 @@ export function decodeBatch(bytes: Uint8Array): DecodedBatch {
   if (!cursor.isAtEnd) throw new RangeError('bytes behind the last record')
   const lastOffsetDelta = view.getInt32(23)
   if (records.at(-1)?.offset !== baseOffset + lastOffsetDelta) throw new RangeError('last offset delta')
-  return { baseOffset, attributes, producerId: view.getBigInt64(43), producerEpoch: view.getInt16(51), baseSequence: view.getInt32(53), lastOffsetDelta, records }
+  return {
+    baseOffset,
+    attributes,
+    producerId: view.getBigInt64(43),
+    producerEpoch: view.getInt16(51),
+    baseSequence: view.getInt32(53),
+    lastOffsetDelta,
+    records
+  }
 }

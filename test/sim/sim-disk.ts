@@ -278,10 +278,15 @@ export class SimDisk implements Disk {
 
   file<T>(operation: string, file: SimFile, effect: () => T, options: CallOptions = {}): Promise<T> {
     if (file.epoch !== this.#epoch) return new Promise(() => undefined)
-    return this.#call(operation, file.path, () => {
-      if (file.isClosed) throw new DiskError('OTHER', { operation, path: file.path, detail: 'file is closed' })
-      return effect()
-    }, options)
+    return this.#call(
+      operation,
+      file.path,
+      () => {
+        if (file.isClosed) throw new DiskError('OTHER', { operation, path: file.path, detail: 'file is closed' })
+        return effect()
+      },
+      options
+    )
   }
 
   get prng(): Prng {
@@ -545,7 +550,14 @@ class SimFile implements DiskFile {
     const { prng } = this.#disk
     const kind = prng.below(4)
     const count = bytes.byteLength
-    const length = kind === 0 ? 0 : kind === 1 ? count : kind === 2 ? prng.below(Math.floor(count / SECTOR_BYTES) + 1) * SECTOR_BYTES : prng.below(count + 1)
+    const length =
+      kind === 0
+        ? 0
+        : kind === 1
+          ? count
+          : kind === 2
+            ? prng.below(Math.floor(count / SECTOR_BYTES) + 1) * SECTOR_BYTES
+            : prng.below(count + 1)
     const fits = this.#disk.fitBytes(this.#inode, positionBytes, length)
     this.#inode.write(positionBytes, bytes.subarray(0, fits), prng)
   }

@@ -140,7 +140,8 @@ export class SimInode {
   /** The device after a power cut; each unsynced item with its own luck. */
   powerCut(luck: Luck, prng: Prng): CutResult {
     const result: CutResult = { lostSectors: 0, keptSectors: 0, tornSectors: 0, isSizeLost: false }
-    const tornSector = luck.sectorPercent > 0 && luck.sectorPercent < 100 && prng.chance(50) ? prng.below(Math.max(1, this.#dirty.size)) : -1
+    const tornSector =
+      luck.sectorPercent > 0 && luck.sectorPercent < 100 && prng.chance(50) ? prng.below(Math.max(1, this.#dirty.size)) : -1
     let kept = this.#sizeChanges.length
     if (kept > 0 && !prng.chance(luck.sizePercent)) {
       kept = luck.sizePercent === 0 ? 0 : prng.below(kept)

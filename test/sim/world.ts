@@ -10,8 +10,8 @@ import { decompressBatch } from '../../runtime/log/batch-codec.ts'
 import type { Partition, ReadResult } from '../../runtime/log/contract.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
-import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
+import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { readCoreWasm } from '../helpers/core.ts'
 import { Ledger, type LedgerCounts, type SimEvent } from './ledger.ts'
 import { Prng } from './prng.ts'
@@ -162,7 +162,8 @@ export class World {
   /** Lives through the seed. Never rejects for what the product did: that is a violation. */
   async run(): Promise<WorldResult> {
     const { clock, ledger } = this
-    const onUnhandled = (error: unknown): void => ledger.violate('lost', `the process would have ended: ${error instanceof Error ? error.stack : String(error)}`)
+    const onUnhandled = (error: unknown): void =>
+      ledger.violate('lost', `the process would have ended: ${error instanceof Error ? error.stack : String(error)}`)
     process.on('unhandledRejection', onUnhandled)
     try {
       this.#start()
@@ -192,7 +193,10 @@ export class World {
     this.#process = life
     this.#starting = this.#open(life)
     this.#starting.catch((error: unknown) => {
-      this.ledger.violate('lost', `the gateway's start ended with ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+      this.ledger.violate(
+        'lost',
+        `the gateway's start ended with ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
+      )
     })
   }
 
@@ -200,12 +204,21 @@ export class World {
     const core = this.#newCore()
     try {
       const startedMs = process.monotonicMs()
-      const store = await LogStore.open({ disk: this.disk, clock: process, random: this.prng.fork(), core, codec: simCodec, directory: DIRECTORY, settings: this.#storage })
+      const store = await LogStore.open({
+        disk: this.disk,
+        clock: process,
+        random: this.prng.fork(),
+        core,
+        codec: simCodec,
+        directory: DIRECTORY,
+        settings: this.#storage
+      })
       this.#recoveryMsMax = Math.max(this.#recoveryMsMax, process.monotonicMs() - startedMs)
       for (const [name, partitionCount] of this.#mapping.edge) {
         if (!store.topics.has(name)) await store.createTopic(name, { partitionCount, retentionBytes: this.#retentionBytes })
       }
-      if (store.report.holes.length > 0 || store.report.missingCommits > 0) this.ledger.violate('lost', `recovery reports damage: ${JSON.stringify(store.report)}`)
+      if (store.report.holes.length > 0 || store.report.missingCommits > 0)
+        this.ledger.violate('lost', `recovery reports damage: ${JSON.stringify(store.report)}`)
       await this.#checkStore(store, core)
       this.#store = store
       this.#count('started')
@@ -314,7 +327,15 @@ export class World {
     const number = device.next++
     const id = `${device.name}:${number}`
     const value = `${id} ${FILLER.slice(0, this.prng.below(device.valueBytesMax))}`
-    return { id, device: device.name, number, value, partitionKey: `${device.topicName}/${device.partitionIndex}`, attempts: 0, isAcked: false }
+    return {
+      id,
+      device: device.name,
+      number,
+      value,
+      partitionKey: `${device.topicName}/${device.partitionIndex}`,
+      attempts: 0,
+      isAcked: false
+    }
   }
 
   // -- What happens to them
@@ -360,7 +381,11 @@ export class World {
       })
     } else {
       this.#count('write-error')
-      disk.failNext(prng.pick(['write', 'write-sync', 'truncate', 'rename', 'open', 'remove']), prng.pick(['', 'journal', 'topics', 'state']), prng.pick(['EIO', 'ENOSPC']))
+      disk.failNext(
+        prng.pick(['write', 'write-sync', 'truncate', 'rename', 'open', 'remove']),
+        prng.pick(['', 'journal', 'topics', 'state']),
+        prng.pick(['EIO', 'ENOSPC'])
+      )
     }
   }
 
@@ -426,7 +451,8 @@ export class World {
     const uplink = this.#uplink
     if (!store || !uplink) return ledger.violate('lost', 'the gateway did not come up again')
     const status = uplink.status()
-    if (status.lagEvents > 0) ledger.violate('lost', `not delivered in 30 minutes: ${status.lagEvents} events, ${status.state}, ${status.lastError}`)
+    if (status.lagEvents > 0)
+      ledger.violate('lost', `not delivered in 30 minutes: ${status.lagEvents} events, ${status.state}, ${status.lastError}`)
     const waiting = this.#devices.filter((device) => device.waiting !== null)
     if (waiting.length > 0) ledger.violate('lost', `${waiting.length} devices got no answer in 30 minutes`)
     await clock.settle(this.#checkStore(store, sharedCore))
@@ -455,7 +481,9 @@ export class World {
     if (store.metrics.lostRecords > 0) this.ledger.violate('lost', `the store counts ${store.metrics.lostRecords} lost records`)
     for (const topic of store.topics.values()) {
       if (topic.config.dropUndelivered) continue
-      for (const partition of topic.partitions) if (partition.logStartOffset > partition.highWatermark) this.ledger.violate('lost', `${topic.name}: log start above the high watermark`)
+      for (const partition of topic.partitions)
+        if (partition.logStartOffset > partition.highWatermark)
+          this.ledger.violate('lost', `${topic.name}: log start above the high watermark`)
     }
   }
 
@@ -491,7 +519,11 @@ export class World {
 
   #allReached(): Map<string, number> {
     const all = new Map<string, number>()
-    for (const [prefix, counts] of [['', this.reached] as const, ['disk:', this.disk.reached] as const, ['centre:', this.centre.reached] as const]) {
+    for (const [prefix, counts] of [
+      ['', this.reached] as const,
+      ['disk:', this.disk.reached] as const,
+      ['centre:', this.centre.reached] as const
+    ]) {
       for (const [what, count] of counts) all.set(prefix + what, count)
     }
     return all
@@ -513,7 +545,10 @@ export class World {
 
 const sharedCore = instantiateCore(readCoreWasm())
 
-async function readPartition(partition: Partition, core: Core): Promise<{ start: number; end: number; records: { offset: number; value: string | null }[] }> {
+async function readPartition(
+  partition: Partition,
+  core: Core
+): Promise<{ start: number; end: number; records: { offset: number; value: string | null }[] }> {
   const start = partition.logStartOffset
   const end = partition.highWatermark
   const records: { offset: number; value: string | null }[] = []

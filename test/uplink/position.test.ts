@@ -55,7 +55,11 @@ t.test('a position that does not fit the centre is refused in words, not cut', a
 t.test('no mutation of a position makes the decoder throw, or accept a number that is not an offset', async (t) => {
   for (const seed of seeds({ count: 300 })) {
     const prng = new Prng(seed)
-    const text = encodePosition({ logId: LOG_ID, incarnation: prng.below(100), nextOffsets: new Map([['plant', [prng.below(1e9), prng.below(1e9)]]]) })
+    const text = encodePosition({
+      logId: LOG_ID,
+      incarnation: prng.below(100),
+      nextOffsets: new Map([['plant', [prng.below(1e9), prng.below(1e9)]]])
+    })
     const at = prng.below(text.length)
     const mutated = text.slice(0, at) + String.fromCharCode(prng.below(128)) + text.slice(at + prng.below(3))
     const position = decodePosition(mutated)
@@ -68,7 +72,11 @@ t.test('no mutation of a position makes the decoder throw, or accept a number th
 t.test('a hint comes back as it was written; anything else is no hint', async (t) => {
   const hint = {
     confirmed: new Map([['plant', [5, 0]]]),
-    ending: { producerId: 9007199254740993n, targets: [{ topicName: 'centre.plant', partitionIndex: 1, baseOffset: 77 }], next: new Map([['plant', [9, 0]]]) },
+    ending: {
+      producerId: 9007199254740993n,
+      targets: [{ topicName: 'centre.plant', partitionIndex: 1, baseOffset: 77 }],
+      next: new Map([['plant', [9, 0]]])
+    },
     topicIds: new Map([['centre.plant', 'ab'.repeat(16)]])
   }
   const bytes = encodeHint(hint)

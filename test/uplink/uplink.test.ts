@@ -5,8 +5,8 @@ import t from 'tap'
 import { toOffset } from '../../runtime/base/offset.ts'
 import type { TopicConfig } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
-import type { Notice } from '../../runtime/uplink/ledger.ts'
 import { HINT_KEY } from '../../runtime/uplink/hint.ts'
+import type { Notice } from '../../runtime/uplink/ledger.ts'
 import { encodePosition } from '../../runtime/uplink/position.ts'
 import type { UplinkSettings } from '../../runtime/uplink/settings.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
@@ -36,7 +36,8 @@ class Rig {
 
   async open(topics: Record<string, Partial<TopicConfig>> = { plant: {} }): Promise<void> {
     this.store = await this.machine.open()
-    for (const [name, config] of Object.entries(topics)) if (!this.store.topics.has(name)) await this.machine.settle(this.store.createTopic(name, config))
+    for (const [name, config] of Object.entries(topics))
+      if (!this.store.topics.has(name)) await this.machine.settle(this.store.createTopic(name, config))
   }
 
   start(settings: Partial<UplinkSettings> = {}): void {
@@ -104,7 +105,15 @@ t.test('everything is delivered once, in order, and says where it came from', as
   t.equal(first?.headers.get('wadi.id'), `g1/${rig.store.logId}`)
   t.equal(first?.headers.get('wadi.offset'), 'plant/0/0')
   const status = rig.uplink.status()
-  t.match(status, { state: 'idle', lagEvents: 0, lagBytes: 0, lagMs: null, lastError: null, retryAtMs: null, counters: { deliveredEvents: 520, failures: 0 } })
+  t.match(status, {
+    state: 'idle',
+    lagEvents: 0,
+    lagBytes: 0,
+    lagMs: null,
+    lastError: null,
+    retryAtMs: null,
+    counters: { deliveredEvents: 520, failures: 0 }
+  })
   t.ok(status.wireBytes.sent > 0)
   await rig.close()
   t.equal(rig.uplink.status().state, 'closed')
@@ -135,7 +144,12 @@ t.test('with other partition counts a key goes where the Kafka partitioner of th
 t.test('several edge topics share one upstream topic and its position', async (t) => {
   const rig = new Rig()
   await rig.open({ plant: {}, meter: {} })
-  const settings = { topics: new Map([['plant', 'all'], ['meter', 'all']]) }
+  const settings = {
+    topics: new Map([
+      ['plant', 'all'],
+      ['meter', 'all']
+    ])
+  }
   await rig.append(numbers(10))
   await rig.append(numbers(10, 10), { topic: 'meter' })
   rig.start(settings)
@@ -337,7 +351,10 @@ t.test('an event the centre never takes is put aside; those before and behind it
   await rig.append(numbers(200))
   rig.start()
   await rig.machine.run(60_000)
-  t.same(rig.values(), numbers(200).filter((text) => text !== 'e77'))
+  t.same(
+    rig.values(),
+    numbers(200).filter((text) => text !== 'e77')
+  )
   t.equal(rig.uplink.status().counters.parkedEvents, 1)
   const dlq = rig.store.topics.get('_wadi.dlq')?.partitions[0]
   t.equal(dlq?.highWatermark, 1)
@@ -362,7 +379,12 @@ t.test('without a dead-letter topic that topic stops with words, the others go o
   rig.centre.refusesValue = (value) => value === 'e3'
   await rig.append(numbers(10))
   await rig.append(numbers(10, 100), { topic: 'meter' })
-  rig.start({ topics: new Map([['plant', 'centre.plant'], ['meter', 'centre.meter']]) })
+  rig.start({
+    topics: new Map([
+      ['plant', 'centre.plant'],
+      ['meter', 'centre.meter']
+    ])
+  })
   await rig.machine.run(60_000)
   t.same(rig.values('centre.meter'), numbers(10, 100))
   t.same(rig.values(), numbers(3))
@@ -380,7 +402,11 @@ t.test('the centre takes only small batches: they are made smaller; an event tha
   const rig = new Rig()
   await rig.open({ plant: {}, '_wadi.dlq': {} })
   rig.centre.createTopic('centre.plant', 1)
-  const texts = numbers(100).map((text, index) => (index === 50 ? `${text} ${Buffer.from(new Prng(9).bytes(3_000)).toString('hex')}` : `${text} ${Buffer.from(new Prng(index).bytes(60)).toString('hex')}`))
+  const texts = numbers(100).map((text, index) =>
+    index === 50
+      ? `${text} ${Buffer.from(new Prng(9).bytes(3_000)).toString('hex')}`
+      : `${text} ${Buffer.from(new Prng(index).bytes(60)).toString('hex')}`
+  )
   await rig.append(texts)
   rig.start()
   rig.centre.link = { ...goodLink, isDown: true }
@@ -390,7 +416,10 @@ t.test('the centre takes only small batches: they are made smaller; an event tha
   rig.centre.describe = (names, count) => real(names, count).map((topic) => ({ ...topic, batchBytesMax: 1_048_588 })) // it says one thing and does another
   rig.centre.setBatchBytesMax('centre.plant', 2_000)
   await rig.machine.run(300_000)
-  t.same(rig.values(), texts.filter((_, index) => index !== 50))
+  t.same(
+    rig.values(),
+    texts.filter((_, index) => index !== 50)
+  )
   t.ok((rig.centre.reached.get('fault:too-large') ?? 0) > 0)
   t.equal(rig.uplink.status().counters.parkedEvents, 1)
   await rig.close()
@@ -423,7 +452,12 @@ t.test('a topic we may not write is refused alone and tried again', async (t) =>
   rig.centre.forbiddenTopics.add('centre.plant')
   await rig.append(numbers(5))
   await rig.append(numbers(5, 10), { topic: 'meter' })
-  rig.start({ topics: new Map([['plant', 'centre.plant'], ['meter', 'centre.meter']]) })
+  rig.start({
+    topics: new Map([
+      ['plant', 'centre.plant'],
+      ['meter', 'centre.meter']
+    ])
+  })
   await rig.machine.run(5_000)
   t.same(rig.values('centre.meter'), numbers(5, 10))
   t.equal(rig.uplink.status().lagEvents, 5)

@@ -1,3 +1,5 @@
+// ApiVersions (18): which APIs and versions the other side speaks. Fields by version are data; docs: the Kafka protocol guide.
+
 import { defineApi } from '../api.ts'
 
 export interface ApiVersionsRequest {

@@ -1,3 +1,5 @@
+// Fetch (1): batches from an offset on, as they are stored. One shape for all versions; what a version lacks has its default.
+
 import { defineApi } from '../api.ts'
 
 export interface FetchRequest {

@@ -1,3 +1,5 @@
+// FindCoordinator (10): which broker looks after a group or a transactional id.
+
 import { defineApi } from '../api.ts'
 
 export interface FindCoordinatorRequest {

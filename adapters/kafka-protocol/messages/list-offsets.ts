@@ -1,3 +1,5 @@
+// ListOffsets (2): earliest, latest, or the first offset at or after a time.
+
 import { defineApi } from '../api.ts'
 
 export interface ListOffsetsRequest {

@@ -1,3 +1,5 @@
+// Metadata (3): brokers, topics, partitions and their leaders.
+
 import { defineApi } from '../api.ts'
 
 export interface MetadataRequest {

@@ -1,3 +1,5 @@
+// Produce (0): batches to append, one per partition. Acks 0 has no answer.
+
 import { defineApi } from '../api.ts'
 
 export interface ProduceRequest {

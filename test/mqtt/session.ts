@@ -1,0 +1,47 @@
+// A valid MQTT session that uses every packet a client may send, and what becomes of it when bits are changed.
+
+import type { Prng } from '../sim/prng.ts'
+import {
+  connectPacket,
+  disconnectPacket,
+  packet,
+  pingPacket,
+  publishPacket,
+  pubrelPacket,
+  subscribePacket,
+  unsubscribePacket
+} from './packets.ts'
+
+const CONNECT = connectPacket({ clientId: 'käse', will: { topic: 'w', payload: Buffer.from('bye') } })
+
+export function validSession(): Buffer {
+  return Buffer.concat([
+    CONNECT,
+    publishPacket({ topic: 'a/b', payload: 'x' }),
+    publishPacket({ topic: 'ä/€/𝄞/\u00a0', payload: '\0\x01\xff', qos: 1, packetId: 1 }),
+    publishPacket({ topic: 'empty', qos: 2, packetId: 65535, dup: true, retain: true }),
+    publishPacket({ topic: 'long', payload: Buffer.alloc(300, 0xff), qos: 1, packetId: 258 }),
+    pubrelPacket(256),
+    packet(0x40, [0, 1]),
+    packet(0x50, [1, 0]),
+    packet(0x70, [1, 1]),
+    subscribePacket(7, '+/#', 1),
+    unsubscribePacket(8, '+/#'),
+    pingPacket(),
+    publishPacket({ topic: 't' }),
+    disconnectPacket()
+  ])
+}
+
+/** Some bits changed or bytes cut out; mostly behind CONNECT, or nothing behind it would ever be reached. */
+export function mutate(prng: Prng, bytes: Buffer): Buffer {
+  const result = Buffer.from(bytes)
+  const start = prng.chance(80) ? CONNECT.length : 0
+  for (let count = prng.between(1, 4); count > 0; count--) {
+    const at = prng.between(start, result.length - 1)
+    if (prng.chance(50)) result[at] = prng.pick([0, 1, 0x7f, 0x80, 0xff])
+    else result[at] = (result[at] as number) ^ (1 << prng.below(8))
+  }
+  const from = prng.between(start, result.length)
+  return prng.chance(20) ? Buffer.concat([result.subarray(0, from), result.subarray(from + prng.below(8))]) : result
+}
