@@ -1,5 +1,5 @@
 // Question: what does "a PUBACK means it survives pulling the plug" cost, against a broker that keeps everything in memory?
-// Canonical load: 4 connections, 100-byte payloads, QoS 1, 100 unacknowledged packets each, from a process of its own.
+// Canonical load: 4 connections, 100-byte payloads, QoS 1, 200 unacknowledged packets each, from a process of its own.
 // Ours is the whole product (`wadi run`, every event synced before its PUBACK); theirs is aedes 1.2.0 alone. Rounds alternate.
 // Both ends share this machine: compare the ratio, not the figures.
 
@@ -34,7 +34,7 @@ export const ingestBench: Bench = {
   name: 'ingest',
   question: 'durable QoS 1 ingest over MQTT against aedes alone in memory, events per second',
   async run({ isSmoke, figure }) {
-    const window = isSmoke ? 10 : 100
+    const window = isSmoke ? 10 : 200
     const rounds = isSmoke ? 1 : 5
     const time = isSmoke ? { warmMs: 20, measureMs: 100 } : { warmMs: 1_500, measureMs: 3_000 }
     await withDirectory(async (directory) => {

@@ -28,20 +28,28 @@ export function isColoured(stream: { isTTY?: boolean }): boolean {
   return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'
 }
 
+const ESCAPE = String.fromCharCode(27)
+const COLOURS = new RegExp(`${ESCAPE}\\[\\d+m`, 'g')
 const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const
 
 export function paint(style: keyof typeof CODES, text: string, stream: { isTTY?: boolean } = process.stdout): string {
-  return isColoured(stream) ? `\x1b[${CODES[style]}m${text}\x1b[0m` : text
+  return isColoured(stream) ? `${ESCAPE}[${CODES[style]}m${text}${ESCAPE}[0m` : text
+}
+
+/** What a person sees of it: colours take no room. */
+function visibleLength(text: string): number {
+  return text.replaceAll(COLOURS, '').length
 }
 
 /** Aligns the columns of a table; numbers are given as text. The last column is not padded. */
 export function columns(rows: readonly (readonly string[])[], options: { rightAligned?: readonly number[]; indent?: string } = {}): string {
   const { rightAligned = [], indent = '' } = options
   const widths: number[] = []
-  for (const row of rows) for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length)
+  for (const row of rows) for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, visibleLength(cell))
   const pad = (cell: string, index: number, isLast: boolean): string => {
-    if (rightAligned.includes(index)) return cell.padStart(widths[index] ?? 0)
-    return isLast ? cell : cell.padEnd(widths[index] ?? 0)
+    const room = ' '.repeat((widths[index] ?? 0) - visibleLength(cell))
+    if (rightAligned.includes(index)) return room + cell
+    return isLast ? cell : cell + room
   }
   return rows
     .map((row) => `${indent}${row.map((cell, index) => pad(cell, index, index === row.length - 1)).join('  ')}`.trimEnd())

@@ -25,6 +25,8 @@ import { encodeStateKey, type StateMap } from './state-map.ts'
 import { diskFull, tooLarge, writeFailed } from './store-errors.ts'
 
 const BLOCK_HEADER_BYTES_MAX = 64
+/** At the default linger 16 KiB, of which padding to whole blocks is a small part; a long linger, set to spare flash, asks for more. */
+const WELL_FILLED_BYTES_PER_MS = 8 * 1024
 const FRAME_BYTES_MAX = 16
 const BATCH_OVERHEAD_BYTES = 61
 const RECORD_OVERHEAD_BYTES_MAX = 32
@@ -93,6 +95,8 @@ export class GroupCommit {
   readonly #options: GroupCommitOptions
   #waiting: Waiting[] = []
   #waitingBytes = 0
+  /** Requests in the last commit. */
+  #lastCount = 0
   #isRunning = false
   #timer: Timer | null = null
   #isScheduled = false
@@ -139,7 +143,9 @@ export class GroupCommit {
     if (this.#isRunning || this.#isScheduled || this.#waiting.length === 0) return
     const { clock, lingerMs, commitBytesMax } = this.#options
     const waitedMs = clock.monotonicMs() - this.#oldestMs
-    if (lingerMs === 0 || waitedMs >= lingerMs || this.#waitingBytes >= commitBytesMax / 2) {
+    // Whoever was answered by the last commit has come again, so nobody else is expected; and padding is a small part of the block.
+    const allAreBack = this.#waiting.length >= this.#lastCount && this.#waitingBytes >= lingerMs * WELL_FILLED_BYTES_PER_MS
+    if (waitedMs >= lingerMs || allAreBack || this.#waitingBytes >= commitBytesMax / 2) {
       this.#timer?.cancel()
       this.#timer = null
       this.#isScheduled = true
@@ -294,6 +300,7 @@ export class GroupCommit {
 
   #publish(plan: Plan, encoded: readonly Encoded[], sequence: number): void {
     const nowMs = this.#options.clock.monotonicMs()
+    this.#lastCount = plan.taken.length
     this.#options.state.apply(plan.state)
     let payloadBytes = 0
     let recordCount = 0

@@ -16,6 +16,7 @@ import { createSay } from '../../bin/journal-lines.ts'
 import { formatProgress, Progress } from '../../bin/progress.ts'
 import { RateMeter } from '../../bin/rate.ts'
 import { isMqttFilter, matchesFilter, type TailEvent } from '../../bin/tail-feed.ts'
+import { columns } from '../../bin/terminal.ts'
 import { VERSION } from '../../bin/version.ts'
 import { type ErrorCode, errorCatalogue } from '../../runtime/base/error-catalogue.ts'
 import { WadiError } from '../../runtime/base/errors.ts'
@@ -187,6 +188,20 @@ t.test('a flood of lines is cut and counted; errors always come through', async 
   nowMs = 10_000
   say('info', 'later')
   t.same(lines.slice(-2), ['301 lines were left out: too many at once', 'later'])
+})
+
+t.test('a table is aligned, colours take no room', async (t) => {
+  const red = '\u001b[31m7\u001b[0m'
+  t.equal(
+    columns(
+      [
+        ['a', '10', 'x'],
+        ['bcd', red, 'yy']
+      ],
+      { rightAligned: [1], indent: '> ' }
+    ),
+    `> a    10  x\n> bcd   ${red}  yy`
+  )
 })
 
 t.test('a rate covers the last ten seconds', async (t) => {

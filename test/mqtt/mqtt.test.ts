@@ -54,7 +54,7 @@ t.test('when storage refuses, the connection closes without an acknowledgement a
   for (const qos of [1, 2]) {
     const client = await raw().connected({ clientId: `c${qos}`, clean: false })
     store.refusal = diskFull()
-    client.send(publishPacket({ topic: 'd/x', qos, packetId: 1 }), publishPacket({ topic: 'd/x', qos, packetId: 2 }))
+    client.send(publishPacket({ topic: 'd/x', payload: 'again', qos, packetId: 1 }), publishPacket({ topic: 'd/x', qos, packetId: 2 }))
     await client.closed()
     t.same(client.received, ['connack 0'])
     store.refusal = null

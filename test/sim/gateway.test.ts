@@ -80,7 +80,7 @@ t.test('every acknowledged event is readable and reaches the centre exactly once
   t.same(summary.failedSeeds, [])
   const { lost, phantom, altered, reordered, duplicated } = summary
   t.same({ lost, phantom, altered, reordered, duplicated }, { lost: 0, phantom: 0, altered: 0, reordered: 0, duplicated: 0 })
-  if (process.env['SEED'] !== undefined) return
+  if (process.env.SEED !== undefined) return
   t.ok(summary.acked > 50 * SEEDS, `${summary.acked} events were acknowledged`)
   for (const situation of MUST_REACH) t.ok((summary.reached[situation] ?? 0) > 0, `met: ${situation}`)
 })

@@ -104,49 +104,44 @@ export class Ledger {
     }
   }
 
-  /** All records of the centre that came from one edge topic, in the order of each upstream partition. */
-  checkCentre(
-    upstream: readonly { name: string; records: readonly DecodedRecord[] }[],
-    options: { isComplete: boolean; deletedBelow: (partitionKey: string) => number }
-  ): void {
-    const arrived = new Map<string, Set<number>>()
-    for (const { name, records } of upstream) {
-      const last = new Map<string, number>()
-      for (const record of records) {
-        const text = record.headers.get('wadi.offset') ?? ''
-        const cut = text.lastIndexOf('/')
-        const partitionKey = text.slice(0, cut)
-        const offset = Number(text.slice(cut + 1))
-        if (cut < 0 || !Number.isSafeInteger(offset)) {
-          this.violate('phantom', `${name}: a record with wadi.offset "${text}"`)
-          continue
-        }
-        this.#see(partitionKey, offset, record.value, `the centre (${name})`)
-        const set = arrived.get(partitionKey) ?? new Set()
-        arrived.set(partitionKey, set)
-        if (set.has(offset)) this.violate('duplicated', `${partitionKey}/${offset} arrived twice at ${name}`)
-        set.add(offset)
-        if (offset <= (last.get(partitionKey) ?? -1) && !set.has(offset)) this.violate('duplicated', `${partitionKey}/${offset} again`)
-        if (offset < (last.get(partitionKey) ?? -1))
-          this.violate('reordered', `${name}: ${partitionKey}/${offset} came after ${last.get(partitionKey)}`)
-        last.set(partitionKey, offset)
-      }
-    }
-    if (!options.isComplete) return
+  /** All records of the centre, by upstream partition in its order: each acknowledged event once, each edge partition in order and without gaps. */
+  checkCentre(upstream: readonly { name: string; records: readonly DecodedRecord[] }[]): void {
+    const arrived = new Map<string, Map<number, string>>()
+    for (const { name, records } of upstream) this.#checkArrivals(name, records, arrived)
     for (const [partitionKey, acked] of this.acked) {
       for (const [offset, id] of acked) {
-        if (arrived.get(partitionKey)?.has(offset) || offset < options.deletedBelow(partitionKey)) continue
+        if (arrived.get(partitionKey)?.has(offset)) continue
         this.violate('lost', `${partitionKey}/${offset} (${id}) was acknowledged and did not arrive at the centre`)
       }
     }
     const ids = new Set(upstream.flatMap(({ records }) => records.map((record) => this.#eventOf(record.value)?.id)))
-    for (const event of this.#ackedSomewhere)
-      if (!ids.has(event.id)) this.violate('lost', `${event.id} was acknowledged and did not arrive at the centre`)
+    for (const { id } of this.#ackedSomewhere)
+      if (!ids.has(id)) this.violate('lost', `${id} was acknowledged and did not arrive at the centre`)
     for (const [partitionKey, offsets] of arrived) {
-      const highest = Math.max(...offsets)
-      if (offsets.size !== highest + 1 - options.deletedBelow(partitionKey)) {
-        this.violate('lost', `${partitionKey}: ${offsets.size} events arrived, the highest offset is ${highest}`)
+      const highest = Math.max(...offsets.keys())
+      if (offsets.size === highest + 1) continue
+      this.violate('lost', `${partitionKey}: ${offsets.size} events arrived, the highest offset is ${highest}`)
+    }
+  }
+
+  #checkArrivals(name: string, records: readonly DecodedRecord[], arrived: Map<string, Map<number, string>>): void {
+    const last = new Map<string, number>()
+    for (const record of records) {
+      const text = record.headers.get('wadi.offset') ?? ''
+      const cut = text.lastIndexOf('/')
+      const partitionKey = text.slice(0, cut)
+      const offset = Number(text.slice(cut + 1))
+      if (cut < 0 || !Number.isSafeInteger(offset)) {
+        this.violate('phantom', `${name}: a record with wadi.offset "${text}"`)
+        continue
       }
+      this.#see(partitionKey, offset, record.value, `the centre (${name})`)
+      const places = mapOf(arrived, partitionKey)
+      const before = last.get(partitionKey) ?? -1
+      if (places.has(offset)) this.violate('duplicated', `${partitionKey}/${offset} arrived at ${places.get(offset)} and at ${name}`)
+      else if (offset < before) this.violate('reordered', `${name}: ${partitionKey}/${offset} came after ${before}`)
+      places.set(offset, name)
+      last.set(partitionKey, Math.max(before, offset))
     }
   }
 

@@ -63,7 +63,7 @@ export class Prng implements Random {
 
 /** The seeds of a run: SEED=n replays one; otherwise `count` seeds from `first` on. */
 export function seeds(options: { first?: number; count: number }): number[] {
-  const replay = process.env['SEED']
+  const replay = process.env.SEED
   if (replay !== undefined) return [Number(replay)]
   return Array.from({ length: options.count }, (_, index) => (options.first ?? 1) + index)
 }

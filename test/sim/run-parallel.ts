@@ -23,7 +23,7 @@ export interface ParallelOptions extends Share {
 }
 
 export async function runParallel(options: ParallelOptions): Promise<SeedSummary> {
-  if (process.env['SEED'] !== undefined && options.canary === undefined) {
+  if (process.env.SEED !== undefined && options.canary === undefined) {
     return runSeeds({ ...options, onFailure: (result) => options.onFailure?.(result.seed, result.violations), onProgress: () => undefined })
   }
   const threads = Math.max(1, Math.min(options.threads, options.count))

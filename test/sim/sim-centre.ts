@@ -468,6 +468,7 @@ export class SimUpstream implements Upstream {
         reject(doubt())
       })
       const answer = (act: () => void): void => {
+        if (isOver) return
         this.#process.after(delay(), () => {
           if (isOver) return
           isOver = true

@@ -102,6 +102,13 @@ export class SimDisk implements Disk {
     this.#planned.push({ operation, pathPart, code })
   }
 
+  /** Everything works from now on. */
+  heal(): void {
+    this.faults = { ...noFaults }
+    this.capacityBytes = Number.POSITIVE_INFINITY
+    this.#planned.length = 0
+  }
+
   // -- Disk
 
   open(path: string, mode: 'read' | 'write' | 'create'): Promise<DiskFile> {
