@@ -132,9 +132,11 @@ export class Journal {
       const file = await disk.open(path, 'create')
       const isWhole = sizeBytes !== null && sizeBytes >= 2 * BLOCK_BYTES && (await readJournalHeader(options.core, file)) !== null
       if (!isWhole) {
-        await begin(options.core, file, Math.max(Math.min(options.fileBytes, FIRST_FILL_BYTES), sizeBytes ?? 0))
+        await fill(file, Math.max(Math.min(options.fileBytes, FIRST_FILL_BYTES), sizeBytes ?? 0))
         isNew = true
       }
+      // Written at every start: what the process before could not sync may be in the page cache only.
+      await file.writeDurableAt(0, encodeHeader(options.core))
       const filledBytes = await file.sizeBytes()
       const targetBytes = Math.max(filledBytes, options.fileBytes)
       files.push({ file, filledBytes, targetBytes, lastSequence: null, generation: options.generation, oldestMs: 0 })
@@ -255,18 +257,21 @@ export class Journal {
   }
 }
 
-async function begin(core: Core, file: DiskFile, sizeBytes: number): Promise<void> {
+async function fill(file: DiskFile, sizeBytes: number): Promise<void> {
   const zeros = new Uint8Array(Math.min(FILL_CHUNK_BYTES, sizeBytes))
   for (let at = 0; at < sizeBytes; at += zeros.byteLength) {
     await file.writeAt(at, zeros.subarray(0, Math.min(zeros.byteLength, sizeBytes - at)))
   }
+  await file.sync()
+}
+
+function encodeHeader(core: Core): Uint8Array {
   const header = new Uint8Array(BLOCK_BYTES)
   const view = new DataView(header.buffer)
   view.setUint32(0, HEADER_MAGIC)
   view.setUint32(4, JOURNAL_FORMAT_VERSION)
   view.setUint32(8, core.crc32c(header.subarray(0, 8)))
-  await file.writeAt(0, header)
-  await file.sync()
+  return header
 }
 
 /** The format version of a journal file; null when the header is not one (never finished, or damaged). @throws WadiError WADI_FORMAT_NEWER */

@@ -22,6 +22,8 @@ import { BatchScan } from './batch-scan.ts'
 import { RETIRED_SUFFIX, type SegmentFileKind, segmentFileName } from './layout.ts'
 import { SegmentIndex } from './segment-index.ts'
 
+const COPY_BYTES = 256 * 1024
+
 export interface WriteMeter {
   onWrite(kind: 'journal' | 'segment' | 'index' | 'state', bytes: number): void
   onSync(): void
@@ -254,6 +256,21 @@ export class Segment {
     this.#file ??= await this.#env.disk.open(this.logPath, 'create')
     this.#index = index
     this.#isUnindexed = true
+    await this.#writeAgain(knownBytes)
+  }
+
+  /**
+   * Bytes of an earlier process behind the recovery point may be in the page cache only, and clean there after a sync of that process
+   * failed: a sync of ours would say "done" without writing them. Written again they are ours to sync.
+   */
+  async #writeAgain(fromBytes: number): Promise<void> {
+    const file = this.#file
+    for (let at = fromBytes; file && at < this.#sizeBytes; at += COPY_BYTES) {
+      const bytes = new Uint8Array(Math.min(COPY_BYTES, this.#sizeBytes - at))
+      await file.readAt(at, bytes)
+      await file.writeAt(at, bytes)
+      this.#env.meter.onWrite('segment', bytes.byteLength)
+    }
   }
 
   /** Deletes the files, the log last, so that a crash between leaves at worst an index without a log. */
