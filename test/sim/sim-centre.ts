@@ -90,8 +90,8 @@ export class SimCentre {
   readonly prng: Prng
   readonly reached = new Map<string, number>()
   link: LinkFaults = structuredClone(goodLink)
-  /** Loses the next call of this name, once. */
-  loseNext: { name: string; what: 'request' | 'answer' } | null = null
+  /** Loses the next call of this name, once; 'late': the caller gives up and the request arrives all the same. */
+  loseNext: { name: string; what: 'request' | 'answer' | 'late' } | null = null
   batchBytesMax: number
   /** Values that the centre does not take. */
   refusesValue: (value: string | null) => boolean = () => false
@@ -447,9 +447,9 @@ export class SimUpstream implements Upstream {
     const { link } = this.#centre
     const delay = (): number => link.delayMs.min + prng.fraction() * (link.delayMs.max - link.delayMs.min)
     const luck = prng.fraction() * 100
-    const isLate = luck < link.lateRequestPercent
     const planned = this.#centre.loseNext?.name === name ? this.#centre.loseNext.what : null
     if (planned) this.#centre.loseNext = null
+    const isLate = planned === 'late' || luck < link.lateRequestPercent
     const isRequestLost = planned === 'request' || (!isLate && luck < link.lateRequestPercent + link.requestLostPercent)
     const isAnswerLost = prng.chance(link.answerLostPercent) || planned === 'answer'
     const isRetry = prng.chance(link.retryPercent)

@@ -345,6 +345,7 @@ export class World {
     const { clock, prng } = this
     const count = prng.between(1, 8)
     const times = Array.from({ length: count }, () => prng.between(50, this.#durationMs)).sort((left, right) => left - right)
+    if (prng.chance(25)) this.#later({ linkNoise: true })
     for (const atMs of times) {
       await clock.run({ untilMs: atMs })
       this.#disturbOnce()
@@ -399,7 +400,7 @@ export class World {
 
   #later(what: { linkDown?: boolean; linkNoise?: boolean; diskFull?: boolean }): void {
     const { clock, prng, centre, disk } = this
-    const durationMs = prng.between(200, 8_000)
+    const durationMs = prng.chance(30) ? this.#durationMs : prng.between(200, 8_000)
     if (what.linkDown) {
       this.#count('link-down')
       centre.link = { ...centre.link, isDown: true }

@@ -181,7 +181,7 @@ t.test('after a kill it goes on from the position of the centre, not from the lo
 })
 
 for (const name of ['describe', 'init', 'fetch-position', 'add-partitions', 'produce', 'commit-position', 'end']) {
-  for (const lost of ['request', 'answer'] as const) {
+  for (const lost of ['request', 'answer', 'late'] as const) {
     t.test(`the ${lost} of ${name} is lost: each event once`, async (t) => {
       const rig = new Rig()
       await rig.open()
@@ -190,8 +190,11 @@ for (const name of ['describe', 'init', 'fetch-position', 'add-partitions', 'pro
       rig.centre.loseNext = { name, what: lost }
       rig.start()
       await rig.machine.run(10_000)
-      await rig.append(numbers(50, 50))
-      await rig.machine.run(10_000)
+      for (let round = 0; round < 10; round++) {
+        await rig.append(numbers(5, 50 + round * 5))
+        await rig.machine.run(2_000)
+      }
+      await rig.machine.run(60_000)
       t.equal(rig.centre.loseNext, null, 'it was lost')
       t.same(rig.values(), numbers(100))
       t.equal(rig.uplink.status().counters.deliveredEvents, 100)
