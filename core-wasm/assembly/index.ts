@@ -59,3 +59,6 @@ export function buildFinish(producerId: i64, producerEpoch: i32, baseSequence: i
 
 if (__heap_base > CRC_TABLES) unreachable() // the compiler's static data would reach into the memory map
 fillCrcTables()
+
+/** Raised with every change of what an export takes or does: a module of another version is refused before it can do harm. */
+export const ABI_VERSION: u32 = 1

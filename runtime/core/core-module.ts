@@ -90,6 +90,9 @@ declare const WebAssembly: {
   Instance: new (module: object, imports: object) => { exports: unknown }
 }
 
+/** Of core-wasm/assembly/index.ts. */
+const ABI_VERSION = 1
+
 /** Fields up to this long are cheaper to copy byte by byte than by TypedArray.set. */
 const LOOP_BYTES_MAX = 8
 
@@ -108,6 +111,8 @@ export class CoreModule {
   constructor(wasmBytes: Uint8Array) {
     const exports = new WebAssembly.Instance(new WebAssembly.Module(wasmBytes), {}).exports as CoreExports
     const buffer = exports.memory.buffer
+    const abi = (exports as unknown as { ABI_VERSION?: { value: number } }).ABI_VERSION?.value
+    assert(abi === ABI_VERSION, `the core has ABI ${abi}, this program needs ${ABI_VERSION}: build both from one checkout`)
     this.call = exports
     this.at = Object.fromEntries(addressNames.map((name) => [name, exports[name].value])) as CoreAddresses
     assert(

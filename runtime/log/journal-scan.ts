@@ -25,14 +25,18 @@ export interface GenerationWindow {
   readonly generationMax: number
 }
 
-/** Whole commits behind the window's start, in file order, each with its bytes handed to `onCommit`. */
+/**
+ * Whole commits behind the window's start, in file order, each with its bytes handed to `onCommit`. Returns the sequences of those whose header
+ * is right and whose bytes are not: one can be a torn end, several cannot.
+ */
 export async function scanJournalFile(
   core: Core,
   file: DiskFile,
   fileIndex: number,
   window: GenerationWindow,
   onCommit: (commit: FoundCommit, block: Uint8Array) => Promise<void> | void
-): Promise<void> {
+): Promise<number[]> {
+  const broken: number[] = []
   const sizeBytes = await file.sizeBytes()
   let chunk = new Uint8Array(0)
   let chunkAt = 0
@@ -54,6 +58,7 @@ export async function scanJournalFile(
     const isNeeded = header.sequence > window.afterSequence && header.generation >= window.generationMin
     const block = await bytesAt(at, header.blockBytes)
     if (block.byteLength < header.blockBytes || !core.verifyCommit(block)) {
+      if (isNeeded) broken.push(header.sequence)
       at += BLOCK_BYTES
       continue
     }
@@ -63,4 +68,5 @@ export async function scanJournalFile(
     }
     at += header.blockBytes
   }
+  return broken
 }

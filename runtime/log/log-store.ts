@@ -152,7 +152,7 @@ export class LogStore implements Store {
     const last = contents.commits.at(-1)
     const start = {
       generation: last?.generation ?? this.#firstGeneration(loaded),
-      sequence: Math.max(last?.sequence ?? 0, loaded?.snapshot.stateSequence ?? 0)
+      sequence: Math.max(contents.lastSequence, loaded?.snapshot.stateSequence ?? 0)
     }
     const { journalFileCount: fileCount, journalFileBytes: fileBytes } = this.#settings
     this.#journal = await Journal.open({ disk, core, directory, meter: this.#meter, fileCount, fileBytes, ...start })
@@ -160,6 +160,7 @@ export class LogStore implements Store {
     const lastCommit = await replayJournals(context, contents, {
       partitionOf: (number, index) => this.#byNumber.get(number)?.partitions[index],
       nowMs: () => clock.monotonicMs(),
+      onProgress: (done, total) => this.#options.onProgress?.({ what: 'journal', done, total }),
       afterCommit: () => this.#sealAboveLimit()
     })
     const isNew = (range: DroppedRange): boolean => this.#state.get(this.#holeKey(range)) === undefined
@@ -171,6 +172,7 @@ export class LogStore implements Store {
     this.#commit = this.#newGroupCommit()
     await this.#commitIncarnation()
     for (const hole of this.report.holes) this.#onDropped(hole)
+    if (this.report.missingCommits > 0) await this.flush() // or the gap in the sequences would be found again at every start
     this.#scheduleHousekeeping()
   }
 

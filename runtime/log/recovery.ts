@@ -26,6 +26,8 @@ import type { LoadedSnapshot } from './state-snapshot.ts'
 export interface JournalContents {
   /** In commit order. */
   readonly commits: readonly FoundCommit[]
+  /** Greatest sequence seen, broken commits included; new commits continue behind it. */
+  readonly lastSequence: number
   /** `topicNumber/partitionIndex` → what the journal holds of it. */
   readonly coverage: ReadonlyMap<string, Coverage>
 }
@@ -45,26 +47,34 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
   const fileIndexes = await listJournals(context, loaded)
   const fileCount = Math.max(0, ...fileIndexes.map((index) => index + 1))
   const found: { commit: FoundCommit; changes: StateChange[]; ranges: [string, number, number][] }[] = []
+  const broken: number[] = []
   for (const fileIndex of fileIndexes) {
     const file = await disk.open(journalPath(context.directory, fileIndex), 'read')
     try {
       const isFinished = (await readJournalHeader(core, file)) !== null
       if (!isFinished && loaded) report.damagedFiles.push(file.path)
       const window = { afterSequence, generationMin: loaded ? generation : 0, generationMax: generation + fileCount + 1 }
-      await scanJournalFile(core, file, fileIndex, loaded ? window : { ...window, generationMax: 0xffffffff }, (commit, block) => {
-        const header = core.readCommitHeader(block)
-        if (!header) return
-        const changes: StateChange[] = []
-        const ranges: [string, number, number][] = []
-        for (const frame of readFrames(block, header)) {
-          if (frame.kind === 'state') changes.push({ key: frame.key, value: frame.value?.slice() ?? null })
-          else {
-            const batch = readBatchHeader(frame.batch)
-            if (batch) ranges.push([`${frame.topicNumber}/${frame.partitionIndex}`, batch.baseOffset, batch.lastOffset + 1])
+      const brokenHere = await scanJournalFile(
+        core,
+        file,
+        fileIndex,
+        loaded ? window : { ...window, generationMax: 0xffffffff },
+        (commit, block) => {
+          const header = core.readCommitHeader(block)
+          if (!header) return
+          const changes: StateChange[] = []
+          const ranges: [string, number, number][] = []
+          for (const frame of readFrames(block, header)) {
+            if (frame.kind === 'state') changes.push({ key: frame.key, value: frame.value?.slice() ?? null })
+            else {
+              const batch = readBatchHeader(frame.batch)
+              if (batch) ranges.push([`${frame.topicNumber}/${frame.partitionIndex}`, batch.baseOffset, batch.lastOffset + 1])
+            }
           }
+          found.push({ commit, changes, ranges })
         }
-        found.push({ commit, changes, ranges })
-      })
+      )
+      broken.push(...brokenHere)
     } finally {
       await file.close()
     }
@@ -85,11 +95,16 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
     if (commit.sequence > (loaded?.snapshot.stateSequence ?? 0)) state.apply(changes)
     for (const [key, start, end] of ranges) addRange(coverage, key, start, end)
   }
+  // One write is in flight at a time: a power cut leaves one broken commit at the end, at most.
+  const lastBroken = Math.max(0, ...broken)
+  const isEndDamaged = lastBroken > expected
+  if (isEndDamaged) report.missingCommits += lastBroken - expected + 1
   if (report.missingCommits > 0)
     report.notes.push(
-      `${report.missingCommits} commits are missing in the middle of the journal: damage; what they held is reported by offset where it can be told`
+      `${report.missingCommits} commits of the journal are missing or do not verify: damage; what they held is reported by offset where it can be told`
     )
-  return { commits: found.map(({ commit }) => commit), coverage }
+  const lastSequence = isEndDamaged ? lastBroken : expected - 1
+  return { commits: found.map(({ commit }) => commit), coverage, lastSequence }
 }
 
 function addRange(coverage: Map<string, { start: number; end: number }[]>, key: string, start: number, end: number): void {
@@ -119,6 +134,7 @@ async function listJournals({ disk, directory, report }: ReadContext, loaded: Lo
 export interface ReplayTarget {
   partitionOf(topicNumber: number, partitionIndex: number): PartitionLog | undefined
   nowMs(): number
+  onProgress(doneBytes: number, totalBytes: number): void
   /** The tails may have become large. */
   afterCommit(): Promise<void>
 }
@@ -127,6 +143,8 @@ export interface ReplayTarget {
 export async function replayJournals(context: ReadContext, contents: JournalContents, target: ReplayTarget): Promise<Uint8Array | null> {
   const { disk, core, report } = context
   let lastBlock: Uint8Array | null = null
+  let doneBytes = 0
+  const totalBytes = contents.commits.reduce((sum, { blockBytes }) => sum + blockBytes, 0)
   const unknown = new Set<string>()
   for (const commit of contents.commits) {
     const file = await disk.open(journalPath(context.directory, commit.fileIndex), 'read')
@@ -148,6 +166,8 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
       else replayBatch(partition, frame.batch, { sequence: commit.sequence, nowMs: target.nowMs(), report })
     }
     report.replayedCommits++
+    doneBytes += commit.blockBytes
+    target.onProgress(doneBytes, totalBytes)
     lastBlock = block
     await target.afterCommit()
   }

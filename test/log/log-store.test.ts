@@ -247,6 +247,25 @@ t.test('damage in a segment is never served, is reported by offset, and the rest
   )
 })
 
+t.test('several broken commits at the end of the journal are damage, not a torn end, and are said once', async (t) => {
+  const machine = new SimMachine(11)
+  const store = await machine.open()
+  const partition = (await machine.settle(store.createTopic('telemetry'))).partitions[0] as Partition
+  for (let i = 0; i < 8; i++) await machine.settle(appendText(store, partition, `event ${i} ${'j'.repeat(100)}`))
+  machine.kill()
+  const commits = 10 // incarnation, topic, eight events: one block each
+  for (const at of [commits - 3, commits - 2, commits - 1]) t.ok(machine.disk.rot('/data/journal/0.journal', 4096 * (1 + at) + 100))
+  const again = await machine.open()
+  t.equal(again.report.missingCommits, 3)
+  const reopened = again.topics.get('telemetry')?.partitions[0] as Partition
+  t.equal(reopened.highWatermark, 5, 'what is whole is served')
+  await machine.settle(appendText(again, reopened, 'event 5 '))
+  machine.kill()
+  const third = await machine.open()
+  t.equal(third.report.missingCommits, 0, 'the next start does not find it again')
+  await checkEvents(t, machine, third.topics.get('telemetry')?.partitions[0] as Partition, { from: 0, to: 6 })
+})
+
 t.test('a second process is refused by name', async (t) => {
   const machine = new SimMachine(9)
   await machine.open()
