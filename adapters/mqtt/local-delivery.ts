@@ -36,6 +36,11 @@ export class LocalDelivery {
     return this.#droppedCount
   }
 
+  /** False when no subscription can match what devices publish. */
+  get hasListeners(): boolean {
+    return this.#listenerCount > 0
+  }
+
   on(filter: string, listener: Listener, done?: () => void): this {
     let node = this.#root
     for (const level of filter.split('/')) {

@@ -87,6 +87,11 @@ export class SessionStore {
     return client.clean || this.#subscribers.has(client.id) || this.#subscribers.size < this.#options.limits.sessionsMax
   }
 
+  /** False when no session, connected or not, waits for messages. */
+  get hasSubscribers(): boolean {
+    return this.#subscribers.size > 0
+  }
+
   #boundSubscriptions(persistence: Persistence): void {
     const addSubscriptions = persistence.addSubscriptions.bind(persistence)
     const cleanSubscriptions = persistence.cleanSubscriptions.bind(persistence)
