@@ -7,7 +7,7 @@
 import { toOffset } from '../base/offset.ts'
 import type { DroppedRange } from './contract.ts'
 import { type PartitionLog, withPartition } from './partition-log.ts'
-import { chooseVictim, expiredSegment, isDelivered, topicBytes } from './retention.ts'
+import { chooseVictim, expiredSegment, isDelivered, topicBytes, type Victim } from './retention.ts'
 import { rollSegment } from './seal.ts'
 import { quotaExceeded } from './store-errors.ts'
 import type { StoredTopic } from './stored-topic.ts'
@@ -37,11 +37,11 @@ export class RetentionRound {
     for (const topic of this.#host.topics()) {
       for (const partition of topic.partitions) {
         for (
-          let segment = await expiredSegment(topic.config, partition, nowWallMs);
-          segment;
-          segment = await expiredSegment(topic.config, partition, nowWallMs)
+          let victim = await expiredSegment(topic.config, partition, nowWallMs);
+          victim;
+          victim = await expiredSegment(topic.config, partition, nowWallMs)
         ) {
-          if (!(await this.#removeOldest(topic, partition, 'retention'))) break
+          await this.#remove(topic, victim, 'retention')
         }
       }
       await this.#enforceTopicQuota(topic)
@@ -55,7 +55,10 @@ export class RetentionRound {
     if (quota === null) return
     while (topicBytes(topic) > quota) {
       const victim = chooseVictim([topic])
-      if (victim && (await this.#removeOldest(this.#host.topicOf(victim), victim, 'quota'))) continue
+      if (victim) {
+        await this.#remove(topic, victim, 'quota')
+        continue
+      }
       topic.refusal = quotaExceeded(topic.name, topicBytes(topic), quota)
       return
     }
@@ -68,7 +71,10 @@ export class RetentionRound {
       const isOver = (quota !== null && this.#host.usedBytes() > quota) || freeBytes < this.#host.freeBytesMin
       if (!isOver) return
       const victim = chooseVictim(this.#host.topics())
-      if (victim && (await this.#removeOldest(this.#host.topicOf(victim), victim, 'quota'))) continue
+      if (victim) {
+        await this.#remove(this.#host.topicOf(victim.partition), victim, 'quota')
+        continue
+      }
       for (const topic of this.#host.topics()) {
         // A topic that drops its oldest has nothing left to drop: it may fill what its next segment frees.
         if (topic.config.whenFull === 'reject') topic.refusal ??= quotaExceeded(topic.name, this.#host.usedBytes(), quota ?? 0)
@@ -77,22 +83,25 @@ export class RetentionRound {
     }
   }
 
-  /** Deletes the oldest segment, rolling first when it is the only one. False when there was nothing to delete. */
-  async #removeOldest(topic: StoredTopic, partition: PartitionLog, reason: 'retention' | 'quota'): Promise<boolean> {
-    const oldest = partition.segments[0]
-    if (!oldest || oldest.sizeBytes === 0) return false
-    const startOffset = Math.max(partition.logStartOffset, oldest.baseOffset)
-    await withPartition(partition, async () => {
-      if (partition.segments.length === 1) await rollSegment(partition, oldest.nextOffset)
-      partition.advanceLogStart(oldest.nextOffset)
+  /**
+   * Deletes the oldest segment, rolling first when it is the only one. Leaves it alone when it has grown since it was chosen: what came
+   * behind was not asked about, and may be neither delivered nor old. The caller chooses again.
+   */
+  async #remove(topic: StoredTopic, { partition, segment, nextOffset }: Victim, reason: 'retention' | 'quota'): Promise<void> {
+    const startOffset = Math.max(partition.logStartOffset, segment.baseOffset)
+    const isRemoved = await withPartition(partition, async () => {
+      if (partition.segments[0] !== segment || segment.nextOffset !== nextOffset) return false
+      if (partition.segments.length === 1) await rollSegment(partition, nextOffset)
+      partition.advanceLogStart(nextOffset)
       partition.segments.shift()
-      partition.retired.push(await oldest.retire())
+      partition.retired.push(await segment.retire())
       partition.isDirectoryDirty = true
+      return true
     })
+    if (!isRemoved) return
     const place = { topicName: topic.name, partitionIndex: partition.partitionIndex }
-    const range = { startOffset: toOffset(startOffset), endOffset: toOffset(oldest.nextOffset) }
-    this.#host.onDropped({ ...place, ...range, reason, isDelivered: isDelivered(topic.config, partition, oldest) })
+    const range = { startOffset: toOffset(startOffset), endOffset: toOffset(nextOffset) }
+    this.#host.onDropped({ ...place, ...range, reason, isDelivered: isDelivered(topic.config, partition, segment) })
     partition.notify()
-    return true
   }
 }

@@ -16,16 +16,29 @@ export function isDelivered(config: TopicConfig, partition: PartitionLog, segmen
   return !config.isForwarded || segment.nextOffset <= partition.deliveredOffset
 }
 
+/** What was decided to go: the segment as it was then. It may be the one that grows; what came behind `nextOffset` is not meant. */
+export interface Victim {
+  readonly partition: PartitionLog
+  readonly segment: Segment
+  readonly nextOffset: number
+}
+
+function oldestOf(partition: PartitionLog): Victim | null {
+  const segment = partition.segments[0]
+  return !segment || segment.sizeBytes === 0 ? null : { partition, segment, nextOffset: segment.nextOffset }
+}
+
 /** The oldest segment of the partition when it has expired by age or bytes. */
-export async function expiredSegment(config: TopicConfig, partition: PartitionLog, nowWallMs: number): Promise<Segment | null> {
-  const oldest = partition.segments[0]
-  if (!oldest || oldest.sizeBytes === 0) return null
+export async function expiredSegment(config: TopicConfig, partition: PartitionLog, nowWallMs: number): Promise<Victim | null> {
+  const victim = oldestOf(partition)
+  if (!victim) return null
+  const oldest = victim.segment
   if (!config.dropUndelivered && !isDelivered(config, partition, oldest)) return null
   if (config.retentionBytes !== null && partition.segments.length > 1 && partition.segmentBytes - oldest.sizeBytes >= config.retentionBytes)
-    return oldest
+    return victim
   if (config.retentionMs === null) return null
   const newestMs = await oldest.maxTimestampMs()
-  return newestMs >= 0 && nowWallMs - newestMs > config.retentionMs ? oldest : null
+  return newestMs >= 0 && nowWallMs - newestMs > config.retentionMs ? victim : null
 }
 
 export function topicBytes(topic: StoredTopic): number {
@@ -35,22 +48,22 @@ export function topicBytes(topic: StoredTopic): number {
 }
 
 /** Who loses its oldest segment to make room; null when nobody may. Delivered segments first, then drop_oldest topics, the largest first. */
-export function chooseVictim(topics: Iterable<StoredTopic>): PartitionLog | null {
-  let delivered: PartitionLog | null = null
+export function chooseVictim(topics: Iterable<StoredTopic>): Victim | null {
+  let delivered: Victim | null = null
   let deliveredBytes = -1
-  let droppable: PartitionLog | null = null
+  let droppable: Victim | null = null
   let droppableBytes = -1
   for (const topic of topics) {
     const bytes = topicBytes(topic)
     for (const partition of topic.partitions) {
-      const oldest = partition.segments[0]
-      if (!oldest || oldest.sizeBytes === 0) continue
-      if (isDelivered(topic.config, partition, oldest) && bytes > deliveredBytes) {
-        delivered = partition
+      const victim = oldestOf(partition)
+      if (!victim) continue
+      if (isDelivered(topic.config, partition, victim.segment) && bytes > deliveredBytes) {
+        delivered = victim
         deliveredBytes = bytes
       }
       if (topic.config.whenFull === 'drop_oldest' && bytes > droppableBytes) {
-        droppable = partition
+        droppable = victim
         droppableBytes = bytes
       }
     }

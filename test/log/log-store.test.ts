@@ -194,6 +194,24 @@ t.test('retention takes what is delivered and leaves the rest', async (t) => {
   t.equal(reopened.highWatermark, 201, 'offsets go on')
 })
 
+t.test('a segment that grows while it is chosen to go stays until what came behind is delivered too', async (t) => {
+  const machine = new SimMachine(12, { settings: { sealBytes: 200, sealAgeMs: 20, housekeepingIntervalMs: 5, segmentBytes: 1024 * KIB } })
+  const store = await machine.open()
+  const topic = await machine.settle(store.createTopic('telemetry', { retentionMs: 1, codec: 'none' }))
+  const partition = topic.partitions[0] as Partition
+  let delivered = partition.highWatermark
+  for (let i = 0; i < 600 && partition.logStartOffset <= delivered; i++) {
+    void appendText(store, partition, `event ${i} ${'g'.repeat(100)}`)
+    await machine.run(1 + machine.prng.below(6))
+    if (!machine.prng.chance(30)) continue
+    delivered = partition.highWatermark
+    store.setDelivered(partition, delivered)
+  }
+  t.ok(partition.logStartOffset > 100, 'retention is at work')
+  t.ok(partition.logStartOffset <= delivered, `the log starts at ${partition.logStartOffset}, ${delivered} are delivered`)
+  t.equal(store.metrics.droppedRecords, 0)
+})
+
 t.test('quota: reject refuses by name, drop_oldest drops and counts', async (t) => {
   const machine = new SimMachine(7)
   const store = await machine.open()
