@@ -17,6 +17,8 @@ import { type Part, type Poison, type PreparedTransaction, TransactionBuilder } 
 import type { UpstreamTopic } from './upstream.ts'
 
 const SHARE_BYTES_MIN = 256 * 1024
+/** Of one transaction, prepared at the same time: enough to keep the thread pool of a gateway with four cores busy. */
+const PARTS_AT_ONCE = 4
 const UNREADABLE_DELAY_MS = 10_000
 /** Targets of one transaction; the hint must fit a state value. */
 const PARTS_MAX = 256
@@ -93,15 +95,20 @@ export class Planner {
     this.#turn++
     const { transactionBytesMax } = this.#context.settings
     const share = Math.max(SHARE_BYTES_MIN, Math.floor(transactionBytesMax / Math.max(1, open.length)))
+    const partsMax = this.#isolatedLeft > 0 ? 1 : PARTS_MAX
     const parts: Part[] = []
     let budget = transactionBytesMax
-    for (const source of open) {
-      if (budget <= 0 || parts.length >= (this.#isolatedLeft > 0 ? 1 : PARTS_MAX)) break
-      const part = await this.#part(source, Math.min(share, budget))
-      if (!part) continue
-      source.plan(part.until)
-      parts.push(part)
-      budget -= part.plainBytes
+    while (open.length > 0 && budget > 0 && parts.length < partsMax) {
+      // Beside each other: while one part is compressed in the thread pool, another is repacked here.
+      const count = Math.max(1, Math.min(PARTS_AT_ONCE, partsMax - parts.length, Math.floor(budget / share)))
+      const group = open.splice(0, count)
+      const made = await Promise.all(group.map((source) => this.#part(source, Math.min(share, budget))))
+      for (const part of made) {
+        if (!part) continue
+        part.source.plan(part.until)
+        parts.push(part)
+        budget -= part.plainBytes
+      }
     }
     if (parts.length === 0) return null
     const counts = new Map([...this.#topics.values()].map((topic) => [topic.name, topic.partitionCount]))
