@@ -27,7 +27,7 @@ import {
 } from './batch-layout'
 import { copyBytes, store16, store32, store64, varintBytes, writeVarint } from './bytes'
 import { crc32c } from './crc32c'
-import { INPUT } from './memory'
+import { HEADERS, HEADERS_BYTES_MAX, INPUT } from './memory'
 
 const CURSOR: usize = 4
 const LIMIT: usize = 8
@@ -73,6 +73,8 @@ export function coverOffsetDelta(builder: usize, delta: i32): void {
  * Writes a record up to and including its offset delta, and reserves `bodyBytes` behind (key, value, headers).
  * @returns the address of the body, 0 when the record does not fit (nothing was added)
  */
+// @ts-ignore: decorator
+@inline
 export function openRecord(builder: usize, timestamp: i64, offsetDelta: i32, bodyBytes: u32): usize {
   const count = load<i32>(builder, COUNT)
   const baseTimestamp = count == 0 ? timestamp : load<i64>(builder, BASE_TIMESTAMP)
@@ -97,6 +99,8 @@ export function openRecord(builder: usize, timestamp: i64, offsetDelta: i32, bod
   return ptr
 }
 
+// @ts-ignore: decorator
+@inline
 function writeField(to: usize, from: usize, length: i32): usize {
   to = writeVarint(to, length)
   if (length <= 0) return to
@@ -105,37 +109,45 @@ function writeField(to: usize, from: usize, length: i32): usize {
 }
 
 /**
- * Adds the record staged at INPUT, with the next offset delta.
+ * Encodes the headers staged at INPUT to HEADERS, where they serve every record until the next call.
  *
- *   INPUT  keyBytes i32 (-1 = null) | valueBytes i32 | headerCount i32 | {keyBytes i32, valueBytes i32}* | all bytes in this order
+ *   INPUT  headerCount i32 | {keyBytes i32, valueBytes i32 (-1 = null)}* | all bytes in this order
  *
- * @returns 1, or 0 when it does not fit: nothing was added
+ * @returns their bytes, 0 = larger than HEADERS_BYTES_MAX (HEADERS holds nothing then)
  */
-export function addStagedRecord(builder: usize, timestamp: f64): i32 {
-  const keyBytes = load<i32>(INPUT)
-  const valueBytes = load<i32>(INPUT, 4)
-  const headerCount = load<i32>(INPUT, 8)
-  const sizes: usize = INPUT + 12
+export function stageHeaders(): u32 {
+  const headerCount = load<i32>(INPUT)
+  const sizes: usize = INPUT + 4
   const sizesEnd = sizes + (<usize>headerCount << 3)
-  let body = varintBytes(keyBytes) + varintBytes(valueBytes) + varintBytes(headerCount) + max(keyBytes, 0) + max(valueBytes, 0)
+  let bytes: u64 = varintBytes(headerCount)
   for (let at = sizes; at < sizesEnd; at += 4) {
     const length = load<i32>(at)
-    body += varintBytes(length) + max(length, 0)
+    bytes += varintBytes(length) + max(length, 0)
   }
-  let to = openRecord(builder, <i64>timestamp, load<i32>(builder, COUNT), body)
-  if (to == 0) return 0
+  if (bytes > HEADERS_BYTES_MAX) return 0
+  let to = writeVarint(HEADERS, headerCount)
   let from = sizesEnd
-  to = writeField(to, from, keyBytes)
-  from += max(keyBytes, 0)
-  to = writeField(to, from, valueBytes)
-  from += max(valueBytes, 0)
-  to = writeVarint(to, headerCount)
   for (let at = sizes; at < sizesEnd; at += 4) {
     const length = load<i32>(at)
     to = writeField(to, from, length)
     from += max(length, 0)
   }
-  assert(to == batchCursor(builder), 'the record has the announced size')
+  assert(to - HEADERS == <usize>bytes, 'the headers have the announced size')
+  return <u32>bytes
+}
+
+/**
+ * Adds a record with the next offset delta: key and value from INPUT, one behind the other (-1 = null), encoded headers from HEADERS.
+ * @returns 1, or 0 when it does not fit: nothing was added
+ */
+export function addStagedRecord(builder: usize, timestamp: f64, keyBytes: i32, valueBytes: i32, headersBytes: u32): i32 {
+  const body = varintBytes(keyBytes) + varintBytes(valueBytes) + max(keyBytes, 0) + max(valueBytes, 0) + headersBytes
+  let to = openRecord(builder, <i64>timestamp, load<i32>(builder, COUNT), body)
+  if (to == 0) return 0
+  to = writeField(to, INPUT, keyBytes)
+  to = writeField(to, INPUT + max(keyBytes, 0), valueBytes)
+  copyBytes(to, HEADERS, headersBytes)
+  assert(to + headersBytes == batchCursor(builder), 'the record has the announced size')
   return 1
 }
 

@@ -30,13 +30,30 @@ export function zigzag(value: i64): u64 {
 }
 
 /** Bytes that writeVarint takes for `value`: 1 … 10. */
+// @ts-ignore: decorator
+@inline
 export function varintBytes(value: i64): u32 {
-  return (70 - <u32>clz<u64>(zigzag(value) | 1)) / 7
+  const rest = zigzag(value)
+  return rest < 0x80 ? 1 : rest < 0x4000 ? 2 : longVarintBytes(rest)
+}
+
+function longVarintBytes(rest: u64): u32 {
+  return (70 - <u32>clz<u64>(rest)) / 7
 }
 
 /** Writes a zigzag varint. @returns the address behind it */
+// @ts-ignore: decorator
+@inline
 export function writeVarint(ptr: usize, value: i64): usize {
-  let rest = zigzag(value)
+  const rest = zigzag(value)
+  if (rest < 0x80) {
+    store<u8>(ptr, <u8>rest)
+    return ptr + 1
+  }
+  return writeLongVarint(ptr, rest)
+}
+
+function writeLongVarint(ptr: usize, rest: u64): usize {
   while (rest > 0x7f) {
     store<u8>(ptr, <u8>(rest | 0x80))
     rest >>= 7

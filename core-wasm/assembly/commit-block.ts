@@ -64,9 +64,9 @@ export function commitOpenBatch(topicNumber: u32, partitionIndex: u32, baseOffse
   return 1
 }
 
-/** Adds the record staged at INPUT to the open batch. @returns 1, or 0 when it does not fit */
-export function commitAddRecord(timestamp: f64): i32 {
-  return addStagedRecord(COMMIT_BATCH, timestamp)
+/** Adds the staged record to the open batch. @returns 1, or 0 when it does not fit */
+export function commitAddRecord(timestamp: f64, keyBytes: i32, valueBytes: i32, headersBytes: u32): i32 {
+  return addStagedRecord(COMMIT_BATCH, timestamp, keyBytes, valueBytes, headersBytes)
 }
 
 export function commitRecordCount(): i32 {

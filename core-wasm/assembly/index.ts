@@ -4,6 +4,7 @@ import { addStagedRecord, beginBatch, finishBatch } from './batch-builder'
 import { fillCrcTables } from './crc32c-tables'
 import { CRC_TABLES, OUTPUT, SCRATCH_BATCH } from './memory'
 
+export { stageHeaders } from './batch-builder'
 export { checkBatch } from './batch-check'
 export { patchProducer } from './batch-patch'
 export {
@@ -47,9 +48,9 @@ export function buildBegin(baseOffset: f64, bytesMax: u32): void {
   beginBatch(SCRATCH_BATCH, OUTPUT, OUTPUT + bytesMax, <i64>baseOffset)
 }
 
-/** Adds the record staged at INPUT. @returns 1, or 0 when it does not fit */
-export function buildAddRecord(timestamp: f64): i32 {
-  return addStagedRecord(SCRATCH_BATCH, timestamp)
+/** Adds the staged record. @returns 1, or 0 when it does not fit */
+export function buildAddRecord(timestamp: f64, keyBytes: i32, valueBytes: i32, headersBytes: u32): i32 {
+  return addStagedRecord(SCRATCH_BATCH, timestamp, keyBytes, valueBytes, headersBytes)
 }
 
 /** Seals the batch at OUTPUT; at least one record was added. @returns its bytes */
@@ -61,4 +62,4 @@ if (__heap_base > CRC_TABLES) unreachable() // the compiler's static data would 
 fillCrcTables()
 
 /** Raised with every change of what an export takes or does: a module of another version is refused before it can do harm. */
-export const ABI_VERSION: u32 = 1
+export const ABI_VERSION: u32 = 2

@@ -11,6 +11,9 @@ export const COMMIT_BYTES_MAX: u32 = 2 << 20
 /** What INPUT and OUTPUT hold: a batch, and the overhead of an LZ4 frame around incompressible bytes. */
 export const REGION_BYTES: u32 = 0x408000
 
+/** Largest headers of one record, encoded: none larger would fit a commit. */
+export const HEADERS_BYTES_MAX: u32 = COMMIT_BYTES_MAX
+
 // Compiler's static data ends below this address (checked by the start function in index.ts).
 export const CRC_TABLES: usize = 0x10000 // 16 tables of 1 KiB
 export const CRC_POWERS: usize = 0x14000 // x^(2^k) mod P, k = 0 … 31, u32 each
@@ -32,4 +35,5 @@ export const INPUT: usize = 0x0040000 // bytes on their way in; also staged reco
 export const OUTPUT: usize = 0x0450000 // batches being built, LZ4 results
 export const REPACK: usize = 0x0860000 // the batch being repacked
 export const COMMIT: usize = 0x0c70000 // the commit being built, pinned until its release
-export const MEMORY_END: usize = 0x0e80000 // 232 pages
+export const HEADERS: usize = 0x0e80000 // encoded headers of the records being added
+export const MEMORY_END: usize = 0x1090000 // 265 pages

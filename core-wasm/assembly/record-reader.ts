@@ -120,14 +120,6 @@ function readTimestampDelta(at: usize, limit: usize): usize {
   return 0
 }
 
-/** A length >= lengthMin (-1 = null) and that many bytes in [at, limit): (address behind the bytes) << 32 | length, 0 = malformed. */
-function field(at: usize, limit: usize, lengthMin: i32): u64 {
-  const packed = varint(at, limit)
-  const length = <i32>packed
-  if (packed == 0 || length < lengthMin || <i64>length > <i64>(limit - behind(packed))) return 0
-  return length > 0 ? packed + (<u64>length << 32) : packed
-}
-
 /** Reads the record at `ptr` with all its headers. @returns false when it is malformed or reaches behind `limit` */
 export function readRecord(ptr: usize, limit: usize): bool {
   let at = readVarint(ptr, limit)

@@ -47,7 +47,7 @@ export class WasmCommitBuilder implements CommitBuilder {
       assert(this.#batch === 'full', 'no batch is open')
       return false
     }
-    return this.#module.stageRecord(record) && this.#module.call.commitAddRecord(record.timestampMs) !== 0
+    return this.#module.addRecord(this.#module.call.commitAddRecord, record)
   }
 
   closeBatch(): { batch: Uint8Array; recordCount: number } {

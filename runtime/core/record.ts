@@ -13,6 +13,7 @@ export interface RecordInput {
   readonly timestampMs: number
   readonly key: Uint8Array | null
   readonly value: Uint8Array | null
+  /** May be shared by many records, and must not change once one was handed over: the same array is encoded once. */
   readonly headers: readonly RecordHeader[]
 }
 

@@ -80,8 +80,8 @@ export class WasmCore implements Core {
     if (records.length === 0) throw new RangeError('a batch has at least one record')
     call.buildBegin(toOffset(options.baseOffset), at.BATCH_BYTES_MAX)
     for (const record of records) {
-      const fits = this.#module.stageRecord(record) && call.buildAddRecord(record.timestampMs) !== 0
-      if (!fits) throw new RangeError(`a batch of ${records.length} records is larger than ${at.BATCH_BYTES_MAX} bytes`)
+      if (!this.#module.addRecord(call.buildAddRecord, record))
+        throw new RangeError(`a batch of ${records.length} records is larger than ${at.BATCH_BYTES_MAX} bytes`)
     }
     const { producer } = options
     const batchBytes =

@@ -52,6 +52,43 @@ for (const build of ['debug', 'release'] as const) {
     })
   }
 
+  t.test(`${build}: headers that records share are encoded once, whatever else the core does between`, async (t) => {
+    const header = (value: string) => [{ key: text('unit'), value: text(value) }]
+    const [celsius, bar, none] = [header('°C'), header('bar'), []]
+    const order = [celsius, celsius, bar, none, none, celsius, bar, bar, none, celsius]
+    const records = order.map((headers, index) => ({ timestampMs: aTime, key: text(`s${index}`), value: text(`v${index}`), headers }))
+    core.commit.begin()
+    core.commit.openBatch({ topicNumber: 1, partitionIndex: 0, baseOffset: 7 })
+    for (const record of records) {
+      core.crc32c(Buffer.alloc(300_000, 0xa5))
+      t.ok(core.commit.addRecord(record))
+      core.murmur2(text('another call works on the same memory'))
+      core.checkBatch(core.buildBatch([threeRecords[2] as RecordInput], { baseOffset: 0 }))
+    }
+    const batch = core.commit.closeBatch().batch.slice()
+    core.commit.finish({ generation: 1, sequence: 1 })
+    core.commit.release()
+    // buildBatch staged other headers between any two of them.
+    t.same(Buffer.from(batch), Buffer.from(oracleBatch(numbered(records, 7), { baseOffset: 7 })))
+    t.same(Buffer.from(core.buildBatch(records, { baseOffset: 7 })), Buffer.from(batch))
+  })
+
+  t.test(`${build}: headers that are too large are refused, and the next record has its own`, async (t) => {
+    const few = [{ key: text('unit'), value: text('bar') }]
+    const large = [{ key: text('dump'), value: Buffer.alloc(2 * 2 ** 20) }]
+    const record = (headers: RecordInput['headers']): RecordInput => ({ timestampMs: aTime, key: null, value: text('1'), headers })
+    core.commit.begin()
+    core.commit.openBatch({ topicNumber: 1, partitionIndex: 0, baseOffset: 0 })
+    t.ok(core.commit.addRecord(record(few)))
+    t.notOk(core.commit.addRecord(record(large)))
+    t.notOk(core.commit.addRecord(record(large)), 'nor the second time')
+    t.ok(core.commit.addRecord(record(few)))
+    const batch = core.commit.closeBatch().batch.slice()
+    core.commit.finish({ generation: 1, sequence: 1 })
+    core.commit.release()
+    t.same(Buffer.from(batch), Buffer.from(oracleBatch(numbered([record(few), record(few)], 0), { baseOffset: 0 })))
+  })
+
   t.test(`${build}: two Kafka clients read what is built`, async (t) => {
     const batch = core.buildBatch(threeRecords, { baseOffset: 41, producer })
     const theirs = readRecordsBatch(Reader.from(Buffer.from(batch)))
