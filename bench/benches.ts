@@ -4,9 +4,19 @@ import { catchUpBench } from './catch-up.ts'
 import { crc32cBench } from './crc32c.ts'
 import { deviceBench } from './device.ts'
 import { encodeBench } from './encode.ts'
+import { functionsBench } from './functions.ts'
 import type { Bench } from './harness.ts'
 import { ingestBench } from './ingest.ts'
 import { memoryBench } from './memory.ts'
 import { restartBench } from './restart.ts'
 
-export const benches: readonly Bench[] = [crc32cBench, encodeBench, ingestBench, deviceBench, restartBench, memoryBench, catchUpBench]
+export const benches: readonly Bench[] = [
+  crc32cBench,
+  encodeBench,
+  functionsBench,
+  ingestBench,
+  deviceBench,
+  restartBench,
+  memoryBench,
+  catchUpBench
+]

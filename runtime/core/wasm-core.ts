@@ -175,16 +175,14 @@ export class WasmCore implements Core {
   }
 
   searchOffsetIndex(entries: Uint8Array, relativeOffset: number): number {
-    const view = viewOf(entries)
-    const { first, count } = narrowed(entries, OFFSET_ENTRY_BYTES, (at) => view.getInt32(at) <= relativeOffset)
+    const { first, count } = narrowed(entries, OFFSET_ENTRY_BYTES, (at) => int32At(entries, at) <= relativeOffset)
     this.#module.copyIn(entries.subarray(first * OFFSET_ENTRY_BYTES, (first + count) * OFFSET_ENTRY_BYTES))
     const found = this.#module.call.searchOffsetIndex(this.#module.at.INPUT, count, Math.min(relativeOffset, 0x7fffffff))
     return found < 0 ? -1 : first + found
   }
 
   searchTimeIndex(entries: Uint8Array, timestampMs: number): number {
-    const view = viewOf(entries)
-    const isFloor = (at: number) => view.getInt32(at) * 2 ** 32 + view.getUint32(at + 4) <= timestampMs
+    const isFloor = (at: number) => int32At(entries, at) * 2 ** 32 + (int32At(entries, at + 4) >>> 0) <= timestampMs
     const { first, count } = narrowed(entries, TIME_ENTRY_BYTES, isFloor)
     this.#module.copyIn(entries.subarray(first * TIME_ENTRY_BYTES, (first + count) * TIME_ENTRY_BYTES))
     const found = this.#module.call.searchTimeIndex(this.#module.at.INPUT, count, timestampMs)
@@ -210,6 +208,11 @@ export class WasmCore implements Core {
     if (length < 0) throw new RangeError('the LZ4 frame is malformed')
     return bytes.slice(at.OUTPUT, at.OUTPUT + length)
   }
+}
+
+/** Cheaper than a DataView, which would have to be made for every search. */
+function int32At(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 24) | ((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number)
 }
 
 /** At most SEARCH_ENTRIES_MAX entries that contain the last one for which `isFloor(byte)` holds, if there is one. */

@@ -1,0 +1,244 @@
+// Question: is each function of the core worth having, against the best that npm offers for the same job?
+// Canonical load: telemetry. CRC-32C and encoding have benches of their own (crc32c.ts, encode.ts). All inputs lie outside linear memory.
+// Contenders that return bytes or numbers return the same ones, or the bench fails.
+
+import { crc32c as nativeCrc32c } from '@node-rs/crc32'
+import { createRecordsBatch, murmur2 as platformaticMurmur2, Reader, readRecordsBatch } from '@platformatic/kafka'
+import kafkajsMurmur2 from 'kafkajs/src/producer/partitioners/default/murmur2.js'
+import { compressFrameSync, decompressFrameSync } from 'lz4-napi'
+import { CRC_AT, viewOf, writeBaseOffset } from '../runtime/core/batch-header.ts'
+import type { Core } from '../runtime/core/core.ts'
+import type { RecordInput } from '../runtime/core/record.ts'
+import { loadTestCore } from '../test/helpers/core.ts'
+import { type Bench, type BenchContext, type Contender, interleave, sensorPayload } from './harness.ts'
+
+const TIMESTAMP_MS = 1_760_000_000_000
+const ATTRIBUTES_AT = 21
+
+interface Question {
+  readonly what: string
+  readonly parameters: Readonly<Record<string, number>>
+  /** What one round does so many of. */
+  readonly count: number
+  readonly unit: string
+  /** The first is ours. */
+  readonly contenders: readonly Contender[]
+  /** Do all of them compute the same number? */
+  readonly isComparable: boolean
+}
+
+function telemetry(count: number): readonly RecordInput[] {
+  const headers = [{ key: Buffer.from('mqtt.topic'), value: Buffer.from('plant/north/dev-7/celsius') }]
+  return Array.from({ length: count }, (_, index) => ({
+    timestampMs: TIMESTAMP_MS + index,
+    key: Buffer.from(`device-${String(index % 200).padStart(5, '0')}`),
+    value: sensorPayload(index, 100),
+    headers
+  }))
+}
+
+function murmur2Question(core: Core, times: number): Question {
+  const keys = Array.from({ length: 200 }, (_, index) => Buffer.from(`device-${String(index).padStart(5, '0')}`))
+  const hashAll = (hash: (key: Buffer) => number) => (): number => {
+    let sum = 0
+    for (let round = 0; round < times; round++) for (const key of keys) sum = (sum + hash(key)) | 0
+    return sum
+  }
+  return {
+    what: 'murmur2',
+    parameters: { keyBytes: 12 },
+    count: times * keys.length,
+    unit: 'ns/key',
+    contenders: [
+      { name: 'wadi', run: hashAll((key) => core.murmur2(key)) },
+      { name: 'kafkajs', run: hashAll(kafkajsMurmur2) },
+      { name: '@platformatic/kafka', run: hashAll((key) => platformaticMurmur2(key)) }
+    ],
+    isComparable: true
+  }
+}
+
+/** Everything that is served or delivered was checked so. Theirs decode without looking at the CRC. */
+function checkQuestion(core: Core, eventCount: number, times: number): Question {
+  const batch = core.buildBatch(telemetry(eventCount), { baseOffset: 0 })
+  return {
+    what: 'check a batch, CRC and records',
+    parameters: { eventsPerBatch: eventCount },
+    count: times * eventCount,
+    unit: 'ns/event',
+    contenders: [
+      repeat('wadi', times, () => (core.checkBatch(batch) === null ? eventCount : 0)),
+      repeat('@platformatic/kafka', times, () => readRecordsBatch(Reader.from(Buffer.from(batch))).records.length)
+    ],
+    isComparable: true
+  }
+}
+
+/** What seal and uplink do: many small batches into one. */
+function repackQuestion(core: Core, batchCount: number, times: number): Question {
+  const eventsPerBatch = 20
+  const all = telemetry(batchCount * eventsPerBatch)
+  const batches = Array.from({ length: batchCount }, (_, index) => {
+    const batch = core.buildBatch(all.slice(index * eventsPerBatch, (index + 1) * eventsPerBatch), { baseOffset: 0 })
+    writeBaseOffset(batch, index * eventsPerBatch)
+    return batch
+  })
+  return {
+    what: 'repack many batches into one',
+    parameters: { batches: batchCount, eventsPerBatch },
+    count: times * all.length,
+    unit: 'ns/event',
+    contenders: [
+      repeat('wadi', times, () => {
+        core.repack.beginSeal({ bytesMax: core.batchBytesMax })
+        for (const batch of batches) core.repack.add(batch, { fromOffset: 0, untilOffset: all.length })
+        return core.repack.finish()?.length ?? 0
+      }),
+      repeat('@platformatic/kafka', times, () => repackByPlatformatic(batches))
+    ],
+    isComparable: true
+  }
+}
+
+function repackByPlatformatic(batches: readonly Uint8Array[]): number {
+  const messages = batches.flatMap((batch) => {
+    const { records, firstTimestamp } = readRecordsBatch(Reader.from(Buffer.from(batch)))
+    return records.map(({ key, value, headers, timestampDelta }) => ({
+      topic: 'readings',
+      key: key as Buffer,
+      value: value as Buffer,
+      timestamp: firstTimestamp + timestampDelta,
+      headers: new Map(headers as [Buffer, Buffer][])
+    }))
+  })
+  return createRecordsBatch(messages).buffer.length
+}
+
+/** Producer fields into a stored batch: ours recombines the CRC without reading the payload. */
+function patchQuestion(core: Core, eventCount: number, times: number): Question {
+  const batch = core.buildBatch(telemetry(eventCount), { baseOffset: 0 })
+  const ours = batch.slice()
+  const theirs = batch.slice()
+  const fields = { producerId: 4_711n, producerEpoch: 3, baseSequence: 99, isTransactional: true }
+  return {
+    what: 'producer fields into a batch',
+    parameters: { batchBytes: batch.length },
+    count: times,
+    unit: 'ns/batch',
+    contenders: [
+      repeat('wadi', times, () => {
+        core.patchProducer(ours, fields)
+        return viewOf(ours).getUint32(CRC_AT)
+      }),
+      repeat('@node-rs/crc32', times, () => {
+        const view = viewOf(theirs)
+        view.setInt16(ATTRIBUTES_AT, view.getInt16(ATTRIBUTES_AT) | 0x10)
+        view.setBigInt64(43, fields.producerId)
+        view.setInt16(51, fields.producerEpoch)
+        view.setInt32(53, fields.baseSequence)
+        view.setUint32(CRC_AT, nativeCrc32c(theirs.subarray(ATTRIBUTES_AT)))
+        return view.getUint32(CRC_AT)
+      })
+    ],
+    isComparable: true
+  }
+}
+
+function searchQuestion(core: Core, entryCount: number, times: number): Question {
+  const entries = new Uint8Array(entryCount * 8)
+  const view = viewOf(entries)
+  for (let index = 0; index < entryCount; index++) {
+    view.setUint32(index * 8, index * 37)
+    view.setUint32(index * 8 + 4, index * 4096)
+  }
+  const search = (find: (relativeOffset: number) => number) => (): number => {
+    let sum = 0
+    for (let index = 0; index < times; index++) sum += find((index * 7_919) % (entryCount * 37))
+    return sum
+  }
+  return {
+    what: 'search an offset index',
+    parameters: { entries: entryCount },
+    count: times,
+    unit: 'ns/look-up',
+    contenders: [
+      { name: 'wadi', run: search((offset) => core.searchOffsetIndex(entries, offset)) },
+      { name: 'plain JS', run: search((offset) => searchByDataView(view, entryCount, offset)) }
+    ],
+    isComparable: true
+  }
+}
+
+function searchByDataView(view: DataView, entryCount: number, relativeOffset: number): number {
+  let low = 0
+  let high = entryCount
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (view.getUint32(middle * 8) <= relativeOffset) low = middle + 1
+    else high = middle
+  }
+  return low - 1
+}
+
+function lz4Questions(core: Core, eventCount: number, times: number): readonly Question[] {
+  const block = Buffer.from(core.buildBatch(telemetry(eventCount), { baseOffset: 0 }))
+  const frame = Buffer.from(core.lz4Compress(block))
+  const parameters = { blockBytes: block.length }
+  const shared = { parameters, count: (times * block.length) / 1_000, unit: 'ns/kB' }
+  const compress = [
+    repeat('wadi', times, () => core.lz4Compress(block).length),
+    repeat('lz4-napi', times, () => compressFrameSync(block).length)
+  ]
+  const decompress = [
+    repeat('wadi', times, () => core.lz4Decompress(frame, block.length).length),
+    repeat('lz4-napi', times, () => decompressFrameSync(frame).length)
+  ]
+  return [
+    { what: 'LZ4 compress', ...shared, contenders: compress, isComparable: false },
+    { what: 'LZ4 decompress', ...shared, contenders: decompress, isComparable: true }
+  ]
+}
+
+function repeat(name: string, times: number, once: () => number): Contender {
+  return {
+    name,
+    run() {
+      let sum = 0
+      for (let index = 0; index < times; index++) sum += once()
+      return sum
+    }
+  }
+}
+
+async function answer({ what, parameters, count, unit, contenders, isComparable }: Question, context: BenchContext): Promise<void> {
+  const timings = await interleave(contenders, context.isSmoke ? { rounds: 1, warmups: 0 } : { rounds: 15, warmups: 3 })
+  if (isComparable && new Set([...timings.values()].map(({ hash }) => hash)).size !== 1) throw new Error(`${what}: the answers differ`)
+  const values = Object.fromEntries([...timings].map(([name, { medianMs }]) => [name, (medianMs * 1e6) / count]))
+  const of = (name: string): number => values[name] ?? Number.NaN
+  const others = contenders.slice(1).map(({ name }) => name)
+  context.figure({
+    what,
+    parameters,
+    unit,
+    values,
+    ratios: Object.fromEntries(others.map((name) => [`${name} / wadi`, of(name) / of('wadi')]))
+  })
+}
+
+export const functionsBench: Bench = {
+  name: 'functions',
+  question: 'each function of the core against the best alternative on npm, nanoseconds',
+  async run(context) {
+    const core = loadTestCore()
+    const times = context.isSmoke ? 1 : 100
+    const questions = [
+      murmur2Question(core, times),
+      checkQuestion(core, context.isSmoke ? 10 : 1_000, times),
+      repackQuestion(core, context.isSmoke ? 2 : 50, times),
+      patchQuestion(core, context.isSmoke ? 10 : 2_000, times),
+      searchQuestion(core, context.isSmoke ? 100 : 8_192, times * 100),
+      ...lz4Questions(core, context.isSmoke ? 10 : 2_000, times)
+    ]
+    for (const question of questions) await answer(question, context)
+  }
+}
