@@ -1,15 +1,19 @@
 // Question: how kind is a commit to the flash below: bytes written to the device per payload byte, and flushes per commit?
 // Canonical load: 300 bytes to each of 1, 10, 50 partitions per commit, one commit after the other, on ext4 on a loop device of its own,
 // whose counters the kernel keeps. Not in it: seal and checkpoint, which come later and compress (the second figure has them).
+// The last figure is one compressed batch of 256 KiB per commit, as a Kafka client sends it (docs/decisions/0003).
 // Smoke mode mounts nothing: it counts what the store itself says it wrote.
 
+import type { RecordInput } from '../runtime/core/record.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
-import { type Bench, sensorPayload } from './harness.ts'
+import { loadTestCore } from '../test/helpers/core.ts'
+import { type Bench, fillerBytes, sensorPayload } from './harness.ts'
 import { type DeviceCounters, withLoopDevice } from './loop-device.ts'
 import { openStore, withDirectory } from './open-store.ts'
 
 const PAYLOAD_BYTES = 300
 const PARTITION_COUNTS = [1, 10, 50]
+const CLIENT_BATCH_BYTES = 256 * 1024
 const DEVICE_BYTES_PER_PAYLOAD_BYTE_MAX = 1.5 // at 50 partitions; one partition pays for a whole 4 KiB block whatever we do
 
 export interface DeviceCost {
@@ -19,20 +23,23 @@ export interface DeviceCost {
   readonly bytesPerPayloadByteSealed: number
 }
 
-/** Commits `commitCount` times 300 bytes to every partition and reads the counters around it. */
-export async function measureCommits(
-  directory: string,
-  options: { partitionCount: number; commitCount: number; counters: (store: LogStore) => DeviceCounters | Promise<DeviceCounters> }
-): Promise<DeviceCost> {
-  const { partitionCount, commitCount } = options
+export interface CommitLoad {
+  readonly partitionCount: number
+  readonly commitCount: number
+  /** Instead of a record of 300 bytes: a batch of about this size, which does not compress. */
+  readonly batchBytes?: number
+  readonly counters: (store: LogStore) => DeviceCounters | Promise<DeviceCounters>
+}
+
+/** Commits `commitCount` times to every partition and reads the counters around it. */
+export async function measureCommits(directory: string, options: CommitLoad): Promise<DeviceCost> {
+  const { partitionCount, commitCount, batchBytes } = options
+  const clientBatch = batchBytes === undefined ? null : clientBatchOf(batchBytes)
   const store = await openStore(directory, { journalFileBytes: 16 * 2 ** 20, lingerMs: 0, sealAgeMs: 3_600_000, freeBytesMin: 0 })
   const topic = await store.createTopic('readings', { partitionCount })
   const commitOnce = (index: number): Promise<unknown> =>
     store.commit(
-      topic.partitions.map((partition) => ({
-        partition,
-        content: { record: { timestampMs: 1_760_000_000_000 + index, key: null, value: sensorPayload(index, PAYLOAD_BYTES), headers: [] } }
-      })),
+      topic.partitions.map((partition) => ({ partition, content: clientBatch ?? { record: recordOf(index) } })),
       []
     )
   for (let index = 0; index < 3; index++) await commitOnce(index)
@@ -43,12 +50,24 @@ export async function measureCommits(
   const commits = store.metrics.commits - commitsBefore
   await store.close()
   const closed = await options.counters(store)
-  const payloadBytes = commits * partitionCount * PAYLOAD_BYTES
+  const payloadBytes = commits * partitionCount * (clientBatch?.batch.byteLength ?? PAYLOAD_BYTES)
   return {
     bytesPerPayloadByte: (after.writtenBytes - before.writtenBytes) / payloadBytes,
     flushesPerCommit: (after.flushes - before.flushes) / commits,
     bytesPerPayloadByteSealed: (closed.writtenBytes - before.writtenBytes) / payloadBytes
   }
+}
+
+function recordOf(index: number): RecordInput {
+  return { timestampMs: 1_760_000_000_000 + index, key: null, value: sensorPayload(index, PAYLOAD_BYTES), headers: [] }
+}
+
+function clientBatchOf(batchBytes: number): { batch: Uint8Array; recordCount: number } {
+  const records = Array.from({ length: Math.floor(batchBytes / 1_024) }, (_, index) => ({
+    ...recordOf(index),
+    value: fillerBytes(1_000, index + 1)
+  }))
+  return { batch: loadTestCore().buildBatch(records, { baseOffset: 0 }), recordCount: records.length }
 }
 
 export const deviceBench: Bench = {
@@ -84,5 +103,17 @@ export const deviceBench: Bench = {
       )
       if (outcome) skip(`${partitionCount} partitions`, outcome)
     }
+    if (isSmoke) return
+    const load = { partitionCount: 1, commitCount: 120, batchBytes: CLIENT_BATCH_BYTES }
+    const outcome = await withLoopDevice(async (mounted) => {
+      const cost = await measureCommits(`${mounted.directory}/data`, { ...load, counters: () => mounted.counters() })
+      figure({
+        what: 'large batches of a Kafka client',
+        parameters: load,
+        unit: '(bytes per payload byte; flushes per commit)',
+        values: { wadi: cost.bytesPerPayloadByte, flushes: cost.flushesPerCommit, 'wadi sealed': cost.bytesPerPayloadByteSealed }
+      })
+    })
+    if (outcome) skip('large batches', outcome)
   }
 }
