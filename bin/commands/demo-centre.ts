@@ -24,7 +24,8 @@ export const demoCentre: Command = {
     ])
     await mkdir(directory, { recursive: true, mode: 0o700 })
     const edges = openEdges()
-    const store = await LogStore.open({ ...edges, directory })
+    // kafkajs, which reads it, knows no zstd.
+    const store = await LogStore.open({ ...edges, directory, settings: { defaultCodec: 'gzip' } })
     const listener = await createKafkaListener({
       ...edges,
       store,

@@ -4,6 +4,8 @@
 
 import { LineCounter, type Node, parseDocument } from 'yaml'
 import { WadiError } from '../../runtime/base/errors.ts'
+import type { CodecName } from '../../runtime/io/codec.ts'
+import { createNodeCodec } from '../../runtime/io/node-codec.ts'
 import type { ReadContext } from './field.ts'
 import { checkRules } from './rules.ts'
 import { type Config, configSchema } from './schema.ts'
@@ -26,6 +28,8 @@ export interface LoadOptions {
   /** For messages. */
   fileName: string
   environment: Readonly<Record<string, string | undefined>>
+  /** What can be written here besides none and lz4; left out: what this Node has. */
+  codecs?: readonly CodecName[]
 }
 
 export type LoadResult = { readonly config: Config; readonly problems: readonly Problem[] }
@@ -64,7 +68,9 @@ export function readConfig(source: string, options: LoadOptions): LoadResult {
   const config = configSchema.read(root ?? undefined, '', context)
   const unreadable = problems.map((problem) => problem.path)
   const isTrusted = (path: string): boolean => !unreadable.some((bad) => isSameOrBelow(bad, path) || isSameOrBelow(path, bad))
-  checkRules(config, { isTrusted, isWritten: (path) => places.has(path) }, (path, message) => {
+  const available: ReadonlySet<CodecName> = new Set(['none', 'lz4', ...(options.codecs ?? createNodeCodec().available)])
+  const facts = { isTrusted, isWritten: (path: string) => places.has(path), canWrite: (codec: CodecName) => available.has(codec) }
+  checkRules(config, facts, (path, message) => {
     if (isTrusted(path)) report(path, message, places.get(path) ?? parentPlace(places, path))
   })
   return { config, problems: sortProblems(problems) }

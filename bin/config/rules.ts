@@ -1,6 +1,7 @@
 // Rules between keys: what each key alone cannot know.
 
 import { compileRoutes, type PayloadDecoders } from '../../runtime/broker/routes.ts'
+import type { CodecName } from '../../runtime/io/codec.ts'
 import type { Address } from './address.ts'
 import { routesConfigOf } from './routes-config.ts'
 import type { Config, TopicSection } from './schema.ts'
@@ -13,12 +14,15 @@ export interface FileFacts {
   isTrusted(path: string): boolean
   /** The key stands in the file; otherwise its value is the default. */
   isWritten(path: string): boolean
+  /** The codec exists on this machine. */
+  canWrite(codec: CodecName): boolean
 }
 
-export function checkRules(config: Config, { isTrusted, isWritten }: FileFacts, report: Report): void {
+export function checkRules(config: Config, { isTrusted, isWritten, canWrite }: FileFacts, report: Report): void {
   checkListeners(config, report)
   checkRoutes(config, report)
   checkTopics(config, report)
+  checkCodecs(config, canWrite, report)
   if (config.upstream && !isWritten('gateway.id')) {
     report(
       'gateway.id',
@@ -74,6 +78,18 @@ function checkTopics({ topics }: Config, report: Report): void {
       report(`topics.${name}.config.compression.type`, 'says the same as "codec": keep one of them')
     }
   }
+}
+
+function checkCodecs({ topics, upstream }: Config, canWrite: FileFacts['canWrite'], report: Report): void {
+  const check = (path: string, codec: CodecName | 'best'): void => {
+    if (codec !== 'best' && !canWrite(codec))
+      report(path, `is ${codec}, which this Node (${process.version}) cannot write: take gzip, or Node 22.15 or newer`)
+  }
+  for (const [name, topic] of topics) {
+    const isKafkaName = topic.config['compression.type'] !== undefined
+    check(`topics.${name}.${isKafkaName ? 'config.compression.type' : 'codec'}`, mergedTopic(topic).codec)
+  }
+  if (upstream) check('upstream.compression', upstream.compression)
 }
 
 const DEFAULT_RETENTION_MS = 7 * 86_400_000

@@ -7,7 +7,10 @@ const QUIET_MS = 1200
 
 export interface IndependentConsumer {
   readonly name: string
-  /** Every committed record of the topic, until nothing new has come for a while and at least `expected` are there, or time is up. */
+  /**
+   * Every committed record of the topic, until nothing new has come for a while and at least `expected` are there, or time is up.
+   * @throws Error with the client's own words when it gave up reading
+   */
   readAll(options: {
     expected: number
     withinMs: number
@@ -27,6 +30,7 @@ interface KafkaJs {
       subscribe(options: object): Promise<void>
       run(options: { eachBatch(payload: { batch: { messages: { value: Buffer | null }[] } }): Promise<void> }): Promise<void>
       disconnect(): Promise<void>
+      on(event: 'consumer.crash', listener: (event: { payload: { error: Error } }) => void): void
     }
     admin(): {
       connect(): Promise<void>
@@ -44,6 +48,7 @@ export async function openConsumer(broker: Address, topic: string): Promise<Inde
   const kafkajs = (await import(packageName).catch(() => null)) as (KafkaJs & { default?: KafkaJs }) | null
   if (!kafkajs) return null
   const { Kafka, logLevel } = kafkajs.default ?? kafkajs
+  hushNegativeDelays()
   const groupId = `wadi-demo-auditor-${process.pid}`
   const kafka = new Kafka({
     clientId: 'wadi-demo-auditor',
@@ -62,6 +67,10 @@ export async function openConsumer(broker: Address, topic: string): Promise<Inde
         maxWaitTimeInMs: 200
       })
       let count = 0
+      let crash: Error | null = null
+      consumer.on('consumer.crash', ({ payload }) => {
+        crash = payload.error
+      })
       let changedAtMs = performance.now()
       const startedAtMs = changedAtMs
       try {
@@ -78,6 +87,7 @@ export async function openConsumer(broker: Address, topic: string): Promise<Inde
           await new Promise((resolve) => setTimeout(resolve, 50))
           onProgress(count)
           const nowMs = performance.now()
+          if (crash && count < expected) throw new Error(`the independent client gave up: ${(crash as Error).message}`)
           if (nowMs - startedAtMs > withinMs || (count >= expected && nowMs - changedAtMs > QUIET_MS)) return
         }
       } finally {
@@ -95,4 +105,12 @@ export async function openConsumer(broker: Address, topic: string): Promise<Inde
       }
     }
   }
+}
+
+/** kafkajs 2.2.4 asks for a timer in the past with every connection; newer Nodes tell the user, who can do nothing about it. */
+function hushNegativeDelays(): void {
+  const emitWarning = process.emitWarning.bind(process) as (...args: unknown[]) => void
+  process.emitWarning = ((...args: unknown[]): void => {
+    if (args[1] !== 'TimeoutNegativeWarning') emitWarning(...args)
+  }) as typeof process.emitWarning
 }

@@ -28,7 +28,7 @@ export interface UplinkSettings {
 }
 
 export const defaultUplinkSettings: Omit<UplinkSettings, 'topics' | 'gatewayId'> = {
-  compression: 'best',
+  compression: 'gzip',
   transactionBytesMax: 4 * 1024 * 1024,
   lingerMs: 20,
   backoff: { firstMs: 500, capMs: 60_000 },

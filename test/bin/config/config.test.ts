@@ -58,9 +58,10 @@ upstream:
   linger: 2s
   create_topics: false
 `,
-    { fileName: 'wadi.yaml', environment: {} }
+    { fileName: 'wadi.yaml', environment: {}, codecs: ['zstd', 'gzip'] }
   )
   t.equal(config.gateway.id, 'wadi-0042')
+  t.equal(config.upstream?.compression, 'zstd')
   t.equal(config.storage.linger, 10)
   t.match(config.topics.get('telemetry'), { partitions: 6, retention: 604_800_000, quota: 2 ** 29, when_full: 'drop_oldest' })
   const alarms = config.topics.get('alarms')
@@ -175,6 +176,26 @@ t.test('rules between keys', async (t) => {
   t.match(problemsOf('routes: [{ filter: "#", topic: a }]'), [/routes\[0\]\.key is missing: write a template/])
   t.match(problemsOf('routes: [{ filter: a/+x, topic: t, key: "{y}" }]'), [/^wadi\.yaml:1:41 routes\[0\]\.key /])
   t.match(problemsOf('routes: [{ filter: "#", topic: a, key: none, time: { from: ts } }]'), [/expected arrival or a field such as \$\.ts/])
+})
+
+t.test('a codec that this Node does not have is refused by name; without one the centre gets what every Kafka client reads', async (t) => {
+  const source = `gateway: { id: g1 }
+topics:
+  a: { codec: zstd }
+  b: { config: { compression.type: zstd } }
+  c: { codec: lz4 }
+unmatched: { action: topic, topic: c }
+upstream: { brokers: [k1:9092], compression: zstd }
+`
+  const options = { fileName: 'wadi.yaml', environment: {} }
+  const words = `is zstd, which this Node (${process.version}) cannot write: take gzip, or Node 22.15 or newer`
+  t.same(
+    readConfig(source, { ...options, codecs: ['gzip'] }).problems.map(({ path, message }) => `${path} ${message}`),
+    ['topics.a.codec', 'topics.b.config.compression.type', 'upstream.compression'].map((path) => `${path} ${words}`)
+  )
+  t.same(readConfig(source, { ...options, codecs: ['zstd', 'gzip'] }).problems, [])
+  const { config } = readConfig(source.replace(', compression: zstd', ''), { ...options, codecs: ['zstd', 'gzip'] })
+  t.equal(config.upstream?.compression, 'gzip')
 })
 
 t.test('the error of a refused file names every problem and that nothing was started', async (t) => {
