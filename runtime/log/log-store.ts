@@ -1,20 +1,19 @@
-// The data directory: opens it, recovers it, wires journal, group commit, seal, checkpoint and retention, and closes it.
+// The data directory: opens it, recovers it, wires journal, group commit and upkeep, keeps the list of topics, and closes it.
 //
 // Invariants:
 //   L1  One process per directory (the disk's lock).
 //   L2  Nothing is served before recovery has finished and its last commit is durable again.
 //   L3  After a failed durable write or sync the store only reads (failure is set); restart reads the disk again.
-// Not here: what a record means, topics' routes, clients.
+// Not here: what a record means, topics' routes, clients; seals, checkpoints and retention (upkeep.ts).
 
 import type { WadiError } from '../base/errors.ts'
 import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
-import type { Clock, Timer } from '../io/clock.ts'
-import type { BlockCodec, CodecName } from '../io/codec.ts'
+import type { Clock } from '../io/clock.ts'
+import type { BlockCodec } from '../io/codec.ts'
 import { type Disk, DiskError, type DiskLock } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
-import { type CheckpointTarget, runCheckpoint } from './checkpoint.ts'
 import {
   type Append,
   type AppendDone,
@@ -35,14 +34,14 @@ import { type Coverage, recoverPartition } from './partition-recovery.ts'
 import { readJournals, replayJournals } from './recovery.ts'
 import { newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
 import { RetentionRound } from './retention-round.ts'
-import { sealPartition } from './seal.ts'
 import { defaultStorageSettings, type StorageSettings } from './settings.ts'
 import { decodeNumber, encodeNumber, StateMap } from './state-map.ts'
 import { decodeBytes, encodeBytes, type LoadedSnapshot, loadSnapshot, type RecoveryPoint, writeSnapshot } from './state-snapshot.ts'
-import { asStoreError, diskFull, storeClosed, tooLarge, topicExists, topicUnknown, writeFailed } from './store-errors.ts'
+import { asStoreError, diskFull, storeClosed, tooLarge, topicExists, topicUnknown } from './store-errors.ts'
 import { StoreMeter } from './store-meter.ts'
 import { StoredTopic } from './stored-topic.ts'
 import { checkTopic, collisionKey, decodeTopicEntry, encodeTopicEntry, TOPIC_PREFIX, type TopicEntry } from './topic-catalogue.ts'
+import { Upkeep } from './upkeep.ts'
 
 export interface LogStoreOptions {
   readonly disk: Disk
@@ -58,7 +57,6 @@ export interface LogStoreOptions {
 
 const INCARNATION_KEY = 'meta/incarnation'
 const HOLE_PREFIX = 'hole/'
-const RETRY_MS = 1_000
 
 export class LogStore implements Store {
   readonly logId: string
@@ -75,16 +73,11 @@ export class LogStore implements Store {
   readonly #retention: RetentionRound
   #journal!: Journal
   #commit!: GroupCommit
+  #upkeep!: Upkeep
   #snapshotNumber: number
   #snapshotBytes = 0
   #failure: WadiError | null = null
   #isClosed = false
-  #checkpoint: Promise<void> | null = null
-  #housekeeping: Promise<void> = Promise.resolve()
-  #timer: Timer | null = null
-  #retryTimer: Timer | null = null
-  #isHousekeeping = false
-  #isFullSince: DiskError | null = null
 
   private constructor(options: LogStoreOptions, lock: DiskLock, loaded: LoadedSnapshot | null, report: RecoveryReport) {
     this.#options = options
@@ -115,7 +108,7 @@ export class LogStore implements Store {
       topicOf: (partition) => this.#topics.get(partition.topicName) as StoredTopic,
       wallMs: () => this.#options.clock.wallMs(),
       freeBytes: () => this.#options.disk.freeBytes(this.#options.directory),
-      usedBytes: () => this.#usedBytes() + this.#tailBytes(),
+      usedBytes: () => this.#usedBytes() + this.#upkeep.tailBytes,
       onDropped: (range) => this.#onDropped(range)
     })
   }
@@ -156,12 +149,13 @@ export class LogStore implements Store {
     }
     const { journalFileCount: fileCount, journalFileBytes: fileBytes } = this.#settings
     this.#journal = await Journal.open({ disk, core, directory, meter: this.#meter, fileCount, fileBytes, ...start })
+    this.#upkeep = this.#newUpkeep()
     if (!loaded) await this.#writeSnapshot(0, [])
     const lastCommit = await replayJournals(context, contents, {
       partitionOf: (number, index) => this.#byNumber.get(number)?.partitions[index],
       nowMs: () => clock.monotonicMs(),
       onProgress: (done, total) => this.#options.onProgress?.({ what: 'journal', done, total }),
-      afterCommit: () => this.#sealAboveLimit()
+      afterCommit: () => this.#upkeep.sealAboveLimit()
     })
     const isNew = (range: DroppedRange): boolean => this.#state.get(this.#holeKey(range)) === undefined
     this.report.holes = this.report.holes.filter(isNew)
@@ -173,7 +167,7 @@ export class LogStore implements Store {
     await this.#commitIncarnation()
     for (const hole of this.report.holes) this.#onDropped(hole)
     if (this.report.missingCommits > 0) await this.flush() // or the gap in the sequences would be found again at every start
-    this.#scheduleHousekeeping()
+    this.#upkeep.schedule()
   }
 
   /** A random start, so that nobody can publish bytes that look like a commit of ours. */
@@ -193,16 +187,31 @@ export class LogStore implements Store {
         this.#meter.onCommit(commit)
         for (const partition of commit.partitions) {
           partition.notify()
-          if (partition.tail.bytes >= this.#settings.sealBytes) this.#sealSoon(partition)
+          if (partition.tail.bytes >= this.#settings.sealBytes) this.#upkeep.sealSoon(partition)
         }
-        if (this.#tailBytes() > this.#settings.tailBytesMax) this.#runHousekeeping()
-        if (this.#journal.fullUpTo !== null) void this.#startCheckpoint()
+        if (this.#upkeep.tailBytes > this.#settings.tailBytesMax) this.#upkeep.housekeep()
+        if (this.#journal.fullUpTo !== null) void this.#upkeep.checkpoint()
       },
       onFull: () => {
-        if (this.#isFullSince) this.#commit.refuseWaiting(diskFull(this.#isFullSince))
-        void this.#startCheckpoint()
+        if (this.#upkeep.full) this.#commit.refuseWaiting(diskFull(this.#upkeep.full))
+        void this.#upkeep.checkpoint()
       },
       onFailed: (error) => this.#fail(error)
+    })
+  }
+
+  #newUpkeep(): Upkeep {
+    const { clock, codec } = this.#options
+    return new Upkeep({
+      settings: this.#settings,
+      clock,
+      codec,
+      meter: this.#meter,
+      journal: this.#journal,
+      retention: this.#retention,
+      topics: this.#topics,
+      writeSnapshot: (sequence, points) => this.#writeSnapshot(sequence, points),
+      fail: (error) => this.#fail(error)
     })
   }
 
@@ -250,7 +259,7 @@ export class LogStore implements Store {
   }
 
   get metrics(): StoreMetrics {
-    return this.#meter.snapshot({ usedBytes: this.#usedBytes(), tailBytes: this.#tailBytes() })
+    return this.#meter.snapshot({ usedBytes: this.#usedBytes(), tailBytes: this.#upkeep.tailBytes })
   }
 
   async createTopic(name: string, config: Partial<TopicConfig> = {}): Promise<Topic> {
@@ -359,109 +368,17 @@ export class LogStore implements Store {
     for (const listener of this.#dropListeners) listener(range)
   }
 
-  #tailBytes(): number {
-    let bytes = 0
-    for (const topic of this.#topics.values()) for (const { tail } of topic.partitions) bytes += tail.bytes
-    return bytes
-  }
-
   #usedBytes(): number {
     let bytes = this.#journal.sizeBytes + this.#snapshotBytes
     for (const topic of this.#topics.values()) for (const partition of topic.partitions) bytes += partition.segmentBytes
     return bytes
   }
 
-  #codecOf(topic: StoredTopic): CodecName {
-    const wanted =
-      topic.config.codec === 'best' ? (this.#settings.defaultCodec ?? this.#options.codec.available[0] ?? 'gzip') : topic.config.codec
-    if (wanted === 'none' || wanted === 'lz4') return wanted
-    return this.#options.codec.available.includes(wanted) ? wanted : (this.#options.codec.available[0] ?? 'none')
-  }
-
-  #seal(partition: PartitionLog): Promise<void> {
-    const topic = this.#topics.get(partition.topicName) as StoredTopic
-    return sealPartition(partition, {
-      codec: this.#codecOf(topic),
-      segmentBytes: this.#settings.segmentBytes,
-      batchBytesMax: Math.min(this.#settings.batchBytesMax, this.#settings.sealBytes * 2)
-    }).then(
-      () => {
-        this.#meter.onSeal()
-        this.#isFullSince = null
-      },
-      (error: unknown) => this.#onBackgroundError(error)
-    )
-  }
-
-  readonly #sealing = new Set<PartitionLog>()
-
-  #sealSoon(partition: PartitionLog): void {
-    if (this.#sealing.has(partition)) return
-    this.#sealing.add(partition)
-    void this.#seal(partition).finally(() => this.#sealing.delete(partition))
-  }
-
-  /** "Disk full" is remembered and tried again; anything else is final. */
-  #onBackgroundError(error: unknown): void {
-    if (error instanceof DiskError && error.isFull) {
-      this.#isFullSince = error
-      return
-    }
-    if (!(error instanceof DiskError)) throw error
-    this.#fail(writeFailed('Writing to the log', error))
-  }
-
   #fail(error: WadiError): void {
     if (this.#failure) return
     this.#failure = error
-    this.#timer?.cancel()
-    this.#retryTimer?.cancel()
     this.#commit.refuseAll(error, { drain: false })
-    this.#journal.wake()
-  }
-
-  /** One at a time; covers the full journal files, or everything when none is full. */
-  #startCheckpoint(): Promise<void> {
-    if (this.#checkpoint || this.#failure) return this.#checkpoint ?? Promise.resolve()
-    const upTo = this.#journal.fullUpTo ?? this.#journal.sequence
-    const run = runCheckpoint(this.#checkpointTarget(), upTo).then(
-      () => {
-        this.#meter.onCheckpoint()
-        this.#isFullSince = null
-        this.#checkpoint = null
-      },
-      (error: unknown) => {
-        this.#checkpoint = null
-        this.#onBackgroundError(error)
-        if (!this.#isFullSince || this.#isClosed) return this.#journal.wake()
-        this.#retryTimer = this.#options.clock.after(RETRY_MS, () => this.#journal.wake())
-      }
-    )
-    this.#checkpoint = run
-    return run
-  }
-
-  #checkpointTarget(): CheckpointTarget {
-    return {
-      partitions: this.#partitions(),
-      seal: (partition) => this.#sealOrThrow(partition),
-      writeSnapshot: (sequence, points) => this.#writeSnapshot(sequence, points),
-      release: (sequence) => this.#journal.release(sequence, this.#options.clock.monotonicMs())
-    }
-  }
-
-  async #sealOrThrow(partition: PartitionLog): Promise<void> {
-    const topic = this.#topics.get(partition.topicName) as StoredTopic
-    await sealPartition(partition, {
-      codec: this.#codecOf(topic),
-      segmentBytes: this.#settings.segmentBytes,
-      batchBytesMax: this.#settings.sealBytes * 2
-    })
-    this.#meter.onSeal()
-  }
-
-  #partitions(): PartitionLog[] {
-    return [...this.#topics.values()].flatMap((topic) => topic.partitions)
+    this.#upkeep.halt()
   }
 
   async #writeSnapshot(replayAfter: number, recoveryPoints: readonly RecoveryPoint[]): Promise<void> {
@@ -486,68 +403,19 @@ export class LogStore implements Store {
     )
   }
 
-  #scheduleHousekeeping(): void {
-    if (this.#isClosed || this.#failure) return
-    this.#timer = this.#options.clock.after(this.#settings.housekeepingIntervalMs, () => {
-      this.#runHousekeeping()
-      void this.#housekeeping.then(() => this.#scheduleHousekeeping())
-    })
-  }
-
-  #runHousekeeping(): void {
-    if (this.#isHousekeeping) return
-    this.#isHousekeeping = true
-    this.#housekeeping = this.#housekeeping.then(async () => {
-      this.#isHousekeeping = false
-      if (this.#isClosed || this.#failure) return
-      try {
-        await this.#sealAboveLimit()
-        await this.#sealOld()
-        await this.#retention.run()
-      } catch (error) {
-        this.#onBackgroundError(error)
-      }
-      const oldestMs = this.#journal.activeOldestMs
-      const isOld = oldestMs !== null && this.#options.clock.monotonicMs() - oldestMs >= this.#settings.checkpointAgeMs
-      if (isOld || this.#journal.fullUpTo !== null) await this.#startCheckpoint()
-    })
-  }
-
-  async #sealAboveLimit(): Promise<void> {
-    while (this.#tailBytes() > this.#settings.tailBytesMax) {
-      const largest = this.#partitions().reduce((a, b) => (b.tail.bytes > a.tail.bytes ? b : a))
-      await this.#sealOrThrow(largest)
-    }
-  }
-
-  async #sealOld(): Promise<void> {
-    const nowMs = this.#options.clock.monotonicMs()
-    for (const partition of this.#partitions()) {
-      const oldestMs = partition.tail.oldestAddedMs
-      if (oldestMs === null) continue
-      // A quiet partition would only make many small batches: it waits up to four times as long.
-      const isQuiet = partition.tail.bytes < this.#settings.sealBytes / 16
-      if (nowMs - oldestMs >= this.#settings.sealAgeMs * (isQuiet ? 4 : 1)) await this.#sealOrThrow(partition)
-    }
-  }
-
   /** Everything into synced segments now: for a clean stop, and for whoever wants to copy the directory. */
   async flush(): Promise<void> {
     await this.#commit.drained()
-    await this.#checkpoint
-    if (this.#failure) return
-    await runCheckpoint(this.#checkpointTarget(), this.#journal.sequence)
+    await this.#upkeep.flush()
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#timer?.cancel()
-    this.#retryTimer?.cancel()
-    this.#journal.wake()
+    this.#upkeep.stop()
     this.#commit.refuseAll(storeClosed(), { drain: true })
     await this.#commit.drained()
-    await this.#housekeeping
+    await this.#upkeep.settled()
     try {
       await this.flush()
     } catch (error) {
@@ -555,7 +423,8 @@ export class LogStore implements Store {
       if (!(error instanceof DiskError)) throw error
       this.report.notes.push(`the clean stop could not finish (${error.message}); the next start replays the journal`)
     }
-    for (const partition of this.#partitions()) for (const segment of partition.segments) await segment.close()
+    for (const { partitions } of this.#topics.values())
+      for (const { segments } of partitions) for (const segment of segments) await segment.close()
     await this.#journal.close()
     await this.#lock.release()
   }

@@ -1,0 +1,215 @@
+// The work behind the appends: tails into segments, checkpoints that free journal files, retention. Nobody waits for it but a full journal.
+//
+// Invariants: one checkpoint at a time, one round of housekeeping at a time; "disk full" is remembered and tried again, any other error of
+// the disk is final (host.fail).
+// Not here: what is sealed how (seal.ts), in which order a checkpoint goes (checkpoint.ts), what may go (retention.ts).
+
+import type { WadiError } from '../base/errors.ts'
+import type { Clock, Timer } from '../io/clock.ts'
+import type { BlockCodec, CodecName } from '../io/codec.ts'
+import { DiskError } from '../io/disk.ts'
+import { type CheckpointTarget, runCheckpoint } from './checkpoint.ts'
+import type { Journal } from './journal.ts'
+import type { PartitionLog } from './partition-log.ts'
+import type { RetentionRound } from './retention-round.ts'
+import { type SealOptions, sealPartition } from './seal.ts'
+import type { StorageSettings } from './settings.ts'
+import { writeFailed } from './store-errors.ts'
+import type { StoreMeter } from './store-meter.ts'
+import type { StoredTopic } from './stored-topic.ts'
+
+const RETRY_MS = 1_000
+/** A quiet partition would only make many small batches: it waits so many times as long. */
+const QUIET_FACTOR = 4
+
+export interface UpkeepHost {
+  readonly settings: StorageSettings
+  readonly clock: Clock
+  readonly codec: BlockCodec
+  readonly meter: StoreMeter
+  readonly journal: Journal
+  readonly retention: RetentionRound
+  readonly topics: ReadonlyMap<string, StoredTopic>
+  readonly writeSnapshot: CheckpointTarget['writeSnapshot']
+  /** From now on the store only reads. */
+  fail(error: WadiError): void
+}
+
+export class Upkeep {
+  readonly #host: UpkeepHost
+  readonly #sealing = new Set<PartitionLog>()
+  #checkpoint: Promise<void> | null = null
+  #housekeeping: Promise<void> = Promise.resolve()
+  #isHousekeeping = false
+  #isStopped = false
+  #isHalted = false
+  #timer: Timer | null = null
+  #retryTimer: Timer | null = null
+  #full: DiskError | null = null
+
+  constructor(host: UpkeepHost) {
+    this.#host = host
+  }
+
+  /** Why the last seal or checkpoint could not be written; null when there was room again. */
+  get full(): DiskError | null {
+    return this.#full
+  }
+
+  get tailBytes(): number {
+    let bytes = 0
+    for (const topic of this.#host.topics.values()) for (const { tail } of topic.partitions) bytes += tail.bytes
+    return bytes
+  }
+
+  /** Housekeeping again and again, until stop(). */
+  schedule(): void {
+    if (this.#isStopped) return
+    this.#timer = this.#host.clock.after(this.#host.settings.housekeepingIntervalMs, () => {
+      this.housekeep()
+      void this.#housekeeping.then(() => this.schedule())
+    })
+  }
+
+  /** No more rounds; checkpoints still run, because what waits to be committed may need the room. */
+  stop(): void {
+    this.#isStopped = true
+    this.#timer?.cancel()
+    this.#retryTimer?.cancel()
+    this.#host.journal.wake()
+  }
+
+  /** Nothing is begun any more: the disk is not to be trusted. */
+  halt(): void {
+    this.#isHalted = true
+    this.stop()
+  }
+
+  /** Resolves when the round under way has ended. */
+  settled(): Promise<void> {
+    return this.#housekeeping
+  }
+
+  sealSoon(partition: PartitionLog): void {
+    if (this.#sealing.has(partition)) return
+    this.#sealing.add(partition)
+    const sealed = this.#seal(partition).then(
+      () => {
+        this.#full = null
+      },
+      (error: unknown) => this.#onError(error)
+    )
+    void sealed.finally(() => this.#sealing.delete(partition))
+  }
+
+  /** @throws DiskError */
+  async sealAboveLimit(): Promise<void> {
+    while (this.tailBytes > this.#host.settings.tailBytesMax) {
+      await this.#seal(this.#partitions().reduce((a, b) => (b.tail.bytes > a.tail.bytes ? b : a)))
+    }
+  }
+
+  /** One round behind the one under way: seal what is too much or old, retention, a checkpoint when one is due. */
+  housekeep(): void {
+    if (this.#isHousekeeping) return
+    this.#isHousekeeping = true
+    this.#housekeeping = this.#housekeeping.then(async () => {
+      this.#isHousekeeping = false
+      if (this.#isStopped) return
+      try {
+        await this.sealAboveLimit()
+        await this.#sealOld()
+        await this.#host.retention.run()
+      } catch (error) {
+        this.#onError(error)
+      }
+      if (this.#isCheckpointDue()) await this.checkpoint()
+    })
+  }
+
+  /** One at a time; covers the full journal files, or everything when none is full. Never rejects. */
+  checkpoint(): Promise<void> {
+    const { journal, meter, clock } = this.#host
+    if (this.#checkpoint || this.#isHalted) return this.#checkpoint ?? Promise.resolve()
+    this.#checkpoint = runCheckpoint(this.#target(), journal.fullUpTo ?? journal.sequence).then(
+      () => {
+        meter.onCheckpoint()
+        this.#full = null
+        this.#checkpoint = null
+      },
+      (error: unknown) => {
+        this.#checkpoint = null
+        this.#onError(error)
+        if (!this.#full || this.#isStopped) return journal.wake()
+        this.#retryTimer = clock.after(RETRY_MS, () => journal.wake())
+      }
+    )
+    return this.#checkpoint
+  }
+
+  /** Everything into synced segments now; nothing when halted. @throws DiskError */
+  async flush(): Promise<void> {
+    await this.#checkpoint
+    if (!this.#isHalted) await runCheckpoint(this.#target(), this.#host.journal.sequence)
+  }
+
+  #target(): CheckpointTarget {
+    const { journal, clock, writeSnapshot } = this.#host
+    return {
+      partitions: this.#partitions(),
+      seal: (partition) => this.#seal(partition),
+      writeSnapshot,
+      release: (sequence) => journal.release(sequence, clock.monotonicMs())
+    }
+  }
+
+  #isCheckpointDue(): boolean {
+    const { journal, clock, settings } = this.#host
+    const oldestMs = journal.activeOldestMs
+    const isOld = oldestMs !== null && clock.monotonicMs() - oldestMs >= settings.checkpointAgeMs
+    return isOld || journal.fullUpTo !== null
+  }
+
+  async #sealOld(): Promise<void> {
+    const { settings, clock } = this.#host
+    const nowMs = clock.monotonicMs()
+    for (const partition of this.#partitions()) {
+      const { oldestAddedMs, bytes } = partition.tail
+      if (oldestAddedMs === null) continue
+      const isQuiet = bytes < settings.sealBytes / 16
+      if (nowMs - oldestAddedMs >= settings.sealAgeMs * (isQuiet ? QUIET_FACTOR : 1)) await this.#seal(partition)
+    }
+  }
+
+  async #seal(partition: PartitionLog): Promise<void> {
+    await sealPartition(partition, this.#sealOptions(partition))
+    this.#host.meter.onSeal()
+  }
+
+  #sealOptions(partition: PartitionLog): SealOptions {
+    const { settings, topics } = this.#host
+    return {
+      codec: this.#codecOf(topics.get(partition.topicName) as StoredTopic),
+      segmentBytes: settings.segmentBytes,
+      batchBytesMax: Math.min(settings.batchBytesMax, settings.sealBytes * 2)
+    }
+  }
+
+  #codecOf(topic: StoredTopic): CodecName {
+    const { settings, codec } = this.#host
+    const best = codec.available[0] ?? 'gzip'
+    const wanted = topic.config.codec === 'best' ? (settings.defaultCodec ?? best) : topic.config.codec
+    if (wanted === 'none' || wanted === 'lz4') return wanted
+    return codec.available.includes(wanted) ? wanted : best
+  }
+
+  #partitions(): PartitionLog[] {
+    return [...this.#host.topics.values()].flatMap((topic) => topic.partitions)
+  }
+
+  #onError(error: unknown): void {
+    if (!(error instanceof DiskError)) throw error
+    if (error.isFull) this.#full = error
+    else this.#host.fail(writeFailed('Writing to the log', error))
+  }
+}
