@@ -10,6 +10,6 @@ export interface BlockCodec {
   /** Codecs this platform can write, best first. Always contains at least gzip. */
   readonly available: readonly ('gzip' | 'zstd')[]
   compress(codec: 'gzip' | 'zstd', block: Uint8Array): Promise<Uint8Array>
-  /** @throws RangeError when the output would be larger than `bytesMax` */
+  /** @throws RangeError when the block is malformed, the output would be larger than `bytesMax`, or the codec is not there */
   decompress(codec: 'gzip' | 'zstd', block: Uint8Array, bytesMax: number): Promise<Uint8Array>
 }

@@ -29,9 +29,15 @@ export function createNodeCodec(): BlockCodec {
       return promisify(zstdCompress)(block)
     },
     async decompress(codec, block, bytesMax) {
-      if (codec === 'gzip') return gunzip(block, { maxOutputLength: bytesMax })
+      const options = { maxOutputLength: bytesMax }
+      if (codec === 'gzip') return gunzip(block, options).catch((error) => refuse(codec, error))
       if (!zstdDecompress) throw new RangeError('zstd needs Node 22.15 or newer')
-      return promisify(zstdDecompress)(block, { maxOutputLength: bytesMax })
+      return promisify(zstdDecompress)(block, options).catch((error) => refuse(codec, error))
     }
   }
+}
+
+/** zlib's errors are of several classes: all of them say that the block is not what it should be. */
+function refuse(codec: string, error: Error): never {
+  throw new RangeError(`the ${codec} block is malformed or too large: ${error.message}`, { cause: error })
 }

@@ -211,9 +211,15 @@ export class PartitionLog implements Partition {
   async #firstRecordAt(batch: Uint8Array, timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {
     const header = readBatchHeader(batch) as BatchHeader
     if (header.maxTimestampMs < timestampMs) return null
-    const plain = await decompressBatch(this.env.core, this.env.codec, batch)
-    const record = this.env.core.readRecords(plain).find((r) => r.timestampMs >= timestampMs && r.offset >= this.#logStartOffset)
-    return record ? { offset: record.offset, timestampMs: record.timestampMs } : null
+    try {
+      const plain = await decompressBatch(this.env.core, this.env.codec, batch)
+      const record = this.env.core.readRecords(plain).find((r) => r.timestampMs >= timestampMs && r.offset >= this.#logStartOffset)
+      return record ? { offset: record.offset, timestampMs: record.timestampMs } : null
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      // What a Kafka client compressed and we cannot open (snappy, or nonsense): its first offset misses nothing.
+      return { offset: toOffset(Math.max(header.baseOffset, this.#logStartOffset)), timestampMs: header.maxTimestampMs }
+    }
   }
 
   bytesFrom(offset: Offset): number {

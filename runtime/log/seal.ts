@@ -1,7 +1,7 @@
 // Seal: a tail becomes one large batch, compressed, at the end of the partition's active segment (buffered write, no sync).
 // Batches of plain records are repacked into one; batches that carry producer fields or are compressed already go in unchanged.
 // Invariants: readers see the tail until the segment has the bytes; nothing leaves the tail before the write came back.
-// Errors: DiskError from the write: the tail stays as it was, the caller decides. Not for: when to seal (housekeeping in log-store.ts).
+// Errors: DiskError from the write: the tail stays as it was, the caller decides. Not for: when to seal (upkeep.ts).
 
 import { assert } from '../base/assert.ts'
 import { readBatchHeader } from '../core/batch-header.ts'

@@ -3,8 +3,10 @@
 // How: one store on a simulated disk with very small settings, so that everything happens within a few hundred events.
 
 import t, { type Test } from 'tap'
+import { viewOf } from '../../runtime/core/batch-header.ts'
 import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
 import { KIB } from '../../runtime/log/settings.ts'
+import { loadTestCore } from '../helpers/core.ts'
 import { appendText, event, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
 
 async function fill(
@@ -304,4 +306,21 @@ t.test('time finds the first record at or after it', async (t) => {
     t.same(found, { offset: wanted, timestampMs: 1_000_000 + wanted * 10 })
   }
   t.equal(await machine.settle(partition.offsetForTime(9_000_000)), null)
+})
+
+t.test('time inside a batch that cannot be opened here is answered by its first offset', async (t) => {
+  const machine = new SimMachine(13)
+  const store = await machine.open()
+  const partition = (await machine.settle(store.createTopic('telemetry'))).partitions[0] as Partition
+  const core = loadTestCore()
+  for (const codecId of [2, 1]) {
+    // snappy; and gzip that is none
+    const batch = core.buildBatch([event('a', { timestampMs: 5_000 }), event('b', { timestampMs: 6_000 })], { baseOffset: 0 })
+    viewOf(batch).setInt16(21, codecId)
+    viewOf(batch).setUint32(17, core.crc32c(batch.subarray(21)))
+    await machine.settle(store.commit([{ partition, content: { batch, recordCount: 2 } }], []))
+  }
+  t.same(await machine.settle(partition.offsetForTime(5_500)), { offset: 0, timestampMs: 6_000 })
+  await machine.run(60_000)
+  t.same(await machine.settle(partition.offsetForTime(5_500)), { offset: 0, timestampMs: 6_000 }, 'sealed as well')
 })

@@ -1,0 +1,37 @@
+// Proves for the real codec: what was compressed comes back, and whatever is wrong with a block is a RangeError, so that no damaged or hostile
+// block ends the process.
+
+import t from 'tap'
+import { createNodeCodec } from '../../runtime/io/node-codec.ts'
+
+const codec = createNodeCodec()
+const block = Buffer.from('{"celsius":21.5,"device":"dev-7"}'.repeat(500))
+
+for (const name of codec.available) {
+  t.test(`${name}: there and back, and nothing larger than allowed`, async (t) => {
+    const packed = await codec.compress(name, block)
+    t.ok(packed.byteLength < block.byteLength / 5)
+    t.same(Buffer.from(await codec.decompress(name, packed, block.byteLength)), block)
+    await t.rejects(codec.decompress(name, packed, block.byteLength - 1), RangeError, 'an output above the limit')
+  })
+
+  t.test(`${name}: a block that is not one`, async (t) => {
+    const packed = await codec.compress(name, block)
+    const flipped = Buffer.from(packed)
+    flipped[2] = (flipped[2] ?? 0) ^ 0xff
+    for (const [what, bytes] of [
+      ['nothing', Buffer.alloc(0)],
+      ['noise', Buffer.from('not compressed at all')],
+      ['cut short', packed.subarray(0, packed.byteLength - 9)],
+      ['another header', flipped]
+    ] as const) {
+      await t.rejects(codec.decompress(name, bytes, block.byteLength), RangeError, what)
+    }
+  })
+}
+
+t.test('a codec this Node lacks says since when there is one', async (t) => {
+  if (codec.available.includes('zstd')) return t.ok(await codec.compress('zstd', block))
+  await t.rejects(codec.compress('zstd', block), /Node 22\.15/)
+  await t.rejects(codec.decompress('zstd', block, 100), /Node 22\.15/)
+})
