@@ -15,6 +15,8 @@ export interface GatewayOptions {
   readonly partitions?: number
   /** Further YAML, at the top level. */
   readonly extra?: string
+  /** A file of mutations/ that breaks the gateway: what the rig must notice. */
+  readonly mutation?: 'ack-early' | 'position-forgotten'
 }
 
 export async function freePort(): Promise<number> {
@@ -29,13 +31,15 @@ export class GatewayProcess {
   readonly directory: string
   readonly port: number
   readonly #configFile: string
+  readonly #nodeArguments: readonly string[]
   #process: ChildProcess | null = null
   readonly #lines: string[] = []
 
-  private constructor(directory: string, port: number, configFile: string) {
+  private constructor(directory: string, port: number, configFile: string, mutation: GatewayOptions['mutation']) {
     this.directory = directory
     this.port = port
     this.#configFile = configFile
+    this.#nodeArguments = mutation === undefined ? [] : ['--import', new URL(`mutations/${mutation}.js`, import.meta.url).href]
   }
 
   static async create(options: GatewayOptions = {}): Promise<GatewayProcess> {
@@ -54,7 +58,7 @@ topics: { telemetry: { partitions: ${options.partitions ?? 3} } }
 routes: [{ name: telemetry, filter: plant/+site/+device/#metric, topic: telemetry, key: "{device}" }]
 ${upstream}${options.extra ?? ''}`
     )
-    return new GatewayProcess(directory, port, configFile)
+    return new GatewayProcess(directory, port, configFile, options.mutation)
   }
 
   get dataDirectory(): string {
@@ -71,7 +75,9 @@ ${upstream}${options.extra ?? ''}`
 
   async start(): Promise<void> {
     const script = new URL('../../bin/wadi.js', import.meta.url).pathname
-    const child = spawn(process.execPath, [script, 'run', '-c', this.#configFile], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(process.execPath, [...this.#nodeArguments, script, 'run', '-c', this.#configFile], {
+      stdio: ['ignore', 'ignore', 'pipe']
+    })
     this.#process = child
     child.once('exit', () => {
       if (this.#process === child) this.#process = null

@@ -55,6 +55,11 @@ t.test('the ledger catches what it must (canary of the rig)', async (t) => {
   )
 })
 
+t.test('a gateway that acknowledges before it writes is caught (canary of the rig)', { timeout: 120_000 }, async (t) => {
+  const { acked, lost } = await runKillLoop({ seed: 1, kills: 6, mutation: 'ack-early' })
+  t.ok(lost > 0, `${lost} of ${acked} acknowledged events are lost`)
+})
+
 for (const seed of seeds({ count: 1 })) {
   t.test(`kill -9 under MQTT load (SEED=${seed})`, { timeout: 120_000 }, async (t) => {
     const result = await runKillLoop({ seed, kills: 6 })

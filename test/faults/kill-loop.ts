@@ -4,7 +4,7 @@
 import { Prng } from '../sim/prng.ts'
 import { Device } from './devices.ts'
 import { EventLedger, type Verdict } from './event-ledger.ts'
-import { GatewayProcess } from './gateway-process.ts'
+import { type GatewayOptions, GatewayProcess } from './gateway-process.ts'
 import { readStoredEvents } from './stored-events.ts'
 
 export interface KillLoopResult extends Verdict {
@@ -12,10 +12,16 @@ export interface KillLoopResult extends Verdict {
   readonly slowestRestartMs: number
 }
 
-export async function runKillLoop(options: { seed: number; kills: number; onKill?: (kill: number) => void }): Promise<KillLoopResult> {
+export interface KillLoopOptions extends Pick<GatewayOptions, 'mutation'> {
+  readonly seed: number
+  readonly kills: number
+  readonly onKill?: (kill: number) => void
+}
+
+export async function runKillLoop(options: KillLoopOptions): Promise<KillLoopResult> {
   const prng = new Prng(options.seed)
   const ledger = new EventLedger()
-  const gateway = await GatewayProcess.create()
+  const gateway = await GatewayProcess.create(options.mutation ? { mutation: options.mutation } : {})
   const devices: Device[] = []
   let slowestRestartMs = 0
   try {

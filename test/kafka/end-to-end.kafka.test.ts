@@ -64,6 +64,29 @@ for (const seed of seeds({ count: 1 })) {
   })
 }
 
+t.test('a gateway that forgets its position is caught (canary of the rig)', { timeout: 300_000 }, async (t) => {
+  const ledger = new EventLedger()
+  const cluster = await startKafkaCluster({ brokerCount: 1 })
+  const gateway = await GatewayProcess.create({ upstreamBrokers: cluster.brokers, mutation: 'position-forgotten' })
+  const devices: Device[] = []
+  try {
+    await gateway.start()
+    devices.push(new Device({ port: gateway.port, name: 'device-0', ledger, window: 20, padBytes: 40, eventCount: 500 }))
+    await devices[0]?.done(60_000)
+    await caughtUp(gateway)
+    await gateway.kill()
+    await gateway.start()
+    await caughtUp(gateway)
+    const { duplicated, lost } = ledger.judge(await readByKafkajs(cluster, 501))
+    t.ok(duplicated > 0, `${duplicated} of 500 events are there twice`)
+    t.equal(lost, 0)
+  } finally {
+    await Promise.all(devices.map((device) => device.stop()))
+    await gateway.remove()
+    await cluster.stop()
+  }
+})
+
 /** A client that we did not write. Before the faults begin: mosquitto_pub sends again by itself, which would blur the ledger. */
 async function publishWithMosquitto(port: number, ledger: EventLedger): Promise<void> {
   const payloads = Array.from({ length: MOSQUITTO_EVENTS }, () => ledger.create('mosquitto'))
