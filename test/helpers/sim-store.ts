@@ -2,6 +2,7 @@
 
 import type { WadiError } from '../../runtime/base/errors.ts'
 import { type Offset, toOffset } from '../../runtime/base/offset.ts'
+import type { Core } from '../../runtime/core/core.ts'
 import type { RecordInput, StoredRecord } from '../../runtime/core/record.ts'
 import { decompressBatch } from '../../runtime/log/batch-codec.ts'
 import type { Partition, StateChange, Store } from '../../runtime/log/contract.ts'
@@ -38,6 +39,13 @@ export function event(text: string, options: { key?: string; timestampMs?: numbe
   }
 }
 
+export interface SimMachineOptions {
+  readonly settings?: Partial<StorageSettings>
+  readonly disk?: Partial<SimDiskOptions>
+  /** Instead of a right one: for canaries. */
+  readonly core?: Core
+}
+
 /** One machine with one disk: open, kill, cut the power, open again. */
 export class SimMachine {
   readonly clock = new SimClock()
@@ -46,10 +54,13 @@ export class SimMachine {
   readonly settings: Partial<StorageSettings>
   #process: SimProcessClock | null = null
 
-  constructor(seed: number, options: { settings?: Partial<StorageSettings>; disk?: Partial<SimDiskOptions> } = {}) {
+  readonly #core: Core | undefined
+
+  constructor(seed: number, options: SimMachineOptions = {}) {
     this.prng = new Prng(seed)
     this.disk = new SimDisk({ clock: this.clock, prng: this.prng.fork(), ...options.disk })
     this.settings = { ...smallSettings, ...options.settings }
+    this.#core = options.core
   }
 
   open(): Promise<LogStore> {
@@ -59,7 +70,7 @@ export class SimMachine {
         disk: this.disk,
         clock: this.#process,
         random: this.prng.fork(),
-        core: loadTestCore(),
+        core: this.#core ?? loadTestCore(),
         codec: simCodec,
         directory: '/data',
         settings: this.settings

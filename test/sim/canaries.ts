@@ -5,7 +5,7 @@ import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import type { Mutation } from './world.ts'
 
 /** `wrapped` with some members replaced; the others keep their `this`. */
-function withMembers<T extends object>(wrapped: T, members: Partial<T>): T {
+export function withMembers<T extends object>(wrapped: T, members: Partial<T>): T {
   return new Proxy(wrapped, {
     get(target, name) {
       if (name in members) return members[name as keyof T]
