@@ -2,13 +2,9 @@
 
 import { resolve } from 'node:path'
 import { WadiError } from '../runtime/base/errors.ts'
-import type {
-  dumpRecords as Dump,
-  dumpJournal as DumpJournal,
-  Inspection,
-  listSegmentFiles as List,
-  verifyDirectory as Verify
-} from '../runtime/log/inspect.ts'
+import type { dumpRecords as Dump, listSegmentFiles as List, verifyDirectory as Verify } from '../runtime/log/inspect.ts'
+import type { dumpJournal as DumpJournal } from '../runtime/log/inspect-journal.ts'
+import type { Inspection } from '../runtime/log/inspection.ts'
 
 export interface OpenInspection {
   readonly inspection: Inspection
@@ -21,7 +17,11 @@ export interface OpenInspection {
 /** @throws WadiError WADI_DATA_DIR_UNUSABLE when `path` is not a data directory */
 export async function openInspection(path: string): Promise<OpenInspection> {
   const directory = resolve(path)
-  const [{ openEdges }, inspect] = await Promise.all([import('./edges.ts'), import('../runtime/log/inspect.ts')])
+  const [{ openEdges }, inspect, { dumpJournal }] = await Promise.all([
+    import('./edges.ts'),
+    import('../runtime/log/inspect.ts'),
+    import('../runtime/log/inspect-journal.ts')
+  ])
   const { disk, core, codec } = openEdges()
   const inspection = { disk, core, codec, directory }
   try {
@@ -36,5 +36,5 @@ export async function openInspection(path: string): Promise<OpenInspection> {
       cause
     })
   }
-  return { inspection, ...inspect }
+  return { inspection, dumpJournal, ...inspect }
 }

@@ -1,7 +1,7 @@
 // wadi log dump: what is stored, batch by batch or event by event. Offline and read-only.
 
 import type { BatchHeader, StoredRecord } from '../../runtime/core/record.ts'
-import type { Inspection, Problem } from '../../runtime/log/inspect.ts'
+import type { Inspection, Problem } from '../../runtime/log/inspection.ts'
 import { type Command, usageError } from '../command.ts'
 import { jsonFormat, textFormat } from '../event-format.ts'
 import { EXIT } from '../exit-code.ts'
@@ -69,10 +69,10 @@ async function dumpSegments(
 }
 
 async function dumpJournalOnly({ inspection, dumpJournal }: OpenInspection, takes: Selector, printer: DumpPrinter): Promise<void> {
-  for (const { partitionName, header, records } of await dumpJournal(inspection)) {
+  for await (const { partitionName, header, records, codec } of dumpJournal(inspection)) {
     const [topicName, partitionIndex] = splitName(partitionName)
     if (!takes(topicName, partitionIndex) || header.lastOffset < printer.endOf(topicName, partitionIndex)) continue
-    if (!(await printer.batch({ header, records, codec: 'none', topicName, partitionIndex, file: 'journal', positionBytes: null }))) return
+    if (!(await printer.batch({ header, records, codec, topicName, partitionIndex, file: 'journal', positionBytes: null }))) return
   }
 }
 

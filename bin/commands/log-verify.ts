@@ -40,8 +40,8 @@ function verifyText(report: VerifyReport, directory: string): string {
     plural(report.partitions, 'partition'),
     plural(report.segments, 'segment'),
     formatBytes(report.bytes),
-    `${formatCount(report.records)} events`,
-    `${formatCount(report.journalCommits)} commits in the journal`
+    `${formatCount(report.records + report.journalRecords)} events, ${formatCount(report.journalRecords)} of them in the journal only`,
+    `${plural(report.journalCommits, 'commit')} to replay`
   ]
   return `${[...lines, `verified ${extent.join(', ')}: ${verdict}`].join('\n')}\n`
 }

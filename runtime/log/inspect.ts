@@ -1,34 +1,12 @@
 // Looks at a data directory from outside: offline, read-only, without the lock. For `wadi log verify` and `wadi log dump`.
-// Invariant: writes nothing. What is in the journal only is counted, not dumped by partition.
+// Invariant: writes nothing. Not for: what is in the journal only (inspect-journal.ts).
 
-import { readBatchHeader } from '../core/batch-header.ts'
-import { readFrames } from '../core/commit-frames.ts'
-import type { Core } from '../core/core.ts'
 import type { BatchHeader, StoredRecord } from '../core/record.ts'
-import type { BlockCodec } from '../io/codec.ts'
-import type { Disk } from '../io/disk.ts'
 import { codecOf, decompressBatch } from './batch-codec.ts'
 import { BatchScan } from './batch-scan.ts'
-import { readJournalHeader } from './journal.ts'
-import { scanJournalFile } from './journal-scan.ts'
-import { JOURNAL_DIRECTORY, journalPath, parseSegmentFileName, TOPICS_DIRECTORY } from './layout.ts'
-import { decodeBytes, loadSnapshot } from './state-snapshot.ts'
-import { decodeTopicEntry, TOPIC_PREFIX } from './topic-catalogue.ts'
-
-export interface Inspection {
-  readonly disk: Disk
-  readonly core: Core
-  readonly codec: BlockCodec
-  readonly directory: string
-}
-
-export interface Problem {
-  readonly file: string
-  readonly positionBytes: number
-  readonly what: string
-  /** What it means for data, in words. */
-  readonly meaning: string
-}
+import { viewJournal } from './inspect-journal.ts'
+import type { Inspection, Problem } from './inspection.ts'
+import { parseSegmentFileName, TOPICS_DIRECTORY } from './layout.ts'
 
 export interface VerifyReport {
   topics: number
@@ -36,8 +14,11 @@ export interface VerifyReport {
   segments: number
   bytes: number
   batches: number
+  /** In segments. */
   records: number
   journalCommits: number
+  /** In the journal and not in a segment yet. */
+  journalRecords: number
   problems: Problem[]
 }
 
@@ -70,29 +51,38 @@ export async function verifyDirectory(
 ): Promise<VerifyReport> {
   const files = await listSegmentFiles(inspection)
   const totalBytes = files.reduce((sum, file) => sum + file.bytes, 0)
+  const journal = await viewJournal(inspection)
+  const partitionNames = new Set([...journal.partitionNames, ...files.map((file) => file.partitionName)])
   const report: VerifyReport = {
-    topics: new Set(files.map((file) => file.partitionName.replace(/-\d+$/, ''))).size,
-    partitions: new Set(files.map((file) => file.partitionName)).size,
+    topics: new Set([...partitionNames].map((name) => name.replace(/-\d+$/, ''))).size,
+    partitions: partitionNames.size,
     segments: files.length,
     bytes: totalBytes,
     batches: 0,
     records: 0,
-    journalCommits: 0,
-    problems: []
+    journalCommits: journal.commitCount,
+    journalRecords: 0,
+    problems: [...journal.problems]
   }
-  await verifyState(inspection, report)
+  const ends = new Map<string, number>()
   let doneBytes = 0
   for (const file of files) {
     onProgress(doneBytes, totalBytes, file.partitionName)
-    await verifySegment(inspection, file, report)
+    const endOffset = await verifySegment(inspection, file, report)
+    ends.set(file.partitionName, Math.max(endOffset, ends.get(file.partitionName) ?? 0))
     doneBytes += file.bytes
+  }
+  for (const { partitionName, header } of journal.batches) {
+    report.journalRecords += Math.max(0, header.lastOffset + 1 - Math.max(header.baseOffset, ends.get(partitionName) ?? 0))
   }
   onProgress(totalBytes, totalBytes, '')
   return report
 }
 
-async function verifySegment(inspection: Inspection, file: SegmentFile, report: VerifyReport): Promise<void> {
+/** @returns the offset behind the last whole batch */
+async function verifySegment(inspection: Inspection, file: SegmentFile, report: VerifyReport): Promise<number> {
   const { core, codec } = inspection
+  let endOffset = file.baseOffset
   for await (const step of readSegment(inspection, file)) {
     if (step.kind === 'problem') {
       report.problems.push(step.problem)
@@ -100,6 +90,7 @@ async function verifySegment(inspection: Inspection, file: SegmentFile, report: 
     }
     report.batches++
     report.records += step.header.recordCount
+    endOffset = step.header.lastOffset + 1
     try {
       if (codecOf(step.batch) === null) continue // snappy of a Kafka client: the CRC was right
       const plain = await decompressBatch(core, codec, step.batch)
@@ -114,6 +105,7 @@ async function verifySegment(inspection: Inspection, file: SegmentFile, report: 
       })
     }
   }
+  return endOffset
 }
 
 export type SegmentStep =
@@ -149,45 +141,6 @@ export async function* readSegment({ disk, core }: Inspection, file: SegmentFile
   }
 }
 
-async function verifyState({ disk, core, directory }: Inspection, report: VerifyReport): Promise<void> {
-  const loaded = await loadSnapshot(disk, core, directory)
-  for (const path of loaded?.damaged ?? [])
-    report.problems.push({ file: path, positionBytes: 0, what: 'does not verify', meaning: 'the one before it is used' })
-  const names = await disk.list(`${directory}/${JOURNAL_DIRECTORY}`)
-  const sequences: number[] = []
-  for (let fileIndex = 0; names.includes(`${fileIndex}.journal`); fileIndex++) {
-    const file = await disk.open(journalPath(directory, fileIndex), 'read')
-    try {
-      if ((await readJournalHeader(core, file)) === null)
-        report.problems.push({ file: file.path, positionBytes: 0, what: 'header does not verify', meaning: 'its commits are still read' })
-      const generation = loaded?.snapshot.generation ?? 0
-      const window = {
-        afterSequence: loaded?.snapshot.replayAfter ?? 0,
-        generationMin: generation,
-        generationMax: generation + names.length + 1
-      }
-      await scanJournalFile(core, file, fileIndex, window, (commit) => {
-        sequences.push(commit.sequence)
-      })
-    } finally {
-      await file.close()
-    }
-  }
-  sequences.sort((a, b) => a - b)
-  report.journalCommits = sequences.length
-  let expected = (loaded?.snapshot.replayAfter ?? 0) + 1
-  for (const sequence of sequences) {
-    if (sequence > expected)
-      report.problems.push({
-        file: `${directory}/${JOURNAL_DIRECTORY}`,
-        positionBytes: 0,
-        what: `commits ${expected} to ${sequence - 1} are missing`,
-        meaning: 'acknowledged events in them are lost unless a segment has them'
-      })
-    expected = Math.max(expected, sequence + 1)
-  }
-}
-
 /** Records of one segment file, decoded. */
 export async function* dumpRecords(
   inspection: Inspection,
@@ -207,43 +160,4 @@ export async function* dumpRecords(
       records: plain ? inspection.core.readRecords(plain) : []
     }
   }
-}
-
-/** Records that are in the journal, in commit order (some may be in segments too: compare offsets). */
-export async function dumpJournal(
-  inspection: Inspection
-): Promise<{ partitionName: string; header: BatchHeader; records: StoredRecord[] }[]> {
-  const { disk, core, directory } = inspection
-  const loaded = await loadSnapshot(disk, core, directory)
-  const names = new Map<number, string>()
-  for (const [key, value] of Object.entries(loaded?.snapshot.state ?? {})) {
-    if (key.startsWith(TOPIC_PREFIX)) names.set(decodeTopicEntry(decodeBytes(value)).number, key.slice(TOPIC_PREFIX.length))
-  }
-  const found: { sequence: number; partitionName: string; header: BatchHeader; records: StoredRecord[] }[] = []
-  const generation = loaded?.snapshot.generation ?? 0
-  for (let fileIndex = 0; (await disk.fileSizeBytes(journalPath(directory, fileIndex))) !== null; fileIndex++) {
-    const file = await disk.open(journalPath(directory, fileIndex), 'read')
-    try {
-      const window = { afterSequence: loaded?.snapshot.replayAfter ?? 0, generationMin: generation, generationMax: generation + 64 }
-      await scanJournalFile(core, file, fileIndex, window, (commit, block) => {
-        const header = core.readCommitHeader(block)
-        for (const frame of header ? readFrames(block, header) : []) {
-          if (frame.kind === 'state' && frame.key.startsWith(TOPIC_PREFIX) && frame.value)
-            names.set(decodeTopicEntry(frame.value).number, frame.key.slice(TOPIC_PREFIX.length))
-          if (frame.kind !== 'batch') continue
-          const batch = readBatchHeader(frame.batch)
-          if (!batch || codecOf(frame.batch) !== 'none') continue
-          found.push({
-            sequence: commit.sequence,
-            partitionName: `${names.get(frame.topicNumber) ?? `#${frame.topicNumber}`}-${frame.partitionIndex}`,
-            header: batch,
-            records: core.readRecords(frame.batch.slice())
-          })
-        }
-      })
-    } finally {
-      await file.close()
-    }
-  }
-  return found.sort((a, b) => a.sequence - b.sequence)
 }

@@ -125,7 +125,8 @@ export class PartitionLog implements Partition {
         return await this.#readSegment(segment, offset, options.bytesMax)
       } catch (error) {
         // Retention took the segment while we were reading it: look again.
-        if (error instanceof DiskError && error.code === 'ENOENT' && !this.segments.includes(segment)) continue
+        const isTaken = segment.isRetiring || !this.segments.includes(segment)
+        if (error instanceof DiskError && error.code === 'ENOENT' && isTaken) continue
         throw error
       }
     }

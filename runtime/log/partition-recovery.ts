@@ -45,13 +45,14 @@ export async function recoverPartition(
   report: RecoveryReport
 ): Promise<void> {
   const { baseOffsets, retiredBases } = await listSegments(partition)
+  await removeStale(partition, baseOffsets, Math.max(-1, ...retiredBases))
   let nextOffset = known?.logStartOffset ?? 0
   const recoveryBase = known && known.segmentBaseOffset >= 0 ? known.segmentBaseOffset : (baseOffsets[0] ?? 0)
   for (let i = 0; i < baseOffsets.length; i++) {
     const baseOffset = baseOffsets[i] as number
     const followingBase = baseOffsets[i + 1]
     if (baseOffset < recoveryBase && followingBase !== undefined) {
-      const sizeBytes = (await partition.env.disk.fileSizeBytes(segmentPath(partition, baseOffset))) ?? 0
+      const sizeBytes = (await partition.env.disk.fileSizeBytes(segmentAt(partition, baseOffset).logPath)) ?? 0
       partition.segments.push(
         new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes, nextOffset: followingBase })
       )
@@ -70,6 +71,14 @@ export async function recoverPartition(
   partition.restore({ logStartOffset, nextOffset: Math.max(nextOffset, partition.segments.length === 0 ? (known?.nextOffset ?? 0) : 0) })
 }
 
+/** Retention takes the oldest first: a file in front of one that it took is what a failed deletion left. */
+async function removeStale(partition: PartitionLog, baseOffsets: number[], lastRetiredBase: number): Promise<void> {
+  for (let baseOffset = baseOffsets[0]; baseOffset !== undefined && baseOffset < lastRetiredBase; baseOffset = baseOffsets[0]) {
+    await segmentAt(partition, baseOffset).remove()
+    baseOffsets.shift()
+  }
+}
+
 /**
  * What should lie before this segment was cut or is not there (its directory entry was not synced), and the journal has everything from there to the end of this one: the journal brings it all again,
  * in order, so this file goes. (It was made after the recovery point, so nothing in it is only here.)
@@ -78,12 +87,7 @@ async function isSuperseded(
   partition: PartitionLog,
   gap: { baseOffset: number; nextOffset: number; coverage: Coverage }
 ): Promise<boolean> {
-  const segment = new Segment(partition.env, {
-    directory: partition.directory,
-    baseOffset: gap.baseOffset,
-    sizeBytes: 0,
-    nextOffset: gap.baseOffset
-  })
+  const segment = segmentAt(partition, gap.baseOffset)
   const endBytes = (await partition.env.disk.fileSizeBytes(segment.logPath)) ?? 0
   const found = await scanFrom(partition, segment.logPath, { startBytes: 0, endBytes, nextOffset: gap.baseOffset })
   if (!isCovered(gap.coverage, gap.nextOffset, found.nextOffset)) return false
@@ -108,8 +112,9 @@ async function listSegments(partition: PartitionLog): Promise<{ baseOffsets: num
   }
 }
 
-function segmentPath(partition: PartitionLog, baseOffset: number): string {
-  return new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes: 0, nextOffset: baseOffset }).logPath
+/** Only for its names. */
+function segmentAt(partition: PartitionLog, baseOffset: number): Segment {
+  return new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes: 0, nextOffset: baseOffset })
 }
 
 /** Scans one segment from its recovery point, cuts what cannot be trusted. Returns its next offset. */
@@ -121,7 +126,7 @@ async function recoverSegment(
   report: RecoveryReport
 ): Promise<number> {
   const { disk } = partition.env
-  const path = segmentPath(partition, baseOffset)
+  const path = segmentAt(partition, baseOffset).logPath
   const fileBytes = (await disk.fileSizeBytes(path)) ?? 0
   const isKnown = known !== null && known.segmentBaseOffset === baseOffset && fileBytes >= known.syncedBytes
   if (known !== null && known.segmentBaseOffset === baseOffset && !isKnown) {

@@ -92,10 +92,12 @@ export class RetentionRound {
     const isRemoved = await withPartition(partition, async () => {
       if (partition.segments[0] !== segment || segment.nextOffset !== nextOffset) return false
       if (partition.segments.length === 1) await rollSegment(partition, nextOffset)
+      const retired = await segment.retire()
       partition.advanceLogStart(nextOffset)
       partition.segments.shift()
-      partition.retired.push(await segment.retire())
+      partition.retired.push(retired)
       partition.isDirectoryDirty = true
+      await segment.discard(retired)
       return true
     })
     if (!isRemoved) return

@@ -40,6 +40,7 @@ export class Segment {
   readonly directory: string
   readonly baseOffset: number
   readonly #env: SegmentEnvironment
+  #isRetiring = false
   #file: DiskFile | null = null
   #index: SegmentIndex | null
   #sizeBytes: number
@@ -280,15 +281,32 @@ export class Segment {
   }
 
   /**
-   * Retention takes the segment: the log is renamed, which survives a power cut before its bytes go, and the empty file stays behind so that
-   * the next start does not take the gap for damage. Needs no space. @returns the path to remove once the log start is in the snapshot
+   * Retention takes the segment: the log is renamed, which survives a power cut before its bytes go. Needs no space. When it fails the segment
+   * is as it was. @returns the path to remove once the log start is in the snapshot
    */
   async retire(): Promise<string> {
     await this.close()
     const retired = this.logPath + RETIRED_SUFFIX
-    await this.#env.disk.rename(this.logPath, retired)
+    this.#isRetiring = true
+    try {
+      await this.#env.disk.rename(this.logPath, retired)
+    } catch (error) {
+      this.#isRetiring = false
+      throw error
+    }
+    return retired
+  }
+
+  /** Its file may be gone already, or about to go. */
+  get isRetiring(): boolean {
+    return this.#isRetiring
+  }
+
+  /** Frees the space behind `retired`. The empty file stays, so that the next start does not take the gap for damage. */
+  async discard(retired: string): Promise<void> {
     await this.#env.disk.syncDirectory(this.directory)
     await this.#withoutReaders()
+    await this.close() // a reader may have opened it again
     const file = await this.#env.disk.open(retired, 'write')
     try {
       await file.truncate(0)
@@ -296,7 +314,6 @@ export class Segment {
       await file.close()
     }
     await this.#removeFiles(['timeindex', 'index'])
-    return retired
   }
 
   async #removeFiles(kinds: readonly SegmentFileKind[]): Promise<void> {

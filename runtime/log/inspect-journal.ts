@@ -1,0 +1,141 @@
+// The journal and the state of a data directory, looked at from outside: offline, read-only, without the lock.
+// Invariant: writes nothing. Not for: segments (inspect.ts), replaying (recovery.ts).
+
+import { readBatchHeader } from '../core/batch-header.ts'
+import { readFrames } from '../core/commit-frames.ts'
+import type { BatchHeader, StoredRecord } from '../core/record.ts'
+import { codecOf, decompressBatch } from './batch-codec.ts'
+import type { Inspection, Problem } from './inspection.ts'
+import { readJournalHeader } from './journal.ts'
+import { scanJournalFile } from './journal-scan.ts'
+import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
+import { decodeBytes, loadSnapshot } from './state-snapshot.ts'
+import { decodeTopicEntry, TOPIC_PREFIX } from './topic-catalogue.ts'
+
+/** One batch as it lies in a commit. */
+export interface JournalBatch {
+  readonly sequence: number
+  /** `topic-partition`. */
+  readonly partitionName: string
+  readonly header: BatchHeader
+  readonly batch: Uint8Array
+}
+
+export interface JournalView {
+  /** Whole commits that a start would replay. */
+  readonly commitCount: number
+  /** In the order of the commits; some may be in segments too: compare offsets. */
+  readonly batches: readonly JournalBatch[]
+  /** Every topic's partitions by name, those without any event as well. */
+  readonly partitionNames: ReadonlySet<string>
+  readonly problems: readonly Problem[]
+}
+
+/** @throws DiskError when a file cannot be read */
+export async function viewJournal({ disk, core, directory }: Inspection): Promise<JournalView> {
+  const loaded = await loadSnapshot(disk, core, directory)
+  const problems: Problem[] = (loaded?.damaged ?? []).map((file) => ({
+    file,
+    positionBytes: 0,
+    what: 'does not verify',
+    meaning: 'the one before it is used'
+  }))
+  const topics = new Topics()
+  for (const [key, value] of Object.entries(loaded?.snapshot.state ?? {})) topics.see(key, decodeBytes(value))
+  const found: { sequence: number; topicNumber: number; partitionIndex: number; header: BatchHeader; batch: Uint8Array }[] = []
+  const sequences: number[] = []
+  const broken: number[] = []
+  const names = await disk.list(`${directory}/${JOURNAL_DIRECTORY}`)
+  const generation = loaded?.snapshot.generation ?? 0
+  const window = {
+    afterSequence: loaded?.snapshot.replayAfter ?? 0,
+    generationMin: generation,
+    generationMax: loaded ? generation + names.length + 1 : 0xffffffff
+  }
+  for (let fileIndex = 0; names.includes(`${fileIndex}.journal`); fileIndex++) {
+    const file = await disk.open(journalPath(directory, fileIndex), 'read')
+    try {
+      if ((await readJournalHeader(core, file)) === null)
+        problems.push({ file: file.path, positionBytes: 0, what: 'header does not verify', meaning: 'its commits are still read' })
+      const brokenHere = await scanJournalFile(core, file, fileIndex, window, ({ sequence }, block) => {
+        sequences.push(sequence)
+        const commit = core.readCommitHeader(block)
+        for (const frame of commit ? readFrames(block, commit) : []) {
+          if (frame.kind === 'state') topics.see(frame.key, frame.value)
+          const header = frame.kind === 'batch' ? readBatchHeader(frame.batch) : null
+          if (frame.kind === 'batch' && header) found.push({ ...frame, sequence, header, batch: frame.batch.slice() })
+        }
+      })
+      broken.push(...brokenHere)
+    } finally {
+      await file.close()
+    }
+  }
+  problems.push(...gapsOf({ sequences, broken, afterSequence: window.afterSequence, file: `${directory}/${JOURNAL_DIRECTORY}` }))
+  return {
+    commitCount: sequences.length,
+    batches: found
+      .sort((a, b) => a.sequence - b.sequence)
+      .map(({ sequence, header, batch, topicNumber, partitionIndex }) => {
+        return { sequence, header, batch, partitionName: `${topics.nameOf(topicNumber)}-${partitionIndex}` }
+      }),
+    partitionNames: topics.partitionNames(),
+    problems
+  }
+}
+
+class Topics {
+  readonly #byNumber = new Map<number, { name: string; partitionCount: number }>()
+
+  see(key: string, value: Uint8Array | null): void {
+    if (!key.startsWith(TOPIC_PREFIX) || value === null) return
+    const { number, config } = decodeTopicEntry(value)
+    this.#byNumber.set(number, { name: key.slice(TOPIC_PREFIX.length), partitionCount: config.partitionCount })
+  }
+
+  nameOf(topicNumber: number): string {
+    return this.#byNumber.get(topicNumber)?.name ?? `#${topicNumber}`
+  }
+
+  partitionNames(): Set<string> {
+    const names = new Set<string>()
+    for (const { name, partitionCount } of this.#byNumber.values()) {
+      for (let index = 0; index < partitionCount; index++) names.add(`${name}-${index}`)
+    }
+    return names
+  }
+}
+
+/** Commits that are missing in the middle; and broken ones at the end when they are more than a power cut leaves, which is one. */
+function gapsOf(journal: { sequences: number[]; broken: readonly number[]; afterSequence: number; file: string }): Problem[] {
+  const { sequences, broken, afterSequence, file } = journal
+  const problems: Problem[] = []
+  const report = (from: number, to: number): void => {
+    const meaning = 'acknowledged events in them are lost unless a segment has them'
+    problems.push({ file, positionBytes: 0, what: `commits ${from} to ${to} are missing or do not verify`, meaning })
+  }
+  let expected = afterSequence + 1
+  for (const sequence of sequences.sort((a, b) => a - b)) {
+    if (sequence > expected) report(expected, sequence - 1)
+    expected = Math.max(expected, sequence + 1)
+  }
+  const lastBroken = Math.max(0, ...broken)
+  if (lastBroken > expected) report(expected, lastBroken)
+  return problems
+}
+
+export interface DumpedJournalBatch extends JournalBatch {
+  readonly codec: string
+  /** Empty for a codec that is not read here. */
+  readonly records: readonly StoredRecord[]
+}
+
+/** What is in the journal, decoded, in commit order (some may be in segments too: compare offsets). @throws DiskError */
+export async function* dumpJournal(inspection: Inspection): AsyncGenerator<DumpedJournalBatch> {
+  const { core, codec } = inspection
+  for (const entry of (await viewJournal(inspection)).batches) {
+    const name = codecOf(entry.batch)
+    const plain = name === null ? null : await decompressBatch(core, codec, entry.batch)
+    yield { ...entry, codec: name ?? 'snappy', records: plain ? core.readRecords(plain) : [] }
+  }
+}
