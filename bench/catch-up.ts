@@ -23,6 +23,8 @@ const BYTES_MAX = 0.5
 interface Delivery {
   readonly elapsedMs: number
   readonly wireBytes: number
+  /** Largest resident size of the gateway meanwhile; NaN where /proc does not tell, and for the others. */
+  readonly residentBytes?: number
 }
 
 async function createTopic(broker: string, topic: string): Promise<void> {
@@ -44,11 +46,13 @@ async function deliverByWadi(broker: string, events: number, round: number): Pro
     const gateway = await GatewayProcess.start({ directory, id: `bench-${round}`, upstream: broker })
     try {
       const startMs = performance.now()
+      let residentBytes = 0
       for (;;) {
+        residentBytes = Math.max(residentBytes, gateway.residentBytes())
         const elapsedMs = performance.now() - startMs
         const status = await statusOf(`${directory}/data`)
         const wireBytes = status?.uplink?.wireBytes ?? Number.NaN
-        if (status?.topics.find(({ name }) => name === 'readings')?.lagEvents === 0) return { elapsedMs, wireBytes }
+        if (status?.topics.find(({ name }) => name === 'readings')?.lagEvents === 0) return { elapsedMs, wireBytes, residentBytes }
         if (elapsedMs > CATCH_UP_MS_MAX) throw new Error(`catch-up: not done after ${elapsedMs} ms: ${JSON.stringify(status?.uplink)}`)
         await new Promise((resolve) => setTimeout(resolve, POLL_MS))
       }
@@ -115,7 +119,8 @@ function figuresOf(events: number, { wadi, plain, gzip }: Record<'wadi' | 'plain
       values: { wadi: perEvent(wadi), kafkajs: perEvent(plain), 'kafkajs gzip': perEvent(gzip) },
       ratios: { 'wadi / kafkajs': bytes, 'wadi / kafkajs gzip': perEvent(wadi) / perEvent(gzip) },
       target: { text: `<= ${BYTES_MAX} x kafkajs`, isMet: bytes <= BYTES_MAX }
-    }
+    },
+    { what: 'memory of the gateway meanwhile', parameters, unit: 'MiB', values: { wadi: (wadi.residentBytes ?? Number.NaN) / 2 ** 20 } }
   ]
 }
 
