@@ -3,6 +3,7 @@
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
 import type { BlockCodec } from './codec.ts'
+import { isWholeZstd } from './zstd-frame.ts'
 
 interface ZstdZlib {
   zstdCompress?: (block: Uint8Array, callback: (error: Error | null, result: Buffer) => void) => void
@@ -32,6 +33,7 @@ export function createNodeCodec(): BlockCodec {
       const options = { maxOutputLength: bytesMax }
       if (codec === 'gzip') return gunzip(block, options).catch((error) => refuse(codec, error))
       if (!zstdDecompress) throw new RangeError('zstd needs Node 22.15 or newer')
+      if (!isWholeZstd(block)) throw new RangeError('the zstd block is malformed or cut')
       return promisify(zstdDecompress)(block, options).catch((error) => refuse(codec, error))
     }
   }
