@@ -38,6 +38,8 @@ export class Ledger {
   /** "<topic>/<partition>" → offset → event id, as anybody ever read it: what is visible stays. */
   readonly seen = new Map<string, Map<number, string>>()
   readonly #ackedSomewhere: SimEvent[] = []
+  /** "<topic>/<partition>" → offsets [from, until) that the gateway said were deleted before they were delivered. */
+  readonly #gone = new Map<string, { from: number; until: number }[]>()
   readonly violations: string[] = []
   readonly counts: LedgerCounts = {
     sent: 0,
@@ -77,6 +79,15 @@ export class Ledger {
       this.violate('altered', `${event.partitionKey}/${offset} held ${seen} and is acknowledged to ${event.id}`)
   }
 
+  /** The gateway was allowed to drop these, and has said that it did. */
+  onDropped(partitionKey: string, range: { from: number; until: number }): void {
+    this.#gone.set(partitionKey, [...(this.#gone.get(partitionKey) ?? []), range])
+  }
+
+  #isGone(partitionKey: string, offset: number): boolean {
+    return (this.#gone.get(partitionKey) ?? []).some(({ from, until }) => offset >= from && offset < until)
+  }
+
   /** "Stored", said without knowing where: the event must be somewhere in the end. */
   onAckedEarly(event: SimEvent): void {
     event.isAcked = true
@@ -110,7 +121,7 @@ export class Ledger {
     for (const { name, records } of upstream) this.#checkArrivals(name, records, arrived)
     for (const [partitionKey, acked] of this.acked) {
       for (const [offset, id] of acked) {
-        if (arrived.get(partitionKey)?.has(offset)) continue
+        if (arrived.get(partitionKey)?.has(offset) || this.#isGone(partitionKey, offset)) continue
         this.violate('lost', `${partitionKey}/${offset} (${id}) was acknowledged and did not arrive at the centre`)
       }
     }
@@ -119,8 +130,11 @@ export class Ledger {
       if (!ids.has(id)) this.violate('lost', `${id} was acknowledged and did not arrive at the centre`)
     for (const [partitionKey, offsets] of arrived) {
       const highest = Math.max(...offsets.keys())
-      if (offsets.size === highest + 1) continue
-      this.violate('lost', `${partitionKey}: ${offsets.size} events arrived, the highest offset is ${highest}`)
+      for (let offset = 0; offset < highest; offset++) {
+        if (offsets.has(offset) || this.#isGone(partitionKey, offset)) continue
+        this.violate('lost', `${partitionKey}: ${offsets.size} events arrived, the highest offset is ${highest}, ${offset} is missing`)
+        break
+      }
     }
   }
 

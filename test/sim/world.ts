@@ -6,9 +6,7 @@
 import { WadiError } from '../../runtime/base/errors.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import { instantiateCore } from '../../runtime/core/wasm-core.ts'
-import { DiskError } from '../../runtime/io/disk.ts'
-import { decompressBatch } from '../../runtime/log/batch-codec.ts'
-import type { Partition, ReadResult } from '../../runtime/log/contract.ts'
+import type { DroppedRange } from '../../runtime/log/contract.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
@@ -16,6 +14,7 @@ import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { readCoreWasm } from '../helpers/core.ts'
 import { Ledger, type LedgerCounts, type SimEvent } from './ledger.ts'
 import { Prng } from './prng.ts'
+import { readPartition } from './read-partition.ts'
 import { goodLink, SimCentre } from './sim-centre.ts'
 import { SimClock, type SimProcessClock } from './sim-clock.ts'
 import { simCodec } from './sim-codec.ts'
@@ -100,6 +99,8 @@ export class World {
   readonly #devices: Device[] = []
   readonly #storage: Partial<StorageSettings>
   readonly #retentionBytes: number | null
+  /** Of each topic, which then may lose its oldest events, delivered or not; null = nothing undelivered is ever dropped. */
+  readonly #quotaBytes: number | null
   #process: SimProcessClock | null = null
   #store: LogStore | null = null
   #uplink: Uplink | null = null
@@ -144,6 +145,7 @@ export class World {
     }
     this.#durationMs = prng.chance(10) ? prng.between(10_000, 25_000) : prng.between(1_500, 9_000)
     for (const [, name, count] of this.#mapping.upstream) if (this.centre.partitionCount(name) === 0) this.centre.createTopic(name, count)
+    this.#quotaBytes = prng.chance(15) ? prng.pick([8, 16]) * KIB : null
     const deviceCount = prng.between(2, 6)
     for (let index = 0; index < deviceCount; index++) {
       const [topicName, partitionCount] = prng.pick(this.#mapping.edge)
@@ -216,10 +218,13 @@ export class World {
       })
       this.#recoveryMsMax = Math.max(this.#recoveryMsMax, process.monotonicMs() - startedMs)
       for (const [name, partitionCount] of this.#mapping.edge) {
-        if (!store.topics.has(name)) await store.createTopic(name, { partitionCount, retentionBytes: this.#retentionBytes })
+        if (store.topics.has(name)) continue
+        const limits = { retentionBytes: this.#retentionBytes, quotaBytes: this.#quotaBytes, whenFull: 'drop_oldest' } as const
+        await store.createTopic(name, { partitionCount, ...limits })
       }
       if (store.report.holes.length > 0 || store.report.missingCommits > 0)
         this.ledger.violate('lost', `recovery reports damage: ${JSON.stringify(store.report)}`)
+      store.onDropped((range) => this.#onDropped(range))
       await this.#checkStore(store, core)
       this.#store = store
       this.#count('started')
@@ -244,6 +249,7 @@ export class World {
       })
       this.#uplink.onNotice((notice) => {
         this.#count(`notice:${notice.kind}`)
+        if (notice.kind === 'hole') this.#onHole(notice.facts as { partition: string; from: number; until: number })
         if (notice.kind === 'stopped') this.ledger.violate('lost', notice.text)
       })
       this.#uplink.start()
@@ -254,6 +260,20 @@ export class World {
       this.#kill('kill')
       this.clock.after(1_000, () => this.#restartIfDown())
     }
+  }
+
+  #onDropped({ topicName, partitionIndex, startOffset, endOffset, isDelivered, reason }: DroppedRange): void {
+    if (isDelivered || reason === 'damage' || reason === 'hole') return
+    this.#count('dropped-undelivered')
+    const partitionKey = `${topicName}/${partitionIndex}`
+    if (this.#quotaBytes === null) this.ledger.violate('lost', `${partitionKey}: ${startOffset} to ${endOffset} dropped without leave`)
+    else this.ledger.onDropped(partitionKey, { from: startOffset, until: endOffset })
+  }
+
+  /** The uplink met a gap: after a kill in the middle of a deletion it is the only one to say so. */
+  #onHole({ partition, from, until }: { partition: string; from: number; until: number }): void {
+    if (this.#quotaBytes === null) this.ledger.violate('lost', `${partition}: the uplink found ${from} to ${until} deleted`)
+    else this.ledger.onDropped(partition, { from, until })
   }
 
   #kill(kind: 'kill' | 'power'): void {
@@ -545,37 +565,3 @@ export class World {
 }
 
 const sharedCore = instantiateCore(readCoreWasm())
-
-async function readPartition(
-  partition: Partition,
-  core: Core
-): Promise<{ start: number; end: number; records: { offset: number; value: string | null }[] }> {
-  const start = partition.logStartOffset
-  const end = partition.highWatermark
-  const records: { offset: number; value: string | null }[] = []
-  for (let offset = start; offset < end; ) {
-    const result = await readOrRetained(partition, offset)
-    if (result === null) return readPartition(partition, core) // retention was faster
-    const { batches, nextOffset } = result
-    for (const batch of batches) {
-      const plain = await decompressBatch(core, simCodec, batch)
-      for (const record of core.readRecords(plain)) {
-        if (record.offset < offset || record.offset >= end) continue
-        records.push({ offset: record.offset, value: record.value && Buffer.from(record.value).toString('latin1') })
-      }
-    }
-    if (nextOffset <= offset) break
-    offset = nextOffset
-  }
-  return { start, end, records }
-}
-
-async function readOrRetained(partition: Partition, offset: Partition['highWatermark']): Promise<ReadResult | null> {
-  try {
-    return await partition.read(offset, { bytesMax: 64 * KIB })
-  } catch (error) {
-    if (error instanceof WadiError && error.code === 'WADI_OFFSET_OUT_OF_RANGE' && offset < partition.logStartOffset) return null
-    if (error instanceof DiskError) return null // once: the fault was planned for one call
-    throw error
-  }
-}
