@@ -45,8 +45,10 @@ export async function recoverPartition(
   report: RecoveryReport
 ): Promise<void> {
   const { baseOffsets, retiredBases } = await listSegments(partition)
-  await removeStale(partition, baseOffsets, Math.max(-1, ...retiredBases))
-  let nextOffset = known?.logStartOffset ?? 0
+  await removeStale(partition, baseOffsets, Math.min(Math.max(-1, ...retiredBases), known?.logStartOffset ?? 0))
+  // When retention has taken the segment of the recovery point, what comes next is what the journal has behind that point.
+  const isPointRetired = known !== null && retiredBases.includes(known.segmentBaseOffset)
+  let nextOffset = isPointRetired ? Math.max(known.logStartOffset, known.nextOffset) : (known?.logStartOffset ?? 0)
   const recoveryBase = known && known.segmentBaseOffset >= 0 ? known.segmentBaseOffset : (baseOffsets[0] ?? 0)
   for (let i = 0; i < baseOffsets.length; i++) {
     const baseOffset = baseOffsets[i] as number
@@ -64,16 +66,20 @@ export async function recoverPartition(
   }
   const knownStart = known?.logStartOffset ?? 0
   const isGone = partition.segments.length === 0 && known !== null && known.segmentBaseOffset >= 0
-  const logStartOffset = Math.max(knownStart, isGone ? known.nextOffset : (partition.segments[0]?.baseOffset ?? 0))
+  const restoredNext = Math.max(nextOffset, partition.segments.length === 0 ? (known?.nextOffset ?? 0) : 0)
+  const logStartOffset = Math.max(knownStart, isGone ? restoredNext : (partition.segments[0]?.baseOffset ?? 0))
   // A gap at the start that a deleted segment explains is retention's; any other is damage.
   const isRetired = retiredBases.some((baseOffset) => baseOffset < logStartOffset)
   if (logStartOffset > knownStart && !isRetired) report.holes.push(hole(partition, knownStart, logStartOffset))
-  partition.restore({ logStartOffset, nextOffset: Math.max(nextOffset, partition.segments.length === 0 ? (known?.nextOffset ?? 0) : 0) })
+  partition.restore({ logStartOffset, nextOffset: restoredNext })
 }
 
-/** Retention takes the oldest first: a file in front of one that it took is what a failed deletion left. */
-async function removeStale(partition: PartitionLog, baseOffsets: number[], lastRetiredBase: number): Promise<void> {
-  for (let baseOffset = baseOffsets[0]; baseOffset !== undefined && baseOffset < lastRetiredBase; baseOffset = baseOffsets[0]) {
+/**
+ * Retention takes the oldest first: a file in front of one that it took, and below the log start of the snapshot, is what a failed deletion
+ * left. (Above that log start it may be new: the journal brings events again whose deletion was not in a snapshot yet.)
+ */
+async function removeStale(partition: PartitionLog, baseOffsets: number[], belowBase: number): Promise<void> {
+  for (let baseOffset = baseOffsets[0]; baseOffset !== undefined && baseOffset < belowBase; baseOffset = baseOffsets[0]) {
     await segmentAt(partition, baseOffset).remove()
     baseOffsets.shift()
   }
