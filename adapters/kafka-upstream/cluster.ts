@@ -10,7 +10,13 @@ import type { Address } from './address.ts'
 import { Connection } from './connection.ts'
 import { checkCode, readOnly } from './faults.ts'
 
-export type CoordinatorKind = 'group' | 'transaction'
+type CoordinatorKind = 'group' | 'transaction'
+
+/** Of one group or one transactional id. */
+export interface Coordinator {
+  readonly kind: CoordinatorKind
+  readonly key: string
+}
 
 export interface ClusterOptions {
   /** Where to begin: at least one. */
@@ -35,7 +41,7 @@ export class Cluster {
   readonly #options: ClusterOptions
   readonly #connections = new Map<string, Promise<Connection>>()
   readonly #open = new Set<Connection>()
-  readonly #coordinators = new Map<CoordinatorKind, Address>()
+  readonly #coordinators = new Map<string, Address>()
   readonly #topics = new Map<string, MetadataTopic>()
   #brokers: ReadonlyMap<number, Address> = new Map()
   #controllerId = -1
@@ -126,8 +132,8 @@ export class Cluster {
   }
 
   /** @throws UpstreamFault unreachable; KafkaErrorAnswer when the cluster does not say */
-  async coordinator(kind: CoordinatorKind, key: string): Promise<Connection> {
-    const known = this.#coordinators.get(kind)
+  async coordinator({ kind, key }: Coordinator): Promise<Connection> {
+    const known = this.#coordinators.get(`${kind}/${key}`)
     if (known) return this.at(known)
     const connection = await this.any()
     const answer = await readOnly(
@@ -138,12 +144,12 @@ export class Cluster {
     const found = answer.coordinators[0] ?? answer
     checkCode(found.errorCode, `FindCoordinator of ${kind} ${key}`)
     const address = { host: found.host, port: found.port }
-    this.#coordinators.set(kind, address)
+    this.#coordinators.set(`${kind}/${key}`, address)
     return this.at(address)
   }
 
-  forgetCoordinator(kind: CoordinatorKind): void {
-    this.#coordinators.delete(kind)
+  forgetCoordinator({ kind, key }: Coordinator): void {
+    this.#coordinators.delete(`${kind}/${key}`)
   }
 
   /** Ends every connection at once; what is under way fails. */

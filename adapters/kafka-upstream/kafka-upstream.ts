@@ -1,5 +1,5 @@
 // The uplink's view of a central Kafka cluster: one transactional producer, transaction protocol version 1, and its position kept as
-// a committed offset of a consumer group. Sends batches as they are; never encodes a record.
+// committed offsets of a consumer group. Sends batches as they are; never encodes a record.
 // Invariants: every call ends within callTimeoutMs plus one dial per broker (produce: within the transaction timeout while its upload
 // makes progress) and rejects with UpstreamFault only. Not for: deciding what to do about a fault (runtime/uplink does), idempotence without transactions.
 //
@@ -9,6 +9,7 @@ import { assert } from '../../runtime/base/assert.ts'
 import type { Clock } from '../../runtime/io/clock.ts'
 import {
   type CommittedPosition,
+  type CommittedRead,
   type ProduceTarget,
   type Upstream,
   UpstreamFault,
@@ -17,13 +18,14 @@ import {
 import type { Api, Draft } from '../kafka-protocol/api.ts'
 import { api } from '../kafka-protocol/apis.ts'
 import { ERROR_CODE } from '../kafka-protocol/error-codes.ts'
-import type { OffsetFetchRequest } from '../kafka-protocol/messages/offsets.ts'
+import type { OffsetFetchRequest, OffsetFetchResponse } from '../kafka-protocol/messages/offsets.ts'
+import type { TxnOffsetCommitRequest } from '../kafka-protocol/messages/transactions.ts'
 import { parseAddress } from './address.ts'
-import { Cluster, type CoordinatorKind, NoBrokerAnswers } from './cluster.ts'
+import { Cluster, type Coordinator, NoBrokerAnswers } from './cluster.ts'
 import { checkCode, type FaultTarget, KafkaErrorAnswer, readOnly, toFault, worstFault } from './faults.ts'
 import { withPatience } from './patience.ts'
-import { type ProbeTarget, probe } from './probe.ts'
 import { produceRound } from './produce.ts'
+import { type ReadFrom, readCommitted } from './read-committed.ts'
 import { describeTopics } from './topics.ts'
 
 export interface KafkaUpstreamOptions {
@@ -46,6 +48,7 @@ export interface KafkaUpstreamOptions {
 const REQUEST_TIMEOUT_MS = 30_000
 const DIAL_TIMEOUT_MS = 10_000
 const CALL_TIMEOUT_MS = 30_000
+/** Of the topic: it always exists. */
 const POSITION_PARTITION = 0
 /** From here on OffsetFetch names several groups. */
 const OFFSET_FETCH_GROUPS_FROM = 8
@@ -109,26 +112,39 @@ export class KafkaUpstream implements Upstream {
     return this.#producer
   }
 
-  async fetchPosition(topicNames: readonly string[]): Promise<ReadonlyMap<string, CommittedPosition>> {
-    const { groupId } = this.#options
-    const topics = topicNames.map((name) => ({ name, partitionIndexes: [POSITION_PARTITION] }))
+  async fetchPosition(pieceCounts: ReadonlyMap<string, number>): Promise<ReadonlyMap<string, CommittedPosition>> {
+    const positions = new Map<string, { committedOffset: number; pieces: string[] }>()
+    for (let piece = 0; piece < Math.max(0, ...pieceCounts.values()); piece++) {
+      const names = [...pieceCounts].filter(([, count]) => piece < count).map(([name]) => name)
+      for (const { name, partitions } of await this.#fetchOffsets(this.#groupOf(piece), names)) {
+        const { committedOffset = -1, metadata = null } = partitions[0] ?? {}
+        const position = positions.get(name) ?? { committedOffset, pieces: [] }
+        if (committedOffset < 0 || position.pieces.length !== piece) continue
+        position.pieces.push(metadata ?? '')
+        positions.set(name, position)
+      }
+    }
+    return positions
+  }
+
+  async #fetchOffsets(groupId: string, names: readonly string[]): Promise<OffsetFetchResponse['topics']> {
+    const topics = names.map((name) => ({ name, partitionIndexes: [POSITION_PARTITION] }))
     const draft = (version: number): Draft<OffsetFetchRequest> =>
       version < OFFSET_FETCH_GROUPS_FROM ? { groupId, topics, requireStable: true } : { groups: [{ groupId, topics }], requireStable: true }
     const answer = await readOnly(
-      this.#askCoordinator('group', api.OffsetFetch, draft, (response) => {
+      this.#askGroup(groupId, api.OffsetFetch, draft, (response) => {
         const found = response.groups[0] ?? response
         checkCode(found.errorCode, `OffsetFetch of group ${groupId}`)
         for (const topic of found.topics)
           for (const partition of topic.partitions) checkCode(partition.errorCode, `position on ${topic.name}`)
       })
     )
-    const positions = new Map<string, CommittedPosition>()
-    for (const topic of (answer.groups[0] ?? answer).topics) {
-      for (const { committedOffset, metadata } of topic.partitions) {
-        if (committedOffset >= 0) positions.set(topic.name, { committedOffset, metadata: metadata ?? '' })
-      }
-    }
-    return positions
+    return (answer.groups[0] ?? answer).topics
+  }
+
+  /** A piece each: a partition of a group holds one text. Places do not depend on how many partitions a topic has, which may change. */
+  #groupOf(piece: number): string {
+    return piece === 0 ? this.#options.groupId : `${this.#options.groupId}.${piece}`
   }
 
   async addPartitions(targets: readonly FaultTarget[]): Promise<void> {
@@ -196,7 +212,18 @@ export class KafkaUpstream implements Upstream {
   }
 
   async commitPosition(positions: ReadonlyMap<string, CommittedPosition>): Promise<void> {
-    const { groupId } = this.#options
+    const pieceCount = Math.max(0, ...[...positions.values()].map(({ pieces }) => pieces.length))
+    for (let piece = 0; piece < pieceCount; piece++) {
+      const topics = [...positions].flatMap(([name, { committedOffset, pieces }]) => {
+        const committedMetadata = pieces[piece]
+        if (committedMetadata === undefined) return []
+        return [{ name, partitions: [{ partitionIndex: POSITION_PARTITION, committedOffset, committedMetadata }] }]
+      })
+      await this.#commitOffsets(this.#groupOf(piece), topics)
+    }
+  }
+
+  async #commitOffsets(groupId: string, topics: Draft<TxnOffsetCommitRequest>['topics']): Promise<void> {
     const identity = this.#identity()
     await this.#askCoordinator(
       'transaction',
@@ -204,12 +231,8 @@ export class KafkaUpstream implements Upstream {
       () => ({ ...identity, groupId }),
       (response) => checkCode(response.errorCode, `AddOffsetsToTxn of group ${groupId}`)
     )
-    const topics = [...positions].map(([name, { committedOffset, metadata }]) => ({
-      name,
-      partitions: [{ partitionIndex: POSITION_PARTITION, committedOffset, committedMetadata: metadata }]
-    }))
-    await this.#askCoordinator(
-      'group',
+    await this.#askGroup(
+      groupId,
       api.TxnOffsetCommit,
       () => ({ ...identity, groupId, topics }),
       (response) => {
@@ -229,8 +252,8 @@ export class KafkaUpstream implements Upstream {
     )
   }
 
-  probe(target: ProbeTarget): Promise<'committed' | 'aborted' | 'unknown'> {
-    return this.#patiently(() => probe(this.#cluster, target))
+  readCommitted(from: ReadFrom): Promise<CommittedRead> {
+    return this.#patiently(() => readCommitted(this.#cluster, from))
   }
 
   #identity(): { transactionalId: string; producerId: bigint; producerEpoch: number } {
@@ -238,30 +261,48 @@ export class KafkaUpstream implements Upstream {
     return { transactionalId: this.#options.transactionalId, ...this.#producer }
   }
 
-  /** One request to a coordinator, again wherever it moves, until it is answered for good. */
+  /** One request to the coordinator of our transactions, again wherever it moves, until it is answered for good. */
   #askCoordinator<Request, Response extends object>(
-    kind: CoordinatorKind,
+    kind: 'transaction',
     called: Api<Request, Response>,
     draft: (version: number) => Draft<Request>,
     check: (response: Response) => void
   ): Promise<Response> {
-    const key = kind === 'group' ? this.#options.groupId : this.#options.transactionalId
+    return this.#ask({ kind, key: this.#options.transactionalId }, called, draft, check)
+  }
+
+  /** The same for the coordinator of a group. */
+  #askGroup<Request, Response extends object>(
+    groupId: string,
+    called: Api<Request, Response>,
+    draft: (version: number) => Draft<Request>,
+    check: (response: Response) => void
+  ): Promise<Response> {
+    return this.#ask({ kind: 'group', key: groupId }, called, draft, check)
+  }
+
+  #ask<Request, Response extends object>(
+    coordinator: Coordinator,
+    called: Api<Request, Response>,
+    draft: (version: number) => Draft<Request>,
+    check: (response: Response) => void
+  ): Promise<Response> {
     return this.#patiently(async ({ leftMs }) => {
-      const connection = await this.#cluster.coordinator(kind, key)
+      const connection = await this.#cluster.coordinator(coordinator)
       const response = await connection.request(called, draft, { hardLimitMs: leftMs })
       check(response)
       return response
-    }, kind)
+    }, coordinator)
   }
 
-  async #patiently<T>(work: (attempt: { leftMs: number }) => Promise<T>, kind?: CoordinatorKind): Promise<T> {
+  async #patiently<T>(work: (attempt: { leftMs: number }) => Promise<T>, coordinator?: Coordinator): Promise<T> {
     const { clock } = this.#options
     return withPatience({ clock, callTimeoutMs: this.#callTimeoutMs, signal: this.#closing.signal }, work, (failure) => {
       if (failure.cause instanceof NoBrokerAnswers) return false
       const isUnreachable = failure instanceof UpstreamFault
-      if (kind === undefined) this.#cluster.forgetTopics()
+      if (coordinator === undefined) this.#cluster.forgetTopics()
       // Other brokers may know who takes over from one that is gone.
-      else if (isUnreachable || COORDINATOR_MOVED.has(failure.code)) this.#cluster.forgetCoordinator(kind)
+      else if (isUnreachable || COORDINATOR_MOVED.has(failure.code)) this.#cluster.forgetCoordinator(coordinator)
       return true
     })
   }

@@ -4,6 +4,7 @@ import type { WadiError } from '../base/errors.ts'
 import type { Offset } from '../base/offset.ts'
 import type { RecordInput } from '../core/record.ts'
 import type { CodecName } from '../io/codec.ts'
+import type { Start } from './lineage.ts'
 
 export type WhenFull = 'reject' | 'drop_oldest'
 
@@ -74,6 +75,8 @@ export interface Partition {
   offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null>
   /** Bytes stored from `offset` on (compressed as stored; an estimate at batch granularity). */
   bytesFrom(offset: Offset): number
+  /** First offset that a start after `incarnation` wrote here; null when none did. A power cut or an older image can only take back what lies behind it. */
+  firstOffsetAfter(incarnation: number): Offset | null
   /** Runs after every move of the high watermark or of the log start. Returns the unsubscribe. */
   onAdvance(listener: () => void): () => void
 }
@@ -120,6 +123,8 @@ export interface Store {
   readonly logId: string
   /** Counts the starts of this directory. */
   readonly incarnation: number
+  /** The starts of this directory, oldest first; the last one is this. */
+  readonly starts: readonly Start[]
   readonly topics: ReadonlyMap<string, Topic>
   readonly metrics: StoreMetrics
   /** null while appends can succeed. */
@@ -141,6 +146,12 @@ export interface Store {
     state: readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
   ): Promise<readonly Offset[]>
 
+  /**
+   * State that may wait: it travels with the next commit that somebody else asks for, and is visible then. A later note of the same key
+   * takes the place of an earlier one. A crash before that loses it.
+   */
+  note(changes: readonly StateChange[]): void
+
   /** The durable value, as of the last completed commit. */
   getState(key: string): Uint8Array | undefined
   /** Keys that start with `prefix`, sorted. */
@@ -148,8 +159,6 @@ export interface Store {
 
   /** Everything below is at the centre: retention may take it. Never goes back. */
   setDelivered(partition: Partition, offset: Offset): void
-  /** The centre knows more than we do (an older image of the disk was restored): next offsets start there. */
-  raiseTo(partition: Partition, offset: Offset): Promise<void>
   onDropped(listener: (range: DroppedRange) => void): () => void
 
   /** Refuses new appends, completes what waits, seals, checkpoints, unlocks. */

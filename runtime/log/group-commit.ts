@@ -19,6 +19,7 @@ import type { RecordInput } from '../core/record.ts'
 import type { Clock, Timer } from '../io/clock.ts'
 import { DiskError } from '../io/disk.ts'
 import type { Append, AppendDone, StateChange } from './contract.ts'
+import { ENTRY_CHANGES_BYTES_MAX } from './incarnation-offsets.ts'
 import type { Journal } from './journal.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { encodeStateKey, type StateMap } from './state-map.ts'
@@ -29,6 +30,8 @@ const BLOCK_HEADER_BYTES_MAX = 64
 const WELL_FILLED_BYTES_PER_MS = 8 * 1024
 const FRAME_BYTES_MAX = 16
 const BATCH_OVERHEAD_BYTES = 61
+/** The first batch of a partition: its frame, its header, and where this incarnation began there. */
+const BUCKET_BYTES_MAX = FRAME_BYTES_MAX + BATCH_OVERHEAD_BYTES + ENTRY_CHANGES_BYTES_MAX
 const RECORD_OVERHEAD_BYTES_MAX = 32
 const HEADER_OVERHEAD_BYTES_MAX = 10
 
@@ -70,6 +73,8 @@ interface Encoded {
 }
 
 interface Plan {
+  /** Notes that travel with it. */
+  readonly notes: StateChange[]
   readonly taken: Waiting[]
   readonly baseOffsets: (number | readonly Offset[])[]
   readonly buckets: Map<PartitionLog, Bucket>
@@ -83,6 +88,8 @@ export interface GroupCommitOptions {
   readonly state: StateMap
   readonly lingerMs: number
   readonly commitBytesMax: number
+  /** The present start's number. */
+  readonly incarnation: () => number
   /** Called after each commit with what became visible. */
   onCommit(commit: { recordCount: number; payloadBytes: number; partitions: Iterable<PartitionLog> }): void
   /** The journal is full and waits for a checkpoint. */
@@ -103,6 +110,8 @@ export class GroupCommit {
   #oldestMs = 0
   #refusal: WadiError | null = null
   #idle: (() => void)[] = []
+  /** Key → change that waits for a commit to travel with. */
+  #notes = new Map<string, StateChange>()
 
   constructor(options: GroupCommitOptions) {
     this.#options = options
@@ -121,17 +130,23 @@ export class GroupCommit {
   submit(appends: readonly Append[], state: StateOf, done: Request['done']): void {
     let bytesBound = stateBytes(typeof state === 'function' ? state(appends.map(() => toOffset(Number.MAX_SAFE_INTEGER))) : state)
     for (const { content } of appends) {
-      bytesBound +=
-        FRAME_BYTES_MAX + BATCH_OVERHEAD_BYTES + ('batch' in content ? content.batch.byteLength : recordBytesBound(content.record))
+      bytesBound += BUCKET_BYTES_MAX + ('batch' in content ? content.batch.byteLength : recordBytesBound(content.record))
     }
     this.#enqueue({ appends, state, bytesBound, done })
   }
 
+  /** Travels with the next commit that has room for it. Not for what a promise depends on. */
+  note(changes: readonly StateChange[]): void {
+    for (const change of changes) {
+      encodeStateKey(change)
+      this.#notes.set(change.key, change)
+    }
+  }
+
   #enqueue(request: Waiting): void {
     const { commitBytesMax } = this.#options
-    const frameBytes = FRAME_BYTES_MAX + BATCH_OVERHEAD_BYTES
     if (this.#refusal) return refuse(request, this.#refusal)
-    if (request.bytesBound + frameBytes + BLOCK_HEADER_BYTES_MAX > commitBytesMax)
+    if (request.bytesBound + BUCKET_BYTES_MAX + BLOCK_HEADER_BYTES_MAX > commitBytesMax)
       return refuse(request, tooLarge(request.bytesBound, commitBytesMax))
     if (this.#waiting.length === 0) this.#oldestMs = this.#options.clock.monotonicMs()
     this.#waiting.push(request)
@@ -228,11 +243,11 @@ export class GroupCommit {
 
   /** Takes requests from the queue while they fit, gives offsets, computes state. */
   #plan(): Plan {
-    const plan: Plan = { taken: [], baseOffsets: [], buckets: new Map(), state: [] }
+    const plan: Plan = { taken: [], baseOffsets: [], buckets: new Map(), state: [], notes: [] }
     let bytes = BLOCK_HEADER_BYTES_MAX
     let count = 0
     for (const request of this.#waiting) {
-      const newBuckets = this.#isNewBucket(plan, request) ? FRAME_BYTES_MAX + BATCH_OVERHEAD_BYTES : 0
+      const newBuckets = this.#isNewBucket(plan, request) ? BUCKET_BYTES_MAX : 0
       if (count > 0 && bytes + request.bytesBound + newBuckets > this.#options.commitBytesMax) break
       bytes += request.bytesBound + newBuckets
       this.#waitingBytes -= request.bytesBound
@@ -256,9 +271,34 @@ export class GroupCommit {
       const changes = typeof request.state === 'function' ? request.state(baseOffsets) : request.state
       plan.state.push(...changes)
     }
+    this.#planIncarnations(plan)
+    this.#planNotes(plan, bytes)
     this.#waiting = this.#waiting.slice(count)
     if (this.#waiting.length > 0) this.#oldestMs = this.#options.clock.monotonicMs()
     return plan
+  }
+
+  /** Where this incarnation begins to write, once per partition. The bytes are in BUCKET_BYTES_MAX. */
+  #planIncarnations(plan: Plan): void {
+    const incarnation = this.#options.incarnation()
+    for (const { partition, items } of plan.buckets.values()) {
+      const startOffset = items[0]?.baseOffset
+      if (startOffset === undefined || !partition.incarnations.isNew(incarnation)) continue
+      plan.state.push(...partition.incarnations.changesFor(incarnation, startOffset, partition.logStartOffset))
+    }
+  }
+
+  #planNotes(plan: Plan, planBytes: number): void {
+    let bytes = planBytes
+    const changed = new Set(plan.state.map(({ key }) => key))
+    for (const note of this.#notes.values()) {
+      const noteBytes = stateBytes([note])
+      // What a request says of the same key is newer or more important than a note.
+      if (changed.has(note.key) || bytes + noteBytes > this.#options.commitBytesMax) continue
+      bytes += noteBytes
+      plan.notes.push(note)
+    }
+    plan.state.push(...plan.notes)
   }
 
   #isNewBucket(plan: Plan, request: Waiting): boolean {
@@ -302,6 +342,8 @@ export class GroupCommit {
     const nowMs = this.#options.clock.monotonicMs()
     this.#lastCount = plan.taken.length
     this.#options.state.apply(plan.state)
+    for (const note of plan.notes) if (this.#notes.get(note.key) === note) this.#notes.delete(note.key)
+    const incarnation = this.#options.incarnation()
     let payloadBytes = 0
     let recordCount = 0
     for (const { partition, batch } of encoded) {
@@ -313,7 +355,9 @@ export class GroupCommit {
         partition.highWatermark === nextOffset,
         `${partition.topicName}-${partition.partitionIndex} ends at ${partition.highWatermark}, not ${nextOffset}`
       )
-      recordCount += nextOffset - (items[0]?.baseOffset ?? nextOffset)
+      const startOffset = items[0]?.baseOffset ?? nextOffset
+      if (partition.incarnations.isNew(incarnation)) partition.incarnations.apply(incarnation, startOffset, partition.logStartOffset)
+      recordCount += nextOffset - startOffset
     }
     plan.taken.forEach((request, i) => {
       const base = plan.baseOffsets[i]

@@ -27,8 +27,10 @@ import {
   type TopicConfig
 } from './contract.ts'
 import { GroupCommit, recordBytesBound } from './group-commit.ts'
+import { EPOCH_PREFIX } from './incarnation-offsets.ts'
 import { BLOCK_BYTES, Journal } from './journal.ts'
 import { JOURNAL_DIRECTORY, partitionDirectory, STATE_DIRECTORY, TOPICS_DIRECTORY } from './layout.ts'
+import { decodeStarts, drawStartId, encodeStarts, LINEAGE_KEY, type Start, withStart } from './lineage.ts'
 import { type PartitionEnvironment, PartitionLog } from './partition-log.ts'
 import { type Coverage, recoverPartition } from './partition-recovery.ts'
 import { readJournals, replayJournals } from './recovery.ts'
@@ -76,6 +78,7 @@ export class LogStore implements Store {
   #upkeep!: Upkeep
   #snapshotNumber: number
   #snapshotBytes = 0
+  #starts: readonly Start[] = []
   #failure: WadiError | null = null
   #isClosed = false
 
@@ -181,6 +184,7 @@ export class LogStore implements Store {
       clock: this.#options.clock,
       journal: this.#journal,
       state: this.#state,
+      incarnation: () => this.#starts.at(-1)?.incarnation ?? 0,
       lingerMs: this.#settings.lingerMs,
       commitBytesMax: this.#settings.commitBytesMax,
       onCommit: (commit) => {
@@ -216,16 +220,30 @@ export class LogStore implements Store {
   }
 
   async #commitIncarnation(): Promise<void> {
-    await this.commit([], [{ key: INCARNATION_KEY, value: encodeNumber(this.incarnation + 1) }])
+    const known = decodeStarts(this.#state.get(LINEAGE_KEY))
+    // A directory of a version that drew no ids: what it wrote belongs to the last of its starts.
+    const before = known.length === 0 && this.incarnation > 0 ? [{ incarnation: this.incarnation, id: '' }] : known
+    const incarnation = this.incarnation + 1
+    const starts = withStart(before, { incarnation, id: drawStartId(this.#options.random) })
+    await this.commit(
+      [],
+      [
+        { key: INCARNATION_KEY, value: encodeNumber(incarnation) },
+        { key: LINEAGE_KEY, value: encodeStarts(starts) }
+      ]
+    )
+    this.#starts = starts
   }
 
   async #recoverTopic(key: string, points: ReadonlyMap<string, RecoveryPoint>, coverage: ReadonlyMap<string, Coverage>): Promise<void> {
     const name = key.slice(TOPIC_PREFIX.length)
     const topic = this.#addTopic(name, decodeTopicEntry(this.#state.get(key) as Uint8Array))
+    const epochKeys = this.#state.list(`${EPOCH_PREFIX}${topic.number}/`)
     for (const partition of topic.partitions) {
       const id = `${topic.number}/${partition.partitionIndex}`
       const point = points.get(id)
       if (point) partition.deliveredOffset = point[6]
+      partition.incarnations.restore(epochKeys, (epochKey) => this.#state.get(epochKey))
       const known = point ? { logStartOffset: point[2], segmentBaseOffset: point[3], syncedBytes: point[4], nextOffset: point[5] } : null
       await recoverPartition(partition, known, coverage.get(id) ?? [], this.report)
     }
@@ -248,6 +266,10 @@ export class LogStore implements Store {
 
   get incarnation(): number {
     return decodeNumber(this.#state.get(INCARNATION_KEY))
+  }
+
+  get starts(): readonly Start[] {
+    return this.#starts
   }
 
   get topics(): ReadonlyMap<string, Topic> {
@@ -325,6 +347,10 @@ export class LogStore implements Store {
     return this.#topics.get(partition.topicName)?.refusal ?? null
   }
 
+  note(changes: readonly StateChange[]): void {
+    this.#commit.note(changes)
+  }
+
   getState(key: string): Uint8Array | undefined {
     return this.#state.get(key)
   }
@@ -336,16 +362,6 @@ export class LogStore implements Store {
   setDelivered(partition: Partition, offset: Offset): void {
     const log = partition as PartitionLog
     log.deliveredOffset = Math.max(log.deliveredOffset, offset)
-  }
-
-  async raiseTo(partition: Partition, offset: Offset): Promise<void> {
-    const log = partition as PartitionLog
-    await this.#commit.drained()
-    if (offset <= log.highWatermark) return
-    const key = `${HOLE_PREFIX}${log.topicNumber}/${log.partitionIndex}/${log.highWatermark}`
-    await this.commit([], [{ key, value: encodeNumber(offset) }])
-    log.skipTo(offset)
-    log.notify()
   }
 
   onDropped(listener: (range: DroppedRange) => void): () => void {

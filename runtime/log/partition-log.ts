@@ -18,6 +18,7 @@ import type { BlockCodec } from '../io/codec.ts'
 import { DiskError } from '../io/disk.ts'
 import { decompressBatch } from './batch-codec.ts'
 import type { DroppedRange, Partition, ReadResult } from './contract.ts'
+import { IncarnationOffsets } from './incarnation-offsets.ts'
 import type { Segment, SegmentEnvironment } from './segment.ts'
 import { type DamagedRange, readSegment } from './segment-read.ts'
 import { Tail } from './tail.ts'
@@ -34,6 +35,7 @@ export class PartitionLog implements Partition {
   readonly directory: string
   readonly env: PartitionEnvironment
   readonly tail = new Tail()
+  readonly incarnations: IncarnationOffsets
   readonly segments: Segment[] = []
   /** Directory entries were made or removed since the last syncDirectory. */
   isDirectoryDirty = false
@@ -55,6 +57,7 @@ export class PartitionLog implements Partition {
     this.topicNumber = place.topicNumber
     this.partitionIndex = place.partitionIndex
     this.directory = place.directory
+    this.incarnations = new IncarnationOffsets(place.topicNumber, place.partitionIndex)
     this.env = env
   }
 
@@ -96,13 +99,18 @@ export class PartitionLog implements Partition {
     this.#highWatermark = header.lastOffset + 1
   }
 
-  /** Next offsets start here: a hole that is known (see Store.raiseTo, recovery). */
+  /** Next offsets start here: a hole that recovery found. */
   skipTo(offset: number): void {
     this.#highWatermark = Math.max(this.#highWatermark, offset)
   }
 
   advanceLogStart(offset: number): void {
     this.#logStartOffset = Math.max(this.#logStartOffset, offset)
+  }
+
+  firstOffsetAfter(incarnation: number): Offset | null {
+    const offset = this.incarnations.firstAfter(incarnation)
+    return offset === null ? null : toOffset(offset)
   }
 
   onAdvance(listener: () => void): () => void {

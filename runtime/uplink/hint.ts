@@ -1,81 +1,138 @@
-// What we note locally about deliveries, in the store's state. The centre's position always wins; the hint is asked only when the
-// centre has none (it forgets committed offsets after seven days, by default).
+// What we note locally about deliveries, in the store's state. The centre's position always wins; the notes are asked only where the centre has
+// none: it forgets committed offsets after seven days by default, and an edge topic may be new at an upstream topic.
 //
-// confirmed: next offsets after the last transaction we know to be committed.
-// ending:    written before EndTxn: if this transaction was committed, `next` counts. Whether it was, the centre can still be asked
-//            (probe), because the hint says which producer wrote at which base offset.
+//   uplink/hint                     2;<incarnation of the writer>;<closed|open>
+//   uplink/confirmed/<edge topic>   <edge topic>;<upstream topic>;<next offset>,<next offset>…     known to be at the centre
+//   uplink/written/<upstream topic> <upstream topic>;<topic id>;<partition>:<offset>,…             base offset of our last confirmed batch there
+//
+// A name that is too long for a key is shortened there; the value has all of it.
+//
+// The notes travel with commits that are made anyway (Store.note), so they may be a few transactions old. Whatever was delivered after them lies
+// at the centre at or behind the noted base offsets: look-back.ts finds it there. "closed": the writer ended in peace, nothing came after.
+// Numbers of lists are in base 36. Not for: deciding where to go on (resume.ts).
+
+import type { StateChange, Store } from '../log/contract.ts'
+
+const HEAD_KEY = 'uplink/hint'
+const CONFIRMED_PREFIX = 'uplink/confirmed/'
+const WRITTEN_PREFIX = 'uplink/written/'
+/** Of version 1: one JSON value. */
+const OLD_KEY = 'uplink/position'
+/** A state value holds 64 KiB: upstream topics with more partitions than fit are looked through from their beginning. */
+const WRITTEN_PARTITIONS_MAX = 3000
+const NAME_CHARS_MAX = 200
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
-export const HINT_KEY = 'uplink/position'
-
-export type NextOffsets = ReadonlyMap<string, readonly number[]>
-
-export interface EndingTarget {
-  readonly topicName: string
-  readonly partitionIndex: number
-  readonly baseOffset: number
+export interface Confirmed {
+  /** Where the edge topic was delivered to; '' when an older version did not say. */
+  readonly upstreamTopic: string
+  /** By partition index. */
+  readonly nextOffsets: readonly number[]
 }
 
-export interface Ending {
-  readonly producerId: bigint
-  readonly targets: readonly EndingTarget[]
-  readonly next: NextOffsets
+export interface Written {
+  /** 32 hex digits; '' when the cluster does not tell. */
+  readonly topicId: string
+  /** Partition index → base offset. */
+  readonly baseOffsets: ReadonlyMap<number, number>
 }
 
 export interface Hint {
-  readonly confirmed: NextOffsets
-  readonly ending: Ending | null
-  /** Upstream topic → its id when we last wrote there: a change means it was made anew. */
-  readonly topicIds: ReadonlyMap<string, string>
-}
-
-export function encodeHint(hint: Hint): Uint8Array {
-  const { ending } = hint
-  return encoder.encode(
-    JSON.stringify({
-      version: 1,
-      confirmed: [...hint.confirmed],
-      ending: ending && {
-        producerId: ending.producerId.toString(),
-        targets: ending.targets.map((target) => [target.topicName, target.partitionIndex, target.baseOffset]),
-        next: [...ending.next]
-      },
-      topicIds: [...hint.topicIds]
-    })
-  )
+  /** The start that wrote it. */
+  readonly incarnation: number
+  readonly isClosed: boolean
+  /** By edge topic. */
+  readonly confirmed: ReadonlyMap<string, Confirmed>
+  /** By upstream topic. */
+  readonly written: ReadonlyMap<string, Written>
 }
 
 /** null when there is none, or it is not readable: a hint may be missing at any time. */
-export function decodeHint(bytes: Uint8Array | undefined): Hint | null {
-  if (!bytes) return null
+export function readHint(store: Pick<Store, 'getState' | 'listState' | 'incarnation'>): Hint | null {
+  const head = textOf(store, HEAD_KEY)?.split(';')
+  if (!head) return readOldHint(store)
+  const incarnation = Number(head[1])
+  if (head[0] !== '2' || !Number.isSafeInteger(incarnation)) return null
+  const confirmed = new Map<string, Confirmed>()
+  for (const key of store.listState(CONFIRMED_PREFIX)) {
+    const [edgeTopic = '', upstreamTopic = '', list = ''] = (textOf(store, key) ?? '').split(';')
+    const nextOffsets = list.split(',').map((text) => Number.parseInt(text, 36))
+    if (nextOffsets.every(isOffset)) confirmed.set(edgeTopic, { upstreamTopic, nextOffsets })
+  }
+  const written = new Map<string, Written>()
+  for (const key of store.listState(WRITTEN_PREFIX)) {
+    const [upstreamTopic = '', topicId = '', list = ''] = (textOf(store, key) ?? '').split(';')
+    const pairs = list === '' ? [] : list.split(',').map((pair) => pair.split(':').map((text) => Number.parseInt(text, 36)))
+    if (pairs.every((pair) => pair.length === 2 && pair.every(isOffset)))
+      written.set(upstreamTopic, { topicId, baseOffsets: new Map(pairs as [number, number][]) })
+  }
+  return { incarnation, isClosed: head[2] === 'closed', confirmed, written }
+}
+
+/** What has to change in the state to hold `hint`; nothing of what it does not mention is forgotten. */
+export function hintChanges(store: Pick<Store, 'getState'>, hint: Hint): StateChange[] {
+  const changes: StateChange[] = []
+  const put = (key: string, text: string): void => {
+    if (textOf(store, key) !== text) changes.push({ key, value: encoder.encode(text) })
+  }
+  for (const [edgeTopic, { upstreamTopic, nextOffsets }] of hint.confirmed)
+    put(keyOf(CONFIRMED_PREFIX, edgeTopic), `${edgeTopic};${upstreamTopic};${nextOffsets.map((offset) => offset.toString(36)).join(',')}`)
+  for (const [upstreamTopic, { topicId, baseOffsets }] of hint.written) {
+    const pairs = [...baseOffsets].slice(0, WRITTEN_PARTITIONS_MAX)
+    put(keyOf(WRITTEN_PREFIX, upstreamTopic), `${upstreamTopic};${topicId};${pairs.map((pair) => pair.map((n) => n.toString(36)).join(':')).join(',')}`)
+  }
+  put(HEAD_KEY, `2;${hint.incarnation};${hint.isClosed ? 'closed' : 'open'}`)
+  if (store.getState(OLD_KEY)) changes.push({ key: OLD_KEY, value: null })
+  return changes
+}
+
+function keyOf(prefix: string, name: string): string {
+  if (name.length <= NAME_CHARS_MAX) return prefix + name
+  let hash = 5381
+  for (const character of name) hash = (hash * 33 + character.charCodeAt(0)) >>> 0
+  return `${prefix}${name.slice(0, NAME_CHARS_MAX)}~${hash.toString(36)}`
+}
+
+function textOf(store: Pick<Store, 'getState'>, key: string): string | null {
+  const value = store.getState(key)
+  return value ? decoder.decode(value) : null
+}
+
+function isOffset(value: number | undefined): boolean {
+  return value !== undefined && Number.isSafeInteger(value) && value >= 0
+}
+
+interface OldHint {
+  version: number
+  confirmed: [string, number[]][]
+  ending: { targets: [string, number, number][] } | null
+  topicIds: [string, string][]
+}
+
+/** Version 1 noted each transaction before it asked for the commit: without such a note nothing was in doubt. */
+function readOldHint(store: Pick<Store, 'getState' | 'incarnation'>): Hint | null {
+  const text = textOf(store, OLD_KEY)
+  if (text === null) return null
   try {
-    const value = JSON.parse(decoder.decode(bytes))
-    if (value.version !== 1) return null
+    const value = JSON.parse(text) as OldHint
+    if (value.version !== 1 || !value.confirmed.every(([, offsets]) => offsets.every(isOffset))) return null
+    const topicIds = new Map(value.topicIds)
+    const written = new Map<string, { topicId: string; baseOffsets: Map<number, number> }>()
+    for (const [topicName, topicId] of topicIds) written.set(topicName, { topicId, baseOffsets: new Map() })
+    for (const [topicName, partitionIndex, baseOffset] of value.ending?.targets ?? []) {
+      const entry = written.get(topicName) ?? { topicId: '', baseOffsets: new Map<number, number>() }
+      entry.baseOffsets.set(partitionIndex, baseOffset)
+      written.set(topicName, entry)
+    }
     return {
-      confirmed: readOffsets(value.confirmed),
-      ending: value.ending && {
-        producerId: BigInt(value.ending.producerId),
-        targets: value.ending.targets.map(([topicName, partitionIndex, baseOffset]: [string, number, number]) => ({
-          topicName: String(topicName),
-          partitionIndex: readCount(partitionIndex),
-          baseOffset: readCount(baseOffset)
-        })),
-        next: readOffsets(value.ending.next)
-      },
-      topicIds: new Map(value.topicIds)
+      incarnation: store.incarnation - 1,
+      isClosed: value.ending === null,
+      confirmed: new Map(value.confirmed.map(([topic, nextOffsets]) => [String(topic), { upstreamTopic: '', nextOffsets }])),
+      written
     }
   } catch {
     return null
   }
-}
-
-function readOffsets(entries: [string, number[]][]): NextOffsets {
-  return new Map(entries.map(([topic, offsets]) => [String(topic), offsets.map(readCount)]))
-}
-
-function readCount(value: number): number {
-  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`not an offset: ${value}`)
-  return value
 }

@@ -13,8 +13,8 @@ export interface UplinkCounters {
   parkedEvents: number
   /** Events sent again because the centre could not say whether it has them. */
   undecidedEvents: number
-  /** Offsets skipped because the centre already had them and we did not. */
-  raisedEvents: number
+  /** Times an older image of this disk was found to have been put back, or a copy to be in use. */
+  forks: number
   /** In-doubt commits that were found committed. */
   resolvedCommits: number
 }
@@ -23,9 +23,8 @@ export type NoticeKind =
   | 'hole'
   | 'parked'
   | 'stopped'
-  | 'raised'
+  | 'forked'
   | 'other-log'
-  | 'other-copy'
   | 'recreated'
   | 'undecided'
   | 'went-back'
@@ -48,7 +47,7 @@ export class Ledger {
     lostEvents: 0,
     parkedEvents: 0,
     undecidedEvents: 0,
-    raisedEvents: 0,
+    forks: 0,
     resolvedCommits: 0
   }
   readonly #listeners = new Set<(notice: Notice) => void>()

@@ -1,47 +1,122 @@
-// What the centre keeps for us beside the events: how far each edge topic has been delivered. It is the metadata of a committed group
-// offset on (upstream topic, partition 0), written inside the transaction that carries the events, so both happen or neither.
+// What the centre keeps for us beside the events: how far each edge topic has been delivered. It is the metadata of committed group offsets,
+// written inside the transaction that carries the events, so both happen or neither. docs/formats/position.md has the text.
 //
-//   wadi1;<log id>;<incarnation>;<edge topic>=<next>,<next>…;<edge topic>=…       numbers in base 36, one per partition
+//   wadi2;<piece>/<pieces>;<part of the text>            Kafka keeps at most 4,096 characters: a longer text goes in pieces, all in one transaction
+//   text    branch *( "|" branch )                        ours first, then those of others that we carry along
+//   branch  <log id>;<branch id>;<first start>,<ids>;<edge topic>=<next>,<next>…;<edge topic>=…     numbers in base 36, one per partition
 //
-// Kafka takes at most 4,096 characters (offset.metadata.max.bytes). Several edge topics may share one upstream topic.
-// Not for: deciding what to do with a position (uplink.ts).
+// A branch is one line of a log's history. When an older image of a disk is put back, what it takes in from then on is a branch of its own: it
+// has the log's id and its own branch id, and an entry of its own here, so that none of the copies takes the other's place.
+// Not for: deciding what to do with a position (resume.ts), where the pieces are kept (adapters/kafka-upstream).
 
-import { WadiError } from '../base/errors.ts'
+import type { Start } from '../log/lineage.ts'
 
+/** offset.metadata.max.bytes of Kafka, which counts characters. */
 export const METADATA_CHARS_MAX = 4096
 
-const VERSION = 'wadi1'
+const VERSION = 'wadi2'
+const OLD_VERSION = 'wadi1'
+/** A piece begins with version, number and count. */
+const PIECE_CHARS = METADATA_CHARS_MAX - 32
+const PIECES_MAX = 4096
+/** Starts of the writer that are named, the newest last: one of them must be known to an image of its disk that is put back. */
+const STARTS_NAMED = 16
+const START_ID_CHARS = 6
+/** Branches of others that are carried along. */
+export const CARRIED_MAX = 4
 const TOPIC = /^[a-zA-Z0-9._-]{1,249}$/
 const LOG_ID = /^[a-zA-Z0-9-]{1,64}$/
+const BRANCH_ID = /^[0-9a-z]{0,16}$/
+const START_IDS = /^(?:[0-9a-z]{6})*$/
 const BASE_36 = /^(0|[1-9a-z][0-9a-z]{0,10})$/
 
-export interface Position {
+export interface Branch {
   readonly logId: string
-  readonly incarnation: number
+  /** '' for the line a log began with. */
+  readonly branchId: string
+  /** Of the writer, oldest first; ids are '' in a position of version 1. */
+  readonly starts: readonly Start[]
   /** Edge topic → next offset to deliver, by partition index. */
   readonly nextOffsets: ReadonlyMap<string, readonly number[]>
 }
 
-/** @throws WadiError WADI_CONFIG_INVALID when the position does not fit the centre's limit */
-export function encodePosition(position: Position): string {
-  const topics = [...position.nextOffsets].map(([topic, offsets]) => `;${topic}=${offsets.map((offset) => offset.toString(36)).join(',')}`)
-  const text = `${VERSION};${position.logId};${position.incarnation.toString(36)}${topics.join('')}`
-  if (text.length > METADATA_CHARS_MAX) {
-    throw new WadiError('WADI_CONFIG_INVALID', {
-      happened: `the position of ${position.nextOffsets.size} topics takes ${text.length} characters at the centre, which keeps ${METADATA_CHARS_MAX}.`,
-      kept: 'Nothing was sent; the log keeps everything.',
-      next: 'Send topics with many partitions to upstream topics of their own.'
-    })
-  }
-  return text
+/** The text in pieces, each at most METADATA_CHARS_MAX long. */
+export function encodePosition(branches: readonly Branch[]): string[] {
+  const text = branches.map(encodeBranch).join('|')
+  const count = Math.max(1, Math.ceil(text.length / PIECE_CHARS))
+  return Array.from({ length: count }, (_, index) => {
+    return `${VERSION};${index}/${count};${text.slice(index * PIECE_CHARS, (index + 1) * PIECE_CHARS)}`
+  })
 }
 
-/** null when the text is not a position of ours: another tool's, an older format, damaged. */
-export function decodePosition(text: string): Position | null {
-  if (text.length > METADATA_CHARS_MAX) return null
-  const [version, logId, incarnationText, ...topics] = text.split(';')
+function encodeBranch({ logId, branchId, starts, nextOffsets }: Branch): string {
+  const named = lastRun(starts)
+  const ids = named.map(({ id }) => (id.length === START_ID_CHARS ? id : '0'.repeat(START_ID_CHARS))).join('')
+  const topics = [...nextOffsets].map(([topic, offsets]) => `;${topic}=${offsets.map((offset) => offset.toString(36)).join(',')}`)
+  return `${logId};${branchId};${(named[0]?.incarnation ?? 0).toString(36)},${ids}${topics.join('')}`
+}
+
+/** The last starts whose numbers follow each other. */
+function lastRun(starts: readonly Start[]): readonly Start[] {
+  let from = starts.length - 1
+  while (from > 0 && starts.length - from < STARTS_NAMED && starts[from - 1]?.incarnation === (starts[from] as Start).incarnation - 1) from--
+  return starts.slice(Math.max(0, from))
+}
+
+/** How many pieces the first one says there are; 1 for what is no position of ours. */
+export function pieceCountOf(first: string): number {
+  return headOf(first)?.count ?? 1
+}
+
+/** null when the pieces are not a position of ours: another tool's, a newer format, damaged. */
+export function decodePosition(pieces: readonly string[]): Branch[] | null {
+  const [first] = pieces
+  if (first === undefined) return null
+  if (first.startsWith(`${OLD_VERSION};`)) return decodeOld(first)
+  const heads = pieces.map(headOf)
+  const count = heads[0]?.count ?? 0
+  if (count < 1 || pieces.length < count) return null
+  let text = ''
+  for (let index = 0; index < count; index++) {
+    const head = heads[index]
+    if (!head || head.index !== index || head.count !== count) return null
+    text += head.text
+  }
+  const branches = text.split('|').map(decodeBranch)
+  return branches.every((branch) => branch !== null) ? branches : null
+}
+
+function headOf(piece: string): { index: number; count: number; text: string } | null {
+  const match = /^wadi2;(\d{1,4})\/(\d{1,4});(.*)$/s.exec(piece)
+  if (!match || piece.length > METADATA_CHARS_MAX) return null
+  const [index, count] = [Number(match[1]), Number(match[2])]
+  return count >= 1 && count <= PIECES_MAX && index < count ? { index, count, text: match[3] ?? '' } : null
+}
+
+function decodeBranch(text: string): Branch | null {
+  const [logId, branchId, lineage, ...topics] = text.split(';')
+  const [firstText, ids] = (lineage ?? '').split(',')
+  const first = readNumber(firstText)
+  if (logId === undefined || !LOG_ID.test(logId) || branchId === undefined || !BRANCH_ID.test(branchId)) return null
+  if (first === null || ids === undefined || !START_IDS.test(ids)) return null
+  const starts = Array.from({ length: ids.length / START_ID_CHARS }, (_, index) => ({
+    incarnation: first + index,
+    id: ids.slice(index * START_ID_CHARS, (index + 1) * START_ID_CHARS)
+  }))
+  const nextOffsets = readTopics(topics)
+  return nextOffsets && { logId, branchId, starts, nextOffsets }
+}
+
+/** Version 1: one branch, the number of the writer's start, no ids. */
+function decodeOld(text: string): Branch[] | null {
+  const [, logId, incarnationText, ...topics] = text.split(';')
   const incarnation = readNumber(incarnationText)
-  if (version !== VERSION || logId === undefined || !LOG_ID.test(logId) || incarnation === null) return null
+  const nextOffsets = readTopics(topics)
+  if (logId === undefined || !LOG_ID.test(logId) || incarnation === null || !nextOffsets) return null
+  return [{ logId, branchId: '', starts: [{ incarnation, id: '' }], nextOffsets }]
+}
+
+function readTopics(topics: readonly string[]): Map<string, number[]> | null {
   const nextOffsets = new Map<string, number[]>()
   for (const entry of topics) {
     const [topic, list, ...rest] = entry.split('=')
@@ -50,7 +125,7 @@ export function decodePosition(text: string): Position | null {
     if (offsets.some((offset) => offset === null)) return null
     nextOffsets.set(topic, offsets as number[])
   }
-  return { logId, incarnation, nextOffsets }
+  return nextOffsets
 }
 
 function readNumber(text: string | undefined): number | null {

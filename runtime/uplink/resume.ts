@@ -1,140 +1,313 @@
-// Where to go on after a start or any uncertainty. The centre's position wins; the local hint is asked only where the centre has none.
+// Where to go on after a start or any uncertainty. The centre's position wins; the local notes are asked only where the centre has none.
 //
-//   centre knows this log              → there, whatever the hint says
-//   centre has no position             → hint: something in doubt? probe the centre; otherwise what was confirmed; nothing noted → log start
-//   centre's position is another log's → the same as none, and reported
-// A position above our high watermark means an older image of the disk was restored: our next offsets are raised to it.
+//   the centre has our branch           → there, whatever the notes say
+//   it has the line we branched from    → there, but not further than where we branched
+//   it has a start that we do not know  → an older image of this disk was put back: common is what was written up to the last start that both
+//                                         know; everything after it is new here, and is a branch of its own from now on (forks.ts)
+//   it has nothing for an edge topic    → where it was before (another upstream topic), else the notes; what may have been delivered after them is
+//                                         looked for in the centre itself (look-back.ts); nothing noted → log start
 // A position below our log start means retention was faster: the hole is counted.
+// Not for: sending, writing positions (uplink.ts).
 
 import { toOffset } from '../base/offset.ts'
-import type { Store } from '../log/contract.ts'
-import type { Hint, NextOffsets } from './hint.ts'
+import type { Core } from '../core/core.ts'
+import type { BlockCodec } from '../io/codec.ts'
+import type { Partition, Store } from '../log/contract.ts'
+import type { Start } from '../log/lineage.ts'
+import type { Fork, Forks } from './forks.ts'
+import type { Hint } from './hint.ts'
 import type { Ledger } from './ledger.ts'
-import { decodePosition, type Position } from './position.ts'
+import { type Found, foundKey, lookBack } from './look-back.ts'
+import { type Branch, CARRIED_MAX, decodePosition, pieceCountOf } from './position.ts'
 import type { Source } from './source.ts'
-import type { Upstream } from './upstream.ts'
+import { type Upstream, UpstreamFault, type UpstreamTopic } from './upstream.ts'
 
 export interface ResumeContext {
   readonly store: Store
   readonly upstream: Upstream
+  readonly core: Core
+  readonly codec: BlockCodec
   readonly ledger: Ledger
   readonly hint: Hint | null
+  readonly forks: Forks
+  /** As described just now. */
+  readonly topics: ReadonlyMap<string, UpstreamTopic>
 }
 
-/** Sets every source to where the centre is. @throws UpstreamFault */
-export async function resume(context: ResumeContext, sources: readonly Source[]): Promise<void> {
-  const upstreamTopics = [...new Set(sources.map((source) => source.upstreamTopic))]
-  const committed = await context.upstream.fetchPosition(upstreamTopics)
-  let fromHint: Promise<NextOffsets> | null = null
-  for (const upstreamTopic of upstreamTopics) {
-    const position = ownPosition(context, upstreamTopic, committed.get(upstreamTopic)?.metadata ?? null)
-    const own = sources.filter((source) => source.upstreamTopic === upstreamTopic)
-    let next: NextOffsets
-    if (position) next = position.nextOffsets
-    else {
-      fromHint ??= nextFromHint(context)
-      next = await fromHint
-    }
-    for (const source of own)
-      await place(context, source, next.get(source.edgeTopic)?.[source.partition.partitionIndex] ?? 0, position !== null)
+/** What stands in the position of an upstream topic beside our sources: it is written again with every transaction. */
+export interface Carried {
+  /** Edge topics that are not delivered there any more. */
+  readonly own: ReadonlyMap<string, readonly number[]>
+  /** Other branches and other logs. */
+  readonly others: readonly Branch[]
+}
+
+/** The word of the centre on one upstream topic. */
+interface Word {
+  readonly carried: Carried['others']
+  /** The entry that we go on from, and up to which incarnation it speaks of our events; null = none. */
+  readonly entry: { readonly branch: Branch; readonly limit: Limit } | null
+}
+
+/** Of what a position says of our partitions, only what was written up to `after` is ours. null: all of it. */
+interface Limit {
+  readonly after: number | null
+  /** The centre knows of something behind it that is not ours. */
+  readonly isFork: boolean
+}
+
+/** Sets every source to where the centre is. Returns what to carry, by upstream topic. @throws UpstreamFault; WadiError when a fork cannot be made durable */
+export async function resume(context: ResumeContext, sources: readonly Source[]): Promise<Map<string, Carried>> {
+  const { hint, forks } = context
+  const words = await readWords(context, sources)
+  const places = new Map<Source, { next: number; isCentresWord: boolean }>()
+  const found: { fork: number | null } = { fork: null }
+  const noteFork = (after: number | null): void => {
+    if (after !== null && (found.fork === null || after < found.fork)) found.fork = after
   }
+  for (const { entry } of words.values()) if (entry?.limit.isFork) noteFork(entry.limit.after)
+  const silent: Source[] = []
+  for (const source of sources) {
+    const entry = entryFor(source, words, hint)
+    const offsets = entry?.branch.nextOffsets.get(source.edgeTopic)
+    if (!entry || !offsets) {
+      silent.push(source)
+      continue
+    }
+    const said = offsets[source.partition.partitionIndex] ?? 0
+    const next = limited(context, source.partition, said, entry.limit.after)
+    if (next < said) noteFork(entry.limit.after)
+    places.set(source, { next, isCentresWord: true })
+  }
+  if (silent.length > 0 && hint) {
+    for (const [source, { next, forkAfter }] of await fromHint(context, hint, silent)) {
+      places.set(source, { next, isCentresWord: false })
+      noteFork(forkAfter)
+    }
+  }
+  if (found.fork !== null) await branchOff(context, found.fork)
+  for (const source of sources) {
+    source.forks = forks
+    place(context, source, places.get(source) ?? { next: 0, isCentresWord: false })
+  }
+  const carried = new Map<string, Carried>()
+  for (const [upstreamTopic, word] of words) carried.set(upstreamTopic, carriedOf(context, upstreamTopic, word, sources))
+  return carried
 }
 
 /** The hint's word on `source`: for the status before the centre was heard, nothing more. */
 export function placeByHint(source: Source, hint: Hint | null): void {
-  const noted = hint?.confirmed.get(source.edgeTopic)?.[source.partition.partitionIndex] ?? 0
+  const noted = hint?.confirmed.get(source.edgeTopic)?.nextOffsets[source.partition.partitionIndex] ?? 0
   source.reset(Math.min(Math.max(noted, source.partition.logStartOffset), source.partition.highWatermark))
 }
 
-function ownPosition(context: ResumeContext, upstreamTopic: string, metadata: string | null): Position | null {
-  if (metadata === null) return null
-  const { store, ledger } = context
-  const position = decodePosition(metadata)
-  if (position === null) {
-    ledger.notice('other-log', `The position at the centre for ${upstreamTopic} was not written by Wadi; it is not used.`, {
-      upstreamTopic
-    })
-    return null
-  }
-  if (position.logId !== store.logId) {
-    ledger.notice(
-      'other-log',
-      `The position at the centre for ${upstreamTopic} is of another log (${position.logId}); this log starts with what it has.`,
-      {
-        upstreamTopic,
-        otherLogId: position.logId
-      }
-    )
-    return null
-  }
-  if (position.incarnation > store.incarnation) {
-    ledger.notice(
-      'other-copy',
-      `The centre has heard a later start of this log (${position.incarnation}, we are ${store.incarnation}): a copy of the disk is or was in use.`,
-      {
-        upstreamTopic,
-        theirs: position.incarnation,
-        ours: store.incarnation
-      }
-    )
-  }
-  return position
-}
+// -- What the centre says
 
-async function nextFromHint(context: ResumeContext): Promise<NextOffsets> {
-  const { hint, upstream, ledger } = context
-  if (!hint) return new Map()
-  if (!hint.ending) return hint.confirmed
-  const { ending } = hint
-  let verdict: 'committed' | 'aborted' | 'unknown' = 'unknown'
-  for (const target of ending.targets) {
-    verdict = await upstream.probe({ ...target, producerId: ending.producerId })
-    if (verdict !== 'unknown') break
+/** Of every upstream topic that is delivered to, or was. */
+async function readWords(context: ResumeContext, sources: readonly Source[]): Promise<Map<string, Word>> {
+  const names = new Set(sources.map((source) => source.upstreamTopic))
+  const committed = await readPositions(context.upstream, names)
+  const former = new Set<string>()
+  for (const source of sources) {
+    const before = context.hint?.confirmed.get(source.edgeTopic)?.upstreamTopic
+    if (before && !names.has(before)) former.add(before)
   }
-  if (verdict === 'committed') {
-    return ending.next
-  }
-  if (verdict === 'unknown') {
-    let events = 0
-    for (const [topic, offsets] of ending.next) {
-      offsets.forEach((offset, index) => {
-        events += Math.max(0, offset - (hint.confirmed.get(topic)?.[index] ?? 0))
-      })
+  if (former.size > 0) {
+    try {
+      for (const [name, pieces] of await readPositions(context.upstream, former)) committed.set(name, pieces)
+    } catch (error) {
+      // Nobody asks us to have rights on a topic that is not delivered to any more: then the notes are what there is.
+      if (!(error instanceof UpstreamFault) || error.kind !== 'refused') throw error
     }
-    ledger.counters.undecidedEvents += events
-    ledger.notice('undecided', `The centre cannot say any more whether it took the last ${events} events: they are sent again.`, { events })
   }
-  return hint.confirmed
+  return new Map([...names, ...former].map((name) => [name, wordOf(context, name, committed.get(name) ?? [])]))
 }
 
-async function place(context: ResumeContext, source: Source, next: number, isCentresWord: boolean): Promise<void> {
-  const { store, ledger, hint } = context
-  const { partition } = source
-  if (next > partition.highWatermark) {
-    const missing = next - partition.highWatermark
-    ledger.counters.raisedEvents += missing
-    ledger.notice(
-      'raised',
-      `${source.key}: the centre is at ${next}, this disk at ${partition.highWatermark}: an older image was restored. New events continue at ${next}.`,
-      {
-        partition: source.key,
-        centre: next,
-        edge: partition.highWatermark
-      }
-    )
-    await store.raiseTo(partition, toOffset(next))
+async function readPositions(upstream: Upstream, names: ReadonlySet<string>): Promise<Map<string, readonly string[]>> {
+  const committed = new Map<string, readonly string[]>()
+  const longer = new Map<string, number>()
+  for (const [name, { pieces }] of await upstream.fetchPosition(new Map([...names].map((name) => [name, 1])))) {
+    const count = pieceCountOf(pieces[0] ?? '')
+    if (count > 1) longer.set(name, count)
+    committed.set(name, pieces)
   }
-  const noted = hint?.confirmed.get(source.edgeTopic)?.[partition.partitionIndex] ?? 0
-  if (isCentresWord && next < noted) {
-    ledger.notice(
-      'went-back',
-      `${source.key}: the centre is at ${next} and had confirmed ${noted}: it lost its memory. We go on from ${next}.`,
-      {
-        partition: source.key,
-        centre: next,
-        noted
-      }
+  if (longer.size > 0) for (const [name, { pieces }] of await upstream.fetchPosition(longer)) committed.set(name, pieces)
+  return committed
+}
+
+function wordOf(context: ResumeContext, upstreamTopic: string, pieces: readonly string[]): Word {
+  const { store, ledger, forks } = context
+  if (pieces.length === 0) return { entry: null, carried: [] }
+  const branches = decodePosition(pieces)
+  if (branches === null) {
+    const text = `The position at the centre for ${upstreamTopic} was not written by this version of Wadi; it is not used.`
+    ledger.notice('other-log', text, { upstreamTopic })
+    return { entry: null, carried: [] }
+  }
+  const own = branches.filter(({ logId }) => logId === store.logId)
+  const [other] = branches
+  if (own.length === 0 && other) {
+    const text = `The position at the centre for ${upstreamTopic} is of another log (${other.logId}); this log starts with what it has.`
+    ledger.notice('other-log', text, { upstreamTopic, otherLogId: other.logId })
+  }
+  const carried = (current: Branch | undefined): Branch[] => branches.filter((branch) => branch !== current).slice(0, CARRIED_MAX)
+  const current = own.find(({ branchId }) => branchId === forks.branchId)
+  if (current) return { entry: { branch: current, limit: limitOf(context, current) }, carried: carried(current) }
+  // Nothing of this branch is there yet: the line it came from, up to where it left it.
+  for (let at = forks.list.length - 1; at >= 0; at--) {
+    const parentId = forks.list[at - 1]?.branchId ?? ''
+    const parent = own.find(({ branchId }) => branchId === parentId)
+    const after = (forks.list[at] as Fork).after
+    if (parent) return { entry: { branch: parent, limit: { after, isFork: false } }, carried: carried(undefined) }
+  }
+  return { entry: null, carried: carried(undefined) }
+}
+
+/** Up to which of our starts the writer of `branch` has the same history. */
+function limitOf({ store, hint, ledger }: ResumeContext, { starts }: Branch): Limit {
+  const ours = store.starts
+  const common = commonStart(ours, starts)
+  if (common === null) {
+    const after = hint?.incarnation ?? 0
+    ledger.notice('undecided', `The centre knows none of the starts of this disk: what was written after start ${after} counts as new.`, {
+      after
+    })
+    return { after, isFork: true }
+  }
+  if (!common.isNewest) return { after: common.incarnation, isFork: true }
+  return { after: common.incarnation === store.incarnation ? null : common.incarnation, isFork: false }
+}
+
+/** The newest of their starts that is ours too; isNewest: they know none after it. A start without id is known by its number, up to the last of ours without one. */
+function commonStart(ours: readonly Start[], theirs: readonly Start[]): { incarnation: number; isNewest: boolean } | null {
+  const newest = theirs.at(-1)
+  if (newest?.id === '') {
+    const last = ours.findLast(({ id }) => id === '')?.incarnation ?? -1
+    return last < 0 ? null : { incarnation: Math.min(last, newest.incarnation), isNewest: newest.incarnation <= last }
+  }
+  for (let at = theirs.length - 1; at >= 0; at--) {
+    const start = theirs[at] as Start
+    const isOurs = ours.some(({ incarnation, id }) => incarnation === start.incarnation && (id || UNKNOWN_ID) === start.id)
+    if (isOurs) return { incarnation: start.incarnation, isNewest: at === theirs.length - 1 }
+  }
+  return null
+}
+
+/** How a position names a start that drew no id. */
+const UNKNOWN_ID = '000000'
+
+/** Where the source is at the centre: by the position of its upstream topic, else of the one it was delivered to before. */
+function entryFor(source: Source, words: ReadonlyMap<string, Word>, hint: Hint | null): Word['entry'] {
+  const now = words.get(source.upstreamTopic)?.entry ?? null
+  const before = hint?.confirmed.get(source.edgeTopic)?.upstreamTopic
+  const moved = before && before !== source.upstreamTopic ? (words.get(before)?.entry ?? null) : null
+  if (moved?.branch.nextOffsets.has(source.edgeTopic)) return moved
+  return now
+}
+
+/** `said` as far as it speaks of events of ours: what a start after `after` wrote here is not meant. */
+function limited({ store }: ResumeContext, partition: Partition, said: number, after: number | null): number {
+  const end = after === null || after >= store.incarnation ? partition.highWatermark : (partition.firstOffsetAfter(after) ?? partition.highWatermark)
+  return Math.min(said, end)
+}
+
+/** From now on what was written after `after` is a branch of its own. Durable before anything of it leaves. */
+async function branchOff({ store, forks, ledger }: ResumeContext, after: number): Promise<void> {
+  const first = store.starts.find(({ incarnation }) => incarnation > after) ?? store.starts.at(-1)
+  const branchId = first?.id || store.starts.at(-1)?.id || UNKNOWN_ID
+  if (forks.list.some((fork) => fork.branchId === branchId)) return
+  const fork = { branchId, after }
+  await store.commit([], [forks.changeFor(fork)])
+  forks.add(fork)
+  ledger.counters.forks++
+  const text = `The centre has heard starts of this log that this disk does not know: an older image was put back, or a copy is in use. Common is what was written up to start ${after}; everything after it is delivered as branch ${branchId}.`
+  ledger.notice('forked', text, { after, branchId })
+}
+
+function carriedOf(context: ResumeContext, upstreamTopic: string, { entry, carried }: Word, sources: readonly Source[]): Carried {
+  const delivered = new Set(sources.filter((source) => source.upstreamTopic === upstreamTopic).map((source) => source.edgeTopic))
+  const own = new Map<string, readonly number[]>()
+  for (const [edgeTopic, offsets] of entry?.branch.nextOffsets ?? []) {
+    if (delivered.has(edgeTopic)) continue
+    const partitions = context.store.topics.get(edgeTopic)?.partitions ?? []
+    const after = entry?.limit.after ?? null
+    own.set(
+      edgeTopic,
+      offsets.map((offset, index) => (partitions[index] ? limited(context, partitions[index], offset, after) : offset))
     )
+  }
+  return { own, others: carried }
+}
+
+// -- What was noted here
+
+/** Of sources about which the centre says nothing. */
+async function fromHint(
+  context: ResumeContext,
+  hint: Hint,
+  sources: readonly Source[]
+): Promise<Map<Source, { next: number; forkAfter: number | null }>> {
+  const { ledger, forks } = context
+  const noted = (source: Source): number => hint.confirmed.get(source.edgeTopic)?.nextOffsets[source.partition.partitionIndex] ?? 0
+  const result = new Map<Source, { next: number; forkAfter: number | null }>()
+  /** What was written after the start that wrote the hint cannot have been delivered by us: each start writes one before it delivers. */
+  const endOf = (source: Source): number => limited(context, source.partition, source.partition.highWatermark, hint.incarnation)
+  const doubtful = hint.isClosed ? [] : sources.filter((source) => noted(source) < endOf(source))
+  const found = new Map<string, Found>()
+  for (const name of new Set(doubtful.map((source) => deliveredTo(source, hint)))) found.set(name, await lookThrough(context, hint, name))
+  let undecided = 0
+  for (const source of sources) {
+    const confirmed = Math.min(noted(source), endOf(source))
+    const seen = doubtful.includes(source) ? found.get(deliveredTo(source, hint)) : undefined
+    if (!seen) {
+      result.set(source, { next: confirmed, forkAfter: null })
+      continue
+    }
+    const end = endOf(source)
+    let next = confirmed
+    for (const branchId of ['', ...forks.list.map((fork) => fork.branchId)]) {
+      const greatest = seen.greatest.get(foundKey(branchId, source.key)) ?? -1
+      if (greatest >= 0 && (greatest >= end || forks.at(source.partition, greatest).branchId === branchId)) next = Math.max(next, greatest + 1)
+    }
+    if (!seen.isComplete) undecided += Math.max(0, end - next)
+    result.set(source, { next: Math.min(next, end), forkAfter: next > end ? hint.incarnation : null })
+  }
+  if (undecided > 0) {
+    ledger.counters.undecidedEvents += undecided
+    const text = `The centre cannot say any more whether it took the last ${undecided} events: they are sent again.`
+    ledger.notice('undecided', text, { events: undecided })
+  }
+  return result
+}
+
+function deliveredTo(source: Source, hint: Hint): string {
+  return hint.confirmed.get(source.edgeTopic)?.upstreamTopic || source.upstreamTopic
+}
+
+async function lookThrough(context: ResumeContext, hint: Hint, topicName: string): Promise<Found> {
+  const found: Found = { greatest: new Map(), isComplete: true }
+  const { upstream, core, codec, store, topics } = context
+  const written = hint.written.get(topicName)
+  const topic = topics.get(topicName)
+  if (!topic || (written && written.topicId !== '' && /[^0]/.test(topic.topicId) && written.topicId !== topic.topicId)) {
+    // Not delivered to any more, or made anew: what was there cannot be read.
+    return { ...found, isComplete: false }
+  }
+  for (let partitionIndex = 0; partitionIndex < topic.partitionCount; partitionIndex++) {
+    const fromOffset = written?.baseOffsets.get(partitionIndex) ?? 0
+    await lookBack({ upstream, core, codec, logId: store.logId }, { topicName, partitionIndex, fromOffset }, found)
+  }
+  return found
+}
+
+// -- The sources
+
+function place({ store, ledger, hint }: ResumeContext, source: Source, { next, isCentresWord }: { next: number; isCentresWord: boolean }): void {
+  const { partition } = source
+  const noted = hint?.confirmed.get(source.edgeTopic)?.nextOffsets[partition.partitionIndex] ?? 0
+  if (isCentresWord && next < noted) {
+    const text = `${source.key}: the centre is at ${next} and had confirmed ${noted}: it lost its memory. We go on from ${next}.`
+    ledger.notice('went-back', text, { partition: source.key, centre: next, noted })
   }
   if (source.isPlaced && next > source.confirmed) {
     // A commit whose answer was lost.

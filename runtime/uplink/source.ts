@@ -5,6 +5,7 @@
 import { assert } from '../base/assert.ts'
 import { readBatchHeader } from '../core/batch-header.ts'
 import type { Partition } from '../log/contract.ts'
+import type { Forks } from './forks.ts'
 
 export class Source {
   readonly edgeTopic: string
@@ -21,6 +22,8 @@ export class Source {
   suspectUntil: number | null = null
   /** The partition could not be read: not tried again before this monotonic time. */
   blockedUntilMs = 0
+  /** Branches of this log: what one part carries is of one branch. */
+  forks: Forks | null = null
   /** Offset → timestamp of the batch that holds it, where parts began. */
   readonly #times = new Map<number, number>()
 
@@ -70,11 +73,18 @@ export class Source {
     return this.partition.highWatermark > this.#planned
   }
 
-  /** Where this one transaction must end: at the high watermark, or in the middle of what is suspected. */
+  /** The branch of the next event to plan; '' when the log was never forked. */
+  get branchId(): string {
+    return this.forks?.at(this.partition, this.#planned).branchId ?? ''
+  }
+
+  /** Where this one transaction must end: at the high watermark, where another branch begins, or in the middle of what is suspected. */
   get untilMax(): number {
     const { highWatermark } = this.partition
-    if (this.suspectUntil === null || this.suspectUntil <= this.#planned) return highWatermark
-    return Math.min(highWatermark, this.#planned + Math.max(1, Math.floor((this.suspectUntil - this.#planned) / 2)))
+    const branchEnd = this.forks?.at(this.partition, this.#planned).until ?? highWatermark
+    const end = Math.min(highWatermark, branchEnd)
+    if (this.suspectUntil === null || this.suspectUntil <= this.#planned) return end
+    return Math.min(end, this.#planned + Math.max(1, Math.floor((this.suspectUntil - this.#planned) / 2)))
   }
 
   plan(until: number): void {

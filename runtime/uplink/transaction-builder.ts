@@ -46,7 +46,7 @@ export interface BuilderOptions {
   readonly core: Core
   readonly codec: BlockCodec
   readonly compression: CodecName
-  /** Value of the header `wadi.id`. */
+  /** Value of the header `wadi.id`; a branch of the log adds "~" and its id. */
   readonly id: string
 }
 
@@ -63,7 +63,8 @@ const RATIO_SAFETY = 0.8
 
 export class TransactionBuilder {
   readonly #options: BuilderOptions
-  readonly #id: Uint8Array
+  /** Branch id → value of `wadi.id`. */
+  readonly #ids = new Map<string, Uint8Array>()
   /** Upstream topic → plain bytes per compressed byte, as seen. */
   readonly #ratios = new Map<string, number>()
   /** Upstream topic → largest compressed batch the centre was seen to refuse, less. */
@@ -71,7 +72,6 @@ export class TransactionBuilder {
 
   constructor(options: BuilderOptions) {
     this.#options = options
-    this.#id = new TextEncoder().encode(options.id)
   }
 
   /** The centre said too-large to a batch of this many bytes. */
@@ -184,7 +184,7 @@ export class TransactionBuilder {
     const { repack } = this.#options.core
     repack.beginForward({
       bytesMax: range.bytesMax,
-      id: this.#id,
+      id: this.#idOf(source.branchId),
       offsetPrefix: new TextEncoder().encode(`${source.key}/`),
       partitionIndex: source.partition.partitionIndex,
       targetIndex: range.targetIndex,
@@ -198,6 +198,14 @@ export class TransactionBuilder {
       break
     }
     return { until, bytes: repack.finish()?.slice() ?? null }
+  }
+
+  #idOf(branchId: string): Uint8Array {
+    const known = this.#ids.get(branchId)
+    if (known) return known
+    const id = new TextEncoder().encode(branchId === '' ? this.#options.id : `${this.#options.id}~${branchId}`)
+    this.#ids.set(branchId, id)
+    return id
   }
 
   async #compress(batch: PreparedBatch): Promise<PreparedBatch> {

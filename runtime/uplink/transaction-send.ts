@@ -1,10 +1,9 @@
-// One prepared transaction on its way: partitions announced, batches produced, position written beside them, hint noted, committed.
+// One prepared transaction on its way: partitions announced, batches produced, position written beside them, committed.
 // Throws the UpstreamFault of the step that failed; then nothing of the transaction counts until the centre has been asked.
 // Not for: what to do after a fault (uplink.ts).
 
 import type { Core } from '../core/core.ts'
 import { type Clock, sleep } from '../io/clock.ts'
-import type { EndingTarget } from './hint.ts'
 import type { Part, PreparedBatch, PreparedTransaction } from './transaction-builder.ts'
 import { type CommittedPosition, type Upstream, UpstreamFault } from './upstream.ts'
 
@@ -37,10 +36,17 @@ export interface SendContext {
   readonly clock: Clock
   readonly session: ProducerSession
   readonly positions: ReadonlyMap<string, CommittedPosition>
-  /** Everything is in the cluster's log: note that the commit is about to be asked for. */
-  onEnding(targets: readonly EndingTarget[]): Promise<void>
+  /** The commit is about to be asked for. */
+  onEnding(): void
   /** Which parts the refused batches came from. */
   onRefused(suspects: readonly Part[]): void
+}
+
+/** Where a batch of a transaction lies at the centre. */
+export interface WrittenBatch {
+  readonly topicName: string
+  readonly partitionIndex: number
+  readonly baseOffset: number
 }
 
 interface Round {
@@ -53,7 +59,7 @@ interface Round {
  * transaction must have a new producer epoch, or that request could commit half of it.
  * @throws UpstreamFault
  */
-export async function sendTransaction(context: SendContext, transaction: PreparedTransaction): Promise<{ wasInDoubt: boolean }> {
+export async function sendTransaction(context: SendContext, transaction: PreparedTransaction): Promise<{ wasInDoubt: boolean; written: readonly WrittenBatch[] }> {
   const { upstream } = context
   const rounds = roundsOf(transaction)
   const targets = new Map<string, { topicName: string; partitionIndex: number }>()
@@ -68,8 +74,8 @@ export async function sendTransaction(context: SendContext, transaction: Prepare
   ])
   if (produced.status === 'rejected') throw produced.reason
   if (positioned.status === 'rejected') throw positioned.reason
-  await context.onEnding(produced.value)
-  return { wasInDoubt: await endTransaction(context) }
+  context.onEnding()
+  return { wasInDoubt: await endTransaction(context), written: produced.value }
 }
 
 /** At most one batch per upstream partition in a round: the first that has room for it. */
@@ -88,10 +94,10 @@ function roundsOf(transaction: PreparedTransaction): Round[] {
   return rounds
 }
 
-async function produceAll(context: SendContext, rounds: readonly Round[]): Promise<EndingTarget[]> {
+async function produceAll(context: SendContext, rounds: readonly Round[]): Promise<WrittenBatch[]> {
   const { session, core, upstream } = context
   const { producerId, producerEpoch } = session
-  const written: EndingTarget[] = []
+  const written: WrittenBatch[] = []
   for (const { batches } of rounds) {
     const targets = batches.map(({ batch }) => {
       const { topicName, partitionIndex, bytes, recordCount } = batch

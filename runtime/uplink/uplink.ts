@@ -1,6 +1,6 @@
 // Delivers what is durable here to the central cluster, each event once and in order per partition. The log is the queue: nothing is
 // buffered but two transactions. What is delivered is known from the centre: every transaction carries our position (position.ts), and
-// after a start or any fault we take a new producer epoch (which ends what was open), read the position back, and go on from there.
+// after a start or any fault we take a new producer epoch (which ends what was open), read the position back, and go on from there (resume.ts).
 //
 // One loop: connect → deliver until something fails → wait → connect …
 // Not for: the wire (adapters/kafka-upstream), bandwidth policy, deleting (storage does, below what setDelivered says).
@@ -15,13 +15,15 @@ import { DiskError } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
 import type { Store } from '../log/contract.ts'
 import { Backoff } from './backoff.ts'
-import { decodeHint, type Ending, type EndingTarget, encodeHint, HINT_KEY, type Hint, type NextOffsets } from './hint.ts'
+import { DeliveryNotes } from './delivery-notes.ts'
+import { Forks } from './forks.ts'
+import { readHint } from './hint.ts'
 import { Ledger, type Notice, type UplinkCounters } from './ledger.ts'
 import { LinkState, type LinkStatus } from './link-state.ts'
 import { Planner } from './planner.ts'
 import { encodePosition } from './position.ts'
 import { Progress, type Rate } from './progress.ts'
-import { placeByHint, resume } from './resume.ts'
+import { type Carried, placeByHint, resume } from './resume.ts'
 import { defaultUplinkSettings, type UplinkSettings } from './settings.ts'
 import { Source } from './source.ts'
 import type { Part, PreparedTransaction } from './transaction-builder.ts'
@@ -30,7 +32,8 @@ import { type CommittedPosition, type Upstream, UpstreamFault, type UpstreamTopi
 
 const IDLE_POLL_MS = 5_000
 const PIPELINE_BYTES_MIN = 64 * 1024
-const IDLE_HINT_DELAY_MS = 30_000
+/** A pause so long is used to note what is delivered, when no commit of events has carried the note. */
+const IDLE_NOTE_DELAY_MS = 600_000
 
 export interface UplinkOptions {
   readonly store: Store
@@ -67,6 +70,8 @@ export interface UplinkStatus extends LinkStatus, Rate {
 export class Uplink {
   readonly #options: UplinkOptions
   readonly #settings: UplinkSettings
+  /** Edge topic → topic at the centre. */
+  readonly #topics: Map<string, string>
   readonly #clock: Clock
   readonly #store: Store
   readonly #upstream: Upstream
@@ -77,13 +82,17 @@ export class Uplink {
   readonly #backoff: Backoff
   #sources: Source[] = []
   #unsubscribe: (() => void)[] = []
-  #topicIds = new Map<string, string>()
+  readonly #notes: DeliveryNotes
+  readonly #forks: Forks
+  /** Upstream topic → what its position holds beside ours. */
+  #carried: ReadonlyMap<string, Carried> = new Map()
   #session: ProducerSession | null = null
   #isClosing = false
   #isPaused = false
-  #hasUnwrittenHint = false
-  /** A commit was asked for and nobody has said yet whether it happened: the note of it must stay. */
+  /** A commit was asked for and nobody has said yet whether it happened: the notes must not say that all is known. */
   #isCommitOpen = false
+  /** The centre was heard in this start: the notes are ours. */
+  #hasConnected = false
   /** A topic was refused: the centre is asked again at this monotonic time. */
   #describeAgainAtMs: number | null = null
   #loop: Promise<void> | null = null
@@ -92,23 +101,28 @@ export class Uplink {
   /** Aborts the wait under way: close, pause, resume, new events. */
   #wake = new AbortController()
   #isWaitingForWork = false
+  #idleSinceMs: number | null = null
 
   constructor(options: UplinkOptions) {
     this.#options = options
     this.#settings = { ...defaultUplinkSettings, ...options.settings }
+    this.#topics = new Map(this.#settings.topics)
     this.#clock = options.clock
     this.#store = options.store
     this.#upstream = options.upstream
     this.#link = new LinkState(options.clock)
     this.#backoff = new Backoff(this.#settings.backoff, options.random)
     this.#planner = new Planner({ ...options, ledger: this.#ledger, settings: this.#settings })
+    this.#forks = new Forks(options.store)
+    const { store, clock } = options
+    this.#notes = new DeliveryNotes({ store, clock, ledger: this.#ledger, sources: () => this.#sources })
   }
 
   /** Begins; returns at once. */
   start(): void {
     assert(this.#loop === null, 'the uplink was started twice')
     this.#findSources()
-    const hint = decodeHint(this.#store.getState(HINT_KEY))
+    const hint = readHint(this.#store)
     for (const source of this.#sources) placeByHint(source, hint)
     this.#loop = this.#run()
   }
@@ -126,6 +140,12 @@ export class Uplink {
     this.#backoff.reset()
     this.#fencedAtMs = []
     this.#interrupt()
+  }
+
+  /** One more topic to deliver, from now on. A pause, a back-off or a fence goes on as it is. */
+  addTopic(edgeTopic: string, upstreamTopic: string): void {
+    this.#topics.set(edgeTopic, upstreamTopic)
+    if (this.#isWaitingForWork) this.#interrupt()
   }
 
   /** Lets the transaction under way end, at most `deadlineMs`; what it leaves open the next start resolves. */
@@ -151,7 +171,7 @@ export class Uplink {
 
   status(): UplinkStatus {
     const nowMs = this.#clock.wallMs()
-    const topics = [...this.#settings.topics].map(([edgeTopic, upstreamTopic]): TopicLag => {
+    const topics = [...this.#topics].map(([edgeTopic, upstreamTopic]): TopicLag => {
       const sources = this.#sources.filter((source) => source.edgeTopic === edgeTopic)
       const oldest = sources.flatMap((source) => source.oldestTimestampMs ?? [])
       return {
@@ -192,7 +212,7 @@ export class Uplink {
         await this.#afterFault(error)
       }
     }
-    if (this.#hasUnwrittenHint && !this.#isCommitOpen) await this.#writeHint(null)
+    if (this.#hasConnected) await this.#notes.write({ isClosed: !this.#isCommitOpen })
   }
 
   async #connect(): Promise<void> {
@@ -202,19 +222,23 @@ export class Uplink {
     await this.#noteOldest()
     const topics = await this.#describe()
     this.#session = new ProducerSession(await this.#upstream.initProducer())
-    const hint = decodeHint(this.#store.getState(HINT_KEY))
+    const hint = readHint(this.#store)
     const sources = this.#sources.filter((source) => topics.has(source.upstreamTopic))
-    await resume({ store: this.#store, upstream: this.#upstream, ledger: this.#ledger, hint }, sources)
+    const { core, codec } = this.#options
+    const context = { store: this.#store, upstream: this.#upstream, core, codec, ledger: this.#ledger, hint, forks: this.#forks, topics }
+    this.#carried = await resume(context, sources)
     this.#isCommitOpen = false
-    for (const [name, topicId] of hint?.topicIds ?? []) {
+    for (const [name, { topicId }] of hint?.written ?? []) {
       const now = topics.get(name)?.topicId ?? topicId
-      if (now !== topicId)
+      if (topicId !== '' && now !== topicId && /[^0]/.test(now))
         this.#ledger.notice('recreated', `The topic ${name} at the centre was made anew since we last wrote there.`, { topic: name })
     }
-    this.#topicIds = new Map([...topics.values()].filter((topic) => /[^0]/.test(topic.topicId)).map((topic) => [topic.name, topic.topicId]))
+    this.#notes.onConnected(topics, hint)
     this.#planner.restart(sources, topics)
     this.#progress.restart(this.#sample())
-    if (hint?.ending) await this.#writeHint(null) // resolved: it is not asked again
+    // Once in each start, before it delivers: so what is noted tells which start may have delivered something after it.
+    if (!this.#hasConnected) await this.#notes.write({ isClosed: false })
+    this.#hasConnected = true
   }
 
   /** Sends until closed, paused, or the topics here changed. @throws UpstreamFault */
@@ -231,6 +255,7 @@ export class Uplink {
         continue
       }
       this.#link.enter('sending')
+      this.#idleSinceMs = null
       const sending = this.#send(transaction)
       sending.catch(() => undefined) // awaited below; a fault meanwhile is not unhandled
       const following = this.#planner.openBytes >= PIPELINE_BYTES_MIN ? await this.#planner.next() : null
@@ -248,18 +273,16 @@ export class Uplink {
   async #send(transaction: PreparedTransaction): Promise<void> {
     const session = this.#session
     assert(session !== null, 'a transaction without a producer id')
-    const next = this.#nextOffsets(transaction)
     this.#suspects = []
-    const { wasInDoubt } = await sendTransaction(
+    const { wasInDoubt, written } = await sendTransaction(
       {
         upstream: this.#upstream,
         core: this.#options.core,
         clock: this.#clock,
         session,
-        positions: this.#positions(transaction, next),
-        onEnding: (targets: readonly EndingTarget[]) => {
+        positions: this.#positions(transaction),
+        onEnding: () => {
           this.#isCommitOpen = true
-          return this.#writeHint({ producerId: session.producerId, targets, next })
         },
         onRefused: (suspects) => {
           this.#suspects = suspects
@@ -279,8 +302,8 @@ export class Uplink {
     this.#progress.add(this.#sample())
     this.#backoff.reset()
     this.#link.succeed()
-    this.#hasUnwrittenHint = true
     this.#isCommitOpen = false
+    this.#notes.onDelivered(written)
   }
 
   #confirm(part: Part): void {
@@ -292,13 +315,15 @@ export class Uplink {
   async #idle(): Promise<void> {
     this.#link.enter('idle')
     this.#backoff.reset()
-    const isSoonEnough = this.#hasUnwrittenHint ? IDLE_HINT_DELAY_MS : Number.POSITIVE_INFINITY
-    const waitMs = this.#needsPoll() ? Math.min(IDLE_POLL_MS, isSoonEnough) : isSoonEnough
+    const nowMs = this.#clock.monotonicMs()
+    this.#idleSinceMs ??= nowMs
+    const noteInMs = this.#notes.isBehind ? Math.max(0, this.#idleSinceMs + IDLE_NOTE_DELAY_MS - nowMs) : Number.POSITIVE_INFINITY
+    const waitMs = this.#needsPoll() ? Math.min(IDLE_POLL_MS, noteInMs) : noteInMs
     this.#isWaitingForWork = true
     const wasWoken = this.#planner.hasOpen || (await this.#wait(waitMs))
     this.#isWaitingForWork = false
     if (wasWoken && !this.#isClosing && !this.#isPaused) await this.#wait(this.#settings.lingerMs)
-    else if (this.#hasUnwrittenHint && !this.#isClosing) await this.#writeHint(null)
+    else if (noteInMs <= waitMs && !this.#isClosing) await this.#notes.write({ isClosed: false })
   }
 
   async #afterFault(error: unknown): Promise<void> {
@@ -364,7 +389,7 @@ export class Uplink {
 
   #findSources(): void {
     const sources: Source[] = []
-    for (const [edgeTopic, upstreamTopic] of this.#settings.topics) {
+    for (const [edgeTopic, upstreamTopic] of this.#topics) {
       for (const partition of this.#store.topics.get(edgeTopic)?.partitions ?? []) {
         sources.push(this.#sources.find((source) => source.partition === partition) ?? new Source(edgeTopic, upstreamTopic, partition))
       }
@@ -380,14 +405,14 @@ export class Uplink {
   #mustConnectAgain(): boolean {
     if (this.#describeAgainAtMs !== null && this.#clock.monotonicMs() >= this.#describeAgainAtMs) return true
     let count = 0
-    for (const edgeTopic of this.#settings.topics.keys()) count += this.#store.topics.get(edgeTopic)?.partitions.length ?? 0
+    for (const edgeTopic of this.#topics.keys()) count += this.#store.topics.get(edgeTopic)?.partitions.length ?? 0
     return count !== this.#sources.length
   }
 
   /** Something may change that nobody tells us about: a topic is made, a damaged partition can be read again. */
   #needsPoll(): boolean {
     return (
-      [...this.#settings.topics.keys()].some((topic) => !this.#store.topics.has(topic)) ||
+      [...this.#topics.keys()].some((topic) => !this.#store.topics.has(topic)) ||
       this.#sources.some((source) => source.hasUnplanned) ||
       this.#describeAgainAtMs !== null
     )
@@ -421,45 +446,25 @@ export class Uplink {
     return found
   }
 
-  #nextOffsets(transaction: PreparedTransaction): NextOffsets {
+  /** Of every upstream topic that the transaction writes to: how far each of its edge topics is delivered when it is committed. */
+  #positions(transaction: PreparedTransaction): Map<string, CommittedPosition> {
+    const { logId, starts } = this.#store
     const ends = new Map(transaction.parts.map((part) => [part.source, part.until]))
-    const next = new Map<string, number[]>()
-    for (const source of this.#sources) {
-      const offsets = next.get(source.edgeTopic) ?? []
-      offsets[source.partition.partitionIndex] = ends.get(source) ?? source.confirmed
-      next.set(source.edgeTopic, offsets)
-    }
-    return next
-  }
-
-  #positions(transaction: PreparedTransaction, next: NextOffsets): Map<string, CommittedPosition> {
-    const { logId, incarnation } = this.#store
     const positions = new Map<string, CommittedPosition>()
-    for (const { source } of transaction.parts) {
-      if (positions.has(source.upstreamTopic)) continue
-      const own = [...next].filter(([edgeTopic]) => this.#settings.topics.get(edgeTopic) === source.upstreamTopic)
-      const committedOffset = own.reduce((sum, [, offsets]) => sum + offsets.reduce((left, right) => left + right, 0), 0)
-      positions.set(source.upstreamTopic, { committedOffset, metadata: encodePosition({ logId, incarnation, nextOffsets: new Map(own) }) })
+    for (const upstreamTopic of new Set(transaction.parts.map(({ source }) => source.upstreamTopic))) {
+      const { own, others } = this.#carried.get(upstreamTopic) ?? { own: new Map<string, readonly number[]>(), others: [] }
+      const nextOffsets = new Map<string, readonly number[]>(own)
+      let committedOffset = 0
+      for (const source of this.#sources.filter((candidate) => candidate.upstreamTopic === upstreamTopic)) {
+        const offsets = [...(nextOffsets.get(source.edgeTopic) ?? [])]
+        offsets[source.partition.partitionIndex] = ends.get(source) ?? source.confirmed
+        nextOffsets.set(source.edgeTopic, offsets)
+        committedOffset += ends.get(source) ?? source.confirmed
+      }
+      const pieces = encodePosition([{ logId, branchId: this.#forks.branchId, starts, nextOffsets }, ...others])
+      positions.set(upstreamTopic, { committedOffset, pieces })
     }
     return positions
-  }
-
-  /** A hint that cannot be written is no reason to hold back events. */
-  async #writeHint(ending: Ending | null): Promise<void> {
-    const confirmed = new Map<string, number[]>()
-    for (const source of this.#sources) {
-      const offsets = confirmed.get(source.edgeTopic) ?? []
-      offsets[source.partition.partitionIndex] = source.confirmed
-      confirmed.set(source.edgeTopic, offsets)
-    }
-    const hint: Hint = { confirmed, ending, topicIds: this.#topicIds }
-    this.#hasUnwrittenHint = ending !== null
-    try {
-      await this.#store.commit([], [{ key: HINT_KEY, value: encodeHint(hint) }])
-    } catch (error) {
-      if (!(error instanceof WadiError)) throw error
-      this.#ledger.notice('hint', `The local note of what is delivered could not be written: ${error.message}`)
-    }
   }
 
   /** So that the status can say how old the oldest event is while the centre is away. */

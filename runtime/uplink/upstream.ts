@@ -49,7 +49,18 @@ export interface ProduceTarget {
 
 export interface CommittedPosition {
   readonly committedOffset: number
-  readonly metadata: string
+  /** At most METADATA_CHARS_MAX characters each (position.ts). The implementation finds a place for each. */
+  readonly pieces: readonly string[]
+}
+
+export interface CommittedRead {
+  /** Committed batches, whole, in order; aborted ones and markers are left out. The first may begin below the asked offset. */
+  readonly batches: readonly Uint8Array[]
+  readonly nextOffset: number
+  /** Nothing lies behind nextOffset. */
+  readonly isEnd: boolean
+  /** Offsets from the asked one on were deleted; nextOffset is where the log begins. */
+  readonly isDeleted: boolean
 }
 
 export interface Upstream {
@@ -59,24 +70,19 @@ export interface Upstream {
   describeTopics(names: readonly string[], options: { createPartitionCount: number | null }): Promise<readonly UpstreamTopic[]>
   /** Fences whoever used the id before and aborts or completes its open transaction. */
   initProducer(): Promise<{ producerId: bigint; producerEpoch: number }>
-  /** Committed group offset on (topicName, partition 0), stable; null when there is none (never committed, or expired). */
-  fetchPosition(topicNames: readonly string[]): Promise<ReadonlyMap<string, CommittedPosition>>
+  /** The first so many pieces of our position on each topic, stable; a topic without one (never committed, expired) is left out. */
+  fetchPosition(pieceCounts: ReadonlyMap<string, number>): Promise<ReadonlyMap<string, CommittedPosition>>
   addPartitions(targets: readonly { topicName: string; partitionIndex: number }[]): Promise<void>
   /** One request per leader; at most one batch per partition. Resolves when all are in the log of the cluster: base offsets in the order given. */
   produce(targets: readonly ProduceTarget[]): Promise<readonly { baseOffset: number }[]>
-  /** AddOffsetsToTxn and TxnOffsetCommit. */
+  /** AddOffsetsToTxn and TxnOffsetCommit. Topic → our position on it. */
   commitPosition(positions: ReadonlyMap<string, CommittedPosition>): Promise<void>
   endTransaction(outcome: 'commit' | 'abort'): Promise<void>
   /**
-   * Was the batch that this producer wrote at this offset committed? 'unknown' when the cluster has deleted that range.
-   * Only for positions that have expired (docs/architecture.md, in-doubt commits).
+   * What is committed in a partition from an offset on. Waits (as 'retry') while a transaction is open in front of its end.
+   * Only for positions that have expired (look-back.ts).
    */
-  probe(target: {
-    topicName: string
-    partitionIndex: number
-    baseOffset: number
-    producerId: bigint
-  }): Promise<'committed' | 'aborted' | 'unknown'>
+  readCommitted(from: { topicName: string; partitionIndex: number; fromOffset: number; bytesMax: number }): Promise<CommittedRead>
   /** Bytes on the wire so far, both directions, for the meter. */
   readonly wireBytes: { readonly sent: number; readonly received: number }
   close(): Promise<void>

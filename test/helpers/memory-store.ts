@@ -64,6 +64,10 @@ class MemoryPartition implements Partition {
     return Promise.resolve(null)
   }
 
+  firstOffsetAfter(): Offset | null {
+    return null
+  }
+
   bytesFrom(offset: Offset): number {
     return this.batches.reduce((sum, batch) => sum + ((readBatchHeader(batch)?.lastOffset ?? -1) >= offset ? batch.byteLength : 0), 0)
   }
@@ -90,6 +94,7 @@ interface MemoryTopic extends Topic {
 export class MemoryStore implements Store {
   readonly logId = 'memory'
   readonly incarnation: number
+  readonly starts = []
   readonly topics = new Map<string, MemoryTopic>()
   readonly failure: WadiError | null = null
   readonly #core: Core
@@ -215,8 +220,8 @@ export class MemoryStore implements Store {
 
   setDelivered(): void {}
 
-  raiseTo(): Promise<void> {
-    return Promise.reject(new Error('not kept'))
+  note(changes: readonly StateChange[]): void {
+    void this.commit([], changes)
   }
 
   onDropped(_listener: (range: DroppedRange) => void): () => void {

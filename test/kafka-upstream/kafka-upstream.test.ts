@@ -141,7 +141,7 @@ t.test('silence is in doubt, for reading it is unreachable', async (t) => {
   broker.script(api.EndTxn.key, () => 'silence')
   t.equal((await faultOf(upstream.endTransaction('commit'))).kind, 'in-doubt')
   broker.script(api.OffsetFetch.key, () => 'silence')
-  t.equal((await faultOf(upstream.fetchPosition(['events']))).kind, 'unreachable')
+  t.equal((await faultOf(upstream.fetchPosition(new Map([['events', 1]])))).kind, 'unreachable')
 })
 
 t.test('a connection that dies before the last byte left is unreachable, whatever it carried', async (t) => {

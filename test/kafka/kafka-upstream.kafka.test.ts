@@ -100,7 +100,7 @@ async function transact(
   await upstream.addPartitions(targets)
   const batch = buildBatch(values, { ...producer, baseSequence: 0 })
   const [result] = await upstream.produce([{ topicName, partitionIndex: 0, batch }])
-  await upstream.commitPosition(new Map([[topicName, { committedOffset: position, metadata: `{"at":${position}}` }]]))
+  await upstream.commitPosition(new Map([[topicName, { committedOffset: position, pieces: [`{"at":${position}}`] }]]))
   await upstream.endTransaction(outcome)
   return { ...producer, baseOffset: result!.baseOffset, batch }
 }
@@ -120,11 +120,11 @@ t.test('topics are created as asked and described with their limits', async (t) 
 t.test('what was committed is seen once, what was aborted never, and the position goes with it', async (t) => {
   const upstream = createUpstream(t, 'commit')
   await upstream.describeTopics(['events'], { createPartitionCount: 1 })
-  t.same([...(await upstream.fetchPosition(['events']))], [], 'no position yet')
+  t.same([...(await upstream.fetchPosition(new Map([['events', 1]])))], [], 'no position yet')
   await transact(upstream, 'events', ['a1', 'a2'], 'commit', 2)
-  t.same(await upstream.fetchPosition(['events']), new Map([['events', { committedOffset: 2, metadata: '{"at":2}' }]]))
+  t.same(await upstream.fetchPosition(new Map([['events', 1]])), new Map([['events', { committedOffset: 2, pieces: ['{"at":2}'] }]]))
   await transact(upstream, 'events', ['b1', 'b2'], 'abort', 4)
-  t.same(await upstream.fetchPosition(['events']), new Map([['events', { committedOffset: 2, metadata: '{"at":2}' }]]), 'taken back')
+  t.same(await upstream.fetchPosition(new Map([['events', 1]])), new Map([['events', { committedOffset: 2, pieces: ['{"at":2}'] }]]), 'taken back')
   await transact(upstream, 'events', ['c1'], 'commit', 5)
   t.same(await consume('events', 'c1'), ['a1', 'a2', 'c1'], 'kafkajs')
   t.same(await consumeJava('events', 'read_committed'), ['a1', 'a2', 'c1'], 'Java')
@@ -143,7 +143,7 @@ t.test('one producer goes on through many transactions without a new epoch', asy
     }))
     await upstream.addPartitions(targets)
     t.equal((await upstream.produce(targets)).length, 4)
-    await upstream.commitPosition(new Map([['many', { committedOffset: round, metadata: '' }]]))
+    await upstream.commitPosition(new Map([['many', { committedOffset: round, pieces: [''] }]]))
     await upstream.endTransaction('commit')
   }
   t.equal((await consumeJava('many', 'read_committed')).length, 20)
@@ -197,24 +197,46 @@ t.test('a second client with the same id fences the first one', async (t) => {
   t.same(await consumeJava('fence', 'read_committed'), [])
 })
 
-t.test('the probe tells committed, aborted and unknown apart', async (t) => {
-  const upstream = createUpstream(t, 'probe')
-  const place = { topicName: 'probe', partitionIndex: 0 }
-  await upstream.describeTopics(['probe'], { createPartitionCount: 1 })
-  const committed = await transact(upstream, 'probe', ['1', '2'], 'commit', 2)
-  const aborted = await transact(upstream, 'probe', ['3'], 'abort', 3)
-  const last = await transact(upstream, 'probe', ['4'], 'commit', 4)
-  t.equal(await upstream.probe({ ...place, baseOffset: committed.baseOffset, producerId: committed.producerId }), 'committed')
-  t.equal(await upstream.probe({ ...place, baseOffset: aborted.baseOffset, producerId: aborted.producerId }), 'aborted')
-  t.equal(await upstream.probe({ ...place, baseOffset: last.baseOffset, producerId: last.producerId }), 'committed')
-  t.equal(await upstream.probe({ ...place, baseOffset: last.baseOffset, producerId: last.producerId + 1n }), 'unknown', 'not ours')
-  t.equal(await upstream.probe({ ...place, baseOffset: 1_000_000, producerId: last.producerId }), 'unknown', 'beyond the end')
-  const offsetJson = JSON.stringify({ version: 1, partitions: [{ topic: 'probe', partition: 0, offset: committed.baseOffset + 1 }] })
+t.test('reading back shows what is committed, in order, and says what is deleted and where the end is', async (t) => {
+  const upstream = createUpstream(t, 'back')
+  const place = { topicName: 'back', partitionIndex: 0, bytesMax: 1_000_000 }
+  await upstream.describeTopics(['back'], { createPartitionCount: 1 })
+  const first = await transact(upstream, 'back', ['1', '2'], 'commit', 2)
+  await transact(upstream, 'back', ['3'], 'abort', 3)
+  await transact(upstream, 'back', ['4'], 'commit', 4)
+  const valuesFrom = async (fromOffset: number): Promise<string[]> => {
+    const values: string[] = []
+    for (let offset = fromOffset; ; ) {
+      const read = await upstream.readCommitted({ ...place, fromOffset: offset })
+      for (const batch of read.batches) for (const { value } of core.readRecords(batch)) values.push(Buffer.from(value ?? []).toString())
+      if (read.isEnd) return values
+      offset = read.nextOffset
+    }
+  }
+  t.same(await valuesFrom(first.baseOffset), ['1', '2', '4'], 'the aborted one is not there')
+  t.same(await valuesFrom(first.baseOffset + 2), ['4'])
+  t.match(await upstream.readCommitted({ ...place, fromOffset: 1_000_000 }), { batches: [], isEnd: true, isDeleted: true }, 'beyond the end')
+  const offsetJson = JSON.stringify({ version: 1, partitions: [{ topic: 'back', partition: 0, offset: first.baseOffset + 2 }] })
   await writeFile(`${cluster.directory}/delete.json`, offsetJson)
   await cluster.runTool('org.apache.kafka.tools.DeleteRecordsCommand', [
     ...['--bootstrap-server', cluster.directBootstrap, '--offset-json-file', `${cluster.directory}/delete.json`]
   ])
-  t.equal(await upstream.probe({ ...place, baseOffset: committed.baseOffset, producerId: committed.producerId }), 'unknown', 'deleted')
+  const deleted = await upstream.readCommitted({ ...place, fromOffset: first.baseOffset })
+  t.match(deleted, { batches: [], nextOffset: first.baseOffset + 2, isEnd: false, isDeleted: true })
+})
+
+t.test('a position in several pieces is kept and read back, also when one of its pieces is as long as Kafka takes', async (t) => {
+  const upstream = createUpstream(t, 'pieces')
+  const place = { topicName: 'pieces', partitionIndex: 0 }
+  await upstream.describeTopics(['pieces'], { createPartitionCount: 1 })
+  const producer = await upstream.initProducer()
+  await upstream.addPartitions([place])
+  await upstream.produce([{ ...place, batch: buildBatch(['x'], { ...producer, baseSequence: 0 }) }])
+  const pieces = ['a'.repeat(4096), 'b'.repeat(4096), 'c']
+  await upstream.commitPosition(new Map([['pieces', { committedOffset: 7, pieces }]]))
+  await upstream.endTransaction('commit')
+  t.same(await upstream.fetchPosition(new Map([['pieces', 3]])), new Map([['pieces', { committedOffset: 7, pieces }]]))
+  t.same((await upstream.fetchPosition(new Map([['pieces', 1]]))).get('pieces')?.pieces, pieces.slice(0, 1))
 })
 
 t.test('what the cluster refuses has the right name', async (t) => {
@@ -248,7 +270,7 @@ t.test('a network that fails is unreachable or in doubt, and the client recovers
   proxy.mode = 'black-hole'
   t.equal((await faultOf(upstream.addPartitions([{ topicName: 'network', partitionIndex: 0 }]))).kind, 'in-doubt', 'on an open connection')
   t.equal((await faultOf(upstream.addPartitions([{ topicName: 'network', partitionIndex: 0 }]))).kind, 'unreachable', 'on a new one')
-  t.equal((await faultOf(upstream.fetchPosition(['network']))).kind, 'unreachable')
+  t.equal((await faultOf(upstream.fetchPosition(new Map([['network', 1]])))).kind, 'unreachable')
   proxy.mode = 'pass'
   await upstream.addPartitions([{ topicName: 'network', partitionIndex: 0 }])
   proxy.mode = 'swallow-answers'
@@ -265,11 +287,11 @@ t.test('a broker that is killed and comes back loses nothing that was committed'
   await transact(upstream, 'kill', ['before'], 'commit', 1)
   // The markers are written now. Killed before that, a lone Kafka broker may skip them when it is back ("couldn't find leader
   // endpoint") and leaves the transaction hanging: there is no other replica that could have taken over.
-  t.equal((await upstream.fetchPosition(['kill'])).get('kill')?.committedOffset, 1)
+  t.equal((await upstream.fetchPosition(new Map([['kill', 1]]))).get('kill')?.committedOffset, 1)
   await cluster.kill(0)
-  t.match((await faultOf(upstream.fetchPosition(['kill']))).kind, /unreachable|retry/)
+  t.match((await faultOf(upstream.fetchPosition(new Map([['kill', 1]])))).kind, /unreachable|retry/)
   await cluster.restart(0)
-  t.equal((await upstream.fetchPosition(['kill'])).get('kill')?.committedOffset, 1)
+  t.equal((await upstream.fetchPosition(new Map([['kill', 1]]))).get('kill')?.committedOffset, 1)
   await transact(upstream, 'kill', ['after'], 'commit', 2)
   t.same(await consumeJava('kill', 'read_committed'), ['before', 'after'])
 })

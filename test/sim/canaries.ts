@@ -24,6 +24,9 @@ export const canaries: Record<string, Mutation> = {
   'the directory sync is skipped': { lie: 'directory-sync-skipped' },
   'the position is taken from the local hint': {
     wrapUpstream: (upstream: Upstream) =>
-      withMembers(upstream, { fetchPosition: async () => new Map(), probe: async () => 'aborted' as const })
+      withMembers(upstream, {
+        fetchPosition: async () => new Map(),
+        readCommitted: async ({ fromOffset }) => ({ batches: [], nextOffset: fromOffset, isEnd: true, isDeleted: false })
+      })
   }
 }

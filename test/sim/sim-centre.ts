@@ -8,6 +8,7 @@
 import type { Clock } from '../../runtime/io/clock.ts'
 import {
   type CommittedPosition,
+  type CommittedRead,
   type ProduceTarget,
   type Upstream,
   UpstreamFault,
@@ -44,6 +45,8 @@ interface Entry {
   readonly baseOffset: number
   readonly producerId: bigint
   readonly records: readonly DecodedRecord[]
+  /** As it was sent, with its base offset. */
+  readonly bytes: Uint8Array
   state: 'open' | 'committed' | 'aborted'
 }
 
@@ -223,11 +226,15 @@ export class SimCentre {
     return { producerId: transactional.producerId, producerEpoch: transactional.epoch }
   }
 
-  fetchPosition(transactionalId: string, topicNames: readonly string[]): Map<string, CommittedPosition> {
+  fetchPosition(transactionalId: string, pieceCounts: ReadonlyMap<string, number>): Map<string, CommittedPosition> {
     const transactional = this.#transactional.get(transactionalId)
     if (transactional?.state === 'ongoing' && transactional.positions.size > 0) throw new UpstreamFault('retry', 'UNSTABLE_OFFSET_COMMIT')
     const stored = this.#positions.get(transactionalId) ?? new Map<string, CommittedPosition>()
-    return new Map([...stored].filter(([topic]) => topicNames.includes(topic)))
+    return new Map(
+      [...stored]
+        .filter(([topic]) => pieceCounts.has(topic))
+        .map(([topic, { committedOffset, pieces }]) => [topic, { committedOffset, pieces: pieces.slice(0, pieceCounts.get(topic)) }])
+    )
   }
 
   addPartitions(id: string, producer: ProducerKey, targets: readonly { topicName: string; partitionIndex: number }[]): void {
@@ -245,8 +252,11 @@ export class SimCentre {
     const transactional = this.#check(id, producer)
     if (transactional.state !== 'ongoing') this.#begin(id, transactional)
     for (const [topic, position] of positions) {
-      if (position.metadata.length > 4096) throw new UpstreamFault('refused', 'OFFSET_METADATA_TOO_LARGE')
-      transactional.positions.set(topic, position)
+      if (position.pieces.some((piece) => piece.length > 4096)) throw new UpstreamFault('refused', 'OFFSET_METADATA_TOO_LARGE')
+      // A piece that is not written again stays as it was.
+      const before = transactional.positions.get(topic)?.pieces ?? this.#positions.get(id)?.get(topic)?.pieces ?? []
+      const pieces = [...position.pieces, ...before.slice(position.pieces.length)]
+      transactional.positions.set(topic, { committedOffset: position.committedOffset, pieces })
     }
   }
 
@@ -258,20 +268,17 @@ export class SimCentre {
     this.count('end-repeated')
   }
 
-  probe(target: {
-    topicName: string
-    partitionIndex: number
-    baseOffset: number
-    producerId: bigint
-  }): 'committed' | 'aborted' | 'unknown' {
-    const partition = this.#topics.get(target.topicName)?.partitions[target.partitionIndex]
-    if (!partition || target.baseOffset < partition.logStartOffset) return 'unknown'
-    const entry = partition.entries.find(
-      (candidate) => candidate.baseOffset === target.baseOffset && candidate.producerId === target.producerId
-    )
-    if (!entry || entry.state === 'open') return 'unknown'
-    this.count(`probe:${entry.state}`)
-    return entry.state
+  readCommitted(from: { topicName: string; partitionIndex: number; fromOffset: number }): CommittedRead {
+    const partition = this.#topics.get(from.topicName)?.partitions[from.partitionIndex]
+    if (!partition) throw new UpstreamFault('refused', `UNKNOWN_TOPIC_OR_PARTITION ${from.topicName}`)
+    if (from.fromOffset < partition.logStartOffset)
+      return { batches: [], nextOffset: partition.logStartOffset, isEnd: false, isDeleted: true }
+    const behind = partition.entries.filter((entry) => entry.baseOffset >= from.fromOffset)
+    if (behind.some((entry) => entry.state === 'open')) throw new UpstreamFault('retry', 'a transaction is open')
+    this.count('read-committed')
+    for (const { state } of behind) this.count(`read-back:${state}`)
+    const batches = behind.filter((entry) => entry.state === 'committed').map(({ bytes }) => bytes)
+    return { batches, nextOffset: Math.max(from.fromOffset, partition.nextOffset), isEnd: true, isDeleted: false }
   }
 
   // -- Inside
@@ -339,10 +346,10 @@ export class SimCentre {
     const transactional = this.#check(id, producer)
     if (transactional.state !== 'ongoing' || !transactional.partitions.has(`${topicName}/${partitionIndex}`))
       throw new UpstreamFault('aborted', 'INVALID_TXN_STATE')
-    return this.#store(partition, producer, decoded)
+    return this.#store(partition, producer, decoded, batch)
   }
 
-  #store(partition: CentrePartition, producer: ProducerKey, decoded: ReturnType<typeof decodeBatch>): number {
+  #store(partition: CentrePartition, producer: ProducerKey, decoded: ReturnType<typeof decodeBatch>, batch: Uint8Array): number {
     let known = partition.producers.get(producer.producerId)
     const first = decoded.baseSequence
     const last = first + decoded.lastOffsetDelta
@@ -360,8 +367,11 @@ export class SimCentre {
       partition.producers.set(producer.producerId, known)
     }
     const baseOffset = partition.nextOffset
+    const bytes = batch.slice()
+    new DataView(bytes.buffer).setBigInt64(0, BigInt(baseOffset))
     partition.entries.push({
       baseOffset,
+      bytes,
       producerId: producer.producerId,
       state: 'open',
       records: decoded.records.map((record) => ({ ...record, offset: record.offset + baseOffset }))
@@ -402,8 +412,8 @@ export class SimUpstream implements Upstream {
     return this.#producer
   }
 
-  fetchPosition(topicNames: readonly string[]): Promise<ReadonlyMap<string, CommittedPosition>> {
-    return this.#call('fetch-position', () => this.#centre.fetchPosition(this.#id, topicNames), true)
+  fetchPosition(pieceCounts: ReadonlyMap<string, number>): Promise<ReadonlyMap<string, CommittedPosition>> {
+    return this.#call('fetch-position', () => this.#centre.fetchPosition(this.#id, pieceCounts), true)
   }
 
   addPartitions(targets: readonly { topicName: string; partitionIndex: number }[]): Promise<void> {
@@ -428,13 +438,8 @@ export class SimUpstream implements Upstream {
     return this.#call('end', () => this.#centre.endTransaction(this.#id, producer, outcome))
   }
 
-  probe(target: {
-    topicName: string
-    partitionIndex: number
-    baseOffset: number
-    producerId: bigint
-  }): Promise<'committed' | 'aborted' | 'unknown'> {
-    return this.#call('probe', () => this.#centre.probe(target), true)
+  readCommitted(from: { topicName: string; partitionIndex: number; fromOffset: number; bytesMax: number }): Promise<CommittedRead> {
+    return this.#call('read-committed', () => this.#centre.readCommitted(from), true)
   }
 
   async close(): Promise<void> {

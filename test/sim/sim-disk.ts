@@ -45,6 +45,25 @@ class Directory {
   pending: NameChange[] = []
 }
 
+/** What a device held at one moment. */
+export class DiskImage {
+  readonly root: Directory
+
+  constructor(root: Directory) {
+    this.root = root
+  }
+}
+
+function copyOf(directory: Directory): Directory {
+  const copy = new Directory()
+  for (const [name, entry] of directory.durable) {
+    const copied = entry instanceof Directory ? copyOf(entry) : entry.copyDurable()
+    copy.entries.set(name, copied)
+    copy.durable.set(name, copied)
+  }
+  return copy
+}
+
 interface NameChange {
   readonly kind: 'create' | 'rename' | 'remove'
   /** Name → what it means afterwards (null = gone). A rename within a directory is one change of two names. */
@@ -70,7 +89,7 @@ export class SimDisk implements Disk {
   readonly #prng: Prng
   readonly #delayMs: { min: number; max: number }
   readonly #syncFactor: number
-  readonly #root = new Directory()
+  #root = new Directory()
   readonly #pending = new Set<Pending>()
   readonly #locks = new Set<string>()
   #epoch = 0
@@ -255,6 +274,17 @@ export class SimDisk implements Disk {
     }
     this.#cutDirectory(this.#root, drawn, new Set())
     return drawn
+  }
+
+  /** A copy of what the device holds now: what a power cut would leave at the least. */
+  takeImage(): DiskImage {
+    return new DiskImage(copyOf(this.#root))
+  }
+
+  /** The device holds what `image` does; only while no process runs (crash or powerCut came first). */
+  putBack(image: DiskImage): void {
+    this.#count('image-put-back')
+    this.#root = copyOf(image.root)
   }
 
   /** Turns one bit of a file over. false when there is no such byte. */

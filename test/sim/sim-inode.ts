@@ -41,6 +41,16 @@ export class SimInode {
     return this.#dirty.size > 0 || this.#sizeChanges.length > 0
   }
 
+  /** A file with what this one holds on the device, and nothing else. */
+  copyDurable(): SimInode {
+    const copy = new SimInode()
+    copy.durable = this.durable.slice(0, this.durableSizeBytes)
+    copy.cached = copy.durable.slice()
+    copy.sizeBytes = this.durableSizeBytes
+    copy.durableSizeBytes = this.durableSizeBytes
+    return copy
+  }
+
   read(positionBytes: number, into: Uint8Array): number {
     const count = Math.max(0, Math.min(into.byteLength, this.sizeBytes - positionBytes))
     into.set(this.cached.subarray(positionBytes, positionBytes + count))

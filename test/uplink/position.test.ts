@@ -1,27 +1,66 @@
-// Proves for runtime/uplink/position.ts and hint.ts: what is written is read back, and nothing else is taken for a position.
+// Proves for runtime/uplink/position.ts and hint.ts: what is written is read back, also from the version before, and nothing else is taken for it.
 
 import t from 'tap'
-import { decodeHint, encodeHint } from '../../runtime/uplink/hint.ts'
-import { decodePosition, encodePosition, METADATA_CHARS_MAX, type Position } from '../../runtime/uplink/position.ts'
+import type { StateChange } from '../../runtime/log/contract.ts'
+import { encodeStateKey } from '../../runtime/log/state-map.ts'
+import { type Hint, hintChanges, readHint } from '../../runtime/uplink/hint.ts'
+import { type Branch, decodePosition, encodePosition, METADATA_CHARS_MAX, pieceCountOf } from '../../runtime/uplink/position.ts'
 import { Prng, seeds } from '../sim/prng.ts'
 
 const LOG_ID = '0123456789abcdef0123456789abcdef'
+const MAX = Number.MAX_SAFE_INTEGER
+
+function startsFrom(incarnation: number, count: number): { incarnation: number; id: string }[] {
+  return Array.from({ length: count }, (_, index) => ({ incarnation: incarnation + index, id: `abc${String(index).padStart(3, '0')}` }))
+}
 
 t.test('a position comes back as it was written', async (t) => {
-  const position: Position = {
-    logId: LOG_ID,
-    incarnation: 41,
-    nextOffsets: new Map([
-      ['plant.temperature', [0, 1, 35, 36, Number.MAX_SAFE_INTEGER]],
-      ['meter_1-2', [7]]
-    ])
-  }
-  t.same(decodePosition(encodePosition(position)), position)
+  const branches: Branch[] = [
+    {
+      logId: LOG_ID,
+      branchId: 'k3f9a0',
+      starts: startsFrom(41, 3),
+      nextOffsets: new Map([
+        ['plant.temperature', [0, 1, 35, 36, MAX]],
+        ['meter_1-2', [7]]
+      ])
+    },
+    { logId: LOG_ID, branchId: '', starts: startsFrom(1, 1), nextOffsets: new Map([['plant.temperature', [9]]]) },
+    { logId: 'ffff', branchId: '', starts: [], nextOffsets: new Map() }
+  ]
+  t.same(decodePosition(encodePosition(branches)), branches)
 })
 
 t.test('the text is fixed: an older gateway must understand what this one writes', async (t) => {
-  const text = encodePosition({ logId: 'abc', incarnation: 36, nextOffsets: new Map([['plant', [0, 100]]]) })
-  t.equal(text, 'wadi1;abc;10;plant=0,2s')
+  const branch = { logId: 'abc', branchId: '', starts: [{ incarnation: 36, id: 'aaaaa1' }], nextOffsets: new Map([['plant', [0, 100]]]) }
+  t.same(encodePosition([branch]), ['wadi2;0/1;abc;;10,aaaaa1;plant=0,2s'])
+})
+
+t.test('a position of version 1 is understood: one branch, the number of the start, no ids', async (t) => {
+  const nextOffsets = new Map([['plant', [0, 100]]])
+  t.same(decodePosition(['wadi1;abc;10;plant=0,2s']), [{ logId: 'abc', branchId: '', starts: [{ incarnation: 36, id: '' }], nextOffsets }])
+})
+
+t.test('only the last starts are named, and a gap in their numbers ends the list', async (t) => {
+  const named = (starts: Branch['starts']): unknown =>
+    decodePosition(encodePosition([{ logId: 'abc', branchId: '', starts, nextOffsets: new Map() }]))?.[0]?.starts
+  t.same(named(startsFrom(100, 40)), startsFrom(100, 40).slice(-16))
+  t.same(named([...startsFrom(1, 5), ...startsFrom(50, 2)]), startsFrom(50, 2))
+  t.same(named([{ incarnation: 7, id: '' }, ...startsFrom(8, 1)]), [{ incarnation: 7, id: '000000' }, ...startsFrom(8, 1)])
+})
+
+t.test('every configuration fits, up to the largest offsets there are: a long position goes in pieces that Kafka takes', async (t) => {
+  const nextOffsets = new Map(
+    Array.from({ length: 3 }, (_, index) => [`${'t'.repeat(248)}${index}`, Array.from({ length: 1000 }, () => MAX)] as const)
+  )
+  const pieces = encodePosition([{ logId: LOG_ID, branchId: '', starts: startsFrom(MAX - 20, 16), nextOffsets }])
+  t.ok(pieces.length > 1)
+  t.ok(pieces.every((piece) => piece.length <= METADATA_CHARS_MAX))
+  t.equal(pieceCountOf(pieces[0] ?? ''), pieces.length)
+  t.same(decodePosition(pieces)?.[0]?.nextOffsets, nextOffsets)
+  t.same(decodePosition([...pieces, 'left over from a longer one'])?.[0]?.nextOffsets, nextOffsets)
+  t.equal(decodePosition(pieces.slice(0, -1)), null, 'one is missing')
+  t.equal(decodePosition([...pieces.slice(1), pieces[0] ?? '']), null, 'in another order')
 })
 
 t.test('garbage is not a position', async (t) => {
@@ -29,62 +68,130 @@ t.test('garbage is not a position', async (t) => {
     '',
     'wadi1',
     'wadi1;abc',
-    'wadi2;abc;0;plant=1',
     'wadi1;;0;plant=1',
     'wadi1;abc;-1;plant=1',
     'wadi1;abc;0;plant',
-    'wadi1;abc;0;plant=',
     'wadi1;abc;0;plant=1,',
-    'wadi1;abc;0;plant=01',
-    'wadi1;abc;0;plant=1e9!',
-    'wadi1;abc;0;plant=zzzzzzzzzzz',
     'wadi1;abc;0;plant=1;plant=2',
-    'wadi1;abc;0;pl ant=1',
-    'wadi1;abc;0;plant=1=2',
+    'wadi2;abc;0;plant=1',
+    'wadi2;0/0;abc;;0,;plant=1',
+    'wadi2;1/1;abc;;0,;plant=1',
+    'wadi2;0/1;;;0,;plant=1',
+    'wadi2;0/1;abc;B;0,;plant=1',
+    'wadi2;0/1;abc;;0;plant=1',
+    'wadi2;0/1;abc;;0,abc;plant=1',
+    'wadi2;0/1;abc;;-1,;plant=1',
+    'wadi2;0/1;abc;;0,;plant',
+    'wadi2;0/1;abc;;0,;plant=',
+    'wadi2;0/1;abc;;0,;plant=1,',
+    'wadi2;0/1;abc;;0,;plant=01',
+    'wadi2;0/1;abc;;0,;plant=1e9!',
+    'wadi2;0/1;abc;;0,;plant=zzzzzzzzzzz',
+    'wadi2;0/1;abc;;0,;plant=1;plant=2',
+    'wadi2;0/1;abc;;0,;pl ant=1',
+    'wadi2;0/1;abc;;0,;plant=1=2',
+    'wadi2;0/1;abc;;0,;plant=1|',
+    'wadi3;0/1;abc;;0,;plant=1',
     '{"logId":"abc"}',
     'x'.repeat(METADATA_CHARS_MAX + 1)
   ]
-  for (const text of garbage) t.equal(decodePosition(text), null, JSON.stringify(text.slice(0, 40)))
-})
-
-t.test('a position that does not fit the centre is refused in words, not cut', async (t) => {
-  const nextOffsets = new Map([['plant', Array.from({ length: 1000 }, () => 10 ** 9)]])
-  t.throws(() => encodePosition({ logId: LOG_ID, incarnation: 1, nextOffsets }), { code: 'WADI_CONFIG_INVALID' })
+  for (const text of garbage) t.equal(decodePosition([text]), null, JSON.stringify(text.slice(0, 40)))
+  t.equal(decodePosition([]), null)
 })
 
 t.test('no mutation of a position makes the decoder throw, or accept a number that is not an offset', async (t) => {
   for (const seed of seeds({ count: 300 })) {
     const prng = new Prng(seed)
-    const text = encodePosition({
-      logId: LOG_ID,
-      incarnation: prng.below(100),
-      nextOffsets: new Map([['plant', [prng.below(1e9), prng.below(1e9)]]])
-    })
+    const nextOffsets = new Map([['plant', [prng.below(1e9), prng.below(1e9)]]])
+    const [text = ''] = encodePosition([{ logId: LOG_ID, branchId: '', starts: startsFrom(prng.below(100), 2), nextOffsets }])
     const at = prng.below(text.length)
     const mutated = text.slice(0, at) + String.fromCharCode(prng.below(128)) + text.slice(at + prng.below(3))
-    const position = decodePosition(mutated)
-    for (const offsets of position?.nextOffsets.values() ?? []) {
-      if (!offsets.every((offset) => Number.isSafeInteger(offset) && offset >= 0)) t.fail(`SEED=${seed}: ${mutated}`)
+    for (const branch of decodePosition([mutated]) ?? []) {
+      for (const offsets of branch.nextOffsets.values()) {
+        if (!offsets.every((offset) => Number.isSafeInteger(offset) && offset >= 0)) t.fail(`SEED=${seed}: ${mutated}`)
+      }
     }
   }
 })
 
-t.test('a hint comes back as it was written; anything else is no hint', async (t) => {
-  const hint = {
-    confirmed: new Map([['plant', [5, 0]]]),
-    ending: {
-      producerId: 9007199254740993n,
-      targets: [{ topicName: 'centre.plant', partitionIndex: 1, baseOffset: 77 }],
-      next: new Map([['plant', [9, 0]]])
-    },
-    topicIds: new Map([['centre.plant', 'ab'.repeat(16)]])
+class State {
+  readonly incarnation = 5
+  readonly values = new Map<string, Uint8Array>()
+
+  getState(key: string): Uint8Array | undefined {
+    return this.values.get(key)
   }
-  const bytes = encodeHint(hint)
-  t.same(decodeHint(bytes), hint)
-  t.same(decodeHint(encodeHint({ ...hint, ending: null })), { ...hint, ending: null })
-  t.equal(decodeHint(undefined), null)
-  for (let cut = 0; cut < bytes.byteLength; cut++) if (decodeHint(bytes.subarray(0, cut)) !== null) t.fail(`cut at ${cut}`)
+
+  listState(prefix: string): string[] {
+    return [...this.values.keys()].filter((key) => key.startsWith(prefix))
+  }
+
+  apply(changes: readonly StateChange[]): void {
+    for (const { key, value } of changes) {
+      if (value === null) this.values.delete(key)
+      else this.values.set(key, value)
+    }
+  }
+}
+
+const hint: Hint = {
+  incarnation: 5,
+  isClosed: false,
+  confirmed: new Map([['plant', { upstreamTopic: 'centre.plant', nextOffsets: [5, 0, MAX] }]]),
+  written: new Map([
+    ['centre.plant', { topicId: 'ab'.repeat(16), baseOffsets: new Map([[1, 77]]) }],
+    ['centre.new', { topicId: '', baseOffsets: new Map() }]
+  ])
+}
+
+t.test('a hint comes back as it was written, and only what changed is written again', async (t) => {
+  const state = new State()
+  t.equal(readHint(state), null)
+  state.apply(hintChanges(state, hint))
+  t.same(readHint(state), hint)
+  t.same(hintChanges(state, hint), [])
+  const closed = { ...hint, isClosed: true }
+  t.same(
+    hintChanges(state, closed).map(({ key }) => key),
+    ['uplink/hint']
+  )
+  state.apply(hintChanges(state, closed))
+  t.same(readHint(state), closed)
+})
+
+t.test('the hint of a topic with the most partitions there can be fits one state value', async (t) => {
+  const nextOffsets = Array.from({ length: 1024 }, () => MAX)
+  const baseOffsets = new Map(Array.from({ length: 10_000 }, (_, index) => [index, 10 ** 12] as const))
+  const changes = hintChanges(new State(), {
+    ...hint,
+    confirmed: new Map([['t'.repeat(249), { upstreamTopic: 'u'.repeat(249), nextOffsets }]]),
+    written: new Map([['u'.repeat(249), { topicId: 'ab'.repeat(16), baseOffsets }]])
+  })
+  for (const change of changes) t.ok(encodeStateKey(change).byteLength > 0, `${change.key.slice(0, 30)}: ${change.value?.byteLength} bytes`)
+})
+
+t.test('the hint of version 1 is taken over, what was in doubt is looked for from where it was written', async (t) => {
+  const state = new State()
+  const old = {
+    version: 1,
+    confirmed: [['plant', [5, 0]]],
+    ending: { producerId: '9007199254740993', targets: [['centre.plant', 1, 77]], next: [['plant', [9, 0]]] },
+    topicIds: [['centre.plant', 'ab'.repeat(16)]]
+  }
+  state.values.set('uplink/position', new TextEncoder().encode(JSON.stringify(old)))
+  t.same(readHint(state), {
+    incarnation: 4,
+    isClosed: false,
+    confirmed: new Map([['plant', { upstreamTopic: '', nextOffsets: [5, 0] }]]),
+    written: new Map([['centre.plant', { topicId: 'ab'.repeat(16), baseOffsets: new Map([[1, 77]]) }]])
+  })
+  state.values.set('uplink/position', new TextEncoder().encode(JSON.stringify({ ...old, ending: null })))
+  t.equal(readHint(state)?.isClosed, true)
+  state.apply(hintChanges(state, hint))
+  t.same(state.listState('uplink/position'), [], 'and it is gone')
   for (const text of ['null', '[]', '{"version":2}', '{"version":1,"confirmed":[["a",[-1]]],"topicIds":[]}']) {
-    t.equal(decodeHint(new TextEncoder().encode(text)), null, text)
+    const broken = new State()
+    broken.values.set('uplink/position', new TextEncoder().encode(text))
+    t.equal(readHint(broken), null, text)
   }
 })

@@ -4,4 +4,4 @@
 import { KafkaUpstream } from '../../../adapters/kafka-upstream/kafka-upstream.ts'
 
 KafkaUpstream.prototype.fetchPosition = async () => new Map()
-KafkaUpstream.prototype.probe = async () => 'aborted'
+KafkaUpstream.prototype.readCommitted = async ({ fromOffset }) => ({ batches: [], nextOffset: fromOffset, isEnd: true, isDeleted: false })

@@ -1,0 +1,96 @@
+// Keeps the local notes of what is delivered (hint.ts) up to date without a commit of their own: after a transaction they travel with the next
+// commit that somebody else asks for. Written at once only by the first connection of a start, after a long pause, and at the end.
+//
+// Invariant: what is noted as confirmed is at the centre; our batches behind it lie at or behind the noted base offsets.
+// Not for: reading the notes back (hint.ts, resume.ts).
+
+import { WadiError } from '../base/errors.ts'
+import type { Clock } from '../io/clock.ts'
+import type { Store } from '../log/contract.ts'
+import { type Confirmed, type Hint, hintChanges, type Written } from './hint.ts'
+import type { Ledger } from './ledger.ts'
+import type { Source } from './source.ts'
+import type { WrittenBatch } from './transaction-send.ts'
+import type { UpstreamTopic } from './upstream.ts'
+
+/** Notes add this much to what is written to the disk, at most, once a second at most. */
+const NOTE_BYTES_PER_MS = 1
+const NOTE_INTERVAL_MS_MIN = 1_000
+
+export interface DeliveryNotesOptions {
+  readonly store: Store
+  readonly clock: Clock
+  readonly ledger: Ledger
+  /** What is delivered now. */
+  sources(): readonly Source[]
+}
+
+export class DeliveryNotes {
+  readonly #options: DeliveryNotesOptions
+  /** Upstream topic → partition → base offset of our last confirmed batch there. */
+  readonly #written = new Map<string, Map<number, number>>()
+  #topicIds: ReadonlyMap<string, string> = new Map()
+  #nextNoteAtMs = 0
+
+  constructor(options: DeliveryNotesOptions) {
+    this.#options = options
+  }
+
+  /** The centre was heard: these are its topics; `hint` says what was noted before. */
+  onConnected(topics: ReadonlyMap<string, UpstreamTopic>, hint: Hint | null): void {
+    this.#topicIds = new Map([...topics.values()].map(({ name, topicId }) => [name, /[^0]/.test(topicId) ? topicId : '']))
+    for (const [name, topicId] of this.#topicIds) {
+      const known = hint?.written.get(name)
+      if (known && known.topicId !== '' && topicId !== '' && known.topicId !== topicId) this.#written.delete(name)
+      else if (known && !this.#written.has(name)) this.#written.set(name, new Map(known.baseOffsets))
+    }
+  }
+
+  /** A transaction was committed. */
+  onDelivered(written: readonly WrittenBatch[]): void {
+    for (const { topicName, partitionIndex, baseOffset } of written) {
+      const partitions = this.#written.get(topicName) ?? new Map<number, number>()
+      partitions.set(partitionIndex, baseOffset)
+      this.#written.set(topicName, partitions)
+    }
+    const { store, clock } = this.#options
+    const nowMs = clock.monotonicMs()
+    if (nowMs < this.#nextNoteAtMs) return
+    const changes = hintChanges(store, this.#hint(false))
+    store.note(changes)
+    const bytes = changes.reduce((sum, { key, value }) => sum + key.length + (value?.byteLength ?? 0), 0)
+    this.#nextNoteAtMs = nowMs + Math.max(NOTE_INTERVAL_MS_MIN, bytes / NOTE_BYTES_PER_MS)
+  }
+
+  /** The state does not say yet what is delivered. */
+  get isBehind(): boolean {
+    return hintChanges(this.#options.store, this.#hint(false)).length > 0
+  }
+
+  /** With a commit of its own. A note that cannot be written is no reason to hold back events. */
+  async write({ isClosed }: { isClosed: boolean }): Promise<void> {
+    const { store, ledger } = this.#options
+    const changes = hintChanges(store, this.#hint(isClosed))
+    if (changes.length === 0) return
+    store.note(changes) // in the place of an older note that waits
+    try {
+      await store.commit([], changes)
+    } catch (error) {
+      if (!(error instanceof WadiError)) throw error
+      ledger.notice('hint', `The local note of what is delivered could not be written: ${error.message}`)
+    }
+  }
+
+  #hint(isClosed: boolean): Hint {
+    const { store } = this.#options
+    const confirmed = new Map<string, Confirmed & { nextOffsets: number[] }>()
+    for (const { edgeTopic, upstreamTopic, partition, confirmed: next } of this.#options.sources()) {
+      const entry = confirmed.get(edgeTopic) ?? { upstreamTopic, nextOffsets: [] }
+      entry.nextOffsets[partition.partitionIndex] = next
+      confirmed.set(edgeTopic, entry)
+    }
+    const written = new Map<string, Written>()
+    for (const [name, baseOffsets] of this.#written) written.set(name, { topicId: this.#topicIds.get(name) ?? '', baseOffsets })
+    return { incarnation: store.incarnation, isClosed, confirmed, written }
+  }
+}

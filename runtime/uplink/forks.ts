@@ -1,0 +1,72 @@
+// Where the history of this log has parted from what the centre knows: an older image of the disk was put back, or a disk forgot what it had
+// said was stored. What was written after such a point is a branch of its own: its events carry the branch's id in `wadi.id`, because the same
+// offsets were used before for other events; its position at the centre is an entry of its own.
+//
+// Kept in the state under uplink/forks, durable before the first event of a branch leaves. Invariant: branches are in the order of their starts.
+// Not for: finding out that there is a fork (resume.ts).
+
+import type { Partition, StateChange, Store } from '../log/contract.ts'
+
+const KEY = 'uplink/forks'
+/** The oldest are forgotten: their events are long delivered. */
+const FORKS_MAX = 16
+
+export interface Fork {
+  /** Id of the first start behind the fork. */
+  readonly branchId: string
+  /** The last incarnation whose events are common to both. */
+  readonly after: number
+}
+
+export class Forks {
+  #list: readonly Fork[]
+
+  constructor(store: Pick<Store, 'getState'>) {
+    this.#list = decode(store.getState(KEY))
+  }
+
+  /** Oldest first. */
+  get list(): readonly Fork[] {
+    return this.#list
+  }
+
+  /** Of what is written now; '' when there was no fork. */
+  get branchId(): string {
+    return this.#list.at(-1)?.branchId ?? ''
+  }
+
+  /** What makes one more fork durable; then call add. Forks that lie behind it are part of it. */
+  changeFor(fork: Fork): StateChange {
+    return { key: KEY, value: new TextEncoder().encode(JSON.stringify(this.#with(fork))) }
+  }
+
+  add(fork: Fork): void {
+    this.#list = this.#with(fork)
+  }
+
+  #with(fork: Fork): Fork[] {
+    return [...this.#list.filter(({ after }) => after < fork.after), fork].slice(-FORKS_MAX)
+  }
+
+  /** The branch of the event at `offset`, and where the next branch begins in this partition (null: it goes on). */
+  at(partition: Pick<Partition, 'firstOffsetAfter'>, offset: number): { branchId: string; until: number | null } {
+    let branchId = ''
+    for (const fork of this.#list) {
+      const start = partition.firstOffsetAfter(fork.after)
+      if (start === null) continue
+      if (offset < start) return { branchId, until: start }
+      branchId = fork.branchId
+    }
+    return { branchId, until: null }
+  }
+}
+
+function decode(value: Uint8Array | undefined): Fork[] {
+  if (!value) return []
+  try {
+    const list = JSON.parse(new TextDecoder().decode(value)) as Fork[]
+    return list.map(({ branchId, after }) => ({ branchId: String(branchId), after: Number(after) }))
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,243 @@
+// Proves for runtime/uplink: when an older image of the disk is put back, or copies of it are in use, every event that any of them took in and kept
+// reaches the centre once, nothing that the centre has is sent again, and `wadi.id` with `wadi.offset` names one event only.
+
+import t, { type Test } from 'tap'
+import type { DiskImage } from '../sim/sim-disk.ts'
+import { goodLink } from '../sim/sim-centre.ts'
+import { numbers, Rig } from './rig.ts'
+
+/** The gateway is switched off and its disk copied. */
+async function copyDisk(rig: Rig): Promise<DiskImage> {
+  await rig.close()
+  return rig.machine.disk.takeImage()
+}
+
+async function putBack(rig: Rig, image: DiskImage): Promise<void> {
+  await rig.close()
+  rig.machine.disk.putBack(image)
+}
+
+/** A start of the gateway, with the link as it is, that takes in `texts` before the centre is heard. */
+async function start(rig: Rig, texts: readonly string[] = []): Promise<void> {
+  await rig.open()
+  await rig.append(texts)
+  rig.start()
+}
+
+function namesAreUnique(t: Test, rig: Rig, topic = 'centre.plant'): void {
+  const names = new Set<string>()
+  for (const { headers, value } of rig.centre.committed(topic, 0)) {
+    const name = `${headers.get('wadi.id')} ${headers.get('wadi.offset')}`
+    if (names.has(name)) t.fail(`${name} names two events, one of them ${value}`)
+    names.add(name)
+  }
+}
+
+t.test('an older image is put back and takes in events before the link is up: all of them arrive, once', async (t) => {
+  const rig = new Rig()
+  await start(rig)
+  await rig.deliver(numbers(10))
+  const image = await copyDisk(rig)
+  await start(rig)
+  await rig.deliver(numbers(15, 10))
+  await putBack(rig, image)
+  rig.centre.link = { ...goodLink, isDown: true }
+  await start(rig)
+  const fresh = numbers(20, 1000)
+  for (const text of fresh) await rig.append([text])
+  rig.centre.link = { ...goodLink }
+  await rig.machine.run(60_000)
+  t.same(rig.values(), [...numbers(25), ...fresh])
+  namesAreUnique(t, rig)
+  t.ok(rig.noticeKinds().includes('forked'))
+  t.equal(rig.uplink.status().counters.forks, 1)
+  t.equal(rig.uplink.status().counters.lostEvents, 0)
+  await rig.deliver(['later'])
+  rig.kill()
+  await start(rig, ['after a kill'])
+  await rig.machine.run(30_000)
+  t.same(rig.values(), [...numbers(25), ...fresh, 'later', 'after a kill'])
+  t.equal(rig.uplink.status().counters.forks, 0, 'one fork is found once')
+  namesAreUnique(t, rig)
+  await rig.close()
+})
+
+t.test('events of the image that the centre did not have yet are delivered; those it has are not', async (t) => {
+  const rig = new Rig()
+  await start(rig)
+  await rig.deliver(numbers(5))
+  rig.centre.link = { ...goodLink, isDown: true }
+  await rig.append(numbers(5, 5)) // in the image, not at the centre
+  const image = await copyDisk(rig)
+  rig.centre.link = { ...goodLink }
+  await start(rig)
+  await rig.machine.run(5_000)
+  await rig.deliver(numbers(5, 10))
+  await putBack(rig, image)
+  await start(rig, numbers(3, 100))
+  await rig.machine.run(30_000)
+  t.same(rig.values(), [...numbers(15), ...numbers(3, 100)])
+  namesAreUnique(t, rig)
+
+  const other = new Rig()
+  await start(other)
+  await other.deliver(numbers(5))
+  other.centre.link = { ...goodLink, isDown: true }
+  await other.append(numbers(5, 5))
+  const early = await copyDisk(other)
+  await start(other) // the original starts once more and delivers nothing
+  await putBack(other, early)
+  other.centre.link = { ...goodLink }
+  await start(other, numbers(3, 100))
+  await other.machine.run(30_000)
+  t.same(other.values(), [...numbers(10), ...numbers(3, 100)])
+  await rig.close()
+  await other.close()
+})
+
+t.test('the image was taken in the life that went on to deliver: what came behind it is of two branches', async (t) => {
+  const rig = new Rig()
+  await start(rig)
+  await rig.deliver(numbers(10))
+  const image = rig.machine.disk.takeImage() // running
+  await rig.deliver(numbers(15, 10))
+  rig.kill()
+  rig.machine.disk.putBack(image)
+  await start(rig, numbers(20, 500))
+  await rig.machine.run(30_000)
+  t.same(rig.values(), [...numbers(25), ...numbers(20, 500)])
+  namesAreUnique(t, rig)
+  await rig.close()
+})
+
+t.test('the image starts several times before the link is up, and one of its images is put back again', async (t) => {
+  const rig = new Rig()
+  await start(rig)
+  await rig.deliver(numbers(10))
+  const image = await copyDisk(rig)
+  for (let life = 0; life < 3; life++) {
+    await start(rig)
+    await rig.deliver(numbers(5, 10 + life * 5))
+    rig.kill()
+  }
+  await rig.open()
+  rig.start()
+  await putBack(rig, image)
+  rig.centre.link = { ...goodLink, isDown: true }
+  for (let life = 0; life < 4; life++) {
+    await start(rig, numbers(4, 100 + life * 4))
+    rig.kill()
+  }
+  rig.centre.link = { ...goodLink }
+  await start(rig)
+  await rig.machine.run(30_000)
+  t.same(rig.values(), [...numbers(25), ...numbers(16, 100)])
+  const second = await copyDisk(rig)
+  await start(rig)
+  await rig.deliver(numbers(6, 200))
+  await putBack(rig, second)
+  await start(rig, numbers(6, 300))
+  await rig.machine.run(30_000)
+  t.same(rig.values(), [...numbers(25), ...numbers(16, 100), ...numbers(6, 200), ...numbers(6, 300)])
+  namesAreUnique(t, rig)
+  await rig.close()
+})
+
+t.test('two copies of one disk in turn: each delivers its own events once, whichever comes back', async (t) => {
+  const rig = new Rig()
+  await start(rig)
+  await rig.deliver(numbers(10))
+  let parked = await copyDisk(rig)
+  const expected = numbers(10)
+  for (let turn = 0; turn < 6; turn++) {
+    await start(rig, numbers(4, 100 * (turn + 1)))
+    await rig.machine.run(30_000)
+    expected.push(...numbers(4, 100 * (turn + 1)))
+    t.same(rig.values(), expected, `turn ${turn}`)
+    const mine = await copyDisk(rig)
+    rig.machine.disk.putBack(parked)
+    parked = mine
+  }
+  namesAreUnique(t, rig)
+  await rig.open()
+  rig.start()
+  await rig.close()
+})
+
+t.test('several topics: one fork for the whole log, also for a topic that the original did not write to', async (t) => {
+  const rig = new Rig()
+  const settings = {
+    topics: new Map([
+      ['plant', 'centre.plant'],
+      ['meter', 'centre.meter']
+    ])
+  }
+  await rig.open({ plant: {}, meter: {} })
+  rig.start(settings)
+  await rig.deliver(numbers(10))
+  await rig.deliver(numbers(10), { topic: 'meter' })
+  const image = await copyDisk(rig)
+  await rig.open()
+  rig.start(settings)
+  await rig.deliver(numbers(5, 10))
+  await putBack(rig, image)
+  await rig.open()
+  await rig.append(numbers(7, 100))
+  await rig.append(numbers(7, 200), { topic: 'meter' })
+  rig.start(settings)
+  await rig.machine.run(30_000)
+  t.same(rig.values(), [...numbers(15), ...numbers(7, 100)])
+  t.same(rig.values('centre.meter'), [...numbers(10), ...numbers(7, 200)])
+  namesAreUnique(t, rig)
+  namesAreUnique(t, rig, 'centre.meter')
+  await rig.close()
+})
+
+t.test('an older image, and the centre has forgotten the position: what it has is found in its log, the rest is sent', async (t) => {
+  const rig = new Rig()
+  await start(rig)
+  await rig.deliver(numbers(10))
+  const image = await copyDisk(rig)
+  await start(rig)
+  await rig.deliver(numbers(15, 10))
+  await putBack(rig, image)
+  rig.centre.expirePositions()
+  rig.centre.expireProducers()
+  await start(rig, numbers(20, 700))
+  await rig.machine.run(30_000)
+  t.same(rig.values(), [...numbers(25), ...numbers(20, 700)])
+  await rig.close()
+})
+
+t.test('a position of an older version is understood, and an image behind it is found out', async (t) => {
+  for (const isAhead of [false, true]) {
+    const rig = new Rig()
+    await rig.open()
+    await rig.append(numbers(10))
+    const { logId } = rig.store
+    // As a directory of that version: no starts are known.
+    await rig.machine.settle(
+      rig.store.commit(
+        [],
+        [...rig.store.listState('meta/starts'), ...rig.store.listState('epoch/')].map((key) => ({ key, value: null }))
+      )
+    )
+    await rig.machine.settle(rig.store.close())
+    const earlier = rig.centre.connect(rig.machine.clock, 'edge.test.gateway')
+    rig.centre.createTopic('centre.plant', 1)
+    const pieces = [`wadi1;${logId};${isAhead ? '3' : '1'};plant=${isAhead ? 'p' : '4'}`] // 25 or 4
+    await rig.machine.settle(
+      (async () => {
+        await earlier.initProducer()
+        await earlier.addPartitions([{ topicName: 'centre.plant', partitionIndex: 0 }])
+        await earlier.commitPosition(new Map([['centre.plant', { committedOffset: 4, pieces }]]))
+        await earlier.endTransaction('commit')
+      })()
+    )
+    await start(rig, numbers(5, 100))
+    await rig.machine.run(30_000)
+    t.same(rig.values(), isAhead ? numbers(5, 100) : [...numbers(6, 4), ...numbers(5, 100)])
+    t.equal(rig.noticeKinds().includes('forked'), isAhead)
+    await rig.close()
+  }
+})
