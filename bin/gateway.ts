@@ -229,8 +229,7 @@ function openUplink(config: Config, section: UpstreamSection, { store, edges, sa
   return {
     start: () => uplink.start(),
     add: (topicName) => {
-      for (const [edgeTopic, target] of deliveredTopics(config, [topicName])) topics.set(edgeTopic, target)
-      uplink.resume() // it reads its topics again
+      for (const [edgeTopic, target] of deliveredTopics(config, [topicName])) uplink.addTopic(edgeTopic, target)
     },
     status: () => uplink.status(),
     close: (options) => uplink.close(options)

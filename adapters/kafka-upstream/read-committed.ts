@@ -7,8 +7,8 @@ import type { CommittedRead } from '../../runtime/uplink/upstream.ts'
 import { api } from '../kafka-protocol/apis.ts'
 import { ERROR_CODE } from '../kafka-protocol/error-codes.ts'
 import type { FetchPartitionResponse } from '../kafka-protocol/messages/fetch.ts'
-import type { Connection } from './connection.ts'
 import type { Cluster } from './cluster.ts'
+import type { Connection } from './connection.ts'
 import { checkCode, KafkaErrorAnswer, readOnly } from './faults.ts'
 
 const READ_COMMITTED = 1
@@ -43,7 +43,11 @@ export async function readCommitted(cluster: Cluster, from: ReadFrom): Promise<C
 }
 
 /** In front of what is left: it goes on there. Behind the end: the topic was made anew, or the cluster lost its end. */
-async function outside(connection: Connection, { topicName, partitionIndex, fromOffset }: ReadFrom, subject: string): Promise<CommittedRead> {
+async function outside(
+  connection: Connection,
+  { topicName, partitionIndex, fromOffset }: ReadFrom,
+  subject: string
+): Promise<CommittedRead> {
   const draft = {
     isolationLevel: READ_COMMITTED,
     topics: [{ name: topicName, partitions: [{ partitionIndex, timestamp: EARLIEST }] }]
@@ -68,7 +72,8 @@ function committedOf(partition: FetchPartitionResponse, fromOffset: number, subj
     const batch = records.subarray(at, at + header.batchBytes)
     at += header.batchBytes
     nextOffset = header.lastOffset + 1
-    while (aborted[0] && aborted[0].firstOffset <= header.lastOffset) abortedNow.add((aborted.shift() as (typeof aborted)[number]).producerId)
+    while (aborted[0] && aborted[0].firstOffset <= header.lastOffset)
+      abortedNow.add((aborted.shift() as (typeof aborted)[number]).producerId)
     if ((header.attributes & CONTROL_BIT) !== 0) abortedNow.delete(header.producerId)
     else if ((header.attributes & TRANSACTIONAL_BIT) === 0 || !abortedNow.has(header.producerId)) batches.push(batch)
   }

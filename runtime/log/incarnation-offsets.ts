@@ -51,10 +51,10 @@ export class IncarnationOffsets {
   }
 
   /** From the state, at the start. */
-  restore(keys: readonly string[], valueOf: (key: string) => Uint8Array | undefined): void {
+  restore(keys: readonly string[], read: (key: string) => Uint8Array | undefined): void {
     this.#entries = keys
       .filter((key) => key.startsWith(this.#prefix))
-      .map((key) => ({ incarnation: Number(key.slice(this.#prefix.length)), startOffset: decodeNumber(valueOf(key)) }))
+      .map((key) => ({ incarnation: Number(key.slice(this.#prefix.length)), startOffset: decodeNumber(read(key)) }))
       .sort((a, b) => a.incarnation - b.incarnation)
   }
 

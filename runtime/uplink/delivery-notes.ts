@@ -16,6 +16,8 @@ import type { UpstreamTopic } from './upstream.ts'
 /** Notes add this much to what is written to the disk, at most, once a second at most. */
 const NOTE_BYTES_PER_MS = 1
 const NOTE_INTERVAL_MS_MIN = 1_000
+/** A topic that is moved so often before anything of it is delivered may be sent twice. */
+const PLACES_MAX = 8
 
 export interface DeliveryNotesOptions {
   readonly store: Store
@@ -29,6 +31,8 @@ export class DeliveryNotes {
   readonly #options: DeliveryNotesOptions
   /** Upstream topic → partition → base offset of our last confirmed batch there. */
   readonly #written = new Map<string, Map<number, number>>()
+  /** Edge topic → where its position may be, the present topic first. */
+  readonly #places = new Map<string, readonly string[]>()
   #topicIds: ReadonlyMap<string, string> = new Map()
   #nextNoteAtMs = 0
 
@@ -38,6 +42,10 @@ export class DeliveryNotes {
 
   /** The centre was heard: these are its topics; `hint` says what was noted before. */
   onConnected(topics: ReadonlyMap<string, UpstreamTopic>, hint: Hint | null): void {
+    for (const { edgeTopic, upstreamTopic } of this.#options.sources()) {
+      const before = this.#places.get(edgeTopic) ?? hint?.confirmed.get(edgeTopic)?.upstreamTopics ?? []
+      this.#places.set(edgeTopic, [upstreamTopic, ...before.filter((name) => name !== upstreamTopic)].slice(0, PLACES_MAX))
+    }
     this.#topicIds = new Map([...topics.values()].map(({ name, topicId }) => [name, /[^0]/.test(topicId) ? topicId : '']))
     for (const [name, topicId] of this.#topicIds) {
       const known = hint?.written.get(name)
@@ -46,8 +54,10 @@ export class DeliveryNotes {
     }
   }
 
-  /** A transaction was committed. */
-  onDelivered(written: readonly WrittenBatch[]): void {
+  /** A transaction was committed, with positions on `upstreamTopics`. */
+  onDelivered(written: readonly WrittenBatch[], upstreamTopics: Iterable<string>): void {
+    const positioned = new Set(upstreamTopics)
+    for (const [edgeTopic, [now]] of this.#places) if (now !== undefined && positioned.has(now)) this.#places.set(edgeTopic, [now])
     for (const { topicName, partitionIndex, baseOffset } of written) {
       const partitions = this.#written.get(topicName) ?? new Map<number, number>()
       partitions.set(partitionIndex, baseOffset)
@@ -85,7 +95,7 @@ export class DeliveryNotes {
     const { store } = this.#options
     const confirmed = new Map<string, Confirmed & { nextOffsets: number[] }>()
     for (const { edgeTopic, upstreamTopic, partition, confirmed: next } of this.#options.sources()) {
-      const entry = confirmed.get(edgeTopic) ?? { upstreamTopic, nextOffsets: [] }
+      const entry = confirmed.get(edgeTopic) ?? { upstreamTopics: this.#places.get(edgeTopic) ?? [upstreamTopic], nextOffsets: [] }
       entry.nextOffsets[partition.partitionIndex] = next
       confirmed.set(edgeTopic, entry)
     }

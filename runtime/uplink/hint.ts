@@ -2,7 +2,7 @@
 // none: it forgets committed offsets after seven days by default, and an edge topic may be new at an upstream topic.
 //
 //   uplink/hint                     2;<incarnation of the writer>;<closed|open>
-//   uplink/confirmed/<edge topic>   <edge topic>;<upstream topic>;<next offset>,<next offset>…     known to be at the centre
+//   uplink/confirmed/<edge topic>   <edge topic>;<upstream topic>,…;<next offset>,…   known to be at the centre
 //   uplink/written/<upstream topic> <upstream topic>;<topic id>;<partition>:<offset>,…             base offset of our last confirmed batch there
 //
 // A name that is too long for a key is shortened there; the value has all of it.
@@ -26,8 +26,8 @@ const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
 export interface Confirmed {
-  /** Where the edge topic was delivered to; '' when an older version did not say. */
-  readonly upstreamTopic: string
+  /** Where its position may be: the topic that it is delivered to, then those before, until something was. Empty when an older version did not say. */
+  readonly upstreamTopics: readonly string[]
   /** By partition index. */
   readonly nextOffsets: readonly number[]
 }
@@ -57,9 +57,9 @@ export function readHint(store: Pick<Store, 'getState' | 'listState' | 'incarnat
   if (head[0] !== '2' || !Number.isSafeInteger(incarnation)) return null
   const confirmed = new Map<string, Confirmed>()
   for (const key of store.listState(CONFIRMED_PREFIX)) {
-    const [edgeTopic = '', upstreamTopic = '', list = ''] = (textOf(store, key) ?? '').split(';')
+    const [edgeTopic = '', topics = '', list = ''] = (textOf(store, key) ?? '').split(';')
     const nextOffsets = list.split(',').map((text) => Number.parseInt(text, 36))
-    if (nextOffsets.every(isOffset)) confirmed.set(edgeTopic, { upstreamTopic, nextOffsets })
+    if (nextOffsets.every(isOffset)) confirmed.set(edgeTopic, { upstreamTopics: topics === '' ? [] : topics.split(','), nextOffsets })
   }
   const written = new Map<string, Written>()
   for (const key of store.listState(WRITTEN_PREFIX)) {
@@ -77,11 +77,17 @@ export function hintChanges(store: Pick<Store, 'getState'>, hint: Hint): StateCh
   const put = (key: string, text: string): void => {
     if (textOf(store, key) !== text) changes.push({ key, value: encoder.encode(text) })
   }
-  for (const [edgeTopic, { upstreamTopic, nextOffsets }] of hint.confirmed)
-    put(keyOf(CONFIRMED_PREFIX, edgeTopic), `${edgeTopic};${upstreamTopic};${nextOffsets.map((offset) => offset.toString(36)).join(',')}`)
+  for (const [edgeTopic, { upstreamTopics, nextOffsets }] of hint.confirmed)
+    put(
+      keyOf(CONFIRMED_PREFIX, edgeTopic),
+      `${edgeTopic};${upstreamTopics.join(',')};${nextOffsets.map((offset) => offset.toString(36)).join(',')}`
+    )
   for (const [upstreamTopic, { topicId, baseOffsets }] of hint.written) {
     const pairs = [...baseOffsets].slice(0, WRITTEN_PARTITIONS_MAX)
-    put(keyOf(WRITTEN_PREFIX, upstreamTopic), `${upstreamTopic};${topicId};${pairs.map((pair) => pair.map((n) => n.toString(36)).join(':')).join(',')}`)
+    put(
+      keyOf(WRITTEN_PREFIX, upstreamTopic),
+      `${upstreamTopic};${topicId};${pairs.map((pair) => pair.map((n) => n.toString(36)).join(':')).join(',')}`
+    )
   }
   put(HEAD_KEY, `2;${hint.incarnation};${hint.isClosed ? 'closed' : 'open'}`)
   if (store.getState(OLD_KEY)) changes.push({ key: OLD_KEY, value: null })
@@ -129,7 +135,7 @@ function readOldHint(store: Pick<Store, 'getState' | 'incarnation'>): Hint | nul
     return {
       incarnation: store.incarnation - 1,
       isClosed: value.ending === null,
-      confirmed: new Map(value.confirmed.map(([topic, nextOffsets]) => [String(topic), { upstreamTopic: '', nextOffsets }])),
+      confirmed: new Map(value.confirmed.map(([topic, nextOffsets]) => [String(topic), { upstreamTopics: [], nextOffsets }])),
       written
     }
   } catch {

@@ -59,7 +59,8 @@ function encodeBranch({ logId, branchId, starts, nextOffsets }: Branch): string 
 /** The last starts whose numbers follow each other. */
 function lastRun(starts: readonly Start[]): readonly Start[] {
   let from = starts.length - 1
-  while (from > 0 && starts.length - from < STARTS_NAMED && starts[from - 1]?.incarnation === (starts[from] as Start).incarnation - 1) from--
+  while (from > 0 && starts.length - from < STARTS_NAMED && starts[from - 1]?.incarnation === (starts[from] as Start).incarnation - 1)
+    from--
   return starts.slice(Math.max(0, from))
 }
 

@@ -4,8 +4,9 @@
 //   it has the line we branched from    → there, but not further than where we branched
 //   it has a start that we do not know  → an older image of this disk was put back: common is what was written up to the last start that both
 //                                         know; everything after it is new here, and is a branch of its own from now on (forks.ts)
-//   it has nothing for an edge topic    → where it was before (another upstream topic), else the notes; what may have been delivered after them is
-//                                         looked for in the centre itself (look-back.ts); nothing noted → log start
+//   the edge topic was moved            → the furthest of what the positions of its upstream topics say, the present one and those before
+//   it has nothing for an edge topic    → the notes; what may have been delivered after them is looked for in the centre itself (look-back.ts);
+//                                         nothing noted → log start
 // A position below our log start means retention was faster: the hole is counted.
 // Not for: sending, writing positions (uplink.ts).
 
@@ -68,16 +69,15 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
   for (const { entry } of words.values()) if (entry?.limit.isFork) noteFork(entry.limit.after)
   const silent: Source[] = []
   for (const source of sources) {
-    const entry = entryFor(source, words, hint)
-    const offsets = entry?.branch.nextOffsets.get(source.edgeTopic)
-    if (!entry || !offsets) {
-      silent.push(source)
-      continue
+    let next: number | null = null
+    for (const { branch, limit } of entriesFor(source, words, hint)) {
+      const said = branch.nextOffsets.get(source.edgeTopic)?.[source.partition.partitionIndex] ?? 0
+      const ours = limited(context, source.partition, said, limit.after)
+      if (ours < said) noteFork(limit.after)
+      next = Math.max(next ?? 0, ours)
     }
-    const said = offsets[source.partition.partitionIndex] ?? 0
-    const next = limited(context, source.partition, said, entry.limit.after)
-    if (next < said) noteFork(entry.limit.after)
-    places.set(source, { next, isCentresWord: true })
+    if (next === null) silent.push(source)
+    else places.set(source, { next, isCentresWord: true })
   }
   if (silent.length > 0 && hint) {
     for (const [source, { next, forkAfter }] of await fromHint(context, hint, silent)) {
@@ -109,8 +109,7 @@ async function readWords(context: ResumeContext, sources: readonly Source[]): Pr
   const committed = await readPositions(context.upstream, names)
   const former = new Set<string>()
   for (const source of sources) {
-    const before = context.hint?.confirmed.get(source.edgeTopic)?.upstreamTopic
-    if (before && !names.has(before)) former.add(before)
+    for (const before of context.hint?.confirmed.get(source.edgeTopic)?.upstreamTopics ?? []) if (!names.has(before)) former.add(before)
   }
   if (former.size > 0) {
     try {
@@ -196,18 +195,19 @@ function commonStart(ours: readonly Start[], theirs: readonly Start[]): { incarn
 /** How a position names a start that drew no id. */
 const UNKNOWN_ID = '000000'
 
-/** Where the source is at the centre: by the position of its upstream topic, else of the one it was delivered to before. */
-function entryFor(source: Source, words: ReadonlyMap<string, Word>, hint: Hint | null): Word['entry'] {
-  const now = words.get(source.upstreamTopic)?.entry ?? null
-  const before = hint?.confirmed.get(source.edgeTopic)?.upstreamTopic
-  const moved = before && before !== source.upstreamTopic ? (words.get(before)?.entry ?? null) : null
-  if (moved?.branch.nextOffsets.has(source.edgeTopic)) return moved
-  return now
+/** What the centre says of the source's edge topic: in the position of its upstream topic, and of those it was delivered to before. */
+function entriesFor(source: Source, words: ReadonlyMap<string, Word>, hint: Hint | null): NonNullable<Word['entry']>[] {
+  const names = new Set([source.upstreamTopic, ...(hint?.confirmed.get(source.edgeTopic)?.upstreamTopics ?? [])])
+  return [...names].flatMap((name) => {
+    const entry = words.get(name)?.entry
+    return entry?.branch.nextOffsets.has(source.edgeTopic) ? [entry] : []
+  })
 }
 
 /** `said` as far as it speaks of events of ours: what a start after `after` wrote here is not meant. */
 function limited({ store }: ResumeContext, partition: Partition, said: number, after: number | null): number {
-  const end = after === null || after >= store.incarnation ? partition.highWatermark : (partition.firstOffsetAfter(after) ?? partition.highWatermark)
+  const end =
+    after === null || after >= store.incarnation ? partition.highWatermark : (partition.firstOffsetAfter(after) ?? partition.highWatermark)
   return Math.min(said, end)
 }
 
@@ -267,7 +267,8 @@ async function fromHint(
     let next = confirmed
     for (const branchId of ['', ...forks.list.map((fork) => fork.branchId)]) {
       const greatest = seen.greatest.get(foundKey(branchId, source.key)) ?? -1
-      if (greatest >= 0 && (greatest >= end || forks.at(source.partition, greatest).branchId === branchId)) next = Math.max(next, greatest + 1)
+      if (greatest >= 0 && (greatest >= end || forks.at(source.partition, greatest).branchId === branchId))
+        next = Math.max(next, greatest + 1)
     }
     if (!seen.isComplete) undecided += Math.max(0, end - next)
     result.set(source, { next: Math.min(next, end), forkAfter: next > end ? hint.incarnation : null })
@@ -281,16 +282,16 @@ async function fromHint(
 }
 
 function deliveredTo(source: Source, hint: Hint): string {
-  return hint.confirmed.get(source.edgeTopic)?.upstreamTopic || source.upstreamTopic
+  return hint.confirmed.get(source.edgeTopic)?.upstreamTopics[0] ?? source.upstreamTopic
 }
 
 async function lookThrough(context: ResumeContext, hint: Hint, topicName: string): Promise<Found> {
   const found: Found = { greatest: new Map(), isComplete: true }
-  const { upstream, core, codec, store, topics } = context
+  const { upstream, core, codec, store } = context
   const written = hint.written.get(topicName)
-  const topic = topics.get(topicName)
+  const topic = await describedOrNull(context, topicName)
   if (!topic || (written && written.topicId !== '' && /[^0]/.test(topic.topicId) && written.topicId !== topic.topicId)) {
-    // Not delivered to any more, or made anew: what was there cannot be read.
+    // Gone, forbidden, or made anew: what was there cannot be read.
     return { ...found, isComplete: false }
   }
   for (let partitionIndex = 0; partitionIndex < topic.partitionCount; partitionIndex++) {
@@ -300,9 +301,25 @@ async function lookThrough(context: ResumeContext, hint: Hint, topicName: string
   return found
 }
 
+/** A topic that is not delivered to any more may be gone, or not ours to read. */
+async function describedOrNull({ topics, upstream }: ResumeContext, topicName: string): Promise<UpstreamTopic | null> {
+  const known = topics.get(topicName)
+  if (known) return known
+  try {
+    return (await upstream.describeTopics([topicName], { createPartitionCount: null }))[0] ?? null
+  } catch (error) {
+    if (!(error instanceof UpstreamFault) || error.kind !== 'refused') throw error
+    return null
+  }
+}
+
 // -- The sources
 
-function place({ store, ledger, hint }: ResumeContext, source: Source, { next, isCentresWord }: { next: number; isCentresWord: boolean }): void {
+function place(
+  { store, ledger, hint }: ResumeContext,
+  source: Source,
+  { next, isCentresWord }: { next: number; isCentresWord: boolean }
+): void {
   const { partition } = source
   const noted = hint?.confirmed.get(source.edgeTopic)?.nextOffsets[partition.partitionIndex] ?? 0
   if (isCentresWord && next < noted) {

@@ -59,7 +59,10 @@ interface Round {
  * transaction must have a new producer epoch, or that request could commit half of it.
  * @throws UpstreamFault
  */
-export async function sendTransaction(context: SendContext, transaction: PreparedTransaction): Promise<{ wasInDoubt: boolean; written: readonly WrittenBatch[] }> {
+export async function sendTransaction(
+  context: SendContext,
+  transaction: PreparedTransaction
+): Promise<{ wasInDoubt: boolean; written: readonly WrittenBatch[] }> {
   const { upstream } = context
   const rounds = roundsOf(transaction)
   const targets = new Map<string, { topicName: string; partitionIndex: number }>()

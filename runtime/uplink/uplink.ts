@@ -273,6 +273,7 @@ export class Uplink {
   async #send(transaction: PreparedTransaction): Promise<void> {
     const session = this.#session
     assert(session !== null, 'a transaction without a producer id')
+    const positions = this.#positions(transaction)
     this.#suspects = []
     const { wasInDoubt, written } = await sendTransaction(
       {
@@ -280,7 +281,7 @@ export class Uplink {
         core: this.#options.core,
         clock: this.#clock,
         session,
-        positions: this.#positions(transaction),
+        positions,
         onEnding: () => {
           this.#isCommitOpen = true
         },
@@ -303,7 +304,7 @@ export class Uplink {
     this.#backoff.reset()
     this.#link.succeed()
     this.#isCommitOpen = false
-    this.#notes.onDelivered(written)
+    this.#notes.onDelivered(written, positions.keys())
   }
 
   #confirm(part: Part): void {

@@ -124,7 +124,11 @@ t.test('what was committed is seen once, what was aborted never, and the positio
   await transact(upstream, 'events', ['a1', 'a2'], 'commit', 2)
   t.same(await upstream.fetchPosition(new Map([['events', 1]])), new Map([['events', { committedOffset: 2, pieces: ['{"at":2}'] }]]))
   await transact(upstream, 'events', ['b1', 'b2'], 'abort', 4)
-  t.same(await upstream.fetchPosition(new Map([['events', 1]])), new Map([['events', { committedOffset: 2, pieces: ['{"at":2}'] }]]), 'taken back')
+  t.same(
+    await upstream.fetchPosition(new Map([['events', 1]])),
+    new Map([['events', { committedOffset: 2, pieces: ['{"at":2}'] }]]),
+    'taken back'
+  )
   await transact(upstream, 'events', ['c1'], 'commit', 5)
   t.same(await consume('events', 'c1'), ['a1', 'a2', 'c1'], 'kafkajs')
   t.same(await consumeJava('events', 'read_committed'), ['a1', 'a2', 'c1'], 'Java')
@@ -215,7 +219,11 @@ t.test('reading back shows what is committed, in order, and says what is deleted
   }
   t.same(await valuesFrom(first.baseOffset), ['1', '2', '4'], 'the aborted one is not there')
   t.same(await valuesFrom(first.baseOffset + 2), ['4'])
-  t.match(await upstream.readCommitted({ ...place, fromOffset: 1_000_000 }), { batches: [], isEnd: true, isDeleted: true }, 'beyond the end')
+  t.match(
+    await upstream.readCommitted({ ...place, fromOffset: 1_000_000 }),
+    { batches: [], isEnd: true, isDeleted: true },
+    'beyond the end'
+  )
   const offsetJson = JSON.stringify({ version: 1, partitions: [{ topic: 'back', partition: 0, offset: first.baseOffset + 2 }] })
   await writeFile(`${cluster.directory}/delete.json`, offsetJson)
   await cluster.runTool('org.apache.kafka.tools.DeleteRecordsCommand', [

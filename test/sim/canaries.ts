@@ -1,6 +1,7 @@
 // Mutations of the product and of its edges: each breaks one promise in one place. canaries.test.ts demands that each is noticed.
 
 import type { Core } from '../../runtime/core/core.ts'
+import type { Partition } from '../../runtime/log/contract.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import type { Mutation } from './world.ts'
 
@@ -28,5 +29,11 @@ export const canaries: Record<string, Mutation> = {
         fetchPosition: async () => new Map(),
         readCommitted: async ({ fromOffset }) => ({ batches: [], nextOffset: fromOffset, isEnd: true, isDeleted: false })
       })
+  },
+  'an older image of the disk goes unnoticed': {
+    breakStore: (store) => {
+      for (const topic of store.topics.values())
+        for (const partition of topic.partitions as Partition[]) partition.firstOffsetAfter = () => null
+    }
   }
 }

@@ -31,12 +31,20 @@ export interface LedgerCounts {
   refused: number
 }
 
+/** What a disk held at one moment, as far as the devices know. */
+export interface LedgerSnapshot {
+  readonly acked: Map<string, Map<number, string>>
+  readonly seen: Map<string, Map<number, string>>
+}
+
 export class Ledger {
   readonly events = new Map<string, SimEvent>()
   /** "<topic>/<partition>" → offset → event id, as acknowledged. */
-  readonly acked = new Map<string, Map<number, string>>()
+  acked = new Map<string, Map<number, string>>()
   /** "<topic>/<partition>" → offset → event id, as anybody ever read it: what is visible stays. */
-  readonly seen = new Map<string, Map<number, string>>()
+  seen = new Map<string, Map<number, string>>()
+  /** Of disks that an operator took out: what they gave to other events under the same offsets. */
+  readonly #before: LedgerSnapshot[] = []
   readonly #ackedSomewhere: SimEvent[] = []
   /** "<topic>/<partition>" → offsets [from, until) that the gateway said were deleted before they were delivered. */
   readonly #gone = new Map<string, { from: number; until: number }[]>()
@@ -57,6 +65,17 @@ export class Ledger {
   violate(kind: keyof LedgerCounts, sentence: string): void {
     this.counts[kind]++
     if (this.violations.length < 20) this.violations.push(`${kind}: ${sentence}`)
+  }
+
+  snapshot(): LedgerSnapshot {
+    return { acked: copyOf(this.acked), seen: copyOf(this.seen) }
+  }
+
+  /** An operator put this disk back: what was acknowledged behind it is gone unless the centre has it. Not a fault of the gateway. */
+  putBack(snapshot: LedgerSnapshot): void {
+    this.#before.push({ acked: this.acked, seen: this.seen })
+    this.acked = copyOf(snapshot.acked)
+    this.seen = copyOf(snapshot.seen)
   }
 
   onSent(event: SimEvent): void {
@@ -117,22 +136,27 @@ export class Ledger {
 
   /** All records of the centre, by upstream partition in its order: each acknowledged event once, each edge partition in order and without gaps. */
   checkCentre(upstream: readonly { name: string; records: readonly DecodedRecord[] }[]): void {
+    /** "<wadi.id> <topic>/<partition>" → offset → event id. */
     const arrived = new Map<string, Map<number, string>>()
     for (const { name, records } of upstream) this.#checkArrivals(name, records, arrived)
     for (const [partitionKey, acked] of this.acked) {
       for (const [offset, id] of acked) {
-        if (arrived.get(partitionKey)?.has(offset) || this.#isGone(partitionKey, offset)) continue
+        const isThere = branches(arrived, partitionKey).some((offsets) => offsets.get(offset) === id)
+        if (isThere || this.#isGone(partitionKey, offset)) continue
         this.violate('lost', `${partitionKey}/${offset} (${id}) was acknowledged and did not arrive at the centre`)
       }
     }
     const ids = new Set(upstream.flatMap(({ records }) => records.map((record) => this.#eventOf(record.value)?.id)))
     for (const { id } of this.#ackedSomewhere)
       if (!ids.has(id)) this.violate('lost', `${id} was acknowledged and did not arrive at the centre`)
-    for (const [partitionKey, offsets] of arrived) {
+    for (const [name, offsets] of arrived) {
+      const [branch = '', partitionKey = ''] = name.split(' ')
       const highest = Math.max(...offsets.keys())
-      for (let offset = 0; offset < highest; offset++) {
+      // A branch begins where an older image ended, the line that a log began with at 0.
+      const lowest = branch.includes('~') ? Math.min(...offsets.keys()) : 0
+      for (let offset = lowest; offset < highest; offset++) {
         if (offsets.has(offset) || this.#isGone(partitionKey, offset)) continue
-        this.violate('lost', `${partitionKey}: ${offsets.size} events arrived, the highest offset is ${highest}, ${offset} is missing`)
+        this.violate('lost', `${name}: ${offsets.size} events arrived, the highest offset is ${highest}, ${offset} is missing`)
         break
       }
     }
@@ -149,13 +173,15 @@ export class Ledger {
         this.violate('phantom', `${name}: a record with wadi.offset "${text}"`)
         continue
       }
-      this.#see(partitionKey, offset, record.value, `the centre (${name})`)
-      const places = mapOf(arrived, partitionKey)
-      const before = last.get(partitionKey) ?? -1
-      if (places.has(offset)) this.violate('duplicated', `${partitionKey}/${offset} arrived at ${places.get(offset)} and at ${name}`)
-      else if (offset < before) this.violate('reordered', `${name}: ${partitionKey}/${offset} came after ${before}`)
-      places.set(offset, name)
-      last.set(partitionKey, Math.max(before, offset))
+      const event = this.#see(partitionKey, offset, record.value, `the centre (${name})`)
+      // "<wadi.id> <topic>/<partition>": with the offset it names one event.
+      const place = `${record.headers.get('wadi.id')} ${partitionKey}`
+      const places = mapOf(arrived, place)
+      const before = last.get(place) ?? -1
+      if (places.has(offset)) this.violate('duplicated', `${place}/${offset} arrived again at ${name}`)
+      else if (offset < before) this.violate('reordered', `${name}: ${place}/${offset} came after ${before}`)
+      places.set(offset, event?.id ?? '')
+      last.set(place, Math.max(before, offset))
     }
   }
 
@@ -177,14 +203,15 @@ export class Ledger {
     for (const event of this.events.values()) if (!event.isAcked) this.counts.unknown++
   }
 
-  #see(partitionKey: string, offset: number, value: string | null, where: string): void {
+  #see(partitionKey: string, offset: number, value: string | null, where: string): SimEvent | undefined {
     const event = this.#eventOf(value)
     if (!event) {
       this.violate('phantom', `${where} shows at ${partitionKey}/${offset} what nobody sent: ${(value ?? 'null').slice(0, 40)}`)
-      return
+      return undefined
     }
     if (event.value !== value) this.violate('altered', `${where} shows ${event.id} at ${partitionKey}/${offset} with another value`)
     if (event.partitionKey !== partitionKey) this.violate('altered', `${where} shows ${event.id} in ${partitionKey}`)
+    if (where.startsWith('the centre') && this.#wasBefore(partitionKey, offset, event.id)) return event
     const acked = this.acked.get(partitionKey)?.get(offset)
     if (acked !== undefined && acked !== event.id)
       this.violate('altered', `${where} shows ${event.id} at ${partitionKey}/${offset}, acknowledged to ${acked}`)
@@ -193,6 +220,16 @@ export class Ledger {
     if (before !== undefined && before !== event.id)
       this.violate('altered', `${where} shows ${event.id} at ${partitionKey}/${offset}, where ${before} was visible`)
     seen.set(offset, event.id)
+    return event
+  }
+
+  /** An earlier disk had this event there. */
+  #wasBefore(partitionKey: string, offset: number, id: string): boolean {
+    return this.#before.some(({ acked, seen }) => {
+      const known = acked.get(partitionKey)?.get(offset) ?? seen.get(partitionKey)?.get(offset)
+      // Nobody was told: it may have been any event.
+      return known === undefined || known === id
+    })
   }
 
   #eventOf(value: string | null): SimEvent | undefined {
@@ -200,6 +237,15 @@ export class Ledger {
     const end = value.indexOf(' ')
     return this.events.get(end < 0 ? value : value.slice(0, end))
   }
+}
+
+function copyOf(maps: Map<string, Map<number, string>>): Map<string, Map<number, string>> {
+  return new Map([...maps].map(([key, map]) => [key, new Map(map)]))
+}
+
+/** Of all branches of the log: what arrived from one partition. */
+function branches(arrived: ReadonlyMap<string, ReadonlyMap<number, string>>, partitionKey: string): ReadonlyMap<number, string>[] {
+  return [...arrived].filter(([name]) => name.endsWith(` ${partitionKey}`)).map(([, offsets]) => offsets)
 }
 
 function mapOf<K, L, V>(maps: Map<K, Map<L, V>>, key: K): Map<L, V> {

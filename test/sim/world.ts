@@ -13,6 +13,7 @@ import { Uplink } from '../../runtime/uplink/uplink.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { readCoreWasm } from '../helpers/core.ts'
 import { Ledger, type LedgerCounts, type SimEvent } from './ledger.ts'
+import { Operator } from './operator.ts'
 import { Prng } from './prng.ts'
 import { readPartition } from './read-partition.ts'
 import { goodLink, SimCentre } from './sim-centre.ts'
@@ -26,6 +27,8 @@ export interface Mutation {
   /** The device is told "stored" when the store has been asked, not when it has answered. */
   readonly ackEarly?: boolean
   wrapCore?(core: Core): Core
+  /** Breaks a store that was just opened. */
+  breakStore?(store: LogStore): void
   wrapUpstream?(upstream: Upstream): Upstream
 }
 
@@ -96,6 +99,7 @@ export class World {
   readonly #seed: number
   readonly #mutation: Mutation
   readonly #mapping: Mapping
+  readonly #operator: Operator
   readonly #devices: Device[] = []
   readonly #storage: Partial<StorageSettings>
   readonly #retentionBytes: number | null
@@ -128,6 +132,7 @@ export class World {
       batchBytesMax: prng.pick([2 * KIB, 16 * KIB, 1_048_588])
     })
     this.#mapping = prng.pick(MAPPINGS)
+    this.#operator = new Operator(seed, this.#mapping.upstream)
     this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
     this.#storage = {
       journalFileBytes: prng.pick([32, 64]) * KIB,
@@ -144,7 +149,8 @@ export class World {
       defaultCodec: prng.pick(['none', 'lz4', 'gzip'] as const)
     }
     this.#durationMs = prng.chance(10) ? prng.between(10_000, 25_000) : prng.between(1_500, 9_000)
-    for (const [, name, count] of this.#mapping.upstream) if (this.centre.partitionCount(name) === 0) this.centre.createTopic(name, count)
+    for (const [, name, count] of this.#operator.everDelivered)
+      if (this.centre.partitionCount(name) === 0) this.centre.createTopic(name, count)
     this.#quotaBytes = prng.chance(15) ? prng.pick([8, 16]) * KIB : null
     const deviceCount = prng.between(2, 6)
     for (let index = 0; index < deviceCount; index++) {
@@ -228,6 +234,8 @@ export class World {
       await this.#checkStore(store, core)
       this.#store = store
       this.#count('started')
+      this.#mutation.breakStore?.(store)
+      const { delivered } = this.#operator
       const link = this.centre.connect(process, 'edge.sim.gateway')
       const upstream = this.#mutation.wrapUpstream?.(link) ?? link
       this.#uplink = new Uplink({
@@ -238,7 +246,7 @@ export class World {
         random: this.prng.fork(),
         upstream,
         settings: {
-          topics: new Map(this.#mapping.upstream.map(([edge, name]) => [edge, name])),
+          topics: new Map(delivered.map(([edge, name]) => [edge, name])),
           gatewayId: 'gateway',
           compression: this.prng.pick(['none', 'gzip'] as const),
           transactionBytesMax: this.prng.pick([2 * KIB, 64 * KIB]),
@@ -288,7 +296,9 @@ export class World {
   }
 
   #restartIfDown(): void {
-    if (this.#process === null) this.#start()
+    if (this.#process !== null) return
+    if (!this.#isCalm) this.#operator.betweenLives(this.disk, this.ledger)
+    this.#start()
   }
 
   /** One WASM instance serves all lives: a killed process can have left nothing in it but a commit that was not released. */
@@ -376,6 +386,7 @@ export class World {
 
   #disturbOnce(): void {
     const { prng, clock, centre, disk } = this
+    if (this.#store) this.#operator.look(disk, this.ledger)
     const kind = prng.below(16)
     if (kind < 4) this.#crash('power')
     else if (kind < 6) this.#crash('kill')
@@ -458,7 +469,10 @@ export class World {
   async #calm(): Promise<void> {
     const { clock, centre, disk, ledger } = this
     this.#isCalm = true
+    this.#operator.rest()
     disk.heal()
+    // The last configuration may deliver less than all: one more start.
+    if (this.#process !== null) this.#crash('kill')
     centre.link = structuredClone(goodLink)
     const limitMs = clock.monotonicMs() + 1_800_000
     while (clock.monotonicMs() < limitMs && this.ledger.violations.length < 20) {
@@ -509,7 +523,7 @@ export class World {
   }
 
   #checkCentre(): void {
-    const names = new Set(this.#mapping.upstream.map(([, name]) => name as string))
+    const names = new Set(this.#operator.everDelivered.map(([, name]) => name as string))
     const upstream: { name: string; records: ReturnType<SimCentre['committed']> }[] = []
     for (const name of names) {
       for (let index = 0; index < this.centre.partitionCount(name); index++) {
@@ -526,10 +540,12 @@ export class World {
   #checkKeys(upstream: readonly { name: string; records: ReturnType<SimCentre['committed']> }[]): void {
     const places = new Map<string, string>()
     for (const { name, records } of upstream) {
+      const topic = name.slice(0, name.lastIndexOf('-'))
       for (const record of records) {
-        const place = places.get(`${record.key}`)
+        const key = `${topic} ${record.key}`
+        const place = places.get(key)
         if (place !== undefined && place !== name) this.ledger.violate('reordered', `key ${record.key} is in ${place} and ${name}`)
-        places.set(`${record.key}`, name)
+        places.set(key, name)
       }
     }
   }
@@ -543,6 +559,7 @@ export class World {
     for (const [prefix, counts] of [
       ['', this.reached] as const,
       ['disk:', this.disk.reached] as const,
+      ['operator:', this.#operator.reached] as const,
       ['centre:', this.centre.reached] as const
     ]) {
       for (const [what, count] of counts) all.set(prefix + what, count)
@@ -554,7 +571,7 @@ export class World {
     const core = sharedCore
     let crc = 0
     for (const { path, bytes } of this.disk.files()) crc = core.crc32c(bytes, core.crc32c(new TextEncoder().encode(path), crc))
-    for (const [, name] of this.#mapping.upstream) {
+    for (const [, name] of this.#operator.everDelivered) {
       for (let index = 0; index < this.centre.partitionCount(name); index++) {
         const text = this.centre.committed(name, index).map((record) => `${record.offset} ${record.value}`)
         crc = core.crc32c(new TextEncoder().encode(text.join('\n')), crc)

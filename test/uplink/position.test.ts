@@ -137,7 +137,7 @@ class State {
 const hint: Hint = {
   incarnation: 5,
   isClosed: false,
-  confirmed: new Map([['plant', { upstreamTopic: 'centre.plant', nextOffsets: [5, 0, MAX] }]]),
+  confirmed: new Map([['plant', { upstreamTopics: ['centre.plant', 'before'], nextOffsets: [5, 0, MAX] }]]),
   written: new Map([
     ['centre.plant', { topicId: 'ab'.repeat(16), baseOffsets: new Map([[1, 77]]) }],
     ['centre.new', { topicId: '', baseOffsets: new Map() }]
@@ -164,7 +164,7 @@ t.test('the hint of a topic with the most partitions there can be fits one state
   const baseOffsets = new Map(Array.from({ length: 10_000 }, (_, index) => [index, 10 ** 12] as const))
   const changes = hintChanges(new State(), {
     ...hint,
-    confirmed: new Map([['t'.repeat(249), { upstreamTopic: 'u'.repeat(249), nextOffsets }]]),
+    confirmed: new Map([['t'.repeat(249), { upstreamTopics: ['u'.repeat(249)], nextOffsets }]]),
     written: new Map([['u'.repeat(249), { topicId: 'ab'.repeat(16), baseOffsets }]])
   })
   for (const change of changes) t.ok(encodeStateKey(change).byteLength > 0, `${change.key.slice(0, 30)}: ${change.value?.byteLength} bytes`)
@@ -182,7 +182,7 @@ t.test('the hint of version 1 is taken over, what was in doubt is looked for fro
   t.same(readHint(state), {
     incarnation: 4,
     isClosed: false,
-    confirmed: new Map([['plant', { upstreamTopic: '', nextOffsets: [5, 0] }]]),
+    confirmed: new Map([['plant', { upstreamTopics: [], nextOffsets: [5, 0] }]]),
     written: new Map([['centre.plant', { topicId: 'ab'.repeat(16), baseOffsets: new Map([[1, 77]]) }]])
   })
   state.values.set('uplink/position', new TextEncoder().encode(JSON.stringify({ ...old, ending: null })))

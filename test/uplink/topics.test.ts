@@ -2,6 +2,7 @@
 // any number of partitions has room in a position; and what is delivered is noted without commits of its own.
 
 import t from 'tap'
+import { decodePosition, encodePosition } from '../../runtime/uplink/position.ts'
 import { goodLink } from '../sim/sim-centre.ts'
 import { numbers, Rig } from './rig.ts'
 
@@ -14,29 +15,63 @@ function sortedValues(rig: Rig, topic: string): (string | null)[] {
   return [...rig.values(topic)].sort()
 }
 
-for (const ending of ['closed', 'killed'] as const) {
-  const stop = async (rig: Rig): Promise<void> => {
-    if (ending === 'closed') await rig.close()
-    else rig.kill()
-    await rig.open({ plant: {}, meter: {} })
+type Ending = 'closed' | 'killed' | 'killed, local notes lost'
+
+/** The gateway ends, and its store is open again. */
+async function restart(rig: Rig, ending: Ending): Promise<void> {
+  if (ending === 'closed') await rig.close()
+  else rig.kill()
+  await rig.open({ plant: {}, meter: {} })
+  if (ending !== 'killed, local notes lost') return
+  const notes = rig.store.listState('uplink/').map((key) => ({ key, value: null }))
+  await rig.machine.settle(rig.store.commit([], notes))
+}
+
+/** Of two edge topics of one upstream topic one is taken away and comes back. */
+async function takeAwayAndBringBack(rig: Rig, ending: Ending): Promise<void> {
+  await rig.open({ plant: {}, meter: {} })
+  rig.start({ topics: both })
+  await rig.deliver(numbers(10))
+  await rig.deliver(numbers(10, 100), { topic: 'meter' })
+  await restart(rig, ending)
+  rig.start({ topics: new Map([['plant', 'all']]) })
+  await rig.deliver(['one'])
+  await rig.append(['while it was away'], { topic: 'meter' })
+  await restart(rig, ending)
+  rig.start({ topics: both })
+  await rig.machine.run(30_000)
+}
+
+const takenAwayAndBack = [...numbers(10), ...numbers(10, 100), 'one', 'while it was away'].sort()
+
+t.test('canary: a position that holds only what is delivered now is noticed', async (t) => {
+  const rig = new Rig()
+  const real = rig.centre.commitPosition.bind(rig.centre)
+  rig.centre.commitPosition = (id, producer, positions) => {
+    const forgetful = [...positions].map(([name, position]) => {
+      const branches = decodePosition(position.pieces) ?? []
+      const cut = branches.map((branch) => ({ ...branch, nextOffsets: new Map([...branch.nextOffsets].slice(-1)) }))
+      return [name, { ...position, pieces: encodePosition(cut) }] as const
+    })
+    real(id, producer, new Map(forgetful))
   }
+  await takeAwayAndBringBack(rig, 'killed, local notes lost')
+  t.not(rig.values('all').length, takenAwayAndBack.length)
+  await rig.close()
+})
+
+for (const ending of ['closed', 'killed', 'killed, local notes lost'] as const) {
+  const stop = (rig: Rig): Promise<void> => restart(rig, ending)
 
   t.test(`${ending}: of two edge topics of one upstream topic one is taken away and comes back: nothing is sent again`, async (t) => {
     const rig = new Rig()
-    await rig.open({ plant: {}, meter: {} })
-    rig.start({ topics: both })
-    await rig.deliver(numbers(10))
-    await rig.deliver(numbers(10, 100), { topic: 'meter' })
-    await stop(rig)
-    rig.start({ topics: new Map([['plant', 'all']]) })
-    await rig.deliver(['one'])
-    await rig.append(['while it was away'], { topic: 'meter' })
-    await stop(rig)
-    rig.start({ topics: both })
-    await rig.machine.run(30_000)
-    t.same(sortedValues(rig, 'all'), [...numbers(10), ...numbers(10, 100), 'one', 'while it was away'].sort())
+    await takeAwayAndBringBack(rig, ending)
+    t.same(sortedValues(rig, 'all'), takenAwayAndBack)
     await rig.close()
   })
+
+  // Where an edge topic was before it moved is only in the local notes.
+  if (ending === 'killed, local notes lost') continue
 
   t.test(`${ending}: an edge topic moves to an upstream topic that has a position already: it goes on where it was`, async (t) => {
     const rig = new Rig()

@@ -1,0 +1,75 @@
+// What an operator does to a gateway between two of its lives: puts an older image of its disk back, takes a topic out of the delivery or moves it
+// to another topic of the centre, and undoes it. Draws from a stream of its own, so that it does not shift what the rest of a seed does.
+// Not for: faults (world.ts).
+
+import type { Ledger, LedgerSnapshot } from './ledger.ts'
+import { Prng } from './prng.ts'
+import type { DiskImage, SimDisk } from './sim-disk.ts'
+
+type UpstreamMap = readonly (readonly [edgeTopic: string, topicName: string, partitionCount: number])[]
+
+export class Operator {
+  readonly #prng: Prng
+  readonly #upstream: UpstreamMap
+  /** Percent of restarts. */
+  readonly #imagePercent: number
+  readonly #topicsPercent: number
+  #image: { disk: DiskImage; ledger: LedgerSnapshot } | null = null
+  #delivered: UpstreamMap
+  readonly reached = new Map<string, number>()
+
+  constructor(seed: number, upstream: UpstreamMap) {
+    this.#prng = new Prng(seed ^ 0x6f70657a)
+    this.#upstream = upstream
+    this.#delivered = upstream
+    this.#imagePercent = this.#prng.chance(20) ? 40 : 0
+    this.#topicsPercent = this.#prng.chance(20) ? 50 : 0
+  }
+
+  /** Edge topic → topic at the centre, in the life that begins. */
+  get delivered(): UpstreamMap {
+    return this.#delivered
+  }
+
+  /** Every topic of the centre that may have been delivered to. */
+  get everDelivered(): UpstreamMap {
+    return this.#topicsPercent === 0 ? this.#upstream : [...this.#upstream, ...this.#upstream.map((entry) => moved(entry))]
+  }
+
+  /** While the gateway runs, now and then: an image of its disk. */
+  look(disk: SimDisk, ledger: Ledger): void {
+    if (this.#imagePercent === 0 || !this.#prng.chance(this.#image ? 20 : 60)) return
+    this.#count('image-taken')
+    this.#image = { disk: disk.takeImage(), ledger: ledger.snapshot() }
+  }
+
+  /** The gateway is off. */
+  betweenLives(disk: SimDisk, ledger: Ledger): void {
+    if (this.#image && this.#prng.chance(this.#imagePercent)) {
+      this.#count('image-put-back')
+      disk.putBack(this.#image.disk)
+      ledger.putBack(this.#image.ledger)
+    }
+    if (!this.#prng.chance(this.#topicsPercent)) return
+    this.#count('topics-changed')
+    const kind = this.#prng.below(3)
+    const at = this.#prng.below(this.#upstream.length)
+    if (kind === 0) this.#delivered = this.#upstream.filter((_, index) => index !== at)
+    else if (kind === 1) this.#delivered = this.#upstream.map((entry, index) => (index === at ? moved(entry) : entry))
+    else this.#delivered = this.#upstream
+  }
+
+  /** At the end everything is delivered again, and no more is changed. */
+  rest(): void {
+    this.#image = null
+    this.#delivered = this.#upstream
+  }
+
+  #count(what: string): void {
+    this.reached.set(what, (this.reached.get(what) ?? 0) + 1)
+  }
+}
+
+function moved([edgeTopic, topicName, partitionCount]: UpstreamMap[number]): UpstreamMap[number] {
+  return [edgeTopic, `${topicName}.moved`, partitionCount]
+}
