@@ -11,29 +11,14 @@
 // Not for: sending, writing positions (uplink.ts).
 
 import { toOffset } from '../base/offset.ts'
-import type { Core } from '../core/core.ts'
-import type { BlockCodec } from '../io/codec.ts'
-import type { Partition, Store } from '../log/contract.ts'
-import type { Start } from '../log/lineage.ts'
-import type { Fork, Forks } from './forks.ts'
+import { entriesFor, limited, readWords, UNKNOWN_ID, type Word } from './centre-words.ts'
 import type { Hint } from './hint.ts'
 import type { Ledger } from './ledger.ts'
 import { type Found, foundKey, lookBack } from './look-back.ts'
-import { type Branch, CARRIED_MAX, decodePosition, pieceCountOf } from './position.ts'
+import type { Branch } from './position.ts'
+import type { ResumeContext } from './resume-context.ts'
 import type { Source } from './source.ts'
-import { type Upstream, UpstreamFault, type UpstreamTopic } from './upstream.ts'
-
-export interface ResumeContext {
-  readonly store: Store
-  readonly upstream: Upstream
-  readonly core: Core
-  readonly codec: BlockCodec
-  readonly ledger: Ledger
-  readonly hint: Hint | null
-  readonly forks: Forks
-  /** As described just now. */
-  readonly topics: ReadonlyMap<string, UpstreamTopic>
-}
+import { UpstreamFault, type UpstreamTopic } from './upstream.ts'
 
 /** What stands in the position of an upstream topic beside our sources: it is written again with every transaction. */
 export interface Carried {
@@ -41,20 +26,6 @@ export interface Carried {
   readonly own: ReadonlyMap<string, readonly number[]>
   /** Other branches and other logs. */
   readonly others: readonly Branch[]
-}
-
-/** The word of the centre on one upstream topic. */
-interface Word {
-  readonly carried: Carried['others']
-  /** The entry that we go on from, and up to which incarnation it speaks of our events; null = none. */
-  readonly entry: { readonly branch: Branch; readonly limit: Limit } | null
-}
-
-/** Of what a position says of our partitions, only what was written up to `after` is ours. null: all of it. */
-interface Limit {
-  readonly after: number | null
-  /** The centre knows of something behind it that is not ours. */
-  readonly isFork: boolean
 }
 
 /** Sets every source to where the centre is. Returns what to carry, by upstream topic. @throws UpstreamFault; WadiError when a fork cannot be made durable */
@@ -99,116 +70,6 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
 export function placeByHint(source: Source, hint: Hint | null): void {
   const noted = hint?.confirmed.get(source.edgeTopic)?.nextOffsets[source.partition.partitionIndex] ?? 0
   source.reset(Math.min(Math.max(noted, source.partition.logStartOffset), source.partition.highWatermark))
-}
-
-// -- What the centre says
-
-/** Of every upstream topic that is delivered to, or was. */
-async function readWords(context: ResumeContext, sources: readonly Source[]): Promise<Map<string, Word>> {
-  const names = new Set(sources.map((source) => source.upstreamTopic))
-  const committed = await readPositions(context.upstream, names)
-  const former = new Set<string>()
-  for (const source of sources) {
-    for (const before of context.hint?.confirmed.get(source.edgeTopic)?.upstreamTopics ?? []) if (!names.has(before)) former.add(before)
-  }
-  if (former.size > 0) {
-    try {
-      for (const [name, pieces] of await readPositions(context.upstream, former)) committed.set(name, pieces)
-    } catch (error) {
-      // Nobody asks us to have rights on a topic that is not delivered to any more: then the notes are what there is.
-      if (!(error instanceof UpstreamFault) || error.kind !== 'refused') throw error
-    }
-  }
-  return new Map([...names, ...former].map((name) => [name, wordOf(context, name, committed.get(name) ?? [])]))
-}
-
-async function readPositions(upstream: Upstream, names: ReadonlySet<string>): Promise<Map<string, readonly string[]>> {
-  const committed = new Map<string, readonly string[]>()
-  const longer = new Map<string, number>()
-  for (const [name, { pieces }] of await upstream.fetchPosition(new Map([...names].map((name) => [name, 1])))) {
-    const count = pieceCountOf(pieces[0] ?? '')
-    if (count > 1) longer.set(name, count)
-    committed.set(name, pieces)
-  }
-  if (longer.size > 0) for (const [name, { pieces }] of await upstream.fetchPosition(longer)) committed.set(name, pieces)
-  return committed
-}
-
-function wordOf(context: ResumeContext, upstreamTopic: string, pieces: readonly string[]): Word {
-  const { store, ledger, forks } = context
-  if (pieces.length === 0) return { entry: null, carried: [] }
-  const branches = decodePosition(pieces)
-  if (branches === null) {
-    const text = `The position at the centre for ${upstreamTopic} was not written by this version of Wadi; it is not used.`
-    ledger.notice('other-log', text, { upstreamTopic })
-    return { entry: null, carried: [] }
-  }
-  const own = branches.filter(({ logId }) => logId === store.logId)
-  const [other] = branches
-  if (own.length === 0 && other) {
-    const text = `The position at the centre for ${upstreamTopic} is of another log (${other.logId}); this log starts with what it has.`
-    ledger.notice('other-log', text, { upstreamTopic, otherLogId: other.logId })
-  }
-  const carried = (current: Branch | undefined): Branch[] => branches.filter((branch) => branch !== current).slice(0, CARRIED_MAX)
-  const current = own.find(({ branchId }) => branchId === forks.branchId)
-  if (current) return { entry: { branch: current, limit: limitOf(context, current) }, carried: carried(current) }
-  // Nothing of this branch is there yet: the line it came from, up to where it left it.
-  for (let at = forks.list.length - 1; at >= 0; at--) {
-    const parentId = forks.list[at - 1]?.branchId ?? ''
-    const parent = own.find(({ branchId }) => branchId === parentId)
-    const after = (forks.list[at] as Fork).after
-    if (parent) return { entry: { branch: parent, limit: { after, isFork: false } }, carried: carried(undefined) }
-  }
-  return { entry: null, carried: carried(undefined) }
-}
-
-/** Up to which of our starts the writer of `branch` has the same history. */
-function limitOf({ store, hint, ledger }: ResumeContext, { starts }: Branch): Limit {
-  const ours = store.starts
-  const common = commonStart(ours, starts)
-  if (common === null) {
-    const after = hint?.incarnation ?? 0
-    ledger.notice('undecided', `The centre knows none of the starts of this disk: what was written after start ${after} counts as new.`, {
-      after
-    })
-    return { after, isFork: true }
-  }
-  if (!common.isNewest) return { after: common.incarnation, isFork: true }
-  return { after: common.incarnation === store.incarnation ? null : common.incarnation, isFork: false }
-}
-
-/** The newest of their starts that is ours too; isNewest: they know none after it. A start without id is known by its number, up to the last of ours without one. */
-function commonStart(ours: readonly Start[], theirs: readonly Start[]): { incarnation: number; isNewest: boolean } | null {
-  const newest = theirs.at(-1)
-  if (newest?.id === '') {
-    const last = ours.findLast(({ id }) => id === '')?.incarnation ?? -1
-    return last < 0 ? null : { incarnation: Math.min(last, newest.incarnation), isNewest: newest.incarnation <= last }
-  }
-  for (let at = theirs.length - 1; at >= 0; at--) {
-    const start = theirs[at] as Start
-    const isOurs = ours.some(({ incarnation, id }) => incarnation === start.incarnation && (id || UNKNOWN_ID) === start.id)
-    if (isOurs) return { incarnation: start.incarnation, isNewest: at === theirs.length - 1 }
-  }
-  return null
-}
-
-/** How a position names a start that drew no id. */
-const UNKNOWN_ID = '000000'
-
-/** What the centre says of the source's edge topic: in the position of its upstream topic, and of those it was delivered to before. */
-function entriesFor(source: Source, words: ReadonlyMap<string, Word>, hint: Hint | null): NonNullable<Word['entry']>[] {
-  const names = new Set([source.upstreamTopic, ...(hint?.confirmed.get(source.edgeTopic)?.upstreamTopics ?? [])])
-  return [...names].flatMap((name) => {
-    const entry = words.get(name)?.entry
-    return entry?.branch.nextOffsets.has(source.edgeTopic) ? [entry] : []
-  })
-}
-
-/** `said` as far as it speaks of events of ours: what a start after `after` wrote here is not meant. */
-function limited({ store }: ResumeContext, partition: Partition, said: number, after: number | null): number {
-  const end =
-    after === null || after >= store.incarnation ? partition.highWatermark : (partition.firstOffsetAfter(after) ?? partition.highWatermark)
-  return Math.min(said, end)
 }
 
 /** From now on what was written after `after` is a branch of its own. Durable before anything of it leaves. */

@@ -1,0 +1,21 @@
+// What finding the place to go on from needs: this disk, the centre, and what was noted. Not for: the decisions (centre-words.ts, resume.ts).
+
+import type { Core } from '../core/core.ts'
+import type { BlockCodec } from '../io/codec.ts'
+import type { Store } from '../log/contract.ts'
+import type { Forks } from './forks.ts'
+import type { Hint } from './hint.ts'
+import type { Ledger } from './ledger.ts'
+import type { Upstream, UpstreamTopic } from './upstream.ts'
+
+export interface ResumeContext {
+  readonly store: Store
+  readonly upstream: Upstream
+  readonly core: Core
+  readonly codec: BlockCodec
+  readonly ledger: Ledger
+  readonly hint: Hint | null
+  readonly forks: Forks
+  /** As described just now. */
+  readonly topics: ReadonlyMap<string, UpstreamTopic>
+}
