@@ -23,6 +23,8 @@ import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
 import { rollSegment } from './seal.ts'
 import { Segment } from './segment.ts'
 
+const PAGE_BYTES = 4096
+
 export interface KnownPoint {
   readonly logStartOffset: number
   /** -1 = the partition had no segment. */
@@ -184,8 +186,20 @@ async function recoverSegment(
     return start.nextOffset
   }
   await adopt(partition, { baseOffset, startBytes: start.startBytes, found })
-  if (isKept && isLast) await rollSegment(partition, found.nextOffset)
+  // A batch that begins on a page that cannot be read cannot be written either.
+  if (isLast && (isKept || (await isEndPageUnreadable(partition, path, found.sizeBytes)))) await rollSegment(partition, found.nextOffset)
   return found.nextOffset
+}
+
+async function isEndPageUnreadable(partition: PartitionLog, path: string, sizeBytes: number): Promise<boolean> {
+  const file = await SalvageFile.open(partition.env.disk, path)
+  try {
+    const startBytes = sizeBytes - (sizeBytes % PAGE_BYTES)
+    await file.readAt(startBytes, new Uint8Array(sizeBytes - startBytes))
+    return file.unreadable.length > 0
+  } finally {
+    await file.close()
+  }
 }
 
 /** Where the scan of a segment begins: at its recovery point, or at its start when there is none or the file is shorter. */

@@ -604,6 +604,8 @@ class SimFile implements DiskFile {
   }
 
   #writeFitting(operation: string, positionBytes: number, bytes: Uint8Array): void {
+    const code = this.#inode.mixingCode(positionBytes, bytes.byteLength)
+    if (code !== null) throw new DiskError(code, { operation, path: this.path, detail: 'simulated bad sector' })
     const fits = this.#disk.fitBytes(this.#inode, positionBytes, bytes.byteLength)
     this.#inode.write(positionBytes, bytes.subarray(0, fits), this.#disk.prng)
     this.#refuseRest(operation, fits, bytes)

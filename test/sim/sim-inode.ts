@@ -48,6 +48,17 @@ export class SimInode {
     this.#spoiled.set(Math.floor(atByte / SECTOR_BYTES), code)
   }
 
+  /** What a write of these bytes says that would keep a part of an unreadable sector: the kernel has to read it first. null when it can be done. */
+  mixingCode(positionBytes: number, count: number): DiskErrorCode | null {
+    for (const [sector, code] of this.#spoiled) {
+      const start = sector * SECTOR_BYTES
+      const end = Math.min(start + SECTOR_BYTES, this.sizeBytes)
+      const isTouched = start < positionBytes + count && end > positionBytes - SECTOR_BYTES && start + SECTOR_BYTES > positionBytes
+      if (isTouched && (positionBytes > start || positionBytes + count < end)) return code
+    }
+    return null
+  }
+
   /** What a read of these bytes says; null when they can be read. */
   spoiledCode(positionBytes: number, count: number): DiskErrorCode | null {
     const end = Math.min(positionBytes + count, this.sizeBytes)
