@@ -4,11 +4,17 @@
 
 export type DiskErrorCode = 'ENOSPC' | 'EDQUOT' | 'EFBIG' | 'EIO' | 'EROFS' | 'ENOENT' | 'EEXIST' | 'EACCES' | 'ELOCKED' | 'OTHER'
 
+const FULL_CODES: ReadonlySet<DiskErrorCode> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+/** They put something new on the disk and can be asked again. A sync cannot: the kernel says its error once and forgets the pages. */
+const TAKING_OPERATIONS: ReadonlySet<string> = new Set(['write', 'open', 'mkdir', 'truncate', 'rename'])
+const READING_OPERATIONS: ReadonlySet<string> = new Set(['read', 'open-read', 'list', 'stat', 'statfs'])
+
 /** What the operating system said. Every rejected call of a Disk or DiskFile rejects with this. */
 export class DiskError extends Error {
   override readonly name = 'DiskError'
   readonly code: DiskErrorCode
   readonly path: string
+  /** 'open-read' is an open for reading only; 'write-sync' the synchronous half of writeDurableAt. */
   readonly operation: string
 
   constructor(code: DiskErrorCode, context: { operation: string; path: string; detail?: string; cause?: unknown }) {
@@ -18,9 +24,17 @@ export class DiskError extends Error {
     this.operation = context.operation
   }
 
-  /** No space left in the file system, the quota or the file size limit: nothing is wrong with the device. */
+  /**
+   * No space left in the file system, the quota or the file size limit for something new: nothing is wrong with the device, and it may be asked
+   * again. Never true for a sync, whatever it says: what it did not write is unknown for ever.
+   */
   get isFull(): boolean {
-    return this.code === 'ENOSPC' || this.code === 'EDQUOT' || this.code === 'EFBIG'
+    return FULL_CODES.has(this.code) && TAKING_OPERATIONS.has(this.operation)
+  }
+
+  /** Asked for something that is there and changed nothing: no reason to stop writing. */
+  get isOfReading(): boolean {
+    return READING_OPERATIONS.has(this.operation)
   }
 }
 
@@ -30,7 +44,10 @@ export interface DiskFile {
   readAt(positionBytes: number, into: Uint8Array): Promise<number>
   /** Hands all of `bytes` to the operating system. Rejects with what was written unknown. `bytes` must not change meanwhile. */
   writeAt(positionBytes: number, bytes: Uint8Array): Promise<void>
-  /** writeAt + sync in one trip. Resolves only when the bytes survive a power cut. */
+  /**
+   * writeAt + sync in one trip. Resolves only when the bytes survive a power cut. Rejects with operation 'write' when there was no room for the
+   * bytes (isFull: may be asked again), with 'write-sync' in every other case, which is final as for sync.
+   */
   writeDurableAt(positionBytes: number, bytes: Uint8Array): Promise<void>
   /** Data and size survive a power cut. A rejection is final for this file: what was written since the last sync is unknown for ever. */
   sync(): Promise<void>

@@ -1,7 +1,8 @@
 // The real disk: node:fs by file descriptor, every call in libuv's thread pool. No mmap and no O_DIRECT: they hide from the tools we prove with.
 //
 // writeDurableAt uses a second descriptor opened with O_DSYNC: one trip instead of write + fdatasync, and a single place where the
-// device can say no. An error of it is an error of a sync (final), because the two cannot be told apart.
+// device can say no. An error of it is an error of a sync (final), because the two cannot be told apart; only after "no space" the plain
+// descriptor is asked for the same bytes: when it has no room either it was the write, which may be tried again.
 
 import * as fs from 'node:fs'
 import { promisify } from 'node:util'
@@ -9,6 +10,8 @@ import { type Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskLock 
 import { lockDirectory } from './node-lock.ts'
 
 const KNOWN_CODES = new Set<string>(['ENOSPC', 'EDQUOT', 'EFBIG', 'EIO', 'EROFS', 'ENOENT', 'EEXIST', 'EACCES'])
+/** Other words for a device or a file system that cannot give back what it was given. */
+const DEVICE_CODES = new Set<string>(['EUCLEAN', 'EBADMSG', 'ENODATA', 'EREMOTEIO', 'EILSEQ', 'ENXIO'])
 const FILE_MODE = 0o600
 const DIRECTORY_MODE = 0o700
 
@@ -21,8 +24,14 @@ const fstat = promisify(fs.fstat)
 
 function diskError(error: unknown, operation: string, path: string): DiskError {
   const { code, message } = error as NodeJS.ErrnoException
-  const known = code === 'EPERM' ? 'EACCES' : code !== undefined && KNOWN_CODES.has(code) ? (code as DiskErrorCode) : 'OTHER'
-  return new DiskError(known, { operation, path, detail: known === 'OTHER' ? (code ?? message) : '', cause: error })
+  const known = knownCode(code ?? '')
+  return new DiskError(known, { operation, path, detail: known === code ? '' : (code ?? message), cause: error })
+}
+
+function knownCode(code: string): DiskErrorCode {
+  if (code === 'EPERM') return 'EACCES'
+  if (DEVICE_CODES.has(code)) return 'EIO'
+  return KNOWN_CODES.has(code) ? (code as DiskErrorCode) : 'OTHER'
 }
 
 async function wrap<T>(operation: string, path: string, work: Promise<T>): Promise<T> {
@@ -64,8 +73,25 @@ class NodeFile implements DiskFile {
 
   async writeDurableAt(positionBytes: number, bytes: Uint8Array): Promise<void> {
     this.#durableDescriptor ??= await wrap('open', this.path, open(this.path, fs.constants.O_WRONLY | (fs.constants.O_DSYNC ?? 0)))
-    await this.#writeAll(this.#durableDescriptor, positionBytes, bytes, 'write-sync')
+    try {
+      await this.#writeAll(this.#durableDescriptor, positionBytes, bytes, 'write-sync')
+    } catch (error) {
+      if (error instanceof DiskError && (await this.#isRefusedAsFull(error, positionBytes, bytes)))
+        throw new DiskError(error.code, { operation: 'write', path: this.path, cause: error })
+      throw error
+    }
     if (fs.constants.O_DSYNC === undefined) await this.sync()
+  }
+
+  /** The bytes are written once more without a sync: only a lack of room is said now. */
+  async #isRefusedAsFull({ code }: DiskError, positionBytes: number, bytes: Uint8Array): Promise<boolean> {
+    if (!new DiskError(code, { operation: 'write', path: this.path }).isFull) return false
+    try {
+      await this.writeAt(positionBytes, bytes)
+      return false
+    } catch (error) {
+      return error instanceof DiskError && error.isFull
+    }
   }
 
   sync(): Promise<void> {
@@ -106,7 +132,7 @@ const OPEN_FLAGS = { read: 'r', write: 'r+', create: fs.constants.O_RDWR | fs.co
 
 export const nodeDisk: Disk = {
   async open(path, mode): Promise<DiskFile> {
-    return new NodeFile(path, await wrap('open', path, open(path, OPEN_FLAGS[mode], FILE_MODE)))
+    return new NodeFile(path, await wrap(mode === 'read' ? 'open-read' : 'open', path, open(path, OPEN_FLAGS[mode], FILE_MODE)))
   },
   async list(path) {
     return (await wrap('list', path, fs.promises.readdir(path))).sort()

@@ -2,10 +2,10 @@
 // Used by reads, recovery, verify and dump. Invariant: memory is bounded by the largest batch plus one chunk.
 // Not for: deciding what a fault means (partition-log.ts on reads, recovery.ts at the start).
 
-import { RECORDS_AT, readBatchHeader } from '../core/batch-header.ts'
+import { MAGIC, MAGIC_AT, RECORDS_AT, readBatchHeader } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
 import type { BatchFault, BatchHeader } from '../core/record.ts'
-import type { DiskFile } from '../io/disk.ts'
+import type { SalvageFile } from './salvage-read.ts'
 
 const CHUNK_BYTES = 128 * 1024
 
@@ -16,7 +16,7 @@ export type ScanStep =
 
 export class BatchScan {
   readonly #core: Core
-  readonly #file: DiskFile
+  readonly #file: SalvageFile
   readonly #endBytes: number
   #chunk: Uint8Array = new Uint8Array(0)
   #chunkAt = 0
@@ -24,7 +24,7 @@ export class BatchScan {
   /** The next batch must not begin below this. */
   nextOffset: number
 
-  constructor(core: Core, file: DiskFile, range: { startBytes: number; endBytes: number; nextOffset: number }) {
+  constructor(core: Core, file: SalvageFile, range: { startBytes: number; endBytes: number; nextOffset: number }) {
     this.#core = core
     this.#file = file
     this.#endBytes = range.endBytes
@@ -53,17 +53,34 @@ export class BatchScan {
     return { kind: 'batch', header, batch, positionBytes: at }
   }
 
+  /** What of [startBytes, endBytes) the device refused, as far as this scan asked. */
+  isUnreadable(startBytes: number, endBytes: number): boolean {
+    return this.#file.isUnreadable(startBytes, endBytes)
+  }
+
   /** After a fault: the next byte position where a whole, checked batch begins; null when there is none. */
   async findBehind(faultBytes: number): Promise<number | null> {
     for (let at = faultBytes + 1; at + RECORDS_AT <= this.#endBytes; at++) {
-      const start = await this.#bytesAt(at, RECORDS_AT)
-      const header = readBatchHeader(start)
+      at = await this.#nextMagic(at)
+      if (at + RECORDS_AT > this.#endBytes) return null
+      const header = readBatchHeader(await this.#bytesAt(at, RECORDS_AT))
       if (header === null || header.baseOffset < this.nextOffset) continue
       if (header.batchBytes > this.#core.batchBytesMax || at + header.batchBytes > this.#endBytes) continue
       const batch = await this.#bytesAt(at, header.batchBytes)
       if (this.#core.checkBatch(batch) === null) return at
     }
     return null
+  }
+
+  /** The first position from `at` on where a batch's magic would be right, without a turn of the loop for every byte. */
+  async #nextMagic(at: number): Promise<number> {
+    for (let position = at; position + RECORDS_AT <= this.#endBytes; ) {
+      await this.#bytesAt(position, RECORDS_AT)
+      const found = this.#chunk.indexOf(MAGIC, position - this.#chunkAt + MAGIC_AT)
+      if (found >= 0) return this.#chunkAt + found - MAGIC_AT
+      position = Math.max(position + 1, this.#chunkAt + this.#chunk.byteLength - MAGIC_AT)
+    }
+    return this.#endBytes
   }
 
   async #bytesAt(at: number, length: number): Promise<Uint8Array> {

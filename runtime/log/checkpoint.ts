@@ -6,9 +6,11 @@
 //   4  write the snapshot (new name, sync, rename, sync directory)
 //   5  release the journal
 //
-// Invariant: a journal file is released only after 1-4 succeeded. A failed sync in 2-4 is final for the store (reliability: the page
-// cache cannot be believed after it); "disk full" is not: the checkpoint is tried again.
+// Invariants: a journal file is released only after 1-4 succeeded. A failed sync in 2-4, whatever it says, is final for the store
+// (reliability: the page cache cannot be believed after it); a write without room is not: the checkpoint is tried again. What waits for a sync
+// or for the snapshot (isDirectoryDirty, retired) is forgotten only after it.
 
+import { DiskError } from '../io/disk.ts'
 import { type PartitionLog, withPartition } from './partition-log.ts'
 import type { RecoveryPoint } from './state-snapshot.ts'
 
@@ -27,17 +29,25 @@ export async function runCheckpoint(target: CheckpointTarget, upTo: number): Pro
   }
   const synced: SyncedPartition[] = []
   for (const partition of target.partitions) synced.push(await syncPartition(partition))
-  try {
-    await target.writeSnapshot(
-      upTo,
-      synced.map(({ point }) => point)
-    )
-  } catch (error) {
-    for (const { partition, retired } of synced) partition.retired.push(...retired)
-    throw error
-  }
+  await target.writeSnapshot(
+    upTo,
+    synced.map(({ point }) => point)
+  )
   target.release(upTo)
-  for (const { partition, retired } of synced) for (const path of retired) await partition.env.disk.remove(path)
+  for (const { partition, retired } of synced) await removeRetired(partition, retired)
+}
+
+/** One that cannot be removed now is tried again behind the next checkpoint: it is empty. */
+async function removeRetired(partition: PartitionLog, retired: readonly string[]): Promise<void> {
+  for (const path of retired) {
+    try {
+      await partition.env.disk.remove(path)
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+      if (error.code !== 'ENOENT') continue
+    }
+    partition.retired = partition.retired.filter((other) => other !== path)
+  }
 }
 
 interface SyncedPartition {
@@ -56,9 +66,9 @@ function syncPartition(partition: PartitionLog): Promise<SyncedPartition> {
       else if (segment.isDirty) await segment.sync()
     }
     if (partition.isDirectoryDirty) {
-      partition.isDirectoryDirty = false
       await partition.env.disk.syncDirectory(partition.directory)
       await partition.env.disk.syncDirectory(partition.directory.slice(0, partition.directory.lastIndexOf('/')))
+      partition.isDirectoryDirty = false // only now; nobody else works on this partition meanwhile
     }
     const point: RecoveryPoint = [
       partition.topicNumber,
@@ -69,6 +79,6 @@ function syncPartition(partition: PartitionLog): Promise<SyncedPartition> {
       active?.nextOffset ?? partition.sealedEndOffset,
       partition.deliveredOffset
     ]
-    return { partition, point, retired: partition.retired.splice(0) }
+    return { partition, point, retired: [...partition.retired] }
   })
 }

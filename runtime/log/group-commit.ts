@@ -6,7 +6,8 @@
 // Invariants:
 //   G1  `done` is called with null only after the journal's durable write resolved.
 //   G2  Offsets are computed when a commit is built and count only when it succeeded.
-//   G3  Callbacks run in the order of the appends, whatever the partitions.
+//   G3  Callbacks run in the order of the appends, whatever the partitions. One that throws keeps nobody else from being called, and then the
+//       store fails: a program error is never silent and never leaves the queue standing.
 // Errors handed to `done`: WADI_DISK_FULL (nothing written, retriable), WADI_LOG_FAILED (final), WADI_CLOSED, WADI_RECORD_TOO_LARGE.
 // Not here: what a topic allows (retention.ts decides and refuses before), files (journal.ts).
 
@@ -145,9 +146,9 @@ export class GroupCommit {
 
   #enqueue(request: Waiting): void {
     const { commitBytesMax } = this.#options
-    if (this.#refusal) return refuse(request, this.#refusal)
+    if (this.#refusal) return this.#refuse(request, this.#refusal)
     if (request.bytesBound + BUCKET_BYTES_MAX + BLOCK_HEADER_BYTES_MAX > commitBytesMax)
-      return refuse(request, tooLarge(request.bytesBound, commitBytesMax))
+      return this.#refuse(request, tooLarge(request.bytesBound, commitBytesMax))
     if (this.#waiting.length === 0) this.#oldestMs = this.#options.clock.monotonicMs()
     this.#waiting.push(request)
     this.#waitingBytes += request.bytesBound
@@ -166,12 +167,12 @@ export class GroupCommit {
       this.#isScheduled = true
       clock.soon(() => {
         this.#isScheduled = false
-        void this.#run()
+        this.#start()
       })
     } else if (this.#timer === null) {
       this.#timer = clock.after(lingerMs - waitedMs, () => {
         this.#timer = null
-        void this.#run()
+        this.#start()
       })
     }
   }
@@ -197,13 +198,28 @@ export class GroupCommit {
     const waiting = this.#waiting
     this.#waiting = []
     this.#waitingBytes = 0
-    for (const request of waiting) refuse(request, error)
+    for (const request of waiting) this.#refuse(request, error)
     this.#settleIdle()
   }
 
   #settleIdle(): void {
     if (this.#isRunning || this.#waiting.length > 0) return
     for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  #start(): void {
+    this.#run().catch((error: unknown) => {
+      this.#isRunning = false
+      this.#onProgramError(error)
+      this.#settleIdle()
+    })
+  }
+
+  /** The one sink for errors of the program itself, in a caller's callback or here: nothing more is acknowledged. */
+  #onProgramError(error: unknown): void {
+    const failed = writeFailed('A program error: answering or building a commit', error)
+    this.refuseAll(failed, { drain: false })
+    this.#options.onFailed(failed)
   }
 
   async #run(): Promise<void> {
@@ -227,27 +243,47 @@ export class GroupCommit {
 
   async #commitOnce(): Promise<void> {
     const { core, journal, clock } = this.#options
-    const plan = this.#plan()
-    const encoded = this.#encode(plan)
-    const block = core.commit.finish({ generation: journal.generation, sequence: journal.sequence + 1 })
+    const plan: Plan = { taken: [], baseOffsets: [], buckets: new Map(), state: [], notes: [] }
+    let encoded: Encoded[]
+    let block: Uint8Array
     try {
-      await journal.append(block, clock.monotonicMs())
+      this.#fill(plan)
+      encoded = this.#encode(plan)
+      block = core.commit.finish({ generation: journal.generation, sequence: journal.sequence + 1 })
     } catch (error) {
+      const failed = writeFailed('A program error: building a commit', error)
+      for (const request of plan.taken) this.#refuse(request, failed)
+      throw error
+    }
+    let isDurable = false
+    try {
+      await journal.append(block, clock.monotonicMs(), (sequence) => {
+        isDurable = true
+        core.commit.release()
+        this.#publish(plan, encoded, sequence)
+      })
+    } catch (error) {
+      if (isDurable) throw error
       core.commit.release()
       this.#onWriteError(plan, error)
-      return
     }
-    core.commit.release()
-    this.#publish(plan, encoded, journal.sequence)
   }
 
   /** Takes requests from the queue while they fit, gives offsets, computes state. */
-  #plan(): Plan {
-    const plan: Plan = { taken: [], baseOffsets: [], buckets: new Map(), state: [], notes: [] }
+  #fill(plan: Plan): void {
+    try {
+      this.#take(plan)
+    } finally {
+      this.#waiting = this.#waiting.slice(plan.taken.length)
+      if (this.#waiting.length > 0) this.#oldestMs = this.#options.clock.monotonicMs()
+    }
+  }
+
+  #take(plan: Plan): void {
     let bytes = BLOCK_HEADER_BYTES_MAX
     let count = 0
     for (const request of this.#waiting) {
-      const newBuckets = this.#isNewBucket(plan, request) ? BUCKET_BYTES_MAX : 0
+      const newBuckets = this.#opensBatch(plan, request) ? BUCKET_BYTES_MAX : 0
       if (count > 0 && bytes + request.bytesBound + newBuckets > this.#options.commitBytesMax) break
       bytes += request.bytesBound + newBuckets
       this.#waitingBytes -= request.bytesBound
@@ -273,9 +309,6 @@ export class GroupCommit {
     }
     this.#planIncarnations(plan)
     this.#planNotes(plan, bytes)
-    this.#waiting = this.#waiting.slice(count)
-    if (this.#waiting.length > 0) this.#oldestMs = this.#options.clock.monotonicMs()
-    return plan
   }
 
   /** Where this incarnation begins to write, once per partition. The bytes are in BUCKET_BYTES_MAX. */
@@ -301,8 +334,11 @@ export class GroupCommit {
     plan.state.push(...plan.notes)
   }
 
-  #isNewBucket(plan: Plan, request: Waiting): boolean {
-    return 'record' in request && !plan.buckets.has(request.partition)
+  /** A single record begins a batch of its own when there is none for it to join: the partition's first, or behind a client's batch. */
+  #opensBatch(plan: Plan, request: Waiting): boolean {
+    if (!('record' in request)) return false
+    const last = plan.buckets.get(request.partition)?.items.at(-1)
+    return last === undefined || last.record === null
   }
 
   #encode(plan: Plan): Encoded[] {
@@ -361,21 +397,38 @@ export class GroupCommit {
     }
     plan.taken.forEach((request, i) => {
       const base = plan.baseOffsets[i]
-      if ('record' in request) request.done(null, base as Offset)
-      else request.done(null, base as readonly Offset[])
+      this.#call(() => {
+        if ('record' in request) request.done(null, base as Offset)
+        else request.done(null, base as readonly Offset[])
+      })
     })
     this.#options.onCommit({ recordCount, payloadBytes, partitions: plan.buckets.keys() })
+  }
+
+  #refuse(request: Waiting, error: WadiError): void {
+    this.#call(() => {
+      if ('record' in request) request.done(error, 0 as Offset)
+      else request.done(error, [])
+    })
+  }
+
+  #call(done: () => void): void {
+    try {
+      done()
+    } catch (error) {
+      this.#onProgramError(error)
+    }
   }
 
   #onWriteError(plan: Plan, error: unknown): void {
     if (error instanceof DiskError && error.isFull) {
       const full = diskFull(error)
-      for (const request of plan.taken) refuse(request, full)
+      for (const request of plan.taken) this.#refuse(request, full)
       return
     }
     const failed = writeFailed('A durable write to the journal', error)
     this.refuseAll(failed, { drain: false })
-    for (const request of plan.taken) refuse(request, failed)
+    for (const request of plan.taken) this.#refuse(request, failed)
     this.#options.onFailed(failed)
   }
 }
@@ -393,11 +446,6 @@ function stateBytes(changes: readonly StateChange[]): number {
   let bytes = 0
   for (const change of changes) bytes += FRAME_BYTES_MAX + encodeStateKey(change).byteLength + (change.value?.byteLength ?? 0)
   return bytes
-}
-
-function refuse(request: Waiting, error: WadiError): void {
-  if ('record' in request) request.done(error, 0 as Offset)
-  else request.done(error, [])
 }
 
 /** Small batches share pooled memory; the tail keeps them. */

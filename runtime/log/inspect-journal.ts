@@ -7,8 +7,9 @@ import type { BatchHeader, StoredRecord } from '../core/record.ts'
 import { codecOf, decompressBatch } from './batch-codec.ts'
 import type { Inspection, Problem } from './inspection.ts'
 import { readJournalHeader } from './journal.ts'
-import { scanJournalFile } from './journal-scan.ts'
+import { type JournalFileScan, scanJournalFile } from './journal-scan.ts'
 import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
+import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
 import { decodeBytes, loadSnapshot } from './state-snapshot.ts'
 import { decodeTopicEntry, TOPIC_PREFIX } from './topic-catalogue.ts'
 
@@ -45,7 +46,8 @@ export async function viewJournal({ disk, core, directory }: Inspection): Promis
   const found: { sequence: number; topicNumber: number; partitionIndex: number; header: BatchHeader; batch: Uint8Array }[] = []
   const sequences: number[] = []
   const broken: number[] = []
-  const names = await disk.list(`${directory}/${JOURNAL_DIRECTORY}`)
+  const scans: JournalFileScan[] = []
+  const names = await patiently(() => disk.list(`${directory}/${JOURNAL_DIRECTORY}`))
   const generation = loaded?.snapshot.generation ?? 0
   const window = {
     afterSequence: loaded?.snapshot.replayAfter ?? 0,
@@ -53,11 +55,13 @@ export async function viewJournal({ disk, core, directory }: Inspection): Promis
     generationMax: loaded ? generation + names.length + 1 : 0xffffffff
   }
   for (let fileIndex = 0; names.includes(`${fileIndex}.journal`); fileIndex++) {
-    const file = await disk.open(journalPath(directory, fileIndex), 'read')
+    const path = journalPath(directory, fileIndex)
+    const sizeBytes = (await sizeOf(disk, path)) ?? 0
+    const file = await SalvageFile.open(disk, path)
     try {
       if ((await readJournalHeader(core, file)) === null)
         problems.push({ file: file.path, positionBytes: 0, what: 'header does not verify', meaning: 'its commits are still read' })
-      const brokenHere = await scanJournalFile(core, file, fileIndex, window, ({ sequence }, block) => {
+      const scan = await scanJournalFile(core, file, { fileIndex, sizeBytes }, window, ({ sequence }, block) => {
         sequences.push(sequence)
         const commit = core.readCommitHeader(block)
         for (const frame of commit ? readFrames(block, commit) : []) {
@@ -66,7 +70,8 @@ export async function viewJournal({ disk, core, directory }: Inspection): Promis
           if (frame.kind === 'batch' && header) found.push({ ...frame, sequence, header, batch: frame.batch.slice() })
         }
       })
-      broken.push(...brokenHere)
+      scans.push(scan)
+      broken.push(...scan.broken)
     } finally {
       await file.close()
     }

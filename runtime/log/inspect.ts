@@ -7,6 +7,7 @@ import { BatchScan } from './batch-scan.ts'
 import { viewJournal } from './inspect-journal.ts'
 import type { Inspection, Problem } from './inspection.ts'
 import { parseSegmentFileName, TOPICS_DIRECTORY } from './layout.ts'
+import { SalvageFile } from './salvage-read.ts'
 
 export interface VerifyReport {
   topics: number
@@ -114,7 +115,7 @@ export type SegmentStep =
 
 /** The batches of one file; goes on behind what is broken. */
 export async function* readSegment({ disk, core }: Inspection, file: SegmentFile): AsyncGenerator<SegmentStep> {
-  const handle = await disk.open(file.path, 'read')
+  const handle = await SalvageFile.open(disk, file.path)
   try {
     const scan = new BatchScan(core, handle, { startBytes: 0, endBytes: file.bytes, nextOffset: file.baseOffset })
     for (;;) {

@@ -5,8 +5,8 @@
 // commit, and would have to guess the generation, which starts at a random number.
 
 import type { Core } from '../core/core.ts'
-import type { DiskFile } from '../io/disk.ts'
 import { BLOCK_BYTES } from './journal.ts'
+import type { ByteRange, SalvageFile } from './salvage-read.ts'
 
 const CHUNK_BYTES = 512 * 1024
 
@@ -25,19 +25,30 @@ export interface GenerationWindow {
   readonly generationMax: number
 }
 
-/**
- * Whole commits behind the window's start, in file order, each with its bytes handed to `onCommit`. Returns the sequences of those whose header
- * is right and whose bytes are not: one can be a torn end, several cannot.
- */
+/** What a scan of one journal file met beside the commits it handed out. */
+export interface JournalFileScan {
+  readonly fileIndex: number
+  readonly path: string
+  /** Sequences of those whose header is right and whose bytes are not: one can be a torn end, several cannot. */
+  readonly broken: readonly number[]
+  /** Of those, what the device refused to read: no torn end, whatever its place. */
+  readonly unreadableSequences: readonly number[]
+  /** The whole commit with the greatest sequence, dead ones included, and where it ends. */
+  readonly last: { readonly sequence: number; readonly endBytes: number } | null
+  readonly unreadable: readonly ByteRange[]
+}
+
+/** Whole commits behind the window's start, in file order, each with its bytes handed to `onCommit`. */
 export async function scanJournalFile(
   core: Core,
-  file: DiskFile,
-  fileIndex: number,
+  file: SalvageFile,
+  { fileIndex, sizeBytes }: { fileIndex: number; sizeBytes: number },
   window: GenerationWindow,
   onCommit: (commit: FoundCommit, block: Uint8Array) => Promise<void> | void
-): Promise<number[]> {
+): Promise<JournalFileScan> {
   const broken: number[] = []
-  const sizeBytes = await file.sizeBytes()
+  const unreadableSequences: number[] = []
+  let last: JournalFileScan['last'] = null
   let chunk = new Uint8Array(0)
   let chunkAt = 0
   const bytesAt = async (at: number, length: number): Promise<Uint8Array> => {
@@ -59,6 +70,7 @@ export async function scanJournalFile(
     const block = await bytesAt(at, header.blockBytes)
     if (block.byteLength < header.blockBytes || !core.verifyCommit(block)) {
       if (isNeeded) broken.push(header.sequence)
+      if (isNeeded && file.isUnreadable(at, at + header.blockBytes)) unreadableSequences.push(header.sequence)
       at += BLOCK_BYTES
       continue
     }
@@ -67,6 +79,23 @@ export async function scanJournalFile(
       await onCommit({ fileIndex, positionBytes: at, blockBytes, sequence, generation }, block)
     }
     at += header.blockBytes
+    if (last === null || header.sequence > last.sequence) last = { sequence: header.sequence, endBytes: at }
   }
-  return broken
+  return { fileIndex, path: file.path, broken, unreadableSequences, last, unreadable: file.unreadable }
+}
+
+/**
+ * The unreadable ranges in which a commit behind the last whole one may lie. It begins where that one ends or, in another file, behind the
+ * header block; when no whole commit is left to count from, any range may hold one.
+ */
+export function whereMoreMayLie(scans: readonly JournalFileScan[], afterSequence: number): { path: string; range: ByteRange }[] {
+  let newest: JournalFileScan | null = null
+  for (const scan of scans) if (scan.last && scan.last.sequence > (newest?.last?.sequence ?? -1)) newest = scan
+  const isKnown = newest?.last != null && newest.last.sequence >= afterSequence
+  return scans.flatMap((scan) => {
+    const beginsAt = scan === newest && newest.last ? newest.last.endBytes : BLOCK_BYTES
+    const mayHold = (range: ByteRange): boolean =>
+      isKnown ? range.startBytes < beginsAt + BLOCK_BYTES && range.endBytes > beginsAt : range.endBytes > BLOCK_BYTES
+    return scan.unreadable.filter(mayHold).map((range) => ({ path: scan.path, range }))
+  })
 }

@@ -9,7 +9,9 @@
 //   J1  One write is in flight at a time; a commit is acknowledged only when its writeDurableAt resolved.
 //   J2  Commit sequences rise by one without gaps; a file's commits carry its generation; generations rise by one.
 //   J3  A file is written again only after release(): everything in it is in synced segments and the state snapshot.
-//   J4  A failed durable write that was not "disk full" is final: nothing is ever written again (failed).
+//   J4  A failed durable write that was not a refusal for want of room is final: nothing is ever written again (failed).
+//   J5  A commit's sequence and all that it changes become visible in one turn of the loop: a snapshot never sees one without the other.
+//   J6  fileBytes is what survives a power cut: what was filled and not synced yet does not count.
 // Errors: DiskError from append. Not here: what is inside a commit (core), replay (recovery.ts), when to free (checkpoint.ts).
 
 import { assert } from '../base/assert.ts'
@@ -17,19 +19,20 @@ import { WadiError } from '../base/errors.ts'
 import type { Core } from '../core/core.ts'
 import { type Disk, DiskError, type DiskFile } from '../io/disk.ts'
 import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
+import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
 import type { WriteMeter } from './segment.ts'
 
 export const BLOCK_BYTES = 4096
 const HEADER_MAGIC = 0x5741444a // "WADJ"
 export const JOURNAL_FORMAT_VERSION = 1
 const FILL_CHUNK_BYTES = 1024 * 1024
-/** Made before the first start is ready; the rest of the file follows while the gateway works. */
-const FIRST_FILL_BYTES = 4 * 1024 * 1024
 
 interface JournalFile {
   readonly file: DiskFile
   /** Preallocated so far; commits stay below. */
   filledBytes: number
+  /** Of them, those whose file size a power cut leaves. */
+  syncedBytes: number
   targetBytes: number
   /** Last commit in it that recovery would still need; null = free. */
   lastSequence: number | null
@@ -65,9 +68,9 @@ export class Journal {
     return this.#sequence
   }
 
-  /** How far each file is preallocated. */
+  /** How large each file is after a power cut, at least. */
   get fileBytes(): number[] {
-    return this.#files.map(({ filledBytes }) => filledBytes)
+    return this.#files.map(({ syncedBytes }) => syncedBytes)
   }
 
   get generation(): number {
@@ -111,7 +114,10 @@ export class Journal {
     return generation
   }
 
-  /** Makes missing files (preallocated, synced, with their directory) and opens all. Existing ones keep their size. */
+  /**
+   * Makes missing files (preallocated, synced, with their directory) and opens all. Existing ones keep their size and what is in them, also when
+   * their header cannot be read: recovery has not replayed them yet.
+   */
   static async open(options: {
     disk: Disk
     core: Core
@@ -119,27 +125,49 @@ export class Journal {
     directory: string
     fileCount: number
     fileBytes: number
+    firstFillBytes: number
     generation: number
     sequence: number
   }): Promise<Journal> {
-    const { disk, directory } = options
     const files: JournalFile[] = []
-    const existing = await disk.list(`${directory}/${JOURNAL_DIRECTORY}`)
+    try {
+      return await Journal.#openFiles(options, files)
+    } catch (error) {
+      for (const { file } of files) await file.close().catch(() => undefined) // the first error is the one to tell
+      throw error
+    }
+  }
+
+  static async #openFiles(options: Parameters<typeof Journal.open>[0], files: JournalFile[]): Promise<Journal> {
+    const { disk, directory } = options
+    const existing = await patiently(() => disk.list(`${directory}/${JOURNAL_DIRECTORY}`))
     let isNew = false
     for (let i = 0; i < options.fileCount || existing.includes(`${i}.journal`); i++) {
       const path = journalPath(directory, i)
-      const sizeBytes = await disk.fileSizeBytes(path)
+      const sizeBytes = (await sizeOf(disk, path)) ?? 0
       const file = await disk.open(path, 'create')
-      const isWhole = sizeBytes !== null && sizeBytes >= 2 * BLOCK_BYTES && (await readJournalHeader(options.core, file)) !== null
-      if (!isWhole) {
-        await fill(file, Math.max(Math.min(options.fileBytes, FIRST_FILL_BYTES), sizeBytes ?? 0))
+      const firstBytes = Math.min(options.fileBytes, options.firstFillBytes)
+      const header = sizeBytes > 0 ? await readJournalHeader(options.core, new SalvageFile(path, file, { isShared: true })) : null
+      const entry: JournalFile = {
+        file,
+        filledBytes: 0,
+        syncedBytes: 0,
+        targetBytes: 0,
+        lastSequence: null,
+        generation: options.generation,
+        oldestMs: 0
+      }
+      files.push(entry)
+      if (sizeBytes < (header === null ? firstBytes : 2 * BLOCK_BYTES)) {
+        await fill(file, sizeBytes, firstBytes)
         isNew = true
       }
       // Written at every start: what the process before could not sync may be in the page cache only.
       await file.writeDurableAt(0, encodeHeader(options.core))
-      const filledBytes = await file.sizeBytes()
-      const targetBytes = Math.max(filledBytes, options.fileBytes)
-      files.push({ file, filledBytes, targetBytes, lastSequence: null, generation: options.generation, oldestMs: 0 })
+      await file.sync() // and so may be the size
+      entry.filledBytes = Math.floor((await patiently(() => file.sizeBytes())) / BLOCK_BYTES) * BLOCK_BYTES
+      entry.syncedBytes = entry.filledBytes
+      entry.targetBytes = Math.max(entry.filledBytes, options.fileBytes)
     }
     if (isNew) await disk.syncDirectory(`${directory}/${JOURNAL_DIRECTORY}`)
     return new Journal(options.meter, files, options)
@@ -194,16 +222,21 @@ export class Journal {
     return new Promise((resolve) => this.#room.push(resolve))
   }
 
-  /** One write, one sync. prepare() has said yes. @throws DiskError; then the commit does not count */
-  async append(block: Uint8Array, nowMs: number): Promise<void> {
+  /**
+   * One write, one sync. prepare() has said yes. `onDurable` makes everything in the commit visible, in the same turn in which its sequence counts.
+   * @throws DiskError; then the commit does not count
+   */
+  async append(block: Uint8Array, nowMs: number, onDurable: (sequence: number) => void): Promise<void> {
     const active = this.#activeFile
     await active.file.writeDurableAt(this.#positionBytes, block)
     this.#meter.onWrite('journal', block.byteLength)
     this.#meter.onSync()
     this.#positionBytes += block.byteLength
+    active.syncedBytes = Math.max(active.syncedBytes, this.#positionBytes)
     this.#sequence++
     if (active.lastSequence === null) active.oldestMs = nowMs
     active.lastSequence = this.#sequence
+    onDurable(this.#sequence)
   }
 
   /** Everything up to `sequence` is in synced segments and in a durable state snapshot. */
@@ -224,30 +257,37 @@ export class Journal {
    * Preallocates the rest of the files while the gateway works. Commits that reach the end of what is there wait for it; when the disk
    * is full the files stay as large as they are.
    */
-  startFilling(): void {
+  startFilling(chunkBytesMax: number): void {
     this.#isFilling = true
-    this.#filling = this.#fillAll().finally(() => {
+    this.#filling = this.#fillAll(Math.min(FILL_CHUNK_BYTES, chunkBytesMax)).finally(() => {
       this.#isFilling = false
       this.wake()
     })
   }
 
-  async #fillAll(): Promise<void> {
-    const zeros = new Uint8Array(FILL_CHUNK_BYTES)
+  async #fillAll(chunkBytes: number): Promise<void> {
+    const zeros = new Uint8Array(chunkBytes)
     for (const journal of this.#files) {
-      while (this.#isFilling && journal.filledBytes < journal.targetBytes) {
-        const chunk = zeros.subarray(0, Math.min(zeros.byteLength, journal.targetBytes - journal.filledBytes))
-        try {
-          await journal.file.writeAt(journal.filledBytes, chunk)
-        } catch (error) {
-          if (!(error instanceof DiskError)) throw error
-          journal.targetBytes = journal.filledBytes
-          break
-        }
-        journal.filledBytes += chunk.byteLength
-        this.wake()
+      try {
+        await this.#fillOne(journal, zeros)
+      } catch (error) {
+        if (!(error instanceof DiskError)) throw error
+        journal.targetBytes = journal.filledBytes // it stays as large as it is; what was not synced is not counted on
       }
     }
+  }
+
+  async #fillOne(journal: JournalFile, zeros: Uint8Array): Promise<void> {
+    if (journal.filledBytes >= journal.targetBytes) return
+    while (this.#isFilling && journal.filledBytes < journal.targetBytes) {
+      const chunk = zeros.subarray(0, Math.min(zeros.byteLength, journal.targetBytes - journal.filledBytes))
+      await journal.file.writeAt(journal.filledBytes, chunk)
+      journal.filledBytes += chunk.byteLength
+      this.wake()
+    }
+    const { filledBytes } = journal
+    await journal.file.sync()
+    journal.syncedBytes = Math.max(journal.syncedBytes, filledBytes)
   }
 
   async close(): Promise<void> {
@@ -257,9 +297,9 @@ export class Journal {
   }
 }
 
-async function fill(file: DiskFile, sizeBytes: number): Promise<void> {
+async function fill(file: DiskFile, fromBytes: number, sizeBytes: number): Promise<void> {
   const zeros = new Uint8Array(Math.min(FILL_CHUNK_BYTES, sizeBytes))
-  for (let at = 0; at < sizeBytes; at += zeros.byteLength) {
+  for (let at = fromBytes; at < sizeBytes; at += zeros.byteLength) {
     await file.writeAt(at, zeros.subarray(0, Math.min(zeros.byteLength, sizeBytes - at)))
   }
   await file.sync()
@@ -275,7 +315,7 @@ function encodeHeader(core: Core): Uint8Array {
 }
 
 /** The format version of a journal file; null when the header is not one (never finished, or damaged). @throws WadiError WADI_FORMAT_NEWER */
-export async function readJournalHeader(core: Core, file: DiskFile): Promise<number | null> {
+export async function readJournalHeader(core: Core, file: SalvageFile): Promise<number | null> {
   const header = new Uint8Array(12)
   if ((await file.readAt(0, header)) < header.byteLength) return null
   const view = new DataView(header.buffer)

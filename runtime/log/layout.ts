@@ -29,6 +29,9 @@ export function parseSegmentFileName(name: string): number | null {
 /** Kafka's suffix: a segment that retention took. The empty file stays until the new log start is in the state snapshot. */
 export const RETIRED_SUFFIX = '.deleted'
 
+/** Followed by the byte from which on a start set the file aside. */
+export const TORN_SUFFIX = '.torn-'
+
 export function isRetiredSegment(name: string): boolean {
   return /^\d{20}\.log\.deleted$/.test(name)
 }

@@ -76,6 +76,12 @@ export class LogStore implements Store {
   #journal!: Journal
   #commit!: GroupCommit
   #upkeep!: Upkeep
+  /** Names of topics that are being made, with their numbers: nobody sees them yet, nobody else gets name or number. */
+  readonly #creating = new Set<string>()
+  #lastTopicNumber = 0
+  /** Alterations one behind the other: each starts from what the one before left. */
+  #altering: Promise<unknown> = Promise.resolve()
+  #freeBytesSeen = Number.MAX_SAFE_INTEGER
   #snapshotNumber: number
   #snapshotBytes = 0
   #starts: readonly Start[] = []
@@ -110,7 +116,7 @@ export class LogStore implements Store {
       topics: () => this.#topics.values(),
       topicOf: (partition) => this.#topics.get(partition.topicName) as StoredTopic,
       wallMs: () => this.#options.clock.wallMs(),
-      freeBytes: () => this.#options.disk.freeBytes(this.#options.directory),
+      freeBytes: () => this.#freeBytes(),
       usedBytes: () => this.#usedBytes() + this.#upkeep.tailBytes,
       onDropped: (range) => this.#onDropped(range)
     })
@@ -129,13 +135,28 @@ export class LogStore implements Store {
       const loaded = await loadSnapshot(disk, options.core, directory)
       if (loaded) report.damagedFiles.push(...loaded.damaged)
       const store = new LogStore(options, lock, loaded, report)
-      await store.#recover(loaded)
+      try {
+        await store.#recover(loaded)
+      } catch (error) {
+        await store.#abandon()
+        throw error
+      }
       report.durationMs = clock.monotonicMs() - startedMs
       return store
     } catch (error) {
       await lock.release()
       throw asStoreError(error, directory)
     }
+  }
+
+  /** After a start that failed: nothing runs on and no file stays open. */
+  async #abandon(): Promise<void> {
+    this.#isClosed = true
+    this.#upkeep?.halt()
+    const quietly = (work: Promise<void> | undefined): Promise<void> => (work ?? Promise.resolve()).catch(() => undefined)
+    for (const { partitions } of this.#topics.values())
+      for (const { segments } of partitions) for (const segment of segments) await quietly(segment.close())
+    await quietly(this.#journal?.close())
   }
 
   async #recover(loaded: LoadedSnapshot | null): Promise<void> {
@@ -150,8 +171,8 @@ export class LogStore implements Store {
       generation: last?.generation ?? this.#firstGeneration(loaded),
       sequence: Math.max(contents.lastSequence, loaded?.snapshot.stateSequence ?? 0)
     }
-    const { journalFileCount: fileCount, journalFileBytes: fileBytes } = this.#settings
-    this.#journal = await Journal.open({ disk, core, directory, meter: this.#meter, fileCount, fileBytes, ...start })
+    const { journalFileCount: fileCount, journalFileBytes: fileBytes, journalFirstFillBytes: firstFillBytes } = this.#settings
+    this.#journal = await Journal.open({ disk, core, directory, meter: this.#meter, fileCount, fileBytes, firstFillBytes, ...start })
     this.#upkeep = this.#newUpkeep()
     if (!loaded) await this.#writeSnapshot(0, [])
     const lastCommit = await replayJournals(context, contents, {
@@ -165,7 +186,7 @@ export class LogStore implements Store {
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
     const end = last ? { fileIndex: last.fileIndex, positionBytes: last.positionBytes + last.blockBytes } : null
     await this.#journal.resume({ end, lastSequences, nowMs: clock.monotonicMs(), lastCommit })
-    this.#journal.startFilling()
+    this.#journal.startFilling(firstFillBytes)
     this.#commit = this.#newGroupCommit()
     await this.#commitIncarnation()
     for (const hole of this.report.holes) this.#onDropped(hole)
@@ -253,6 +274,7 @@ export class LogStore implements Store {
     const topic = new StoredTopic(name, entry)
     this.#topics.set(name, topic)
     this.#byNumber.set(entry.number, topic)
+    this.#lastTopicNumber = Math.max(this.#lastTopicNumber, entry.number)
     this.#addPartitions(topic)
     return topic
   }
@@ -287,24 +309,29 @@ export class LogStore implements Store {
   async createTopic(name: string, config: Partial<TopicConfig> = {}): Promise<Topic> {
     const whole = { ...defaultTopicConfig, ...config }
     checkTopic(name, whole)
-    for (const other of this.#topics.keys()) {
+    for (const other of [...this.#topics.keys(), ...this.#creating]) {
       if (collisionKey(other) !== collisionKey(name)) continue
       throw topicExists(name, other)
     }
-    const number = Math.max(0, ...this.#byNumber.keys()) + 1
+    // A number is used once, also when its topic was refused: what was written of it may be found by a start.
+    const number = ++this.#lastTopicNumber
     const entry: TopicEntry = { number, id: Buffer.from(this.#options.random.bytes(16)).toString('hex'), config: whole }
-    const topic = this.#addTopic(name, entry) // before the await: a second call of the same name is refused
+    this.#creating.add(name)
     try {
       await this.commit([], [{ key: TOPIC_PREFIX + name, value: encodeTopicEntry(entry) }])
-    } catch (error) {
-      this.#topics.delete(name)
-      this.#byNumber.delete(number)
-      throw error
+      return this.#addTopic(name, entry)
+    } finally {
+      this.#creating.delete(name)
     }
-    return topic
   }
 
-  async alterTopic(name: string, config: Partial<TopicConfig>): Promise<Topic> {
+  alterTopic(name: string, config: Partial<TopicConfig>): Promise<Topic> {
+    const altered = this.#altering.then(() => this.#alterNow(name, config))
+    this.#altering = altered.catch(() => undefined)
+    return altered
+  }
+
+  async #alterNow(name: string, config: Partial<TopicConfig>): Promise<Topic> {
     const topic = this.#topics.get(name)
     if (!topic) throw topicUnknown(name)
     const whole = { ...topic.config, ...config, partitionCount: Math.max(topic.config.partitionCount, config.partitionCount ?? 0) }
@@ -314,6 +341,16 @@ export class LogStore implements Store {
     topic.config = whole
     this.#addPartitions(topic)
     return topic
+  }
+
+  /** What the file system said last, when it does not say: no reason to delete anything. */
+  async #freeBytes(): Promise<number> {
+    try {
+      this.#freeBytesSeen = await this.#options.disk.freeBytes(this.#options.directory)
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+    }
+    return this.#freeBytesSeen
   }
 
   append(partition: Partition, record: RecordInput, done: AppendDone, state?: readonly StateChange[]): void {

@@ -2,10 +2,13 @@
 //
 //   case                                                       what is done
 //   A  the file ends at a whole batch                          nothing
-//   B  a broken batch, nothing whole behind it                 torn tail: cut, bytes kept aside when the journal does not have them
-//   C  a broken batch, whole ones behind, journal has all      power cut before a checkpoint: cut, the journal brings it again
-//   D  a broken batch, whole ones behind, journal has not      damage: cut there, what is behind becomes a segment of its own, hole reported
+//   B  no whole batch at the end                               torn tail: cut, bytes kept aside when the journal does not have them
+//   C  a broken place, whole batches behind, journal has all   power cut before a checkpoint: cut, the journal brings it again
+//   D  a broken place, whole batches behind, journal has not   damage: it stays where it is, readers pass over it, hole reported
 //   E  file shorter than the recovery point, or missing        damage below the recovery point: scanned from its start, hole reported by replay
+//
+// What the device cannot read (salvage-read.ts) is a broken place like any other, but one that may be read another day: it is cut only when the
+// journal has what was there. At the end of the last file nothing more is appended behind it: the next segment begins.
 //
 // Invariant: nothing is cut that was acknowledged and is nowhere else. Not here: the journal (recovery.ts).
 
@@ -13,10 +16,14 @@ import { type Offset, toOffset } from '../base/offset.ts'
 import type { BatchHeader } from '../core/record.ts'
 import { DiskError } from '../io/disk.ts'
 import { BatchScan } from './batch-scan.ts'
-import { isRetiredSegment, parseSegmentFileName } from './layout.ts'
+import { isRetiredSegment, parseSegmentFileName, TORN_SUFFIX } from './layout.ts'
 import type { PartitionLog } from './partition-log.ts'
-import type { RecoveryReport } from './recovery-report.ts'
+import { noteUnreadable, type RecoveryReport } from './recovery-report.ts'
+import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
+import { rollSegment } from './seal.ts'
 import { Segment } from './segment.ts'
+
+const PAGE_BYTES = 4096
 
 export interface KnownPoint {
   readonly logStartOffset: number
@@ -29,13 +36,28 @@ export interface KnownPoint {
 /** Offsets [start, end) that the journal holds for this partition, as a list of adjoining or separate ranges in order. */
 export type Coverage = readonly { readonly start: number; readonly end: number }[]
 
+interface Gap {
+  /** Where the broken bytes begin. */
+  readonly positionBytes: number
+  /** Offsets that are missing: from the end of the batch before to the begin of the one behind. */
+  readonly startOffset: number
+  readonly endOffset: number
+}
+
 interface Found {
   readonly headers: { header: BatchHeader; positionBytes: number }[]
+  /** Broken places with whole batches behind them. */
+  readonly gaps: Gap[]
+  /** The end of the last whole batch. */
   readonly sizeBytes: number
   readonly nextOffset: number
+  /** No whole batch behind sizeBytes, and the file goes on. */
   readonly isBroken: boolean
-  /** Whole batches behind the broken place: start position and first offset. */
-  readonly behind: { positionBytes: number; offset: number } | null
+  /** A part of what lies behind sizeBytes cannot be read. */
+  readonly isEndUnreadable: boolean
+  readonly isUnreadable: boolean
+  /** The device refuses to open the file. */
+  readonly isClosedToUs: boolean
 }
 
 export async function recoverPartition(
@@ -54,7 +76,7 @@ export async function recoverPartition(
     const baseOffset = baseOffsets[i] as number
     const followingBase = baseOffsets[i + 1]
     if (baseOffset < recoveryBase && followingBase !== undefined) {
-      const sizeBytes = (await partition.env.disk.fileSizeBytes(segmentAt(partition, baseOffset).logPath)) ?? 0
+      const sizeBytes = (await sizeOf(partition.env.disk, segmentAt(partition, baseOffset).logPath)) ?? 0
       partition.segments.push(
         new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes, nextOffset: followingBase })
       )
@@ -62,7 +84,8 @@ export async function recoverPartition(
       continue
     }
     if (baseOffset > nextOffset && (await isSuperseded(partition, { baseOffset, nextOffset, coverage }))) continue
-    nextOffset = Math.max(nextOffset, await recoverSegment(partition, baseOffset, known, coverage, report))
+    const isLast = followingBase === undefined
+    nextOffset = Math.max(nextOffset, await recoverSegment(partition, { baseOffset, isLast }, known, coverage, report))
   }
   const knownStart = known?.logStartOffset ?? 0
   const isGone = partition.segments.length === 0 && known !== null && known.segmentBaseOffset >= 0
@@ -94,9 +117,9 @@ async function isSuperseded(
   gap: { baseOffset: number; nextOffset: number; coverage: Coverage }
 ): Promise<boolean> {
   const segment = segmentAt(partition, gap.baseOffset)
-  const endBytes = (await partition.env.disk.fileSizeBytes(segment.logPath)) ?? 0
+  const endBytes = (await sizeOf(partition.env.disk, segment.logPath)) ?? 0
   const found = await scanFrom(partition, segment.logPath, { startBytes: 0, endBytes, nextOffset: gap.baseOffset })
-  if (!isCovered(gap.coverage, gap.nextOffset, found.nextOffset)) return false
+  if (found.isUnreadable || !isCovered(gap.coverage, gap.nextOffset, found.nextOffset)) return false
   await segment.remove()
   partition.isDirectoryDirty = true
   return true
@@ -105,7 +128,7 @@ async function isSuperseded(
 /** The directory's entries may be newer than its last sync (the process before was killed), and recovery builds on them: it is dirty. */
 async function listSegments(partition: PartitionLog): Promise<{ baseOffsets: number[]; retiredBases: number[] }> {
   try {
-    const names = await partition.env.disk.list(partition.directory)
+    const names = await patiently(() => partition.env.disk.list(partition.directory))
     partition.hasDirectory = true
     partition.isDirectoryDirty = true
     const retired = names.filter(isRetiredSegment)
@@ -126,52 +149,96 @@ function segmentAt(partition: PartitionLog, baseOffset: number): Segment {
 /** Scans one segment from its recovery point, cuts what cannot be trusted. Returns its next offset. */
 async function recoverSegment(
   partition: PartitionLog,
-  baseOffset: number,
+  { baseOffset, isLast }: { baseOffset: number; isLast: boolean },
   known: KnownPoint | null,
   coverage: Coverage,
   report: RecoveryReport
 ): Promise<number> {
   const { disk } = partition.env
   const path = segmentAt(partition, baseOffset).logPath
-  const fileBytes = (await disk.fileSizeBytes(path)) ?? 0
-  const isKnown = known !== null && known.segmentBaseOffset === baseOffset && fileBytes >= known.syncedBytes
-  if (known !== null && known.segmentBaseOffset === baseOffset && !isKnown) {
-    report.notes.push(`${path} has ${fileBytes} bytes, less than the ${known.syncedBytes} that were synced: damage, scanned from its start`)
-    report.damagedFiles.push(path)
-  }
-  const startBytes = isKnown ? known.syncedBytes : 0
-  const startOffset = isKnown ? Math.max(baseOffset, known.nextOffset) : baseOffset
   const previousEnd = partition.segments.at(-1)?.nextOffset ?? 0
   if (baseOffset < previousEnd) {
     report.notes.push(`${path} begins below the end of the segment before it and is set aside`)
     await disk.rename(path, `${path}.overlap`)
     return previousEnd
   }
-  const found = await scanFrom(partition, path, { startBytes, endBytes: fileBytes, nextOffset: startOffset })
-  const segment = new Segment(partition.env, {
-    directory: partition.directory,
-    baseOffset,
-    sizeBytes: found.sizeBytes,
-    nextOffset: found.nextOffset
-  })
-  if (found.isBroken) await cut(partition, path, found, { fileBytes, coverage, report })
-  if (found.sizeBytes === 0 && found.isBroken && found.behind === null) {
-    // Nothing of it is whole: the journal brings it again under the same name, or it was never acknowledged.
-    await segment.remove()
+  const fileBytes = (await sizeOf(disk, path)) ?? 0
+  const start = startOf(path, { baseOffset, fileBytes, known, report })
+  const found = await scanFrom(partition, path, { ...start, endBytes: fileBytes })
+  const journalGoesOn = coverage.some((range) => range.start <= found.nextOffset && range.end > found.nextOffset)
+  const firstGap = found.gaps[0]
+  if (firstGap && isCovered(coverage, firstGap.startOffset, found.nextOffset)) {
+    await cut(partition, path, { fromBytes: firstGap.positionBytes, endBytes: fileBytes, isInJournal: true, report })
+    return adopt(partition, { baseOffset, startBytes: start.startBytes, found: beforeGap(found, firstGap) })
+  }
+  for (const gap of found.gaps) reportGap(partition, path, gap, report)
+  const isKept = found.isBroken && found.isEndUnreadable && !journalGoesOn
+  if (isKept) {
+    noteUnreadable(report, path, { startBytes: found.sizeBytes, endBytes: fileBytes }, 'events from there on may be lost')
+  } else if (found.isBroken) {
+    await cut(partition, path, { fromBytes: found.sizeBytes, endBytes: fileBytes, isInJournal: journalGoesOn, report })
+  }
+  if (found.sizeBytes === 0 && found.isBroken) {
+    // Nothing of it is whole: the journal brings it again under the same name, or it was never acknowledged, or it waits for a better day.
+    if (isKept) await disk.rename(path, `${path}${TORN_SUFFIX}0`)
+    await segmentAt(partition, baseOffset).remove()
     partition.isDirectoryDirty = true
-    return startOffset
+    return start.nextOffset
   }
-  await segment.adopt({
-    sizeBytes: found.sizeBytes,
-    syncedBytes: Math.min(startBytes, found.sizeBytes),
-    nextOffset: found.nextOffset,
-    headers: found.headers
-  })
-  partition.segments.push(segment)
-  if (found.behind !== null && !isCovered(coverage, found.nextOffset, found.behind.offset)) {
-    return keepBehind(partition, path, found.behind, report)
-  }
+  await adopt(partition, { baseOffset, startBytes: start.startBytes, found })
+  // A batch that begins on a page that cannot be read cannot be written either.
+  if (isLast && (isKept || (await isEndPageUnreadable(partition, path, found.sizeBytes)))) await rollSegment(partition, found.nextOffset)
   return found.nextOffset
+}
+
+async function isEndPageUnreadable(partition: PartitionLog, path: string, sizeBytes: number): Promise<boolean> {
+  const file = await SalvageFile.open(partition.env.disk, path)
+  try {
+    const startBytes = sizeBytes - (sizeBytes % PAGE_BYTES)
+    await file.readAt(startBytes, new Uint8Array(sizeBytes - startBytes))
+    return file.unreadable.length > 0
+  } finally {
+    await file.close()
+  }
+}
+
+/** Where the scan of a segment begins: at its recovery point, or at its start when there is none or the file is shorter. */
+function startOf(
+  path: string,
+  segment: { baseOffset: number; fileBytes: number; known: KnownPoint | null; report: RecoveryReport }
+): { startBytes: number; nextOffset: number } {
+  const { baseOffset, fileBytes, known, report } = segment
+  if (known === null || known.segmentBaseOffset !== baseOffset) return { startBytes: 0, nextOffset: baseOffset }
+  if (fileBytes >= known.syncedBytes) return { startBytes: known.syncedBytes, nextOffset: Math.max(baseOffset, known.nextOffset) }
+  report.notes.push(`${path} has ${fileBytes} bytes, less than the ${known.syncedBytes} that were synced: damage, scanned from its start`)
+  report.damagedFiles.push(path)
+  return { startBytes: 0, nextOffset: baseOffset }
+}
+
+function beforeGap(found: Found, gap: Gap): Found {
+  const headers = found.headers.filter(({ positionBytes }) => positionBytes < gap.positionBytes)
+  return { ...found, headers, gaps: [], sizeBytes: gap.positionBytes, nextOffset: gap.startOffset, isBroken: false }
+}
+
+async function adopt(partition: PartitionLog, of: { baseOffset: number; startBytes: number; found: Found }): Promise<number> {
+  const { sizeBytes, nextOffset, headers } = of.found
+  const segment = new Segment(partition.env, { directory: partition.directory, baseOffset: of.baseOffset, sizeBytes, nextOffset })
+  if (sizeBytes === 0 && of.found.isUnreadable) return nextOffset
+  if (!of.found.isClosedToUs) await segment.adopt({ sizeBytes, syncedBytes: Math.min(of.startBytes, sizeBytes), nextOffset, headers })
+  partition.segments.push(segment)
+  return nextOffset
+}
+
+/** Case D: readers pass over the place; what is behind it stays where it is. */
+function reportGap(partition: PartitionLog, path: string, gap: Gap, report: RecoveryReport): void {
+  if (gap.endOffset <= gap.startOffset) {
+    report.notes.push(`${path} has broken bytes from byte ${gap.positionBytes} on, between offsets that adjoin: nothing is missing`)
+    return
+  }
+  report.notes.push(
+    `${path} is damaged from byte ${gap.positionBytes} on: offsets ${gap.startOffset} to ${gap.endOffset - 1} are gone, what is behind is served`
+  )
+  report.holes.push(hole(partition, gap.startOffset, gap.endOffset))
 }
 
 async function scanFrom(
@@ -179,28 +246,35 @@ async function scanFrom(
   path: string,
   range: { startBytes: number; endBytes: number; nextOffset: number }
 ): Promise<Found> {
-  const file = await partition.env.disk.open(path, 'read')
+  const file = await SalvageFile.open(partition.env.disk, path)
   try {
     const scan = new BatchScan(partition.env.core, file, range)
     const headers: Found['headers'] = []
+    const gaps: Gap[] = []
+    let broken: { positionBytes: number; startOffset: number } | null = null
     for (;;) {
       const step = await scan.next()
       if (step.kind === 'batch') {
+        if (broken) gaps.push({ ...broken, endOffset: step.header.baseOffset })
+        broken = null
         headers.push({ header: step.header, positionBytes: step.positionBytes })
         continue
       }
-      const base = { headers, sizeBytes: step.positionBytes, nextOffset: scan.nextOffset }
-      if (step.kind === 'end') return { ...base, isBroken: false, behind: null }
-      const nextOffset = scan.nextOffset
-      const positionBytes = await scan.findBehind(step.positionBytes)
-      if (positionBytes === null) return { ...base, nextOffset, isBroken: true, behind: null }
-      scan.positionBytes = positionBytes
-      const next = await scan.next()
+      const behind: number | null = step.kind === 'fault' ? await scan.findBehind(step.positionBytes) : null
+      if (behind !== null) {
+        broken ??= { positionBytes: step.positionBytes, startOffset: scan.nextOffset }
+        scan.positionBytes = behind
+        continue
+      }
       return {
-        ...base,
-        nextOffset,
-        isBroken: true,
-        behind: next.kind === 'batch' ? { positionBytes, offset: next.header.baseOffset } : null
+        headers,
+        gaps,
+        sizeBytes: step.positionBytes,
+        nextOffset: scan.nextOffset,
+        isBroken: step.kind === 'fault',
+        isEndUnreadable: file.isUnreadable(step.positionBytes, range.endBytes),
+        isUnreadable: file.unreadable.length > 0,
+        isClosedToUs: file.isClosedToUs
       }
     }
   } finally {
@@ -221,30 +295,18 @@ export function isCovered(coverage: Coverage, start: number, end: number): boole
 async function cut(
   partition: PartitionLog,
   path: string,
-  found: Found,
-  context: { fileBytes: number; coverage: Coverage; report: RecoveryReport }
+  what: { fromBytes: number; endBytes: number; isInJournal: boolean; report: RecoveryReport }
 ): Promise<void> {
-  const bytes = context.fileBytes - found.sizeBytes
-  const journalGoesOn = context.coverage.some((range) => range.start <= found.nextOffset && range.end > found.nextOffset)
-  const isZero = found.behind === null && (await isAllZero(partition, path, found.sizeBytes, context.fileBytes))
-  context.report.cutBytes += bytes
-  if (!journalGoesOn && !isZero) {
-    await copyRange(partition, {
-      from: path,
-      to: `${path}.torn-${found.sizeBytes}`,
-      startBytes: found.sizeBytes,
-      endBytes: context.fileBytes
-    })
-    context.report.notes.push(
-      `${path} ended in a broken batch: ${bytes} bytes from byte ${found.sizeBytes} are kept in ${path}.torn-${found.sizeBytes}`
-    )
-  } else {
-    context.report.notes.push(
-      `${path}: ${bytes} bytes after byte ${found.sizeBytes} were not whole and were cut; the journal has what was acknowledged`
-    )
-  }
-  if (found.behind !== null && !isCovered(context.coverage, found.nextOffset, found.behind.offset)) return // keepBehind copies first, then cuts
-  await truncate(partition, path, found.sizeBytes)
+  const { fromBytes, endBytes, report } = what
+  const bytes = endBytes - fromBytes
+  report.cutBytes += bytes
+  if (!what.isInJournal && !(await isAllZero(partition, path, fromBytes, endBytes))) {
+    const aside = `${path}${TORN_SUFFIX}${fromBytes}`
+    await copyRange(partition, { from: path, to: aside, startBytes: fromBytes, endBytes })
+    report.notes.push(`${path} ended in a broken batch: ${bytes} bytes from byte ${fromBytes} are kept in ${aside}`)
+  } else
+    report.notes.push(`${path}: ${bytes} bytes after byte ${fromBytes} were not whole and were cut; the journal has what was acknowledged`)
+  await truncate(partition, path, fromBytes)
 }
 
 async function truncate(partition: PartitionLog, path: string, sizeBytes: number): Promise<void> {
@@ -258,7 +320,7 @@ async function truncate(partition: PartitionLog, path: string, sizeBytes: number
 }
 
 async function isAllZero(partition: PartitionLog, path: string, startBytes: number, endBytes: number): Promise<boolean> {
-  const file = await partition.env.disk.open(path, 'read')
+  const file = await SalvageFile.open(partition.env.disk, path)
   try {
     const chunk = new Uint8Array(64 * 1024)
     for (let at = startBytes; at < endBytes; at += chunk.byteLength) {
@@ -269,32 +331,6 @@ async function isAllZero(partition: PartitionLog, path: string, startBytes: numb
   } finally {
     await file.close()
   }
-}
-
-/** Case D: what lies behind the damage becomes a segment of its own; the hole before it is reported. */
-async function keepBehind(
-  partition: PartitionLog,
-  path: string,
-  behind: { positionBytes: number; offset: number },
-  report: RecoveryReport
-): Promise<number> {
-  const { disk } = partition.env
-  const holeStart = partition.segments.at(-1)?.nextOffset ?? 0
-  const kept = new Segment(partition.env, {
-    directory: partition.directory,
-    baseOffset: behind.offset,
-    sizeBytes: 0,
-    nextOffset: behind.offset
-  })
-  const fileBytes = (await disk.fileSizeBytes(path)) ?? 0
-  await copyRange(partition, { from: path, to: kept.logPath, startBytes: behind.positionBytes, endBytes: fileBytes })
-  await disk.syncDirectory(partition.directory)
-  await truncate(partition, path, partition.segments.at(-1)?.sizeBytes ?? 0)
-  report.notes.push(
-    `${path} is damaged before byte ${behind.positionBytes}: offsets ${holeStart} to ${behind.offset - 1} are gone, what is behind is kept in ${kept.logPath}`
-  )
-  report.holes.push(hole(partition, holeStart, behind.offset))
-  return recoverSegment(partition, behind.offset, null, [], report)
 }
 
 export function hole(partition: PartitionLog, startOffset: number, endOffset: number) {
@@ -313,7 +349,7 @@ async function copyRange(
   range: { from: string; to: string; startBytes: number; endBytes: number }
 ): Promise<void> {
   const { disk } = partition.env
-  const source = await disk.open(range.from, 'read')
+  const source = await SalvageFile.open(disk, range.from)
   const target = await disk.open(range.to, 'create')
   try {
     const chunk = new Uint8Array(256 * 1024)

@@ -11,6 +11,8 @@ export interface RecoveryReport {
   cutBytes: number
   /** Commits of the journal that are missing although later ones are there: damage, not a torn end. */
   missingCommits: number
+  /** Bytes that the device refuses to read and nothing else replaces, with what they may have held. */
+  unreadable: { path: string; startBytes: number; endBytes: number; meaning: string }[]
   /** Offsets that are gone, by partition. */
   holes: DroppedRange[]
   /** Files that did not verify and were not used. */
@@ -27,9 +29,21 @@ export function newRecoveryReport(): RecoveryReport {
     replayedRecords: 0,
     cutBytes: 0,
     missingCommits: 0,
+    unreadable: [],
     holes: [],
     damagedFiles: [],
     notes: [],
     durationMs: 0
   }
+}
+
+/** Notes a range, and says it in words. */
+export function noteUnreadable(
+  report: RecoveryReport,
+  path: string,
+  range: { startBytes: number; endBytes: number },
+  meaning: string
+): void {
+  report.unreadable.push({ path, startBytes: range.startBytes, endBytes: range.endBytes, meaning })
+  report.notes.push(`${path}: bytes ${range.startBytes} to ${range.endBytes - 1} cannot be read: ${meaning}`)
 }

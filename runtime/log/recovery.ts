@@ -5,6 +5,7 @@
 //   one beyond it                                            is a hole: reported with topic, partition and offsets, then kept
 //   a commit that is missing before later ones               is damage in the middle of the journal: reported, the rest is replayed
 //   nothing whole behind the last commit                     a torn end: nobody was told about it
+//   a place that cannot be read where a commit may begin     it may have been told: reported, also at the end
 //
 // Cost depends on the size of the journal, not on what is stored. Memory: one commit plus the tails, which are sealed when they are large.
 
@@ -15,11 +16,12 @@ import type { Core } from '../core/core.ts'
 import type { Disk } from '../io/disk.ts'
 import type { StateChange } from './contract.ts'
 import { readJournalHeader } from './journal.ts'
-import { type FoundCommit, scanJournalFile } from './journal-scan.ts'
+import { type FoundCommit, type JournalFileScan, scanJournalFile, whereMoreMayLie } from './journal-scan.ts'
 import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { type Coverage, hole } from './partition-recovery.ts'
-import type { RecoveryReport } from './recovery-report.ts'
+import { noteUnreadable, type RecoveryReport } from './recovery-report.ts'
+import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
 import type { StateMap } from './state-map.ts'
 import type { LoadedSnapshot } from './state-snapshot.ts'
 
@@ -47,17 +49,19 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
   const fileIndexes = await listJournals(context, loaded)
   const fileCount = Math.max(0, ...fileIndexes.map((index) => index + 1))
   const found: { commit: FoundCommit; changes: StateChange[]; ranges: [string, number, number][] }[] = []
-  const broken: number[] = []
+  const scans: JournalFileScan[] = []
   for (const fileIndex of fileIndexes) {
-    const file = await disk.open(journalPath(context.directory, fileIndex), 'read')
+    const path = journalPath(context.directory, fileIndex)
+    const sizeBytes = (await sizeOf(disk, path)) ?? 0
+    const file = await SalvageFile.open(disk, path)
     try {
       const isFinished = (await readJournalHeader(core, file)) !== null
       if (!isFinished && loaded) report.damagedFiles.push(file.path)
       const window = { afterSequence, generationMin: loaded ? generation : 0, generationMax: generation + fileCount + 1 }
-      const brokenHere = await scanJournalFile(
+      const scan = await scanJournalFile(
         core,
         file,
-        fileIndex,
+        { fileIndex, sizeBytes },
         loaded ? window : { ...window, generationMax: 0xffffffff },
         (commit, block) => {
           const header = core.readCommitHeader(block)
@@ -74,7 +78,7 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
           found.push({ commit, changes, ranges })
         }
       )
-      broken.push(...brokenHere)
+      scans.push(scan)
     } finally {
       await file.close()
     }
@@ -95,9 +99,16 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
     if (commit.sequence > (loaded?.snapshot.stateSequence ?? 0)) state.apply(changes)
     for (const [key, start, end] of ranges) addRange(coverage, key, start, end)
   }
-  // One write is in flight at a time: a power cut leaves one broken commit at the end, at most.
-  const lastBroken = Math.max(0, ...broken)
-  const isEndDamaged = lastBroken > expected
+  // One write is in flight at a time: a power cut leaves one broken commit at the end, at most. One that cannot be read is no such thing.
+  const lastBroken = Math.max(0, ...scans.flatMap((scan) => scan.broken))
+  const isEndDamaged = lastBroken > expected || scans.some((scan) => scan.unreadableSequences.includes(expected))
+  for (const { path, range } of whereMoreMayLie(scans, afterSequence))
+    noteUnreadable(
+      report,
+      path,
+      range,
+      'it may have held the newest acknowledged events; if so they are lost, their offsets cannot be told'
+    )
   if (isEndDamaged) report.missingCommits += lastBroken - expected + 1
   if (report.missingCommits > 0)
     report.notes.push(
@@ -117,11 +128,11 @@ function addRange(coverage: Map<string, { start: number; end: number }[]>, key: 
 
 /** The files that are there; one that is missing or shorter than the snapshot knows is reported. */
 async function listJournals({ disk, directory, report }: ReadContext, loaded: LoadedSnapshot | null): Promise<number[]> {
-  const names = await disk.list(`${directory}/${JOURNAL_DIRECTORY}`)
+  const names = await patiently(() => disk.list(`${directory}/${JOURNAL_DIRECTORY}`))
   const indexes = names.flatMap((name) => (/^\d{1,3}\.journal$/.test(name) ? Number.parseInt(name, 10) : [])).sort((a, b) => a - b)
   for (const [index, bytes] of (loaded?.snapshot.journalFileBytes ?? []).entries()) {
     const path = journalPath(directory, index)
-    const found = (await disk.fileSizeBytes(path)) ?? 0
+    const found = (await sizeOf(disk, path)) ?? 0
     if (found >= bytes) continue
     report.damagedFiles.push(path)
     report.notes.push(
@@ -147,7 +158,7 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
   const totalBytes = contents.commits.reduce((sum, { blockBytes }) => sum + blockBytes, 0)
   const unknown = new Set<string>()
   for (const commit of contents.commits) {
-    const file = await disk.open(journalPath(context.directory, commit.fileIndex), 'read')
+    const file = await SalvageFile.open(disk, journalPath(context.directory, commit.fileIndex))
     const block = new Uint8Array(commit.blockBytes)
     try {
       await file.readAt(commit.positionBytes, block)

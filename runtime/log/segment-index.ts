@@ -114,15 +114,6 @@ export class SegmentIndex {
     return entry < 0 ? 0 : this.#offsets.entry(entry).getInt32(4)
   }
 
-  /** Start of the first indexed batch behind `positionBytes`, null when there is none: where reading goes on after damage. */
-  nextPositionAfter(positionBytes: number): number | null {
-    for (let i = 0; i < this.#offsets.count; i++) {
-      const position = this.#offsets.entry(i).getInt32(4)
-      if (position > positionBytes) return position
-    }
-    return null
-  }
-
   /** Offset from which a forward scan finds the first record with a timestamp ≥ timestampMs. */
   offsetBefore(core: Core, timestampMs: number): number {
     const entry = core.searchTimeIndex(this.#times.bytes, timestampMs - 1)

@@ -5,7 +5,6 @@
 import type { Core } from '../core/core.ts'
 import type { BatchScan, ScanStep } from './batch-scan.ts'
 import type { Segment } from './segment.ts'
-import type { SegmentIndex } from './segment-index.ts'
 
 export interface DamagedRange {
   readonly positionBytes: number
@@ -23,13 +22,12 @@ export function readSegment(core: Core, segment: Segment, range: { offset: numbe
   return segment.withFile(async (file) => {
     const index = await segment.index()
     const scan = segment.scan(file, index.positionFor(core, range.offset))
-    return new SegmentReader(scan, index, { ...range, endOffset: segment.nextOffset }).run()
+    return new SegmentReader(scan, { ...range, endOffset: segment.nextOffset }).run()
   })
 }
 
 class SegmentReader {
   readonly #scan: BatchScan
-  readonly #index: SegmentIndex
   readonly #offset: number
   readonly #bytesMax: number
   /** As far as this scan looks: a seal may append meanwhile. */
@@ -39,9 +37,8 @@ class SegmentReader {
   #bytes = 0
   #nextOffset: number
 
-  constructor(scan: BatchScan, index: SegmentIndex, range: { offset: number; bytesMax: number; endOffset: number }) {
+  constructor(scan: BatchScan, range: { offset: number; bytesMax: number; endOffset: number }) {
     this.#scan = scan
-    this.#index = index
     this.#offset = range.offset
     this.#bytesMax = range.bytesMax
     this.#endOffset = range.endOffset
@@ -75,10 +72,10 @@ class SegmentReader {
     return false
   }
 
-  /** Looks for the next whole batch: by the index first, else byte by byte. */
+  /** Looks for the next whole batch byte by byte: the index names one in many, and those before it are whole too. */
   async #passDamage(positionBytes: number): Promise<boolean> {
     const startOffset = Math.max(this.#offset, this.#scan.nextOffset)
-    const behind = this.#index.nextPositionAfter(positionBytes) ?? (await this.#scan.findBehind(positionBytes))
+    const behind = await this.#scan.findBehind(positionBytes)
     if (behind !== null) this.#scan.positionBytes = behind
     const next = behind === null ? null : await this.#scan.next()
     if (next?.kind !== 'batch') {

@@ -10,19 +10,22 @@
 //   S1  0 <= syncedBytes <= sizeBytes. What lies between is still in the journal.
 //   S2  Batches do not overlap and rise; the first begins at or behind the file name's offset.
 //   S3  Bytes below sizeBytes never change. A failed append is cut back to sizeBytes before the next one.
-//   S4  Index files are hints: written at sync and roll, checked when loaded, rebuilt from the log when wrong.
-// Errors: DiskError from the disk, for the caller to judge. Not here: retention, topic names, what to do about damage.
+//   S4  What a sync did not confirm stays marked as unsynced; its failure is final for the store, and nobody asks again.
+//   S5  Index files are hints: written at sync and roll, checked when loaded, rebuilt from the log when wrong.
+// Errors: DiskError of writes and syncs, for the caller to judge; what cannot be read counts as damage (salvage-read.ts). Not here: retention, topic names, what to do about damage.
 // Source: Apache Kafka, LogSegment.java.
 
 import { assert } from '../base/assert.ts'
 import type { Core } from '../core/core.ts'
 import type { BatchHeader } from '../core/record.ts'
-import type { Disk, DiskFile } from '../io/disk.ts'
+import { type Disk, DiskError, type DiskFile } from '../io/disk.ts'
 import { BatchScan } from './batch-scan.ts'
 import { RETIRED_SUFFIX, type SegmentFileKind, segmentFileName } from './layout.ts'
+import { SalvageFile, sizeOf } from './salvage-read.ts'
 import { SegmentIndex } from './segment-index.ts'
 
 const COPY_BYTES = 256 * 1024
+const PIECE_BYTES = 4096
 
 export interface WriteMeter {
   onWrite(kind: 'journal' | 'segment' | 'index' | 'state', bytes: number): void
@@ -47,6 +50,8 @@ export class Segment {
   #syncedBytes: number
   #nextOffset: number
   #isTorn = false
+  /** Indexes of a segment that no longer grows, being loaded. */
+  #loading: Promise<SegmentIndex> | null = null
   #isUnindexed = true
   #maxTimestampMs: number | null = null
   /** Reads under way; a file is closed only when nobody reads it. */
@@ -94,12 +99,12 @@ export class Segment {
     assert(header.baseOffset >= this.#nextOffset, `batch ${header.baseOffset} below ${this.#nextOffset} in ${this.logPath}`)
     this.#file ??= await this.#env.disk.open(this.logPath, 'create')
     const file = this.#file
+    const index = await this.index()
     if (this.#isTorn) await file.truncate(this.#sizeBytes)
     this.#isTorn = true
     await file.writeAt(this.#sizeBytes, batch)
     this.#isTorn = false
     this.#env.meter.onWrite('segment', batch.byteLength)
-    const index = await this.index()
     index.onAppend(header, this.#sizeBytes, this.#env.indexIntervalBytes)
     this.#sizeBytes += batch.byteLength
     this.#nextOffset = header.lastOffset + 1
@@ -139,10 +144,14 @@ export class Segment {
   }
 
   async #writeIndexes(): Promise<void> {
-    const index = await this.index()
     if (!this.#isUnindexed) return
-    this.#isUnindexed = false
+    const index = await this.index()
     index.addTimeEntry()
+    await this.#storeIndexes(index)
+    this.#isUnindexed = false
+  }
+
+  async #storeIndexes(index: SegmentIndex): Promise<void> {
     for (const [kind, bytes] of [
       ['index', index.offsetBytes],
       ['timeindex', index.timeBytes]
@@ -164,27 +173,54 @@ export class Segment {
   /** The indexes: in memory for the growing segment, loaded or rebuilt for the others. */
   async index(): Promise<SegmentIndex> {
     if (this.#index) return this.#index
-    const loaded = (await this.#loadIndex()) ?? (await this.#rebuildIndex())
+    this.#loading ??= this.#loadOrRebuild().finally(() => {
+      this.#loading = null
+    })
+    return this.#loading
+  }
+
+  async #loadOrRebuild(): Promise<SegmentIndex> {
+    const loaded = (await this.#loadIndex()) ?? (await this.#replaceIndex())
     this.#maxTimestampMs = loaded.maxTimestampMs
     if (this.#file) this.#index = loaded
     return loaded
   }
 
+  /** Made from the log and written again, or the next read would make it again; kept in memory when it cannot be written. */
+  async #replaceIndex(): Promise<SegmentIndex> {
+    const index = await this.#rebuildIndex()
+    if (this.#file || this.#isRetiring) return index
+    try {
+      await this.#storeIndexes(index)
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+      this.#index = index
+    }
+    return index
+  }
+
+  /** null when there is none that fits, or a part of it cannot be read: a hint is not worth more trouble. */
   async #loadIndex(): Promise<SegmentIndex | null> {
-    const offsetBytes = await this.#readSmall('index')
-    const timeBytes = await this.#readSmall('timeindex')
-    if (!offsetBytes || !timeBytes || timeBytes.byteLength === 0) return null
-    return SegmentIndex.load({ baseOffset: this.baseOffset, offsetBytes, timeBytes, segmentBytes: this.#sizeBytes })
+    try {
+      const offsetBytes = await this.#readSmall('index')
+      const timeBytes = await this.#readSmall('timeindex')
+      if (!offsetBytes || !timeBytes || timeBytes.byteLength === 0) return null
+      return SegmentIndex.load({ baseOffset: this.baseOffset, offsetBytes, timeBytes, segmentBytes: this.#sizeBytes })
+    } catch (error) {
+      if (error instanceof DiskError) return null
+      throw error
+    }
   }
 
   async #readSmall(kind: 'index' | 'timeindex'): Promise<Uint8Array | null> {
     const path = `${this.directory}/${segmentFileName(this.baseOffset, kind)}`
-    const bytes = await this.#env.disk.fileSizeBytes(path)
+    const bytes = await sizeOf(this.#env.disk, path)
     if (bytes === null || bytes > this.#sizeBytes) return null
-    const file = await this.#env.disk.open(path, 'read')
+    const file = await SalvageFile.open(this.#env.disk, path)
     try {
       const content = new Uint8Array(bytes)
-      return content.subarray(0, await file.readAt(0, content))
+      const read = content.subarray(0, await file.readAt(0, content))
+      return file.unreadable.length > 0 ? null : read
     } finally {
       await file.close()
     }
@@ -216,17 +252,17 @@ export class Segment {
     return this.#maxTimestampMs
   }
 
-  scan(file: DiskFile, startBytes: number): BatchScan {
+  scan(file: SalvageFile, startBytes: number): BatchScan {
     return new BatchScan(this.#env.core, file, { startBytes, endBytes: this.#sizeBytes, nextOffset: this.baseOffset })
   }
 
   /** Runs `work` with the file open for reading. */
-  async withFile<T>(work: (file: DiskFile) => Promise<T>): Promise<T> {
+  async withFile<T>(work: (file: SalvageFile) => Promise<T>): Promise<T> {
     const shared = this.#file
     this.#readers++
     try {
-      if (shared) return await work(shared)
-      const file = await this.#env.disk.open(this.logPath, 'read')
+      if (shared) return await work(new SalvageFile(this.logPath, shared, { isShared: true }))
+      const file = await SalvageFile.open(this.#env.disk, this.logPath)
       try {
         return await work(file)
       } finally {
@@ -265,12 +301,21 @@ export class Segment {
    * failed: a sync of ours would say "done" without writing them. Written again they are ours to sync.
    */
   async #writeAgain(fromBytes: number): Promise<void> {
-    const file = this.#file
-    for (let at = fromBytes; file && at < this.#sizeBytes; at += COPY_BYTES) {
-      const bytes = new Uint8Array(Math.min(COPY_BYTES, this.#sizeBytes - at))
-      await file.readAt(at, bytes)
-      await file.writeAt(at, bytes)
+    const target = this.#file
+    if (!target) return
+    const source = new SalvageFile(this.logPath, target, { isShared: true })
+    for (let at = fromBytes; at < this.#sizeBytes; ) {
+      const bytes = new Uint8Array(Math.min(COPY_BYTES - (at % COPY_BYTES), this.#sizeBytes - at))
+      await source.readAt(at, bytes)
+      const end = at + bytes.byteLength
+      // Not over bytes that cannot be read now: they are no page of the cache, and another day they may be read.
+      for (let piece = at; piece < end; ) {
+        const next = source.isUnreadable(at, end) ? Math.min(end, piece + PIECE_BYTES - (piece % PIECE_BYTES)) : end
+        if (!source.isUnreadable(piece, next)) await target.writeAt(piece, bytes.slice(piece - at, next - at))
+        piece = next
+      }
       this.#env.meter.onWrite('segment', bytes.byteLength)
+      at = end
     }
   }
 
@@ -319,7 +364,7 @@ export class Segment {
   async #removeFiles(kinds: readonly SegmentFileKind[]): Promise<void> {
     for (const kind of kinds) {
       const path = `${this.directory}/${segmentFileName(this.baseOffset, kind)}`
-      if ((await this.#env.disk.fileSizeBytes(path)) !== null) await this.#env.disk.remove(path)
+      if ((await sizeOf(this.#env.disk, path)) !== null) await this.#env.disk.remove(path)
     }
   }
 }

@@ -10,6 +10,8 @@ export interface StorageSettings {
   readonly journalFileCount: number
   /** Preallocated; a multiple of 4096. */
   readonly journalFileBytes: number
+  /** Made before the first start is ready; the rest of each journal file follows while the gateway works. */
+  readonly journalFirstFillBytes: number
   /** The first event of a commit waits at most this long for company. 0 = until the end of this turn of the loop. */
   readonly lingerMs: number
   /** Commits are not made larger than this while there is a choice. */
@@ -40,6 +42,7 @@ export interface StorageSettings {
 export const defaultStorageSettings: StorageSettings = {
   journalFileCount: 2,
   journalFileBytes: 32 * MIB,
+  journalFirstFillBytes: 4 * MIB,
   lingerMs: 2,
   commitBytesMax: MIB,
   batchBytesMax: MIB,

@@ -4,8 +4,9 @@
 
 import { WadiError } from '../base/errors.ts'
 import type { Core } from '../core/core.ts'
-import type { Disk } from '../io/disk.ts'
+import { type Disk, DiskError } from '../io/disk.ts'
 import { parseStateFileName, STATE_DIRECTORY, stateFileName } from './layout.ts'
+import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
 import type { WriteMeter } from './segment.ts'
 
 const MAGIC = 0x57414453 // "WADS"
@@ -69,23 +70,33 @@ export async function writeSnapshot(
   await disk.syncDirectory(directory)
   place.meter.onWrite('state', bytes.byteLength)
   place.meter.onSync()
-  for (const name of await disk.list(directory)) {
-    const other = parseStateFileName(name)
-    if (other !== null && other <= number - KEPT_GENERATIONS) await disk.remove(`${directory}/${name}`)
-  }
+  await removeOlder(disk, directory, number)
   return bytes.byteLength
 }
 
-/** The newest snapshot that verifies; null when there is none at all. @throws WadiError WADI_FORMAT_NEWER, WADI_STATE_DAMAGED */
+/** What cannot be listed or removed now is tried again with the next snapshot: this one is durable. */
+async function removeOlder(disk: Disk, directory: string, number: number): Promise<void> {
+  try {
+    for (const name of await disk.list(directory)) {
+      const other = parseStateFileName(name)
+      if (other !== null && other <= number - KEPT_GENERATIONS) await disk.remove(`${directory}/${name}`)
+    }
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error
+  }
+}
+
+/** The newest snapshot that verifies and can be read; null when there is none at all. @throws WadiError WADI_FORMAT_NEWER, WADI_STATE_DAMAGED */
 export async function loadSnapshot(disk: Disk, core: Core, root: string): Promise<LoadedSnapshot | null> {
   const directory = `${root}/${STATE_DIRECTORY}`
-  const numbers = (await disk.list(directory)).flatMap((name) => parseStateFileName(name) ?? []).sort((a, b) => b - a)
+  const numbers = (await patiently(() => disk.list(directory))).flatMap((name) => parseStateFileName(name) ?? []).sort((a, b) => b - a)
   const damaged: string[] = []
   for (const number of numbers) {
     const path = `${directory}/${stateFileName(number)}`
-    const file = await disk.open(path, 'read')
+    const sizeBytes = (await sizeOf(disk, path)) ?? 0
+    const file = await SalvageFile.open(disk, path)
     try {
-      const bytes = new Uint8Array(await file.sizeBytes())
+      const bytes = new Uint8Array(sizeBytes)
       const content = bytes.subarray(0, await file.readAt(0, bytes))
       const snapshot = decodeSnapshot(core, path, content)
       if (snapshot) return { number, snapshot, bytes: content.byteLength, damaged }

@@ -1,7 +1,7 @@
 // The work behind the appends: tails into segments, checkpoints that free journal files, retention. Nobody waits for it but a full journal.
 //
-// Invariants: one checkpoint at a time, one round of housekeeping at a time; "disk full" is remembered and tried again, any other error of
-// the disk is final (host.fail).
+// Invariants: one checkpoint at a time, flush() included, one round of housekeeping at a time; a write without room is remembered and tried
+// again, and so is what could not be read; any other error of the disk is final (host.fail).
 // Not here: what is sealed how (seal.ts), in which order a checkpoint goes (checkpoint.ts), what may go (retention.ts).
 
 import type { WadiError } from '../base/errors.ts'
@@ -140,17 +140,29 @@ export class Upkeep {
       (error: unknown) => {
         this.#checkpoint = null
         this.#onError(error)
-        if (!this.#full || this.#isStopped) return journal.wake()
+        if (this.#isHalted || this.#isStopped) return journal.wake()
         this.#retryTimer = clock.after(RETRY_MS, () => journal.wake())
       }
     )
     return this.#checkpoint
   }
 
-  /** Everything into synced segments now; nothing when halted. @throws DiskError */
+  /** Everything into synced segments now; nothing when halted. @throws DiskError, after it was judged as that of a checkpoint */
   async flush(): Promise<void> {
+    while (this.#checkpoint) await this.#checkpoint
+    if (this.#isHalted) return
+    const run = runCheckpoint(this.#target(), this.#host.journal.sequence)
+    this.#checkpoint = run.then(
+      () => {
+        this.#checkpoint = null
+      },
+      (error: unknown) => {
+        this.#checkpoint = null
+        this.#onError(error)
+      }
+    )
     await this.#checkpoint
-    if (!this.#isHalted) await runCheckpoint(this.#target(), this.#host.journal.sequence)
+    await run
   }
 
   #target(): CheckpointTarget {
@@ -208,8 +220,8 @@ export class Upkeep {
   }
 
   #onError(error: unknown): void {
-    if (!(error instanceof DiskError)) throw error
+    if (!(error instanceof DiskError)) return this.#host.fail(writeFailed('A program error: the work behind the appends', error))
     if (error.isFull) this.#full = error
-    else this.#host.fail(writeFailed('Writing to the log', error))
+    else if (!error.isOfReading) this.#host.fail(writeFailed('Writing to the log', error))
   }
 }

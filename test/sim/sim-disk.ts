@@ -43,6 +43,8 @@ class Directory {
   readonly durable = new Map<string, SimInode | Directory>()
   /** Changes of names since the last sync: applied to `durable` one by one, in order, each with its own luck. */
   pending: NameChange[] = []
+  /** Of a sync that failed: believed to be written. */
+  forgotten: NameChange[] = []
 }
 
 /** What a device held at one moment. */
@@ -93,6 +95,7 @@ export class SimDisk implements Disk {
   readonly #pending = new Set<Pending>()
   readonly #locks = new Set<string>()
   #epoch = 0
+  #isReadOnly = false
   /** What was met: 'sync', 'eio:sync', 'lost-sectors' … → how often. */
   readonly reached = new Map<string, number>()
   faults: SimDiskFaults = { ...noFaults }
@@ -116,7 +119,10 @@ export class SimDisk implements Disk {
     return sum
   }
 
-  /** The next `operation` ('write', 'sync', 'read', 'open', 'rename', 'remove', 'sync-directory') on a path with `pathPart` in it fails once. */
+  /**
+   * The next `operation` ('read', 'write', 'write-sync', 'sync', 'sync-directory', 'open', 'open-read', 'close', 'rename', 'remove', 'truncate',
+   * 'mkdir', 'list', 'stat', 'statfs') on a path with `pathPart` in it fails once. An error of a sync that says "no space" is one of a sync.
+   */
   failNext(operation: string, pathPart: string, code: DiskErrorCode): void {
     this.#planned.push({ operation, pathPart, code })
   }
@@ -126,17 +132,44 @@ export class SimDisk implements Disk {
     this.faults = { ...noFaults }
     this.capacityBytes = Number.POSITIVE_INFINITY
     this.#planned.length = 0
+    this.#isReadOnly = false
+  }
+
+  /**
+   * The sector at `atByte` cannot be read any more, by nobody, until it is written again (which a device does elsewhere). false when there is
+   * no such byte.
+   */
+  spoil(path: string, atByte: number, code: DiskErrorCode = 'EIO'): boolean {
+    const inode = this.#inodeAt(path)
+    if (!inode || atByte >= inode.sizeBytes) return false
+    inode.spoil(atByte, code)
+    this.#count('bad-sector')
+    return true
+  }
+
+  /** The file system is read-only from now on, as after an error of its own journal, until the power is cut. */
+  goReadOnly(): void {
+    this.#isReadOnly = true
+    this.#count('read-only')
+  }
+
+  #inodeAt(path: string): SimInode | null {
+    if (!this.#isDirectory(path.slice(0, path.lastIndexOf('/')))) return null
+    const { directory, name } = this.#parent(path, 'spoil')
+    const inode = directory.entries.get(name)
+    return inode instanceof SimInode ? inode : null
   }
 
   // -- Disk
 
   open(path: string, mode: 'read' | 'write' | 'create'): Promise<DiskFile> {
-    return this.#call('open', path, () => {
-      const { directory, name } = this.#parent(path, 'open')
+    const operation = mode === 'read' ? 'open-read' : 'open'
+    return this.#call(operation, path, () => {
+      const { directory, name } = this.#parent(path, operation)
       let entry = directory.entries.get(name)
-      if (entry instanceof Directory) throw new DiskError('OTHER', { operation: 'open', path, detail: 'is a directory' })
+      if (entry instanceof Directory) throw new DiskError('OTHER', { operation, path, detail: 'is a directory' })
       if (!entry) {
-        if (mode !== 'create') throw new DiskError('ENOENT', { operation: 'open', path })
+        if (mode !== 'create') throw new DiskError('ENOENT', { operation, path })
         entry = new SimInode()
         this.#change(directory, 'create', [[name, entry]])
       }
@@ -210,7 +243,7 @@ export class SimDisk implements Disk {
         for (const change of directory.pending) if (asked.has(change)) applyNames(directory.durable, change)
         directory.pending = directory.pending.filter((change) => !asked.has(change))
       },
-      { factor: this.#syncFactor }
+      { factor: this.#syncFactor, fail: () => this.#failDirectorySync(path, asked) }
     )
   }
 
@@ -254,12 +287,19 @@ export class SimDisk implements Disk {
     this.#count('crash')
     this.#endProcess()
     for (const inode of this.#inodes(this.#root, 'entries')) inode.forgetSyncs()
+    this.#remember(this.#root)
+  }
+
+  #remember(directory: Directory): void {
+    directory.pending = [...directory.forgotten.splice(0), ...directory.pending]
+    for (const entry of directory.entries.values()) if (entry instanceof Directory) this.#remember(entry)
   }
 
   /** Power is cut: `luck` is drawn when not given, from "nothing unsynced survives" to "everything does". */
   powerCut(luck?: Luck): Luck {
     this.#count('power-cut')
     this.#endProcess()
+    this.#isReadOnly = false
     const drawn = luck ?? this.#drawLuck()
     const seen = new Set<SimInode>()
     for (const inode of [...this.#inodes(this.#root, 'entries'), ...this.#inodes(this.#root, 'durable')]) {
@@ -368,7 +408,7 @@ export class SimDisk implements Disk {
           const code = this.#drawFault(operation, path)
           if (code) {
             const { fail = options.half } = options
-            fail?.()
+            if (code !== 'EROFS') fail?.()
             throw new DiskError(code, { operation, path, detail: 'simulated' })
           }
           resolve(effect())
@@ -385,6 +425,7 @@ export class SimDisk implements Disk {
       this.#count(`planned:${operation}`)
       return (this.#planned.splice(planned, 1)[0] as { code: DiskErrorCode }).code
     }
+    if (this.#isReadOnly && WRITING.has(operation)) return 'EROFS'
     const isRead = operation === 'read'
     const isSync = operation === 'sync' || operation === 'sync-directory'
     const isWrite = operation === 'write' || operation === 'write-sync' || operation === 'truncate'
@@ -432,11 +473,27 @@ export class SimDisk implements Disk {
       } else this.#count(`lost-entry:${change.kind}`)
     }
     directory.pending = []
+    directory.forgotten = []
     directory.entries.clear()
     for (const [name, entry] of directory.durable) {
       directory.entries.set(name, entry)
       if (entry instanceof Directory) this.#cutDirectory(entry, luck, seen)
     }
+  }
+
+  /**
+   * Said once; afterwards the changes count as written, and no later sync of this process tries them again. (A new process does: on real file
+   * systems its own changes write the same blocks.)
+   */
+  #failDirectorySync(path: string, asked: ReadonlySet<NameChange>): void {
+    if (!this.#isDirectory(path)) return
+    const directory = this.#directory(path, 'sync-directory')
+    const keepPercent = this.#prng.pick([0, 50, 100])
+    for (const change of directory.pending.filter((each) => asked.has(each))) {
+      if (this.#prng.chance(keepPercent)) applyNames(directory.durable, change)
+      else directory.forgotten.push(change)
+    }
+    directory.pending = directory.pending.filter((change) => !asked.has(change))
   }
 
   #change(directory: Directory, kind: NameChange['kind'], sets: NameChange['sets']): void {
@@ -483,6 +540,8 @@ export class SimDisk implements Disk {
   }
 }
 
+const WRITING = new Set(['open', 'write', 'write-sync', 'sync', 'sync-directory', 'rename', 'remove', 'rmdir', 'truncate', 'mkdir'])
+
 class SimFile implements DiskFile {
   readonly path: string
   readonly epoch: number
@@ -498,7 +557,14 @@ class SimFile implements DiskFile {
   }
 
   readAt(positionBytes: number, into: Uint8Array): Promise<number> {
-    return this.#disk.file('read', this, () => this.#inode.read(positionBytes, into))
+    return this.#disk.file('read', this, () => {
+      const code = this.#inode.spoiledCode(positionBytes, into.byteLength)
+      if (code !== null) {
+        this.#disk.count('read-of-bad-sector')
+        throw new DiskError(code, { operation: 'read', path: this.path, detail: 'simulated bad sector' })
+      }
+      return this.#inode.read(positionBytes, into)
+    })
   }
 
   writeAt(positionBytes: number, bytes: Uint8Array): Promise<void> {
@@ -513,11 +579,11 @@ class SimFile implements DiskFile {
       'write-sync',
       this,
       () => {
-        if (this.#disk.lie === 'sync-skipped') this.#writeFitting('write-sync', positionBytes, bytes)
+        if (this.#disk.lie === 'sync-skipped') this.#writeFitting('write', positionBytes, bytes)
         else {
           const fits = this.#disk.fitBytes(this.#inode, positionBytes, bytes.byteLength)
           if (fits > 0) this.#inode.writeDurable(positionBytes, bytes.subarray(0, fits), prng)
-          this.#refuseRest('write-sync', fits, bytes)
+          this.#refuseRest('write', fits, bytes)
         }
       },
       {
@@ -568,6 +634,8 @@ class SimFile implements DiskFile {
   }
 
   #writeFitting(operation: string, positionBytes: number, bytes: Uint8Array): void {
+    const code = this.#inode.mixingCode(positionBytes, bytes.byteLength)
+    if (code !== null) throw new DiskError(code, { operation, path: this.path, detail: 'simulated bad sector' })
     const fits = this.#disk.fitBytes(this.#inode, positionBytes, bytes.byteLength)
     this.#inode.write(positionBytes, bytes.subarray(0, fits), this.#disk.prng)
     this.#refuseRest(operation, fits, bytes)

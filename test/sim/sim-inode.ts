@@ -3,6 +3,7 @@
 //
 // Invariant: a sector that is not dirty and was never failed by a sync holds the same bytes in `cached` and `durable`.
 
+import type { DiskErrorCode } from '../../runtime/io/disk.ts'
 import type { Prng } from './prng.ts'
 
 export const SECTOR_BYTES = 512
@@ -36,6 +37,8 @@ export class SimInode {
   readonly #dirty = new Set<number>()
   readonly #sizeChanges: number[] = []
   readonly #syncs = new Set<SyncUnderWay>()
+  /** Sectors that cannot be read until they are written again. */
+  readonly #spoiled = new Map<number, DiskErrorCode>()
 
   get isDirty(): boolean {
     return this.#dirty.size > 0 || this.#sizeChanges.length > 0
@@ -49,6 +52,30 @@ export class SimInode {
     copy.sizeBytes = this.durableSizeBytes
     copy.durableSizeBytes = this.durableSizeBytes
     return copy
+  }
+
+  spoil(atByte: number, code: DiskErrorCode): void {
+    this.#spoiled.set(Math.floor(atByte / SECTOR_BYTES), code)
+  }
+
+  /** What a write of these bytes says that would keep a part of an unreadable sector: the kernel has to read it first. null when it can be done. */
+  mixingCode(positionBytes: number, count: number): DiskErrorCode | null {
+    for (const [sector, code] of this.#spoiled) {
+      const start = sector * SECTOR_BYTES
+      const end = Math.min(start + SECTOR_BYTES, this.sizeBytes)
+      const isTouched = start < positionBytes + count && end > positionBytes - SECTOR_BYTES && start + SECTOR_BYTES > positionBytes
+      if (isTouched && (positionBytes > start || positionBytes + count < end)) return code
+    }
+    return null
+  }
+
+  /** What a read of these bytes says; null when they can be read. */
+  spoiledCode(positionBytes: number, count: number): DiskErrorCode | null {
+    const end = Math.min(positionBytes + count, this.sizeBytes)
+    for (const [sector, code] of this.#spoiled) {
+      if (sector * SECTOR_BYTES < end && (sector + 1) * SECTOR_BYTES > positionBytes) return code
+    }
+    return null
   }
 
   read(positionBytes: number, into: Uint8Array): number {
@@ -65,6 +92,7 @@ export class SimInode {
     const last = Math.floor((end - 1) / SECTOR_BYTES)
     for (let sector = Math.floor(positionBytes / SECTOR_BYTES); sector <= last; sector++) {
       this.#protect(sector)
+      this.#spoiled.delete(sector)
       if (this.#dirty.has(sector)) {
         if (prng.chance(20)) this.#copySector(sector)
       } else this.#dirty.add(sector)
@@ -82,7 +110,9 @@ export class SimInode {
       this.#dirty.delete(sector)
       for (const sync of this.#syncs) sync.sectors.delete(sector)
     }
-    this.#applySizes(this.#sizeChanges.length)
+    if (this.durableSizeBytes >= positionBytes + bytes.byteLength) return
+    const reaching = this.#sizeChanges.findIndex((size) => size >= positionBytes + bytes.byteLength)
+    this.#applySizes(reaching < 0 ? this.#sizeChanges.length : reaching + 1)
   }
 
   /** What lies behind becomes zero, but until the next sync old bytes may come back with a power cut. */

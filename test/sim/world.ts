@@ -12,6 +12,7 @@ import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { readCoreWasm } from '../helpers/core.ts'
+import { DiskFaults } from './disk-faults.ts'
 import { Ledger, type LedgerCounts, type SimEvent } from './ledger.ts'
 import { Operator } from './operator.ts'
 import { Prng } from './prng.ts'
@@ -96,6 +97,7 @@ export class World {
   readonly centre: SimCentre
   readonly ledger = new Ledger()
   readonly reached = new Map<string, number>()
+  readonly #diskFaults: DiskFaults
   readonly #seed: number
   readonly #mutation: Mutation
   readonly #mapping: Mapping
@@ -125,6 +127,7 @@ export class World {
       delayMs: slow ? { min: 1, max: 12 } : { min: 0.05, max: 0.8 },
       lie: mutation.lie ?? 'none'
     })
+    this.#diskFaults = new DiskFaults(seed, this.disk)
     this.centre = new SimCentre({
       clock: this.clock,
       prng: prng.fork(),
@@ -379,6 +382,7 @@ export class World {
     for (const atMs of times) {
       await clock.run({ untilMs: atMs })
       this.#disturbOnce()
+      this.#diskFaults.disturb()
       if (this.#store?.failure && prng.chance(80)) this.#crash(prng.chance(50) ? 'power' : 'kill')
     }
     await clock.run({ untilMs: this.#durationMs })
