@@ -7,6 +7,7 @@ import { WadiError } from '../../runtime/base/errors.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import { instantiateCore } from '../../runtime/core/wasm-core.ts'
 import type { DroppedRange } from '../../runtime/log/contract.ts'
+import type { Disk } from '../../runtime/io/disk.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
@@ -30,6 +31,7 @@ export interface Mutation {
   wrapCore?(core: Core): Core
   /** Breaks a store that was just opened. */
   breakStore?(store: LogStore): void
+  wrapDisk?(disk: Disk): Disk
   wrapUpstream?(upstream: Upstream): Upstream
 }
 
@@ -217,13 +219,13 @@ export class World {
     try {
       const startedMs = process.monotonicMs()
       const store = await LogStore.open({
-        disk: this.disk,
+        disk: this.#mutation.wrapDisk?.(this.disk) ?? this.disk,
         clock: process,
         random: this.prng.fork(),
         core,
         codec: simCodec,
         directory: DIRECTORY,
-        settings: this.#storage
+        settings: { ...this.#storage, ...this.#diskFaults.settings }
       })
       this.#recoveryMsMax = Math.max(this.#recoveryMsMax, process.monotonicMs() - startedMs)
       for (const [name, partitionCount] of this.#mapping.edge) {
@@ -231,7 +233,8 @@ export class World {
         const limits = { retentionBytes: this.#retentionBytes, quotaBytes: this.#quotaBytes, whenFull: 'drop_oldest' } as const
         await store.createTopic(name, { partitionCount, ...limits })
       }
-      if (store.report.holes.length > 0 || store.report.missingCommits > 0)
+      const { holes, missingCommits, damagedFiles, unreadable } = store.report
+      if (holes.length + missingCommits + damagedFiles.length + unreadable.length > 0)
         this.ledger.violate('lost', `recovery reports damage: ${JSON.stringify(store.report)}`)
       store.onDropped((range) => this.#onDropped(range))
       await this.#checkStore(store, core)
