@@ -4,6 +4,7 @@
 import { WadiError } from '../base/errors.ts'
 import type { Core } from '../core/core.ts'
 import type { Clock, Timer } from '../io/clock.ts'
+import type { BlockCodec } from '../io/codec.ts'
 import type { Random } from '../io/random.ts'
 import type { Store } from '../log/contract.ts'
 import { Appends } from './appends.ts'
@@ -65,6 +66,7 @@ export function openBroker(context: {
   core: Core
   clock: Clock
   random: Random
+  codec: BlockCodec
   settings?: Partial<BrokerSettings>
 }): Broker {
   const { store, core, clock, random } = context

@@ -13,6 +13,7 @@ import { Uplink } from '../../runtime/uplink/uplink.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { readCoreWasm } from '../helpers/core.ts'
 import { Ledger, type LedgerCounts, type SimEvent } from './ledger.ts'
+import { DEAD_LETTERS, LocalClients } from './local-clients.ts'
 import { Prng } from './prng.ts'
 import { readPartition } from './read-partition.ts'
 import { goodLink, SimCentre } from './sim-centre.ts'
@@ -97,6 +98,7 @@ export class World {
   readonly #mutation: Mutation
   readonly #mapping: Mapping
   readonly #devices: Device[] = []
+  readonly #clients: LocalClients
   readonly #storage: Partial<StorageSettings>
   readonly #retentionBytes: number | null
   /** Of each topic, which then may lose its oldest events, delivered or not; null = nothing undelivered is ever dropped. */
@@ -128,6 +130,7 @@ export class World {
       batchBytesMax: prng.pick([2 * KIB, 16 * KIB, 1_048_588])
     })
     this.#mapping = prng.pick(MAPPINGS)
+    this.#clients = new LocalClients({ seed, ledger: this.ledger, clock: this.clock, edge: this.#mapping.edge })
     this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
     this.#storage = {
       journalFileBytes: prng.pick([32, 64]) * KIB,
@@ -171,6 +174,7 @@ export class World {
     try {
       this.#start()
       for (const device of this.#devices) this.#loop(device)
+      this.#clients.run()
       await this.#disturb()
       await this.#calm()
     } catch (error) {
@@ -225,8 +229,10 @@ export class World {
       if (store.report.holes.length > 0 || store.report.missingCommits > 0)
         this.ledger.violate('lost', `recovery reports damage: ${JSON.stringify(store.report)}`)
       store.onDropped((range) => this.#onDropped(range))
+      await this.#clients.prepare(store)
       await this.#checkStore(store, core)
       this.#store = store
+      this.#clients.start({ store, core, clock: process })
       this.#count('started')
       const link = this.centre.connect(process, 'edge.sim.gateway')
       const upstream = this.#mutation.wrapUpstream?.(link) ?? link
@@ -282,6 +288,7 @@ export class World {
     this.#store = null
     this.#uplink = null
     this.#starting = null
+    this.#clients.stop()
     for (const device of this.#devices) device.isSent = false
     if (kind === 'kill') this.disk.crash()
     else this.disk.powerCut()
@@ -368,6 +375,7 @@ export class World {
     if (prng.chance(25)) this.#later({ linkNoise: true })
     for (const atMs of times) {
       await clock.run({ untilMs: atMs })
+      if (this.#clients.isActive) this.#clients.checkOpen(this.#arrived())
       this.#disturbOnce()
       if (this.#store?.failure && prng.chance(80)) this.#crash(prng.chance(50) ? 'power' : 'kill')
     }
@@ -458,6 +466,7 @@ export class World {
   async #calm(): Promise<void> {
     const { clock, centre, disk, ledger } = this
     this.#isCalm = true
+    this.#clients.calm()
     disk.heal()
     centre.link = structuredClone(goodLink)
     const limitMs = clock.monotonicMs() + 1_800_000
@@ -465,7 +474,7 @@ export class World {
       await clock.run({ untilMs: clock.monotonicMs() + 1_000 })
       if (this.#store?.failure) this.#crash(this.prng.chance(50) ? 'power' : 'kill')
       this.#restartIfDown()
-      const isAcked = this.#devices.every((device) => device.waiting === null)
+      const isAcked = this.#devices.every((device) => device.waiting === null) && this.#clients.isSettled
       if (isAcked && this.#uplink && this.#uplink.status().lagEvents === 0 && this.#uplink.status().state === 'idle') break
     }
     const store = this.#store
@@ -476,20 +485,38 @@ export class World {
       ledger.violate('lost', `not delivered in 30 minutes: ${status.lagEvents} events, ${status.state}, ${status.lastError}`)
     const waiting = this.#devices.filter((device) => device.waiting !== null)
     if (waiting.length > 0) ledger.violate('lost', `${waiting.length} devices got no answer in 30 minutes`)
+    if (!this.#clients.isSettled) ledger.violate('lost', 'a transaction did not end in 30 minutes')
     await clock.settle(this.#checkStore(store, sharedCore))
     this.#checkCentre()
+    await clock.settle(this.#checkClients(store))
+    this.#clients.close()
     await clock.settle(uplink.close({ deadlineMs: 10_000 }))
     await clock.settle(store.close())
     const left = this.#process?.pendingCount ?? 0
     if (left > 0) ledger.violate('lost', `${left} timers are left after the end`)
   }
 
+  async #checkClients(store: LogStore): Promise<void> {
+    const letters = store.topics.get(DEAD_LETTERS)?.partitions[0]
+    if (!letters) return
+    const sources = (await readPartition(letters, sharedCore)).records.flatMap(({ headers }) => headers.get('wadi.source') ?? [])
+    this.#clients.checkEnd(this.#arrived(), new Set(sources), (key, offset) => this.ledger.isGone(key, offset))
+  }
+
+  #arrived(): ReturnType<SimCentre['committed']> {
+    const names = new Set(this.#mapping.upstream.map(([, name]) => name as string))
+    return [...names].flatMap((name) =>
+      Array.from({ length: this.centre.partitionCount(name) }, (_, index) => this.centre.committed(name, index)).flat()
+    )
+  }
+
   async #checkStore(store: LogStore, core: Core): Promise<void> {
     for (const topic of store.topics.values()) {
+      if (topic.name === DEAD_LETTERS) continue
       for (const partition of topic.partitions) {
         const key = `${topic.name}/${partition.partitionIndex}`
         const records = await readPartition(partition, core)
-        this.ledger.checkPartition(key, { start: records.start, end: records.end }, records.records)
+        this.ledger.checkPartition(key, { start: records.start, end: records.end }, records.records, records.silent)
         this.ledger.checkDeviceOrder(key, records.records)
         if (records.start > 0) this.#count('log-start-moved')
       }
@@ -542,6 +569,7 @@ export class World {
     const all = new Map<string, number>()
     for (const [prefix, counts] of [
       ['', this.reached] as const,
+      ['clients:', this.#clients.reached] as const,
       ['disk:', this.disk.reached] as const,
       ['centre:', this.centre.reached] as const
     ]) {
