@@ -3,7 +3,6 @@
 // Everything of one producer id runs one after another (a lock by id): a repeat that arrives while the first is still on its way to the
 // disk waits for it and is then recognised. Batches without a producer id need no order beyond that of the calls.
 
-import { assert } from '../base/assert.ts'
 import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { Clock } from '../io/clock.ts'
@@ -132,20 +131,14 @@ export class Appends {
       const fault = this.#context.verifyTransaction(header, ledger.partition)
       if (fault !== 'NONE') return refused(fault, 'the partition is not part of an open transaction of this producer', ledger)
     }
-    const opensTransaction = isTransactional && ledger.openSince(header.producerId) === null
-    let next: ProducerState | null = null
+    const after = (offset: Offset): ProducerState => stateAfterBatch(known, sequenced, offset)
     try {
-      const [baseOffset] = await this.#context.store.commit([appendOf(ledger, batch, bytes)], ([offset]) => {
-        // the store may ask more than once (to measure first): the last offsets count
-        if (opensTransaction) ledger.enterTransaction(header.producerId, offset as Offset)
-        next = stateAfterBatch(known, sequenced, offset as Offset)
-        return [ledger.putProducer(next)]
-      })
-      assert(next, 'the store committed without asking for the state')
-      ledger.setProducer(next)
+      const [baseOffset] = await this.#context.store.commit([appendOf(ledger, batch, bytes)], ([offset]) => [
+        ledger.putProducer(after(offset as Offset))
+      ])
+      ledger.setProducer(after(baseOffset as Offset))
       return appended(baseOffset as Offset, ledger)
     } catch (error) {
-      if (opensTransaction) ledger.withdrawTransaction(header.producerId)
       return refusedByStore(error, ledger)
     }
   }

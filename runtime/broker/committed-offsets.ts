@@ -2,7 +2,7 @@
 // Persisted under offsets/<group>/<topicNumber>/<partition>. Pending ones of open transactions are the coordinator's (transactions.ts).
 
 import type { StateChange, Store } from '../log/contract.ts'
-import { fitsStateKey, namesOfKey, putState, readState, stateKey } from './state-codec.ts'
+import { fitsStateKey, namesOfKey, putState, readState, stateKey } from '../log/state-codec.ts'
 
 const AREA = 'offsets'
 export const OFFSET_METADATA_CHARACTERS_MAX = 4096

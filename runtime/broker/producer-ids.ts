@@ -2,7 +2,7 @@
 
 import type { Store } from '../log/contract.ts'
 import { KeyedLock } from './keyed-lock.ts'
-import { putState, readState } from './state-codec.ts'
+import { putState, readState } from '../log/state-codec.ts'
 
 const KEY = 'producer-id/next'
 const BLOCK_COUNT = 1000

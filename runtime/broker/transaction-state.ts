@@ -3,7 +3,7 @@
 
 import type { Partition, StateChange, Store } from '../log/contract.ts'
 import type { OffsetToCommit } from './committed-offsets.ts'
-import { deleteState, namesOfKey, putState, readState, stateKey } from './state-codec.ts'
+import { deleteState, namesOfKey, putState, readState, stateKey } from '../log/state-codec.ts'
 
 export const TRANSACTION_AREA = 'txn'
 export const PENDING_OFFSETS_AREA = 'txn-offsets'

@@ -11,15 +11,15 @@ import { assert } from '../base/assert.ts'
 import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { Clock, Timer } from '../io/clock.ts'
-import type { Append, Partition, Store } from '../log/contract.ts'
+import type { AbortedTransaction, Append, Partition, Store } from '../log/contract.ts'
 import type { CommittedOffsets, OffsetToCommit } from './committed-offsets.ts'
 import { type FaultName, faultOfStoreError } from './fault.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { buildMarker } from './marker.ts'
-import type { AbortedTransaction, Ledgers, PartitionLedger } from './partition-ledger.ts'
+import type { Ledgers, PartitionLedger } from './partition-ledger.ts'
 import type { ProducerIds } from './producer-ids.ts'
 import { type ProducerState, stateAfterMarker } from './producer-state.ts'
-import { fitsStateKey, stateKey } from './state-codec.ts'
+import { fitsStateKey, stateKey } from '../log/state-codec.ts'
 import { PENDING_OFFSETS_AREA, PendingOffsets, putTransaction, readTransactions, type TransactionState } from './transaction-state.ts'
 
 export const TRANSACTION_TIMEOUT_MS_MAX = 900_000
@@ -224,7 +224,7 @@ export class Transactions {
       const producerStates = ledgersTouched.map((ledger) =>
         stateAfterMarker(ledger.producer(producerId), { producerId, producerEpoch, timestampMs })
       )
-      const baseOffsets = await store.commit(appends, (markerOffsets) => [
+      await store.commit(appends, (markerOffsets) => [
         putTransaction(next),
         ...committedOffsets.changesFor(offsets),
         ...entry.pending.deletions(),
@@ -239,8 +239,7 @@ export class Transactions {
       entry.pending.clear()
       committedOffsets.apply(offsets)
       ledgersTouched.forEach((ledger, at) => {
-        const aborted = outcome === 'abort' ? abortedBy(ledger, producerId, baseOffsets[at] as Offset) : null
-        ledger.leaveTransaction(producerStates[at] as ProducerState, aborted)
+        ledger.setProducer(producerStates[at] as ProducerState)
       })
     })
   }

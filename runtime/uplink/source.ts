@@ -39,9 +39,9 @@ export class Source {
     return this.#planned
   }
 
-  /** Events that are durable here and not known to be at the centre. */
+  /** Events that are durable and committed here and not known to be at the centre: what an open transaction holds back is not due yet. */
   get lagEvents(): number {
-    return Math.max(0, this.partition.highWatermark - Math.max(this.#confirmed, this.partition.logStartOffset))
+    return Math.max(0, this.partition.lastStableOffset - Math.max(this.#confirmed, this.partition.logStartOffset))
   }
 
   get lagBytes(): number {
@@ -67,14 +67,14 @@ export class Source {
   }
 
   get hasUnplanned(): boolean {
-    return this.partition.highWatermark > this.#planned
+    return this.partition.lastStableOffset > this.#planned
   }
 
-  /** Where this one transaction must end: at the high watermark, or in the middle of what is suspected. */
+  /** Where this one transaction must end: at the last stable offset, or in the middle of what is suspected. */
   get untilMax(): number {
-    const { highWatermark } = this.partition
-    if (this.suspectUntil === null || this.suspectUntil <= this.#planned) return highWatermark
-    return Math.min(highWatermark, this.#planned + Math.max(1, Math.floor((this.suspectUntil - this.#planned) / 2)))
+    const { lastStableOffset } = this.partition
+    if (this.suspectUntil === null || this.suspectUntil <= this.#planned) return lastStableOffset
+    return Math.min(lastStableOffset, this.#planned + Math.max(1, Math.floor((this.suspectUntil - this.#planned) / 2)))
   }
 
   plan(until: number): void {

@@ -4,7 +4,7 @@
 // Equal partition counts map one to one. Otherwise every record goes where Kafka's own partitioner would put its key.
 // Not for: talking to the centre, deciding when.
 
-import { CONTROL_BIT, RECORDS_AT, readBatchHeader } from '../core/batch-header.ts'
+import { RECORDS_AT, readBatchHeader } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
 import { compressBatch, decompressBatch } from '../log/batch-codec.ts'
@@ -127,9 +127,8 @@ export class TransactionBuilder {
     let next: number = source.planned
     while (next < untilMax && bytes < bytesMax) {
       const readBytes = Math.max(4096, Math.floor((bytesMax - bytes) / 2))
-      const result = await partition.read(next as typeof partition.highWatermark, { bytesMax: readBytes })
+      const result = await partition.readCommitted(next as typeof partition.highWatermark, { bytesMax: readBytes })
       for (const batch of result.batches) {
-        if (((readBatchHeader(batch)?.attributes ?? 0) & CONTROL_BIT) !== 0) continue // a marker of a local transaction
         const uncompressed = await decompressBatch(this.#options.core, this.#options.codec, batch)
         plain.push(uncompressed)
         bytes += uncompressed.byteLength
