@@ -69,7 +69,7 @@ export function openBroker(context: {
   codec: BlockCodec
   settings?: Partial<BrokerSettings>
 }): Broker {
-  const { store, core, clock, random } = context
+  const { store, core, clock, random, codec } = context
   const settings = { ...defaultBrokerSettings, ...context.settings }
   const ledgers = new Ledgers(store)
   const producerLock = new KeyedLock()
@@ -87,6 +87,7 @@ export function openBroker(context: {
     store,
     core,
     clock,
+    codec,
     ledgers,
     producerLock,
     verifyTransaction: (producer, partition) => transactions.verify(producer, partition),

@@ -10,13 +10,16 @@ export type ReadableCodec = CodecName | 'snappy'
 /** Kafka's number of each codec, bits 0-2 of a batch's attributes. */
 export const CODEC_ID: Readonly<Record<ReadableCodec, number>> = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 }
 
+/** Not malformed as far as it was read: it would become larger than was allowed. */
+export class OutputTooLarge extends RangeError {}
+
 export interface BlockCodec {
   /** Codecs this platform can write, best first. Always contains at least gzip. */
   readonly available: readonly ('gzip' | 'zstd')[]
   compress(codec: 'gzip' | 'zstd', block: Uint8Array): Promise<Uint8Array>
   /**
    * On every platform. Blocks up to 64 KiB may be read on the calling thread, larger ones leave room for other work where they can.
-   * @throws RangeError when the block is malformed, or the output would be larger than `bytesMax`
+   * @throws RangeError when the block is malformed, or the output would be larger than `bytesMax` (OutputTooLarge where that can be told)
    */
   decompress(codec: 'gzip' | 'snappy' | 'zstd', block: Uint8Array, bytesMax: number): Promise<Uint8Array>
 }

@@ -3,7 +3,7 @@
 
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
-import type { BlockCodec } from './codec.ts'
+import { type BlockCodec, OutputTooLarge } from './codec.ts'
 import { SnappyReader } from './snappy.ts'
 import { isWholeZstd } from './zstd-frame.ts'
 import { loadZstdReader } from './zstd-reader.ts'
@@ -54,5 +54,7 @@ async function readSnappyInSlices(block: Uint8Array, bytesMax: number): Promise<
 
 /** zlib's errors are of several classes: all of them say that the block is not what it should be. */
 function refuse(codec: string, error: Error): never {
-  throw new RangeError(`the ${codec} block is malformed or too large: ${error.message}`, { cause: error })
+  if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
+    throw new OutputTooLarge(`the ${codec} block becomes larger than is taken`, { cause: error })
+  throw new RangeError(`the ${codec} block is malformed: ${error.message}`, { cause: error })
 }

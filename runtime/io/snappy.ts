@@ -4,6 +4,8 @@
 // Invariant: nothing is read outside the block, and no byte of output is made that the block did not announce.
 // Source: google/snappy, format_description.txt; xerial/snappy-java, SnappyOutputStream.java.
 
+import { OutputTooLarge } from './codec.ts'
+
 const XERIAL_MAGIC = [0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00]
 /** Magic, version, compatible version. */
 const XERIAL_HEADER_BYTES = 16
@@ -33,7 +35,7 @@ export class SnappyReader {
     this.#chunks = chunksOf(block)
     let plainBytes = 0
     for (const chunk of this.#chunks) plainBytes += chunk.plainBytes
-    if (plainBytes > bytesMax) throw new RangeError(`the snappy block announces ${plainBytes} bytes, at most ${bytesMax} are taken`)
+    if (plainBytes > bytesMax) throw new OutputTooLarge(`the snappy block announces ${plainBytes} bytes, at most ${bytesMax} are taken`)
     this.output = new Uint8Array(plainBytes)
     this.#readAt = this.#chunks[0]?.startAt ?? 0
   }

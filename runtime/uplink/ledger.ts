@@ -30,6 +30,7 @@ export type NoticeKind =
   | 'undecided'
   | 'went-back'
   | 'unreadable'
+  | 'whole'
   | 'hint'
 
 export interface Notice {

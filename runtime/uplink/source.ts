@@ -21,6 +21,8 @@ export class Source {
   suspectUntil: number | null = null
   /** The partition could not be read: not tried again before this monotonic time. */
   blockedUntilMs = 0
+  /** The batch here cannot be opened and was tried whole so often; −1: nothing of the kind. */
+  readonly whole = { offset: -1, tries: 0 }
   /** Offset → timestamp of the batch that holds it, where parts began. */
   readonly #times = new Map<number, number>()
 
