@@ -71,7 +71,7 @@ function letterOf(batch: Uint8Array, headers: readonly RecordHeader[] = []): Rec
   return {
     timestampMs: Number.isSafeInteger(timestampMs) && timestampMs >= 0 ? timestampMs : 0,
     key: null,
-    value: batch.slice(),
+    value: batch,
     headers: [headerOf('wadi.content', 'record-batch'), ...headers]
   }
 }

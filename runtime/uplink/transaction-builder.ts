@@ -227,7 +227,7 @@ export class TransactionBuilder {
     if (source.whole.offset !== from) Object.assign(source.whole, { offset: from, tries: 0 })
     const isWhole = header.baseOffset === from && header.recordCount === header.lastOffsetDelta + 1 && codecOf(batch) !== null
     if (!isWhole || batch.byteLength > limitBytes || source.whole.tries >= WHOLE_TRIES_MAX) return { source, offset: from, reason, batch }
-    const bytes = batch.slice()
+    const bytes = new Uint8Array(batch) // a copy: slice() of a Buffer would be a view of the log
     writeBaseOffset(bytes, 0)
     viewOf(bytes).setInt32(LEADER_EPOCH_AT, -1)
     const { recordCount } = header

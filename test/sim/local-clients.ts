@@ -98,7 +98,7 @@ export class LocalClients {
 
   /** Before the uplink starts. */
   async prepare(store: Store): Promise<void> {
-    if (this.isActive && !store.topics.has(DEAD_LETTERS)) await store.createTopic(DEAD_LETTERS, { isForwarded: false })
+    if (this.isActive && !store.topics.has(DEAD_LETTERS)) await store.createTopic(DEAD_LETTERS, { isForwarded: false, retentionMs: null })
   }
 
   /** A life of the gateway begins; some have no broker: what was left open stays so. */

@@ -502,12 +502,12 @@ export class SimUpstream implements Upstream {
   }
 }
 
-/** As Kafka, which opens compressed batches before it takes them. Our headers are ours: what is wrong there is a bug of this house. */
+/** As Kafka, which opens compressed batches before it takes them. What is wrong in one that is not compressed is a bug of this house. */
 function decodeOrRefuse(batch: Uint8Array, where: { target: { topicName: string; partitionIndex: number } }): ReturnType<typeof decodeBatch> {
   try {
     return decodeBatch(batch)
   } catch (error) {
-    if (((batch[22] as number) & 7) <= 1 && !(error instanceof Error && 'errno' in error)) throw error
+    if (((batch[22] as number) & 7) === 0) throw error
     throw new UpstreamFault('bad-record', `CORRUPT_MESSAGE: ${String(error)}`, where)
   }
 }
