@@ -168,12 +168,13 @@ export class Planner {
     const topic = this.#topics.get(source.upstreamTopic)
     const sourceCount = store.topics.get(source.edgeTopic)?.partitions.length
     if (!topic || sourceCount === undefined) return null
+    const from = source.planned
     try {
       for (;;) {
         skipHole(source, ledger)
         const parked = parkedRange(store, source)
         if (parked && source.planned >= parked.first && source.planned <= parked.last) source.plan(parked.last + 1)
-        if (!source.hasUnplanned) return null
+        if (!source.hasUnplanned) return skippedPart(source, from)
         const part = await this.#builder.part(source, topic, sourceCount, budgetBytes)
         if (part === null) source.blockedUntilMs = clock.monotonicMs() + UNREADABLE_DELAY_MS
         if (part !== null && 'until' in part && part.wholeBecause !== undefined) this.#noteWhole(part)
@@ -232,4 +233,9 @@ export class Planner {
       )
     })
   }
+}
+
+/** All of it was put aside or is gone: nothing to send, and still to be confirmed in its turn. */
+function skippedPart(source: Source, from: number): Part | null {
+  return source.planned > from ? { source, from, until: source.planned, batches: [], eventCount: 0, plainBytes: 0 } : null
 }

@@ -25,5 +25,17 @@ export const canaries: Record<string, Mutation> = {
   'the position is taken from the local hint': {
     wrapUpstream: (upstream: Upstream) =>
       withMembers(upstream, { fetchPosition: async () => new Map(), probe: async () => 'aborted' as const })
+  },
+  'the last stable offset is the high watermark': {
+    breakPartition: (partition) => Object.defineProperty(partition, 'lastStableOffset', { get: () => partition.highWatermark })
+  },
+  'aborted transactions are not left out': {
+    breakPartition: (partition) => Object.defineProperty(partition, 'abortedBetween', { value: () => [] })
+  },
+  'compressed batches are not opened at produce': {
+    breakBroker: ({ core, codec }) => ({
+      core: withMembers(core, { checkBatch: () => null, lz4Decompress: (block) => block }),
+      codec: withMembers(codec, { decompress: async (_codec, block) => block })
+    })
   }
 }

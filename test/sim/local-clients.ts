@@ -7,16 +7,21 @@
 import { type Broker, openBroker } from '../../runtime/broker/broker.ts'
 import type { ProducerIdentity } from '../../runtime/broker/transactions.ts'
 import type { Core } from '../../runtime/core/core.ts'
+import type { BlockCodec } from '../../runtime/io/codec.ts'
 import type { Partition, Store } from '../../runtime/log/contract.ts'
 import { CLIENT_CODECS, withCodec } from '../helpers/compressors.ts'
 import type { Ledger, SimEvent } from './ledger.ts'
 import { Prng } from './prng.ts'
+import { readPartition } from './read-partition.ts'
+import type { SimCentre } from './sim-centre.ts'
 import type { SimClock, SimProcessClock } from './sim-clock.ts'
 import { simCodec } from './sim-codec.ts'
-import type { DecodedRecord } from './sim-decode.ts'
 
 export const DEAD_LETTERS = '_wadi.dlq'
 const FILLER = 'y'.repeat(400)
+
+/** For canaries: what the broker looks into batches with. */
+export type BrokerMutation = (edges: { core: Core; codec: BlockCodec }) => { core: Core; codec: BlockCodec }
 
 interface Life {
   readonly store: Store
@@ -59,6 +64,8 @@ export class LocalClients {
   readonly #prng: Prng
   readonly #ledger: Ledger
   readonly #clock: SimClock
+  readonly #centre: SimCentre
+  readonly #upstreamTopics: ReadonlySet<string>
   readonly #clients: Client[] = []
   readonly #aborted = new Set<string>()
   readonly #undecided: OpenTransaction[] = []
@@ -67,15 +74,30 @@ export class LocalClients {
   #broker: Broker | null = null
   #isCalm = false
 
-  constructor(options: { seed: number; ledger: Ledger; clock: SimClock; edge: readonly (readonly [string, number])[] }) {
+  readonly #breakBroker: BrokerMutation
+
+  constructor(options: {
+    seed: number
+    ledger: Ledger
+    clock: SimClock
+    centre: SimCentre
+    mapping: {
+      readonly edge: readonly (readonly [topicName: string, partitionCount: number])[]
+      readonly upstream: readonly (readonly [edgeTopic: string, topicName: string, partitionCount: number])[]
+    }
+    breakBroker?: BrokerMutation | undefined
+  }) {
+    this.#breakBroker = options.breakBroker ?? ((edges) => edges)
     const prng = new Prng(options.seed ^ 0x10ca1c11)
     this.#prng = prng
     this.#ledger = options.ledger
     this.#clock = options.clock
+    this.#centre = options.centre
+    this.#upstreamTopics = new Set(options.mapping.upstream.map(([, name]) => name))
     this.isActive = prng.chance(40)
     if (!this.isActive) return
     options.ledger.hasClients = true
-    const places = options.edge.flatMap(([topic, count]) => Array.from({ length: count }, (_, index): Place => [topic, index]))
+    const places = options.mapping.edge.flatMap(([topic, count]) => Array.from({ length: count }, (_, index): Place => [topic, index]))
     const count = prng.between(1, 3)
     for (let index = 0; index < count; index++) {
       const first = prng.below(places.length)
@@ -111,7 +133,7 @@ export class LocalClients {
 
   #openBroker(): void {
     const { store, core, clock } = this.#life as Life
-    this.#broker = openBroker({ store, core, clock, codec: simCodec, random: this.#prng.fork() })
+    this.#broker = openBroker({ store, clock, random: this.#prng.fork(), ...this.#breakBroker({ core, codec: simCodec }) })
   }
 
   /** The gateway is gone. Who has a transaction finds out when it is back. */
@@ -256,6 +278,13 @@ export class LocalClients {
     )
     const codec = this.#prng.pick(['gzip', 'snappy', 'lz4', 'zstd'] as const)
     const batch = withCodec(core, like, codec, this.#prng.bytes(this.#prng.between(1, 200)))
+    if (this.#prng.chance(50)) {
+      const [topicName, partitionIndex] = place
+      const options = { isZstdAllowed: true, hasTransactionalId: false }
+      const [outcome] = await broker.appends.append([{ topicName, partitionIndex, records: batch }], options)
+      if (outcome?.fault === 'NONE') this.#ledger.violate('phantom', `${place.join('/')}: a batch was acknowledged that nobody can open`)
+      return this.#count('junk-refused')
+    }
     try {
       const [offset] = await store.commit([{ partition, content: { batch, recordCount } }], [])
       if (this.#broker !== broker) return
@@ -297,8 +326,9 @@ export class LocalClients {
   // -- The oracle
 
   /** Nothing of a transaction that nobody asked to commit may be at the centre, at any time. */
-  checkOpen(arrived: readonly DecodedRecord[]): void {
-    const ids = idsOf(arrived)
+  checkOpen(): void {
+    if (!this.isActive) return
+    const ids = this.#arrivedIds()
     for (const { open } of this.#clients) {
       if (!open || open.isCommitAsked) continue
       for (const { id } of eventsOf(open)) if (ids.has(id)) this.#ledger.violate('phantom', `${id} arrived before its transaction was committed`)
@@ -306,9 +336,14 @@ export class LocalClients {
     for (const id of this.#aborted) if (ids.has(id)) this.#ledger.violate('phantom', `${id} was aborted and arrived at the centre`)
   }
 
-  checkEnd(arrived: readonly DecodedRecord[], deadLetters: ReadonlySet<string>, isGone: (key: string, offset: number) => boolean): void {
-    this.checkOpen(arrived)
-    const ids = idsOf(arrived)
+  async checkEnd(store: Store, core: Core): Promise<void> {
+    const letters = store.topics.get(DEAD_LETTERS)?.partitions[0]
+    if (!letters) return
+    const { records } = await readPartition(letters, core)
+    const deadLetters = new Set(records.map(({ headers }) => headers.get('wadi.source')))
+    const isGone = (key: string, offset: number): boolean => this.#ledger.isGone(key, offset)
+    this.checkOpen()
+    const ids = this.#arrivedIds()
     for (const { written } of this.#undecided) {
       const there = written.filter(({ event }) => ids.has(event.id)).length
       const gone = written.filter(({ event, offset }) => isGone(event.partitionKey, offset)).length
@@ -321,6 +356,15 @@ export class LocalClients {
     }
   }
 
+  #arrivedIds(): Set<string> {
+    const ids = new Set<string>()
+    for (const name of this.#upstreamTopics) {
+      for (let index = 0; index < this.#centre.partitionCount(name); index++)
+        for (const { value } of this.#centre.committed(name, index)) ids.add((value ?? '').split(' ')[0] ?? '')
+    }
+    return ids
+  }
+
   #count(what: string): void {
     this.reached.set(what, (this.reached.get(what) ?? 0) + 1)
   }
@@ -328,8 +372,4 @@ export class LocalClients {
 
 function eventsOf(open: OpenTransaction): SimEvent[] {
   return [...open.written.map(({ event }) => event), ...open.doubtful]
-}
-
-function idsOf(records: readonly DecodedRecord[]): Set<string> {
-  return new Set(records.map(({ value }) => (value ?? '').split(' ')[0] ?? ''))
 }

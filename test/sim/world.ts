@@ -6,14 +6,14 @@
 import { WadiError } from '../../runtime/base/errors.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import { instantiateCore } from '../../runtime/core/wasm-core.ts'
-import type { DroppedRange } from '../../runtime/log/contract.ts'
+import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { readCoreWasm } from '../helpers/core.ts'
 import { Ledger, type LedgerCounts, type SimEvent } from './ledger.ts'
-import { DEAD_LETTERS, LocalClients } from './local-clients.ts'
+import { type BrokerMutation, DEAD_LETTERS, LocalClients } from './local-clients.ts'
 import { Prng } from './prng.ts'
 import { readPartition } from './read-partition.ts'
 import { goodLink, SimCentre } from './sim-centre.ts'
@@ -28,6 +28,8 @@ export interface Mutation {
   readonly ackEarly?: boolean
   wrapCore?(core: Core): Core
   wrapUpstream?(upstream: Upstream): Upstream
+  breakPartition?(partition: Partition): void
+  readonly breakBroker?: BrokerMutation
 }
 
 export interface WorldResult {
@@ -130,7 +132,7 @@ export class World {
       batchBytesMax: prng.pick([2 * KIB, 16 * KIB, 1_048_588])
     })
     this.#mapping = prng.pick(MAPPINGS)
-    this.#clients = new LocalClients({ seed, ledger: this.ledger, clock: this.clock, edge: this.#mapping.edge })
+    this.#clients = new LocalClients({ seed, ...this, mapping: this.#mapping, breakBroker: mutation.breakBroker })
     this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
     this.#storage = {
       journalFileBytes: prng.pick([32, 64]) * KIB,
@@ -230,6 +232,7 @@ export class World {
         this.ledger.violate('lost', `recovery reports damage: ${JSON.stringify(store.report)}`)
       store.onDropped((range) => this.#onDropped(range))
       await this.#clients.prepare(store)
+      for (const topic of store.topics.values()) for (const partition of topic.partitions) this.#mutation.breakPartition?.(partition)
       await this.#checkStore(store, core)
       this.#store = store
       this.#clients.start({ store, core, clock: process })
@@ -375,7 +378,7 @@ export class World {
     if (prng.chance(25)) this.#later({ linkNoise: true })
     for (const atMs of times) {
       await clock.run({ untilMs: atMs })
-      if (this.#clients.isActive) this.#clients.checkOpen(this.#arrived())
+      this.#clients.checkOpen()
       this.#disturbOnce()
       if (this.#store?.failure && prng.chance(80)) this.#crash(prng.chance(50) ? 'power' : 'kill')
     }
@@ -488,26 +491,12 @@ export class World {
     if (!this.#clients.isSettled) ledger.violate('lost', 'a transaction did not end in 30 minutes')
     await clock.settle(this.#checkStore(store, sharedCore))
     this.#checkCentre()
-    await clock.settle(this.#checkClients(store))
+    await clock.settle(this.#clients.checkEnd(store, sharedCore))
     this.#clients.close()
     await clock.settle(uplink.close({ deadlineMs: 10_000 }))
     await clock.settle(store.close())
     const left = this.#process?.pendingCount ?? 0
     if (left > 0) ledger.violate('lost', `${left} timers are left after the end`)
-  }
-
-  async #checkClients(store: LogStore): Promise<void> {
-    const letters = store.topics.get(DEAD_LETTERS)?.partitions[0]
-    if (!letters) return
-    const sources = (await readPartition(letters, sharedCore)).records.flatMap(({ headers }) => headers.get('wadi.source') ?? [])
-    this.#clients.checkEnd(this.#arrived(), new Set(sources), (key, offset) => this.ledger.isGone(key, offset))
-  }
-
-  #arrived(): ReturnType<SimCentre['committed']> {
-    const names = new Set(this.#mapping.upstream.map(([, name]) => name as string))
-    return [...names].flatMap((name) =>
-      Array.from({ length: this.centre.partitionCount(name) }, (_, index) => this.centre.committed(name, index)).flat()
-    )
   }
 
   async #checkStore(store: LogStore, core: Core): Promise<void> {
