@@ -2,8 +2,8 @@
 // Persisted under txn/<id>; offsets waiting for the commit under txn-offsets/<id>/<number>, one key per request that sent them.
 
 import type { Partition, StateChange, Store } from '../log/contract.ts'
-import type { OffsetToCommit } from './committed-offsets.ts'
 import { deleteState, namesOfKey, putState, readState, stateKey } from '../log/state-codec.ts'
+import type { OffsetToCommit } from './committed-offsets.ts'
 
 export const TRANSACTION_AREA = 'txn'
 export const PENDING_OFFSETS_AREA = 'txn-offsets'

@@ -12,6 +12,7 @@ import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { Clock, Timer } from '../io/clock.ts'
 import type { AbortedTransaction, Append, Partition, Store } from '../log/contract.ts'
+import { deleteState, fitsStateKey, stateKey } from '../log/state-codec.ts'
 import type { CommittedOffsets, OffsetToCommit } from './committed-offsets.ts'
 import { type FaultName, faultOfStoreError } from './fault.ts'
 import { KeyedLock } from './keyed-lock.ts'
@@ -19,7 +20,6 @@ import { buildMarker } from './marker.ts'
 import type { Ledgers, PartitionLedger } from './partition-ledger.ts'
 import type { ProducerIds } from './producer-ids.ts'
 import { type ProducerState, stateAfterMarker } from './producer-state.ts'
-import { deleteState, fitsStateKey, stateKey } from '../log/state-codec.ts'
 import {
   PENDING_OFFSETS_AREA,
   PendingOffsets,

@@ -2,8 +2,8 @@
 // Invariants: input is copied in, results are copied out unless the contract (core.ts) says "view"; every length is
 // checked before a byte moves; a fault in the bytes is a value or a RangeError, never a trap.
 
-import { OutputTooLarge } from '../io/codec.ts'
 import { toOffset } from '../base/offset.ts'
+import { OutputTooLarge } from '../io/codec.ts'
 import { ATTRIBUTES_AT, BATCH_LENGTH_AT, CODEC_MASK, LENGTH_PREFIX_BYTES, RECORD_COUNT_AT, RECORDS_AT, viewOf } from './batch-header.ts'
 import { BatchRepacker } from './batch-repacker.ts'
 import { WasmCommitBuilder } from './commit-builder.ts'

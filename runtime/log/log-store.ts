@@ -40,8 +40,8 @@ import { decodeBytes, encodeBytes, type LoadedSnapshot, loadSnapshot, type Recov
 import { asStoreError, diskFull, storeClosed, tooLarge, topicExists, topicUnknown } from './store-errors.ts'
 import { StoreMeter } from './store-meter.ts'
 import { StoredTopic } from './stored-topic.ts'
-import { restoreTransactions } from './transaction-index.ts'
 import { checkTopic, collisionKey, decodeTopicEntry, encodeTopicEntry, TOPIC_PREFIX, type TopicEntry } from './topic-catalogue.ts'
+import { restoreTransactions } from './transaction-index.ts'
 import { Upkeep } from './upkeep.ts'
 
 export interface LogStoreOptions {

@@ -68,9 +68,17 @@ t.test('a small block that becomes very large is refused, whatever it claims', a
   t.match(await rig.append('a', withCodec(rig.core, plain, 'snappy', announced)), { fault: 'MESSAGE_TOO_LARGE' })
   // 2 MiB of zeros in 100 KiB: within what we hold, and within the ratio.
   const zeros = snappyRaw(new Uint8Array(2 * 2 ** 20))
-  t.match(await rig.append('a', withCodec(rig.core, plain, 'snappy', zeros)), { fault: 'INVALID_RECORD' }, 'opened, and then its records are wrong')
+  t.match(
+    await rig.append('a', withCodec(rig.core, plain, 'snappy', zeros)),
+    { fault: 'INVALID_RECORD' },
+    'opened, and then its records are wrong'
+  )
   const zstdBomb = Buffer.concat(Array.from({ length: 4 }, () => Buffer.from('KLUv/aDgkwQAVAAAEHh4AQD7/znAAgIAEHgDnwR4', 'base64')))
-  t.match(await rig.append('a', withCodec(rig.core, plain, 'zstd', zstdBomb)), { fault: 'CORRUPT_MESSAGE' }, '1.2 MB of 120 bytes: ratio 10,000')
+  t.match(
+    await rig.append('a', withCodec(rig.core, plain, 'zstd', zstdBomb)),
+    { fault: 'CORRUPT_MESSAGE' },
+    '1.2 MB of 120 bytes: ratio 10,000'
+  )
 })
 
 t.test('batches of one producer keep their order while one of them is being opened', async (t) => {
@@ -96,6 +104,8 @@ t.test('so do batches of several clients for one partition, in the order of the 
   const rig = new Rig()
   await rig.topic('a')
   const sent = Array.from({ length: 12 }, (_, index) => `${index}`)
-  await Promise.all(sent.map((value, index) => rig.append('a', withCodec(rig.core, rig.batch([value]), CLIENT_CODECS[index % 6] ?? 'none'))))
+  await Promise.all(
+    sent.map((value, index) => rig.append('a', withCodec(rig.core, rig.batch([value]), CLIENT_CODECS[index % 6] ?? 'none')))
+  )
   t.same(await stored(rig), sent)
 })

@@ -35,7 +35,14 @@ export class Rig {
   }
 
   #open(): Broker {
-    return openBroker({ store: this.store, core: this.core, clock: this.clock, random: new Prng(1), codec: simCodec, settings: this.settings })
+    return openBroker({
+      store: this.store,
+      core: this.core,
+      clock: this.clock,
+      random: new Prng(1),
+      codec: simCodec,
+      settings: this.settings
+    })
   }
 
   /** A restart: what was durable, and nothing else. */

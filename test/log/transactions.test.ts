@@ -2,9 +2,9 @@
 // power cut and a checkpoint; and a read of committed data never passes an open transaction, not even for a moment.
 
 import t from 'tap'
+import { toOffset } from '../../runtime/base/offset.ts'
 import { type Broker, openBroker } from '../../runtime/broker/broker.ts'
 import type { ProducerIdentity } from '../../runtime/broker/transactions.ts'
-import { toOffset } from '../../runtime/base/offset.ts'
 import type { Partition } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import { loadTestCore } from '../helpers/core.ts'
@@ -60,45 +60,48 @@ class Rig {
 }
 
 for (const how of ['kill', 'power cut', 'clean stop'] as const) {
-  t.test(`an open transaction holds back what follows and nothing else, an aborted one is left out: also after a ${how}, without a broker`, async (t) => {
-    const rig = new Rig()
-    let partition = await rig.open()
-    rig.openBroker()
-    await rig.machine.settle(appendText(rig.store, partition, 'before'))
-    const gone = await rig.begin('gone', 'aborted')
-    await rig.machine.settle(appendText(rig.store, partition, 'between'))
-    await rig.end('gone', gone, 'abort')
-    const kept = await rig.begin('kept', 'committed')
-    await rig.end('kept', kept, 'commit')
-    const openAt = partition.highWatermark
-    await rig.begin('open', 'undecided')
-    await rig.machine.settle(appendText(rig.store, partition, 'behind'))
-    const check = async (when: string): Promise<void> => {
-      t.equal(partition.lastStableOffset, openAt, when)
-      t.same(await rig.committed(partition), ['before', 'between', 'committed'], when)
-      t.same(partition.abortedBetween(0, 100), [{ producerId: gone.producerId, firstOffset: 1, lastOffset: 3 }], when)
-      const there = await partition.readCommitted(openAt, { bytesMax: 100 })
-      t.same(there, { batches: [], nextOffset: openAt }, `${when}: nothing at the last stable offset`)
+  t.test(
+    `an open transaction holds back what follows and nothing else, an aborted one is left out: also after a ${how}, without a broker`,
+    async (t) => {
+      const rig = new Rig()
+      let partition = await rig.open()
+      rig.openBroker()
+      await rig.machine.settle(appendText(rig.store, partition, 'before'))
+      const gone = await rig.begin('gone', 'aborted')
+      await rig.machine.settle(appendText(rig.store, partition, 'between'))
+      await rig.end('gone', gone, 'abort')
+      const kept = await rig.begin('kept', 'committed')
+      await rig.end('kept', kept, 'commit')
+      const openAt = partition.highWatermark
+      await rig.begin('open', 'undecided')
+      await rig.machine.settle(appendText(rig.store, partition, 'behind'))
+      const check = async (when: string): Promise<void> => {
+        t.equal(partition.lastStableOffset, openAt, when)
+        t.same(await rig.committed(partition), ['before', 'between', 'committed'], when)
+        t.same(partition.abortedBetween(0, 100), [{ producerId: gone.producerId, firstOffset: 1, lastOffset: 3 }], when)
+        const there = await partition.readCommitted(openAt, { bytesMax: 100 })
+        t.same(there, { batches: [], nextOffset: openAt }, `${when}: nothing at the last stable offset`)
+      }
+      await check('at once')
+      rig.broker.close()
+      if (how === 'kill') rig.machine.kill()
+      else if (how === 'power cut') rig.machine.powerCut()
+      else await rig.machine.settle(rig.store.close())
+      partition = await rig.open()
+      await check(`after a ${how}`)
+      await rig.machine.settle(rig.store.flush())
+      rig.machine.kill()
+      partition = await rig.open()
+      await check('from segments')
+      rig.openBroker()
+      await rig.machine.run(61_000)
+      t.equal(partition.lastStableOffset, partition.highWatermark, 'nobody ended it: its time was over')
+      t.same(await rig.committed(partition), ['before', 'between', 'committed', 'behind'])
+      await t.rejects(partition.readCommitted(toOffset(1_000), { bytesMax: 1 }), { code: 'WADI_OFFSET_OUT_OF_RANGE' })
+      rig.broker.close()
+      await rig.machine.settle(rig.store.close())
     }
-    await check('at once')
-    rig.broker.close()
-    if (how === 'kill') rig.machine.kill()
-    else if (how === 'power cut') rig.machine.powerCut()
-    else await rig.machine.settle(rig.store.close())
-    partition = await rig.open()
-    await check(`after a ${how}`)
-    await rig.machine.settle(rig.store.flush())
-    rig.machine.kill()
-    partition = await rig.open()
-    await check('from segments')
-    rig.openBroker()
-    await rig.machine.run(61_000)
-    t.equal(partition.lastStableOffset, partition.highWatermark, 'nobody ended it: its time was over')
-    t.same(await rig.committed(partition), ['before', 'between', 'committed', 'behind'])
-    await t.rejects(partition.readCommitted(toOffset(1_000), { bytesMax: 1 }), { code: 'WADI_OFFSET_OUT_OF_RANGE' })
-    rig.broker.close()
-    await rig.machine.settle(rig.store.close())
-  })
+  )
 }
 
 t.test('whoever is woken by a batch of a transaction finds it held back already', async (t) => {

@@ -237,7 +237,9 @@ export class LocalClients {
     client.waiting = null
     const key = batch.place.join('/')
     client.sequences.set(key, (client.sequences.get(key) ?? 0) + batch.events.length)
-    batch.events.forEach((event, index) => client.open?.written.push({ event, offset: outcome.baseOffset + index }))
+    batch.events.forEach((event, index) => {
+      client.open?.written.push({ event, offset: outcome.baseOffset + index })
+    })
   }
 
   async #end(client: Client, broker: Broker): Promise<void> {
@@ -263,7 +265,9 @@ export class LocalClients {
     const options = { isZstdAllowed: true, hasTransactionalId: false }
     const [outcome] = await broker.appends.append([{ topicName, partitionIndex, records: batch.bytes }], options)
     if (this.#broker !== broker || outcome?.fault !== 'NONE') return
-    batch.events.forEach((event, index) => this.#ledger.onAcked(event, outcome.baseOffset + index))
+    batch.events.forEach((event, index) => {
+      this.#ledger.onAcked(event, outcome.baseOffset + index)
+    })
   }
 
   /** Right header, right CRC, nonsense inside: as versions stored it that did not look. */
@@ -331,7 +335,8 @@ export class LocalClients {
     const ids = this.#arrivedIds()
     for (const { open } of this.#clients) {
       if (!open || open.isCommitAsked) continue
-      for (const { id } of eventsOf(open)) if (ids.has(id)) this.#ledger.violate('phantom', `${id} arrived before its transaction was committed`)
+      for (const { id } of eventsOf(open))
+        if (ids.has(id)) this.#ledger.violate('phantom', `${id} arrived before its transaction was committed`)
     }
     for (const id of this.#aborted) if (ids.has(id)) this.#ledger.violate('phantom', `${id} was aborted and arrived at the centre`)
   }

@@ -503,7 +503,10 @@ export class SimUpstream implements Upstream {
 }
 
 /** As Kafka, which opens compressed batches before it takes them. What is wrong in one that is not compressed is a bug of this house. */
-function decodeOrRefuse(batch: Uint8Array, where: { target: { topicName: string; partitionIndex: number } }): ReturnType<typeof decodeBatch> {
+function decodeOrRefuse(
+  batch: Uint8Array,
+  where: { target: { topicName: string; partitionIndex: number } }
+): ReturnType<typeof decodeBatch> {
   try {
     return decodeBatch(batch)
   } catch (error) {

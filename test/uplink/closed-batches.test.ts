@@ -116,7 +116,10 @@ for (const codec of ['gzip', 'snappy', 'snappy-framed', 'lz4', 'zstd'] as const)
     await rig.text('behind')
     await rig.deliver()
     t.same(rig.values(), ['before', 'behind'])
-    t.same(rig.centre.committed('plant', 0).map(({ headers }) => headers.get('wadi.offset')), ['plant/0/0', 'plant/0/4'])
+    t.same(
+      rig.centre.committed('plant', 0).map(({ headers }) => headers.get('wadi.offset')),
+      ['plant/0/0', 'plant/0/4']
+    )
     t.match(await rig.letters(), [{ source: 'plant/0/1', reason: /./, content: 'record-batch' }])
     t.same(Buffer.from((await rig.letters())[0]?.value ?? []).subarray(RECORDS_AT), Buffer.from(batch).subarray(RECORDS_AT))
     t.match(rig.uplink.status(), { lagEvents: 0, counters: { parkedEvents: 3 } })
@@ -141,7 +144,10 @@ t.test('records that do not fit their header are put aside too, whatever else is
   await rig.text('behind')
   await rig.deliver()
   t.same(rig.values(), ['before', 'x', 'y', 'behind'])
-  t.same((await rig.letters()).map(({ source }) => source), ['plant/0/1', 'plant/0/5', 'plant/0/6'])
+  t.same(
+    (await rig.letters()).map(({ source }) => source),
+    ['plant/0/1', 'plant/0/5', 'plant/0/6']
+  )
 })
 
 t.test('a batch larger than ours can be goes whole where partitions are one to one, and says that its headers are missing', async (t) => {
