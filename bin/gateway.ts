@@ -7,6 +7,7 @@ import { KafkaUpstream } from '../adapters/kafka-upstream/kafka-upstream.ts'
 import { createMqttListener, type MqttListener } from '../adapters/mqtt/mqtt-broker.ts'
 import { payloadDecoders } from '../adapters/mqtt/payload.ts'
 import { WadiError } from '../runtime/base/errors.ts'
+import { openBroker } from '../runtime/broker/broker.ts'
 import { Ingest } from '../runtime/broker/ingest.ts'
 import { compileRoutes } from '../runtime/broker/routes.ts'
 import type { Topic } from '../runtime/log/contract.ts'
@@ -70,6 +71,10 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
   const edges = openEdges()
   const store = await openStore(config, edges, say)
   closers.add(() => store.close())
+
+  // Nobody speaks Kafka to a gateway yet, but a client of an embedded server may have left a transaction open in this directory: it has to end.
+  const broker = openBroker({ ...edges, store })
+  closers.add(() => Promise.resolve(broker.close()))
 
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
   await setUpTopics(store, config, [...config.topics.keys(), ...table.topicNames], say)

@@ -1,4 +1,4 @@
-// The live tail: events of the matching topics in the order they became durable, over the control socket.
+// The live tail: events of the matching topics in the order they became durable and committed, over the control socket.
 // Invariant: a slow reader slows only its own feed; nothing is buffered beyond one read per partition.
 
 import { WadiError } from '../runtime/base/errors.ts'
@@ -6,7 +6,7 @@ import { type Offset, toOffset } from '../runtime/base/offset.ts'
 import type { Core } from '../runtime/core/core.ts'
 import type { StoredRecord } from '../runtime/core/record.ts'
 import type { BlockCodec } from '../runtime/io/codec.ts'
-import { decompressBatch } from '../runtime/log/batch-codec.ts'
+import { readBatchRecords } from '../runtime/log/batch-codec.ts'
 import type { Partition, Store } from '../runtime/log/contract.ts'
 import { nearestWord } from './config/suggest.ts'
 
@@ -62,7 +62,7 @@ export async function feedTail(
       if (!wanted(topic.name)) continue
       for (const partition of topic.partitions) {
         if (cursors.has(partition)) continue
-        const start = isFirst ? Math.max(partition.logStartOffset, partition.highWatermark - request.last) : partition.logStartOffset
+        const start = isFirst ? Math.max(partition.logStartOffset, partition.lastStableOffset - request.last) : partition.logStartOffset
         const send = (record: StoredRecord): Promise<boolean> =>
           takes(topic.name, record) ? call.send(toTailEvent(topic.name, partition.partitionIndex, record)) : Promise.resolve(true)
         cursors.set(partition, { next: toOffset(start), send })
@@ -98,10 +98,11 @@ async function sendFrom(
   cursor: { next: Offset; send: (record: StoredRecord) => Promise<boolean> }
 ): Promise<Offset | null> {
   const from = Math.max(cursor.next, partition.logStartOffset) // retention may have overtaken us
-  if (from >= partition.highWatermark) return cursor.next
-  const { batches, nextOffset } = await partition.read(toOffset(from), { bytesMax: READ_BYTES })
+  if (from >= partition.lastStableOffset) return cursor.next
+  const { batches, nextOffset } = await partition.readCommitted(toOffset(from), { bytesMax: READ_BYTES })
   for (const batch of batches) {
-    for (const record of core.readRecords(await decompressBatch(core, codec, batch))) {
+    // What cannot be opened is passed over: "wadi log verify" names it.
+    for (const record of (await readBatchRecords(core, codec, batch)) ?? []) {
       if (record.offset < from) continue
       if (!(await cursor.send(record))) return null
     }

@@ -4,6 +4,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net'
 import { type Broker, type BrokerSettings, openBroker } from '../../runtime/broker/broker.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import type { Clock } from '../../runtime/io/clock.ts'
+import type { BlockCodec } from '../../runtime/io/codec.ts'
 import type { Random } from '../../runtime/io/random.ts'
 import type { Store } from '../../runtime/log/contract.ts'
 import { type CloseReason, Connection, type ConnectionLimits } from './connection.ts'
@@ -14,6 +15,7 @@ export interface KafkaListenerOptions {
   readonly core: Core
   readonly clock: Clock
   readonly random: Random
+  readonly codec: BlockCodec
   /** Default 127.0.0.1. */
   readonly host?: string
   /** 0 (default) = any free port. */
@@ -62,8 +64,8 @@ const FETCH_BYTES_MAX = 16 * MIB
 
 /** @throws WadiError when the stored state cannot be read; Error of node:net when the address cannot be bound */
 export async function createKafkaListener(options: KafkaListenerOptions): Promise<KafkaListener> {
-  const { store, core, clock, random } = options
-  const broker = openBroker({ store, core, clock, random, settings: options.broker ?? {} })
+  const { store, core, clock, random, codec } = options
+  const broker = openBroker({ store, core, clock, random, codec, settings: options.broker ?? {} })
   const server = createServer({ noDelay: true, keepAlive: true })
   try {
     await listen(server, options.port ?? 0, options.host ?? '127.0.0.1')

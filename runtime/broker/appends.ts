@@ -2,17 +2,22 @@
 //
 // Everything of one producer id runs one after another (a lock by id): a repeat that arrives while the first is still on its way to the
 // disk waits for it and is then recognised. Batches without a producer id need no order beyond that of the calls.
+// Compressed batches are opened before (batch-check.ts); meanwhile whoever comes for the same partition or producer waits for its turn.
 
-import { assert } from '../base/assert.ts'
 import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { Clock } from '../io/clock.ts'
+import type { BlockCodec } from '../io/codec.ts'
 import type { Partition, Store } from '../log/contract.ts'
-import { type CheckedBatch, checkClientBatch } from './batch-check.ts'
+import { type CheckedBatch, checkClientBatch, checkCompressed, isCompressed } from './batch-check.ts'
 import { type FaultName, faultOfStoreError } from './fault.ts'
 import type { KeyedLock } from './keyed-lock.ts'
 import type { Ledgers, PartitionLedger } from './partition-ledger.ts'
 import { checkSequence, type ProducerState, type SequencedBatch, stateAfterBatch } from './producer-state.ts'
+import { Slots, Turns } from './turns.ts'
+
+/** Compressed batches opened at the same time: each may take a few MiB for a moment. */
+const OPENED_AT_ONCE = 2
 
 export interface BatchToAppend {
   readonly topicName: string
@@ -41,6 +46,7 @@ export interface AppendsContext {
   readonly store: Store
   readonly core: Core
   readonly clock: Clock
+  readonly codec: BlockCodec
   readonly ledgers: Ledgers
   /** By producer id: shared with the transaction coordinator. */
   readonly producerLock: KeyedLock
@@ -50,8 +56,17 @@ export interface AppendsContext {
   readonly timestampAheadMsMax: number | null
 }
 
+interface Candidate {
+  readonly at: number
+  readonly ledger: PartitionLedger
+  readonly batch: CheckedBatch
+  readonly bytes: Uint8Array
+}
+
 export class Appends {
   readonly #context: AppendsContext
+  readonly #turns = new Turns()
+  readonly #slots = new Slots(OPENED_AT_ONCE)
 
   constructor(context: AppendsContext) {
     this.#context = context
@@ -60,7 +75,7 @@ export class Appends {
   /** One outcome per batch, in order; resolves when all are durable or refused. */
   async append(batches: readonly BatchToAppend[], options: AppendOptions): Promise<readonly AppendOutcome[]> {
     const outcomes = new Array<AppendOutcome>(batches.length)
-    const byProducer = new Map<bigint, { at: number; ledger: PartitionLedger; batch: CheckedBatch; bytes: Uint8Array }[]>()
+    const candidates: Candidate[] = []
     const seen = new Set<PartitionLedger>()
     batches.forEach((input, at) => {
       const ledger = this.#context.ledgers.find(input.topicName, input.partitionIndex)
@@ -78,11 +93,32 @@ export class Appends {
         outcomes[at] = refused(check.fault, check.message, ledger)
         return
       }
-      const { producerId } = check.batch.header
-      const list = byProducer.get(producerId) ?? []
-      list.push({ at, ledger, batch: check.batch, bytes: input.records as Uint8Array })
-      byProducer.set(producerId, list)
+      candidates.push({ at, ledger, batch: check.batch, bytes: input.records as Uint8Array })
     })
+    const compressed = candidates.filter(({ batch }) => isCompressed(batch.header))
+    const opened = compressed.length === 0 ? null : Promise.all(compressed.map((candidate) => this.#open(candidate, outcomes)))
+    const turn = this.#turns.take(keysOf(candidates), opened)
+    if (turn) await turn
+    await this.#appendAll(
+      candidates.filter(({ at }) => outcomes[at] === undefined),
+      outcomes
+    )
+    return outcomes
+  }
+
+  /** Sets the outcome when what is inside a compressed batch is not what it should be. */
+  async #open({ at, ledger, bytes }: Candidate, outcomes: AppendOutcome[]): Promise<void> {
+    const { core, codec } = this.#context
+    const refusal = await this.#slots.run(() => checkCompressed(core, codec, bytes))
+    if (refusal) outcomes[at] = refused(refusal.fault, refusal.message, ledger)
+  }
+
+  async #appendAll(candidates: readonly Candidate[], outcomes: AppendOutcome[]): Promise<void> {
+    const byProducer = new Map<bigint, Candidate[]>()
+    for (const candidate of candidates) {
+      const { producerId } = candidate.batch.header
+      byProducer.set(producerId, [...(byProducer.get(producerId) ?? []), candidate])
+    }
     await Promise.all(
       [...byProducer].map(([producerId, list]) => {
         const appendAll = async (): Promise<void> => {
@@ -96,7 +132,6 @@ export class Appends {
         return producerId < 0n ? appendAll() : this.#context.producerLock.run(String(producerId), appendAll)
       })
     )
-    return outcomes
   }
 
   #check(records: Uint8Array | null, options: AppendOptions): ReturnType<typeof checkClientBatch> {
@@ -132,23 +167,26 @@ export class Appends {
       const fault = this.#context.verifyTransaction(header, ledger.partition)
       if (fault !== 'NONE') return refused(fault, 'the partition is not part of an open transaction of this producer', ledger)
     }
-    const opensTransaction = isTransactional && ledger.openSince(header.producerId) === null
-    let next: ProducerState | null = null
+    const after = (offset: Offset): ProducerState => stateAfterBatch(known, sequenced, offset)
     try {
-      const [baseOffset] = await this.#context.store.commit([appendOf(ledger, batch, bytes)], ([offset]) => {
-        // the store may ask more than once (to measure first): the last offsets count
-        if (opensTransaction) ledger.enterTransaction(header.producerId, offset as Offset)
-        next = stateAfterBatch(known, sequenced, offset as Offset)
-        return [ledger.putProducer(next)]
-      })
-      assert(next, 'the store committed without asking for the state')
-      ledger.setProducer(next)
+      const [baseOffset] = await this.#context.store.commit([appendOf(ledger, batch, bytes)], ([offset]) => [
+        ledger.putProducer(after(offset as Offset))
+      ])
+      ledger.setProducer(after(baseOffset as Offset))
       return appended(baseOffset as Offset, ledger)
     } catch (error) {
-      if (opensTransaction) ledger.withdrawTransaction(header.producerId)
       return refusedByStore(error, ledger)
     }
   }
+}
+
+function keysOf(candidates: readonly Candidate[]): Set<string> {
+  const keys = new Set<string>()
+  for (const { ledger, batch } of candidates) {
+    keys.add(`${ledger.partition.topicNumber}/${ledger.partition.partitionIndex}`)
+    if (batch.header.producerId >= 0n) keys.add(`producer ${batch.header.producerId}`)
+  }
+  return keys
 }
 
 function appendOf(ledger: PartitionLedger, batch: CheckedBatch, bytes: Uint8Array) {

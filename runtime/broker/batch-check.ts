@@ -1,5 +1,5 @@
 // Is what a client sent one batch that may be appended? Header rules in Kafka's order, then CRC and records by the core.
-// Compressed batches are taken by header and CRC: what is inside is the producer's promise.
+// Compressed batches are opened afterwards (checkCompressed): whoever reads them later, the uplink first, must be able to.
 // Source: Apache Kafka, LogValidator; docs/formats/segment.md for the layout.
 
 import {
@@ -17,6 +17,8 @@ import {
 } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
 import type { BatchFault, BatchHeader } from '../core/record.ts'
+import { type BlockCodec, OutputTooLarge } from '../io/codec.ts'
+import { decompressBatch } from '../log/batch-codec.ts'
 import type { FaultName } from './fault.ts'
 
 const CODEC_ZSTD = 4
@@ -51,6 +53,31 @@ export function checkClientBatch(core: Core, records: Uint8Array | null, limits:
   if (headerFault) return headerFault
   if (fault) return refuse(faultNameOf(fault), `the batch is malformed (${fault})`)
   return { batch: { header, isTransactional: (header.attributes & TRANSACTIONAL_BIT) !== 0 } }
+}
+
+/** May be so large whatever the ratio; above it only as much as deflate, whose limit is the lowest of the codecs, can make of a block. */
+const RECORDS_BYTES_FREE = 1024 * 1024
+const RATIO_MAX = 1032
+
+/**
+ * null when a compressed batch (header and CRC were right) opens, and holds the records that its header claims.
+ * Bounded by what a batch of ours can hold and by the ratio above. Large blocks leave the thread, or let others in between (BlockCodec);
+ * LZ4 is done here, in about a millisecond per MiB.
+ */
+export async function checkCompressed(core: Core, codec: BlockCodec, bytes: Uint8Array): Promise<Refusal | null> {
+  const recordsBytesMax = Math.max(RECORDS_BYTES_FREE, RATIO_MAX * (bytes.byteLength - RECORDS_AT))
+  try {
+    const fault = core.checkBatch(await decompressBatch(core, codec, bytes, recordsBytesMax))
+    return fault ? refuse('INVALID_RECORD', `the compressed records do not fit the batch's header (${fault})`) : null
+  } catch (error) {
+    if (error instanceof OutputTooLarge) return refuse('MESSAGE_TOO_LARGE', error.message)
+    if (error instanceof RangeError) return refuse('CORRUPT_MESSAGE', error.message)
+    throw error
+  }
+}
+
+export function isCompressed(header: BatchHeader): boolean {
+  return (header.attributes & CODEC_MASK) !== 0
 }
 
 type Refusal = { readonly fault: FaultName; readonly message: string }

@@ -1,13 +1,14 @@
 // The broker without a wire: everything a Kafka server does with topics, producers, transactions, groups and reads, on one Store.
 // One per Store. Closing it leaves the Store open: that one belongs to whoever opened it.
 
-import { WadiError } from '../base/errors.ts'
 import type { Core } from '../core/core.ts'
-import type { Clock, Timer } from '../io/clock.ts'
+import type { Clock } from '../io/clock.ts'
+import type { BlockCodec } from '../io/codec.ts'
 import type { Random } from '../io/random.ts'
 import type { Store } from '../log/contract.ts'
 import { Appends } from './appends.ts'
 import { CommittedOffsets } from './committed-offsets.ts'
+import { Expiry } from './expiry.ts'
 import { Fetches } from './fetch.ts'
 import { Groups } from './groups.ts'
 import { KeyedLock } from './keyed-lock.ts'
@@ -29,6 +30,10 @@ export interface BrokerSettings {
   readonly groupMemberCountMax: number
   /** A producer silent for so long is forgotten; its next batch may start anywhere. */
   readonly producerExpiryMs: number
+  /** Kafka's offsets.retention.minutes: after the group became empty; of a group that never had members after the commit. */
+  readonly offsetRetentionMs: number
+  /** Kafka's transactional.id.expiration.ms: after the last change, when no transaction is open. */
+  readonly transactionalIdExpiryMs: number
 }
 
 export const defaultBrokerSettings: BrokerSettings = {
@@ -40,11 +45,10 @@ export const defaultBrokerSettings: BrokerSettings = {
   sessionTimeoutMsMin: 6000,
   sessionTimeoutMsMax: 1_800_000,
   groupMemberCountMax: 1000,
-  producerExpiryMs: 86_400_000
+  producerExpiryMs: 86_400_000,
+  offsetRetentionMs: 7 * 86_400_000,
+  transactionalIdExpiryMs: 7 * 86_400_000
 }
-
-const EXPIRY_SCAN_MS = 600_000
-const EXPIRY_CHANGE_COUNT = 1000
 
 export interface Broker {
   readonly settings: BrokerSettings
@@ -65,13 +69,14 @@ export function openBroker(context: {
   core: Core
   clock: Clock
   random: Random
+  codec: BlockCodec
   settings?: Partial<BrokerSettings>
 }): Broker {
-  const { store, core, clock, random } = context
+  const { store, core, clock, random, codec } = context
   const settings = { ...defaultBrokerSettings, ...context.settings }
   const ledgers = new Ledgers(store)
   const producerLock = new KeyedLock()
-  const committedOffsets = new CommittedOffsets(store)
+  const committedOffsets = new CommittedOffsets(store, clock)
   const transactions = new Transactions({
     store,
     core,
@@ -85,6 +90,7 @@ export function openBroker(context: {
     store,
     core,
     clock,
+    codec,
     ledgers,
     producerLock,
     verifyTransaction: (producer, partition) => transactions.verify(producer, partition),
@@ -92,15 +98,8 @@ export function openBroker(context: {
     timestampAheadMsMax: settings.timestampAheadMsMax
   })
   const groups = new Groups({ clock, random, settings: { ...settings, memberCountMax: settings.groupMemberCountMax } })
+  const expiry = new Expiry({ store, clock, ledgers, groups, committedOffsets, transactions, ...settings })
   let isClosed = false
-  let expiryTimer: Timer | null = null
-  const planExpiry = (): void => {
-    if (isClosed) return
-    expiryTimer = clock.after(EXPIRY_SCAN_MS, () => {
-      void expire(store, ledgers, clock.wallMs() - settings.producerExpiryMs).finally(planExpiry)
-    })
-  }
-  planExpiry()
   return {
     settings,
     topics: new Topics(store, { partitionCount: settings.partitionCountDefault, partitionCountMax: settings.partitionCountMax }),
@@ -113,25 +112,9 @@ export function openBroker(context: {
     close(): void {
       if (isClosed) return
       isClosed = true
-      expiryTimer?.cancel()
+      expiry.close()
       transactions.close()
       groups.close()
     }
-  }
-}
-
-/**
- * All commits are asked for at once: a producer that comes back writes its state behind them.
- * A refusal of the store only postpones it: what is left on disk is forgotten by the first scan after the next restart.
- */
-async function expire(store: Store, ledgers: Ledgers, beforeMs: number): Promise<void> {
-  const changes = ledgers.expire(beforeMs)
-  try {
-    const commits: Promise<unknown>[] = []
-    for (let at = 0; at < changes.length; at += EXPIRY_CHANGE_COUNT)
-      commits.push(store.commit([], changes.slice(at, at + EXPIRY_CHANGE_COUNT)))
-    await Promise.all(commits)
-  } catch (error) {
-    if (!(error instanceof WadiError)) throw error
   }
 }

@@ -1,8 +1,9 @@
 // Which offset each group has committed per partition: durable before it is acknowledged, in memory for reading.
 // Persisted under offsets/<group>/<topicNumber>/<partition>. Pending ones of open transactions are the coordinator's (transactions.ts).
 
+import type { Clock } from '../io/clock.ts'
 import type { StateChange, Store } from '../log/contract.ts'
-import { fitsStateKey, namesOfKey, putState, readState, stateKey } from './state-codec.ts'
+import { deleteState, fitsStateKey, namesOfKey, putState, readState, stateKey } from '../log/state-codec.ts'
 
 const AREA = 'offsets'
 export const OFFSET_METADATA_CHARACTERS_MAX = 4096
@@ -23,19 +24,28 @@ export interface OffsetToCommit extends TopicPartition, CommittedOffset {
   readonly groupId: string
 }
 
+/** As it is kept. */
+export interface KeptOffset extends OffsetToCommit {
+  /** When it was committed, by the wall clock; null when the version that did it did not note it. */
+  readonly timeMs: number | null
+}
+
 interface StoredOffset {
   offset: number
   epoch: number
   metadata: string
+  time?: number
 }
 
 export class CommittedOffsets {
   readonly #store: Store
-  readonly #groups = new Map<string, Map<string, OffsetToCommit>>()
+  readonly #clock: Clock
+  readonly #groups = new Map<string, Map<string, KeptOffset>>()
 
   /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
-  constructor(store: Store) {
+  constructor(store: Store, clock: Clock) {
     this.#store = store
+    this.#clock = clock
     const nameOf = new Map([...store.topics.values()].map((topic) => [String(topic.number), topic.name]))
     for (const key of store.listState(`${AREA}/`)) {
       const [groupId, topicNumber, partitionIndex] = namesOfKey(key)
@@ -43,8 +53,8 @@ export class CommittedOffsets {
       const value = store.getState(key)
       if (groupId === undefined || topicName === undefined || !value) continue
       const stored = readState<StoredOffset>(key, value)
-      const { offset, epoch: leaderEpoch, metadata } = stored
-      this.apply([{ groupId, topicName, partitionIndex: Number(partitionIndex), offset, leaderEpoch, metadata }])
+      const { offset, epoch: leaderEpoch, metadata, time } = stored
+      this.apply([{ groupId, topicName, partitionIndex: Number(partitionIndex), offset, leaderEpoch, metadata }], time ?? null)
     }
   }
 
@@ -52,7 +62,11 @@ export class CommittedOffsets {
     return this.#groups.get(groupId)?.get(placeKey(place)) ?? null
   }
 
-  list(groupId: string): readonly OffsetToCommit[] {
+  groupIds(): readonly string[] {
+    return [...this.#groups.keys()]
+  }
+
+  list(groupId: string): readonly KeptOffset[] {
     return [...(this.#groups.get(groupId)?.values() ?? [])]
   }
 
@@ -63,28 +77,48 @@ export class CommittedOffsets {
 
   /** @throws WadiError when the store refuses: nothing is committed */
   async commit(offsets: readonly OffsetToCommit[]): Promise<void> {
-    await this.#store.commit([], this.changesFor(offsets))
-    this.apply(offsets)
+    const timeMs = this.#clock.wallMs()
+    await this.#store.commit([], this.changesFor(offsets, timeMs))
+    this.apply(offsets, timeMs)
+  }
+
+  /** Durable when it resolves. What was committed anew meanwhile stays. @throws WadiError when the store refuses: nothing is forgotten */
+  async forget(offsets: readonly KeptOffset[]): Promise<void> {
+    await this.#store.commit(
+      [],
+      offsets.flatMap((entry) => this.#keyOf(entry) ?? []).map((key) => deleteState(key))
+    )
+    for (const entry of offsets) {
+      const group = this.#groups.get(entry.groupId)
+      if (group?.get(placeKey(entry)) !== entry) continue
+      group.delete(placeKey(entry))
+      if (group.size === 0) this.#groups.delete(entry.groupId)
+    }
+  }
+
+  #keyOf({ groupId, topicName, partitionIndex }: OffsetToCommit): string | null {
+    const topic = this.#store.topics.get(topicName)
+    return topic ? stateKey(AREA, groupId, topic.number, partitionIndex) : null
   }
 
   /** The state changes that make `offsets` durable, for a commit of the caller, who calls apply() after it. Topics must exist. */
-  changesFor(offsets: readonly OffsetToCommit[]): StateChange[] {
+  changesFor(offsets: readonly OffsetToCommit[], timeMs: number): StateChange[] {
     return offsets.flatMap((entry) => {
-      const topic = this.#store.topics.get(entry.topicName)
-      if (!topic) return []
-      const stored: StoredOffset = { offset: entry.offset, epoch: entry.leaderEpoch, metadata: entry.metadata }
-      return [putState(stateKey(AREA, entry.groupId, topic.number, entry.partitionIndex), { ...stored })]
+      const key = this.#keyOf(entry)
+      if (key === null) return []
+      const stored: StoredOffset = { offset: entry.offset, epoch: entry.leaderEpoch, metadata: entry.metadata, time: timeMs }
+      return [putState(key, { ...stored })]
     })
   }
 
-  apply(offsets: readonly OffsetToCommit[]): void {
+  apply(offsets: readonly OffsetToCommit[], timeMs: number | null): void {
     for (const entry of offsets) {
       let group = this.#groups.get(entry.groupId)
       if (!group) {
         group = new Map()
         this.#groups.set(entry.groupId, group)
       }
-      group.set(placeKey(entry), entry)
+      group.set(placeKey(entry), { ...entry, timeMs })
     }
   }
 }

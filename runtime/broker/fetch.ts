@@ -7,8 +7,9 @@ import { WadiError } from '../base/errors.ts'
 import { type Offset, toOffset } from '../base/offset.ts'
 import { readBatchHeader } from '../core/batch-header.ts'
 import type { Clock } from '../io/clock.ts'
+import type { AbortedTransaction } from '../log/contract.ts'
 import type { FaultName } from './fault.ts'
-import type { AbortedTransaction, Ledgers, PartitionLedger } from './partition-ledger.ts'
+import type { Ledgers, PartitionLedger } from './partition-ledger.ts'
 
 export type Isolation = 'read_uncommitted' | 'read_committed'
 
@@ -114,11 +115,14 @@ export class Fetches {
     const limit = limitOf(ledger, options.isolation)
     const bytesMax = Math.min(place.bytesMax, options.bytesLeft)
     if (place.fetchOffset >= limit || (bytesMax <= 0 && !options.isEmpty)) return empty(reader, options.isolation)
+    const isCommitted = options.isolation === 'read_committed'
+    // Before the read: retention may move the log start meanwhile, and what it takes is not listed any more.
+    const aborted = isCommitted ? ledger.partition.abortedBetween(place.fetchOffset, limit) : null
     try {
       const batches = await readBelow(ledger, toOffset(place.fetchOffset), limit, Math.max(bytesMax, 1))
       const first = batches[0]
       const isTooLarge = first !== undefined && first.byteLength > bytesMax && !options.isEmpty
-      return answerOf(ledger, place.fetchOffset, isTooLarge ? [] : batches, options.isolation, limit)
+      return answerOf(ledger, isTooLarge ? [] : batches, aborted, isCommitted ? limit : ledger.lastStableOffset)
     } catch (error) {
       if (!(error instanceof WadiError)) throw error
       return failed(error.code === 'WADI_OFFSET_OUT_OF_RANGE' ? 'OFFSET_OUT_OF_RANGE' : 'KAFKA_STORAGE_ERROR', ledger)
@@ -168,30 +172,28 @@ function availableBytes(ledger: PartitionLedger, fetchOffset: number, isolation:
   return Math.max(1, ledger.partition.bytesFrom(toOffset(fetchOffset)) - beyond)
 }
 
+/** `aborted`: what overlaps the asked range; null for read_uncommitted. */
 function answerOf(
   ledger: PartitionLedger,
-  fetchOffset: number,
   batches: readonly Uint8Array[],
-  isolation: Isolation,
+  aborted: readonly AbortedTransaction[] | null,
   lastStableOffset: number
 ): FetchedPartition {
   const lastBatch = batches.at(-1)
-  const header = lastBatch ? readBatchHeader(lastBatch) : null
-  const endOffset = header ? header.lastOffset + 1 : fetchOffset
-  const isCommitted = isolation === 'read_committed'
+  const endOffset = lastBatch ? (readBatchHeader(lastBatch)?.lastOffset ?? -1) + 1 : 0
   return {
     fault: 'NONE',
     highWatermark: ledger.partition.highWatermark,
-    lastStableOffset: isCommitted ? lastStableOffset : ledger.lastStableOffset,
+    lastStableOffset,
     logStartOffset: ledger.partition.logStartOffset,
-    abortedTransactions: isCommitted ? ledger.abortedBetween(fetchOffset, endOffset) : null,
+    abortedTransactions: aborted?.filter((entry) => entry.firstOffset < endOffset) ?? null,
     batches
   }
 }
 
 function empty(reader: Reader, isolation: Isolation): FetchedPartition {
   if (!reader.ledger) return failed(reader.fault, null)
-  return answerOf(reader.ledger, reader.place.fetchOffset, [], isolation, reader.ledger.lastStableOffset)
+  return answerOf(reader.ledger, [], isolation === 'read_committed' ? [] : null, reader.ledger.lastStableOffset)
 }
 
 function failed(fault: FaultName, ledger: PartitionLedger | null): FetchedPartition {

@@ -1,8 +1,8 @@
 // Producer ids, each given once in the life of a data directory: blocks are reserved durably, the rest of a block is lost at a restart.
 
 import type { Store } from '../log/contract.ts'
+import { putState, readState } from '../log/state-codec.ts'
 import { KeyedLock } from './keyed-lock.ts'
-import { putState, readState } from './state-codec.ts'
 
 const KEY = 'producer-id/next'
 const BLOCK_COUNT = 1000

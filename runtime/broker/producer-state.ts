@@ -4,10 +4,10 @@
 // Source: Apache Kafka, ProducerStateEntry and ProducerAppendInfo.
 
 import type { StateChange } from '../log/contract.ts'
+import { putState, readState, stateKey } from '../log/state-codec.ts'
+import { PRODUCER_AREA } from '../log/transaction-index.ts'
 import type { FaultName } from './fault.ts'
-import { putState, readState, stateKey } from './state-codec.ts'
 
-export const PRODUCER_AREA = 'producer'
 /** Clients keep at most five batches in flight; so many can be recognised as repeated. */
 export const RECENT_BATCHES_MAX = 5
 const SEQUENCE_COUNT = 2 ** 31

@@ -2,8 +2,8 @@
 // Persisted under txn/<id>; offsets waiting for the commit under txn-offsets/<id>/<number>, one key per request that sent them.
 
 import type { Partition, StateChange, Store } from '../log/contract.ts'
+import { deleteState, namesOfKey, putState, readState, stateKey } from '../log/state-codec.ts'
 import type { OffsetToCommit } from './committed-offsets.ts'
-import { deleteState, namesOfKey, putState, readState, stateKey } from './state-codec.ts'
 
 export const TRANSACTION_AREA = 'txn'
 export const PENDING_OFFSETS_AREA = 'txn-offsets'
@@ -22,6 +22,8 @@ export interface TransactionState {
   /** Partitions the open transaction may write to. */
   readonly partitions: ReadonlySet<Partition>
   readonly groupIds: ReadonlySet<string>
+  /** When it changed last, by the wall clock; null when the version that did it did not note it. */
+  readonly updatedMs: number | null
 }
 
 interface StoredTransaction {
@@ -32,6 +34,7 @@ interface StoredTransaction {
   status: TransactionStatus
   partitions: [topicNumber: number, partitionIndex: number][]
   groups: string[]
+  time?: number
 }
 
 export function transactionKey(transactionalId: string): string {
@@ -46,7 +49,8 @@ export function putTransaction(state: TransactionState): StateChange {
     timeoutMs: state.timeoutMs,
     status: state.status,
     partitions: [...state.partitions].map((partition) => [partition.topicNumber, partition.partitionIndex]),
-    groups: [...state.groupIds]
+    groups: [...state.groupIds],
+    ...(state.updatedMs !== null && { time: state.updatedMs })
   }
   return putState(transactionKey(state.transactionalId), { ...stored })
 }
@@ -68,7 +72,8 @@ export function readTransactions(store: Store): TransactionState[] {
       timeoutMs: stored.timeoutMs,
       status: stored.status,
       partitions: new Set(partitions),
-      groupIds: new Set(stored.groups)
+      groupIds: new Set(stored.groups),
+      updatedMs: stored.time ?? null
     }
   })
 }
@@ -100,6 +105,10 @@ export class PendingOffsets {
 
   list(): OffsetToCommit[] {
     return [...this.#chunks.values()].flat()
+  }
+
+  hasGroup(groupId: string): boolean {
+    return this.list().some((entry) => entry.groupId === groupId)
   }
 
   has(groupId: string, topicName: string, partitionIndex: number): boolean {

@@ -11,16 +11,23 @@ import { assert } from '../base/assert.ts'
 import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { Clock, Timer } from '../io/clock.ts'
-import type { Append, Partition, Store } from '../log/contract.ts'
+import type { AbortedTransaction, Append, Partition, Store } from '../log/contract.ts'
+import { deleteState, fitsStateKey, stateKey } from '../log/state-codec.ts'
 import type { CommittedOffsets, OffsetToCommit } from './committed-offsets.ts'
 import { type FaultName, faultOfStoreError } from './fault.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { buildMarker } from './marker.ts'
-import type { AbortedTransaction, Ledgers, PartitionLedger } from './partition-ledger.ts'
+import type { Ledgers, PartitionLedger } from './partition-ledger.ts'
 import type { ProducerIds } from './producer-ids.ts'
 import { type ProducerState, stateAfterMarker } from './producer-state.ts'
-import { fitsStateKey, stateKey } from './state-codec.ts'
-import { PENDING_OFFSETS_AREA, PendingOffsets, putTransaction, readTransactions, type TransactionState } from './transaction-state.ts'
+import {
+  PENDING_OFFSETS_AREA,
+  PendingOffsets,
+  putTransaction,
+  readTransactions,
+  type TransactionState,
+  transactionKey
+} from './transaction-state.ts'
 
 export const TRANSACTION_TIMEOUT_MS_MAX = 900_000
 const EPOCH_MAX = 32_766
@@ -147,6 +154,25 @@ export class Transactions {
     return false
   }
 
+  hasPendingOffsets(groupId: string): boolean {
+    for (const entry of this.#byProducer.values()) if (entry.pending.hasGroup(groupId)) return true
+    return false
+  }
+
+  /** Forgets ids without an open transaction that are old, durably. @throws WadiError when the store refuses: those stay */
+  async expire(isOld: (updatedMs: number | null) => boolean): Promise<void> {
+    for (const [transactionalId, entry] of [...this.#entries]) {
+      const isUnused = (): boolean => entry.state.status !== 'Ongoing' && entry.pending.isEmpty && isOld(entry.state.updatedMs)
+      if (!isUnused()) continue
+      await this.#lock.run(transactionalId, async () => {
+        if (!isUnused()) return
+        await this.#context.store.commit([], [deleteState(transactionKey(transactionalId))])
+        this.#entries.delete(transactionalId)
+        this.#byProducer.delete(entry.state.producerId)
+      })
+    }
+  }
+
   async #initFirst(transactionalId: string, timeoutMs: number): Promise<InitProducerAnswer> {
     const producerId = await this.#context.producerIds.take()
     const state: TransactionState = {
@@ -157,7 +183,8 @@ export class Transactions {
       timeoutMs,
       status: 'Empty',
       partitions: new Set(),
-      groupIds: new Set()
+      groupIds: new Set(),
+      updatedMs: this.#context.clock.wallMs()
     }
     await this.#context.store.commit([], [putTransaction(state)])
     const entry: Entry = { state, pending: new PendingOffsets(transactionalId), timer: null }
@@ -177,7 +204,8 @@ export class Transactions {
     if (state.status === 'Ongoing') await this.#finish(entry, 'abort', bumped(state))
     const current = state.status === 'Ongoing' ? entry.state : bumped(state)
     // a producer that does not say who it was is a new one: the epoch before must not come back as a repeat
-    let next: TransactionState = { ...current, timeoutMs, status: 'Empty', lastProducerEpoch: expected ? state.producerEpoch : -1 }
+    const lastProducerEpoch = expected ? state.producerEpoch : -1
+    let next: TransactionState = { ...current, timeoutMs, status: 'Empty', lastProducerEpoch, updatedMs: this.#context.clock.wallMs() }
     if (next.producerEpoch > EPOCH_MAX) {
       next = { ...next, producerId: await this.#context.producerIds.take(), producerEpoch: 0, lastProducerEpoch: -1 }
     }
@@ -195,7 +223,8 @@ export class Transactions {
       ...state,
       status: 'Ongoing',
       partitions: new Set([...(isOpen ? state.partitions : []), ...added.partitions]),
-      groupIds: new Set([...(isOpen ? state.groupIds : []), ...added.groupIds])
+      groupIds: new Set([...(isOpen ? state.groupIds : []), ...added.groupIds]),
+      updatedMs: this.#context.clock.wallMs()
     }
     const isKnown = isOpen && next.partitions.size === state.partitions.size && next.groupIds.size === state.groupIds.size
     if (isKnown) return 'NONE'
@@ -219,14 +248,15 @@ export class Transactions {
         ...identity,
         status: outcome === 'commit' ? 'CompleteCommit' : 'CompleteAbort',
         partitions: new Set(),
-        groupIds: new Set()
+        groupIds: new Set(),
+        updatedMs: timestampMs
       }
       const producerStates = ledgersTouched.map((ledger) =>
         stateAfterMarker(ledger.producer(producerId), { producerId, producerEpoch, timestampMs })
       )
-      const baseOffsets = await store.commit(appends, (markerOffsets) => [
+      await store.commit(appends, (markerOffsets) => [
         putTransaction(next),
-        ...committedOffsets.changesFor(offsets),
+        ...committedOffsets.changesFor(offsets, timestampMs),
         ...entry.pending.deletions(),
         ...ledgersTouched.flatMap((ledger, at) => {
           const aborted = outcome === 'abort' ? abortedBy(ledger, producerId, markerOffsets[at] as Offset) : null
@@ -237,10 +267,9 @@ export class Transactions {
       this.#stopTimer(entry)
       entry.state = next
       entry.pending.clear()
-      committedOffsets.apply(offsets)
+      committedOffsets.apply(offsets, timestampMs)
       ledgersTouched.forEach((ledger, at) => {
-        const aborted = outcome === 'abort' ? abortedBy(ledger, producerId, baseOffsets[at] as Offset) : null
-        ledger.leaveTransaction(producerStates[at] as ProducerState, aborted)
+        ledger.setProducer(producerStates[at] as ProducerState)
       })
     })
   }

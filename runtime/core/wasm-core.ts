@@ -3,6 +3,7 @@
 // checked before a byte moves; a fault in the bytes is a value or a RangeError, never a trap.
 
 import { toOffset } from '../base/offset.ts'
+import { OutputTooLarge } from '../io/codec.ts'
 import { ATTRIBUTES_AT, BATCH_LENGTH_AT, CODEC_MASK, LENGTH_PREFIX_BYTES, RECORD_COUNT_AT, RECORDS_AT, viewOf } from './batch-header.ts'
 import { BatchRepacker } from './batch-repacker.ts'
 import { WasmCommitBuilder } from './commit-builder.ts'
@@ -204,7 +205,7 @@ export class WasmCore implements Core {
     this.#module.copyIn(frame)
     const limit = Math.min(Math.floor(bytesMax), at.BATCH_BYTES_MAX)
     const length = call.lz4Decompress(frame.byteLength, limit)
-    if (length === LZ4_TOO_LARGE) throw new RangeError(`the LZ4 frame holds more than ${limit} bytes`)
+    if (length === LZ4_TOO_LARGE) throw new OutputTooLarge(`the LZ4 frame holds more than ${limit} bytes`)
     if (length < 0) throw new RangeError('the LZ4 frame is malformed')
     return bytes.slice(at.OUTPUT, at.OUTPUT + length)
   }

@@ -1,15 +1,17 @@
 // A batch with its records block compressed, and back. The header stays readable; the CRC is made anew.
-// LZ4 runs in the core on this thread: 64 KiB take a fraction of what a hop to another thread costs. gzip and zstd go to the thread pool.
+// LZ4 runs in the core on this thread: 64 KiB take a fraction of what a hop to another thread costs. The others are the block codec's.
 
 import { ATTRIBUTES_AT, BATCH_LENGTH_AT, CODEC_MASK, CRC_AT, LENGTH_PREFIX_BYTES, RECORDS_AT, viewOf } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
-import { type BlockCodec, CODEC_ID, type CodecName } from '../io/codec.ts'
+import type { StoredRecord } from '../core/record.ts'
+import { type BlockCodec, CODEC_ID, type CodecName, type ReadableCodec } from '../io/codec.ts'
 
-/** The batch's codec; null when it is one we cannot read (snappy, unknown). */
-export function codecOf(batch: Uint8Array): CodecName | null {
+const READABLE = Object.keys(CODEC_ID) as ReadableCodec[]
+
+/** The batch's codec; null when nobody knows it. */
+export function codecOf(batch: Uint8Array): ReadableCodec | null {
   const id = viewOf(batch).getInt16(ATTRIBUTES_AT) & CODEC_MASK
-  for (const name of ['none', 'gzip', 'lz4', 'zstd'] as const) if (CODEC_ID[name] === id) return name
-  return null
+  return READABLE.find((name) => CODEC_ID[name] === id) ?? null
 }
 
 function withBlock(core: Core, batch: Uint8Array, block: Uint8Array, codec: CodecName): Uint8Array {
@@ -32,15 +34,30 @@ export async function compressBatch(core: Core, blockCodec: BlockCodec, batch: U
 }
 
 /**
- * The batch with its records in the clear; `batch` itself when it is not compressed.
- * @throws RangeError when the codec is unknown here, the block malformed, or the output larger than the core takes
+ * The batch with its records in the clear; `batch` itself when it is not compressed. Whether the records fit the header is not looked at.
+ * @throws RangeError when the codec is unknown, the block malformed, or the output larger than `recordsBytesMax` or than the core takes
  */
-export async function decompressBatch(core: Core, blockCodec: BlockCodec, batch: Uint8Array): Promise<Uint8Array> {
+export async function decompressBatch(
+  core: Core,
+  blockCodec: BlockCodec,
+  batch: Uint8Array,
+  recordsBytesMax = Number.POSITIVE_INFINITY
+): Promise<Uint8Array> {
   const codec = codecOf(batch)
   if (codec === 'none') return batch
-  if (codec === null) throw new RangeError('the batch has a codec that is not read here')
+  if (codec === null) throw new RangeError('the batch has an unknown codec')
   const block = batch.subarray(RECORDS_AT)
-  const bytesMax = core.batchBytesMax - RECORDS_AT
+  const bytesMax = Math.min(core.batchBytesMax - RECORDS_AT, recordsBytesMax)
   const plain = codec === 'lz4' ? core.lz4Decompress(block, bytesMax) : await blockCodec.decompress(codec, block, bytesMax)
   return withBlock(core, batch, plain, 'none')
+}
+
+/** Its records; null when the batch cannot be opened. */
+export async function readBatchRecords(core: Core, blockCodec: BlockCodec, batch: Uint8Array): Promise<StoredRecord[] | null> {
+  try {
+    return core.readRecords(await decompressBatch(core, blockCodec, batch))
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    return null
+  }
 }

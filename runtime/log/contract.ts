@@ -58,6 +58,13 @@ export interface ReadResult {
   readonly nextOffset: Offset
 }
 
+export interface AbortedTransaction {
+  readonly producerId: bigint
+  readonly firstOffset: number
+  /** Offset of the abort marker. */
+  readonly lastOffset: number
+}
+
 /** One partition as its readers and writers see it. */
 export interface Partition {
   readonly topicName: string
@@ -66,11 +73,21 @@ export interface Partition {
   readonly logStartOffset: Offset
   /** First offset that is not durable: readers see below it. */
   readonly highWatermark: Offset
+  /** First offset that readers of committed data do not see: where the oldest open transaction began, else the high watermark. */
+  readonly lastStableOffset: Offset
+  /** Aborted transactions that overlap [startOffset, endOffset), by first offset. */
+  abortedBetween(startOffset: number, endOffset: number): readonly AbortedTransaction[]
   /**
    * Batches from `offset` on, below the high watermark, at least one when there is one, then up to bytesMax.
    * @throws WadiError WADI_OFFSET_OUT_OF_RANGE below logStartOffset or above highWatermark
    */
   read(offset: Offset, options: { bytesMax: number }): Promise<ReadResult>
+  /**
+   * As read(), below the last stable offset, without markers and without batches of aborted transactions; nextOffset moves over them,
+   * so it may have moved and there are no batches. At or above the last stable offset: no batches, nextOffset = offset.
+   * @throws WadiError WADI_OFFSET_OUT_OF_RANGE as read()
+   */
+  readCommitted(offset: Offset, options: { bytesMax: number }): Promise<ReadResult>
   /** First record with timestamp ≥ timestampMs, null when there is none. */
   offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null>
   /** Bytes stored from `offset` on (compressed as stored; an estimate at batch granularity). */

@@ -6,7 +6,7 @@ import { readBatchHeader } from '../core/batch-header.ts'
 import { readFrames } from '../core/commit-frames.ts'
 import type { Core } from '../core/core.ts'
 import type { BatchHeader, StoredRecord } from '../core/record.ts'
-import { codecOf, decompressBatch } from './batch-codec.ts'
+import { codecOf, readBatchRecords } from './batch-codec.ts'
 import type { Inspection, Problem } from './inspection.ts'
 import { readJournalHeader } from './journal.ts'
 import { type JournalFileScan, scanJournalFile, whereMoreMayLie } from './journal-scan.ts'
@@ -150,16 +150,15 @@ function gapsOf(journal: { sequences: number[]; broken: readonly number[]; after
 
 export interface DumpedJournalBatch extends JournalBatch {
   readonly codec: string
-  /** Empty for a codec that is not read here. */
+  /** Empty when the batch cannot be opened. */
   readonly records: readonly StoredRecord[]
 }
 
 /** What is in the journal, decoded, in commit order (some may be in segments too: compare offsets). @throws DiskError */
 export async function* dumpJournal(inspection: Inspection): AsyncGenerator<DumpedJournalBatch> {
-  const { core, codec } = inspection
   for (const entry of (await viewJournal(inspection)).batches) {
-    const name = codecOf(entry.batch)
-    const plain = name === null ? null : await decompressBatch(core, codec, entry.batch)
-    yield { ...entry, codec: name ?? 'snappy', records: plain ? core.readRecords(plain) : [] }
+    const records = await readBatchRecords(inspection.core, inspection.codec, entry.batch)
+    const name = codecOf(entry.batch) ?? 'unknown'
+    yield { ...entry, codec: records ? name : `${name} (cannot be opened)`, records: records ?? [] }
   }
 }

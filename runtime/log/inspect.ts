@@ -3,7 +3,7 @@
 
 import { WadiError } from '../base/errors.ts'
 import type { BatchHeader, StoredRecord } from '../core/record.ts'
-import { codecOf, decompressBatch } from './batch-codec.ts'
+import { codecOf, decompressBatch, readBatchRecords } from './batch-codec.ts'
 import { BatchScan } from './batch-scan.ts'
 import { dryStart } from './dry-start.ts'
 import { viewJournal } from './inspect-journal.ts'
@@ -123,17 +123,11 @@ async function verifySegment(inspection: Inspection, file: SegmentFile, report: 
     report.records += step.header.recordCount
     endOffset = step.header.lastOffset + 1
     try {
-      if (codecOf(step.batch) === null) continue // snappy of a Kafka client: the CRC was right
       const plain = await decompressBatch(core, codec, step.batch)
       if (core.checkBatch(plain) !== null) throw new RangeError('records do not fit their header')
     } catch (error) {
       const what = error instanceof Error ? error.message : String(error)
-      report.problems.push({
-        file: file.path,
-        positionBytes: step.positionBytes,
-        what,
-        meaning: `offsets ${step.header.baseOffset} to ${step.header.lastOffset} cannot be read`
-      })
+      report.problems.push(unreadable(file, step, what))
     }
   }
   return endOffset
@@ -183,13 +177,12 @@ export async function* dumpRecords(
       yield { problem: step.problem }
       continue
     }
-    const codec = codecOf(step.batch)
-    const plain = codec === null ? null : await decompressBatch(inspection.core, inspection.codec, step.batch)
-    yield {
-      header: step.header,
-      positionBytes: step.positionBytes,
-      codec: codec ?? 'snappy',
-      records: plain ? inspection.core.readRecords(plain) : []
-    }
+    const records = await readBatchRecords(inspection.core, inspection.codec, step.batch)
+    if (records === null) yield { problem: unreadable(file, step, 'its compressed records cannot be opened') }
+    else yield { header: step.header, positionBytes: step.positionBytes, codec: codecOf(step.batch) ?? 'unknown', records }
   }
+}
+
+function unreadable(file: SegmentFile, { positionBytes, header }: { positionBytes: number; header: BatchHeader }, what: string): Problem {
+  return { file: file.path, positionBytes, what, meaning: `offsets ${header.baseOffset} to ${header.lastOffset} cannot be read` }
 }

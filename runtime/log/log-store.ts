@@ -43,6 +43,7 @@ import { asStoreError, diskFull, storeClosed, tooLarge, topicExists, topicUnknow
 import { StoreMeter } from './store-meter.ts'
 import { StoredTopic } from './stored-topic.ts'
 import { checkTopic, collisionKey, decodeTopicEntry, encodeTopicEntry, TOPIC_PREFIX, type TopicEntry } from './topic-catalogue.ts'
+import { restoreTransactions } from './transaction-index.ts'
 import { Upkeep } from './upkeep.ts'
 
 export interface LogStoreOptions {
@@ -182,6 +183,7 @@ export class LogStore implements Store {
       onProgress: (done, total) => this.#options.onProgress?.({ what: 'journal', done, total }),
       afterCommit: () => this.#upkeep.sealAboveLimit()
     })
+    this.#restoreTransactions()
     const isNew = (range: DroppedRange): boolean => this.#state.get(this.#holeKey(range)) === undefined
     this.report.holes = this.report.holes.filter(isNew)
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
@@ -193,6 +195,12 @@ export class LogStore implements Store {
     for (const hole of this.report.holes) this.#onDropped(hole)
     if (this.report.missingCommits > 0) await this.flush() // or the gap in the sequences would be found again at every start
     this.#upkeep.schedule()
+  }
+
+  /** The state is that of the last commit already, while the journal was replayed batch by batch: it is the state that counts. */
+  #restoreTransactions(): void {
+    for (const { partitions } of this.#topics.values()) for (const { transactions } of partitions) transactions.clear()
+    restoreTransactions(this.#state, (number, index) => this.#byNumber.get(number)?.partitions[index]?.transactions)
   }
 
   /** A random start, so that nobody can publish bytes that look like a commit of ours. */

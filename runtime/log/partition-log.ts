@@ -17,11 +17,12 @@ import type { BatchHeader } from '../core/record.ts'
 import type { BlockCodec } from '../io/codec.ts'
 import { DiskError } from '../io/disk.ts'
 import { decompressBatch } from './batch-codec.ts'
-import type { DroppedRange, Partition, ReadResult } from './contract.ts'
+import type { AbortedTransaction, DroppedRange, Partition, ReadResult } from './contract.ts'
 import { IncarnationOffsets } from './incarnation-offsets.ts'
 import type { Segment, SegmentEnvironment } from './segment.ts'
 import { type DamagedRange, readSegment } from './segment-read.ts'
 import { Tail } from './tail.ts'
+import { isCommitted, TransactionIndex } from './transaction-index.ts'
 
 export interface PartitionEnvironment extends SegmentEnvironment {
   readonly codec: BlockCodec
@@ -36,6 +37,7 @@ export class PartitionLog implements Partition {
   readonly env: PartitionEnvironment
   readonly tail = new Tail()
   readonly incarnations: IncarnationOffsets
+  readonly transactions = new TransactionIndex()
   readonly segments: Segment[] = []
   /** Directory entries were made or removed since the last syncDirectory. */
   isDirectoryDirty = false
@@ -69,6 +71,14 @@ export class PartitionLog implements Partition {
     return toOffset(this.#highWatermark)
   }
 
+  get lastStableOffset(): Offset {
+    return this.transactions.lastStableOffset(this.#highWatermark)
+  }
+
+  abortedBetween(startOffset: number, endOffset: number): readonly AbortedTransaction[] {
+    return this.transactions.abortedBetween(startOffset, endOffset)
+  }
+
   /** Where the segments end. */
   get sealedEndOffset(): number {
     return this.segments.at(-1)?.nextOffset ?? this.#logStartOffset
@@ -96,6 +106,7 @@ export class PartitionLog implements Partition {
     assert(header !== null, 'committed a batch without a header')
     assert(header.baseOffset >= this.#highWatermark, `committed ${header.baseOffset} below ${this.#highWatermark}`)
     this.tail.push({ header, batch, sequence: commit.sequence, addedMs: commit.nowMs })
+    this.transactions.onBatch(header, () => this.env.core.readRecords(batch)[0]?.key ?? null)
     this.#highWatermark = header.lastOffset + 1
   }
 
@@ -106,6 +117,7 @@ export class PartitionLog implements Partition {
 
   advanceLogStart(offset: number): void {
     this.#logStartOffset = Math.max(this.#logStartOffset, offset)
+    this.transactions.forgetBelow(this.#logStartOffset)
   }
 
   firstOffsetAfter(incarnation: number): Offset | null {
@@ -137,6 +149,18 @@ export class PartitionLog implements Partition {
         if (error instanceof DiskError && error.code === 'ENOENT' && isTaken) continue
         throw error
       }
+    }
+  }
+
+  async readCommitted(offset: Offset, options: { bytesMax: number }): Promise<ReadResult> {
+    const limit = this.lastStableOffset
+    this.#checkRange(offset)
+    if (offset >= limit) return { batches: [], nextOffset: offset }
+    const aborted = this.abortedBetween(offset, limit) // before the read: retention may move the log start meanwhile
+    const { batches, nextOffset } = await this.read(offset, options)
+    return {
+      batches: batches.filter((batch) => isCommitted(readBatchHeader(batch) as BatchHeader, limit, aborted)),
+      nextOffset: toOffset(Math.min(nextOffset, limit))
     }
   }
 
@@ -226,7 +250,7 @@ export class PartitionLog implements Partition {
       return record ? { offset: record.offset, timestampMs: record.timestampMs } : null
     } catch (error) {
       if (!(error instanceof RangeError)) throw error
-      // What a Kafka client compressed and we cannot open (snappy, or nonsense): its first offset misses nothing.
+      // What a Kafka client compressed and we cannot open (nonsense, or far larger than we take): its first offset misses nothing.
       return { offset: toOffset(Math.max(header.baseOffset, this.#logStartOffset)), timestampMs: header.maxTimestampMs }
     }
   }

@@ -1,10 +1,11 @@
-// A single event the centre will never take is put aside, so that it does not hold up those behind it: a copy goes to the dead-letter
-// topic, with headers saying where it came from and why. The same commit notes its offset, so it is put aside once.
-// Not for: events that cannot be read here (damage, see the recovery report).
+// A single event the centre will never take, or a batch that cannot be opened, is put aside, so that it does not hold up those behind it:
+// a copy goes to the dead-letter topic, with headers saying where it came from and why. The same commit notes its offsets, so it is put
+// aside once. Not for: bytes that do not verify (damage, see the recovery report).
 
-import { readBatchHeader } from '../core/batch-header.ts'
+import { WadiError } from '../base/errors.ts'
+import { RECORDS_AT, readBatchHeader } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
-import type { StoredRecord } from '../core/record.ts'
+import type { RecordHeader, RecordInput, StoredRecord } from '../core/record.ts'
 import type { BlockCodec } from '../io/codec.ts'
 import { decompressBatch } from '../log/batch-codec.ts'
 import type { Store } from '../log/contract.ts'
@@ -17,31 +18,70 @@ function parkedKey(source: Source): string {
   return `uplink/parked/${source.key}`
 }
 
-/** Offset of the last event of this partition that was put aside, -1 when there is none. */
-export function parkedOffset(store: Store, source: Source): number {
+/** What was put aside last of this partition, both ends included; null when there is nothing. What adjoins is one range. */
+export function parkedRange(store: Store, source: Source): { first: number; last: number } | null {
   const value = store.getState(parkedKey(source))
-  return value ? Number(new TextDecoder().decode(value)) : -1
+  if (!value) return null
+  const [first, last] = new TextDecoder().decode(value).split('-').map(Number)
+  return { first: first as number, last: last ?? (first as number) }
 }
 
-/** false when there is no dead-letter topic, or the event came from there. @throws WadiError when the store refuses */
+/**
+ * Events put aside; 0 when there is no dead-letter topic, or they came from there. A batch that cannot be opened becomes one dead letter,
+ * its value the bytes of the batch.
+ * @throws WadiError when the store refuses
+ */
 export async function park(
   context: { store: Store; core: Core; codec: BlockCodec; deadLetterTopic: string },
   poison: Poison
-): Promise<boolean> {
+): Promise<number> {
   const { store, deadLetterTopic } = context
-  const { source, offset, reason } = poison
+  const { source, offset, batch } = poison
   const partition = store.topics.get(deadLetterTopic)?.partitions[0]
-  if (!partition || source.edgeTopic === deadLetterTopic) return false
-  const record = await readOne(context, source, offset)
-  if (!record) return false
-  const headers = [
-    ...record.headers,
-    { key: encoder.encode('wadi.reason'), value: encoder.encode(reason) },
-    { key: encoder.encode('wadi.source'), value: encoder.encode(`${source.key}/${offset}`) }
-  ]
-  const content = { record: { timestampMs: record.timestampMs, key: record.key, value: record.value, headers } }
-  await store.commit([{ partition, content }], [{ key: parkedKey(source), value: encoder.encode(String(offset)) }])
-  return true
+  if (!partition || source.edgeTopic === deadLetterTopic) return 0
+  const record = batch ? letterOf(batch) : await readOne(context, source, offset)
+  if (!record) return 0
+  const last = batch ? lastOffsetOf(batch) : offset
+  const before = parkedRange(store, source)
+  const first = before && before.last + 1 === offset ? before.first : offset
+  const change = { key: parkedKey(source), value: encoder.encode(first === last ? String(last) : `${first}-${last}`) }
+  try {
+    await store.commit([{ partition, content: { record: withReason(record, poison) } }], [change])
+  } catch (error) {
+    if (!batch || !(error instanceof WadiError) || error.code !== 'WADI_RECORD_TOO_LARGE') throw error
+    const cut = letterOf(batch.subarray(0, RECORDS_AT), [headerOf('wadi.cut', `of ${batch.byteLength} bytes`)])
+    await store.commit([{ partition, content: { record: withReason(cut, poison) } }], [change])
+  }
+  return last + 1 - offset
+}
+
+function withReason(record: RecordInput, { source, offset, reason }: Poison): RecordInput {
+  const { timestampMs, key, value, headers } = record
+  return {
+    timestampMs,
+    key,
+    value,
+    headers: [...headers, headerOf('wadi.reason', reason), headerOf('wadi.source', `${source.key}/${offset}`)]
+  }
+}
+
+/** The batch itself as a record's value: its events have no key of their own that we could read. */
+function letterOf(batch: Uint8Array, headers: readonly RecordHeader[] = []): RecordInput {
+  const timestampMs = readBatchHeader(batch)?.maxTimestampMs ?? Number.NaN
+  return {
+    timestampMs: Number.isSafeInteger(timestampMs) && timestampMs >= 0 ? timestampMs : 0,
+    key: null,
+    value: batch,
+    headers: [headerOf('wadi.content', 'record-batch'), ...headers]
+  }
+}
+
+function lastOffsetOf(batch: Uint8Array): number {
+  return readBatchHeader(batch)?.lastOffset as number
+}
+
+function headerOf(key: string, value: string): RecordHeader {
+  return { key: encoder.encode(key), value: encoder.encode(value) }
 }
 
 async function readOne(context: { core: Core; codec: BlockCodec }, source: Source, offset: number): Promise<StoredRecord | null> {

@@ -29,6 +29,7 @@ export type NoticeKind =
   | 'undecided'
   | 'went-back'
   | 'unreadable'
+  | 'whole'
   | 'hint'
 
 export interface Notice {

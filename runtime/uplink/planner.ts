@@ -8,7 +8,7 @@ import type { Clock } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
 import { DiskError } from '../io/disk.ts'
 import type { Store } from '../log/contract.ts'
-import { park, parkedOffset } from './dead-letters.ts'
+import { park, parkedRange } from './dead-letters.ts'
 import type { Ledger } from './ledger.ts'
 import { skipHole } from './resume.ts'
 import type { UplinkSettings } from './settings.ts'
@@ -61,6 +61,7 @@ export class Planner {
     this.#topics = topics
     const kept: PreparedTransaction[] = []
     for (const transaction of this.#isolatedLeft > 0 ? [] : this.#ready) {
+      if (transaction.parts.some((part) => part.wholeBecause !== undefined)) break // made anew, and not too often
       if (transaction.parts.every((part) => part.until <= part.source.planned)) continue // was delivered after all
       if (!this.#continues(transaction)) break
       for (const part of transaction.parts) part.source.plan(part.until)
@@ -132,6 +133,10 @@ export class Planner {
     }
     const part = suspects[0]
     if (!part) return
+    if (part.wholeBecause !== undefined) {
+      part.source.whole.tries = Number.POSITIVE_INFINITY
+      return
+    }
     if (part.eventCount <= 1) {
       part.source.suspectUntil = null
       const offset = part.until - 1
@@ -163,13 +168,16 @@ export class Planner {
     const topic = this.#topics.get(source.upstreamTopic)
     const sourceCount = store.topics.get(source.edgeTopic)?.partitions.length
     if (!topic || sourceCount === undefined) return null
+    const from = source.planned
     try {
       for (;;) {
         skipHole(source, ledger)
-        if (source.planned === parkedOffset(store, source)) source.plan(source.planned + 1)
-        if (!source.hasUnplanned) return null
+        const parked = parkedRange(store, source)
+        if (parked && source.planned >= parked.first && source.planned <= parked.last) source.plan(parked.last + 1)
+        if (!source.hasUnplanned) return skippedPart(source, from)
         const part = await this.#builder.part(source, topic, sourceCount, budgetBytes)
         if (part === null) source.blockedUntilMs = clock.monotonicMs() + UNREADABLE_DELAY_MS
+        if (part !== null && 'until' in part && part.wholeBecause !== undefined) this.#noteWhole(part)
         if (part === null || 'until' in part) return part
         if (!(await this.#putAside(part))) return null
       }
@@ -186,18 +194,23 @@ export class Planner {
     }
   }
 
+  #noteWhole({ source, from, until, wholeBecause }: Part): void {
+    source.whole.tries++
+    const words = `${source.key}: the batch at ${from} cannot be opened (${wholeBecause}); it is sent as it is, without wadi.id and wadi.offset.`
+    this.#context.ledger.notice('whole', words, { partition: source.key, offset: from, until })
+  }
+
   /** false when the topic had to be stopped. */
   async #putAside(poison: Poison): Promise<boolean> {
     const { store, core, codec, ledger, settings } = this.#context
     const { source, offset, reason } = poison
     const facts = { partition: source.key, offset, reason }
-    if (await park({ store, core, codec, deadLetterTopic: settings.deadLetterTopic }, poison)) {
-      ledger.counters.parkedEvents++
-      ledger.notice(
-        'parked',
-        `${source.key}: event ${offset} cannot be delivered (${reason}); it is in ${settings.deadLetterTopic}.`,
-        facts
-      )
+    const count = await park({ store, core, codec, deadLetterTopic: settings.deadLetterTopic }, poison)
+    const what = count > 1 ? `the batch of ${count} events at` : 'event'
+    if (count > 0) {
+      ledger.counters.parkedEvents += count
+      const words = `${source.key}: ${what} ${offset} cannot be delivered (${reason}); it is in ${settings.deadLetterTopic}.`
+      ledger.notice('parked', words, facts)
       return true
     }
     const words = `event ${offset} of partition ${source.partition.partitionIndex} cannot be delivered (${reason}) and there is no topic ${settings.deadLetterTopic} to put it`
@@ -220,4 +233,9 @@ export class Planner {
       )
     })
   }
+}
+
+/** All of it was put aside or is gone: nothing to send, and still to be confirmed in its turn. */
+function skippedPart(source: Source, from: number): Part | null {
+  return source.planned > from ? { source, from, until: source.planned, batches: [], eventCount: 0, plainBytes: 0 } : null
 }

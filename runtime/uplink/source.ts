@@ -24,6 +24,8 @@ export class Source {
   blockedUntilMs = 0
   /** Branches of this log: what one part carries is of one branch. */
   forks: Forks | null = null
+  /** The batch here cannot be opened and was tried whole so often; −1: nothing of the kind. */
+  readonly whole = { offset: -1, tries: 0 }
   /** Offset → timestamp of the batch that holds it, where parts began. */
   readonly #times = new Map<number, number>()
 
@@ -42,9 +44,9 @@ export class Source {
     return this.#planned
   }
 
-  /** Events that are durable here and not known to be at the centre. */
+  /** Events that are durable and committed here and not known to be at the centre: what an open transaction holds back is not due yet. */
   get lagEvents(): number {
-    return Math.max(0, this.partition.highWatermark - Math.max(this.#confirmed, this.partition.logStartOffset))
+    return Math.max(0, this.partition.lastStableOffset - Math.max(this.#confirmed, this.partition.logStartOffset))
   }
 
   get lagBytes(): number {
@@ -70,7 +72,7 @@ export class Source {
   }
 
   get hasUnplanned(): boolean {
-    return this.partition.highWatermark > this.#planned
+    return this.partition.lastStableOffset > this.#planned
   }
 
   /** The branch of the next event to plan; '' when the log was never forked. */
@@ -78,11 +80,11 @@ export class Source {
     return this.forks?.at(this.partition, this.#planned).branchId ?? ''
   }
 
-  /** Where this one transaction must end: at the high watermark, where another branch begins, or in the middle of what is suspected. */
+  /** Where this one transaction must end: at the last stable offset, where another branch begins, or in the middle of what is suspected. */
   get untilMax(): number {
-    const { highWatermark } = this.partition
-    const branchEnd = this.forks?.at(this.partition, this.#planned).until ?? highWatermark
-    const end = Math.min(highWatermark, branchEnd)
+    const { lastStableOffset } = this.partition
+    const branchEnd = this.forks?.at(this.partition, this.#planned).until ?? lastStableOffset
+    const end = Math.min(lastStableOffset, branchEnd)
     if (this.suspectUntil === null || this.suspectUntil <= this.#planned) return end
     return Math.min(end, this.#planned + Math.max(1, Math.floor((this.suspectUntil - this.#planned) / 2)))
   }

@@ -1,13 +1,17 @@
 // Turns what lies in the partitions into the batches of one transaction: read, decompress, repack into large batches for the centre's
 // partitions, compress. Large operations only: the work per event is done in the core.
 //
+// What cannot be opened (nonsense in a right CRC, or more than a batch of ours holds) ends a part. Then it is a part of its own, whole, as it
+// lies here, where the centre may take it: equal partition counts, and it may try. Otherwise it is poison.
+//
 // Equal partition counts map one to one. Otherwise every record goes where Kafka's own partitioner would put its key.
 // Not for: talking to the centre, deciding when.
 
-import { CONTROL_BIT, RECORDS_AT, readBatchHeader } from '../core/batch-header.ts'
+import { LEADER_EPOCH_AT, RECORDS_AT, readBatchHeader, viewOf, writeBaseOffset } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
+import type { BatchHeader } from '../core/record.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
-import { compressBatch, decompressBatch } from '../log/batch-codec.ts'
+import { codecOf, compressBatch, decompressBatch } from '../log/batch-codec.ts'
 import type { Source } from './source.ts'
 import type { UpstreamTopic } from './upstream.ts'
 
@@ -27,6 +31,8 @@ export interface Part {
   readonly batches: readonly PreparedBatch[]
   readonly eventCount: number
   readonly plainBytes: number
+  /** Why this part is one batch that goes as it is, without `wadi.id` and `wadi.offset`. */
+  readonly wholeBecause?: string
 }
 
 export interface PreparedTransaction {
@@ -35,11 +41,29 @@ export interface PreparedTransaction {
   readonly partitionCounts: ReadonlyMap<string, number>
 }
 
-/** A record that can not be sent, whatever we try. */
+/** What can not be sent, whatever we try: one record, or a batch that cannot be opened. */
 export interface Poison {
   readonly source: Source
   readonly offset: number
   readonly reason: string
+  /** As it lies here; its records from `offset` on are meant. */
+  readonly batch?: Uint8Array
+}
+
+/** A batch that cannot be opened. */
+interface Closed {
+  readonly batch: Uint8Array
+  readonly header: BatchHeader
+  readonly reason: string
+}
+
+interface Opened {
+  /** Beside each other: in the clear, and as stored. */
+  readonly plain: Uint8Array[]
+  readonly stored: Uint8Array[]
+  readonly end: number
+  /** What lies at `end` and stopped us. */
+  readonly closed: Closed | null
 }
 
 export interface BuilderOptions {
@@ -60,6 +84,8 @@ interface Repacked {
 
 const RATIO_MAX = 16
 const RATIO_SAFETY = 0.8
+/** Connections on which a closed batch was tried whole and not taken. */
+const WHOLE_TRIES_MAX = 3
 
 export class TransactionBuilder {
   readonly #options: BuilderOptions
@@ -91,9 +117,33 @@ export class TransactionBuilder {
       Math.max(RECORDS_AT, budgetBytes),
       Math.max(limitBytes, limitBytes * ratio * RATIO_SAFETY)
     )
-    const { plain, end } = await this.#read(source, bytesMax)
-    if (plain.length === 0) return end > from ? { source, from, until: end, batches: [], eventCount: 0, plainBytes: 0 } : null
     const targetCount = topic.partitionCount === sourceCount ? 0 : topic.partitionCount
+    let opened = await this.#read(source, bytesMax)
+    for (;;) {
+      const { plain, end, closed } = opened
+      if (plain.length === 0) {
+        if (end > from) return { source, from, until: end, batches: [], eventCount: 0, plainBytes: 0 }
+        return closed ? this.#closedPart(source, topic, closed, targetCount === 0 ? limitBytes : 0) : null
+      }
+      try {
+        return await this.#pack(source, topic, opened, { targetCount, bytesMax, limitBytes })
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error
+        opened = this.#beforeMisfit(source, opened, error)
+      }
+    }
+  }
+
+  /** @throws RangeError when the records of a batch cannot be read */
+  async #pack(
+    source: Source,
+    topic: UpstreamTopic,
+    { plain, end }: Opened,
+    limits: { targetCount: number; bytesMax: number; limitBytes: number }
+  ): Promise<Part | Poison> {
+    const { core } = this.#options
+    const { targetCount, bytesMax, limitBytes } = limits
+    const from = source.planned
     let until = end
     for (let batchBytesMax = bytesMax; ; ) {
       const repacked = this.#repackAll(source, topic, plain, { from, until, targetCount, bytesMax: batchBytesMax })
@@ -119,26 +169,71 @@ export class TransactionBuilder {
   }
 
   /** Whole batches from the source's planned offset on, uncompressed, until there are enough bytes. */
-  async #read(source: Source, bytesMax: number): Promise<{ plain: Uint8Array[]; end: number }> {
+  async #read(source: Source, bytesMax: number): Promise<Opened> {
     const { partition } = source
     const untilMax = source.untilMax
     const plain: Uint8Array[] = []
+    const stored: Uint8Array[] = []
+    let closed: Closed | null = null
     let bytes = 0
     let next: number = source.planned
-    while (next < untilMax && bytes < bytesMax) {
+    while (next < untilMax && bytes < bytesMax && !closed) {
       const readBytes = Math.max(4096, Math.floor((bytesMax - bytes) / 2))
-      const result = await partition.read(next as typeof partition.highWatermark, { bytesMax: readBytes })
+      const result = await partition.readCommitted(next as typeof partition.highWatermark, { bytesMax: readBytes })
       for (const batch of result.batches) {
-        if (((readBatchHeader(batch)?.attributes ?? 0) & CONTROL_BIT) !== 0) continue // a marker of a local transaction
-        const uncompressed = await decompressBatch(this.#options.core, this.#options.codec, batch)
+        const uncompressed = await this.#open(batch)
+        if (!(uncompressed instanceof Uint8Array)) {
+          closed = uncompressed
+          break
+        }
         plain.push(uncompressed)
+        stored.push(batch)
         bytes += uncompressed.byteLength
       }
-      if (result.nextOffset <= next) break
-      next = result.nextOffset
+      if (closed) next = Math.max(next, closed.header.baseOffset)
+      else if (result.nextOffset <= next) break
+      else next = result.nextOffset
     }
     if (plain[0]) source.noteTime(source.planned, readBatchHeader(plain[0])?.baseTimestampMs ?? 0)
-    return { plain, end: Math.min(next, untilMax) }
+    return { plain, stored, end: Math.min(next, untilMax), closed }
+  }
+
+  async #open(batch: Uint8Array): Promise<Uint8Array | Closed> {
+    try {
+      return await decompressBatch(this.#options.core, this.#options.codec, batch)
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      return { batch, header: readBatchHeader(batch) as BatchHeader, reason: error.message }
+    }
+  }
+
+  /** `opened` up to the first batch whose records do not fit its header; only looked for when repacking stumbled. @throws `cause` when there is none */
+  #beforeMisfit(source: Source, opened: Opened, cause: RangeError): Opened {
+    const misfit = opened.plain.findIndex((batch) => this.#options.core.checkBatch(batch) !== null)
+    if (misfit < 0) throw cause
+    const batch = opened.stored[misfit] as Uint8Array
+    const header = readBatchHeader(batch) as BatchHeader
+    return {
+      plain: opened.plain.slice(0, misfit),
+      stored: opened.stored.slice(0, misfit),
+      end: Math.max(source.planned, header.baseOffset),
+      closed: { batch, header, reason: 'its records do not fit its header' }
+    }
+  }
+
+  #closedPart(source: Source, topic: UpstreamTopic, closed: Closed, limitBytes: number): Part | Poison {
+    const { batch, header, reason } = closed
+    const from = source.planned
+    if (source.whole.offset !== from) Object.assign(source.whole, { offset: from, tries: 0 })
+    const isWhole = header.baseOffset === from && header.recordCount === header.lastOffsetDelta + 1 && codecOf(batch) !== null
+    if (!isWhole || batch.byteLength > limitBytes || source.whole.tries >= WHOLE_TRIES_MAX) return { source, offset: from, reason, batch }
+    const bytes = new Uint8Array(batch) // a copy: slice() of a Buffer would be a view of the log
+    writeBaseOffset(bytes, 0)
+    viewOf(bytes).setInt32(LEADER_EPOCH_AT, -1)
+    const { recordCount } = header
+    const prepared = { topicName: topic.name, partitionIndex: source.partition.partitionIndex, bytes, recordCount }
+    const until = header.lastOffset + 1
+    return { source, from, until, batches: [prepared], eventCount: recordCount, plainBytes: bytes.byteLength, wholeBecause: reason }
   }
 
   /** All targets cover the same range: where one is full, the others end too. */

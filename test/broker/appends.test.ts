@@ -1,4 +1,5 @@
 import t from 'tap'
+import { toOffset } from '../../runtime/base/offset.ts'
 import { buildMarker } from '../../runtime/broker/marker.ts'
 import { BASE_SEQUENCE_AT, RECORD_COUNT_AT } from '../../runtime/core/batch-header.ts'
 import { NOW_MS, Rig } from './rig.ts'
@@ -131,4 +132,25 @@ t.test('every producer id is given once, across restarts', async (t) => {
     ids.add((await rig.broker.transactions.initProducer({ transactionalId: null, timeoutMs: 0, expected: null })).producerId)
   }
   t.equal(ids.size, 1005)
+})
+
+t.test('the function that gives the state of a batch has no effect of its own: asked any number of times it says the same', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const who = await rig.broker.transactions.initProducer({ transactionalId: 'x', timeoutMs: 1_000, expected: null })
+  await rig.broker.transactions.addPartitions('x', who, [rig.partition('a')])
+  const { store } = rig
+  const commit = store.commit.bind(store)
+  store.commit = (appends, state) => {
+    if (typeof state === 'function' && appends.length > 0) {
+      const answers = [7, 3, 7].map((offset) => state([toOffset(offset)]))
+      t.same(answers[0], answers[2])
+      t.equal(rig.broker.ledgers.find('a', 0)?.openSince(who.producerId), null, 'asking opens nothing')
+      t.equal(rig.partition('a').lastStableOffset, rig.partition('a').highWatermark)
+    }
+    return commit(appends, state)
+  }
+  await rig.append('a', rig.batch(['v'], { ...who, baseSequence: 0, isTransactional: true }))
+  t.equal(rig.broker.ledgers.find('a', 0)?.openSince(who.producerId), 0)
+  t.equal(rig.partition('a').lastStableOffset, 0)
 })

@@ -7,6 +7,7 @@ import type { ProducerIdentity } from '../../runtime/broker/transactions.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { SimMachine } from '../helpers/sim-store.ts'
+import { simCodec } from '../sim/sim-codec.ts'
 import type { SimDiskOptions } from '../sim/sim-disk.ts'
 import { committedValues } from './rig.ts'
 
@@ -32,7 +33,7 @@ class Run {
   async open(): Promise<void> {
     this.store = await this.machine.open()
     const { clock, prng } = this.machine
-    this.broker = openBroker({ store: this.store, core: this.core, clock, random: prng.fork() })
+    this.broker = openBroker({ store: this.store, core: this.core, clock, random: prng.fork(), codec: simCodec })
     if (!this.store.topics.has(TOPIC)) await this.machine.settle(this.store.createTopic(TOPIC, { partitionCount: PARTITION_COUNT }))
   }
 

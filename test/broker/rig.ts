@@ -10,6 +10,7 @@ import { loadTestCore } from '../helpers/core.ts'
 import { MemoryStore } from '../helpers/memory-store.ts'
 import { Prng } from '../sim/prng.ts'
 import { SimClock } from '../sim/sim-clock.ts'
+import { simCodec } from '../sim/sim-codec.ts'
 
 export const NOW_MS = 1_700_000_000_000
 
@@ -34,7 +35,14 @@ export class Rig {
   }
 
   #open(): Broker {
-    return openBroker({ store: this.store, core: this.core, clock: this.clock, random: new Prng(1), settings: this.settings })
+    return openBroker({
+      store: this.store,
+      core: this.core,
+      clock: this.clock,
+      random: new Prng(1),
+      codec: simCodec,
+      settings: this.settings
+    })
   }
 
   /** A restart: what was durable, and nothing else. */

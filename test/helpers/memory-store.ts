@@ -5,8 +5,9 @@ import { WadiError } from '../../runtime/base/errors.ts'
 import { type Offset, toOffset } from '../../runtime/base/offset.ts'
 import { LEADER_EPOCH_AT, readBatchHeader, viewOf, writeBaseOffset } from '../../runtime/core/batch-header.ts'
 import type { Core } from '../../runtime/core/core.ts'
-import type { RecordInput } from '../../runtime/core/record.ts'
+import type { BatchHeader, RecordInput } from '../../runtime/core/record.ts'
 import {
+  type AbortedTransaction,
   type Append,
   type AppendDone,
   type DroppedRange,
@@ -20,6 +21,8 @@ import {
   type TopicConfig
 } from '../../runtime/log/contract.ts'
 
+import { isCommitted, restoreTransactions, TransactionIndex } from '../../runtime/log/transaction-index.ts'
+
 type StateOf = readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
 
 class MemoryPartition implements Partition {
@@ -29,6 +32,7 @@ class MemoryPartition implements Partition {
   readonly core: Core
   readonly batches: Uint8Array[] = []
   readonly listeners = new Set<() => void>()
+  readonly transactions = new TransactionIndex()
   logStartOffset = toOffset(0)
   highWatermark = toOffset(0)
   nextOffset = 0
@@ -56,6 +60,22 @@ class MemoryPartition implements Partition {
     return Promise.resolve({ batches, nextOffset })
   }
 
+  get lastStableOffset(): Offset {
+    return this.transactions.lastStableOffset(this.highWatermark)
+  }
+
+  abortedBetween(startOffset: number, endOffset: number): readonly AbortedTransaction[] {
+    return this.transactions.abortedBetween(startOffset, endOffset)
+  }
+
+  async readCommitted(offset: Offset, options: { bytesMax: number }): Promise<ReadResult> {
+    const limit = this.lastStableOffset
+    const { batches, nextOffset } = await this.read(offset, options)
+    const aborted = this.abortedBetween(offset, nextOffset)
+    const committed = batches.filter((batch) => isCommitted(readBatchHeader(batch) as BatchHeader, limit, aborted))
+    return { batches: committed, nextOffset: toOffset(Math.max(offset, Math.min(nextOffset, limit))) }
+  }
+
   offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {
     for (const batch of this.batches) {
       const found = this.core.readRecords(batch).find((record) => record.timestampMs >= timestampMs && record.offset >= this.logStartOffset)
@@ -79,6 +99,7 @@ class MemoryPartition implements Partition {
 
   push(batch: Uint8Array): void {
     this.batches.push(batch)
+    this.transactions.onBatch(readBatchHeader(batch) as BatchHeader, () => this.core.readRecords(batch)[0]?.key ?? null)
     this.highWatermark = toOffset((readBatchHeader(batch)?.lastOffset ?? -1) + 1)
   }
 
@@ -139,8 +160,12 @@ export class MemoryStore implements Store {
         const target = copy.partitions[index] as MemoryPartition
         for (const batch of partition.batches) target.push(batch.slice())
         target.nextOffset = target.highWatermark
+        target.transactions.clear()
       })
     }
+    const state = { get: (key: string) => next.getState(key), list: (prefix: string) => next.listState(prefix) }
+    const topics = new Map([...next.topics.values()].map((topic) => [topic.number, topic]))
+    restoreTransactions(state, (number, index) => topics.get(number)?.partitions[index]?.transactions)
     return next
   }
 

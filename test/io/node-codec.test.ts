@@ -3,6 +3,7 @@
 
 import t from 'tap'
 import { createNodeCodec } from '../../runtime/io/node-codec.ts'
+import { snappyFramed, snappyRaw, zstdStored } from '../helpers/compressors.ts'
 
 const codec = createNodeCodec()
 const block = Buffer.from('{"celsius":21.5,"device":"dev-7"}'.repeat(500))
@@ -30,8 +31,29 @@ for (const name of codec.available) {
   })
 }
 
-t.test('a codec this Node lacks says since when there is one', async (t) => {
+t.test('zstd and snappy of clients are read on every Node, whatever it can write', async (t) => {
+  for (const [name, packed] of [
+    ['zstd', zstdStored(block)],
+    ['snappy', snappyRaw(block)],
+    ['snappy', snappyFramed(block)]
+  ] as const) {
+    t.same(Buffer.from(await codec.decompress(name, packed, block.byteLength)), block)
+    await t.rejects(codec.decompress(name, packed, block.byteLength - 1), RangeError, 'an output above the limit')
+    await t.rejects(codec.decompress(name, packed.subarray(0, packed.byteLength - 9), block.byteLength), RangeError, 'cut short')
+  }
   if (codec.available.includes('zstd')) return t.ok(await codec.compress('zstd', block))
   await t.rejects(codec.compress('zstd', block), /Node 22\.15/)
-  await t.rejects(codec.decompress('zstd', block, 100), /Node 22\.15/)
+})
+
+t.test('a large snappy block leaves room for other work while it is read', async (t) => {
+  const large = Buffer.alloc(1_000_000, '{"celsius":21.5}')
+  let turns = 0
+  const count = (): void => {
+    turns++
+    timer = setImmediate(count)
+  }
+  let timer = setImmediate(count)
+  t.same(Buffer.compare(await codec.decompress('snappy', snappyRaw(large), large.byteLength), large), 0)
+  clearImmediate(timer)
+  t.ok(turns >= 10, `${turns} turns of the loop`)
 })

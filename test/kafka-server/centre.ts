@@ -57,11 +57,10 @@ async function openCentre(
   options: ListenerOptions
 ): Promise<{ store: LogStore; listener: KafkaListener }> {
   const core = loadTestCore()
-  const edges = { clock: nodeClock, random: nodeRandom, core }
+  const edges = { clock: nodeClock, random: nodeRandom, core, codec: createNodeCodec() }
   const store = await LogStore.open({
     ...edges,
     disk: nodeDisk,
-    codec: createNodeCodec(),
     directory,
     settings: { journalFileBytes: 4 * MIB, lingerMs: 0 }
   })

@@ -3,6 +3,9 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import t from 'tap'
+import { createNodeCodec } from '../../runtime/io/node-codec.ts'
+import { codecOf, readBatchRecords } from '../../runtime/log/batch-codec.ts'
+import { loadTestCore } from '../helpers/core.ts'
 import { startCentre } from './centre.ts'
 
 const KCAT = '/usr/bin/kcat'
@@ -32,3 +35,38 @@ t.test('kcat lists, produces with every codec and reads back', { skip: existsSyn
   )
   t.match(await kcat([...broker, '-Q', '-t', 'kcat-none:0:1']), /offset 0/, 'offset by time')
 })
+
+t.test(
+  'what kcat compresses is opened before it is acknowledged, and can be read by ourselves',
+  { skip: existsSync(KCAT) ? false : 'kcat is not installed' },
+  async (t) => {
+    const centre = await startCentre(t)
+    const core = loadTestCore()
+    const codec = createNodeCodec()
+    const lines = Array.from(
+      { length: 4_000 },
+      (_, index) => `{"n":${index},"celsius":${((index * 7919) % 500) / 10},"hall":"${'abc'[index % 3]}"}`
+    )
+    for (const name of ['gzip', 'lz4', 'snappy', 'zstd'] as const) {
+      const topic = `large-${name}`
+      const options = ['-X', 'enable.idempotence=true', '-X', 'linger.ms=50']
+      await kcat(['-b', `127.0.0.1:${centre.port}`, '-P', '-t', topic, '-z', name, ...options], `${lines.join('\n')}\n`)
+      const partition = centre.store.topics.get(topic)?.partitions[0]
+      if (!partition) return t.fail(`no ${topic}`)
+      const values: string[] = []
+      const codecs = new Set<string | null>()
+      for (let offset = partition.logStartOffset; offset < partition.lastStableOffset; ) {
+        const { batches, nextOffset } = await partition.readCommitted(offset, { bytesMax: 1_000_000 })
+        for (const batch of batches) {
+          codecs.add(codecOf(batch))
+          for (const { value } of (await readBatchRecords(core, codec, batch)) ?? []) values.push(Buffer.from(value ?? '').toString())
+        }
+        offset = nextOffset
+      }
+      t.same([...codecs], [name])
+      t.equal(values.join(), lines.join(), `${name}: every record, in order`)
+      const read = await kcat(['-b', `127.0.0.1:${centre.port}`, '-C', '-t', topic, '-o', 'beginning', '-e', '-q'])
+      t.equal(read, `${lines.join('\n')}\n`, `${name}: kcat reads it back`)
+    }
+  }
+)

@@ -2,7 +2,6 @@
 
 import type { Core } from '../../runtime/core/core.ts'
 import { type Disk, DiskError } from '../../runtime/io/disk.ts'
-import type { Partition } from '../../runtime/log/contract.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import type { Mutation } from './world.ts'
 
@@ -57,9 +56,18 @@ export const canaries: Record<string, Mutation> = {
       })
   },
   'an older image of the disk goes unnoticed': {
-    breakStore: (store) => {
-      for (const topic of store.topics.values())
-        for (const partition of topic.partitions as Partition[]) partition.firstOffsetAfter = () => null
-    }
+    breakPartition: (partition) => Object.defineProperty(partition, 'firstOffsetAfter', { value: () => null })
+  },
+  'the last stable offset is the high watermark': {
+    breakPartition: (partition) => Object.defineProperty(partition, 'lastStableOffset', { get: () => partition.highWatermark })
+  },
+  'aborted transactions are not left out': {
+    breakPartition: (partition) => Object.defineProperty(partition, 'abortedBetween', { value: () => [] })
+  },
+  'compressed batches are not opened at produce': {
+    breakBroker: ({ core, codec }) => ({
+      core: withMembers(core, { checkBatch: () => null, lz4Decompress: (block) => block }),
+      codec: withMembers(codec, { decompress: async (_codec, block) => block })
+    })
   }
 }

@@ -18,11 +18,12 @@ export class Operator {
   #delivered: UpstreamMap
   readonly reached = new Map<string, number>()
 
-  constructor(seed: number, upstream: UpstreamMap) {
+  /** `mayPutBack`: everybody who keeps books can follow an older disk. */
+  constructor(seed: number, upstream: UpstreamMap, { mayPutBack }: { mayPutBack: boolean }) {
     this.#prng = new Prng(seed ^ 0x6f70657a)
     this.#upstream = upstream
     this.#delivered = upstream
-    this.#imagePercent = this.#prng.chance(20) ? 40 : 0
+    this.#imagePercent = this.#prng.chance(20) && mayPutBack ? 40 : 0
     this.#topicsPercent = this.#prng.chance(20) ? 50 : 0
   }
 

@@ -337,7 +337,7 @@ export class SimCentre {
     if (!topic || !partition) throw new UpstreamFault('refused', `UNKNOWN_TOPIC_OR_PARTITION ${topicName}-${partitionIndex}`)
     if (partition.leaderlessUntilMs > this.clock.monotonicMs()) throw new UpstreamFault('retry', 'NOT_LEADER_OR_FOLLOWER')
     if (batch.byteLength > topic.batchBytesMax) throw new UpstreamFault('too-large', `MESSAGE_TOO_LARGE: ${batch.byteLength}`, where)
-    const decoded = decodeBatch(batch)
+    const decoded = decodeOrRefuse(batch, where)
     if (decoded.baseOffset !== 0 || (decoded.attributes & 0x10) === 0)
       throw new RangeError('a producer sends base offset 0 and the transactional bit')
     if (decoded.producerId !== producer.producerId || decoded.producerEpoch !== producer.producerEpoch)
@@ -504,5 +504,18 @@ export class SimUpstream implements Upstream {
         }
       })
     })
+  }
+}
+
+/** As Kafka, which opens compressed batches before it takes them. What is wrong in one that is not compressed is a bug of this house. */
+function decodeOrRefuse(
+  batch: Uint8Array,
+  where: { target: { topicName: string; partitionIndex: number } }
+): ReturnType<typeof decodeBatch> {
+  try {
+    return decodeBatch(batch)
+  } catch (error) {
+    if (((batch[22] as number) & 7) === 0) throw error
+    throw new UpstreamFault('bad-record', `CORRUPT_MESSAGE: ${String(error)}`, where)
   }
 }

@@ -2,6 +2,10 @@
 
 import { gunzipSync, gzipSync } from 'node:zlib'
 import type { BlockCodec } from '../../runtime/io/codec.ts'
+import { readSnappy } from '../../runtime/io/snappy.ts'
+import { loadZstdReader } from '../../runtime/io/zstd-reader.ts'
+
+const readZstd = await loadZstdReader()
 
 export const simCodec: BlockCodec = {
   available: ['gzip'],
@@ -10,7 +14,12 @@ export const simCodec: BlockCodec = {
     return gzipSync(block, { level: 1 })
   },
   async decompress(codec, block, bytesMax) {
-    if (codec !== 'gzip') throw new RangeError(`the simulated codec has no ${codec}`)
-    return gunzipSync(block, { maxOutputLength: bytesMax })
+    if (codec === 'snappy') return readSnappy(block, bytesMax)
+    if (codec === 'zstd') return readZstd(block, bytesMax)
+    try {
+      return gunzipSync(block, { maxOutputLength: bytesMax })
+    } catch (error) {
+      throw new RangeError(`the gzip block is malformed or too large: ${String(error)}`)
+    }
   }
 }

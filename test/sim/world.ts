@@ -6,8 +6,8 @@
 import { WadiError } from '../../runtime/base/errors.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import { instantiateCore } from '../../runtime/core/wasm-core.ts'
-import type { DroppedRange } from '../../runtime/log/contract.ts'
 import type { Disk } from '../../runtime/io/disk.ts'
+import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
@@ -15,6 +15,8 @@ import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { readCoreWasm } from '../helpers/core.ts'
 import { DiskFaults } from './disk-faults.ts'
 import { Ledger, type LedgerCounts, type SimEvent } from './ledger.ts'
+import { type BrokerMutation, DEAD_LETTERS, LocalClients } from './local-clients.ts'
+import { MAPPINGS, type Mapping } from './mappings.ts'
 import { Operator } from './operator.ts'
 import { Prng } from './prng.ts'
 import { readPartition } from './read-partition.ts'
@@ -29,10 +31,10 @@ export interface Mutation {
   /** The device is told "stored" when the store has been asked, not when it has answered. */
   readonly ackEarly?: boolean
   wrapCore?(core: Core): Core
-  /** Breaks a store that was just opened. */
-  breakStore?(store: LogStore): void
   wrapDisk?(disk: Disk): Disk
   wrapUpstream?(upstream: Upstream): Upstream
+  breakPartition?(partition: Partition): void
+  readonly breakBroker?: BrokerMutation
 }
 
 export interface WorldResult {
@@ -45,37 +47,6 @@ export interface WorldResult {
   /** Of every byte on the disk and at the centre: the same seed gives the same twice. */
   readonly fingerprint: string
 }
-
-interface Mapping {
-  readonly edge: readonly (readonly [topicName: string, partitionCount: number])[]
-  readonly upstream: readonly (readonly [edgeTopic: string, topicName: string, partitionCount: number])[]
-}
-
-const MAPPINGS: readonly Mapping[] = [
-  { edge: [['plant', 1]], upstream: [['plant', 'plant', 1]] },
-  { edge: [['plant', 2]], upstream: [['plant', 'site.plant', 2]] },
-  { edge: [['plant', 2]], upstream: [['plant', 'plant', 3]] },
-  {
-    edge: [
-      ['plant', 2],
-      ['meter', 1]
-    ],
-    upstream: [
-      ['plant', 'all', 2],
-      ['meter', 'all', 2]
-    ]
-  },
-  {
-    edge: [
-      ['plant', 1],
-      ['meter', 3]
-    ],
-    upstream: [
-      ['plant', 'plant', 1],
-      ['meter', 'meter', 2]
-    ]
-  }
-]
 
 const DIRECTORY = '/data'
 const FILLER = 'x'.repeat(4096)
@@ -105,6 +76,7 @@ export class World {
   readonly #mapping: Mapping
   readonly #operator: Operator
   readonly #devices: Device[] = []
+  readonly #clients: LocalClients
   readonly #storage: Partial<StorageSettings>
   readonly #retentionBytes: number | null
   /** Of each topic, which then may lose its oldest events, delivered or not; null = nothing undelivered is ever dropped. */
@@ -137,7 +109,8 @@ export class World {
       batchBytesMax: prng.pick([2 * KIB, 16 * KIB, 1_048_588])
     })
     this.#mapping = prng.pick(MAPPINGS)
-    this.#operator = new Operator(seed, this.#mapping.upstream)
+    this.#clients = new LocalClients({ seed, ...this, mapping: this.#mapping, breakBroker: mutation.breakBroker })
+    this.#operator = new Operator(seed, this.#mapping.upstream, { mayPutBack: !this.#clients.isActive })
     this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
     this.#storage = {
       journalFileBytes: prng.pick([32, 64]) * KIB,
@@ -182,6 +155,7 @@ export class World {
     try {
       this.#start()
       for (const device of this.#devices) this.#loop(device)
+      this.#clients.run()
       await this.#disturb()
       await this.#calm()
     } catch (error) {
@@ -237,10 +211,12 @@ export class World {
       if (holes.length + missingCommits + damagedFiles.length + unreadable.length > 0)
         this.ledger.violate('lost', `recovery reports damage: ${JSON.stringify(store.report)}`)
       store.onDropped((range) => this.#onDropped(range))
+      await this.#clients.prepare(store)
+      for (const topic of store.topics.values()) for (const partition of topic.partitions) this.#mutation.breakPartition?.(partition)
       await this.#checkStore(store, core)
       this.#store = store
+      this.#clients.start({ store, core, clock: process })
       this.#count('started')
-      this.#mutation.breakStore?.(store)
       const { delivered } = this.#operator
       const link = this.centre.connect(process, 'edge.sim.gateway')
       const upstream = this.#mutation.wrapUpstream?.(link) ?? link
@@ -296,6 +272,7 @@ export class World {
     this.#store = null
     this.#uplink = null
     this.#starting = null
+    this.#clients.stop()
     for (const device of this.#devices) device.isSent = false
     if (kind === 'kill') this.disk.crash()
     else this.disk.powerCut()
@@ -384,6 +361,7 @@ export class World {
     if (prng.chance(25)) this.#later({ linkNoise: true })
     for (const atMs of times) {
       await clock.run({ untilMs: atMs })
+      this.#clients.checkOpen()
       this.#disturbOnce()
       this.#diskFaults.disturb()
       if (this.#store?.failure && prng.chance(80)) this.#crash(prng.chance(50) ? 'power' : 'kill')
@@ -477,6 +455,7 @@ export class World {
     const { clock, centre, disk, ledger } = this
     this.#isCalm = true
     this.#operator.rest()
+    this.#clients.calm()
     disk.heal()
     // The last configuration may deliver less than all: one more start.
     if (this.#process !== null) this.#crash('kill')
@@ -486,7 +465,7 @@ export class World {
       await clock.run({ untilMs: clock.monotonicMs() + 1_000 })
       if (this.#store?.failure) this.#crash(this.prng.chance(50) ? 'power' : 'kill')
       this.#restartIfDown()
-      const isAcked = this.#devices.every((device) => device.waiting === null)
+      const isAcked = this.#devices.every((device) => device.waiting === null) && this.#clients.isSettled
       if (isAcked && this.#uplink && this.#uplink.status().lagEvents === 0 && this.#uplink.status().state === 'idle') break
     }
     const store = this.#store
@@ -497,8 +476,11 @@ export class World {
       ledger.violate('lost', `not delivered in 30 minutes: ${status.lagEvents} events, ${status.state}, ${status.lastError}`)
     const waiting = this.#devices.filter((device) => device.waiting !== null)
     if (waiting.length > 0) ledger.violate('lost', `${waiting.length} devices got no answer in 30 minutes`)
+    if (!this.#clients.isSettled) ledger.violate('lost', 'a transaction did not end in 30 minutes')
     await clock.settle(this.#checkStore(store, sharedCore))
     this.#checkCentre()
+    await clock.settle(this.#clients.checkEnd(store, sharedCore))
+    this.#clients.close()
     await clock.settle(uplink.close({ deadlineMs: 10_000 }))
     await clock.settle(store.close())
     const left = this.#process?.pendingCount ?? 0
@@ -507,10 +489,11 @@ export class World {
 
   async #checkStore(store: LogStore, core: Core): Promise<void> {
     for (const topic of store.topics.values()) {
+      if (topic.name === DEAD_LETTERS) continue
       for (const partition of topic.partitions) {
         const key = `${topic.name}/${partition.partitionIndex}`
         const records = await readPartition(partition, core)
-        this.ledger.checkPartition(key, { start: records.start, end: records.end }, records.records)
+        this.ledger.checkPartition(key, { start: records.start, end: records.end }, records.records, records.silent)
         this.ledger.checkDeviceOrder(key, records.records)
         if (records.start > 0) this.#count('log-start-moved')
       }
@@ -565,6 +548,7 @@ export class World {
     const all = new Map<string, number>()
     for (const [prefix, counts] of [
       ['', this.reached] as const,
+      ['clients:', this.#clients.reached] as const,
       ['disk:', this.disk.reached] as const,
       ['operator:', this.#operator.reached] as const,
       ['centre:', this.centre.reached] as const

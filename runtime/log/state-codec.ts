@@ -1,8 +1,8 @@
-// How the broker writes its durable state: JSON in UTF-8 with a format number `v`, keys of "area/name/…" with %-escaped names.
+// How durable state beside the events is written: JSON in UTF-8 with a format number `v`, keys of "area/name/…" with %-escaped names.
 // Not for: hot values of the log itself.
 
 import { WadiError } from '../base/errors.ts'
-import type { StateChange } from '../log/contract.ts'
+import type { StateChange } from './contract.ts'
 
 export const STATE_KEY_BYTES_MAX = 255
 const STATE_VERSION = 1

@@ -1,0 +1,95 @@
+// What nobody asks for any more is forgotten, durably: producers, transactional ids, committed offsets. Looked at every ten minutes.
+//
+// Offsets of a group expire as in Kafka: `offsetRetentionMs` after the group became empty, of a group that never had members after the
+// commit. While it has members, or a transaction holds offsets for it, nothing of it expires. A restart forgets when a group became empty:
+// then the commits count, and a member that is still there has joined again before the first look.
+// A refusal of the store only postpones: memory changes when the deletion is durable (of producers: at the latest after a restart).
+
+import { WadiError } from '../base/errors.ts'
+import type { Clock, Timer } from '../io/clock.ts'
+import type { StateChange, Store } from '../log/contract.ts'
+import { Ages } from './ages.ts'
+import type { CommittedOffsets } from './committed-offsets.ts'
+import type { Groups } from './groups.ts'
+import type { Ledgers } from './partition-ledger.ts'
+import type { Transactions } from './transactions.ts'
+
+export const EXPIRY_SCAN_MS = 600_000
+const CHANGES_AT_ONCE = 1000
+
+export interface ExpiryContext {
+  readonly store: Store
+  readonly clock: Clock
+  readonly ledgers: Ledgers
+  readonly groups: Groups
+  readonly committedOffsets: CommittedOffsets
+  readonly transactions: Transactions
+  readonly producerExpiryMs: number
+  readonly offsetRetentionMs: number
+  readonly transactionalIdExpiryMs: number
+}
+
+export class Expiry {
+  readonly #context: ExpiryContext
+  readonly #ages: Ages
+  /** Group → last look at which it had members. */
+  readonly #activeAtMs = new Map<string, number>()
+  #timer: Timer | null = null
+  #isClosed = false
+
+  constructor(context: ExpiryContext) {
+    this.#context = context
+    this.#ages = new Ages(context.clock)
+    this.#plan()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#timer?.cancel()
+  }
+
+  #plan(): void {
+    if (this.#isClosed) return
+    this.#timer = this.#context.clock.after(EXPIRY_SCAN_MS, () => {
+      void this.#scan().finally(() => this.#plan())
+    })
+  }
+
+  async #scan(): Promise<void> {
+    const { clock, ledgers, transactions, producerExpiryMs, transactionalIdExpiryMs } = this.#context
+    this.#ages.look()
+    try {
+      // All deletions are asked for at once: whoever comes back meanwhile writes behind them.
+      await Promise.all([
+        this.#commit(ledgers.expire(clock.wallMs() - producerExpiryMs)),
+        this.#expireOffsets(),
+        transactions.expire((updatedMs) => this.#ages.ageMs(updatedMs) >= transactionalIdExpiryMs)
+      ])
+    } catch (error) {
+      if (!(error instanceof WadiError)) throw error
+    }
+  }
+
+  async #expireOffsets(): Promise<void> {
+    const { committedOffsets, groups, transactions, clock, offsetRetentionMs } = this.#context
+    for (const groupId of committedOffsets.groupIds()) {
+      if ((groups.find(groupId)?.memberCount ?? 0) > 0) {
+        this.#activeAtMs.set(groupId, clock.wallMs())
+        continue
+      }
+      const activeAtMs = this.#activeAtMs.get(groupId)
+      const isEmptyLongEnough = activeAtMs === undefined || this.#ages.ageMs(activeAtMs) >= offsetRetentionMs
+      if (!isEmptyLongEnough || transactions.hasPendingOffsets(groupId)) continue
+      const old = committedOffsets.list(groupId).filter(({ timeMs }) => this.#ages.ageMs(timeMs) >= offsetRetentionMs)
+      for (let at = 0; at < old.length; at += CHANGES_AT_ONCE) await committedOffsets.forget(old.slice(at, at + CHANGES_AT_ONCE))
+      if (committedOffsets.list(groupId).length === 0) this.#activeAtMs.delete(groupId)
+    }
+  }
+
+  async #commit(changes: readonly StateChange[]): Promise<void> {
+    const commits: Promise<unknown>[] = []
+    for (let at = 0; at < changes.length; at += CHANGES_AT_ONCE)
+      commits.push(this.#context.store.commit([], changes.slice(at, at + CHANGES_AT_ONCE)))
+    await Promise.all(commits)
+  }
+}

@@ -1,0 +1,121 @@
+// Which transactions are open on one partition, and which were aborted: where readers of committed data stop, and what they leave out.
+// Follows the batches of completed commits, so that it never differs from what is visible; a start restores it from the durable state
+// that travelled in the same commits.
+//
+// Invariants
+// - A transaction is open from the commit of its first batch to the commit of its marker, both included.
+// - lastStableOffset ≤ high watermark, and lies on a batch boundary (transactional batches are stored as they came).
+// - Transactions of one producer do not overlap on a partition.
+// State: producer/<topic number>/<partition>/<producer id> (`txn`), aborted/<topic number>/<partition>/<marker offset>; who writes it is in
+// runtime/broker. Not for: who may write, when a transaction ends.
+
+import { type Offset, toOffset } from '../base/offset.ts'
+import { CONTROL_BIT, TRANSACTIONAL_BIT } from '../core/batch-header.ts'
+import type { BatchHeader } from '../core/record.ts'
+import type { AbortedTransaction } from './contract.ts'
+import { namesOfKey, readState, stateKey } from './state-codec.ts'
+
+export const PRODUCER_AREA = 'producer'
+export const ABORTED_AREA = 'aborted'
+/** A control record's key: version, type; type 0 is abort. */
+const ABORT_TYPE = 0
+
+export class TransactionIndex {
+  readonly #openSince = new Map<bigint, number>()
+  #aborted: AbortedTransaction[] = []
+
+  get openCount(): number {
+    return this.#openSince.size
+  }
+
+  lastStableOffset(highWatermark: number): Offset {
+    let stable = highWatermark
+    for (const offset of this.#openSince.values()) if (offset < stable) stable = offset
+    return toOffset(stable)
+  }
+
+  /** Overlapping [startOffset, endOffset), by first offset. */
+  abortedBetween(startOffset: number, endOffset: number): AbortedTransaction[] {
+    const overlapping = this.#aborted.filter((entry) => entry.lastOffset >= startOffset && entry.firstOffset < endOffset)
+    return overlapping.sort((left, right) => left.firstOffset - right.firstOffset)
+  }
+
+  /** A batch of a completed commit. `controlKey`: key of its first record when it is a control batch. */
+  onBatch(header: BatchHeader, controlKey: () => Uint8Array | null): void {
+    const { attributes, producerId, baseOffset } = header
+    if ((attributes & TRANSACTIONAL_BIT) === 0) return
+    if ((attributes & CONTROL_BIT) === 0) {
+      if (!this.#openSince.has(producerId)) this.#openSince.set(producerId, baseOffset)
+      return
+    }
+    const firstOffset = this.#openSince.get(producerId)
+    if (firstOffset === undefined) return
+    const isAbort = controlKey()?.[3] === ABORT_TYPE
+    if (isAbort) this.#aborted.push({ producerId, firstOffset, lastOffset: baseOffset })
+    this.#openSince.delete(producerId)
+  }
+
+  /** The log no longer has what lies below. A read that is under way must have asked for what was aborted before. */
+  forgetBelow(logStartOffset: number): void {
+    if (this.#aborted.some((entry) => entry.lastOffset < logStartOffset))
+      this.#aborted = this.#aborted.filter((entry) => entry.lastOffset >= logStartOffset)
+  }
+
+  clear(): void {
+    this.#openSince.clear()
+    this.#aborted = []
+  }
+
+  restoreOpen(producerId: bigint, firstOffset: number): void {
+    this.#openSince.set(producerId, firstOffset)
+  }
+
+  restoreAborted(entry: AbortedTransaction): void {
+    this.#aborted.push(entry)
+  }
+}
+
+export function abortedStateKey(place: { topicNumber: number; partitionIndex: number }, markerOffset: number): string {
+  return stateKey(ABORTED_AREA, place.topicNumber, place.partitionIndex, markerOffset)
+}
+
+interface DurableState {
+  get(key: string): Uint8Array | undefined
+  list(prefix: string): string[]
+}
+
+/** At a start, after the last commit was replayed. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
+export function restoreTransactions(
+  state: DurableState,
+  indexOf: (topicNumber: number, partitionIndex: number) => TransactionIndex | undefined
+): void {
+  const each = (area: string, restore: (index: TransactionIndex, name: string, key: string, value: Uint8Array) => void): void => {
+    for (const key of state.list(`${area}/`)) {
+      const [topicNumber, partitionIndex, name] = namesOfKey(key)
+      const index = indexOf(Number(topicNumber), Number(partitionIndex))
+      const value = state.get(key)
+      if (index && value && name !== undefined) restore(index, name, key, value)
+    }
+  }
+  each(PRODUCER_AREA, (index, name, key, value) => {
+    const { txn } = readState<{ txn: number | null }>(key, value)
+    if (txn !== null) index.restoreOpen(BigInt(name), txn)
+  })
+  each(ABORTED_AREA, (index, name, key, value) => {
+    const { producerId, firstOffset } = readState<{ producerId: string; firstOffset: number }>(key, value)
+    index.restoreAborted({ producerId: BigInt(producerId), firstOffset, lastOffset: Number(name) })
+  })
+}
+
+/**
+ * What readers of committed data get of a read: nothing at or above `limit`, no markers, nothing aborted.
+ * `aborted` overlaps what was read.
+ */
+export function isCommitted(header: BatchHeader, limit: number, aborted: readonly AbortedTransaction[]): boolean {
+  if (header.baseOffset >= limit || (header.attributes & CONTROL_BIT) !== 0) return false
+  if ((header.attributes & TRANSACTIONAL_BIT) === 0) return true
+  return !aborted.some(
+    ({ producerId, firstOffset, lastOffset }) =>
+      producerId === header.producerId && firstOffset <= header.baseOffset && header.baseOffset <= lastOffset
+  )
+}

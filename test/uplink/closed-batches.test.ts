@@ -1,0 +1,189 @@
+// Proves for batches that cannot be opened (nonsense in a right CRC from an older version, or far larger than a batch of ours): they never hold up
+// their partition. What lies before and behind is delivered once and in order; they themselves go whole where the centre takes them,
+// and otherwise to the dead letters, with the reason.
+
+import { gzipSync } from 'node:zlib'
+import t from 'tap'
+import { RECORDS_AT } from '../../runtime/core/batch-header.ts'
+import type { Partition } from '../../runtime/log/contract.ts'
+import type { LogStore } from '../../runtime/log/log-store.ts'
+import type { Notice } from '../../runtime/uplink/ledger.ts'
+import { Uplink } from '../../runtime/uplink/uplink.ts'
+import { type ClientCodec, withCodec } from '../helpers/compressors.ts'
+import { loadTestCore } from '../helpers/core.ts'
+import { appendText, event, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
+import { Prng } from '../sim/prng.ts'
+import { SimCentre } from '../sim/sim-centre.ts'
+import { simCodec } from '../sim/sim-codec.ts'
+
+const core = loadTestCore()
+const LARGE_BYTES = 5 * 2 ** 20
+
+class Rig {
+  readonly machine = new SimMachine(1)
+  readonly centre: SimCentre
+  readonly notices: Notice[] = []
+  store!: LogStore
+  uplink!: Uplink
+
+  constructor(centreCount = 1) {
+    this.centre = new SimCentre({ clock: this.machine.clock, prng: new Prng(2) })
+    this.centre.createTopic('plant', centreCount)
+  }
+
+  async open(): Promise<void> {
+    this.store = await this.machine.open()
+    if (this.store.topics.has('plant')) return
+    await this.machine.settle(this.store.createTopic('plant'))
+    await this.machine.settle(this.store.createTopic('_wadi.dlq', { isForwarded: false }))
+  }
+
+  get partition(): Partition {
+    return this.store.topics.get('plant')?.partitions[0] as Partition
+  }
+
+  async text(value: string): Promise<void> {
+    await this.machine.settle(appendText(this.store, this.partition, value))
+  }
+
+  /** Straight into the log, as a version did that looked at header and CRC only. */
+  async raw(batch: Uint8Array, recordCount: number): Promise<void> {
+    await this.machine.settle(this.store.commit([{ partition: this.partition, content: { batch, recordCount } }], []))
+  }
+
+  async deliver(): Promise<void> {
+    const process = this.machine.clock.process()
+    const upstream = this.centre.connect(process, 'edge.test')
+    const settings = { topics: new Map([['plant', 'plant']]), gatewayId: 'g1' }
+    this.uplink = new Uplink({ store: this.store, core, codec: simCodec, clock: process, random: new Prng(3), upstream, settings })
+    this.uplink.onNotice((notice) => this.notices.push(notice))
+    this.uplink.start()
+    await this.machine.run(30_000)
+    await this.machine.settle(this.uplink.close({ deadlineMs: 5_000 }))
+  }
+
+  values(partition = 0): string[] {
+    return this.centre.committed('plant', partition).map(({ value }) => (value ?? '').slice(0, 20))
+  }
+
+  kinds(): string[] {
+    return this.notices.map(({ kind }) => kind)
+  }
+
+  /** [source, reason, content, value bytes] of every dead letter. */
+  async letters() {
+    const partition = this.store.topics.get('_wadi.dlq')?.partitions[0] as Partition
+    return (await this.machine.settle(readAll(partition))).map((record) => {
+      const header = (name: string): string | undefined => {
+        const found = record.headers.find(({ key }) => Buffer.from(key).toString() === name)
+        return found?.value ? Buffer.from(found.value).toString() : undefined
+      }
+      return { source: header('wadi.source'), reason: header('wadi.reason'), content: header('wadi.content'), value: record.value }
+    })
+  }
+}
+
+function junk(codec: ClientCodec, recordCount: number): Uint8Array {
+  const like = core.buildBatch(
+    Array.from({ length: recordCount }, (_, index) => event(`${index}`)),
+    { baseOffset: 0 }
+  )
+  return withCodec(core, like, codec, new Prng(5).bytes(50))
+}
+
+/** One record, larger than a batch of ours can be. */
+function large(): Uint8Array {
+  const size = varint(LARGE_BYTES)
+  const body = Buffer.concat([Uint8Array.from([0, 0, 0, 1]), size, Buffer.alloc(LARGE_BYTES, 'L'), Uint8Array.from([0])])
+  const block = gzipSync(Buffer.concat([varint(body.byteLength), body]), { level: 9 })
+  return withCodec(core, core.buildBatch([event('like')], { baseOffset: 0 }), 'gzip', block)
+}
+
+function varint(value: number): Uint8Array {
+  const bytes: number[] = []
+  let left = value * 2
+  for (; left >= 0x80; left = Math.floor(left / 128)) bytes.push((left % 128) | 0x80)
+  return Uint8Array.from([...bytes, left])
+}
+
+for (const codec of ['gzip', 'snappy', 'snappy-framed', 'lz4', 'zstd'] as const) {
+  t.test(`${codec}: nonsense is put aside with its bytes and its reason; what is before and behind is delivered`, async (t) => {
+    const rig = new Rig()
+    await rig.open()
+    await rig.text('before')
+    const batch = junk(codec, 3)
+    await rig.raw(batch, 3)
+    await rig.text('behind')
+    await rig.deliver()
+    t.same(rig.values(), ['before', 'behind'])
+    t.same(
+      rig.centre.committed('plant', 0).map(({ headers }) => headers.get('wadi.offset')),
+      ['plant/0/0', 'plant/0/4']
+    )
+    t.match(await rig.letters(), [{ source: 'plant/0/1', reason: /./, content: 'record-batch' }])
+    t.same(Buffer.from((await rig.letters())[0]?.value ?? []).subarray(RECORDS_AT), Buffer.from(batch).subarray(RECORDS_AT))
+    t.match(rig.uplink.status(), { lagEvents: 0, counters: { parkedEvents: 3 } })
+    rig.machine.kill()
+    await rig.open()
+    await rig.text('after a restart')
+    await rig.deliver()
+    t.same(rig.values(), ['before', 'behind', 'after a restart'])
+    t.equal((await rig.letters()).length, 1, 'put aside once')
+  })
+}
+
+t.test('records that do not fit their header are put aside too, whatever else is read with them', async (t) => {
+  const rig = new Rig()
+  await rig.open()
+  await rig.text('before')
+  const like = core.buildBatch([event('x'), event('y')], { baseOffset: 0 })
+  await rig.raw(withCodec(core, like, 'gzip', gzipSync(new Prng(9).bytes(80))), 2)
+  await rig.raw(withCodec(core, like, 'snappy'), 2)
+  await rig.raw(junk('zstd', 1), 1)
+  await rig.raw(junk('lz4', 1), 1)
+  await rig.text('behind')
+  await rig.deliver()
+  t.same(rig.values(), ['before', 'x', 'y', 'behind'])
+  t.same(
+    (await rig.letters()).map(({ source }) => source),
+    ['plant/0/1', 'plant/0/5', 'plant/0/6']
+  )
+})
+
+t.test('a batch larger than ours can be goes whole where partitions are one to one, and says that its headers are missing', async (t) => {
+  const rig = new Rig()
+  await rig.open()
+  await rig.text('before')
+  await rig.raw(large(), 1)
+  await rig.text('behind')
+  await rig.deliver()
+  t.same(rig.values(), ['before', 'L'.repeat(20), 'behind'])
+  t.equal(rig.centre.committed('plant', 0)[1]?.value?.length, LARGE_BYTES)
+  t.same(rig.kinds(), ['whole'])
+  t.match(rig.notices[0]?.text, /plant\/0: the batch at 1 cannot be opened .* without wadi.id and wadi.offset/)
+  t.same(await rig.letters(), [])
+})
+
+t.test('where records have to be spread by their keys it is put aside', async (t) => {
+  const rig = new Rig(2)
+  await rig.open()
+  await rig.raw(large(), 1)
+  await rig.text('behind')
+  await rig.deliver()
+  t.same([...rig.values(0), ...rig.values(1)], ['behind'])
+  t.match(await rig.letters(), [{ source: 'plant/0/0', content: 'record-batch', reason: /large/ }])
+  t.same(rig.kinds(), ['parked'])
+})
+
+t.test('a disk that cannot be read is no reason to put anything aside: tried again until it can', async (t) => {
+  const rig = new Rig()
+  await rig.open()
+  for (let index = 0; index < 200; index++) await rig.text(`e${index}`)
+  await rig.machine.settle(rig.store.flush())
+  for (let times = 0; times < 3; times++) rig.machine.disk.failNext('read', 'topics', 'EIO')
+  await rig.deliver()
+  t.equal(rig.values().length, 200)
+  t.ok(rig.kinds().includes('unreadable'), rig.kinds().join())
+  t.same(await rig.letters(), [])
+  t.equal(textOf((await rig.machine.settle(readAll(rig.partition)))[199] as never), 'e199')
+})
