@@ -20,11 +20,21 @@ import { decompressBatch } from './batch-codec.ts'
 import type { DroppedRange, Partition, ReadResult } from './contract.ts'
 import type { Segment, SegmentEnvironment } from './segment.ts'
 import { type DamagedRange, readSegment } from './segment-read.ts'
+import type { SegmentShare } from './segment-share.ts'
 import { Tail } from './tail.ts'
 
 export interface PartitionEnvironment extends SegmentEnvironment {
   readonly codec: BlockCodec
   onDropped(range: DroppedRange): void
+}
+
+/** Where the bytes of a partition are counted. */
+export interface BytesAccount {
+  /** They wait for their commit. */
+  reserve(bytes: number): void
+  release(bytes: number): void
+  /** Segments or tail have changed. */
+  touch(): void
 }
 
 export class PartitionLog implements Partition {
@@ -33,6 +43,9 @@ export class PartitionLog implements Partition {
   readonly partitionIndex: number
   readonly directory: string
   readonly env: PartitionEnvironment
+  readonly account: BytesAccount
+  /** See segmentShareOf; set when the topic's settings are known. */
+  share: SegmentShare = { segmentBytes: Number.POSITIVE_INFINITY, sealBytes: Number.POSITIVE_INFINITY }
   readonly tail = new Tail()
   readonly segments: Segment[] = []
   /** Directory entries were made or removed since the last syncDirectory. */
@@ -50,7 +63,11 @@ export class PartitionLog implements Partition {
   readonly #listeners = new Set<() => void>()
   readonly #reportedDamage = new Set<string>()
 
-  constructor(place: { topicName: string; topicNumber: number; partitionIndex: number; directory: string }, env: PartitionEnvironment) {
+  constructor(
+    place: { topicName: string; topicNumber: number; partitionIndex: number; directory: string; account: BytesAccount },
+    env: PartitionEnvironment
+  ) {
+    this.account = place.account
     this.topicName = place.topicName
     this.topicNumber = place.topicNumber
     this.partitionIndex = place.partitionIndex
@@ -94,6 +111,7 @@ export class PartitionLog implements Partition {
     assert(header.baseOffset >= this.#highWatermark, `committed ${header.baseOffset} below ${this.#highWatermark}`)
     this.tail.push({ header, batch, sequence: commit.sequence, addedMs: commit.nowMs })
     this.#highWatermark = header.lastOffset + 1
+    this.account.touch()
   }
 
   /** Next offsets start here: a hole that is known (see Store.raiseTo, recovery). */

@@ -41,6 +41,7 @@ export class Upkeep {
   #checkpoint: Promise<void> | null = null
   #housekeeping: Promise<void> = Promise.resolve()
   #isHousekeeping = false
+  #isMakingRoom = false
   #isStopped = false
   #isHalted = false
   #timer: Timer | null = null
@@ -127,6 +128,22 @@ export class Upkeep {
     })
   }
 
+  /** Quotas only, behind the round under way: a commit has brought a topic or the directory over its quota. */
+  makeRoomSoon(): void {
+    if (this.#isMakingRoom) return
+    this.#isMakingRoom = true
+    this.#housekeeping = this.#housekeeping.then(async () => {
+      this.#isMakingRoom = false
+      if (this.#isStopped) return
+      await this.#host.retention.makeRoom().catch((error: unknown) => this.#onError(error))
+    })
+  }
+
+  /** Now. @throws DiskError */
+  seal(partition: PartitionLog): Promise<void> {
+    return this.#seal(partition)
+  }
+
   /** One at a time; covers the full journal files, or everything when none is full. Never rejects. */
   checkpoint(): Promise<void> {
     const { journal, meter, clock } = this.#host
@@ -176,7 +193,7 @@ export class Upkeep {
     for (const partition of this.#partitions()) {
       const { oldestAddedMs, bytes } = partition.tail
       if (oldestAddedMs === null) continue
-      const isQuiet = bytes < settings.sealBytes / 16
+      const isQuiet = bytes < Math.min(settings.sealBytes, partition.share.sealBytes) / 16
       if (nowMs - oldestAddedMs >= settings.sealAgeMs * (isQuiet ? QUIET_FACTOR : 1)) await this.#seal(partition)
     }
   }
@@ -188,10 +205,11 @@ export class Upkeep {
 
   #sealOptions(partition: PartitionLog): SealOptions {
     const { settings, topics } = this.#host
+    const { segmentBytes } = partition.share
     return {
       codec: this.#codecOf(topics.get(partition.topicName) as StoredTopic),
-      segmentBytes: settings.segmentBytes,
-      batchBytesMax: Math.min(settings.batchBytesMax, settings.sealBytes * 2)
+      segmentBytes,
+      batchBytesMax: Math.min(settings.batchBytesMax, settings.sealBytes * 2, segmentBytes)
     }
   }
 

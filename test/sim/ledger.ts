@@ -40,6 +40,8 @@ export class Ledger {
   readonly #ackedSomewhere: SimEvent[] = []
   /** "<topic>/<partition>" → offsets [from, until) that the gateway said were deleted before they were delivered. */
   readonly #gone = new Map<string, { from: number; until: number }[]>()
+  /** Topic → acknowledged events that were dropped with leave and did not reach the centre. Known after checkCentre. */
+  readonly missing = new Map<string, number>()
   readonly violations: string[] = []
   readonly counts: LedgerCounts = {
     sent: 0,
@@ -121,7 +123,12 @@ export class Ledger {
     for (const { name, records } of upstream) this.#checkArrivals(name, records, arrived)
     for (const [partitionKey, acked] of this.acked) {
       for (const [offset, id] of acked) {
-        if (arrived.get(partitionKey)?.has(offset) || this.#isGone(partitionKey, offset)) continue
+        if (arrived.get(partitionKey)?.has(offset)) continue
+        if (this.#isGone(partitionKey, offset)) {
+          const topicName = partitionKey.slice(0, partitionKey.lastIndexOf('/'))
+          this.missing.set(topicName, (this.missing.get(topicName) ?? 0) + 1)
+          continue
+        }
         this.violate('lost', `${partitionKey}/${offset} (${id}) was acknowledged and did not arrive at the centre`)
       }
     }
