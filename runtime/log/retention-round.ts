@@ -5,6 +5,7 @@
 // is never taken for a deletion. Deleting needs no space and no journal: it must work when both are full.
 // Not here: the rules (retention.ts), who is refused meanwhile (quota.ts), when a round runs (upkeep.ts).
 
+import { DiskError } from '../io/disk.ts'
 import { type PartitionLog, withPartition } from './partition-log.ts'
 import type { Quota } from './quota.ts'
 import type { Removals } from './removals.ts'
@@ -81,7 +82,9 @@ export class RetentionRound {
   }
 
   async #seal(topics: Iterable<StoredTopic>): Promise<void> {
-    for (const { partitions } of topics) for (const partition of partitions) if (!partition.tail.isEmpty) await this.#host.seal(partition)
+    for (const { partitions } of topics) {
+      for (const partition of partitions) if (!partition.tail.isEmpty) await this.#host.seal(partition).catch(onlyFull)
+    }
   }
 
   /** Removes up to `count` segments. 'again' = nobody may lose anything. */
@@ -119,14 +122,15 @@ export class RetentionRound {
   #prepare({ partition, segment, nextOffset }: Victim): Promise<boolean> {
     return withPartition(partition, async () => {
       if (partition.segments[0] !== segment || segment.nextOffset !== nextOffset) return false
-      if (partition.segments.length === 1) await rollSegment(partition, nextOffset)
+      if (partition.segments.length === 1) await rollSegment(partition, nextOffset).catch(onlyFull)
       return true
     })
   }
 
   /** When the disk refuses, the segment stays as it was, below the log start: the next round tries again. */
-  #deleteFiles({ partition, segment }: Victim): Promise<void> {
+  #deleteFiles({ partition, segment, nextOffset }: Victim): Promise<void> {
     return withPartition(partition, async () => {
+      if (segment.nextOffset !== nextOffset) return // there was no room to roll, and it has grown
       const retired = await segment.retire()
       partition.segments.shift()
       partition.account.touch()
@@ -135,4 +139,9 @@ export class RetentionRound {
       await segment.discard(retired)
     })
   }
+}
+
+/** Deleting goes on without what needs room. */
+function onlyFull(error: unknown): void {
+  if (!(error instanceof DiskError && error.isFull)) throw error
 }

@@ -117,13 +117,11 @@ export class Upkeep {
     this.#housekeeping = this.#housekeeping.then(async () => {
       this.#isHousekeeping = false
       if (this.#isStopped) return
-      try {
-        await this.sealAboveLimit()
-        await this.#sealOld()
-        await this.#host.retention.run()
-      } catch (error) {
-        this.#onError(error)
-      }
+      const toError = (error: unknown): void => this.#onError(error)
+      await this.sealAboveLimit()
+        .then(() => this.#sealOld())
+        .catch(toError)
+      if (!this.#isHalted) await this.#host.retention.run().catch(toError) // also when nothing could be sealed: it is what frees a full disk
       if (this.#isCheckpointDue()) await this.checkpoint()
     })
   }
