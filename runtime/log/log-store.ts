@@ -14,6 +14,7 @@ import type { Clock } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
 import { type Disk, DiskError, type DiskLock } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
+import { DirectoryAccount } from './accounts.ts'
 import {
   type Append,
   type AppendDone,
@@ -31,7 +32,7 @@ import { BLOCK_BYTES, Journal } from './journal.ts'
 import { JOURNAL_DIRECTORY, partitionDirectory, STATE_DIRECTORY, TOPICS_DIRECTORY } from './layout.ts'
 import { type PartitionEnvironment, PartitionLog } from './partition-log.ts'
 import { type Coverage, type KnownPoint, recoverPartition } from './partition-recovery.ts'
-import { DirectoryAccount, Quota } from './quota.ts'
+import { Quota } from './quota.ts'
 import { readJournals, replayJournals } from './recovery.ts'
 import { newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
 import { Removals } from './removals.ts'
@@ -493,7 +494,8 @@ export class LogStore implements Store {
 
 /** The recovery point, with the log start that the last commit said when that is newer. */
 function knownPoint(point: RecoveryPoint | undefined, startOffset: number): KnownPoint | null {
-  if (!point) return startOffset > 0 ? { logStartOffset: startOffset, segmentBaseOffset: -1, syncedBytes: 0, nextOffset: startOffset } : null
+  if (!point)
+    return startOffset > 0 ? { logStartOffset: startOffset, segmentBaseOffset: -1, syncedBytes: 0, nextOffset: startOffset } : null
   return {
     logStartOffset: Math.max(point[2], startOffset),
     segmentBaseOffset: point[3],

@@ -91,13 +91,6 @@ export async function expiredSegment(config: TopicConfig, partition: PartitionLo
   return newestMs >= 0 && nowWallMs - newestMs > retentionMs ? victim : null
 }
 
-/** Segments and tails: what a quota counts as stored. */
-export function topicBytes(topic: StoredTopic): number {
-  let bytes = 0
-  for (const partition of topic.partitions) bytes += partition.segmentBytes + partition.tail.bytes
-  return bytes
-}
-
 /**
  * Who loses its oldest segment to make room; null when nobody may. What is delivered first, then what may be dropped; of the largest topic
  * the partition that holds most.

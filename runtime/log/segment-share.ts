@@ -23,8 +23,7 @@ export function segmentShareOf(config: TopicConfig, settings: StorageSettings): 
   const limits: number[] = []
   if (config.quotaBytes !== null) limits.push(config.quotaBytes / config.partitionCount)
   if (config.retentionBytes !== null) limits.push(config.retentionBytes)
-  if (settings.quotaBytes !== null)
-    limits.push(Math.max(0, settings.quotaBytes - settings.journalFileCount * settings.journalFileBytes))
+  if (settings.quotaBytes !== null) limits.push(Math.max(0, settings.quotaBytes - settings.journalFileCount * settings.journalFileBytes))
   const { segmentBytes, sealBytes, segmentBytesMin } = settings
   if (limits.length === 0) return { segmentBytes, sealBytes }
   const shareBytes = Math.max(segmentBytesMin, Math.floor(Math.min(...limits) / SEGMENTS_PER_LIMIT))

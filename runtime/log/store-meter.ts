@@ -47,8 +47,7 @@ export class StoreMeter implements WriteMeter {
 
   snapshot(now: { usedBytes: number; tailBytes: number; removals: readonly Removal[]; lostBefore: number }): StoreMetrics {
     const { usedBytes, tailBytes, removals, lostBefore } = now
-    const sumOf = (isLoss: boolean): number =>
-      removals.reduce((sum, removal) => sum + (removal.isLoss === isLoss ? removal.records : 0), 0)
+    const sumOf = (isLoss: boolean): number => removals.reduce((sum, removal) => sum + (removal.isLoss === isLoss ? removal.records : 0), 0)
     return {
       commits: this.#commits,
       committedRecords: this.#committedRecords,

@@ -1,9 +1,8 @@
 // A topic as the store keeps it: its settings, its partitions, and how many bytes they hold.
 
+import { type DirectoryAccount, TopicAccount } from './accounts.ts'
 import type { Topic, TopicConfig } from './contract.ts'
 import type { PartitionLog } from './partition-log.ts'
-import { type DirectoryAccount, TopicAccount } from './quota.ts'
-import { topicBytes } from './retention.ts'
 import type { TopicEntry } from './topic-catalogue.ts'
 
 export class StoredTopic implements Topic {
@@ -19,6 +18,13 @@ export class StoredTopic implements Topic {
     this.number = entry.number
     this.id = new Uint8Array(Buffer.from(entry.id, 'hex'))
     this.config = entry.config
-    this.account = new TopicAccount(directory, () => topicBytes(this))
+    this.account = new TopicAccount(directory, () => this.#countBytes())
+  }
+
+  /** Segments and tails: what a quota counts as stored. */
+  #countBytes(): number {
+    let bytes = 0
+    for (const partition of this.partitions) bytes += partition.segmentBytes + partition.tail.bytes
+    return bytes
   }
 }

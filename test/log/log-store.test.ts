@@ -258,8 +258,11 @@ t.test('quota: reject refuses by name, drop_oldest with leave drops and counts',
   const machine = new SimMachine(7)
   const store = await machine.open()
   const strict = (await machine.settle(store.createTopic('strict', { quotaBytes: 30 * KIB, codec: 'none' }))).partitions[0] as Partition
-  const loose = (await machine.settle(store.createTopic('loose', { quotaBytes: 30 * KIB, codec: 'none', whenFull: 'drop_oldest', dropUndelivered: true })))
-    .partitions[0] as Partition
+  const loose = (
+    await machine.settle(
+      store.createTopic('loose', { quotaBytes: 30 * KIB, codec: 'none', whenFull: 'drop_oldest', dropUndelivered: true })
+    )
+  ).partitions[0] as Partition
   const dropped: DroppedRange[] = []
   store.onDropped((range) => dropped.push(range))
   let refused = 0
@@ -277,7 +280,11 @@ t.test('quota: reject refuses by name, drop_oldest with leave drops and counts',
   t.equal(strict.logStartOffset, 0, 'and keeps what it has')
   t.ok(loose.logStartOffset > 0, 'the loose one drops its oldest')
   t.equal(dropped.at(-1)?.endOffset, loose.logStartOffset, 'and says so by offset')
-  t.same(store.metrics.removals, [{ topicName: 'loose', reason: 'quota', records: loose.logStartOffset as number, isLoss: true }], 'and counts')
+  t.same(
+    store.metrics.removals,
+    [{ topicName: 'loose', reason: 'quota', records: loose.logStartOffset as number, isLoss: true }],
+    'and counts'
+  )
   store.setDelivered(strict, strict.highWatermark)
   await machine.run(2_000)
   await machine.settle(appendText(store, strict, 'event after'))

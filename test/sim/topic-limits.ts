@@ -47,7 +47,8 @@ export class TopicLimits {
   /** What the whole directory may hold besides its journal; null = no limit. */
   readonly directoryBytes: number | null
   readonly #local: readonly LocalTopic[]
-  readonly #devices: LocalDevice[] = []
+  /** Those of one array send at the same moment. */
+  readonly #devices: LocalDevice[][] = []
   readonly #prng: Prng
   readonly #host: LimitsHost
   readonly #commitBytesMax: number
@@ -78,7 +79,9 @@ export class TopicLimits {
       for (let index = prng.between(1, 2); index > 0; index--) {
         const place = { topicName, partitionIndex: prng.below(partitionCount) }
         const pace = { pauseMs: prng.pick([20, 80, 300]), valueBytesMax: prng.pick([100, 1_200]) }
-        this.#devices.push({ name: `${topicName}.${index}`, ...place, ...pace, next: 0, waiting: null, sentTo: null })
+        const name = `${topicName}.${index}`
+        const burst = Array.from({ length: prng.pick([1, 1, 6]) }, (_, one) => ({ ...place, ...pace, name: `${name}.${one}` }))
+        this.#devices.push(burst.map((device) => ({ ...device, next: 0, waiting: null, sentTo: null })))
       }
     }
   }
@@ -94,7 +97,7 @@ export class TopicLimits {
   }
 
   start(): void {
-    for (const device of this.#devices) this.#loop(device)
+    for (const burst of this.#devices) this.#loop(burst)
     this.#watch()
   }
 
@@ -172,11 +175,12 @@ export class TopicLimits {
 
   // -- Devices of the topics that stay
 
-  #loop(device: LocalDevice): void {
-    this.#host.clock.after(device.pauseMs * (0.2 + this.#prng.fraction() * 1.6), () => {
+  #loop(burst: readonly LocalDevice[]): void {
+    const pauseMs = burst[0]?.pauseMs ?? 0
+    this.#host.clock.after(pauseMs * (0.2 + this.#prng.fraction() * 1.6), () => {
       if (this.#host.isCalm()) return
-      this.#send(device)
-      this.#loop(device)
+      for (const device of burst) this.#send(device)
+      this.#loop(burst)
     })
   }
 

@@ -227,3 +227,38 @@ t.test('the sample configuration in docs/ is right', async (t) => {
   while (!existsSync(join(directory, 'docs', 'wadi.yaml')) && directory !== dirname(directory)) directory = dirname(directory)
   t.same(problemsOf(readFileSync(join(directory, 'docs', 'wadi.yaml'), 'utf8')), [])
 })
+
+t.test('limits that do not do what they seem to say are warnings: the file is right and the gateway starts', async (t) => {
+  const { problems, warnings } = readConfig(
+    `${minimal}gateway: { id: a }
+topics:
+  sent: { quota: 1GiB, when_full: drop_oldest }
+  dropped: { quota: 1GiB, when_full: drop_oldest, drop_undelivered: true }
+  kept: { quota: 1GiB, drop_undelivered: true }
+  small: { quota: 256KiB, partitions: 4 }
+upstream: { brokers: [k:9092], topics: { sent: {}, dropped: {} } }
+`,
+    { fileName: 'wadi.yaml', environment: {} }
+  )
+  t.same(problems, [])
+  t.same(
+    warnings.map((warning) => formatProblem(warning, 'wadi.yaml')),
+    [
+      'wadi.yaml:6:35 topics.sent.when_full is drop_oldest without drop_undelivered: true, so nothing undelivered is ever dropped; at its quota the topic refuses, like reject',
+      'wadi.yaml:8:42 topics.kept.drop_undelivered has no effect: the topic is not forwarded, so nothing of it waits to be delivered',
+      'wadi.yaml:9:19 topics.small.quota is 262144 bytes; below 524288 (128 KiB per partition) large parts of it go at a time'
+    ]
+  )
+})
+
+t.test('a quota of the directory that the journal alone fills is refused', async (t) => {
+  t.same(problemsOf(`${minimal}storage: { quota: 64MiB }\n`), [
+    'wadi.yaml:4:19 storage.quota is 67108864 bytes, and the journal alone takes 67108864 (storage.journal.files x file_size): at least 1 MiB more is needed'
+  ])
+  t.same(problemsOf(`${minimal}storage: { quota: 10MiB, journal: { file_size: 4MiB } }\n`), [])
+})
+
+t.test('the example and the page agree: the example has no warning', async (t) => {
+  const source = readFileSync('docs/wadi.yaml', 'utf8')
+  t.same(readConfig(source, { fileName: 'wadi.yaml', environment: { WADI_ID: 'a' } }).warnings, [])
+})
