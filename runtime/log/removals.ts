@@ -9,7 +9,7 @@
 //
 // Not here: what may go (retention.ts), files (retention-round.ts), numbers since the start (store-meter.ts).
 
-import type { WadiError } from '../base/errors.ts'
+import { WadiError } from '../base/errors.ts'
 import { toOffset } from '../base/offset.ts'
 import type { DroppedRange, Removal, StateChange, TopicConfig } from './contract.ts'
 import type { PartitionLog } from './partition-log.ts'
@@ -51,10 +51,10 @@ export class Removals {
     this.#host = host
   }
 
-  /** As the last commit has it, before the partition is recovered. */
+  /** As the last commit has it, before the partition is recovered. @throws WadiError WADI_FORMAT_NEWER */
   load(partition: PartitionLog): { startOffset: number; deliveredOffset: number } {
     const bytes = this.#host.state.get(removedKey(partition))
-    const record = bytes ? (JSON.parse(new TextDecoder().decode(bytes)) as RemovalRecord) : NOTHING
+    const record = bytes ? decode(bytes, removedKey(partition)) : NOTHING
     this.#records.set(partition, record)
     this.#damage.set(partition, decodeNumber(this.#host.state.get(damageKey(partition))))
     return { startOffset: record.start, deliveredOffset: record.delivered }
@@ -172,6 +172,16 @@ function removedKey({ topicNumber, partitionIndex }: PartitionLog): string {
 
 function damageKey({ topicNumber, partitionIndex }: PartitionLog): string {
   return `damage/${topicNumber}/${partitionIndex}`
+}
+
+function decode(bytes: Uint8Array, key: string): RemovalRecord {
+  const record = JSON.parse(new TextDecoder().decode(bytes)) as RemovalRecord
+  if (record.v === 1) return record
+  throw new WadiError('WADI_FORMAT_NEWER', {
+    happened: `The state ${key} has format ${record.v}; this Wadi knows 1.`,
+    kept: 'Nothing was touched.',
+    next: 'Start the newer Wadi that wrote it.'
+  })
 }
 
 function encode(record: RemovalRecord): Uint8Array {

@@ -151,6 +151,8 @@ export class Upkeep {
         meter.onCheckpoint()
         this.#full = null
         this.#checkpoint = null
+        // The journal may have become full behind what this one covered. Retention waits for commits, so no round would begin the next one.
+        journal.wake()
       },
       (error: unknown) => {
         this.#checkpoint = null

@@ -320,6 +320,24 @@ t.test('a deletion that no commit can say, because journal and disk are full, is
   t.equal((await machine.open()).metrics.lostRecords, reopened.logStartOffset, 'for good')
 })
 
+t.test('the reserve of the device is a limit like a quota, and ingest goes on when there is room again', async (t) => {
+  const machine = newMachine(38, { freeBytesMin: MIB, housekeepingIntervalMs: 200 })
+  const store = await machine.open()
+  const partition = (await makeTopic(machine, store, { quotaBytes: null, isForwarded: false })).partitions[0] as Partition
+  await machine.run(3_000)
+  machine.disk.capacityBytes = machine.disk.usedBytes + MIB + 100 * KIB
+  await machine.run(500)
+  const { accepted, refused } = await send(machine, store, partition, 200)
+  t.ok(accepted > 50 && refused > 50, `${accepted} were taken, ${refused} refused`)
+  await t.rejects(machine.settle(appendText(store, partition, PAYLOAD)), { code: 'WADI_DISK_FULL' })
+  await machine.run(20_000)
+  t.ok(machine.disk.capacityBytes - machine.disk.usedBytes >= MIB, 'the reserve was not touched')
+  machine.disk.capacityBytes += MIB
+  await machine.run(500)
+  t.equal((await send(machine, store, partition, 20)).refused, 0)
+  t.equal(partition.logStartOffset, 0, 'nothing was deleted for it')
+})
+
 t.test('only the part that the centre does not have is a loss', async (t) => {
   const machine = newMachine(37)
   const store = await machine.open()

@@ -57,6 +57,8 @@ export class TopicLimits {
   readonly #acked = new Map<string, Map<number, string>>()
   /** Topic → undelivered events that the store said it dropped. */
   readonly #reported = new Map<string, number>()
+  /** Topic → offsets given out when this life began. What the journal brings back is not compressed yet, and nobody was let in for it. */
+  readonly #before = new Map<string, number>()
   #directoryQuota: number | null = null
 
   constructor(seed: number, host: LimitsHost, options: { commitBytesMax: number }) {
@@ -110,6 +112,7 @@ export class TopicLimits {
 
   /** At every start and at the end. `missing`: topic → acknowledged events that did not reach the centre, known at the end only. */
   async check(store: LogStore, core: Core, missing: ReadonlyMap<string, number> = new Map()): Promise<void> {
+    for (const topic of store.topics.values()) this.#before.set(topic.name, takenRecords(topic))
     for (const [name] of this.#local) {
       const partitions = store.topics.get(name)?.partitions ?? []
       for (const partition of partitions) await this.#checkPartition(partition, core)
@@ -158,15 +161,22 @@ export class TopicLimits {
       const { quotaBytes, whenFull } = topic.config
       if (quotaBytes === null) continue
       const isStrict = this.#isLocal(topic.name) && whenFull === 'reject'
-      const bytesMax = quotaBytes + (isStrict ? FRAMING_BYTES : this.#commitBytesMax)
+      const bytesMax = quotaBytes + FRAMING_BYTES + (isStrict ? 0 : this.#commitBytesMax)
       const bytes = storedBytes(topic)
-      if (bytes > bytesMax) this.#host.violate(`${topic.name} holds ${bytes} bytes, its quota is ${quotaBytes}`)
+      if (bytes > bytesMax && this.#hasTaken(topic)) this.#host.violate(`${topic.name} holds ${bytes} bytes, its quota is ${quotaBytes}`)
     }
     const quota = this.#directoryQuota
     if (quota === null) return
     const { usedBytes, tailBytes } = store.metrics
-    if (usedBytes + tailBytes > quota + this.#commitBytesMax)
+    if (
+      usedBytes + tailBytes > quota + FRAMING_BYTES + this.#commitBytesMax &&
+      [...store.topics.values()].some((topic) => this.#hasTaken(topic))
+    )
       this.#host.violate(`the directory holds ${usedBytes + tailBytes} bytes, its quota is ${quota}`)
+  }
+
+  #hasTaken(topic: Topic): boolean {
+    return takenRecords(topic) !== this.#before.get(topic.name)
   }
 
   #isLocal(topicName: string): boolean {
@@ -207,6 +217,10 @@ export class TopicLimits {
       }
     )
   }
+}
+
+function takenRecords(topic: Topic): number {
+  return topic.partitions.reduce((sum, { highWatermark }) => sum + highWatermark, 0)
 }
 
 function storedBytes(topic: Topic): number {

@@ -6,6 +6,8 @@ import t from 'tap'
 import { formatProblem, loadConfig, readConfig } from '../../../bin/config/load.ts'
 import { mergedTopic } from '../../../bin/config/rules.ts'
 import { editDistance, nearestWord } from '../../../bin/config/suggest.ts'
+import { topicConfigOf } from '../../../bin/topics-setup.ts'
+import { verdictFor } from '../../../runtime/log/retention.ts'
 
 const minimal = `
 mqtt: [{ listen: "127.0.0.1:1883" }]
@@ -249,6 +251,16 @@ upstream: { brokers: [k:9092], topics: { sent: {}, dropped: {} } }
       'wadi.yaml:9:19 topics.small.quota is 262144 bytes; below 524288 (128 KiB per partition) large parts of it go at a time'
     ]
   )
+})
+
+t.test('the dead letters are bounded and never refused, forwarded or not', async (t) => {
+  for (const upstream of ['', 'gateway: { id: a }\nupstream: { brokers: [k:9092], topics: { _wadi.dlq: {} } }\n']) {
+    const config = loadConfig(minimal + upstream, { fileName: 'wadi.yaml', environment: {} })
+    const topic = topicConfigOf(config, '_wadi.dlq')
+    t.equal(topic.isForwarded, upstream !== '')
+    t.equal(topic.quotaBytes, 64 * 2 ** 20)
+    t.equal(verdictFor(topic, topic.isForwarded ? 'undelivered' : 'local', 'topic quota'), 'delete')
+  }
 })
 
 t.test('a quota of the directory that the journal alone fills is refused', async (t) => {
