@@ -6,6 +6,10 @@ export interface TopicStatus {
   readonly partitionCount: number
   /** Events stored now. */
   readonly events: number
+  /** Events that were gone before anybody had them, since the directory was made. */
+  readonly lost: { readonly quota: number; readonly retention: number; readonly damage: number }
+  /** Events that a quota took although nobody forwards this topic. */
+  readonly droppedEvents: number
   /** Events not yet delivered; null when nobody delivers this topic. */
   readonly lagEvents: number | null
   readonly lagBytes: number | null
@@ -62,6 +66,7 @@ export interface StatusReport {
     /** Bytes handed to the device per payload byte; null before the first event. */
     readonly amplification: number | null
     readonly failure: string | null
+    /** Sums of the topics; see docs/retention.md. lostEvents also has what versions before counted for all topics together. */
     readonly droppedEvents: number
     readonly lostEvents: number
     readonly damagedRanges: number

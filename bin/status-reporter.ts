@@ -3,6 +3,7 @@
 import type { MqttListener } from '../adapters/mqtt/mqtt-broker.ts'
 import type { WadiError } from '../runtime/base/errors.ts'
 import type { Ingest } from '../runtime/broker/ingest.ts'
+import type { Removal } from '../runtime/log/contract.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
 import type { RecoveryReport } from '../runtime/log/recovery-report.ts'
 import type { UplinkStatus } from '../runtime/uplink/uplink.ts'
@@ -132,6 +133,7 @@ export class StatusReporter {
   #topics(): TopicStatus[] {
     const { store, uplink } = this.#sources
     const lags = new Map(uplink?.status().topics.map((lag) => [lag.edgeTopic, lag]))
+    const { removals } = store.metrics
     return [...store.topics.values()]
       .filter(({ name }) => !name.startsWith('__'))
       .map(({ name, partitions }) => {
@@ -140,6 +142,12 @@ export class StatusReporter {
           name,
           partitionCount: partitions.length,
           events: partitions.reduce((total, { highWatermark, logStartOffset }) => total + highWatermark - logStartOffset, 0),
+          lost: {
+            quota: removedRecords(removals, { topicName: name, reason: 'quota', isLoss: true }),
+            retention: removedRecords(removals, { topicName: name, reason: 'retention', isLoss: true }),
+            damage: removedRecords(removals, { topicName: name, reason: 'damage', isLoss: true })
+          },
+          droppedEvents: removedRecords(removals, { topicName: name, reason: 'quota', isLoss: false }),
           lagEvents: lag?.lagEvents ?? null,
           lagBytes: lag?.lagBytes ?? null,
           lagMs: lag?.lagMs ?? null
@@ -147,6 +155,14 @@ export class StatusReporter {
       })
       .sort((left, right) => (left.name < right.name ? -1 : 1))
   }
+}
+
+function removedRecords(removals: readonly Removal[], of: Omit<Removal, 'records'>): number {
+  return removals.reduce(
+    (sum, { topicName, reason, isLoss, records }) =>
+      sum + (topicName === of.topicName && reason === of.reason && isLoss === of.isLoss ? records : 0),
+    0
+  )
 }
 
 /** What a start found that is worth a line; empty after a clean stop, and after a power cut that took nothing. */

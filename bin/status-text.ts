@@ -11,6 +11,7 @@ export function statusText(report: StatusReport): string {
     `${label('gateway')} ${gateway.id}  ${gateway.version}  up ${formatDuration(gateway.upMs)}  pid ${gateway.pid}  ${formatBytes(gateway.residentBytes)} of memory`,
     `${label('ingest')} ${ingestWords(ingest)}`,
     `${label('storage')} ${storageWords(storage)}`,
+    ...lossLines(topics).map((line) => `${' '.repeat(10)}${paint('red', line)}`),
     ...storage.recovery.findings.map((finding) => `${' '.repeat(10)}${paint('yellow', finding)}`),
     ...(storage.failure ? [`${' '.repeat(10)}${paint('red', `storage refuses events: ${storage.failure}`)}`] : []),
     `${label('uplink')} ${uplink ? uplinkWords(uplink) : 'not configured: events stay here'}`
@@ -47,9 +48,23 @@ function storageWords(storage: StatusReport['storage']): string {
   if (storage.amplification !== null) parts.push(`amplification ${storage.amplification.toFixed(1)}x`)
   const lost = `${formatCount(storage.lostEvents)} lost`
   parts.push(storage.lostEvents > 0 ? paint('red', lost) : lost)
-  if (storage.droppedEvents > 0) parts.push(paint('yellow', `${formatCount(storage.droppedEvents)} dropped by retention or quota`))
+  if (storage.droppedEvents > 0) parts.push(`${formatCount(storage.droppedEvents)} dropped by quotas of topics that stay here`)
   if (storage.damagedRanges > 0) parts.push(paint('red', `${storage.damagedRanges} damaged ranges`))
   return parts.join('  ')
+}
+
+/** One line per topic and reason, so that nobody has to guess whose events they were. */
+function lossLines(topics: readonly TopicStatus[]): string[] {
+  const words = {
+    quota: 'undelivered events were dropped by a quota',
+    retention: 'undelivered events were dropped by retention',
+    damage: 'events were lost to damage of the device'
+  }
+  return topics.flatMap(({ name, lost }) =>
+    (['quota', 'retention', 'damage'] as const).flatMap((reason) =>
+      lost[reason] > 0 ? [`${name}: ${formatCount(lost[reason])} ${words[reason]}`] : []
+    )
+  )
 }
 
 function uplinkWords(uplink: UplinkReport): string {

@@ -28,9 +28,13 @@ export function topicConfigOf(config: Config, topicName: string): TopicConfig {
   const section = config.topics.get(topicName)
   const isForwarded = config.upstream !== null && deliveredTopics(config, [topicName]).has(topicName)
   if (section) return { ...fromSection(section), isForwarded }
-  if (topicName === config.dead_letter.topic)
-    return { ...defaultTopicConfig, retentionMs: config.dead_letter.retention, whenFull: 'drop_oldest', isForwarded }
+  if (topicName === config.dead_letter.topic) return { ...defaultTopicConfig, ...deadLetterLimits(config), isForwarded }
   return { ...defaultTopicConfig, isForwarded }
+}
+
+/** Bounded, and never refused: an event that no route can map must not come again for ever. */
+function deadLetterLimits({ dead_letter }: Config): Partial<TopicConfig> {
+  return { retentionMs: dead_letter.retention, quotaBytes: dead_letter.quota, whenFull: 'drop_oldest', dropUndelivered: true }
 }
 
 function fromSection(section: TopicSection): Omit<TopicConfig, 'isForwarded'> {

@@ -32,7 +32,8 @@ export interface LoadOptions {
   codecs?: readonly CodecName[]
 }
 
-export type LoadResult = { readonly config: Config; readonly problems: readonly Problem[] }
+/** Warnings: what is allowed, and does not do what it seems to say. */
+export type LoadResult = { readonly config: Config; readonly problems: readonly Problem[]; readonly warnings: readonly Problem[] }
 
 const VARIABLE = /\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\}|\{([^}]*)\})/g
 const ALIASES_MAX = 100
@@ -41,6 +42,7 @@ const ALIASES_MAX = 100
 export function readConfig(source: string, options: LoadOptions): LoadResult {
   const lines = new LineCounter()
   const problems: Problem[] = []
+  const warnings: Problem[] = []
   const places = new Map<string, Place>()
   const document = parseDocument(source, { lineCounter: lines, prettyErrors: false, version: '1.2', uniqueKeys: true })
   const placeAt = (offset: number): Place => {
@@ -70,10 +72,18 @@ export function readConfig(source: string, options: LoadOptions): LoadResult {
   const isTrusted = (path: string): boolean => !unreadable.some((bad) => isSameOrBelow(bad, path) || isSameOrBelow(path, bad))
   const available: ReadonlySet<CodecName> = new Set(['none', 'lz4', ...(options.codecs ?? createNodeCodec().available)])
   const facts = { isTrusted, isWritten: (path: string) => places.has(path), canWrite: (codec: CodecName) => available.has(codec) }
-  checkRules(config, facts, (path, message) => {
-    if (isTrusted(path)) report(path, message, places.get(path) ?? parentPlace(places, path))
-  })
-  return { config, problems: sortProblems(problems) }
+  const placeAbout = (path: string): Place | null => places.get(path) ?? parentPlace(places, path)
+  checkRules(
+    config,
+    facts,
+    (path, message) => {
+      if (isTrusted(path)) report(path, message, placeAbout(path))
+    },
+    (path, message) => {
+      if (isTrusted(path)) warnings.push({ path, message, place: placeAbout(path) })
+    }
+  )
+  return { config, problems: sortProblems(problems), warnings: sortProblems(warnings) }
 }
 
 /**

@@ -18,8 +18,11 @@ export interface FileFacts {
   canWrite(codec: CodecName): boolean
 }
 
-export function checkRules(config: Config, { isTrusted, isWritten, canWrite }: FileFacts, report: Report): void {
+/** `report` what must be changed, `warn` of what does not do what it seems to say. */
+export function checkRules(config: Config, { isTrusted, isWritten, canWrite }: FileFacts, report: Report, warn: Report): void {
   checkListeners(config, report)
+  checkQuotas(config, report)
+  if (isTrusted('upstream')) warnOfLimits(config, warn)
   checkRoutes(config, report)
   checkTopics(config, report)
   checkCodecs(config, canWrite, report)
@@ -62,6 +65,36 @@ function checkRoutes(config: Config, report: Report): void {
   const unread: PayloadDecoders = { json: () => null, cbor: () => null } // nothing is decoded by a check
   for (const { path, message, severity } of compileRoutes(routesConfigOf(config), unread).problems) {
     if (severity === 'error') report(path, message)
+  }
+}
+
+function checkQuotas({ storage }: Config, report: Report): void {
+  const journalBytes = storage.journal.files * storage.journal.file_size
+  if (storage.quota !== null && storage.quota < journalBytes + 2 ** 20)
+    report(
+      'storage.quota',
+      `is ${storage.quota} bytes, and the journal alone takes ${journalBytes} (storage.journal.files x file_size): at least 1 MiB more is needed`
+    )
+}
+
+/** See docs/retention.md. */
+function warnOfLimits(config: Config, warn: Report): void {
+  const delivered = config.upstream?.topics
+  for (const [name, section] of config.topics) {
+    const topic = mergedTopic(section)
+    const isForwarded = delivered !== undefined && (delivered.size === 0 ? name !== config.dead_letter.topic : delivered.has(name))
+    if (isForwarded && topic.when_full === 'drop_oldest' && !topic.drop_undelivered) {
+      warn(
+        `topics.${name}.when_full`,
+        'is drop_oldest without drop_undelivered: true, so nothing undelivered is ever dropped; at its quota the topic refuses, like reject'
+      )
+    }
+    if (!isForwarded && topic.drop_undelivered)
+      warn(`topics.${name}.drop_undelivered`, 'has no effect: the topic is not forwarded, so nothing of it waits to be delivered')
+    const enoughBytes = topic.partitions * 128 * 1024
+    if (topic.quota !== null && topic.quota < enoughBytes) {
+      warn(`topics.${name}.quota`, `is ${topic.quota} bytes; below ${enoughBytes} (128 KiB per partition) large parts of it go at a time`)
+    }
   }
 }
 

@@ -45,7 +45,11 @@ const gateway = section(
 
 const storage = section(
   {
-    quota: bytesOrUnlimited({ default: 'unlimited', min: 2 ** 20, doc: 'most bytes the whole data directory may hold' }),
+    quota: bytesOrUnlimited({
+      default: 'unlimited',
+      min: 2 ** 20,
+      doc: 'most bytes the whole data directory may hold, its journal included (docs/retention.md)'
+    }),
     linger: duration({
       default: '2ms',
       max: 1000,
@@ -70,7 +74,12 @@ const storage = section(
       },
       { doc: 'when the newest events move from memory and journal to segments' }
     ),
-    segment_bytes: bytes({ default: '64MiB', min: 2 ** 20, max: 2 ** 30, doc: 'a segment file this large is followed by a new one' })
+    segment_bytes: bytes({
+      default: '64MiB',
+      min: 2 ** 20,
+      max: 2 ** 30,
+      doc: 'a segment file this large is followed by a new one; at most 1/8 of a quota'
+    })
   },
   { doc: 'how events are kept' }
 )
@@ -96,15 +105,26 @@ const mqttListener = section(
 const topic = section(
   {
     partitions: count({ default: '1', min: 1, max: 1000, doc: 'partitions; can grow, never shrink' }),
-    retention: durationOrForever({ default: '7d', min: 1000, doc: 'how long delivered events are kept' }),
-    retention_bytes: bytesOrUnlimited({ default: 'unlimited', min: 1024, doc: 'most bytes per partition' }),
-    quota: bytesOrUnlimited({ default: 'unlimited', min: 1024, doc: 'most bytes of the whole topic' }),
+    retention: durationOrForever({
+      default: '7d',
+      min: 1000,
+      doc: 'how long events are kept; of a forwarded topic those that are delivered (docs/retention.md)'
+    }),
+    retention_bytes: bytesOrUnlimited({ default: 'unlimited', min: 1024, doc: 'most bytes per partition, otherwise like retention' }),
+    quota: bytesOrUnlimited({
+      default: 'unlimited',
+      min: 1024,
+      doc: 'most bytes of the whole topic: segments and what is on its way to them, not the journal'
+    }),
     when_full: choice(['reject', 'drop_oldest'], {
       default: 'reject',
-      doc: 'at the quota: refuse new events (devices keep them), or drop the oldest'
+      doc: 'at a quota: refuse new events (devices keep them), or drop the oldest; what is delivered goes in any case'
     }),
     codec: choice(codecs, { default: 'best', doc: 'compression of what is stored' }),
-    drop_undelivered: flag({ default: 'false', doc: 'true = retention and drop_oldest may take what the centre does not have yet' }),
+    drop_undelivered: flag({
+      default: 'false',
+      doc: 'true = retention and drop_oldest may take what the centre does not have yet: a loss, counted'
+    }),
     config: section(
       {
         'retention.ms': kafkaNumber({ doc: 'retention, in ms; -1 = forever' }),
@@ -195,7 +215,8 @@ export const configSchema = section(
     dead_letter: section(
       {
         topic: text({ ...TOPIC_NAME, default: '_wadi.dlq', doc: 'where events go that their route cannot map' }),
-        retention: durationOrForever({ default: '30d', min: 1000, doc: 'how long they are kept' })
+        retention: durationOrForever({ default: '30d', min: 1000, doc: 'how long they are kept' }),
+        quota: bytes({ default: '64MiB', min: 128 * 1024, doc: 'most bytes of them; then the oldest are dropped and counted' })
       },
       { doc: 'events that cannot be mapped' }
     ),

@@ -12,15 +12,15 @@ export interface TopicConfig {
   readonly partitionCount: number
   /** Codec of sealed batches; 'best' = the best this platform has. */
   readonly codec: CodecName | 'best'
-  /** null = keep for ever. Only what is delivered is deleted by age, unless dropUndelivered. */
+  /** null = keep for ever. Of a forwarded topic only what is delivered is deleted by age, unless dropUndelivered. */
   readonly retentionMs: number | null
   /** Per partition, as in Kafka; null = no limit. */
   readonly retentionBytes: number | null
-  /** Whole topic; null = only the quota of the data directory. */
+  /** Whole topic: segments, tails and what waits for its commit (quota.ts); null = only the quota of the data directory. */
   readonly quotaBytes: number | null
   readonly whenFull: WhenFull
   readonly dropUndelivered: boolean
-  /** false = nobody has to deliver it: retention need not wait. */
+  /** false = nobody delivers it: retention by age and bytes need not wait, and no event of it counts as undelivered. */
   readonly isForwarded: boolean
 }
 
@@ -113,7 +113,17 @@ export interface DroppedRange {
   readonly startOffset: Offset
   readonly endOffset: Offset
   readonly reason: 'retention' | 'quota' | 'damage' | 'hole'
+  /** Nobody waits for it any more: the centre has it, or its topic is not forwarded. */
   readonly isDelivered: boolean
+}
+
+/** Events that are gone and that nobody has, since the directory was made; durable. */
+export interface Removal {
+  readonly topicName: string
+  readonly reason: 'quota' | 'retention' | 'damage'
+  readonly records: number
+  /** true = lost: the centre never got them, or damage took them. false = a quota took them from a topic that is not forwarded. */
+  readonly isLoss: boolean
 }
 
 export interface StoreMetrics {
@@ -126,7 +136,11 @@ export interface StoreMetrics {
   readonly seals: number
   readonly checkpoints: number
   readonly rejectedAppends: number
+  /** By topic and reason. */
+  readonly removals: readonly Removal[]
+  /** Of all topics: what a quota took where nobody forwards. */
   readonly droppedRecords: number
+  /** Of all topics: what never reached the centre because retention, a quota or damage took it. */
   readonly lostRecords: number
   readonly damagedRanges: number
   /** Bytes of segments, indexes, state and journals now. */

@@ -64,7 +64,10 @@ type Waiting = Request | HotRequest
 interface Bucket {
   readonly partition: PartitionLog
   nextOffset: number
-  readonly items: { record: RecordInput | null; batch: Uint8Array | null; baseOffset: number }[]
+  /** `startsBatch`: not in the same batch as the record before. */
+  readonly items: { record: RecordInput | null; batch: Uint8Array | null; baseOffset: number; startsBatch: boolean }[]
+  /** Of the batch that the next record may join. */
+  openBytes: number
 }
 
 interface Encoded {
@@ -152,6 +155,7 @@ export class GroupCommit {
     if (this.#waiting.length === 0) this.#oldestMs = this.#options.clock.monotonicMs()
     this.#waiting.push(request)
     this.#waitingBytes += request.bytesBound
+    reserve(request, 1)
     this.#schedule()
   }
 
@@ -198,7 +202,10 @@ export class GroupCommit {
     const waiting = this.#waiting
     this.#waiting = []
     this.#waitingBytes = 0
-    for (const request of waiting) this.#refuse(request, error)
+    for (const request of waiting) {
+      reserve(request, -1)
+      this.#refuse(request, error)
+    }
     this.#settleIdle()
   }
 
@@ -292,15 +299,16 @@ export class GroupCommit {
       if ('record' in request) {
         const bucket = bucketOf(plan, request.partition)
         plan.baseOffsets.push(bucket.nextOffset)
-        bucket.items.push({ record: request.record, batch: null, baseOffset: bucket.nextOffset++ })
+        addRecord(bucket, request.record, request.bytesBound)
         continue
       }
       const baseOffsets = request.appends.map(({ partition, content }) => {
         const bucket = bucketOf(plan, partition as PartitionLog)
         const baseOffset = bucket.nextOffset
-        if ('batch' in content) bucket.items.push({ record: null, batch: content.batch, baseOffset })
-        else bucket.items.push({ record: content.record, batch: null, baseOffset })
-        bucket.nextOffset += 'batch' in content ? content.recordCount : 1
+        if ('batch' in content) {
+          bucket.items.push({ record: null, batch: content.batch, baseOffset, startsBatch: true })
+          bucket.nextOffset += content.recordCount
+        } else addRecord(bucket, content.record, recordBytesBound(content.record))
         return toOffset(baseOffset)
       })
       plan.baseOffsets.push(baseOffsets)
@@ -334,11 +342,11 @@ export class GroupCommit {
     plan.state.push(...plan.notes)
   }
 
-  /** A single record begins a batch of its own when there is none for it to join: the partition's first, or behind a client's batch. */
+  /** A single record begins a batch of its own when there is none for it to join: the partition's first, behind a client's batch, or at the end of a full one. */
   #opensBatch(plan: Plan, request: Waiting): boolean {
     if (!('record' in request)) return false
-    const last = plan.buckets.get(request.partition)?.items.at(-1)
-    return last === undefined || last.record === null
+    const bucket = plan.buckets.get(request.partition)
+    return bucket?.items.at(-1)?.record == null || startsBatch(bucket, request.bytesBound)
   }
 
   #encode(plan: Plan): Encoded[] {
@@ -354,8 +362,9 @@ export class GroupCommit {
         encoded.push({ partition, batch: copyOf(batch), recordCount })
         isOpen = false
       }
-      for (const { record, batch, baseOffset } of items) {
+      for (const { record, batch, baseOffset, startsBatch } of items) {
         if (record !== null) {
+          if (startsBatch) closeBatch()
           if (!isOpen) commit.openBatch({ ...frame, baseOffset })
           isOpen = true
           assert(commit.addRecord(record), 'a record that was counted did not fit')
@@ -395,6 +404,7 @@ export class GroupCommit {
       if (partition.incarnations.isNew(incarnation)) partition.incarnations.apply(incarnation, startOffset, partition.logStartOffset)
       recordCount += nextOffset - startOffset
     }
+    for (const request of plan.taken) reserve(request, -1)
     plan.taken.forEach((request, i) => {
       const base = plan.baseOffsets[i]
       this.#call(() => {
@@ -421,6 +431,7 @@ export class GroupCommit {
   }
 
   #onWriteError(plan: Plan, error: unknown): void {
+    for (const request of plan.taken) reserve(request, -1)
     if (error instanceof DiskError && error.isFull) {
       const full = diskFull(error)
       for (const request of plan.taken) this.#refuse(request, full)
@@ -436,10 +447,32 @@ export class GroupCommit {
 function bucketOf(plan: Plan, partition: PartitionLog): Bucket {
   let bucket = plan.buckets.get(partition)
   if (!bucket) {
-    bucket = { partition, nextOffset: partition.highWatermark, items: [] }
+    bucket = { partition, nextOffset: partition.highWatermark, items: [], openBytes: 0 }
     plan.buckets.set(partition, bucket)
   }
   return bucket
+}
+
+/** A batch is not larger than a segment of its partition may be: retention deletes whole segments. */
+function startsBatch({ openBytes, partition }: Bucket, bytesBound: number): boolean {
+  return openBytes > 0 && openBytes + bytesBound + BATCH_OVERHEAD_BYTES > partition.share.segmentBytes
+}
+
+function addRecord(bucket: Bucket, record: RecordInput, bytesBound: number): void {
+  const isFirst = startsBatch(bucket, bytesBound)
+  bucket.openBytes = (isFirst ? 0 : bucket.openBytes) + bytesBound
+  bucket.items.push({ record, batch: null, baseOffset: bucket.nextOffset++, startsBatch: isFirst })
+}
+
+/** Bytes that wait for their commit count in the quota of their topic. `sign`: 1 when they are taken, -1 when they are stored or refused. */
+function reserve(request: Waiting, sign: 1 | -1): void {
+  if ('record' in request) return request.partition.account.reserve(sign * request.bytesBound)
+  for (const { partition, content } of request.appends) (partition as PartitionLog).account.reserve(sign * contentBytesBound(content))
+}
+
+/** What an append takes in the log at most, without the header of its batch. */
+export function contentBytesBound(content: Append['content']): number {
+  return 'batch' in content ? content.batch.byteLength : recordBytesBound(content.record)
 }
 
 function stateBytes(changes: readonly StateChange[]): number {

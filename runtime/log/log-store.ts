@@ -14,6 +14,7 @@ import type { Clock } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
 import { type Disk, DiskError, type DiskLock } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
+import { DirectoryAccount } from './accounts.ts'
 import {
   type Append,
   type AppendDone,
@@ -26,16 +27,19 @@ import {
   type Topic,
   type TopicConfig
 } from './contract.ts'
-import { GroupCommit, recordBytesBound } from './group-commit.ts'
+import { contentBytesBound, GroupCommit, recordBytesBound } from './group-commit.ts'
 import { EPOCH_PREFIX } from './incarnation-offsets.ts'
 import { BLOCK_BYTES, Journal } from './journal.ts'
 import { JOURNAL_DIRECTORY, partitionDirectory, STATE_DIRECTORY, TOPICS_DIRECTORY } from './layout.ts'
 import { decodeStarts, drawStartId, encodeStarts, LINEAGE_KEY, type Start, withStart } from './lineage.ts'
 import { type PartitionEnvironment, PartitionLog } from './partition-log.ts'
-import { type Coverage, recoverPartition } from './partition-recovery.ts'
+import { type Coverage, type KnownPoint, recoverPartition } from './partition-recovery.ts'
+import { Quota } from './quota.ts'
 import { readJournals, replayJournals } from './recovery.ts'
 import { newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
+import { Removals } from './removals.ts'
 import { RetentionRound } from './retention-round.ts'
+import { segmentShareOf } from './segment-share.ts'
 import { defaultStorageSettings, type StorageSettings } from './settings.ts'
 import { decodeNumber, encodeNumber, StateMap } from './state-map.ts'
 import { decodeBytes, encodeBytes, type LoadedSnapshot, loadSnapshot, type RecoveryPoint, writeSnapshot } from './state-snapshot.ts'
@@ -74,7 +78,12 @@ export class LogStore implements Store {
   readonly #byNumber = new Map<number, StoredTopic>()
   readonly #dropListeners = new Set<(range: DroppedRange) => void>()
   readonly #env: PartitionEnvironment
+  readonly #account = new DirectoryAccount()
+  readonly #quota: Quota
+  readonly #removals: Removals
   readonly #retention: RetentionRound
+  /** As counted by versions that did not count by topic. */
+  readonly #before: { readonly droppedRecords: number; readonly lostRecords: number }
   #journal!: Journal
   #commit!: GroupCommit
   #upkeep!: Upkeep
@@ -99,28 +108,47 @@ export class LogStore implements Store {
     this.#snapshotNumber = loaded?.number ?? 0
     this.#snapshotBytes = loaded?.bytes ?? 0
     this.#state = new StateMap(Object.entries(loaded?.snapshot.state ?? {}).map(([key, value]) => [key, decodeBytes(value)] as const))
-    this.#meter = new StoreMeter({ droppedRecords: loaded?.snapshot.droppedRecords ?? 0, lostRecords: loaded?.snapshot.lostRecords ?? 0 })
+    this.#before = { droppedRecords: loaded?.snapshot.droppedRecords ?? 0, lostRecords: loaded?.snapshot.lostRecords ?? 0 }
+    this.#meter = new StoreMeter()
     this.#env = {
       disk: options.disk,
       core: options.core,
       codec: options.codec,
       meter: this.#meter,
       indexIntervalBytes: this.#settings.indexIntervalBytes,
-      onDropped: (range) => this.#onDropped(range)
+      onDropped: (range) => this.#onDamage(range)
     }
+    this.#quota = this.#newQuota()
+    this.#removals = new Removals({
+      state: this.#state,
+      commit: (changes, done) => this.#commit.submit([], changes, done),
+      onDropped: (range) => this.#tell(range)
+    })
     this.#retention = this.#newRetention()
+  }
+
+  #newQuota(): Quota {
+    const { quotaBytes, freeBytesMin, commitBytesMax } = this.#settings
+    return new Quota({
+      directory: this.#account,
+      quotaBytes,
+      freeBytesMin,
+      commitBytesMax,
+      otherBytes: () => this.#journal.sizeBytes + this.#snapshotBytes,
+      topics: () => this.#topics.values()
+    })
   }
 
   #newRetention(): RetentionRound {
     return new RetentionRound({
-      quotaBytes: this.#settings.quotaBytes,
-      freeBytesMin: this.#settings.freeBytesMin,
+      quota: this.#quota,
+      removals: this.#removals,
       topics: () => this.#topics.values(),
-      topicOf: (partition) => this.#topics.get(partition.topicName) as StoredTopic,
+      topicOf: (partition) => this.#topicOf(partition),
       wallMs: () => this.#options.clock.wallMs(),
       freeBytes: () => this.#freeBytes(),
-      usedBytes: () => this.#usedBytes() + this.#upkeep.tailBytes,
-      onDropped: (range) => this.#onDropped(range)
+      tailBytes: () => this.#upkeep.tailBytes,
+      seal: (partition) => this.#upkeep.seal(partition)
     })
   }
 
@@ -192,7 +220,7 @@ export class LogStore implements Store {
     this.#journal.startFilling(firstFillBytes)
     this.#commit = this.#newGroupCommit()
     await this.#commitIncarnation()
-    for (const hole of this.report.holes) this.#onDropped(hole)
+    for (const hole of this.report.holes) this.#onDamage(hole)
     if (this.report.missingCommits > 0) await this.flush() // or the gap in the sequences would be found again at every start
     this.#upkeep.schedule()
   }
@@ -221,8 +249,10 @@ export class LogStore implements Store {
         this.#meter.onCommit(commit)
         for (const partition of commit.partitions) {
           partition.notify()
-          if (partition.tail.bytes >= this.#settings.sealBytes) this.#upkeep.sealSoon(partition)
+          if (partition.tail.bytes >= partition.share.sealBytes) this.#upkeep.sealSoon(partition)
+          if (this.#quota.isTopicOver(this.#topicOf(partition))) this.#upkeep.makeRoomSoon()
         }
+        if (this.#quota.isDirectoryOver) this.#upkeep.makeRoomSoon()
         if (this.#upkeep.tailBytes > this.#settings.tailBytesMax) this.#upkeep.housekeep()
         if (this.#journal.fullUpTo !== null) void this.#upkeep.checkpoint()
       },
@@ -232,6 +262,10 @@ export class LogStore implements Store {
       },
       onFailed: (error) => this.#fail(error)
     })
+  }
+
+  #topicOf(partition: Partition): StoredTopic {
+    return this.#topics.get(partition.topicName) as StoredTopic
   }
 
   #newUpkeep(): Upkeep {
@@ -263,6 +297,7 @@ export class LogStore implements Store {
       ]
     )
     this.#starts = starts
+    await this.#removals.save()
   }
 
   async #recoverTopic(key: string, points: ReadonlyMap<string, RecoveryPoint>, coverage: ReadonlyMap<string, Coverage>): Promise<void> {
@@ -272,15 +307,22 @@ export class LogStore implements Store {
     for (const partition of topic.partitions) {
       const id = `${topic.number}/${partition.partitionIndex}`
       const point = points.get(id)
-      if (point) partition.deliveredOffset = point[6]
       partition.incarnations.restore(epochKeys, (epochKey) => this.#state.get(epochKey))
-      const known = point ? { logStartOffset: point[2], segmentBaseOffset: point[3], syncedBytes: point[4], nextOffset: point[5] } : null
+      const books = this.#removals.load(partition)
+      partition.deliveredOffset = Math.max(point?.[6] ?? 0, books.deliveredOffset)
+      const known = knownPoint(point, books.startOffset)
       await recoverPartition(partition, known, coverage.get(id) ?? [], this.report)
+      partition.account.touch()
+      const fromOffset = known?.logStartOffset ?? 0
+      const isDamage = this.report.holes.some(
+        (hole) => hole.topicName === name && hole.partitionIndex === partition.partitionIndex && hole.startOffset === fromOffset
+      )
+      if (!isDamage) this.#removals.foundDeleted(topic.config, partition, fromOffset)
     }
   }
 
   #addTopic(name: string, entry: TopicEntry): StoredTopic {
-    const topic = new StoredTopic(name, entry)
+    const topic = new StoredTopic(name, entry, this.#account)
     this.#topics.set(name, topic)
     this.#byNumber.set(entry.number, topic)
     this.#lastTopicNumber = Math.max(this.#lastTopicNumber, entry.number)
@@ -291,8 +333,11 @@ export class LogStore implements Store {
   #addPartitions(topic: StoredTopic): void {
     for (let partitionIndex = topic.partitions.length; partitionIndex < topic.config.partitionCount; partitionIndex++) {
       const directory = partitionDirectory(this.#options.directory, topic.name, partitionIndex)
-      topic.partitions.push(new PartitionLog({ topicName: topic.name, topicNumber: topic.number, partitionIndex, directory }, this.#env))
+      const place = { topicName: topic.name, topicNumber: topic.number, partitionIndex, directory, account: topic.account }
+      topic.partitions.push(new PartitionLog(place, this.#env))
     }
+    const share = segmentShareOf(topic.config, this.#settings)
+    for (const partition of topic.partitions) partition.share = share
   }
 
   get incarnation(): number {
@@ -312,7 +357,12 @@ export class LogStore implements Store {
   }
 
   get metrics(): StoreMetrics {
-    return this.#meter.snapshot({ usedBytes: this.#usedBytes(), tailBytes: this.#upkeep.tailBytes })
+    return this.#meter.snapshot({
+      usedBytes: this.#usedBytes(),
+      tailBytes: this.#upkeep.tailBytes,
+      removals: this.#removals.list(this.#topics.values()),
+      lostBefore: this.#before.droppedRecords + this.#before.lostRecords
+    })
   }
 
   async createTopic(name: string, config: Partial<TopicConfig> = {}): Promise<Topic> {
@@ -378,19 +428,27 @@ export class LogStore implements Store {
     state: readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
   ): Promise<readonly Offset[]> {
     return new Promise((resolve, reject) => {
+      const asked = new Map<string, number>()
+      let askedBytes = 0
       for (const { partition, content } of appends) {
-        const refusal = this.#refusalFor(partition, 'batch' in content ? content.batch.byteLength : recordBytesBound(content.record))
-        if (!refusal) continue
-        this.#meter.onRejected(appends.length)
-        return reject(refusal)
+        const bytes = contentBytesBound(content)
+        const topicBytes = asked.get(partition.topicName) ?? 0
+        const refusal = this.#refusalFor(partition, bytes, { topic: topicBytes, directory: askedBytes })
+        if (refusal) {
+          this.#meter.onRejected(appends.length)
+          return reject(refusal)
+        }
+        asked.set(partition.topicName, topicBytes + bytes)
+        askedBytes += bytes
       }
       this.#commit.submit(appends, state, (error, offsets) => (error ? reject(error) : resolve(offsets)))
     })
   }
 
-  #refusalFor(partition: Partition, bytes: number): WadiError | null {
+  #refusalFor(partition: Partition, bytes: number, alsoBytes?: { topic: number; directory: number }): WadiError | null {
     if (bytes > this.#settings.batchBytesMax) return tooLarge(bytes, this.#settings.batchBytesMax)
-    return this.#topics.get(partition.topicName)?.refusal ?? null
+    const topic = this.#topics.get(partition.topicName)
+    return topic ? this.#quota.refusalFor(topic, bytes, alsoBytes) : null
   }
 
   note(changes: readonly StateChange[]): void {
@@ -419,14 +477,19 @@ export class LogStore implements Store {
     return `${HOLE_PREFIX}${this.#topics.get(topicName)?.number ?? 0}/${partitionIndex}/${startOffset}`
   }
 
-  /** Counted and told once, also over restarts: a hole is remembered where it is not merely a deletion. */
-  #onDropped(range: DroppedRange): void {
-    if (range.reason === 'damage' || range.reason === 'hole') {
-      const key = this.#holeKey(range)
-      if (this.#state.get(key) !== undefined) return
-      this.#commit.submit([], [{ key, value: encodeNumber(range.endOffset) }], () => undefined)
-    }
-    this.#meter.onDropped(range)
+  /** Damage: counted and told once, also over restarts. */
+  #onDamage(range: DroppedRange): void {
+    const key = this.#holeKey(range)
+    if (this.#state.get(key) !== undefined) return
+    const changes: StateChange[] = [{ key, value: encodeNumber(range.endOffset) }]
+    const partition = this.#topics.get(range.topicName)?.partitions[range.partitionIndex]
+    if (partition && !range.isDelivered) changes.push(this.#removals.onDamage(partition, range.endOffset - range.startOffset))
+    this.#commit.submit([], changes, () => undefined)
+    this.#meter.onDamage()
+    this.#tell(range)
+  }
+
+  #tell(range: DroppedRange): void {
     for (const listener of this.#dropListeners) listener(range)
   }
 
@@ -447,7 +510,7 @@ export class LogStore implements Store {
     const { disk, core, directory } = this.#options
     const state: Record<string, string> = Object.create(null) as Record<string, string>
     for (const [key, value] of this.#state.entries()) state[key] = encodeBytes(value)
-    const { droppedRecords, lostRecords } = this.#meter
+    for (const { key, value } of this.#removals.unsaved()) if (value) state[key] = encodeBytes(value)
     this.#snapshotNumber++
     this.#snapshotBytes = await writeSnapshot(
       { disk, core, directory, meter: this.#meter, number: this.#snapshotNumber },
@@ -459,8 +522,7 @@ export class LogStore implements Store {
         journalFileBytes: this.#journal.fileBytes,
         recoveryPoints,
         state,
-        droppedRecords,
-        lostRecords
+        ...this.#before
       }
     )
     if (this.#commit && !this.#isClosed) this.#expireHoles(recoveryPoints)
@@ -502,6 +564,18 @@ export class LogStore implements Store {
       for (const { segments } of partitions) for (const segment of segments) await segment.close()
     await this.#journal.close()
     await this.#lock.release()
+  }
+}
+
+/** The recovery point, with the log start that the last commit said when that is newer. */
+function knownPoint(point: RecoveryPoint | undefined, startOffset: number): KnownPoint | null {
+  if (!point)
+    return startOffset > 0 ? { logStartOffset: startOffset, segmentBaseOffset: -1, syncedBytes: 0, nextOffset: startOffset } : null
+  return {
+    logStartOffset: Math.max(point[2], startOffset),
+    segmentBaseOffset: point[3],
+    syncedBytes: point[4],
+    nextOffset: point[5]
   }
 }
 

@@ -21,6 +21,7 @@ import type { AbortedTransaction, DroppedRange, Partition, ReadResult } from './
 import { IncarnationOffsets } from './incarnation-offsets.ts'
 import type { Segment, SegmentEnvironment } from './segment.ts'
 import { type DamagedRange, readSegment } from './segment-read.ts'
+import type { SegmentShare } from './segment-share.ts'
 import { Tail } from './tail.ts'
 import { isCommitted, TransactionIndex } from './transaction-index.ts'
 
@@ -29,12 +30,24 @@ export interface PartitionEnvironment extends SegmentEnvironment {
   onDropped(range: DroppedRange): void
 }
 
+/** Where the bytes of a partition are counted. */
+export interface BytesAccount {
+  /** They wait for their commit. */
+  reserve(bytes: number): void
+  release(bytes: number): void
+  /** Segments or tail have changed. */
+  touch(): void
+}
+
 export class PartitionLog implements Partition {
   readonly topicName: string
   readonly topicNumber: number
   readonly partitionIndex: number
   readonly directory: string
   readonly env: PartitionEnvironment
+  readonly account: BytesAccount
+  /** See segmentShareOf; set when the topic's settings are known. */
+  share: SegmentShare = { segmentBytes: Number.POSITIVE_INFINITY, sealBytes: Number.POSITIVE_INFINITY }
   readonly tail = new Tail()
   readonly incarnations: IncarnationOffsets
   readonly transactions = new TransactionIndex()
@@ -54,7 +67,11 @@ export class PartitionLog implements Partition {
   readonly #listeners = new Set<() => void>()
   readonly #reportedDamage = new Set<string>()
 
-  constructor(place: { topicName: string; topicNumber: number; partitionIndex: number; directory: string }, env: PartitionEnvironment) {
+  constructor(
+    place: { topicName: string; topicNumber: number; partitionIndex: number; directory: string; account: BytesAccount },
+    env: PartitionEnvironment
+  ) {
+    this.account = place.account
     this.topicName = place.topicName
     this.topicNumber = place.topicNumber
     this.partitionIndex = place.partitionIndex
@@ -108,6 +125,7 @@ export class PartitionLog implements Partition {
     this.tail.push({ header, batch, sequence: commit.sequence, addedMs: commit.nowMs })
     this.transactions.onBatch(header, () => this.env.core.readRecords(batch)[0]?.key ?? null)
     this.#highWatermark = header.lastOffset + 1
+    this.account.touch()
   }
 
   /** Next offsets start here: a hole that recovery found. */

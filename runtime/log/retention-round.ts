@@ -1,28 +1,33 @@
-// Carries out what retention.ts decides: deletes whole segments, oldest first, and says which topics have to refuse.
+// Carries out what retention.ts decides: whole segments, oldest first. The commit of removals.ts moves the log start and counts; then the
+// files go.
 //
 // Invariant: a deleted segment leaves its name behind (Segment.retire) until the new log start is in a durable snapshot, so that a missing file
 // is never taken for a deletion. Deleting needs no space and no journal: it must work when both are full.
-// Not here: the rules (retention.ts), when a round runs (log-store.ts).
+// Not here: the rules (retention.ts), who is refused meanwhile (quota.ts), when a round runs (upkeep.ts).
 
-import { toOffset } from '../base/offset.ts'
-import type { DroppedRange } from './contract.ts'
+import { DiskError } from '../io/disk.ts'
 import { type PartitionLog, withPartition } from './partition-log.ts'
-import { chooseVictim, expiredSegment, isDelivered, topicBytes, type Victim } from './retention.ts'
+import type { Quota } from './quota.ts'
+import type { Removals } from './removals.ts'
+import { type Cause, chooseVictim, expiredSegment, leftOver, type Victim } from './retention.ts'
 import { rollSegment } from './seal.ts'
-import { quotaExceeded } from './store-errors.ts'
 import type { StoredTopic } from './stored-topic.ts'
 
 export interface RetentionHost {
-  readonly quotaBytes: number | null
-  readonly freeBytesMin: number
+  readonly quota: Quota
+  readonly removals: Removals
   topics(): Iterable<StoredTopic>
   topicOf(partition: PartitionLog): StoredTopic
   wallMs(): number
   freeBytes(): Promise<number>
-  /** Everything in the data directory, tails included. */
-  usedBytes(): number
-  onDropped(range: DroppedRange): void
+  /** All tails together. */
+  tailBytes(): number
+  /** What is in the tail becomes part of a segment, where it is smaller and can be deleted. */
+  seal(partition: PartitionLog): Promise<void>
 }
+
+/** again: it has changed since it was chosen. stopped: the store takes no commits any more. */
+type Outcome = 'removed' | 'again' | 'stopped'
 
 export class RetentionRound {
   readonly #host: RetentionHost
@@ -31,79 +36,112 @@ export class RetentionRound {
     this.#host = host
   }
 
-  /** One round: age and bytes, quotas of topics, quota of the directory. */
+  /** One round: left-overs, age and bytes, quotas. @throws DiskError */
   async run(): Promise<void> {
+    await this.#host.removals.save()
     const nowWallMs = this.#host.wallMs()
     for (const topic of this.#host.topics()) {
       for (const partition of topic.partitions) {
+        for (let victim = leftOver(partition); victim; victim = leftOver(partition)) {
+          if (!(await this.#prepare(victim))) break
+          await this.#deleteFiles(victim)
+        }
         for (
           let victim = await expiredSegment(topic.config, partition, nowWallMs);
           victim;
           victim = await expiredSegment(topic.config, partition, nowWallMs)
         ) {
-          await this.#remove(topic, victim, 'retention')
+          if ((await this.#remove(victim, 'age')) === 'stopped') return
         }
       }
-      await this.#enforceTopicQuota(topic)
     }
-    await this.#enforceDirectoryQuota()
+    await this.makeRoom()
   }
 
-  async #enforceTopicQuota(topic: StoredTopic): Promise<void> {
-    const quota = topic.config.quotaBytes
-    topic.refusal = null
-    if (quota === null) return
-    while (topicBytes(topic) > quota) {
-      const victim = chooseVictim([topic])
-      if (victim) {
-        await this.#remove(topic, victim, 'quota')
-        continue
-      }
-      topic.refusal = quotaExceeded(topic.name, topicBytes(topic), quota)
-      return
+  /** Quotas of topics, quota of the directory, reserve of the disk. @throws DiskError */
+  async makeRoom(): Promise<void> {
+    const { quota } = this.#host
+    for (const topic of this.#host.topics()) {
+      if (!quota.isTopicOver(topic)) continue
+      await this.#seal([topic])
+      if ((await this.#removeWhile(() => quota.isTopicOver(topic), [topic], 'topic quota')) === 'stopped') return
+    }
+    await this.#measure()
+    if (!quota.isDirectoryOver) return
+    await this.#seal(this.#host.topics())
+    await this.#measure()
+    while (quota.isDirectoryOver) {
+      const outcome = await this.#removeWhile(() => quota.isDirectoryOver, this.#host.topics(), quota.limitCause, 1)
+      if (outcome !== 'removed') return
+      await this.#measure()
     }
   }
 
-  async #enforceDirectoryQuota(): Promise<void> {
-    const quota = this.#host.quotaBytes
-    for (;;) {
-      const freeBytes = await this.#host.freeBytes()
-      const isOver = (quota !== null && this.#host.usedBytes() > quota) || freeBytes < this.#host.freeBytesMin
-      if (!isOver) return
-      const victim = chooseVictim(this.#host.topics())
-      if (victim) {
-        await this.#remove(this.#host.topicOf(victim.partition), victim, 'quota')
-        continue
-      }
-      for (const topic of this.#host.topics()) {
-        // A topic that drops its oldest has nothing left to drop: it may fill what its next segment frees.
-        if (topic.config.whenFull === 'reject') topic.refusal ??= quotaExceeded(topic.name, this.#host.usedBytes(), quota ?? 0)
-      }
-      return
+  async #measure(): Promise<void> {
+    this.#host.quota.measured(await this.#host.freeBytes(), this.#host.tailBytes())
+  }
+
+  async #seal(topics: Iterable<StoredTopic>): Promise<void> {
+    for (const { partitions } of topics) {
+      for (const partition of partitions) if (!partition.tail.isEmpty) await this.#host.seal(partition).catch(onlyFull)
     }
+  }
+
+  /** Removes up to `count` segments. 'again' = nobody may lose anything. */
+  async #removeWhile(
+    isOver: () => boolean,
+    topics: Iterable<StoredTopic>,
+    cause: Cause,
+    count: number = Number.POSITIVE_INFINITY
+  ): Promise<Outcome> {
+    for (let removed = 0; isOver() && removed < count; ) {
+      const victim = chooseVictim(topics, cause)
+      if (!victim) return 'again'
+      const outcome = await this.#remove(victim, cause)
+      if (outcome === 'stopped') return 'stopped'
+      if (outcome === 'removed') removed++
+    }
+    return 'removed'
+  }
+
+  async #remove(victim: Victim, cause: Cause): Promise<Outcome> {
+    const { partition, nextOffset } = victim
+    const topic = this.#host.topicOf(partition)
+    if (!(await this.#prepare(victim))) return 'again'
+    const reason = cause === 'age' || cause === 'bytes' ? 'retention' : 'quota'
+    if (!(await this.#host.removals.remove(topic, partition, { until: nextOffset, reason }))) return 'stopped'
+    partition.notify()
+    await this.#deleteFiles(victim)
+    return 'removed'
   }
 
   /**
-   * Deletes the oldest segment, rolling first when it is the only one. Leaves it alone when it has grown since it was chosen: what came
-   * behind was not asked about, and may be neither delivered nor old. The caller chooses again.
+   * Rolls first when it is the only segment, so that nothing more comes into it. False when it has grown since it was chosen: what came behind
+   * was not asked about, and may be neither delivered nor old. The caller chooses again.
    */
-  async #remove(topic: StoredTopic, { partition, segment, nextOffset }: Victim, reason: 'retention' | 'quota'): Promise<void> {
-    const startOffset = Math.max(partition.logStartOffset, segment.baseOffset)
-    const isRemoved = await withPartition(partition, async () => {
+  #prepare({ partition, segment, nextOffset }: Victim): Promise<boolean> {
+    return withPartition(partition, async () => {
       if (partition.segments[0] !== segment || segment.nextOffset !== nextOffset) return false
-      if (partition.segments.length === 1) await rollSegment(partition, nextOffset)
+      if (partition.segments.length === 1) await rollSegment(partition, nextOffset).catch(onlyFull)
+      return true
+    })
+  }
+
+  /** When the disk refuses, the segment stays as it was, below the log start: the next round tries again. */
+  #deleteFiles({ partition, segment, nextOffset }: Victim): Promise<void> {
+    return withPartition(partition, async () => {
+      if (segment.nextOffset !== nextOffset) return // there was no room to roll, and it has grown
       const retired = await segment.retire()
-      partition.advanceLogStart(nextOffset)
       partition.segments.shift()
+      partition.account.touch()
       partition.retired.push(retired)
       partition.isDirectoryDirty = true
       await segment.discard(retired)
-      return true
     })
-    if (!isRemoved) return
-    const place = { topicName: topic.name, partitionIndex: partition.partitionIndex }
-    const range = { startOffset: toOffset(startOffset), endOffset: toOffset(nextOffset) }
-    this.#host.onDropped({ ...place, ...range, reason, isDelivered: isDelivered(topic.config, partition, segment) })
-    partition.notify()
   }
+}
+
+/** Deleting goes on without what needs room. */
+function onlyFull(error: unknown): void {
+  if (!(error instanceof DiskError && error.isFull)) throw error
 }

@@ -1,19 +1,62 @@
-// What may go: by age, by bytes per partition, by the quota of a topic and of the whole directory.
+// What may go: by age, by bytes per partition, by the quota of a topic, the quota of the directory and the disk's reserve.
+// The table below is the whole rule; docs/retention.md has it in words, and a test compares every cell.
 //
-//   retention (age, bytes)   takes what is delivered; what is not only with drop_undelivered
-//   quota reached            first what is delivered, oldest first; then drop_oldest topics lose their oldest; reject topics refuse
-//
-// Whole segments only, oldest first, never the one that grows (it is rolled first). Every range that was not delivered is reported.
-// Not here: deleting files (retention-round.ts).
+// Whole segments only, oldest first, never the one that grows (it is rolled first). What is delivered goes before anything else.
+// Not here: deleting files (retention-round.ts), asking for room before an append (quota.ts), the count of what went (removals.ts).
 
 import type { TopicConfig } from './contract.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { Segment } from './segment.ts'
 import type { StoredTopic } from './stored-topic.ts'
 
-/** True when nobody waits for what is in the segment. */
-export function isDelivered(config: TopicConfig, partition: PartitionLog, segment: Segment): boolean {
-  return !config.isForwarded || segment.nextOffset <= partition.deliveredOffset
+/** Why something should go. */
+export type Cause = 'age' | 'bytes' | 'topic quota' | 'directory quota' | 'disk reserve'
+
+/** keep: it stays, whatever the cause. delete: it goes. refuse: it stays, and new events are refused until there is room. */
+export type Verdict = 'keep' | 'delete' | 'refuse'
+
+/** Of an event: nobody forwards its topic; the centre has it; the centre waits for it. */
+export type Standing = 'local' | 'delivered' | 'undelivered'
+
+/** when_full, and whether drop_undelivered is set. */
+type Leave = 'reject' | 'reject+undelivered' | 'drop_oldest' | 'drop_oldest+undelivered'
+
+type Rows = Record<Standing, Record<Leave, Verdict>>
+
+const all = (verdict: Verdict): Record<Leave, Verdict> => ({
+  reject: verdict,
+  'reject+undelivered': verdict,
+  drop_oldest: verdict,
+  'drop_oldest+undelivered': verdict
+})
+
+export const retentionTable: { readonly retention: Rows; readonly quota: Rows } = {
+  /** age, bytes */
+  retention: {
+    local: all('delete'),
+    delivered: all('delete'),
+    undelivered: { reject: 'keep', 'reject+undelivered': 'delete', drop_oldest: 'keep', 'drop_oldest+undelivered': 'delete' }
+  },
+  /** topic quota, directory quota, disk reserve */
+  quota: {
+    local: { reject: 'refuse', 'reject+undelivered': 'refuse', drop_oldest: 'delete', 'drop_oldest+undelivered': 'delete' },
+    delivered: all('delete'),
+    undelivered: { reject: 'refuse', 'reject+undelivered': 'refuse', drop_oldest: 'refuse', 'drop_oldest+undelivered': 'delete' }
+  }
+}
+
+type Leaves = Pick<TopicConfig, 'whenFull' | 'dropUndelivered'>
+
+/** The cell of the table. */
+export function verdictFor(config: Leaves, standing: Standing, cause: Cause): Verdict {
+  const rows = cause === 'age' || cause === 'bytes' ? retentionTable.retention : retentionTable.quota
+  return rows[standing][`${config.whenFull}${config.dropUndelivered ? '+undelivered' : ''}`]
+}
+
+/** Of everything below `endOffset`. */
+export function standingOf(config: TopicConfig, partition: PartitionLog, endOffset: number): Standing {
+  if (!config.isForwarded) return 'local'
+  return endOffset <= partition.deliveredOffset ? 'delivered' : 'undelivered'
 }
 
 /** What was decided to go: the segment as it was then. It may be the one that grows; what came behind `nextOffset` is not meant. */
@@ -28,45 +71,63 @@ function oldestOf(partition: PartitionLog): Victim | null {
   return !segment || segment.sizeBytes === 0 ? null : { partition, segment, nextOffset: segment.nextOffset }
 }
 
+/** The oldest segment when all of it lies below the log start: a deletion that did not get to its files. */
+export function leftOver(partition: PartitionLog): Victim | null {
+  const victim = oldestOf(partition)
+  return victim && victim.nextOffset <= partition.logStartOffset ? victim : null
+}
+
 /** The oldest segment of the partition when it has expired by age or bytes. */
 export async function expiredSegment(config: TopicConfig, partition: PartitionLog, nowWallMs: number): Promise<Victim | null> {
   const victim = oldestOf(partition)
   if (!victim) return null
   const oldest = victim.segment
-  if (!config.dropUndelivered && !isDelivered(config, partition, oldest)) return null
-  if (config.retentionBytes !== null && partition.segments.length > 1 && partition.segmentBytes - oldest.sizeBytes >= config.retentionBytes)
-    return victim
-  if (config.retentionMs === null) return null
+  const standing = standingOf(config, partition, victim.nextOffset)
+  const { retentionBytes, retentionMs } = config
+  const isSurplus = retentionBytes !== null && partition.segments.length > 1 && partition.segmentBytes - oldest.sizeBytes >= retentionBytes
+  if (isSurplus && verdictFor(config, standing, 'bytes') === 'delete') return victim
+  if (retentionMs === null || verdictFor(config, standing, 'age') !== 'delete') return null
   const newestMs = await oldest.maxTimestampMs()
-  return newestMs >= 0 && nowWallMs - newestMs > config.retentionMs ? victim : null
+  return newestMs >= 0 && nowWallMs - newestMs > retentionMs ? victim : null
 }
 
-export function topicBytes(topic: StoredTopic): number {
-  let bytes = 0
-  for (const partition of topic.partitions) bytes += partition.segmentBytes + partition.tail.bytes
-  return bytes
-}
-
-/** Who loses its oldest segment to make room; null when nobody may. Delivered segments first, then drop_oldest topics, the largest first. */
-export function chooseVictim(topics: Iterable<StoredTopic>): Victim | null {
-  let delivered: Victim | null = null
-  let deliveredBytes = -1
-  let droppable: Victim | null = null
-  let droppableBytes = -1
+/**
+ * Who loses its oldest segment to make room; null when nobody may. What is delivered first, then what may be dropped; of the largest topic
+ * the partition that holds most.
+ */
+export function chooseVictim(topics: Iterable<StoredTopic>, cause: Cause): Victim | null {
+  let best: { victim: Victim; isDelivered: boolean; topicBytes: number; bytes: number } | null = null
   for (const topic of topics) {
-    const bytes = topicBytes(topic)
     for (const partition of topic.partitions) {
       const victim = oldestOf(partition)
       if (!victim) continue
-      if (isDelivered(topic.config, partition, victim.segment) && bytes > deliveredBytes) {
-        delivered = victim
-        deliveredBytes = bytes
-      }
-      if (topic.config.whenFull === 'drop_oldest' && bytes > droppableBytes) {
-        droppable = victim
-        droppableBytes = bytes
-      }
+      const standing = standingOf(topic.config, partition, victim.nextOffset)
+      if (verdictFor(topic.config, standing, cause) !== 'delete') continue
+      const next = { victim, isDelivered: standing === 'delivered', topicBytes: topic.account.storedBytes, bytes: partition.segmentBytes }
+      const isBetter =
+        best === null ||
+        (next.isDelivered !== best.isDelivered
+          ? next.isDelivered
+          : next.topicBytes !== best.topicBytes
+            ? next.topicBytes > best.topicBytes
+            : next.bytes > best.bytes)
+      if (isBetter) best = next
     }
   }
-  return delivered ?? droppable
+  return best?.victim ?? null
+}
+
+/** Room for new events is being made, or can be by deleting, now or when the tail has become a segment. */
+export function canMakeRoom(topics: Iterable<StoredTopic>, cause: Cause): boolean {
+  for (const topic of topics) {
+    const { config } = topic
+    if (verdictFor(config, config.isForwarded ? 'undelivered' : 'local', cause) === 'delete') return true
+    for (const partition of topic.partitions) {
+      if (leftOver(partition)) return true
+      if (!config.isForwarded) continue
+      const endOffset = partition.segments[0]?.nextOffset ?? partition.highWatermark
+      if (endOffset > partition.logStartOffset && endOffset <= partition.deliveredOffset) return true
+    }
+  }
+  return false
 }

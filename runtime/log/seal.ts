@@ -31,6 +31,7 @@ async function sealNow(partition: PartitionLog, options: SealOptions): Promise<v
     const { batch, count } = await nextSealedBatch(partition, options)
     await appendSealed(partition, batch, options)
     partition.tail.drop(count)
+    partition.account.touch()
   }
 }
 

@@ -25,15 +25,17 @@ export interface StorageSettings {
   /** All tails together; above it the largest are sealed at once. */
   readonly tailBytesMax: number
   readonly segmentBytes: number
+  /** Segments of a topic with a quota or retention_bytes are a fraction of it, but not smaller than this. */
+  readonly segmentBytesMin: number
   /** A segment this old is rolled, so that retention by time can take it. */
   readonly segmentAgeMs: number
   readonly indexIntervalBytes: number
   /** A journal with data this old is checkpointed. */
   readonly checkpointAgeMs: number
   readonly housekeepingIntervalMs: number
-  /** Whole data directory; null = as much as the disk has, less freeBytesMin. */
+  /** Whole data directory with its journal; null = as much as the disk has, less freeBytesMin. */
   readonly quotaBytes: number | null
-  /** Never touched: the disk is treated as full when less than this is free. */
+  /** Never touched: the disk is treated as full when less than this is free. 0 = it is filled to the end. */
   readonly freeBytesMin: number
   /** What 'best' means; null = the best the platform has. */
   readonly defaultCodec: CodecName | null
@@ -50,6 +52,7 @@ export const defaultStorageSettings: StorageSettings = {
   sealAgeMs: 10_000,
   tailBytesMax: 12 * MIB,
   segmentBytes: 64 * MIB,
+  segmentBytesMin: 16 * KIB,
   segmentAgeMs: 86_400_000,
   indexIntervalBytes: 4 * KIB,
   checkpointAgeMs: 300_000,

@@ -35,8 +35,17 @@ export function quotaExceeded(topicName: string, bytes: number, quotaBytes: numb
   return new WadiError('WADI_QUOTA_EXCEEDED', {
     happened: `There is no room for topic ${topicName}: ${bytes} bytes are stored, the quota is ${quotaBytes}.`,
     kept: 'Everything acknowledged is kept; this event was not stored and not acknowledged.',
-    next: 'Ingest goes on by itself when the centre has taken the backlog; or raise the quota, or set when_full: drop_oldest.',
+    next: 'Ingest goes on by itself when the centre has taken the backlog; or raise the quota, or choose what may be dropped (docs/retention.md).',
     facts: { topic: topicName, bytes, quotaBytes }
+  })
+}
+
+export function reserveReached(topicName: string, freeBytes: number, freeBytesMin: number): WadiError {
+  return new WadiError('WADI_DISK_FULL', {
+    happened: `There is no room for topic ${topicName}: ${freeBytes} bytes are free on the device, and ${freeBytesMin} of them are kept free.`,
+    kept: 'Everything acknowledged is kept; this event was not stored and not acknowledged.',
+    next: 'Free space on the device, or lower the quotas; devices send again, ingest goes on by itself.',
+    facts: { topic: topicName, freeBytes, freeBytesMin }
   })
 }
 

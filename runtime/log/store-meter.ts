@@ -1,6 +1,7 @@
-// Counters of the store: what was committed, written, synced, sealed, dropped, lost. Every promise has one.
+// Counters of the store since its start: what was committed, written, synced, sealed. Every promise has one.
+// Not here: what was dropped or lost, which outlives the process (removals.ts).
 
-import type { DroppedRange, StoreMetrics } from './contract.ts'
+import type { Removal, StoreMetrics } from './contract.ts'
 import type { WriteMeter } from './segment.ts'
 
 export class StoreMeter implements WriteMeter {
@@ -12,22 +13,7 @@ export class StoreMeter implements WriteMeter {
   #seals = 0
   #checkpoints = 0
   #rejectedAppends = 0
-  #droppedRecords: number
-  #lostRecords: number
   #damagedRanges = 0
-
-  constructor(before: { droppedRecords: number; lostRecords: number }) {
-    this.#droppedRecords = before.droppedRecords
-    this.#lostRecords = before.lostRecords
-  }
-
-  get droppedRecords(): number {
-    return this.#droppedRecords
-  }
-
-  get lostRecords(): number {
-    return this.#lostRecords
-  }
 
   onWrite(kind: 'journal' | 'segment' | 'index' | 'state', bytes: number): void {
     this.#writtenBytes[kind] += bytes
@@ -55,16 +41,13 @@ export class StoreMeter implements WriteMeter {
     this.#rejectedAppends += count
   }
 
-  /** Dropped = we deleted what nobody had delivered; lost = damage took it. */
-  onDropped({ reason, isDelivered, startOffset, endOffset }: DroppedRange): void {
-    const count = endOffset - startOffset
-    if (reason === 'damage' || reason === 'hole') {
-      this.#damagedRanges++
-      if (!isDelivered) this.#lostRecords += count
-    } else if (!isDelivered) this.#droppedRecords += count
+  onDamage(): void {
+    this.#damagedRanges++
   }
 
-  snapshot(now: { usedBytes: number; tailBytes: number }): StoreMetrics {
+  snapshot(now: { usedBytes: number; tailBytes: number; removals: readonly Removal[]; lostBefore: number }): StoreMetrics {
+    const { usedBytes, tailBytes, removals, lostBefore } = now
+    const sumOf = (isLoss: boolean): number => removals.reduce((sum, removal) => sum + (removal.isLoss === isLoss ? removal.records : 0), 0)
     return {
       commits: this.#commits,
       committedRecords: this.#committedRecords,
@@ -74,10 +57,12 @@ export class StoreMeter implements WriteMeter {
       seals: this.#seals,
       checkpoints: this.#checkpoints,
       rejectedAppends: this.#rejectedAppends,
-      droppedRecords: this.#droppedRecords,
-      lostRecords: this.#lostRecords,
+      removals,
+      droppedRecords: sumOf(false),
+      lostRecords: lostBefore + sumOf(true),
       damagedRanges: this.#damagedRanges,
-      ...now
+      usedBytes,
+      tailBytes
     }
   }
 }

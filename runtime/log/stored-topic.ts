@@ -1,6 +1,6 @@
-// A topic as the store keeps it: its settings, its partitions, and whether it refuses appends for want of room.
+// A topic as the store keeps it: its settings, its partitions, and how many bytes they hold.
 
-import type { WadiError } from '../base/errors.ts'
+import { type DirectoryAccount, TopicAccount } from './accounts.ts'
 import type { Topic, TopicConfig } from './contract.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { TopicEntry } from './topic-catalogue.ts'
@@ -11,13 +11,20 @@ export class StoredTopic implements Topic {
   readonly id: Uint8Array
   config: TopicConfig
   readonly partitions: PartitionLog[] = []
-  /** Set while appends are refused because there is no room. */
-  refusal: WadiError | null = null
+  readonly account: TopicAccount
 
-  constructor(name: string, entry: TopicEntry) {
+  constructor(name: string, entry: TopicEntry, directory: DirectoryAccount) {
     this.name = name
     this.number = entry.number
     this.id = new Uint8Array(Buffer.from(entry.id, 'hex'))
     this.config = entry.config
+    this.account = new TopicAccount(directory, () => this.#countBytes())
+  }
+
+  /** Segments and tails: what a quota counts as stored. */
+  #countBytes(): number {
+    let bytes = 0
+    for (const partition of this.partitions) bytes += partition.segmentBytes + partition.tail.bytes
+    return bytes
   }
 }

@@ -41,6 +41,7 @@ export class Upkeep {
   #checkpoint: Promise<void> | null = null
   #housekeeping: Promise<void> = Promise.resolve()
   #isHousekeeping = false
+  #isMakingRoom = false
   #isStopped = false
   #isHalted = false
   #timer: Timer | null = null
@@ -116,15 +117,29 @@ export class Upkeep {
     this.#housekeeping = this.#housekeeping.then(async () => {
       this.#isHousekeeping = false
       if (this.#isStopped) return
-      try {
-        await this.sealAboveLimit()
-        await this.#sealOld()
-        await this.#host.retention.run()
-      } catch (error) {
-        this.#onError(error)
-      }
+      const toError = (error: unknown): void => this.#onError(error)
+      await this.sealAboveLimit()
+        .then(() => this.#sealOld())
+        .catch(toError)
+      if (!this.#isHalted) await this.#host.retention.run().catch(toError) // also when nothing could be sealed: it is what frees a full disk
       if (this.#isCheckpointDue()) await this.checkpoint()
     })
+  }
+
+  /** Quotas only, behind the round under way: a commit has brought a topic or the directory over its quota. */
+  makeRoomSoon(): void {
+    if (this.#isMakingRoom) return
+    this.#isMakingRoom = true
+    this.#housekeeping = this.#housekeeping.then(async () => {
+      this.#isMakingRoom = false
+      if (this.#isStopped) return
+      await this.#host.retention.makeRoom().catch((error: unknown) => this.#onError(error))
+    })
+  }
+
+  /** Now. @throws DiskError */
+  seal(partition: PartitionLog): Promise<void> {
+    return this.#seal(partition)
   }
 
   /** One at a time; covers the full journal files, or everything when none is full. Never rejects. */
@@ -136,6 +151,8 @@ export class Upkeep {
         meter.onCheckpoint()
         this.#full = null
         this.#checkpoint = null
+        // The journal may have become full behind what this one covered. Retention waits for commits, so no round would begin the next one.
+        journal.wake()
       },
       (error: unknown) => {
         this.#checkpoint = null
@@ -188,7 +205,7 @@ export class Upkeep {
     for (const partition of this.#partitions()) {
       const { oldestAddedMs, bytes } = partition.tail
       if (oldestAddedMs === null) continue
-      const isQuiet = bytes < settings.sealBytes / 16
+      const isQuiet = bytes < Math.min(settings.sealBytes, partition.share.sealBytes) / 16
       if (nowMs - oldestAddedMs >= settings.sealAgeMs * (isQuiet ? QUIET_FACTOR : 1)) await this.#seal(partition)
     }
   }
@@ -200,10 +217,11 @@ export class Upkeep {
 
   #sealOptions(partition: PartitionLog): SealOptions {
     const { settings, topics } = this.#host
+    const { segmentBytes } = partition.share
     return {
       codec: this.#codecOf(topics.get(partition.topicName) as StoredTopic),
-      segmentBytes: settings.segmentBytes,
-      batchBytesMax: Math.min(settings.batchBytesMax, settings.sealBytes * 2)
+      segmentBytes,
+      batchBytesMax: Math.min(settings.batchBytesMax, settings.sealBytes * 2, segmentBytes)
     }
   }
 

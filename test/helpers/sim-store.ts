@@ -22,6 +22,7 @@ export const smallSettings: Partial<StorageSettings> = {
   sealAgeMs: 1_000,
   tailBytesMax: 32 * KIB,
   segmentBytes: 8 * KIB,
+  segmentBytesMin: KIB,
   checkpointAgeMs: 5_000,
   housekeepingIntervalMs: 250,
   freeBytesMin: 0,

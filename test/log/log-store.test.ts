@@ -196,7 +196,7 @@ t.test('retention takes what is delivered and leaves the rest', async (t) => {
   store.setDelivered(partition, partition.highWatermark)
   await machine.run(10_000)
   t.equal(partition.logStartOffset, 200, 'delivered and expired: gone')
-  t.equal(store.metrics.droppedRecords, 0, 'and not counted as dropped')
+  t.equal(store.metrics.lostRecords, 0, 'and not counted as dropped')
   await machine.settle(appendText(store, partition, 'event 200 '))
   machine.kill()
   const again = await machine.open()
@@ -219,7 +219,7 @@ t.test('a segment that grows while it is chosen to go stays until what came behi
   }
   t.ok(partition.logStartOffset > 100, 'retention is at work')
   t.ok(partition.logStartOffset <= delivered, `the log starts at ${partition.logStartOffset}, ${delivered} are delivered`)
-  t.equal(store.metrics.droppedRecords, 0)
+  t.equal(store.metrics.lostRecords, 0)
 })
 
 t.test('a deletion that the disk refuses is tried again, and a file it left behind is never taken for events', async (t) => {
@@ -240,7 +240,7 @@ t.test('a deletion that the disk refuses is tried again, and a file it left behi
     [],
     'all of them are gone'
   )
-  t.equal(store.metrics.droppedRecords, 0)
+  t.equal(store.metrics.lostRecords, 0)
   machine.kill()
 
   // As an older version, or a rename that was never synced, may leave it: an old segment in front of a deleted one.
@@ -254,12 +254,15 @@ t.test('a deletion that the disk refuses is tried again, and a file it left behi
   t.notOk(logsOf(machine).includes(stale))
 })
 
-t.test('quota: reject refuses by name, drop_oldest drops and counts', async (t) => {
+t.test('quota: reject refuses by name, drop_oldest with leave drops and counts', async (t) => {
   const machine = new SimMachine(7)
   const store = await machine.open()
   const strict = (await machine.settle(store.createTopic('strict', { quotaBytes: 30 * KIB, codec: 'none' }))).partitions[0] as Partition
-  const loose = (await machine.settle(store.createTopic('loose', { quotaBytes: 30 * KIB, codec: 'none', whenFull: 'drop_oldest' })))
-    .partitions[0] as Partition
+  const loose = (
+    await machine.settle(
+      store.createTopic('loose', { quotaBytes: 30 * KIB, codec: 'none', whenFull: 'drop_oldest', dropUndelivered: true })
+    )
+  ).partitions[0] as Partition
   const dropped: DroppedRange[] = []
   store.onDropped((range) => dropped.push(range))
   let refused = 0
@@ -277,7 +280,11 @@ t.test('quota: reject refuses by name, drop_oldest drops and counts', async (t) 
   t.equal(strict.logStartOffset, 0, 'and keeps what it has')
   t.ok(loose.logStartOffset > 0, 'the loose one drops its oldest')
   t.equal(dropped.at(-1)?.endOffset, loose.logStartOffset, 'and says so by offset')
-  t.equal(store.metrics.droppedRecords, loose.logStartOffset, 'and counts')
+  t.same(
+    store.metrics.removals,
+    [{ topicName: 'loose', reason: 'quota', records: loose.logStartOffset as number, isLoss: true }],
+    'and counts'
+  )
   store.setDelivered(strict, strict.highWatermark)
   await machine.run(2_000)
   await machine.settle(appendText(store, strict, 'event after'))

@@ -2,6 +2,11 @@
 
 import type { Core } from '../../runtime/core/core.ts'
 import { type Disk, DiskError } from '../../runtime/io/disk.ts'
+import { TopicAccount } from '../../runtime/log/accounts.ts'
+import { Quota } from '../../runtime/log/quota.ts'
+import { Removals } from '../../runtime/log/removals.ts'
+import { retentionTable, type Standing, type Verdict } from '../../runtime/log/retention.ts'
+import { RetentionRound } from '../../runtime/log/retention-round.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import type { Mutation } from './world.ts'
 
@@ -22,7 +27,49 @@ function asRefusedWrite(error: unknown): never {
   throw new DiskError(error.code, { operation: 'write', path: error.path })
 }
 
+/** A cell of the retention table with another verdict. */
+function cell(group: keyof typeof retentionTable, standing: Standing, leave: string, verdict: Verdict): Mutation {
+  return { install: () => Object.assign(retentionTable[group][standing], { [leave]: verdict }) }
+}
+
 export const canaries: Record<string, Mutation> = {
+  'a quota deletes from a topic that is not forwarded and rejects': cell('quota', 'local', 'reject', 'delete'),
+  'drop_oldest takes undelivered events without leave': cell('quota', 'undelivered', 'drop_oldest', 'delete'),
+  'a full topic lets events through while retention thinks': {
+    install: () => {
+      const { run } = RetentionRound.prototype
+      const { refusalFor } = Quota.prototype
+      let thinking: RetentionRound | null = null
+      RetentionRound.prototype.run = async function () {
+        thinking = this
+        await run.call(this)
+        if (thinking === this) thinking = null
+      }
+      Quota.prototype.refusalFor = function (topic, bytes, alsoBytes) {
+        return thinking ? null : refusalFor.call(this, topic, bytes, alsoBytes)
+      }
+    }
+  },
+  'what waits for its commit does not count in a quota': {
+    install: () => {
+      TopicAccount.prototype.reserve = () => undefined
+    }
+  },
+  'what is dropped is counted in memory only': {
+    install: () => {
+      Removals.prototype.load = () => ({ startOffset: 0, deliveredOffset: 0 })
+    }
+  },
+  'files go before the commit that counts them': {
+    install: () => {
+      const { remove } = Removals.prototype
+      Removals.prototype.foundDeleted = () => undefined
+      Removals.prototype.remove = function (topic, partition, range) {
+        void remove.call(this, topic, partition, range)
+        return Promise.resolve(true)
+      }
+    }
+  },
   'the sync is removed': { lie: 'sync-skipped' },
   'the acknowledgement leaves before the sync': { ackEarly: true },
   'the CRC is not checked': {

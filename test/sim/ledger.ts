@@ -52,6 +52,8 @@ export class Ledger {
   readonly #gone = new Map<string, { from: number; until: number }[]>()
   /** Kafka clients write beside the devices: there are offsets of markers, of aborted events, and of what cannot be read. */
   hasClients = false
+  /** Topic → acknowledged events that were dropped with leave and did not reach the centre. Known after checkCentre. */
+  readonly missing = new Map<string, number>()
   readonly violations: string[] = []
   readonly counts: LedgerCounts = {
     sent: 0,
@@ -155,8 +157,12 @@ export class Ledger {
     for (const { name, records } of upstream) this.#checkArrivals(name, records, arrived)
     for (const [partitionKey, acked] of this.acked) {
       for (const [offset, id] of acked) {
-        const isThere = branches(arrived, partitionKey).some((offsets) => offsets.get(offset) === id)
-        if (isThere || this.isGone(partitionKey, offset)) continue
+        if (branches(arrived, partitionKey).some((offsets) => offsets.get(offset) === id)) continue
+        if (this.isGone(partitionKey, offset)) {
+          const topicName = partitionKey.slice(0, partitionKey.lastIndexOf('/'))
+          this.missing.set(topicName, (this.missing.get(topicName) ?? 0) + 1)
+          continue
+        }
         this.violate('lost', `${partitionKey}/${offset} (${id}) was acknowledged and did not arrive at the centre`)
       }
     }

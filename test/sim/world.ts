@@ -24,12 +24,15 @@ import { goodLink, SimCentre } from './sim-centre.ts'
 import { SimClock, type SimProcessClock } from './sim-clock.ts'
 import { simCodec } from './sim-codec.ts'
 import { type DiskLie, noFaults, SimDisk } from './sim-disk.ts'
+import { TopicLimits } from './topic-limits.ts'
 
 /** What the canaries break. */
 export interface Mutation {
   readonly lie?: DiskLie
   /** The device is told "stored" when the store has been asked, not when it has answered. */
   readonly ackEarly?: boolean
+  /** Breaks something inside the product, for the rest of the thread. */
+  install?(): void
   wrapCore?(core: Core): Core
   wrapDisk?(disk: Disk): Disk
   wrapUpstream?(upstream: Upstream): Upstream
@@ -81,6 +84,7 @@ export class World {
   readonly #retentionBytes: number | null
   /** Of each topic, which then may lose its oldest events, delivered or not; null = nothing undelivered is ever dropped. */
   readonly #quotaBytes: number | null
+  readonly #limits: TopicLimits
   #process: SimProcessClock | null = null
   #store: LogStore | null = null
   #uplink: Uplink | null = null
@@ -92,6 +96,7 @@ export class World {
   constructor(seed: number, mutation: Mutation = {}) {
     this.#seed = seed
     this.#mutation = mutation
+    mutation.install?.()
     this.prng = new Prng(seed)
     const { prng } = this
     const slow = prng.chance(20)
@@ -120,6 +125,7 @@ export class World {
       sealAgeMs: prng.pick([500, 3_000]),
       tailBytesMax: 32 * KIB,
       segmentBytes: prng.pick([3, 8]) * KIB,
+      segmentBytesMin: KIB,
       checkpointAgeMs: prng.pick([2_000, 10_000]),
       housekeepingIntervalMs: prng.pick([200, 1_000]),
       freeBytesMin: 0,
@@ -130,6 +136,18 @@ export class World {
     for (const [, name, count] of this.#operator.everDelivered)
       if (this.centre.partitionCount(name) === 0) this.centre.createTopic(name, count)
     this.#quotaBytes = prng.chance(15) ? prng.pick([8, 16]) * KIB : null
+    this.#limits = new TopicLimits(
+      seed,
+      {
+        clock: this.clock,
+        store: () => this.#store,
+        isCalm: () => this.#isCalm,
+        violate: (sentence) => this.ledger.violate('lost', sentence),
+        count: (what) => this.#count(what)
+      },
+      { commitBytesMax: 16 * KIB }
+    )
+    this.#storage = { ...this.#storage, quotaBytes: this.#limits.directoryQuota(2 * (this.#storage.journalFileBytes ?? 0)) }
     const deviceCount = prng.between(2, 6)
     for (let index = 0; index < deviceCount; index++) {
       const [topicName, partitionCount] = prng.pick(this.#mapping.edge)
@@ -156,6 +174,7 @@ export class World {
       this.#start()
       for (const device of this.#devices) this.#loop(device)
       this.#clients.run()
+      this.#limits.start()
       await this.#disturb()
       await this.#calm()
     } catch (error) {
@@ -204,9 +223,12 @@ export class World {
       this.#recoveryMsMax = Math.max(this.#recoveryMsMax, process.monotonicMs() - startedMs)
       for (const [name, partitionCount] of this.#mapping.edge) {
         if (store.topics.has(name)) continue
-        const limits = { retentionBytes: this.#retentionBytes, quotaBytes: this.#quotaBytes, whenFull: 'drop_oldest' } as const
+        const isLossy = this.#quotaBytes !== null
+        const lossy = { quotaBytes: this.#quotaBytes, whenFull: 'drop_oldest', dropUndelivered: true } as const
+        const limits = { retentionBytes: this.#retentionBytes, ...(isLossy ? lossy : this.#limits.forwarded) }
         await store.createTopic(name, { partitionCount, ...limits })
       }
+      await this.#limits.create(store)
       const { holes, missingCommits, damagedFiles, unreadable } = store.report
       if (holes.length + missingCommits + damagedFiles.length + unreadable.length > 0)
         this.ledger.violate('lost', `recovery reports damage: ${JSON.stringify(store.report)}`)
@@ -214,6 +236,7 @@ export class World {
       await this.#clients.prepare(store)
       for (const topic of store.topics.values()) for (const partition of topic.partitions) this.#mutation.breakPartition?.(partition)
       await this.#checkStore(store, core)
+      await this.#limits.check(store, core)
       this.#store = store
       this.#clients.start({ store, core, clock: process })
       this.#count('started')
@@ -252,7 +275,9 @@ export class World {
     }
   }
 
-  #onDropped({ topicName, partitionIndex, startOffset, endOffset, isDelivered, reason }: DroppedRange): void {
+  #onDropped(range: DroppedRange): void {
+    this.#limits.onDropped(range)
+    const { topicName, partitionIndex, startOffset, endOffset, isDelivered, reason } = range
     if (isDelivered || reason === 'damage' || reason === 'hole') return
     this.#count('dropped-undelivered')
     const partitionKey = `${topicName}/${partitionIndex}`
@@ -481,6 +506,7 @@ export class World {
     this.#checkCentre()
     await clock.settle(this.#clients.checkEnd(store, sharedCore))
     this.#clients.close()
+    await clock.settle(this.#limits.check(store, sharedCore, ledger.missing))
     await clock.settle(uplink.close({ deadlineMs: 10_000 }))
     await clock.settle(store.close())
     const left = this.#process?.pendingCount ?? 0
@@ -489,7 +515,7 @@ export class World {
 
   async #checkStore(store: LogStore, core: Core): Promise<void> {
     for (const topic of store.topics.values()) {
-      if (topic.name === DEAD_LETTERS) continue
+      if (topic.name === DEAD_LETTERS || !topic.config.isForwarded) continue
       for (const partition of topic.partitions) {
         const key = `${topic.name}/${partition.partitionIndex}`
         const records = await readPartition(partition, core)
@@ -503,7 +529,8 @@ export class World {
 
   /** What retention took must have been delivered. */
   #checkGone(store: LogStore): void {
-    if (store.metrics.lostRecords > 0) this.ledger.violate('lost', `the store counts ${store.metrics.lostRecords} lost records`)
+    for (const { topicName, reason, records } of store.metrics.removals)
+      if (reason === 'damage') this.ledger.violate('lost', `${topicName}: the store counts ${records} records lost by damage`)
     for (const topic of store.topics.values()) {
       if (topic.config.dropUndelivered) continue
       for (const partition of topic.partitions)

@@ -6,6 +6,8 @@ import t from 'tap'
 import { formatProblem, loadConfig, readConfig } from '../../../bin/config/load.ts'
 import { mergedTopic } from '../../../bin/config/rules.ts'
 import { editDistance, nearestWord } from '../../../bin/config/suggest.ts'
+import { topicConfigOf } from '../../../bin/topics-setup.ts'
+import { verdictFor } from '../../../runtime/log/retention.ts'
 
 const minimal = `
 mqtt: [{ listen: "127.0.0.1:1883" }]
@@ -226,4 +228,49 @@ t.test('the sample configuration in docs/ is right', async (t) => {
   let directory = import.meta.dirname
   while (!existsSync(join(directory, 'docs', 'wadi.yaml')) && directory !== dirname(directory)) directory = dirname(directory)
   t.same(problemsOf(readFileSync(join(directory, 'docs', 'wadi.yaml'), 'utf8')), [])
+})
+
+t.test('limits that do not do what they seem to say are warnings: the file is right and the gateway starts', async (t) => {
+  const { problems, warnings } = readConfig(
+    `${minimal}gateway: { id: a }
+topics:
+  sent: { quota: 1GiB, when_full: drop_oldest }
+  dropped: { quota: 1GiB, when_full: drop_oldest, drop_undelivered: true }
+  kept: { quota: 1GiB, drop_undelivered: true }
+  small: { quota: 256KiB, partitions: 4 }
+upstream: { brokers: [k:9092], topics: { sent: {}, dropped: {} } }
+`,
+    { fileName: 'wadi.yaml', environment: {} }
+  )
+  t.same(problems, [])
+  t.same(
+    warnings.map((warning) => formatProblem(warning, 'wadi.yaml')),
+    [
+      'wadi.yaml:6:35 topics.sent.when_full is drop_oldest without drop_undelivered: true, so nothing undelivered is ever dropped; at its quota the topic refuses, like reject',
+      'wadi.yaml:8:42 topics.kept.drop_undelivered has no effect: the topic is not forwarded, so nothing of it waits to be delivered',
+      'wadi.yaml:9:19 topics.small.quota is 262144 bytes; below 524288 (128 KiB per partition) large parts of it go at a time'
+    ]
+  )
+})
+
+t.test('the dead letters are bounded and never refused, forwarded or not', async (t) => {
+  for (const upstream of ['', 'gateway: { id: a }\nupstream: { brokers: [k:9092], topics: { _wadi.dlq: {} } }\n']) {
+    const config = loadConfig(minimal + upstream, { fileName: 'wadi.yaml', environment: {} })
+    const topic = topicConfigOf(config, '_wadi.dlq')
+    t.equal(topic.isForwarded, upstream !== '')
+    t.equal(topic.quotaBytes, 64 * 2 ** 20)
+    t.equal(verdictFor(topic, topic.isForwarded ? 'undelivered' : 'local', 'topic quota'), 'delete')
+  }
+})
+
+t.test('a quota of the directory that the journal alone fills is refused', async (t) => {
+  t.same(problemsOf(`${minimal}storage: { quota: 64MiB }\n`), [
+    'wadi.yaml:4:19 storage.quota is 67108864 bytes, and the journal alone takes 67108864 (storage.journal.files x file_size): at least 1 MiB more is needed'
+  ])
+  t.same(problemsOf(`${minimal}storage: { quota: 10MiB, journal: { file_size: 4MiB } }\n`), [])
+})
+
+t.test('the example and the page agree: the example has no warning', async (t) => {
+  const source = readFileSync('docs/wadi.yaml', 'utf8')
+  t.same(readConfig(source, { fileName: 'wadi.yaml', environment: { WADI_ID: 'a' } }).warnings, [])
 })

@@ -1,0 +1,189 @@
+// The durable books of what the log does not have any more: where each partition starts, and how many events went before anybody had them.
+//
+//   removed/<topic number>/<partition>   log start, delivered offset, counts by reason: committed before the files of a segment go
+//   damage/<topic number>/<partition>    events that damage took: in the commit that remembers the hole
+//
+// The commit is the deletion: with it the log start moves and the count rises, in memory and after every crash; files below the log start
+// are left-overs. Only when the disk is too full for a commit the files go first, or nothing could ever free it; then the next snapshot or
+// commit carries the books, and a start that finds the log start behind them counts the difference, as undelivered where that was allowed.
+//
+// Not here: what may go (retention.ts), files (retention-round.ts), numbers since the start (store-meter.ts).
+
+import { WadiError } from '../base/errors.ts'
+import { toOffset } from '../base/offset.ts'
+import type { DroppedRange, Removal, StateChange, TopicConfig } from './contract.ts'
+import type { PartitionLog } from './partition-log.ts'
+import { type Cause, verdictFor } from './retention.ts'
+import { decodeNumber, encodeNumber, type StateMap } from './state-map.ts'
+import type { StoredTopic } from './stored-topic.ts'
+
+type Reason = 'retention' | 'quota'
+
+interface RemovalRecord {
+  readonly v: 1
+  /** The log starts here. */
+  readonly start: number
+  /** Everything below was at the centre then. */
+  readonly delivered: number
+  /** Forwarded topics: events the centre never got. */
+  readonly lost: Readonly<Record<Reason, number>>
+  /** Topics that stay here: events a quota took. What expires there by age or bytes is not counted. */
+  readonly dropped: number
+}
+
+const NOTHING: RemovalRecord = { v: 1, start: 0, delivered: 0, lost: { retention: 0, quota: 0 }, dropped: 0 }
+
+export interface RemovalsHost {
+  readonly state: StateMap
+  /** Through the group commit. */
+  commit(changes: readonly StateChange[], done: (error: WadiError | null) => void): void
+  onDropped(range: DroppedRange): void
+}
+
+export class Removals {
+  readonly #host: RemovalsHost
+  readonly #records = new Map<PartitionLog, RemovalRecord>()
+  readonly #damage = new Map<PartitionLog, number>()
+  /** Their books are not known to be durable. */
+  readonly #unsaved = new Set<PartitionLog>()
+
+  constructor(host: RemovalsHost) {
+    this.#host = host
+  }
+
+  /** As the last commit has it, before the partition is recovered. @throws WadiError WADI_FORMAT_NEWER */
+  load(partition: PartitionLog): { startOffset: number; deliveredOffset: number } {
+    const bytes = this.#host.state.get(removedKey(partition))
+    const record = bytes ? decode(bytes, removedKey(partition)) : NOTHING
+    this.#records.set(partition, record)
+    this.#damage.set(partition, decodeNumber(this.#host.state.get(damageKey(partition))))
+    return { startOffset: record.start, deliveredOffset: record.delivered }
+  }
+
+  /** The start found the partition's log to begin behind `fromOffset`, where the books had it, and no damage: a deletion they do not have. */
+  foundDeleted(config: TopicConfig, partition: PartitionLog, fromOffset: number): void {
+    const until = partition.logStartOffset
+    if (until <= fromOffset) return
+    const causes: readonly [Cause, Reason][] = [
+      ['topic quota', 'quota'],
+      ['age', 'retention']
+    ]
+    const standing = config.isForwarded ? 'undelivered' : 'local'
+    const [, reason] = causes.find(([cause]) => verdictFor(config, standing, cause) === 'delete') ?? [null, null]
+    if (reason === null) return // only what was delivered could go
+    this.#records.set(partition, this.#with(config, partition, { from: fromOffset, until, reason }))
+    this.#unsaved.add(partition)
+  }
+
+  /**
+   * Moves the log start to `until` and counts what nobody had. Resolves when that is durable, or known to be impossible for want of room.
+   * @returns false when the store takes no commits any more: then nothing has changed
+   */
+  remove(topic: StoredTopic, partition: PartitionLog, range: { until: number; reason: Reason }): Promise<boolean> {
+    const from = partition.logStartOffset
+    const record = this.#with(topic.config, partition, { from, ...range })
+    return new Promise((resolve) => {
+      this.#host.commit([{ key: removedKey(partition), value: encode(record) }], (error) => {
+        if (error && error.code !== 'WADI_DISK_FULL') return resolve(false)
+        if (error) this.#unsaved.add(partition)
+        else this.#unsaved.delete(partition)
+        this.#records.set(partition, record)
+        partition.advanceLogStart(range.until)
+        this.#report(topic.config, partition, { from, ...range })
+        resolve(true)
+      })
+    })
+  }
+
+  /** The key that goes with the hole, in one commit. */
+  onDamage(partition: PartitionLog, records: number): StateChange {
+    const count = (this.#damage.get(partition) ?? 0) + records
+    this.#damage.set(partition, count)
+    return { key: damageKey(partition), value: encodeNumber(count) }
+  }
+
+  /** The books that no commit has: for the snapshot, and for the next commit. */
+  unsaved(): StateChange[] {
+    return [...this.#unsaved].map((partition) => ({ key: removedKey(partition), value: encode(this.#recordOf(partition)) }))
+  }
+
+  /** What could not be committed, again. */
+  save(): Promise<void> {
+    const partitions = [...this.#unsaved]
+    if (partitions.length === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#host.commit(this.unsaved(), (error) => {
+        if (!error) for (const partition of partitions) this.#unsaved.delete(partition)
+        resolve()
+      })
+    })
+  }
+
+  list(topics: Iterable<StoredTopic>): Removal[] {
+    const removals: Removal[] = []
+    for (const { name: topicName, partitions } of topics) {
+      const sum = { retention: 0, quota: 0, damage: 0, dropped: 0 }
+      for (const partition of partitions) {
+        const record = this.#recordOf(partition)
+        sum.retention += record.lost.retention
+        sum.quota += record.lost.quota
+        sum.dropped += record.dropped
+        sum.damage += this.#damage.get(partition) ?? 0
+      }
+      for (const reason of ['quota', 'retention', 'damage'] as const)
+        if (sum[reason] > 0) removals.push({ topicName, reason, records: sum[reason], isLoss: true })
+      if (sum.dropped > 0) removals.push({ topicName, reason: 'quota', records: sum.dropped, isLoss: false })
+    }
+    return removals
+  }
+
+  #recordOf(partition: PartitionLog): RemovalRecord {
+    return this.#records.get(partition) ?? NOTHING
+  }
+
+  #with(config: TopicConfig, partition: PartitionLog, range: { from: number; until: number; reason: Reason }): RemovalRecord {
+    const before = this.#recordOf(partition)
+    const { deliveredOffset } = partition
+    const next = { ...before, start: range.until, delivered: deliveredOffset }
+    if (!config.isForwarded) {
+      return range.reason === 'quota' ? { ...next, dropped: before.dropped + range.until - range.from } : next
+    }
+    const lost = Math.max(0, range.until - Math.max(range.from, deliveredOffset))
+    return { ...next, lost: { ...before.lost, [range.reason]: before.lost[range.reason] + lost } }
+  }
+
+  /** In two parts when the centre has only the first. */
+  #report(config: TopicConfig, partition: PartitionLog, { from, until, reason }: { from: number; until: number; reason: Reason }): void {
+    const middle = config.isForwarded ? Math.min(until, Math.max(from, partition.deliveredOffset)) : until
+    for (const [start, end, isDelivered] of [
+      [from, middle, true],
+      [middle, until, false]
+    ] as const) {
+      if (start >= end) continue
+      const place = { topicName: partition.topicName, partitionIndex: partition.partitionIndex }
+      this.#host.onDropped({ ...place, startOffset: toOffset(start), endOffset: toOffset(end), reason, isDelivered })
+    }
+  }
+}
+
+function removedKey({ topicNumber, partitionIndex }: PartitionLog): string {
+  return `removed/${topicNumber}/${partitionIndex}`
+}
+
+function damageKey({ topicNumber, partitionIndex }: PartitionLog): string {
+  return `damage/${topicNumber}/${partitionIndex}`
+}
+
+function decode(bytes: Uint8Array, key: string): RemovalRecord {
+  const record = JSON.parse(new TextDecoder().decode(bytes)) as RemovalRecord
+  if (record.v === 1) return record
+  throw new WadiError('WADI_FORMAT_NEWER', {
+    happened: `The state ${key} has format ${record.v}; this Wadi knows 1.`,
+    kept: 'Nothing was touched.',
+    next: 'Start the newer Wadi that wrote it.'
+  })
+}
+
+function encode(record: RemovalRecord): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(record))
+}

@@ -1,0 +1,61 @@
+// What a person reads in `wadi status`: a loss is never called anything else, and is named by topic and reason.
+
+import t from 'tap'
+import type { StatusReport, TopicStatus } from '../../bin/status-report.ts'
+import { statusText } from '../../bin/status-text.ts'
+
+const topicOf = (name: string, more: Partial<TopicStatus> = {}): TopicStatus => ({
+  name,
+  partitionCount: 1,
+  events: 20,
+  lost: { quota: 0, retention: 0, damage: 0 },
+  droppedEvents: 0,
+  lagEvents: null,
+  lagBytes: null,
+  lagMs: null,
+  ...more
+})
+
+function reportOf(topics: readonly TopicStatus[]): StatusReport {
+  const lostEvents = topics.reduce((sum, { lost }) => sum + lost.quota + lost.retention + lost.damage, 0)
+  return {
+    gateway: { id: 'a', version: '0', pid: 1, upMs: 0, directory: '/d', residentBytes: 0 },
+    ingest: {
+      listeners: [],
+      clients: 0,
+      storedEvents: 0,
+      eventsPerSecond: 0,
+      refusedEvents: 0,
+      unmatchedEvents: 0,
+      deadLetters: 0,
+      recordsPerSync: 0
+    },
+    storage: {
+      usedBytes: 0,
+      quotaBytes: null,
+      freeBytes: null,
+      writtenBytes: 0,
+      amplification: null,
+      failure: null,
+      droppedEvents: topics.reduce((sum, { droppedEvents }) => sum + droppedEvents, 0),
+      lostEvents,
+      damagedRanges: 0,
+      recovery: { durationMs: 0, findings: [], replayedEvents: 0, wasCleanStop: true }
+    },
+    uplink: null,
+    topics
+  }
+}
+
+t.test('undelivered events that a quota dropped are lost, by topic and reason', async (t) => {
+  const text = statusText(reportOf([topicOf('telemetry', { lost: { quota: 480, retention: 7, damage: 0 } }), topicOf('alarms')]))
+  t.match(text, /storage .* 487 lost/)
+  t.match(text, /telemetry: 480 undelivered events were dropped by a quota/)
+  t.match(text, /telemetry: 7 undelivered events were dropped by retention/)
+  t.notMatch(text, /0 lost|alarms:|dropped by quotas/)
+})
+
+t.test('a quota of a topic that stays here drops, and nothing is lost', async (t) => {
+  const text = statusText(reportOf([topicOf('ring', { droppedEvents: 12 })]))
+  t.match(text, /0 lost {2}12 dropped by quotas of topics that stay here/)
+})

@@ -1,0 +1,237 @@
+// Limits in the simulated world: quotas that refuse or drop, on topics that stay on the gateway and on those that are forwarded, and a quota
+// of the whole directory. Topics that stay have devices and books of their own, because nothing of them reaches the centre.
+//
+//   a topic that stays, when_full: reject        never loses an acknowledged event and never holds more than its quota
+//   a topic that stays, when_full: drop_oldest   loses only from its start, and every event below it is in the durable count
+//   a forwarded topic without drop_undelivered   loses nothing that was not delivered (the world's ledger says so)
+//   any quota                                    is exceeded by at most one commit
+//   any undelivered event that was dropped       is in the count that a restart finds
+
+import type { Core } from '../../runtime/core/core.ts'
+import type { DroppedRange, Partition, Topic, TopicConfig } from '../../runtime/log/contract.ts'
+import type { LogStore } from '../../runtime/log/log-store.ts'
+import { KIB } from '../../runtime/log/settings.ts'
+import { Prng } from './prng.ts'
+import { readPartition } from './read-partition.ts'
+import type { SimClock } from './sim-clock.ts'
+
+/** Batch headers are not known when room is asked for. */
+const FRAMING_BYTES = 512
+const LOOK_MS = 40
+
+export interface LimitsHost {
+  readonly clock: SimClock
+  /** The store that runs now. */
+  store(): LogStore | null
+  isCalm(): boolean
+  violate(sentence: string): void
+  count(what: string): void
+}
+
+interface LocalDevice {
+  readonly name: string
+  readonly topicName: string
+  readonly partitionIndex: number
+  readonly pauseMs: number
+  readonly valueBytesMax: number
+  next: number
+  waiting: string | null
+  sentTo: LogStore | null
+}
+
+type LocalTopic = readonly [name: string, config: Partial<TopicConfig>]
+
+export class TopicLimits {
+  /** Of the forwarded topics; null = they have none. */
+  readonly forwarded: Pick<TopicConfig, 'quotaBytes' | 'whenFull'> | null
+  /** What the whole directory may hold besides its journal; null = no limit. */
+  readonly directoryBytes: number | null
+  readonly #local: readonly LocalTopic[]
+  /** Those of one array send at the same moment. */
+  readonly #devices: LocalDevice[][] = []
+  readonly #prng: Prng
+  readonly #host: LimitsHost
+  readonly #commitBytesMax: number
+  readonly #sent = new Set<string>()
+  /** "<topic>/<partition>" → offset → value */
+  readonly #acked = new Map<string, Map<number, string>>()
+  /** Topic → undelivered events that the store said it dropped. */
+  readonly #reported = new Map<string, number>()
+  /** Topic → offsets given out when this life began. What the journal brings back is not compressed yet, and nobody was let in for it. */
+  readonly #before = new Map<string, number>()
+  #directoryQuota: number | null = null
+
+  constructor(seed: number, host: LimitsHost, options: { commitBytesMax: number }) {
+    const prng = new Prng(seed ^ 0x71d5)
+    this.#prng = prng
+    this.#host = host
+    this.#commitBytesMax = options.commitBytesMax
+    this.directoryBytes = prng.chance(12) ? prng.pick([24, 40]) * KIB : null
+    this.forwarded = prng.chance(25)
+      ? { quotaBytes: prng.pick([6, 10]) * KIB, whenFull: prng.pick(['reject', 'drop_oldest'] as const) }
+      : null
+    // A full topic that keeps everything would keep a full directory full for ever.
+    const kinds = this.directoryBytes === null ? prng.pick([[], [], ['reject'], ['drop_oldest'], ['reject', 'drop_oldest']] as const) : []
+    this.#local = kinds.map((whenFull): LocalTopic => {
+      const quotaBytes = prng.pick([5, 12]) * KIB
+      const partitionCount = prng.pick([1, 1, 2])
+      return [`local.${whenFull}`, { partitionCount, quotaBytes, whenFull, retentionMs: null, isForwarded: false }]
+    })
+    for (const [topicName, { partitionCount = 1 }] of this.#local) {
+      for (let index = prng.between(1, 2); index > 0; index--) {
+        const place = { topicName, partitionIndex: prng.below(partitionCount) }
+        const pace = { pauseMs: prng.pick([20, 80, 300]), valueBytesMax: prng.pick([100, 1_200]) }
+        const name = `${topicName}.${index}`
+        const burst = Array.from({ length: prng.pick([1, 1, 6]) }, (_, one) => ({ ...place, ...pace, name: `${name}.${one}` }))
+        this.#devices.push(burst.map((device) => ({ ...device, next: 0, waiting: null, sentTo: null })))
+      }
+    }
+  }
+
+  /** Quota of the directory for a journal of that size, or null. */
+  directoryQuota(journalBytes: number): number | null {
+    this.#directoryQuota = this.directoryBytes === null ? null : journalBytes + this.directoryBytes
+    return this.#directoryQuota
+  }
+
+  async create(store: LogStore): Promise<void> {
+    for (const [name, config] of this.#local) if (!store.topics.has(name)) await store.createTopic(name, config)
+  }
+
+  start(): void {
+    for (const burst of this.#devices) this.#loop(burst)
+    this.#watch()
+  }
+
+  onDropped({ topicName, startOffset, endOffset, isDelivered, reason }: DroppedRange): void {
+    const isLocal = this.#isLocal(topicName)
+    if ((isDelivered && !isLocal) || reason === 'damage' || reason === 'hole') return
+    this.#host.count(isLocal ? 'dropped-local' : 'dropped-counted')
+    this.#reported.set(topicName, (this.#reported.get(topicName) ?? 0) + endOffset - startOffset)
+  }
+
+  /** At every start and at the end. `missing`: topic → acknowledged events that did not reach the centre, known at the end only. */
+  async check(store: LogStore, core: Core, missing: ReadonlyMap<string, number> = new Map()): Promise<void> {
+    for (const topic of store.topics.values()) this.#before.set(topic.name, takenRecords(topic))
+    for (const [name] of this.#local) {
+      const partitions = store.topics.get(name)?.partitions ?? []
+      for (const partition of partitions) await this.#checkPartition(partition, core)
+      const startOffsets = partitions.reduce((sum, { logStartOffset }) => sum + logStartOffset, 0)
+      const counted = removedRecords(store, name)
+      if (counted !== startOffsets) this.#host.violate(`${name}: ${startOffsets} events are gone, the durable count says ${counted}`)
+    }
+    for (const [name, reported] of this.#reported) {
+      const counted = removedRecords(store, name)
+      if (counted < reported) this.#host.violate(`${name}: ${reported} events were said to be dropped, the durable count says ${counted}`)
+    }
+    for (const [name, count] of missing) {
+      const counted = removedRecords(store, name)
+      if (counted < count) this.#host.violate(`${name}: ${count} events never arrived, the durable count says ${counted}`)
+    }
+  }
+
+  async #checkPartition(partition: Partition, core: Core): Promise<void> {
+    const key = `${partition.topicName}/${partition.partitionIndex}`
+    const { start, end, records } = await readPartition(partition, core)
+    if (start > 0 && partition.topicName === 'local.reject') this.#host.violate(`${key} keeps everything, and starts at ${start}`)
+    const found = new Map(records.map((record) => [record.offset, record.value]))
+    for (let offset = start; offset < end; offset++) {
+      const value = found.get(offset)
+      if (typeof value !== 'string') this.#host.violate(`${key}/${offset} is missing between ${start} and ${end}`)
+      else if (!this.#sent.has(value)) this.#host.violate(`${key}/${offset} holds what nobody sent`)
+    }
+    for (const [offset, value] of this.#acked.get(key) ?? []) {
+      if (offset >= end) this.#host.violate(`${key}/${offset} was acknowledged, the log ends at ${end}`)
+      else if (offset >= start && found.get(offset) !== value) this.#host.violate(`${key}/${offset} is not what was acknowledged there`)
+    }
+  }
+
+  // -- What is looked at all the time
+
+  #watch(): void {
+    this.#host.clock.after(LOOK_MS, () => {
+      const store = this.#host.store()
+      if (store) this.#look(store)
+      if (!this.#host.isCalm()) this.#watch()
+    })
+  }
+
+  #look(store: LogStore): void {
+    for (const topic of store.topics.values()) {
+      const { quotaBytes, whenFull } = topic.config
+      if (quotaBytes === null) continue
+      const isStrict = this.#isLocal(topic.name) && whenFull === 'reject'
+      const bytesMax = quotaBytes + FRAMING_BYTES + (isStrict ? 0 : this.#commitBytesMax)
+      const bytes = storedBytes(topic)
+      if (bytes > bytesMax && this.#hasTaken(topic)) this.#host.violate(`${topic.name} holds ${bytes} bytes, its quota is ${quotaBytes}`)
+    }
+    const quota = this.#directoryQuota
+    if (quota === null) return
+    const { usedBytes, tailBytes } = store.metrics
+    if (
+      usedBytes + tailBytes > quota + FRAMING_BYTES + this.#commitBytesMax &&
+      [...store.topics.values()].some((topic) => this.#hasTaken(topic))
+    )
+      this.#host.violate(`the directory holds ${usedBytes + tailBytes} bytes, its quota is ${quota}`)
+  }
+
+  #hasTaken(topic: Topic): boolean {
+    return takenRecords(topic) !== this.#before.get(topic.name)
+  }
+
+  #isLocal(topicName: string): boolean {
+    return this.#local.some(([name]) => name === topicName)
+  }
+
+  // -- Devices of the topics that stay
+
+  #loop(burst: readonly LocalDevice[]): void {
+    const pauseMs = burst[0]?.pauseMs ?? 0
+    this.#host.clock.after(pauseMs * (0.2 + this.#prng.fraction() * 1.6), () => {
+      if (this.#host.isCalm()) return
+      for (const device of burst) this.#send(device)
+      this.#loop(burst)
+    })
+  }
+
+  #send(device: LocalDevice): void {
+    const store = this.#host.store()
+    const partition = store?.topics.get(device.topicName)?.partitions[device.partitionIndex]
+    if (!store || !partition || device.sentTo === store) return
+    device.waiting ??= `${device.name}:${device.next++} ${'v'.repeat(this.#prng.below(device.valueBytesMax))}`
+    const value = device.waiting
+    device.sentTo = store
+    this.#sent.add(value)
+    store.append(
+      partition,
+      { timestampMs: this.#host.clock.wallMs(), key: null, value: new TextEncoder().encode(value), headers: [] },
+      (error, offset) => {
+        if (this.#host.store() !== store) return
+        device.sentTo = null
+        if (error) return this.#host.count(`local-refused:${error.code}`)
+        device.waiting = null
+        const key = `${device.topicName}/${device.partitionIndex}`
+        const acked = this.#acked.get(key) ?? new Map<number, string>()
+        acked.set(offset, value)
+        this.#acked.set(key, acked)
+      }
+    )
+  }
+}
+
+function takenRecords(topic: Topic): number {
+  return topic.partitions.reduce((sum, { highWatermark }) => sum + highWatermark, 0)
+}
+
+function storedBytes(topic: Topic): number {
+  return topic.partitions.reduce((sum, partition) => sum + partition.bytesFrom(partition.logStartOffset), 0)
+}
+
+/** What the store's books say of a topic: events that retention or a quota took and nobody had. */
+function removedRecords(store: LogStore, topicName: string): number {
+  let records = 0
+  for (const removal of store.metrics.removals) {
+    if (removal.topicName === topicName && removal.reason !== 'damage') records += removal.records
+  }
+  return records
+}
