@@ -67,14 +67,14 @@ export class Transactions {
   /** Transactions ended because nobody ended them in time. */
   timedOutCount = 0
 
-  /** Open transactions of before go on with their full time. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
+  /** Open transactions of before go on with what is left of their time: many short lives do not keep one open. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   constructor(context: TransactionsContext) {
     this.#context = context
     for (const state of readTransactions(context.store)) {
       const entry: Entry = { state, pending: PendingOffsets.restore(context.store, state.transactionalId), timer: null }
       this.#entries.set(state.transactionalId, entry)
       this.#byProducer.set(state.producerId, entry)
-      if (state.status === 'Ongoing') this.#startTimer(entry)
+      if (state.status === 'Ongoing') this.#startTimer(entry, this.#timeLeftMs(state))
     }
   }
 
@@ -296,9 +296,15 @@ export class Transactions {
     }
   }
 
-  #startTimer(entry: Entry): void {
+  /** By the wall clock, and never more than all of it. Too early only aborts. */
+  #timeLeftMs({ timeoutMs, updatedMs }: TransactionState): number {
+    const goneMs = updatedMs === null ? 0 : this.#context.clock.wallMs() - updatedMs
+    return Math.min(timeoutMs, Math.max(0, timeoutMs - Math.max(0, goneMs)))
+  }
+
+  #startTimer(entry: Entry, delayMs = entry.state.timeoutMs): void {
     assert(entry.timer === null, 'a transaction has one timer')
-    entry.timer = this.#context.clock.after(entry.state.timeoutMs, () => {
+    entry.timer = this.#context.clock.after(delayMs, () => {
       entry.timer = null
       void this.#timeOut(entry, entry.state.producerEpoch)
     })

@@ -52,7 +52,9 @@ export class Source {
   get lagBytes(): number {
     const { partition } = this
     if (this.lagEvents === 0) return 0
-    return partition.bytesFrom(Math.max(this.#confirmed, partition.logStartOffset) as typeof partition.highWatermark)
+    const { highWatermark, lastStableOffset } = partition
+    const heldBackBytes = lastStableOffset < highWatermark ? partition.bytesFrom(lastStableOffset) : 0
+    return Math.max(1, partition.bytesFrom(Math.max(this.#confirmed, partition.logStartOffset) as typeof highWatermark) - heldBackBytes)
   }
 
   /** Timestamp of the oldest event that is not delivered (of its batch); null when it was not looked at, or there is none. */

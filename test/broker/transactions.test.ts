@@ -201,3 +201,20 @@ t.test('an epoch that is used up is followed by a new producer id', async (t) =>
   t.not(who.producerId, first.producerId)
   t.equal(await rig.broker.transactions.end(ID, first, 'commit'), 'INVALID_PRODUCER_ID_MAPPING')
 })
+
+t.test('a transaction left open ends in its time, however often the broker starts meanwhile', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const who = await init(rig)
+  await begin(rig, who)
+  await send(rig, who, 'x', 0)
+  await rig.append('a', rig.batch(['behind']))
+  for (let starts = 0; starts < 4; starts++) {
+    t.equal(rig.broker.transactions.openCount, 1)
+    await rig.clock.run({ untilMs: rig.clock.monotonicMs() + TIMEOUT_MS / 4 - 100 })
+    rig.restart()
+  }
+  await rig.clock.run({ untilMs: rig.clock.monotonicMs() + 500 })
+  t.equal(rig.broker.transactions.openCount, 0)
+  t.same(await rig.values('a'), ['behind'])
+})
