@@ -147,6 +147,7 @@ export class World {
       },
       { commitBytesMax: 16 * KIB }
     )
+    this.#storage = { ...this.#storage, ...this.#diskFaults.settings }
     this.#storage = { ...this.#storage, quotaBytes: this.#limits.directoryQuota(2 * (this.#storage.journalFileBytes ?? 0)) }
     const deviceCount = prng.between(2, 6)
     for (let index = 0; index < deviceCount; index++) {
@@ -218,7 +219,7 @@ export class World {
         core,
         codec: simCodec,
         directory: DIRECTORY,
-        settings: { ...this.#storage, ...this.#diskFaults.settings }
+        settings: this.#storage
       })
       this.#recoveryMsMax = Math.max(this.#recoveryMsMax, process.monotonicMs() - startedMs)
       for (const [name, partitionCount] of this.#mapping.edge) {
