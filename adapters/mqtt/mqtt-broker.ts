@@ -286,6 +286,9 @@ class AedesListener implements MqttListener {
     const payload = packet.payload as Uint8Array
     const known = this.#qos2.begin(client, { packetId: packet.messageId ?? 0, mqttTopic: packet.topic, payload })
     if (known.kind === 'full') return this.#settle(ack, new GateFault('qos2-window', 'too many packets without PUBREL'))
+    if (known.kind === 'later') {
+      return known.whenSettled(() => (isClosed(client) ? this.#settle(ack, connectionClosed()) : this.#takeOnce(client, packet, ack)))
+    }
     if (known.kind === 'repeat') {
       this.#repeats.add(packet)
       return known.whenDone((error) => this.#settle(ack, error))
@@ -332,6 +335,9 @@ class AedesListener implements MqttListener {
     this.#onEvent({ kind: 'closed', reason, detail: detail.slice(0, DETAIL_CHARACTERS_MAX), clientId, remoteAddress })
   }
 }
+
+const isClosed = (client: Client): boolean => (client as unknown as { closed: boolean }).closed
+const connectionClosed = (): Error => new Error('connection closed')
 
 /** By the configuration or the size of the event: sending it again would not help. */
 function isRefusedByRule(error: WadiError): boolean {

@@ -144,6 +144,52 @@ t.test('PUBCOMP does not leave when forgetting is not durable', async (t) => {
   t.ok(store.state.has(KEY))
 })
 
+t.test('a PUBREL repeated after a refused commit gets its PUBCOMP only when forgetting is durable', async (t) => {
+  const { raw, store, listener } = await startGateway(t)
+  const client = await raw().connected(persistent)
+  client.send(first)
+  await client.saw('pubrec 1')
+  store.refusal = diskFull()
+  client.send(pubrelPacket(1))
+  await client.closed()
+  const again = await raw().connected(persistent)
+  again.send(pubrelPacket(1))
+  await again.closed()
+  t.same(again.received, ['connack 0'], 'still not durable')
+  t.equal(listener.metrics.qos2Remembered, 1)
+  store.refusal = null
+  store.isHeld = true
+  const third = await raw().connected(persistent)
+  third.send(pubrelPacket(1), pubrelPacket(1))
+  await turns(() => store.waitingCount === 1)
+  await turns(undefined, 50)
+  t.same(third.received, ['connack 0'], 'neither the first nor its repeat is answered before the sync')
+  store.release()
+  await third.until(() => third.received.filter((line) => line === 'pubcomp 1').length === 2)
+  t.same([...store.state.keys()], [])
+})
+
+t.test('a device that lost its session is not taken for the message before while that one waits for the disk', async (t) => {
+  const { raw, store } = await startGateway(t)
+  const client = await raw().connected(persistent)
+  store.isHeld = true
+  client.send(first)
+  await turns(() => store.waitingCount === 1)
+  const again = await raw().connected(persistent)
+  again.send(publishPacket({ topic: 'd/x', payload: 'two', qos: 2, packetId: 1 }))
+  await turns(undefined, 30)
+  store.refusal = diskFull()
+  store.release()
+  await turns(() => store.commitCount === 2)
+  store.refusal = null
+  await again.closed()
+  t.same(values(store), [], 'both were refused')
+  const third = await raw().connected(persistent)
+  third.send(publishPacket({ topic: 'd/x', payload: 'two', qos: 2, packetId: 1, dup: true }))
+  await third.saw('pubrec 1')
+  t.same(values(store), ['two'])
+})
+
 t.test('ids without PUBREL are capped per client, and absent clients make room for others', async (t) => {
   const { raw, store, events, listener } = await startGateway(t, { limits: { qos2PerClientMax: 3, qos2TotalMax: 4 } })
   const greedy = await raw().connected({ clientId: 'greedy', clean: false })
