@@ -4,7 +4,8 @@
 
 import { openControlServer } from '../adapters/control/control-server.ts'
 import { KafkaUpstream } from '../adapters/kafka-upstream/kafka-upstream.ts'
-import { createMqttListener, type MqttListener } from '../adapters/mqtt/mqtt-broker.ts'
+import { Listener } from '../adapters/mqtt/listener.ts'
+import { createMqttBroker, type MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import { payloadDecoders } from '../adapters/mqtt/payload.ts'
 import { WadiError } from '../runtime/base/errors.ts'
 import { Ingest } from '../runtime/broker/ingest.ts'
@@ -68,6 +69,7 @@ export async function openGateway(config: Config, options: { say: Say }): Promis
 
 async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway> {
   const edges = openEdges()
+  const listeners = await bindListeners(config.mqtt, closers) // before anything is written: an address that is taken changes nothing
   const store = await openStore(config, edges, say)
   closers.add(() => store.close())
 
@@ -83,15 +85,11 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
   const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic })
   uplink?.start()
 
-  const listeners: MqttListener[] = []
-  for (const section of config.mqtt) {
-    const listener = await openListener(section, { ingest, store, edges, say })
-    closers.add(() => listener.close())
-    listeners.push(listener)
-  }
+  const mqtt = await openBroker(listeners, { ingest, store, edges, say })
+  closers.add(() => mqtt.close())
 
   const onFailure = (failure: WadiError): void => say('error', failure.message, failure.facts)
-  const reporter = new StatusReporter({ config, store, edges, ingest, listeners, uplink, onFailure })
+  const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, uplink, onFailure })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, core: edges.core, codec: edges.codec }
   const control = await openControlServer(config.gateway.data, {
@@ -100,7 +98,7 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
   })
   closers.add(() => control.close())
 
-  const addresses = { mqtt: listeners.flatMap(({ address }) => (address ? [formatAddress(address)] : [])) }
+  const addresses = { mqtt: mqtt.addresses.map(formatAddress) }
   say('info', `ready: MQTT on ${addresses.mqtt.join(', ') || 'no address'}, data in ${config.gateway.data}`, {
     ...addresses,
     data: config.gateway.data
@@ -156,33 +154,46 @@ interface Inside {
   readonly say: Say
 }
 
-async function openListener(section: MqttSection, { ingest, store, edges, say }: Inside & { ingest: Ingest }): Promise<MqttListener> {
-  const { listen, limits } = section
-  const listener = createMqttListener({
-    host: listen.host,
-    port: listen.port,
+async function bindListeners(sections: readonly MqttSection[], closers: Closers): Promise<Listener[]> {
+  const listeners: Listener[] = []
+  for (const { listen, limits } of sections) {
+    const { host, port } = listen
+    const listener = new Listener({ host, port, limits: { packetBytesMax: limits.packet, connectionsMax: limits.connections } })
+    try {
+      await listener.bind()
+    } catch (cause) {
+      throw addressUnavailable(listen, cause as NodeJS.ErrnoException)
+    }
+    closers.add(async () => listener.stopAccepting())
+    listeners.push(listener)
+  }
+  return listeners
+}
+
+function addressUnavailable(listen: Address, cause: NodeJS.ErrnoException): WadiError {
+  const { code = String(cause) } = cause
+  return new WadiError('WADI_UNAVAILABLE', {
+    happened: `MQTT cannot listen on ${formatAddress(listen)} (${code}).`,
+    kept: 'Nothing was written; what is stored is untouched.',
+    next: code === 'EADDRINUSE' ? 'Another program has this port: stop it, or choose another in mqtt[].listen.' : 'Check mqtt[].listen.',
+    cause
+  })
+}
+
+async function openBroker(listeners: readonly Listener[], { ingest, store, edges, say }: Inside & { ingest: Ingest }): Promise<MqttBroker> {
+  const broker = createMqttBroker({
     ingest,
     store,
     core: edges.core,
-    limits: { packetBytesMax: limits.packet, connectionsMax: limits.connections },
     onEvent: ({ reason, detail, clientId, remoteAddress }) => {
       if (reason === 'connection-lost') return // devices come and go
       const words = `closed the connection of ${clientId ?? 'a client'} (${remoteAddress}): ${reason}${detail ? `, ${detail}` : ''}`
       say('warn', words, { reason, clientId, remoteAddress })
     }
   })
-  try {
-    await listener.start()
-  } catch (cause) {
-    const { code = String(cause) } = cause as NodeJS.ErrnoException
-    throw new WadiError('WADI_UNAVAILABLE', {
-      happened: `MQTT cannot listen on ${formatAddress(listen)} (${code}).`,
-      kept: 'What is stored is untouched.',
-      next: code === 'EADDRINUSE' ? 'Another program has this port: stop it, or choose another in mqtt[].listen.' : 'Check mqtt[].listen.',
-      cause
-    })
-  }
-  return listener
+  await broker.start()
+  for (const listener of listeners) broker.addListener(listener)
+  return broker
 }
 
 /** The uplink, and a way to let it know of a topic that a route makes later. */

@@ -1,6 +1,6 @@
 // Gathers the status report of a running gateway. Reading it costs a walk over topics; nothing here is on the path of an event.
 
-import type { MqttListener } from '../adapters/mqtt/mqtt-broker.ts'
+import type { MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import type { WadiError } from '../runtime/base/errors.ts'
 import type { Ingest } from '../runtime/broker/ingest.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
@@ -19,7 +19,7 @@ export interface StatusSources {
   readonly store: LogStore
   readonly edges: Edges
   readonly ingest: Ingest
-  readonly listeners: readonly MqttListener[]
+  readonly mqtt: MqttBroker
   readonly uplink: { status(): UplinkStatus } | null
   /** Called once, when storage has failed for good. */
   readonly onFailure: (failure: WadiError) => void
@@ -55,7 +55,7 @@ export class StatusReporter {
   }
 
   async report(): Promise<StatusReport> {
-    const { config, store, listeners, ingest } = this.#sources
+    const { config, store, mqtt, ingest } = this.#sources
     const { metrics } = ingest
     return {
       gateway: {
@@ -67,8 +67,8 @@ export class StatusReporter {
         residentBytes: process.memoryUsage.rss()
       },
       ingest: {
-        listeners: listeners.flatMap(({ address }) => (address ? [`${address.host}:${address.port}`] : [])),
-        clients: listeners.reduce((sum, listener) => sum + listener.metrics.connections, 0),
+        listeners: mqtt.addresses.map(({ host, port }) => `${host}:${port}`),
+        clients: mqtt.metrics.connections,
         storedEvents: metrics.stored,
         eventsPerSecond: this.#rate.perSecond(this.#nowMs(), metrics.stored),
         refusedEvents: sum(metrics.rejected) - (metrics.rejected.get('unmatched') ?? 0),

@@ -4,7 +4,7 @@
 //
 // Not for: what is durable.
 
-import type { MqttLimits } from './limits.ts'
+import type { BrokerLimits } from './limits.ts'
 import type { Qos2Memory } from './qos2-memory.ts'
 
 export interface SessionClient {
@@ -47,7 +47,7 @@ export interface SessionStoreMetrics {
 }
 
 export interface SessionStoreOptions {
-  readonly limits: MqttLimits
+  readonly limits: BrokerLimits
   readonly qos2: Qos2Memory
   readonly isFilterAllowed: (filter: string) => boolean
   /** Was this PUBLISH found to be a repeat when it was accepted? */

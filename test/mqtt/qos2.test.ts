@@ -14,7 +14,7 @@ const persistent = { clientId: 'dev/1', clean: false }
 const KEY = 'mqtt.qos2/dev/1/1'
 
 t.test('a repeat on the same connection is acknowledged and makes no second event', async (t) => {
-  const { raw, store, listener } = await startGateway(t)
+  const { raw, store, broker } = await startGateway(t)
   const client = await raw().connected(persistent)
   client.send(first)
   await client.saw('pubrec 1')
@@ -22,11 +22,11 @@ t.test('a repeat on the same connection is acknowledged and makes no second even
   client.send(repeat, first)
   await client.until(() => client.received.filter((line) => line === 'pubrec 1').length === 3)
   t.same(values(store), ['one'])
-  t.equal(listener.metrics.qos2Repeats, 2)
+  t.equal(broker.metrics.qos2Repeats, 2)
   client.send(pubrelPacket(1))
   await client.saw('pubcomp 1')
   t.same([...store.state.keys()], [], 'released')
-  t.equal(listener.metrics.qos2Remembered, 0)
+  t.equal(broker.metrics.qos2Remembered, 0)
   client.send(first)
   await client.until(() => client.received.filter((line) => line === 'pubrec 1').length === 4)
   t.same(values(store), ['one', 'one'], 'after PUBREL the id is free for another message')
@@ -68,7 +68,7 @@ t.test('a repeat after a restart makes no second event, and PUBREL is answered',
   client.send(first)
   await client.saw('pubrec 1')
   const after = await startGateway(t, { store: new ControlledStore(before.store.state) })
-  t.equal(after.listener.metrics.qos2Remembered, 1)
+  t.equal(after.broker.metrics.qos2Remembered, 1)
   const again = await after.raw().connected(persistent)
   again.send(repeat)
   await again.saw('pubrec 1')
@@ -107,15 +107,15 @@ t.test('a device that lost its session counts from 1 again: another message is a
 })
 
 t.test('a clean session forgets with its connection and writes nothing', async (t) => {
-  const { raw, store, listener } = await startGateway(t)
+  const { raw, store, broker } = await startGateway(t)
   const client = await raw().connected({ clientId: 'clean' })
   client.send(first, repeat)
   await client.until(() => client.received.filter((line) => line === 'pubrec 1').length === 2)
   t.same(values(store), ['one'], 'within the connection a repeat is a repeat')
   t.equal(store.state.size, 0)
   client.destroy()
-  await turns(() => listener.metrics.qos2Remembered === 0)
-  t.equal(listener.metrics.qos2Remembered, 0)
+  await turns(() => broker.metrics.qos2Remembered === 0)
+  t.equal(broker.metrics.qos2Remembered, 0)
   const again = await raw().connected({ clientId: 'clean' })
   again.send(first)
   await again.saw('pubrec 1')
@@ -145,7 +145,7 @@ t.test('PUBCOMP does not leave when forgetting is not durable', async (t) => {
 })
 
 t.test('a PUBREL repeated after a refused commit gets its PUBCOMP only when forgetting is durable', async (t) => {
-  const { raw, store, listener } = await startGateway(t)
+  const { raw, store, broker } = await startGateway(t)
   const client = await raw().connected(persistent)
   client.send(first)
   await client.saw('pubrec 1')
@@ -156,7 +156,7 @@ t.test('a PUBREL repeated after a refused commit gets its PUBCOMP only when forg
   again.send(pubrelPacket(1))
   await again.closed()
   t.same(again.received, ['connack 0'], 'still not durable')
-  t.equal(listener.metrics.qos2Remembered, 1)
+  t.equal(broker.metrics.qos2Remembered, 1)
   store.refusal = null
   store.isHeld = true
   const third = await raw().connected(persistent)
@@ -191,20 +191,20 @@ t.test('a device that lost its session is not taken for the message before while
 })
 
 t.test('ids without PUBREL are capped per client, and absent clients make room for others', async (t) => {
-  const { raw, store, events, listener } = await startGateway(t, { limits: { qos2PerClientMax: 3, qos2TotalMax: 4 } })
+  const { raw, store, events, broker } = await startGateway(t, { limits: { qos2PerClientMax: 3, qos2TotalMax: 4 } })
   const greedy = await raw().connected({ clientId: 'greedy', clean: false })
   for (let packetId = 1; packetId <= 4; packetId++) greedy.send(publishPacket({ topic: 'd/x', payload: `${packetId}`, qos: 2, packetId }))
   await greedy.closed()
   t.equal(events.at(-1)?.reason, 'qos2-window')
   await turns(() => store.recordsOf('events').length === 3)
-  t.equal(listener.metrics.qos2Remembered, 3)
+  t.equal(broker.metrics.qos2Remembered, 3)
   const other = await raw().connected({ clientId: 'other', clean: false })
   other.send(
     publishPacket({ topic: 'd/x', payload: 'a', qos: 2, packetId: 1 }),
     publishPacket({ topic: 'd/x', payload: 'b', qos: 2, packetId: 2 })
   )
   await other.saw('pubrec 2')
-  t.equal(listener.metrics.qos2GivenUp, 3)
+  t.equal(broker.metrics.qos2GivenUp, 3)
   await turns(() => store.state.size === 2)
   t.same([...store.state.keys()], ['mqtt.qos2/other/1', 'mqtt.qos2/other/2'])
 })
