@@ -259,6 +259,28 @@ t.test('a frozen subscriber does not hold up ingest, and is closed', async (t) =
   t.ok(broker.metrics.deliveriesDropped > 0, 'what it did not take was dropped, not kept')
 })
 
+t.test('a queue that is full, of this or of an absent session, closes no subscriber', async (t) => {
+  const { raw, broker } = await startGateway(t, { limits: { offlinePerClientMax: 2, offlineBytesMax: 200 } })
+  const absent = await raw().connected({ clientId: 'absent', clean: false })
+  absent.send(subscribePacket(1, 'd/#', 2))
+  await absent.saw('suback 1')
+  absent.destroy()
+  await turns(() => broker.metrics.connections === 0)
+  const subscriber = await raw().connected({ clientId: 'sub', clean: false })
+  subscriber.send(subscribePacket(1, 'd/#', 2))
+  await subscriber.saw('suback 1')
+  const publisher = await raw().connected({ clientId: 'pub' })
+  for (let packetId = 1; packetId <= 6; packetId++) {
+    publisher.send(publishPacket({ topic: `d/${packetId}`, payload: Buffer.alloc(50), qos: 1 + (packetId % 2), packetId }))
+    await subscriber.saw(`publish d/${packetId}`)
+  }
+  t.ok(broker.metrics.offlineDropped > 0)
+  for (let packetId = 1; packetId <= 9; packetId++) subscriber.send(packet(0x50, [0, packetId]))
+  subscriber.send(pingPacket())
+  await subscriber.saw('pingresp')
+  t.notOk(subscriber.isClosed)
+})
+
 t.test('the will of a client that vanishes is an event', async (t) => {
   const { raw, store, events } = await startGateway(t)
   const client = await raw().connected({ clientId: 'w', will: { topic: 'd/will', payload: Buffer.from('gone') } })
