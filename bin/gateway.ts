@@ -31,10 +31,15 @@ const UPLINK_CLOSE_MS = 2_500
 /** The cluster ends a transaction of ours after that long; consumers there may wait for it. */
 const TRANSACTION_TIMEOUT_MS = 60_000
 
+/** How often the store is asked whether it has failed. It refuses by itself from then on; this is for saying so. */
+const FAILURE_SEEN_MS = 250
+
 export interface Gateway {
   readonly addresses: { readonly mqtt: readonly string[] }
   /** Set when storage failed for good: it only reads until a restart. */
   readonly failure: WadiError | null
+  /** Resolves when storage has failed for good and MQTT takes no events any more; never otherwise. */
+  readonly failed: Promise<WadiError>
   status(): Promise<StatusReport>
   /** Refuses new events, finishes what was begun, seals, unlocks. */
   close(): Promise<void>
@@ -88,8 +93,12 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
   const mqtt = await openBroker(listeners, { ingest, store, edges, say })
   closers.add(() => mqtt.close())
 
-  const onFailure = (failure: WadiError): void => say('error', failure.message, failure.facts)
-  const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, uplink, onFailure })
+  const failed = watchStore(store, closers).then((failure) => {
+    say('error', failure.message, failure.facts)
+    void mqtt.close() // devices keep what they have; what is in flight has been refused
+    return failure
+  })
+  const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, core: edges.core, codec: edges.codec }
   const control = await openControlServer(config.gateway.data, {
@@ -108,9 +117,22 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
     get failure() {
       return store.failure
     },
+    failed,
     status: () => reporter.report(),
     close: () => closers.close()
   }
+}
+
+function watchStore(store: LogStore, closers: Closers): Promise<WadiError> {
+  return new Promise((resolve) => {
+    const timer = setInterval(() => {
+      if (!store.failure) return
+      clearInterval(timer)
+      resolve(store.failure)
+    }, FAILURE_SEEN_MS)
+    timer.unref()
+    closers.add(async () => clearInterval(timer))
+  })
 }
 
 async function openStore(config: Config, edges: Edges, say: Say): Promise<LogStore> {

@@ -1,7 +1,6 @@
 // Gathers the status report of a running gateway. Reading it costs a walk over topics; nothing here is on the path of an event.
 
 import type { MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
-import type { WadiError } from '../runtime/base/errors.ts'
 import type { Ingest } from '../runtime/broker/ingest.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
 import type { RecoveryReport } from '../runtime/log/recovery-report.ts'
@@ -21,8 +20,6 @@ export interface StatusSources {
   readonly ingest: Ingest
   readonly mqtt: MqttBroker
   readonly uplink: { status(): UplinkStatus } | null
-  /** Called once, when storage has failed for good. */
-  readonly onFailure: (failure: WadiError) => void
 }
 
 export class StatusReporter {
@@ -34,13 +31,7 @@ export class StatusReporter {
   constructor(sources: StatusSources) {
     this.#sources = sources
     this.#startedMs = sources.edges.clock.monotonicMs()
-    let isFailureTold = false
-    const sample = (): void => {
-      this.#rate.sample(this.#nowMs(), sources.ingest.metrics.stored)
-      const { failure } = sources.store
-      if (failure && !isFailureTold) sources.onFailure(failure)
-      isFailureTold = failure !== null
-    }
+    const sample = (): void => this.#rate.sample(this.#nowMs(), sources.ingest.metrics.stored)
     sample()
     this.#timer = setInterval(sample, SAMPLE_MS)
     this.#timer.unref()

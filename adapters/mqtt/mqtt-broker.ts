@@ -110,7 +110,7 @@ class AedesBroker implements MqttBroker {
   readonly #sessions: SessionStore
   readonly #brake: Brake
   readonly #aedes: Aedes
-  #isClosing = false
+  #closing: Promise<void> | null = null
   #qos0Lost = 0
   readonly #closed = new Map<CloseReason, number>()
   readonly #counted = new WeakSet<Client>()
@@ -175,9 +175,12 @@ class AedesBroker implements MqttBroker {
     })
   }
 
-  async close(): Promise<void> {
-    if (this.#isClosing) return
-    this.#isClosing = true
+  close(): Promise<void> {
+    this.#closing ??= this.#end()
+    return this.#closing
+  }
+
+  async #end(): Promise<void> {
     for (const listener of this.#listeners) listener.stopAccepting()
     await waitUntil(() => this.#pendingCount === 0, DRAIN_MS_MAX)
     for (const socket of this.#sockets()) socket.end()
@@ -237,7 +240,7 @@ class AedesBroker implements MqttBroker {
 
   #createBrake(): Brake {
     const ingest = this.#ingest
-    const position = (): Brake['position'] => (this.#isClosing ? 'discard' : ingest.isCrowded ? 'wait' : 'go')
+    const position = (): Brake['position'] => (this.#closing ? 'discard' : ingest.isCrowded ? 'wait' : 'go')
     return {
       get position() {
         return position()

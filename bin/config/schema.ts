@@ -70,7 +70,11 @@ const storage = section(
       },
       { doc: 'when the newest events move from memory and journal to segments' }
     ),
-    segment_bytes: bytes({ default: '64MiB', min: 2 ** 20, max: 2 ** 30, doc: 'a segment file this large is followed by a new one' })
+    segment_bytes: bytes({ default: '64MiB', min: 2 ** 20, max: 2 ** 30, doc: 'a segment file this large is followed by a new one' }),
+    on_failure: choice(['exit', 'serve_reads'], {
+      default: 'exit',
+      doc: 'when the device refuses a write for good: exit with 74, to be started again; or stay, take no events, and let what is stored be read'
+    })
   },
   { doc: 'how events are kept' }
 )

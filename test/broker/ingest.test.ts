@@ -34,7 +34,10 @@ async function rig(
     table,
     limits: options.limits ?? {},
     ...(options.canCreate && {
-      createTopic: (name: string) => (creation.calls.push(name), creation.error ? Promise.reject(creation.error) : store.createTopic(name))
+      createTopic: (name: string) => {
+        creation.calls.push(name)
+        return creation.error ? Promise.reject(creation.error) : store.createTopic(name)
+      }
     })
   })
   const outcomes: string[] = []
