@@ -1,6 +1,6 @@
 // wadi dev: a gateway to play with. Loopback, no file, gone when it stops (unless --data keeps it).
 
-import { rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -31,7 +31,7 @@ export const dev: Command = {
     const kept = input.text('data')
     const directory = kept === undefined ? await mkdtemp(join(tmpdir(), 'wadi-dev-')) : resolve(kept)
     const removal = { recursive: true, force: true, maxRetries: 3 }
-    if (kept === undefined) beforeForcedEnd(() => rmSync(directory, removal))
+    if (kept === undefined) beforeForcedEnd(() => removeNow(directory))
     try {
       const { loadConfig } = await import('../config/load.ts')
       const config = loadConfig(JSON.stringify(devConfig(directory, port, upstream)), { fileName: 'wadi dev', environment: {} })
@@ -45,6 +45,15 @@ export const dev: Command = {
     } finally {
       if (kept === undefined) await rm(directory, removal)
     }
+  }
+}
+
+/** Calls that are under way may still make a file; there are only a few of them. */
+function removeNow(directory: string): void {
+  for (let attempt = 0; attempt < 20 && existsSync(directory); attempt++) {
+    try {
+      rmSync(directory, { recursive: true, force: true })
+    } catch {} // not empty: once more
   }
 }
 

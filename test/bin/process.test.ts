@@ -87,7 +87,7 @@ t.test('dev: SIGHUP changes nothing, and nothing is left whatever ends it', { ti
       if (signal === 'SIGHUP') await process.until(({ stderr }) => (stderr.includes('SIGHUP') ? true : null))
     }
     await process.exited
-    t.same(await readdir(directory), [], signals.join(', '))
+    t.same(await readdir(directory, { recursive: true }), [], signals.join(', '))
   }
   const taken = createServer()
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve))
