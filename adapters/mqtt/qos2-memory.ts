@@ -143,14 +143,26 @@ export class Qos2Memory {
     if (session.ids.get(packetId) === known && known.digest === released) await this.#delete(session, [packetId])
   }
 
-  /** CONNECT with a clean session: whatever an earlier persistent session of this id left is forgotten, durably. */
+  /**
+   * CONNECT with a clean session: what an earlier persistent session of this id left is forgotten, durably. What another connection
+   * of the id remembers in the meantime stays: the clean one may be gone by then.
+   */
   async forget(clientId: string): Promise<void> {
+    const session = this.#sessions.get(clientId)
+    if (!session) return
+    const before = [...session.ids].map(([id, packetId]) => ({ id, packetId, digests: [packetId.arriving, packetId.digest] }))
     for (;;) {
-      const session = this.#sessions.get(clientId) // again after each wait: without ids it is let go, and another may stand in its place
-      if (!session) return
-      const busy = [...session.ids.values()].find(({ waiters }) => waiters)
-      if (!busy) return this.#delete(session, [...session.ids.keys()])
-      await new Promise<void>((resolve) => busy.waiters?.push(() => resolve()))
+      const left = before.filter(
+        ({ id, packetId, digests }) => session.ids.get(id) === packetId && digests.includes(packetId.arriving ?? packetId.digest)
+      )
+      const busy = left.find(({ packetId }) => packetId.waiters)
+      if (busy) await new Promise<void>((resolve) => busy.packetId.waiters?.push(() => resolve()))
+      else if (left.length === 0) return
+      else
+        return this.#delete(
+          session,
+          left.map(({ id }) => id)
+        )
     }
   }
 

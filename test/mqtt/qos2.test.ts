@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { ControlledStore, diskFull, textOf } from './controlled-store.ts'
-import { publishPacket, pubrelPacket } from './packets.ts'
+import { connectPacket, publishPacket, pubrelPacket } from './packets.ts'
 import { startGateway, turns } from './rig.ts'
 
 const values = (store: ControlledStore): string[] => store.recordsOf('events').map(({ value }) => textOf(value))
@@ -188,6 +188,28 @@ t.test('a device that lost its session is not taken for the message before while
   third.send(publishPacket({ topic: 'd/x', payload: 'two', qos: 2, packetId: 1, dup: true }))
   await third.saw('pubrec 1')
   t.same(values(store), ['two'])
+})
+
+t.test('a clean CONNECT that was abandoned does not take what the session remembers afterwards', async (t) => {
+  const { raw, store } = await startGateway(t)
+  const client = await raw().connected(persistent)
+  store.isHeld = true
+  client.send(first)
+  await turns(() => store.waitingCount === 1)
+  const clean = raw().send(connectPacket({ ...persistent, clean: true }))
+  await client.closed()
+  const again = await raw().connected(persistent)
+  await clean.closed()
+  const second = publishPacket({ topic: 'd/x', payload: 'two', qos: 2, packetId: 2 })
+  again.send(second)
+  await turns(() => store.waitingCount === 2)
+  store.release()
+  await again.saw('pubrec 2')
+  await turns(() => !store.state.has(KEY))
+  again.send(second)
+  await again.until(() => again.received.filter((line) => line === 'pubrec 2').length === 2)
+  t.same(values(store), ['one', 'two'])
+  t.same([...store.state.keys()], ['mqtt.qos2/dev/1/2'])
 })
 
 t.test('ids without PUBREL are capped per client, and absent clients make room for others', async (t) => {

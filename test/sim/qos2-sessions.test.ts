@@ -6,13 +6,15 @@ import { seeds } from './prng.ts'
 import { type Qos2Mutation, Qos2World } from './qos2-sessions.ts'
 
 const SEEDS = 200
+/** Found something once: an abandoned clean CONNECT took what was remembered after it. */
+const KEPT = [1294, 1427, 1456]
 const CANARY_SEEDS_MAX = 300
 
 t.setTimeout(300_000)
 
 t.test('each QoS 2 message is one event, through crashes, refusals, repeats and takeovers over two listeners', async (t) => {
   const reached = new Map<string, number>()
-  for (const seed of seeds({ count: SEEDS })) {
+  for (const seed of [...seeds({ count: SEEDS }), ...(process.env.SEED ? [] : KEPT)]) {
     const world = new Qos2World(seed)
     await world.run()
     t.same(world.violations, [], `SEED=${seed}`)
