@@ -4,7 +4,8 @@
 
 import { openControlServer } from '../adapters/control/control-server.ts'
 import { KafkaUpstream } from '../adapters/kafka-upstream/kafka-upstream.ts'
-import { createMqttListener, type MqttListener } from '../adapters/mqtt/mqtt-broker.ts'
+import { Listener } from '../adapters/mqtt/listener.ts'
+import { createMqttBroker, type MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import { payloadDecoders } from '../adapters/mqtt/payload.ts'
 import { WadiError } from '../runtime/base/errors.ts'
 import { openBroker } from '../runtime/broker/broker.ts'
@@ -31,10 +32,15 @@ const UPLINK_CLOSE_MS = 2_500
 /** The cluster ends a transaction of ours after that long; consumers there may wait for it. */
 const TRANSACTION_TIMEOUT_MS = 60_000
 
+/** How often the store is asked whether it has failed. It refuses by itself from then on; this is for saying so. */
+const FAILURE_SEEN_MS = 250
+
 export interface Gateway {
   readonly addresses: { readonly mqtt: readonly string[] }
   /** Set when storage failed for good: it only reads until a restart. */
   readonly failure: WadiError | null
+  /** Resolves when storage has failed for good and MQTT takes no events any more; never otherwise. */
+  readonly failed: Promise<WadiError>
   status(): Promise<StatusReport>
   /** Refuses new events, finishes what was begun, seals, unlocks. */
   close(): Promise<void>
@@ -69,6 +75,7 @@ export async function openGateway(config: Config, options: { say: Say }): Promis
 
 async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway> {
   const edges = openEdges()
+  const listeners = await bindListeners(config.mqtt, closers) // before anything is written: an address that is taken changes nothing
   const store = await openStore(config, edges, say)
   closers.add(() => store.close())
 
@@ -88,15 +95,15 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
   const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic })
   uplink?.start()
 
-  const listeners: MqttListener[] = []
-  for (const section of config.mqtt) {
-    const listener = await openListener(section, { ingest, store, edges, say })
-    closers.add(() => listener.close())
-    listeners.push(listener)
-  }
+  const mqtt = await openBroker(listeners, { ingest, store, edges, say })
+  closers.add(() => mqtt.close())
 
-  const onFailure = (failure: WadiError): void => say('error', failure.message, failure.facts)
-  const reporter = new StatusReporter({ config, store, edges, ingest, listeners, uplink, onFailure })
+  const failed = watchStore(store, closers).then((failure) => {
+    say('error', failure.message, failure.facts)
+    void mqtt.close() // devices keep what they have; what is in flight has been refused
+    return failure
+  })
+  const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, core: edges.core, codec: edges.codec }
   const control = await openControlServer(config.gateway.data, {
@@ -105,7 +112,7 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
   })
   closers.add(() => control.close())
 
-  const addresses = { mqtt: listeners.flatMap(({ address }) => (address ? [formatAddress(address)] : [])) }
+  const addresses = { mqtt: mqtt.addresses.map(formatAddress) }
   say('info', `ready: MQTT on ${addresses.mqtt.join(', ') || 'no address'}, data in ${config.gateway.data}`, {
     ...addresses,
     data: config.gateway.data
@@ -115,9 +122,22 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
     get failure() {
       return store.failure
     },
+    failed,
     status: () => reporter.report(),
     close: () => closers.close()
   }
+}
+
+function watchStore(store: LogStore, closers: Closers): Promise<WadiError> {
+  return new Promise((resolve) => {
+    const timer = setInterval(() => {
+      if (!store.failure) return
+      clearInterval(timer)
+      resolve(store.failure)
+    }, FAILURE_SEEN_MS)
+    timer.unref()
+    closers.add(async () => clearInterval(timer))
+  })
 }
 
 async function openStore(config: Config, edges: Edges, say: Say): Promise<LogStore> {
@@ -161,33 +181,46 @@ interface Inside {
   readonly say: Say
 }
 
-async function openListener(section: MqttSection, { ingest, store, edges, say }: Inside & { ingest: Ingest }): Promise<MqttListener> {
-  const { listen, limits } = section
-  const listener = createMqttListener({
-    host: listen.host,
-    port: listen.port,
+async function bindListeners(sections: readonly MqttSection[], closers: Closers): Promise<Listener[]> {
+  const listeners: Listener[] = []
+  for (const { listen, limits } of sections) {
+    const { host, port } = listen
+    const listener = new Listener({ host, port, limits: { packetBytesMax: limits.packet, connectionsMax: limits.connections } })
+    try {
+      await listener.bind()
+    } catch (cause) {
+      throw addressUnavailable(listen, cause as NodeJS.ErrnoException)
+    }
+    closers.add(async () => listener.stopAccepting())
+    listeners.push(listener)
+  }
+  return listeners
+}
+
+function addressUnavailable(listen: Address, cause: NodeJS.ErrnoException): WadiError {
+  const { code = String(cause) } = cause
+  return new WadiError('WADI_UNAVAILABLE', {
+    happened: `MQTT cannot listen on ${formatAddress(listen)} (${code}).`,
+    kept: 'Nothing was written; what is stored is untouched.',
+    next: code === 'EADDRINUSE' ? 'Another program has this port: stop it, or choose another in mqtt[].listen.' : 'Check mqtt[].listen.',
+    cause
+  })
+}
+
+async function openBroker(listeners: readonly Listener[], { ingest, store, edges, say }: Inside & { ingest: Ingest }): Promise<MqttBroker> {
+  const broker = createMqttBroker({
     ingest,
     store,
     core: edges.core,
-    limits: { packetBytesMax: limits.packet, connectionsMax: limits.connections },
     onEvent: ({ reason, detail, clientId, remoteAddress }) => {
       if (reason === 'connection-lost') return // devices come and go
       const words = `closed the connection of ${clientId ?? 'a client'} (${remoteAddress}): ${reason}${detail ? `, ${detail}` : ''}`
       say('warn', words, { reason, clientId, remoteAddress })
     }
   })
-  try {
-    await listener.start()
-  } catch (cause) {
-    const { code = String(cause) } = cause as NodeJS.ErrnoException
-    throw new WadiError('WADI_UNAVAILABLE', {
-      happened: `MQTT cannot listen on ${formatAddress(listen)} (${code}).`,
-      kept: 'What is stored is untouched.',
-      next: code === 'EADDRINUSE' ? 'Another program has this port: stop it, or choose another in mqtt[].listen.' : 'Check mqtt[].listen.',
-      cause
-    })
-  }
-  return listener
+  await broker.start()
+  for (const listener of listeners) broker.addListener(listener)
+  return broker
 }
 
 /** The uplink, and a way to let it know of a topic that a route makes later. */

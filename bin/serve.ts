@@ -1,49 +1,85 @@
 // One gateway for the life of the process: open, say so, wait for a signal or a failure, close in time.
+//
+// Invariants: a signal ends it at any point, a start included; a failure of storage ends it too, unless the configuration says
+// serve_reads; SIGHUP ends nothing.
 
 import type { Config } from './config/schema.ts'
 import { EXIT } from './exit-code.ts'
 import { type Gateway, openGateway } from './gateway.ts'
 import { createSay, type Say } from './journal-lines.ts'
+import { endNow } from './signals.ts'
 
 /** SIGTERM to exit, whatever a disk or a peer does: the watchdog's limit. */
 const CLOSE_WITHIN_MS = 9_500
+/** A start that is asked to stop may finish what it is at and close cleanly; after that long it is left where it is. */
+const START_ENDS_WITHIN_MS = 2_000
+/** For what a command has to clear away. */
+const CLEAR_WITHIN_MS = 1_000
 
 export interface ServeOptions {
   readonly signal: AbortSignal
   readonly isJson: boolean
+  /** Stop on SIGHUP: it means that the terminal is gone. */
+  readonly stopsOnHangup?: boolean
   /** Runs when everything is open. */
   readonly onReady?: (gateway: Gateway) => void | Promise<void>
 }
 
-/**
- * Returns the exit code: 0 after a signal, 74 when storage had failed for good by then. A failed store keeps the process up:
- * it still serves what it has, and only a person can mend a disk.
- */
+/** Returns the exit code: 0 after a signal, 74 when storage had failed for good by then. */
 export async function serve(config: Config, options: ServeOptions): Promise<number> {
   const say = createSay({ isJson: options.isJson })
-  const gateway = await openGateway(config, { say })
+  const signal = AbortSignal.any([options.signal, hangup(say, options.stopsOnHangup === true)])
+  const opening = openGateway(config, { say })
+  const gateway = await Promise.race([opening, aborted(signal)])
+  if (!gateway) return endStart(opening, say)
   await options.onReady?.(gateway)
-  await aborted(options.signal)
-  say('info', 'stopping: no new events, finishing what was begun')
+  const mayFail = config.storage.on_failure === 'exit'
+  await Promise.race([aborted(signal), ...(mayFail ? [gateway.failed] : [])])
   const { failure } = gateway
+  if (failure && !signal.aborted) say('error', 'stopping because storage failed: a restart reads the disk again (storage.on_failure: exit)')
+  else say('info', 'stopping: no new events, finishing what was begun')
   await closeInTime(gateway, say)
   return failure ? EXIT.ioError : EXIT.ok
+}
+
+/** Whatever recovery was at, the next start does it again. */
+async function endStart(opening: Promise<Gateway>, say: Say): Promise<number> {
+  say('info', 'stopping before it was ready; nothing is lost, the next start goes on')
+  const patience = new Promise<null>((resolve) => setTimeout(resolve, START_ENDS_WITHIN_MS, null).unref())
+  const gateway = await Promise.race([opening.catch(() => undefined), patience])
+  if (gateway) await closeInTime(gateway, say)
+  // Something may never return from the device: when it keeps the process alive, it ends by the signal that was asked for.
+  if (gateway === null) setTimeout(() => endNow('SIGTERM'), CLEAR_WITHIN_MS).unref()
+  return EXIT.ok
 }
 
 /** process.exit can hang on recent Node; after close the loop drains by itself, and SIGKILL is the last resort. */
 async function closeInTime(gateway: Gateway, say: Say): Promise<void> {
   const watchdog = setTimeout(() => {
     say('error', `not closed after ${CLOSE_WITHIN_MS} ms: ending at once; everything acknowledged is on the disk`)
-    process.kill(process.pid, 'SIGKILL')
+    endNow('SIGKILL')
   }, CLOSE_WITHIN_MS)
-  await gateway.close()
+  await gateway.close().catch((error: unknown) => {
+    if (!gateway.failure) throw error
+    say('warn', `the clean stop could not finish: ${(error as Error).message}`)
+  })
   say('info', 'stopped')
   watchdog.unref() // stays armed while the loop drains, without keeping it alive
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+/** Aborts on SIGHUP when that is to stop; otherwise SIGHUP is told and changes nothing. */
+function hangup(say: Say, isStop: boolean): AbortSignal {
+  const controller = new AbortController()
+  process.on('SIGHUP', () => {
+    if (isStop) controller.abort()
+    else say('warn', 'SIGHUP: reload is not in this version; nothing changed. To use a new configuration, restart')
+  })
+  return controller.signal
+}
+
+function aborted(signal: AbortSignal): Promise<null> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
+    if (signal.aborted) resolve(null)
+    else signal.addEventListener('abort', () => resolve(null), { once: true })
   })
 }

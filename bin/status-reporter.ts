@@ -1,7 +1,6 @@
 // Gathers the status report of a running gateway. Reading it costs a walk over topics; nothing here is on the path of an event.
 
-import type { MqttListener } from '../adapters/mqtt/mqtt-broker.ts'
-import type { WadiError } from '../runtime/base/errors.ts'
+import type { MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import type { Ingest } from '../runtime/broker/ingest.ts'
 import type { Removal } from '../runtime/log/contract.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
@@ -20,10 +19,8 @@ export interface StatusSources {
   readonly store: LogStore
   readonly edges: Edges
   readonly ingest: Ingest
-  readonly listeners: readonly MqttListener[]
+  readonly mqtt: MqttBroker
   readonly uplink: { status(): UplinkStatus } | null
-  /** Called once, when storage has failed for good. */
-  readonly onFailure: (failure: WadiError) => void
 }
 
 export class StatusReporter {
@@ -35,13 +32,7 @@ export class StatusReporter {
   constructor(sources: StatusSources) {
     this.#sources = sources
     this.#startedMs = sources.edges.clock.monotonicMs()
-    let isFailureTold = false
-    const sample = (): void => {
-      this.#rate.sample(this.#nowMs(), sources.ingest.metrics.stored)
-      const { failure } = sources.store
-      if (failure && !isFailureTold) sources.onFailure(failure)
-      isFailureTold = failure !== null
-    }
+    const sample = (): void => this.#rate.sample(this.#nowMs(), sources.ingest.metrics.stored)
     sample()
     this.#timer = setInterval(sample, SAMPLE_MS)
     this.#timer.unref()
@@ -56,7 +47,7 @@ export class StatusReporter {
   }
 
   async report(): Promise<StatusReport> {
-    const { config, store, listeners, ingest } = this.#sources
+    const { config, store, mqtt, ingest } = this.#sources
     const { metrics } = ingest
     return {
       gateway: {
@@ -68,8 +59,8 @@ export class StatusReporter {
         residentBytes: process.memoryUsage.rss()
       },
       ingest: {
-        listeners: listeners.flatMap(({ address }) => (address ? [`${address.host}:${address.port}`] : [])),
-        clients: listeners.reduce((sum, listener) => sum + listener.metrics.connections, 0),
+        listeners: mqtt.addresses.map(({ host, port }) => `${host}:${port}`),
+        clients: mqtt.metrics.connections,
         storedEvents: metrics.stored,
         eventsPerSecond: this.#rate.perSecond(this.#nowMs(), metrics.stored),
         refusedEvents: sum(metrics.rejected) - (metrics.rejected.get('unmatched') ?? 0),

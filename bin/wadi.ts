@@ -14,6 +14,7 @@ import { status } from './commands/status.ts'
 import { tail } from './commands/tail.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
 import { findCommand, helpFor, helpOverview } from './help.ts'
+import { interruption, runLastSteps } from './signals.ts'
 import { print, printError } from './terminal.ts'
 import { VERSION } from './version.ts'
 
@@ -74,27 +75,13 @@ async function main(args: readonly string[]): Promise<number> {
   return command.run(parseCommand(command, rest, interruption()))
 }
 
-/** Aborts on the first SIGINT or SIGTERM, or when the process that started us with a channel is gone; a second signal ends at once. */
-function interruption(): AbortSignal {
-  const controller = new AbortController()
-  const stop = (): void => {
-    if (controller.signal.aborted) process.exit(EXIT.interrupted)
-    controller.abort()
-  }
-  process.on('SIGINT', stop).on('SIGTERM', stop)
-  if (process.channel) {
-    process.once('disconnect', () => controller.abort())
-    process.channel.unref()
-  }
-  return controller.signal
-}
-
 process.stdout.on('error', () => process.stdout.destroy()) // `wadi tail x | head` is no error
 process.stderr.on('error', () => process.stderr.destroy())
 
 /** A bug never continues: what it left behind cannot be trusted, the next start reads the disk. */
 function onBug(error: unknown): void {
   printError(error)
+  runLastSteps()
   process.exitCode = EXIT.software
   setTimeout(() => process.kill(process.pid, 'SIGKILL'), 2000).unref() // process.exit can hang on recent Node
   process.exit(EXIT.software)

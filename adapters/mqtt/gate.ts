@@ -11,7 +11,7 @@
 // GuardedSocket.read returns, when the client is connected and nobody subscribes locally.
 
 import type { Socket } from 'node:net'
-import type { MqttLimits } from './limits.ts'
+import type { ListenerLimits } from './limits.ts'
 import { GateFault, type GateReason } from './reasons.ts'
 import { Utf8TopicCheck } from './utf8-topic-check.ts'
 
@@ -29,7 +29,7 @@ const LENGTH_BYTES_MAX = 4
 
 type Step = 'header' | 'length' | 'topic-length-high' | 'topic-length-low' | 'topic' | 'id-high' | 'id-low' | 'rest'
 
-export type GateLimits = Pick<MqttLimits, 'packetBytesMax' | 'connectBytesMax' | 'willBytesMax' | 'mqttTopicBytesMax'>
+export type GateLimits = Omit<ListenerLimits, 'connectionsMax'>
 
 export class Gate {
   readonly #limits: GateLimits
@@ -187,11 +187,16 @@ export interface Brake {
   onceRelieved(callback: () => void): void
 }
 
+export interface GuardedSocket {
+  /** The brake keeps bytes in the socket. */
+  readonly isHeld: boolean
+}
+
 /**
  * Puts a gate in front of whoever calls `socket.read()` on 'readable'. On a fault the socket is destroyed with a GateFault and
  * read returns null. After a wait 'readable' is emitted again.
  */
-export function guardSocket(socket: Socket, gate: Gate, brake: Brake): void {
+export function guardSocket(socket: Socket, gate: Gate, brake: Brake): GuardedSocket {
   const readThrough = socket.read.bind(socket) as (size?: number) => Buffer | null
   let isWaiting = false
   const wait = (): null => {
@@ -212,5 +217,10 @@ export function guardSocket(socket: Socket, gate: Gate, brake: Brake): void {
     if (fault === null) return chunk
     socket.destroy(fault)
     return null
+  }
+  return {
+    get isHeld() {
+      return isWaiting
+    }
   }
 }

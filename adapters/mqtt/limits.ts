@@ -1,14 +1,20 @@
-// Every cap of the MQTT listener, one constant each. Refusals name the limit and are counted (metrics.ts).
+// Every cap of MQTT, one constant each: those of one listener, and those of the broker behind all of them. Refusals name the limit
+// and are counted (MqttMetrics).
 
-export interface MqttLimits {
+/** Each listener has its own. */
+export interface ListenerLimits {
   /** A whole packet, fixed header included. */
   readonly packetBytesMax: number
   /** The CONNECT packet without its will, and the will's payload. Nothing else is read before a CONNECT. */
   readonly connectBytesMax: number
   readonly willBytesMax: number
   readonly mqttTopicBytesMax: number
-  readonly clientIdBytesMax: number
   readonly connectionsMax: number
+}
+
+/** Of sessions and of what the broker keeps for them, whichever listener they use. */
+export interface BrokerLimits {
+  readonly clientIdBytesMax: number
   /** From accept to a whole CONNECT, total, not idle. */
   readonly connectTimeoutMs: number
   /** How long a client may leave unread what was sent to it. */
@@ -27,6 +33,8 @@ export interface MqttLimits {
   readonly qos2PerClientMax: number
   readonly qos2TotalMax: number
 }
+
+export type MqttLimits = ListenerLimits & BrokerLimits
 
 export const defaultMqttLimits: MqttLimits = {
   packetBytesMax: 256 * 1024,

@@ -1,27 +1,41 @@
-// The TCP side of MQTT: accepts, counts, refuses above the cap, hands sockets on. Loopback unless told otherwise.
-// Not for: bytes (gate.ts), sessions (mqtt-broker.ts). TLS will be made here: tls.createServer instead of net.createServer.
+// One address of the broker: binds it, counts, refuses above the cap, hands sockets on. Loopback unless told otherwise.
+//
+// Binding and opening are two steps, so that an address that is taken is known before anything is written, and nothing is read before
+// everything is recovered. What connects in between is held unread (within the cap) and handed over by open().
+// Not for: bytes (gate.ts), sessions (mqtt-broker.ts). Other transports (TLS, WebSocket) are listeners with the same words that hand
+// over a stream of plain bytes.
 
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { defaultMqttLimits, type ListenerLimits } from './limits.ts'
 
 export interface ListenerOptions {
-  readonly host: string
+  readonly host?: string
   /** 0 = a free one, see address. */
   readonly port: number
-  readonly connectionsMax: number
-  readonly onConnection: (socket: Socket) => void
+  readonly limits?: Partial<ListenerLimits>
+}
+
+/** Whoever takes the connections. */
+export interface ConnectionHandler {
+  onConnection(socket: Socket, limits: ListenerLimits): void
   /** Above the cap: the socket is closed already. */
-  readonly onRefused: (remoteAddress: string) => void
+  onRefused(remoteAddress: string, limits: ListenerLimits): void
 }
 
 export class Listener {
-  readonly #options: ListenerOptions
+  readonly limits: ListenerLimits
+  readonly #host: string
+  readonly #port: number
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
+  #handler: ConnectionHandler | null = null
   #acceptedCount = 0
 
-  constructor(options: ListenerOptions) {
-    this.#options = options
-    this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket))
+  constructor({ host = '127.0.0.1', port, limits }: ListenerOptions) {
+    this.#host = host
+    this.#port = port
+    this.limits = { ...defaultMqttLimits, ...limits }
+    this.#server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#accept(socket))
   }
 
   get sockets(): ReadonlySet<Socket> {
@@ -38,11 +52,11 @@ export class Listener {
     return address && { host: address.address, port: address.port }
   }
 
-  /** Rejects with the error of the operating system (EADDRINUSE, EACCES …). */
-  open(): Promise<void> {
+  /** The address is ours when it resolves. Rejects with the error of the operating system (EADDRINUSE, EACCES …). */
+  bind(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
-      this.#server.listen({ host: this.#options.host, port: this.#options.port }, () => {
+      this.#server.listen({ host: this.#host, port: this.#port }, () => {
         this.#server.removeListener('error', reject)
         // EMFILE and the like on accept: the kernel keeps the connection waiting, we go on with those we have.
         this.#server.on('error', () => {})
@@ -51,21 +65,30 @@ export class Listener {
     })
   }
 
-  /** No more connections; those that are there stay. */
+  /** Hands over what came meanwhile, and from now on everything that comes. */
+  open(handler: ConnectionHandler): void {
+    this.#handler = handler
+    for (const socket of this.#sockets) handler.onConnection(socket, this.limits)
+  }
+
+  /** No more connections; those that were handed over stay, those that were held are closed. */
   stopAccepting(): void {
     if (this.#server.listening) this.#server.close()
+    if (this.#handler === null) for (const socket of this.#sockets) socket.destroy()
   }
 
   #accept(socket: Socket): void {
-    if (this.#sockets.size >= this.#options.connectionsMax) {
+    if (this.#sockets.size >= this.limits.connectionsMax) {
       const remoteAddress = socket.remoteAddress ?? ''
       socket.on('error', () => {})
       socket.destroy()
-      return this.#options.onRefused(remoteAddress)
+      this.#handler?.onRefused(remoteAddress, this.limits)
+      return
     }
     this.#acceptedCount++
     this.#sockets.add(socket)
+    socket.on('error', () => {})
     socket.once('close', () => this.#sockets.delete(socket))
-    this.#options.onConnection(socket)
+    this.#handler?.onConnection(socket, this.limits)
   }
 }

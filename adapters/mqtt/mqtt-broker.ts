@@ -1,17 +1,21 @@
-// MQTT for devices: aedes for sessions, subscriptions, wills and retained messages; our gate in front of it, our log behind it.
+// MQTT for devices: aedes for sessions, subscriptions, wills and retained messages; our gate in front of it, our log behind it. One
+// broker, however many listeners: one QoS 2 memory, one store of sessions; a client id is connected once, over whichever listener.
 //
-//   socket → gate (bytes) → aedes (packets) → authorizePublish → ingest → append, sync → PUBACK / PUBREC → local subscribers
+//   listener → socket → gate (bytes) → aedes (packets) → authorizePublish → ingest → append, sync → PUBACK / PUBREC → local subscribers
 //
 // aedes 1.2.0 acknowledges before it stores; authorizePublish is the one hook it waits for before that, so the append and its sync
 // happen inside. An error there closes the connection without an acknowledgement and the device sends again.
 //
 // Invariants: no PUBACK and no PUBREC before the sync; they leave in the order of the PUBLISHes; a refused event (QoS 1, 2) closes
 // its connection and no other; local subscribers see a message after its commit and are never waited for.
-// Not for: routing and partitions (runtime/broker), users and TLS (their places: authenticate below, listener.ts).
+// Nothing a client sends is kept for, or sent to, another client unchecked: aedes' serializer throws on what it does not know, and
+// the connection that then closes is the receiver's. Topics are checked by the gate, wills in #checkConnect, flags in #takePublish.
+// Not for: routing and partitions (runtime/broker), transports (listener.ts), users (their place: authenticate below).
 
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { Aedes, type AuthenticateError, type Client, type ConnectPacket, type PublishPacket, type Subscription } from 'aedes'
+import { writeToStream } from 'mqtt-packet'
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Ingest } from '../../runtime/broker/ingest.ts'
 import { hasControlCharacter } from '../../runtime/broker/route-filter.ts'
@@ -19,12 +23,14 @@ import type { Core } from '../../runtime/core/core.ts'
 import type { Store } from '../../runtime/log/contract.ts'
 import { type AckCallback, AckQueue, type PendingAck } from './ack-queue.ts'
 import { type Brake, Gate, guardSocket } from './gate.ts'
-import { defaultMqttLimits, type MqttLimits } from './limits.ts'
-import { Listener } from './listener.ts'
+import { type BrokerLimits, defaultMqttLimits, type ListenerLimits } from './limits.ts'
+import type { Listener } from './listener.ts'
 import { LocalDelivery } from './local-delivery.ts'
+import { waitForConnect, waitForKeepAlive } from './patience.ts'
 import { Qos2Memory } from './qos2-memory.ts'
 import { type CloseReason, closeReasonOf, GateFault } from './reasons.ts'
 import { type Persistence, type SessionClient, SessionStore } from './session-store.ts'
+import { keepOnePerClientId, type Registry } from './takeover.ts'
 
 export interface MqttEvent {
   readonly kind: 'closed'
@@ -51,23 +57,23 @@ export interface MqttMetrics {
   readonly retainedRefused: number
 }
 
-export interface MqttListenerOptions {
-  readonly host?: string
-  /** 0 = a free one: see address. */
-  readonly port: number
+export interface MqttBrokerOptions {
   readonly ingest: Ingest
   readonly store: Pick<Store, 'commit' | 'listState' | 'getState'>
   readonly core: Pick<Core, 'crc32c'>
-  readonly limits?: Partial<MqttLimits>
+  readonly limits?: Partial<BrokerLimits>
   readonly onEvent?: (event: MqttEvent) => void
 }
 
-export interface MqttListener {
-  /** Rejects with the error of the operating system when the address cannot be had. */
+export interface MqttBroker {
+  /** Before the first listener is added. */
   start(): Promise<void>
+  /** Takes what connects to a bound listener from now on, and what it holds. */
+  addListener(listener: Listener): void
   /** Accepts and reads no more, lets what is in flight be acknowledged (bounded), then ends all connections. */
   close(): Promise<void>
-  readonly address: { readonly host: string; readonly port: number } | null
+  /** Where its listeners listen now. */
+  readonly addresses: readonly { readonly host: string; readonly port: number }[]
   readonly metrics: MqttMetrics
 }
 
@@ -78,26 +84,38 @@ const QUEUED_BEFORE_CONNACK_MAX = 1_000
 const FILTER_CHARACTERS_MAX = 1_024
 const IDENTIFIER_REJECTED = 2
 
-export function createMqttListener(options: MqttListenerOptions): MqttListener {
-  return new AedesListener(options)
+// Headers are built in place: the table of all 65,536 numbers takes 12 MB of resident memory (72 MiB with it, 60 without, after the first packet).
+writeToStream.cacheNumbers = false
+
+export function createMqttBroker(options: MqttBrokerOptions): MqttBroker {
+  return new AedesBroker(options)
 }
 
-class AedesListener implements MqttListener {
+/** What is known of a connection beside its session. */
+interface Connection {
+  readonly limits: ListenerLimits
+  /** A closed socket no longer tells. */
+  readonly remoteAddress: string
+  /** The brake keeps its bytes in the socket. */
+  readonly isHeld: () => boolean
+}
+
+class AedesBroker implements MqttBroker {
   readonly #ingest: Ingest
-  readonly #limits: MqttLimits
+  readonly #limits: BrokerLimits
   readonly #onEvent: (event: MqttEvent) => void
-  readonly #listener: Listener
+  readonly #listeners: Listener[] = []
   readonly #delivery: LocalDelivery
   readonly #qos2: Qos2Memory
   readonly #sessions: SessionStore
   readonly #brake: Brake
   readonly #aedes: Aedes
-  #isClosing = false
+  #closing: Promise<void> | null = null
   #qos0Lost = 0
   readonly #closed = new Map<CloseReason, number>()
   readonly #counted = new WeakSet<Client>()
-  /** A closed socket no longer tells. */
-  readonly #addresses = new WeakMap<object, string>()
+  /** By socket. */
+  readonly #connections = new WeakMap<object, Connection>()
   readonly #ackQueues = new WeakMap<Client, AckQueue>()
   /** Of connections whose CONNECT must be refused: why. */
   readonly #refusedConnects = new WeakMap<Client, CloseReason>()
@@ -106,19 +124,11 @@ class AedesListener implements MqttListener {
   readonly #lost = new WeakSet<object>()
   #pendingCount = 0
 
-  constructor({ host = '127.0.0.1', port, ingest, store, core, limits, onEvent = () => {} }: MqttListenerOptions) {
+  constructor({ ingest, store, core, limits, onEvent = () => {} }: MqttBrokerOptions) {
     this.#ingest = ingest
     this.#limits = { ...defaultMqttLimits, ...limits }
     this.#onEvent = onEvent
-    const { connectionsMax, outboundBytesMax, qos2PerClientMax, qos2TotalMax } = this.#limits
-    this.#listener = new Listener({
-      host,
-      port,
-      connectionsMax,
-      onConnection: (socket) => this.#onConnection(socket),
-      onRefused: (remoteAddress) =>
-        this.#countClosed('connections-full', { detail: `more than ${connectionsMax}`, clientId: null, remoteAddress })
-    })
+    const { outboundBytesMax, qos2PerClientMax, qos2TotalMax } = this.#limits
     this.#delivery = new LocalDelivery({ outboundBytesMax })
     this.#aedes = this.#createAedes()
     const clients = (this.#aedes as unknown as { clients: Record<string, unknown> }).clients
@@ -133,14 +143,14 @@ class AedesListener implements MqttListener {
     this.#brake = this.#createBrake()
   }
 
-  get address(): { host: string; port: number } | null {
-    return this.#listener.address
+  get addresses(): { host: string; port: number }[] {
+    return this.#listeners.flatMap(({ address }) => address ?? [])
   }
 
   get metrics(): MqttMetrics {
     return {
-      connections: this.#listener.sockets.size,
-      acceptedConnections: this.#listener.acceptedCount,
+      connections: this.#listeners.reduce((sum, { sockets }) => sum + sockets.size, 0),
+      acceptedConnections: this.#listeners.reduce((sum, { acceptedCount }) => sum + acceptedCount, 0),
       closed: this.#closed,
       qos0Lost: this.#qos0Lost,
       qos2Remembered: this.#qos2.rememberedCount,
@@ -154,30 +164,41 @@ class AedesListener implements MqttListener {
   async start(): Promise<void> {
     await this.#aedes.listen()
     this.#sessions.install((this.#aedes as unknown as { persistence: Persistence }).persistence)
-    try {
-      await this.#listener.open()
-    } catch (error) {
-      await new Promise<void>((resolve) => this.#aedes.close(resolve))
-      throw error
-    }
   }
 
-  async close(): Promise<void> {
-    if (this.#isClosing) return
-    this.#isClosing = true
-    this.#listener.stopAccepting()
+  addListener(listener: Listener): void {
+    this.#listeners.push(listener)
+    listener.open({
+      onConnection: (socket, limits) => this.#onConnection(socket, limits),
+      onRefused: (remoteAddress, { connectionsMax }) =>
+        this.#countClosed('connections-full', { detail: `more than ${connectionsMax}`, clientId: null, remoteAddress })
+    })
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#end()
+    return this.#closing
+  }
+
+  async #end(): Promise<void> {
+    for (const listener of this.#listeners) listener.stopAccepting()
     await waitUntil(() => this.#pendingCount === 0, DRAIN_MS_MAX)
-    for (const socket of this.#listener.sockets) socket.end()
+    for (const socket of this.#sockets()) socket.end()
     await waitUntil(() => this.#haveAllLeft(), GOODBYE_MS_MAX)
     await new Promise<void>((resolve) => this.#aedes.close(resolve))
-    for (const socket of this.#listener.sockets) socket.destroy()
+    for (const socket of this.#sockets()) socket.destroy()
     await waitUntil(() => this.#pendingCount === 0, DRAIN_MS_MAX)
+  }
+
+  #sockets(): Socket[] {
+    return this.#listeners.flatMap(({ sockets }) => [...sockets])
   }
 
   /** The brake discards what is read now; reading lets the end of the peer be seen. */
   #haveAllLeft(): boolean {
-    for (const socket of this.#listener.sockets) socket.read()
-    return this.#listener.sockets.size === 0
+    const sockets = this.#sockets()
+    for (const socket of sockets) socket.read()
+    return sockets.length === 0
   }
 
   #createAedes(): Aedes {
@@ -196,10 +217,12 @@ class AedesListener implements MqttListener {
       // Topics under $ are the session layer's own business.
       authorizeForward: (_client, packet) => (packet.topic.startsWith('$') ? null : packet)
     })
+    aedes.on('client', (client) => waitForKeepAlive(client, this.#connections.get(client.conn)?.isHeld ?? (() => false)))
     aedes.on('clientError', (client, error) => this.#onFailed(client, error))
     aedes.on('connectionError', (client, error) => this.#onFailed(client, error))
     // Raised when a will of a vanished session cannot be stored: it is counted by ingest.
     ;(aedes as unknown as EventEmitter).on('error', () => {})
+    keepOnePerClientId(aedes as unknown as Registry)
     const publish = aedes.publish.bind(aedes) as (packet: PublishPacket, client: unknown, done: unknown) => void
     const publishStored = (packet: PublishPacket, client: unknown, done: () => void): void => {
       if (this.#lost.has(packet)) setImmediate(done)
@@ -217,7 +240,7 @@ class AedesListener implements MqttListener {
 
   #createBrake(): Brake {
     const ingest = this.#ingest
-    const position = (): Brake['position'] => (this.#isClosing ? 'discard' : ingest.isCrowded ? 'wait' : 'go')
+    const position = (): Brake['position'] => (this.#closing ? 'discard' : ingest.isCrowded ? 'wait' : 'go')
     return {
       get position() {
         return position()
@@ -226,25 +249,21 @@ class AedesListener implements MqttListener {
     }
   }
 
-  #onConnection(socket: Socket): void {
-    this.#addresses.set(socket, socket.remoteAddress ?? '')
-    guardSocket(socket, new Gate(this.#limits), this.#brake)
-    this.#aedes.handle(socket)
+  #onConnection(socket: Socket, limits: ListenerLimits): void {
+    const guarded = guardSocket(socket, new Gate(limits), this.#brake)
+    const isHeld = (): boolean => guarded.isHeld
+    this.#connections.set(socket, { limits, remoteAddress: socket.remoteAddress ?? '', isHeld })
+    waitForConnect(this.#aedes.handle(socket), this.#limits.connectTimeoutMs, isHeld)
   }
 
   #checkConnect(client: Client, packet: ConnectPacket, callback: (error: Error | null, success: boolean) => void): void {
-    const { clientIdBytesMax, willBytesMax, mqttTopicBytesMax } = this.#limits
     const { clientId, will } = packet
-    if ((clientId === '' && packet.clean === false) || Buffer.byteLength(clientId) > clientIdBytesMax || isUnprintable(clientId)) {
-      this.#refusedConnects.set(client, 'client-id')
-    }
-    if (will) {
-      const { topic, payload } = will as { topic: string; payload: Uint8Array | string }
-      if (!isTopicName(topic) || Buffer.byteLength(topic) > mqttTopicBytesMax || payload.length > willBytesMax) {
-        return callback(new GateFault('will', 'its topic or its size'), false)
-      }
-    }
-    callback(null, true)
+    const isTooLong = Buffer.byteLength(clientId) > this.#limits.clientIdBytesMax
+    if ((clientId === '' && packet.clean === false) || isTooLong || isUnprintable(clientId)) this.#refusedConnects.set(client, 'client-id')
+    const { limits = defaultMqttLimits } = this.#connections.get(client.conn) ?? {}
+    const fault = will ? willFault(will as unknown as Will, limits) : null
+    if (fault) callback(new GateFault('will', fault), false)
+    else callback(null, true)
   }
 
   /** Users come later; here is where they are checked. */
@@ -264,6 +283,7 @@ class AedesListener implements MqttListener {
     if (packet.topic.startsWith('$')) return callback(new GateFault('topic-reserved', packet.topic.slice(0, DETAIL_CHARACTERS_MAX)))
     // A will has no packet id and, after a crash of another kind, no client.
     if (client === null || packet.cmd !== 'publish') return this.#takeWill(client, packet, callback)
+    packet.dup = false // says that this PUBLISH is a repeat, nothing about those we send (MQTT-3.3.1-3)
     this.#pendingCount++
     const ack = this.#queueOf(client).add(callback)
     if (packet.qos === 2) this.#takeOnce(client, packet, ack)
@@ -286,6 +306,9 @@ class AedesListener implements MqttListener {
     const payload = packet.payload as Uint8Array
     const known = this.#qos2.begin(client, { packetId: packet.messageId ?? 0, mqttTopic: packet.topic, payload })
     if (known.kind === 'full') return this.#settle(ack, new GateFault('qos2-window', 'too many packets without PUBREL'))
+    if (known.kind === 'later') {
+      return known.whenSettled(() => (isClosed(client) ? this.#settle(ack, connectionClosed()) : this.#takeOnce(client, packet, ack)))
+    }
     if (known.kind === 'repeat') {
       this.#repeats.add(packet)
       return known.whenDone((error) => this.#settle(ack, error))
@@ -323,7 +346,7 @@ class AedesListener implements MqttListener {
   #onFailed(client: Client, error: Error): void {
     if (this.#counted.has(client)) return
     this.#counted.add(client)
-    const remoteAddress = this.#addresses.get(client.conn) ?? ''
+    const { remoteAddress = '' } = this.#connections.get(client.conn) ?? {}
     this.#countClosed(closeReasonOf(error), { detail: error.message, clientId: client.id ?? null, remoteAddress })
   }
 
@@ -333,6 +356,9 @@ class AedesListener implements MqttListener {
   }
 }
 
+const isClosed = (client: Client): boolean => (client as unknown as { closed: boolean }).closed
+const connectionClosed = (): Error => new Error('connection closed')
+
 /** By the configuration or the size of the event: sending it again would not help. */
 function isRefusedByRule(error: WadiError): boolean {
   return error.code === 'WADI_RECORD_INVALID' || error.code === 'WADI_RECORD_TOO_LARGE'
@@ -341,6 +367,19 @@ function isRefusedByRule(error: WadiError): boolean {
 /** U+FFFD stands for bytes that were not UTF-8: two such ids would be taken for one. */
 function isUnprintable(text: string): boolean {
   return hasControlCharacter(text) || text.includes('\ufffd')
+}
+
+interface Will {
+  readonly topic: string
+  readonly payload: Uint8Array | string
+  readonly qos: number
+}
+
+/** The parser takes QoS 3. */
+function willFault({ topic, payload, qos }: Will, { mqttTopicBytesMax, willBytesMax }: ListenerLimits): string | null {
+  if (qos > 2) return 'QoS 3 (MQTT-3.1.2-14)'
+  if (!isTopicName(topic) || Buffer.byteLength(topic) > mqttTopicBytesMax) return 'its topic'
+  return payload.length > willBytesMax ? 'its size' : null
 }
 
 function isTopicName(topic: string): boolean {

@@ -6,8 +6,12 @@
 // session (a reboot) and counts from 1 again: it is a new event, and dropping it would lose it. The DUP flag is not asked: devices
 // are known to repeat without it.
 //
-// Invariants: an id is remembered before its event is appended (reserve before await) and forgotten when the append fails; PUBCOMP
-// leaves only when forgetting is durable.
+// Invariants:
+//   Q1  At most one commit at a time concerns an id; whatever else comes for that id waits for it and looks again. So the memory and
+//       the disk never tell different stories, whoever asks: two connections of one client id, a repeat, a takeover.
+//   Q2  An id is remembered before its event is appended, and is what it was before when the append is refused.
+//   Q3  An id is forgotten when forgetting is durable, not earlier. A refused deletion leaves it remembered; PUBCOMP does not leave.
+//   Q4  One memory per store: it is the store's `mqtt.qos2/` area in memory, shared by all listeners.
 // Not for: QoS 2 towards subscribers (the session layer), order of acknowledgements (ack-queue.ts).
 
 import type { Core } from '../../runtime/core/core.ts'
@@ -24,25 +28,33 @@ export interface Qos2Publish {
   readonly payload: Uint8Array
 }
 
-/** A packet id that became, or is becoming, an event. */
-interface Remembered {
-  readonly digest: number
+/** What is known of one packet id. It stays in its session while anything of it is remembered, durable or under way. */
+interface PacketId {
+  /** Content of the event it became; null = none. */
+  digest: number | null
+  /** A value for it is in the store. */
   isDurable: boolean
-  /** Repeats that wait for the first one's commit; null once it is done. */
+  /** Content of the event that is being committed; null = none is. */
+  arriving: number | null
+  /** A commit concerns it: those that wait for its end. null = nothing is under way. */
   waiters: ((error: Error | null) => void)[] | null
+  /** Given up for room: it does not count any more, and is gone when that is durable. */
+  isGivenUp: boolean
 }
 
 interface Session {
   readonly clientId: string
   readonly isPersistent: boolean
-  readonly ids: Map<number, Remembered>
+  readonly ids: Map<number, PacketId>
 }
 
 export type Qos2Begin =
   /** Store it with `state`, then call `settle`. */
-  | { readonly kind: 'new'; readonly state: readonly StateChange[]; settle(error: Error | null, isDurable: boolean): void }
+  | { readonly kind: 'new'; readonly state: readonly StateChange[]; settle(error: Error | null, isStored: boolean): void }
   /** It is an event already, or will be when the first one's commit is done. */
   | { readonly kind: 'repeat'; whenDone(callback: (error: Error | null) => void): void }
+  /** Another commit of this id is under way: begin again afterwards. */
+  | { readonly kind: 'later'; whenSettled(callback: () => void): void }
   /** Too many ids without PUBREL. */
   | { readonly kind: 'full' }
 
@@ -61,7 +73,7 @@ const encoder = new TextEncoder()
 
 export class Qos2Memory {
   readonly #options: Qos2Options
-  /** Persistent sessions by client id, least recently begun first. */
+  /** Persistent sessions by client id, in the order in which they came to have ids. */
   readonly #sessions = new Map<string, Session>()
   readonly #cleanSessions = new WeakMap<Qos2Client, Session>()
   #rememberedCount = 0
@@ -90,40 +102,68 @@ export class Qos2Memory {
     const session = this.#sessionOf(client)
     const digest = this.#digest(publish)
     const known = session.ids.get(publish.packetId)
-    if (known?.digest === digest) {
+    if (known?.waiters && known.arriving !== digest) return { kind: 'later', whenSettled: (callback) => void known.waiters?.push(callback) }
+    if (known && (known.arriving ?? known.digest) === digest) {
       this.#repeatCount++
       return { kind: 'repeat', whenDone: (callback) => (known.waiters ? known.waiters.push(callback) : callback(null)) }
     }
     if (known === undefined && !this.#hasRoom(session)) return { kind: 'full' }
-    if (known === undefined) this.#rememberedCount++
-    const remembered: Remembered = { digest, isDurable: session.isPersistent, waiters: [] }
-    session.ids.set(publish.packetId, remembered)
+    const packetId = known ?? this.#add(session, publish.packetId)
+    packetId.arriving = digest
+    packetId.waiters = []
     return {
       kind: 'new',
       state: session.isPersistent ? [{ key: keyOf(session, publish.packetId), value: digestBytes(digest) }] : NOTHING,
-      settle: (error, isDurable) => this.#settle(session, publish.packetId, remembered, { error, isDurable })
+      settle: (error, isStored) => {
+        if (error === null) {
+          packetId.digest = digest
+          packetId.isDurable ||= session.isPersistent && isStored
+        }
+        this.#settle(session, publish.packetId, packetId, error)
+      }
     }
   }
 
   isRemembered(client: Qos2Client, packetId: number): boolean {
-    return this.#sessionOf(client).ids.has(packetId)
+    return this.#existing(client)?.ids.has(packetId) === true
   }
 
   /** PUBREL. Resolves when PUBCOMP may leave. @throws WadiError of Store.commit: no PUBCOMP then */
   async release(client: Qos2Client, packetId: number): Promise<void> {
-    const session = this.#sessionOf(client)
-    const remembered = session.ids.get(packetId)
-    if (!remembered) return
-    session.ids.delete(packetId)
-    this.#rememberedCount--
-    if (session.isPersistent && session.ids.size === 0) this.#sessions.delete(session.clientId)
-    if (session.isPersistent && remembered.isDurable) await this.#options.store.commit([], [{ key: keyOf(session, packetId), value: null }])
+    const session = this.#existing(client)
+    const known = session?.ids.get(packetId)
+    if (!session || !known) return
+    const released = known.arriving ?? known.digest
+    while (known.waiters) {
+      const isDeletion = known.arriving === null
+      const error = await new Promise<Error | null>((resolve) => known.waiters?.push(resolve))
+      if (isDeletion && error) throw error
+      if (isDeletion) return // of this message: another may have the id by now
+    }
+    if (session.ids.get(packetId) === known && known.digest === released) await this.#delete(session, [packetId])
   }
 
-  /** CONNECT with a clean session: whatever an earlier persistent session of this id left is forgotten, durably. */
+  /**
+   * CONNECT with a clean session: what an earlier persistent session of this id left is forgotten, durably. What another connection
+   * of the id remembers in the meantime stays: the clean one may be gone by then.
+   */
   async forget(clientId: string): Promise<void> {
     const session = this.#sessions.get(clientId)
-    if (session) await this.#drop(session)
+    if (!session) return
+    const before = [...session.ids].map(([id, packetId]) => ({ id, packetId, digests: [packetId.arriving, packetId.digest] }))
+    for (;;) {
+      const left = before.filter(
+        ({ id, packetId, digests }) => session.ids.get(id) === packetId && digests.includes(packetId.arriving ?? packetId.digest)
+      )
+      const busy = left.find(({ packetId }) => packetId.waiters)
+      if (busy) await new Promise<void>((resolve) => busy.packetId.waiters?.push(() => resolve()))
+      else if (left.length === 0) return
+      else
+        return this.#delete(
+          session,
+          left.map(({ id }) => id)
+        )
+    }
   }
 
   /** A connection with a clean session has ended. */
@@ -131,19 +171,22 @@ export class Qos2Memory {
     const session = this.#cleanSessions.get(client)
     if (!session) return
     this.#cleanSessions.delete(client)
-    this.#rememberedCount -= session.ids.size
-    session.ids.clear()
+    for (const id of [...session.ids.keys()]) this.#remove(session, id)
   }
 
   #load(key: string): void {
     const slash = key.lastIndexOf('/')
     const clientId = key.slice(KEY_PREFIX.length, slash)
-    const packetId = Number(key.slice(slash + 1))
+    const id = Number(key.slice(slash + 1))
     const value = this.#options.store.getState(key)
-    if (slash < KEY_PREFIX.length || !Number.isInteger(packetId) || value?.byteLength !== 4) return
-    const digest = new DataView(value.buffer, value.byteOffset, 4).getUint32(0)
-    this.#persistentSession(clientId).ids.set(packetId, { digest, isDurable: true, waiters: null })
-    this.#rememberedCount++
+    if (slash < KEY_PREFIX.length || !Number.isInteger(id) || value?.byteLength !== 4) return
+    const packetId = this.#add(this.#persistentSession(clientId), id)
+    packetId.digest = new DataView(value.buffer, value.byteOffset, 4).getUint32(0)
+    packetId.isDurable = true
+  }
+
+  #existing(client: Qos2Client): Session | undefined {
+    return client.clean ? this.#cleanSessions.get(client) : this.#sessions.get(client.id)
   }
 
   #sessionOf(client: Qos2Client): Session {
@@ -163,43 +206,75 @@ export class Qos2Memory {
     return session
   }
 
+  #add(session: Session, id: number): PacketId {
+    const packetId: PacketId = { digest: null, isDurable: false, arriving: null, waiters: null, isGivenUp: false }
+    session.ids.set(id, packetId)
+    this.#rememberedCount++
+    return packetId
+  }
+
+  #remove(session: Session, id: number): void {
+    const packetId = session.ids.get(id)
+    if (!packetId) return
+    session.ids.delete(id)
+    if (!packetId.isGivenUp) this.#rememberedCount--
+    if (session.isPersistent && session.ids.size === 0) this.#sessions.delete(session.clientId)
+  }
+
+  /** The commit that concerned it has ended, and what it changed has been noted. A clean session may have ended meanwhile. */
+  #settle(session: Session, id: number, packetId: PacketId, error: Error | null): void {
+    const waiters = packetId.waiters ?? []
+    packetId.waiters = null
+    packetId.arriving = null
+    const isForgotten = packetId.digest === null && !packetId.isDurable
+    if (isForgotten && session.ids.get(id) === packetId) this.#remove(session, id)
+    for (const waiter of waiters) waiter(error)
+  }
+
+  /** None of `ids` is busy. */
+  async #delete(session: Session, ids: readonly number[]): Promise<void> {
+    const packetIds = ids.map((id) => session.ids.get(id) as PacketId)
+    const deletes = ids.filter((id) => session.ids.get(id)?.isDurable).map((id) => ({ key: keyOf(session, id), value: null }))
+    if (deletes.length === 0) {
+      for (const id of ids) this.#remove(session, id)
+      return
+    }
+    for (const packetId of packetIds) packetId.waiters = []
+    let failure: Error | null = null
+    try {
+      await this.#options.store.commit([], deletes)
+      for (const packetId of packetIds) Object.assign(packetId, { digest: null, isDurable: false })
+    } catch (error) {
+      failure = error as Error
+    }
+    for (const [index, id] of ids.entries()) this.#settle(session, id, packetIds[index] as PacketId, failure)
+    if (failure) throw failure
+  }
+
   #hasRoom(session: Session): boolean {
     if (session.ids.size >= this.#options.perClientMax) return false
     if (this.#rememberedCount < this.#options.totalMax) return true
     for (const other of this.#sessions.values()) {
-      if (other === session || other.ids.size === 0 || this.#options.isConnected(other.clientId)) continue
-      this.#givenUpCount += other.ids.size
-      // If it fails the ids come back with the next start, which only makes this less of a loss.
-      this.#drop(other).catch(() => {})
+      if (other === session || this.#options.isConnected(other.clientId)) continue
+      const ids = [...other.ids].filter(([, { waiters }]) => waiters === null).map(([id]) => id)
+      if (ids.length === 0) continue
+      this.#giveUp(other, ids)
       return true
     }
     return false
   }
 
-  async #drop(session: Session): Promise<void> {
-    this.#sessions.delete(session.clientId)
-    const deletes = [...session.ids]
-      .filter(([, { isDurable }]) => isDurable)
-      .map(([packetId]) => ({ key: keyOf(session, packetId), value: null }))
-    this.#rememberedCount -= session.ids.size
-    session.ids.clear()
-    if (deletes.length > 0) await this.#options.store.commit([], deletes)
-  }
-
-  #settle(
-    session: Session,
-    packetId: number,
-    remembered: Remembered,
-    { error, isDurable }: { error: Error | null; isDurable: boolean }
-  ): void {
-    const waiters = remembered.waiters ?? []
-    remembered.waiters = null
-    remembered.isDurable = session.isPersistent && isDurable
-    if (error && session.ids.get(packetId) === remembered) {
-      session.ids.delete(packetId)
-      this.#rememberedCount--
-    }
-    for (const waiter of waiters) waiter(error)
+  /** Makes room at once; the ids stay known until that is durable, and for good when it is refused. */
+  #giveUp(session: Session, ids: readonly number[]): void {
+    const packetIds = ids.map((id) => session.ids.get(id) as PacketId)
+    for (const packetId of packetIds) packetId.isGivenUp = true
+    this.#rememberedCount -= ids.length
+    this.#givenUpCount += ids.length
+    this.#delete(session, ids).catch(() => {
+      for (const packetId of packetIds) packetId.isGivenUp = false
+      this.#rememberedCount += ids.length
+      this.#givenUpCount -= ids.length
+    })
   }
 
   #digest({ mqttTopic, payload }: Qos2Publish): number {

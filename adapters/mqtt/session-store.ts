@@ -4,7 +4,7 @@
 //
 // Not for: what is durable.
 
-import type { MqttLimits } from './limits.ts'
+import type { BrokerLimits } from './limits.ts'
 import type { Qos2Memory } from './qos2-memory.ts'
 
 export interface SessionClient {
@@ -34,6 +34,7 @@ export interface Persistence {
   cleanSubscriptions(client: SessionClient): PromiseLike<unknown>
   subscriptionsByTopic(topic: string): PromiseLike<Subscription[]>
   outgoingEnqueueCombi(subscriptions: Subscription[], packet: SessionPacket): PromiseLike<unknown>
+  outgoingUpdate(client: SessionClient, packet: SessionPacket): PromiseLike<unknown>
   outgoingClearMessageId(client: SessionClient, packet: SessionPacket): PromiseLike<SessionPacket | undefined>
   incomingStorePacket(client: SessionClient, packet: SessionPacket): PromiseLike<unknown>
   incomingGetPacket(client: SessionClient, packet: SessionPacket): PromiseLike<unknown>
@@ -47,7 +48,7 @@ export interface SessionStoreMetrics {
 }
 
 export interface SessionStoreOptions {
-  readonly limits: MqttLimits
+  readonly limits: BrokerLimits
   readonly qos2: Qos2Memory
   readonly isFilterAllowed: (filter: string) => boolean
   /** Was this PUBLISH found to be a repeat when it was accepted? */
@@ -115,6 +116,7 @@ export class SessionStore {
     const { offlinePerClientMax, offlineBytesMax } = this.#options.limits
     const enqueue = persistence.outgoingEnqueueCombi.bind(persistence)
     const clear = persistence.outgoingClearMessageId.bind(persistence)
+    const update = persistence.outgoingUpdate.bind(persistence)
     persistence.outgoingEnqueueCombi = (subscriptions, packet) => {
       if (subscriptions.length === 0) return NOBODY
       const packetBytes = packet.payload.length + packet.topic.length
@@ -129,6 +131,10 @@ export class SessionStore {
         return true
       })
       return enqueue(taken, packet)
+    }
+    // A message that found no room is delivered all the same to whoever is connected; that it is not in the queue is not its fault.
+    persistence.outgoingUpdate = async (client, packet) => {
+      await Promise.resolve(update(client, packet)).catch(() => {})
     }
     persistence.outgoingClearMessageId = async (client, packet) => {
       const cleared = await clear(client, packet)

@@ -1,10 +1,12 @@
 // wadi dev: a gateway to play with. Loopback, no file, gone when it stops (unless --data keeps it).
 
+import { existsSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type Command, usageError } from '../command.ts'
 import { parseAddress } from '../config/address.ts'
+import { beforeForcedEnd } from '../signals.ts'
 import { paint, print } from '../terminal.ts'
 
 export const dev: Command = {
@@ -28,18 +30,30 @@ export const dev: Command = {
     if (upstream !== undefined && 'why' in parseAddress(upstream)) throw usageError(`--upstream is "${upstream}".`, 'Write host:port.')
     const kept = input.text('data')
     const directory = kept === undefined ? await mkdtemp(join(tmpdir(), 'wadi-dev-')) : resolve(kept)
-    const { loadConfig } = await import('../config/load.ts')
-    const config = loadConfig(JSON.stringify(devConfig(directory, port, upstream)), { fileName: 'wadi dev', environment: {} })
-    const { serve } = await import('../serve.ts')
+    const removal = { recursive: true, force: true, maxRetries: 3 }
+    if (kept === undefined) beforeForcedEnd(() => removeNow(directory))
     try {
+      const { loadConfig } = await import('../config/load.ts')
+      const config = loadConfig(JSON.stringify(devConfig(directory, port, upstream)), { fileName: 'wadi dev', environment: {} })
+      const { serve } = await import('../serve.ts')
       return await serve(config, {
         signal: input.signal,
         isJson: false,
+        stopsOnHangup: process.stdout.isTTY,
         onReady: ({ addresses }) => introduce(directory, addresses.mqtt[0] ?? '')
       })
     } finally {
-      if (kept === undefined) await rm(directory, { recursive: true, force: true })
+      if (kept === undefined) await rm(directory, removal)
     }
+  }
+}
+
+/** Calls that are under way may still make a file; there are only a few of them. */
+function removeNow(directory: string): void {
+  for (let attempt = 0; attempt < 20 && existsSync(directory); attempt++) {
+    try {
+      rmSync(directory, { recursive: true, force: true })
+    } catch {} // not empty: once more
   }
 }
 

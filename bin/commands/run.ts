@@ -9,7 +9,9 @@ export const run: Command = {
   operandsMin: 0,
   operandsMax: 0,
   summary: 'Run the gateway in the foreground',
-  details: `SIGTERM or Ctrl-C stops accepting, finishes what was begun and exits within 10 seconds.
+  details: `SIGTERM or Ctrl-C stops accepting, finishes what was begun and exits within 10 seconds; a second one ends it at once.
+SIGHUP changes nothing. When storage fails for good it exits with 74 for the service manager to start it again
+(storage.on_failure); limit how often, as docs/errors.md shows under WADI_LOG_FAILED.
 What it has to say goes to stderr: lines for people on a terminal, JSON lines elsewhere.`,
   options: [
     { name: 'config', short: 'c', value: 'FILE', doc: `configuration (default: ./${DEFAULT_CONFIG_FILE})` },

@@ -79,6 +79,10 @@ const storage = section(
       min: 2 ** 20,
       max: 2 ** 30,
       doc: 'a segment file this large is followed by a new one; at most 1/8 of a quota'
+    }),
+    on_failure: choice(['exit', 'serve_reads'], {
+      default: 'exit',
+      doc: 'when the device refuses a write for good: exit with 74, to be started again; or stay, take no events, and let what is stored be read'
     })
   },
   { doc: 'how events are kept' }

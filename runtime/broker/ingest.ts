@@ -34,7 +34,7 @@ export interface IngestLimits {
   readonly inFlightBytesMax: number
   /** Key, value and headers of one event. */
   readonly recordBytesMax: number
-  /** Topics that templates may create in one run. */
+  /** Topics that templates may create in one run; also how many creations may fail within a minute. */
   readonly createdTopicsMax: number
 }
 
@@ -71,6 +71,16 @@ export interface IngestOptions {
 }
 
 const RECORD_OVERHEAD_BYTES = 64
+/** A topic whose creation failed is tried again after the first, then twice as long each time, up to the second. */
+const RETRY_MS = { first: 1_000, max: 60_000 }
+const FAILURE_WINDOW_MS = 60_000
+const FAILED_TOPICS_MAX = 1_000
+
+interface FailedCreation {
+  readonly error: unknown
+  readonly delayMs: number
+  readonly untilMs: number
+}
 
 export class Ingest {
   readonly #store: Store
@@ -80,8 +90,11 @@ export class Ingest {
   readonly #partitioner: Partitioner
   readonly #createTopic: ((name: string) => Promise<Topic>) | undefined
   /** Events that wait for their topic to be created, in order. */
-  readonly #creating = new Map<string, (() => void)[]>()
+  readonly #creating = new Map<string, ((error: unknown) => void)[]>()
+  /** Made, or being made. A creation that fails gives its place back. */
   #createdCount = 0
+  readonly #failed = new Map<string, FailedCreation>()
+  #failureWindow: { startedMs: number; count: number; error: unknown } = { startedMs: 0, count: 0, error: null }
   #relieved: (() => void)[] = []
   readonly #deadLettered = new Map<MapFault, number>()
   readonly #rejected = new Map<string, number>()
@@ -138,7 +151,17 @@ export class Ingest {
     const topic = this.#creating.size > 0 && this.#creating.has(topicName) ? undefined : this.#store.topics.get(topicName)
     if (topic) return this.#append(topic, mapping, recordBytes, event, done)
     if (this.#canCreate(topicName)) return this.#appendWhenCreated(mapping, recordBytes, { event, arrivalMs, done })
-    if (mapping.kind === 'dead-letter') return this.#refuse(topicUnknown(topicName), done)
+    this.#withoutTopic(mapping, this.#whyNotCreated(topicName), { event, arrivalMs, done })
+  }
+
+  /** Of a topic that is full or busy for now the device keeps its event; of one that cannot be, the event goes to the dead letters. */
+  #withoutTopic(
+    { kind, topicName }: { kind: Mapping['kind']; topicName: string },
+    error: unknown,
+    { event, arrivalMs, done }: { event: IngestEvent; arrivalMs: number; done: IngestDone }
+  ): void {
+    if (error instanceof WadiError && (error.retriable || error.code === 'WADI_LOG_FAILED')) return this.#refuse(error, done)
+    if (kind === 'dead-letter') return this.#refuse(topicUnknown(topicName), done)
     this.#take(event, this.#table.deadLetter(event, arrivalMs, 'topic-unknown', topicName), arrivalMs, done)
   }
 
@@ -181,7 +204,39 @@ export class Ingest {
   }
 
   #canCreate(topicName: string): boolean {
-    return this.#createTopic !== undefined && (this.#creating.has(topicName) || this.#createdCount < this.#limits.createdTopicsMax)
+    if (this.#createTopic === undefined) return false
+    if (this.#creating.has(topicName)) return true
+    if (this.#createdCount >= this.#limits.createdTopicsMax) return false
+    const nowMs = this.#clock.monotonicMs()
+    if (this.#hasFailedTooOften(nowMs)) return false
+    return nowMs >= (this.#failed.get(topicName)?.untilMs ?? 0)
+  }
+
+  #hasFailedTooOften(nowMs: number): boolean {
+    const { startedMs, count } = this.#failureWindow
+    if (count === 0 || nowMs >= startedMs + FAILURE_WINDOW_MS) return false
+    return count + this.#creating.size >= this.#limits.createdTopicsMax
+  }
+
+  /** Why a topic that is not there is not being made; null when it is not for a failure. */
+  #whyNotCreated(topicName: string): unknown {
+    const known = this.#failed.get(topicName)
+    if (known) return known.error
+    return this.#hasFailedTooOften(this.#clock.monotonicMs()) ? this.#failureWindow.error : null
+  }
+
+  #noteFailure(topicName: string, error: unknown): void {
+    this.#createdCount--
+    const nowMs = this.#clock.monotonicMs()
+    const known = this.#failed.get(topicName)
+    const delayMs = Math.min(known ? known.delayMs * 2 : RETRY_MS.first, RETRY_MS.max)
+    this.#failed.delete(topicName)
+    const [oldest] = this.#failed.keys()
+    if (oldest !== undefined && this.#failed.size >= FAILED_TOPICS_MAX) this.#failed.delete(oldest)
+    this.#failed.set(topicName, { error, delayMs, untilMs: nowMs + delayMs })
+    if (nowMs >= this.#failureWindow.startedMs + FAILURE_WINDOW_MS) this.#failureWindow = { startedMs: nowMs, count: 0, error }
+    this.#failureWindow.count++
+    this.#failureWindow.error = error
   }
 
   /** Waiting events count as in flight, so that their number is bounded too. */
@@ -192,12 +247,11 @@ export class Ingest {
   ): void {
     this.#counters.inFlightBytes += recordBytes
     const { topicName } = mapping
-    const resume = (): void => {
+    const resume = (error: unknown): void => {
       this.#counters.inFlightBytes -= recordBytes
       const topic = this.#store.topics.get(topicName)
-      if (topic) return this.#append(topic, mapping, recordBytes, event, done)
-      if (mapping.kind === 'dead-letter') return this.#refuse(topicUnknown(topicName), done)
-      this.#take(event, this.#table.deadLetter(event, arrivalMs, 'topic-unknown', topicName), arrivalMs, done)
+      if (topic) this.#append(topic, mapping, recordBytes, event, done)
+      else this.#withoutTopic(mapping, error, { event, arrivalMs, done })
     }
     const waiting = this.#creating.get(topicName)
     if (waiting) {
@@ -207,12 +261,20 @@ export class Ingest {
     const first = [resume]
     this.#creating.set(topicName, first)
     this.#createdCount++
-    const finish = (): void => {
+    const finish = (error: unknown): void => {
       this.#creating.delete(topicName)
-      for (const next of first) next()
+      for (const next of first) next(error)
     }
-    // A refused creation is told by the dead letter of each event that waited for it.
-    this.#createTopic?.(topicName).then(finish, finish)
+    this.#createTopic?.(topicName).then(
+      () => {
+        this.#failed.delete(topicName)
+        finish(null)
+      },
+      (error: unknown) => {
+        this.#noteFailure(topicName, error)
+        finish(error)
+      }
+    )
   }
 
   #refuse(error: WadiError, done: IngestDone): void {

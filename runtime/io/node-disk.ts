@@ -128,6 +128,36 @@ class NodeFile implements DiskFile {
   }
 }
 
+/** Step by step: Node's recursive mkdir never ends where the kernel says ENOENT below a directory that is there (/proc). */
+async function makeDirectories(path: string): Promise<void> {
+  const missing: string[] = []
+  for (let at = path; !(await makeOne(at)); at = parentOf(at)) missing.push(at)
+  for (const directory of missing.reverse()) {
+    if (!(await makeOne(directory))) throw Object.assign(new Error('no directory can be made here'), { code: 'ENOENT' })
+  }
+}
+
+/** False when the directory above is not there. */
+async function makeOne(path: string): Promise<boolean> {
+  try {
+    await fs.promises.mkdir(path, { mode: DIRECTORY_MODE })
+    return true
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' && path !== parentOf(path)) return false
+    if (code !== 'EEXIST' && code !== 'EISDIR') throw error
+    // A dangling link is there and is none: stat says ENOENT.
+    if ((await fs.promises.stat(path)).isDirectory()) return true
+    throw Object.assign(new Error('not a directory'), { code: 'ENOTDIR' })
+  }
+}
+
+function parentOf(path: string): string {
+  const trimmed = path.replace(/(?<=.)\/+$/, '')
+  const slashAt = trimmed.lastIndexOf('/')
+  return slashAt < 0 ? '.' : trimmed.slice(0, slashAt) || '/'
+}
+
 const OPEN_FLAGS = { read: 'r', write: 'r+', create: fs.constants.O_RDWR | fs.constants.O_CREAT } as const
 
 export const nodeDisk: Disk = {
@@ -138,7 +168,7 @@ export const nodeDisk: Disk = {
     return (await wrap('list', path, fs.promises.readdir(path))).sort()
   },
   async makeDirectory(path) {
-    await wrap('mkdir', path, fs.promises.mkdir(path, { recursive: true, mode: DIRECTORY_MODE }))
+    await wrap('mkdir', path, makeDirectories(path))
   },
   rename: (from, to) => wrap('rename', from, fs.promises.rename(from, to)),
   remove: (path) => wrap('remove', path, fs.promises.unlink(path)),

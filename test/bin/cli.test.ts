@@ -1,116 +1,12 @@
 // The command line as its users meet it: real processes, real sockets, exit codes. Everything in temporary directories.
 
-import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import mqtt, { type MqttClient } from 'mqtt'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import type { StatusReport } from '../../bin/status-report.ts'
-
-const WADI = fileURLToPath(new URL('../../bin/wadi.js', import.meta.url))
-const WAIT_MS = 20_000
-
-interface Outcome {
-  code: number | null
-  stdout: string
-  stderr: string
-}
-
-class Process {
-  readonly child: ChildProcess
-  stdout = ''
-  stderr = ''
-  readonly exited: Promise<Outcome>
-
-  constructor(test: Test, args: readonly string[], options: { cwd?: string; ipc?: boolean } = {}) {
-    this.child = spawn(process.execPath, [WADI, ...args], {
-      stdio: options.ipc ? ['ignore', 'pipe', 'pipe', 'ipc'] : ['ignore', 'pipe', 'pipe'],
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd })
-    })
-    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-      this.stdout += text
-    })
-    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.stderr += text
-    })
-    this.exited = new Promise((resolve) =>
-      this.child.once(options.ipc ? 'exit' : 'close', (code) => resolve({ code, stdout: this.stdout, stderr: this.stderr }))
-    )
-    test.teardown(async () => {
-      this.child.kill('SIGKILL')
-      await this.exited
-    })
-  }
-
-  /** Waits until `find` sees something in what was printed. */
-  async until<T>(find: (process: Process) => T | null | undefined): Promise<T> {
-    const endMs = performance.now() + WAIT_MS
-    for (;;) {
-      const found = find(this)
-      if (found !== null && found !== undefined) return found
-      if (this.child.exitCode !== null || performance.now() > endMs)
-        throw new Error(`not seen: exit ${this.child.exitCode}\n${this.stdout}\n${this.stderr}`)
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-  }
-}
-
-const wadi = (test: Test, ...args: string[]): Promise<Outcome> => new Process(test, args).exited
-
-async function temporary(test: Test): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'wadi-cli-'))
-  test.teardown(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }))
-  return directory
-}
-
-const gatewayFile = (more: object = {}): string =>
-  JSON.stringify({
-    gateway: { id: 'cli-test', data: 'data' },
-    storage: { journal: { file_size: '4MiB' } },
-    mqtt: [{ listen: '127.0.0.1:0' }],
-    topics: { telemetry: { partitions: 2 } },
-    routes: [{ filter: 'plant/+device/#metric', topic: 'telemetry', key: '{device}' }],
-    ...more
-  })
-
-interface Running {
-  readonly process: Process
-  readonly port: number
-  readonly data: string
-}
-
-async function startGateway(test: Test, directory: string, more: object = {}): Promise<Running> {
-  const file = join(directory, 'wadi.yaml')
-  await writeFile(file, gatewayFile(more))
-  const process = new Process(test, ['run', '-c', file])
-  const port = await process.until(({ stderr }) => /"message":"ready: MQTT on 127\.0\.0\.1:(\d+)/.exec(stderr)?.[1])
-  return { process, port: Number(port), data: join(directory, 'data') }
-}
-
-async function connect(test: Test, port: number): Promise<MqttClient> {
-  const client = await mqtt.connectAsync({ host: '127.0.0.1', port, protocolVersion: 4, reconnectPeriod: 0, connectTimeout: WAIT_MS })
-  client.on('error', () => undefined)
-  test.teardown(() => client.end(true))
-  return client
-}
-
-async function publish(client: MqttClient, count: number, from = 0): Promise<void> {
-  const publishes = Array.from({ length: count }, (_, index) =>
-    client.publishAsync(`plant/press-${index % 3}/temp`, JSON.stringify({ n: from + index }), { qos: 1 })
-  )
-  await Promise.all(publishes)
-}
-
-const valuesOf = (lines: string): number[] =>
-  lines
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(JSON.parse(line).value).n)
-    .sort((left, right) => left - right)
+import { connect, gatewayFile, Process, publish, startGateway, temporary, valuesOf, wadi } from './wadi-process.ts'
 
 t.test('exit codes and what is said', async (t) => {
   const directory = await temporary(t)
@@ -253,7 +149,8 @@ t.test('an address that is taken is said in words', { timeout: 60_000 }, async (
   const { port } = other.address() as { port: number }
   await writeFile(join(directory, 'wadi.yaml'), gatewayFile({ mqtt: [{ listen: `127.0.0.1:${port}` }] }))
   const process = new Process(t, ['run'], { cwd: directory })
-  t.match(await process.exited, { code: 69, stderr: /cannot listen on .*EADDRINUSE[\s\S]*choose another/ })
+  t.match(await process.exited, { code: 69, stderr: /cannot listen on .*EADDRINUSE[\s\S]*Nothing was written[\s\S]*choose another/ })
+  t.same(await readdir(directory), ['wadi.yaml'], 'no data directory was made')
 })
 
 t.test('dev: three copyable lines, and nothing is left', { timeout: 60_000 }, async (t) => {

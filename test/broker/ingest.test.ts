@@ -3,10 +3,11 @@
 
 import t from 'tap'
 import { payloadDecoders } from '../../adapters/mqtt/payload.ts'
-import type { WadiError } from '../../runtime/base/errors.ts'
+import { WadiError } from '../../runtime/base/errors.ts'
 import { Ingest, type IngestLimits } from '../../runtime/broker/ingest.ts'
 import { LatencyHistogram } from '../../runtime/broker/latency.ts'
 import { compileRoutes, type RouteConfig, type RoutesConfig } from '../../runtime/broker/routes.ts'
+import type { Clock } from '../../runtime/io/clock.ts'
 import { nodeClock } from '../../runtime/io/node-clock.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { ControlledStore, diskFull, headersOf, textOf } from '../mqtt/controlled-store.ts'
@@ -16,9 +17,10 @@ const route: RouteConfig = { name: 'r', filter: 'd/+dev/#', topic: 'events', key
 const strict: RouteConfig = { name: 'strict', filter: 'json/+dev', topic: 'events', key: '{dev}', value: { decode: 'json' } }
 
 async function rig(
-  options: { routes?: RouteConfig[]; rest?: Partial<RoutesConfig>; limits?: Partial<IngestLimits>; canCreate?: boolean } = {}
+  options: { routes?: RouteConfig[]; rest?: Partial<RoutesConfig>; limits?: Partial<IngestLimits>; canCreate?: boolean; clock?: Clock } = {}
 ) {
   const store = new ControlledStore()
+  const creation: { calls: string[]; error: WadiError | null } = { calls: [], error: null }
   await store.createTopic('events', { partitionCount: 3 })
   await store.createTopic('_wadi.dlq')
   const { table } = compileRoutes(
@@ -28,10 +30,15 @@ async function rig(
   const ingest = new Ingest({
     store: store.asStore(),
     core,
-    clock: nodeClock,
+    clock: options.clock ?? nodeClock,
     table,
     limits: options.limits ?? {},
-    ...(options.canCreate && { createTopic: (name: string) => store.createTopic(name) })
+    ...(options.canCreate && {
+      createTopic: (name: string) => {
+        creation.calls.push(name)
+        return creation.error ? Promise.reject(creation.error) : store.createTopic(name)
+      }
+    })
   })
   const outcomes: string[] = []
   const accept = (mqttTopic: string, payload = 'v', name = payload): void =>
@@ -39,7 +46,7 @@ async function rig(
       { mqttTopic, clientId: 'c', payload: Buffer.from(payload), qos: 1, state: [{ key: `s/${name}`, value: Buffer.from('1') }] },
       (error, isStored) => outcomes.push(`${name} ${error ? (error as WadiError).code : isStored ? 'stored' : 'dropped'}`)
     )
-  return { store, ingest, accept, outcomes }
+  return { store, ingest, accept, outcomes, creation }
 }
 
 const settled = async (isTrue: () => boolean): Promise<void> => {
@@ -161,6 +168,45 @@ t.test('a templated topic is created once, keeps the order, and is capped', asyn
   fixed.accept('s/a')
   await settled(() => fixed.outcomes.length === 1)
   t.equal(fixed.store.recordsOf('_wadi.dlq').length, 1, 'nobody may create topics: dead letter')
+})
+
+t.test('a creation that fails gives its place back, is tried again at a bounded rate, and a full disk loses no event', async (t) => {
+  let nowMs = 5_000
+  const clock: Clock = { ...nodeClock, monotonicMs: () => nowMs }
+  const routes: RouteConfig[] = [{ name: null, filter: 's/+site', topic: 'site.{site}', key: null }]
+  const { store, accept, outcomes, creation } = await rig({ routes, canCreate: true, clock, limits: { createdTopicsMax: 3 } })
+  creation.error = diskFull()
+  for (let round = 0; round < 20; round++) {
+    accept('s/a', `a${round}`)
+    await settled(() => outcomes.length === round + 1)
+  }
+  t.same(new Set(outcomes.map((outcome) => outcome.split(' ')[1])), new Set(['WADI_DISK_FULL']), 'the device keeps them')
+  t.equal(store.commitCount, 0, 'no dead letter of what is only late')
+  t.equal(creation.calls.length, 1, 'one topic is not tried again at once')
+  for (const name of ['b', 'c', 'd', 'e', 'f']) accept(`s/${name}`, name)
+  await settled(() => outcomes.length === 25)
+  t.same(creation.calls, ['site.a', 'site.b', 'site.c'], 'nor are many')
+  t.equal(store.recordsOf('_wadi.dlq').length, 0)
+  creation.error = null
+  nowMs += 61_000
+  outcomes.length = 0
+  for (const name of ['a', 'b', 'c']) accept(`s/${name}`, name)
+  await settled(() => outcomes.length === 3)
+  t.same(outcomes, ['a stored', 'b stored', 'c stored'], 'failures used up nothing')
+  for (const name of ['a', 'b', 'c']) t.equal(store.recordsOf(`site.${name}`).length, 1)
+})
+
+t.test('an event whose topic cannot be is a dead letter', async (t) => {
+  const routes: RouteConfig[] = [{ name: null, filter: 's/+site', topic: 'site.{site}', key: null }]
+  const { store, accept, outcomes, creation } = await rig({ routes, canCreate: true })
+  creation.error = new WadiError('WADI_TOPIC_EXISTS', { happened: 'Too alike.', kept: 'All.', next: 'Another name.' })
+  for (const name of ['1', '2']) {
+    accept('s/a', name)
+    await settled(() => outcomes.length === Number(name))
+  }
+  t.same(outcomes, ['1 stored', '2 stored'])
+  t.equal(store.recordsOf('_wadi.dlq').length, 2)
+  t.equal(creation.calls.length, 1)
 })
 
 t.test('quantiles of the histogram are right within a fifth', async (t) => {

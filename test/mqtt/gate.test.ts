@@ -12,8 +12,8 @@ import { mutate, validSession } from './session.ts'
 const session = validSession()
 
 interface Parser {
-  on(event: 'packet', listener: (packet: { cmd: string; topic?: string; length: number; qos?: number; messageId?: number }) => void): void
-  on(event: 'error', listener: (error: Error) => void): void
+  on(event: 'packet', broker: (packet: { cmd: string; topic?: string; length: number; qos?: number; messageId?: number }) => void): void
+  on(event: 'error', broker: (error: Error) => void): void
   parse(chunk: Buffer): void
 }
 const mqttPacket = createRequire(import.meta.url)('mqtt-packet') as { parser(): Parser }

@@ -65,7 +65,7 @@ t.test('acknowledged over MQTT is in the log after a restart, and a QoS 2 repeat
   )
   client.send(publishPacket({ topic: 'd/once', payload: 'once', qos: 2, packetId: 9 }))
   await client.saw('pubrec 9')
-  await first.listener.close()
+  await first.broker.close()
   await before.close()
 
   const after = await open(directory)
@@ -76,7 +76,7 @@ t.test('acknowledged over MQTT is in the log after a restart, and a QoS 2 repeat
   await again.saw('pubrec 9')
   again.send(pubrelPacket(9))
   await again.saw('pubcomp 9')
-  t.equal(second.listener.metrics.qos2Repeats, 1)
+  t.equal(second.broker.metrics.qos2Repeats, 1)
   t.same(after.listState('mqtt.qos2/'), [])
   const stored = (await Promise.all((after.topics.get('events')?.partitions ?? []).map(readAll))).flat()
   t.equal(stored.length, count + 1)
@@ -85,5 +85,5 @@ t.test('acknowledged over MQTT is in the log after a restart, and a QoS 2 repeat
     const expected = Array.from({ length: count }, (_, index) => index).filter((index) => index % 7 === device)
     t.same(values, expected, `device ${device} in order, in one partition`)
   }
-  await second.listener.close()
+  await second.broker.close()
 })

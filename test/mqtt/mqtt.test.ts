@@ -3,6 +3,7 @@
 // mqtt.js is the well-behaved neighbour.
 
 import t from 'tap'
+import { Listener } from '../../adapters/mqtt/listener.ts'
 import type { GateReason } from '../../adapters/mqtt/reasons.ts'
 import { diskFull, headersOf, textOf } from './controlled-store.ts'
 import { connectPacket, disconnectPacket, packet, pingPacket, publishPacket, string, subscribePacket } from './packets.ts'
@@ -50,7 +51,7 @@ t.test('an event that is dropped at once does not overtake the acknowledgements 
 })
 
 t.test('when storage refuses, the connection closes without an acknowledgement and the next one works', async (t) => {
-  const { store, raw, listener, events } = await startGateway(t)
+  const { store, raw, broker, events } = await startGateway(t)
   for (const qos of [1, 2]) {
     const client = await raw().connected({ clientId: `c${qos}`, clean: false })
     store.refusal = diskFull()
@@ -59,35 +60,35 @@ t.test('when storage refuses, the connection closes without an acknowledgement a
     t.same(client.received, ['connack 0'])
     store.refusal = null
   }
-  t.equal(listener.metrics.closed.get('storage'), 2)
+  t.equal(broker.metrics.closed.get('storage'), 2)
   t.match(events[0], { kind: 'closed', reason: 'storage', clientId: 'c1', detail: /WADI_DISK_FULL/ })
   const again = await raw().connected({ clientId: 'c2', clean: false })
   again.send(publishPacket({ topic: 'd/x', payload: 'again', qos: 2, packetId: 1, dup: true }))
   await again.saw('pubrec 1')
   t.same(values(store.recordsOf('events')), ['again'])
-  t.equal(listener.metrics.qos2Repeats, 0, 'a refused event is not remembered')
+  t.equal(broker.metrics.qos2Repeats, 0, 'a refused event is not remembered')
 })
 
 t.test('a QoS 0 event that storage refuses is lost and counted, and reaches no subscriber', async (t) => {
-  const { store, raw, listener } = await startGateway(t)
+  const { store, raw, broker } = await startGateway(t)
   const subscriber = await raw().connected({ clientId: 'sub' })
   subscriber.send(subscribePacket(1, 'd/#'))
   await subscriber.saw('suback 1')
   const client = await raw().connected()
   store.refusal = diskFull()
   client.send(publishPacket({ topic: 'd/lost' }))
-  await turns(() => listener.metrics.qos0Lost === 1)
+  await turns(() => broker.metrics.qos0Lost === 1)
   store.refusal = null
   client.send(publishPacket({ topic: 'd/kept' }), pingPacket())
   await client.saw('pingresp')
   await subscriber.saw('publish d/kept')
   t.notOk(subscriber.received.includes('publish d/lost'))
   t.notOk(client.isClosed)
-  t.equal(listener.metrics.qos0Lost, 1)
+  t.equal(broker.metrics.qos0Lost, 1)
 })
 
 t.test('what may not be sent closes its sender with a named reason; a neighbour notices nothing', async (t) => {
-  const { raw, client, store, listener, events } = await startGateway(t, { limits: { packetBytesMax: 2048 } })
+  const { raw, client, store, broker, events } = await startGateway(t, { limits: { packetBytesMax: 2048 } })
   const neighbour = await client({ clientId: 'neighbour' })
   let hasNeighbourClosed = false
   neighbour.on('close', () => (hasNeighbourClosed = true))
@@ -123,7 +124,7 @@ t.test('what may not be sent closes its sender with a named reason; a neighbour 
     values(store.recordsOf('events')),
     faults.map((_, index) => `${index}`)
   )
-  t.equal(listener.metrics.closed.get('packet-too-large'), 2)
+  t.equal(broker.metrics.closed.get('packet-too-large'), 2)
 })
 
 t.test('topics under $, too many levels and broken packets close their sender', async (t) => {
@@ -179,7 +180,7 @@ t.test('MQTT 5 is answered "unacceptable version"', async (t) => {
 })
 
 t.test('a CONNECT that does not come in time, and one connection too many, are closed', async (t) => {
-  const { raw, events, listener } = await startGateway(t, { limits: { connectTimeoutMs: 50, connectionsMax: 2 } })
+  const { raw, events, broker } = await startGateway(t, { limits: { connectTimeoutMs: 50, connectionsMax: 2 } })
   const slow = raw()
   slow.send(connectPacket().subarray(0, 5))
   await slow.closed()
@@ -189,7 +190,7 @@ t.test('a CONNECT that does not come in time, and one connection too many, are c
   const third = raw()
   await third.closed()
   t.equal(events.at(-1)?.reason, 'connections-full')
-  t.equal(listener.metrics.connections, 2)
+  t.equal(broker.metrics.connections, 2)
 })
 
 t.test('a client that sends everything in one go, CONNECT to DISCONNECT, is served', async (t) => {
@@ -240,7 +241,7 @@ t.test('subscriptions to $ topics are refused, others of the same packet are not
 })
 
 t.test('a frozen subscriber does not hold up ingest, and is closed', async (t) => {
-  const { raw, store, events, listener } = await startGateway(t, { limits: { drainTimeoutMs: 100, outboundBytesMax: 256 * 1024 } })
+  const { raw, store, events, broker } = await startGateway(t, { limits: { drainTimeoutMs: 100, outboundBytesMax: 256 * 1024 } })
   const frozen = await raw().connected({ clientId: 'frozen' })
   frozen.send(subscribePacket(1, 'd/#', 1))
   await frozen.saw('suback 1')
@@ -255,7 +256,29 @@ t.test('a frozen subscriber does not hold up ingest, and is closed', async (t) =
   t.equal(store.recordsOf('events').length, count, 'all stored and acknowledged')
   await turns(() => events.length > 0)
   t.match(events[0], { reason: 'drain-timeout', clientId: 'frozen' })
-  t.ok(listener.metrics.deliveriesDropped > 0, 'what it did not take was dropped, not kept')
+  t.ok(broker.metrics.deliveriesDropped > 0, 'what it did not take was dropped, not kept')
+})
+
+t.test('a queue that is full, of this or of an absent session, closes no subscriber', async (t) => {
+  const { raw, broker } = await startGateway(t, { limits: { offlinePerClientMax: 2, offlineBytesMax: 200 } })
+  const absent = await raw().connected({ clientId: 'absent', clean: false })
+  absent.send(subscribePacket(1, 'd/#', 2))
+  await absent.saw('suback 1')
+  absent.destroy()
+  await turns(() => broker.metrics.connections === 0)
+  const subscriber = await raw().connected({ clientId: 'sub', clean: false })
+  subscriber.send(subscribePacket(1, 'd/#', 2))
+  await subscriber.saw('suback 1')
+  const publisher = await raw().connected({ clientId: 'pub' })
+  for (let packetId = 1; packetId <= 6; packetId++) {
+    publisher.send(publishPacket({ topic: `d/${packetId}`, payload: Buffer.alloc(50), qos: 1 + (packetId % 2), packetId }))
+    await subscriber.saw(`publish d/${packetId}`)
+  }
+  t.ok(broker.metrics.offlineDropped > 0)
+  for (let packetId = 1; packetId <= 9; packetId++) subscriber.send(packet(0x50, [0, packetId]))
+  subscriber.send(pingPacket())
+  await subscriber.saw('pingresp')
+  t.notOk(subscriber.isClosed)
 })
 
 t.test('the will of a client that vanishes is an event', async (t) => {
@@ -298,7 +321,7 @@ t.test('an event without a route can be stored to a topic', async (t) => {
 })
 
 t.test('retained messages reach later subscribers and are bounded', async (t) => {
-  const { client, listener } = await startGateway(t, { limits: { retainedCountMax: 2 } })
+  const { client, broker } = await startGateway(t, { limits: { retainedCountMax: 2 } })
   const device = await client()
   for (const name of ['a', 'b', 'c']) await device.publishAsync(`d/${name}`, name, { qos: 1, retain: true })
   const got: string[] = []
@@ -307,7 +330,7 @@ t.test('retained messages reach later subscribers and are bounded', async (t) =>
   await turns(() => got.length === 2)
   await turns(undefined, 50)
   t.same(got.sort(), ['d/a', 'd/b'])
-  t.equal(listener.metrics.retainedRefused, 1)
+  t.equal(broker.metrics.retainedRefused, 1)
 })
 
 t.test('a crowded disk stops reading, and what was sent meanwhile is stored afterwards', async (t) => {
@@ -331,24 +354,40 @@ t.test('a crowded disk stops reading, and what was sent meanwhile is stored afte
 })
 
 t.test('close lets what is in flight be acknowledged and ends every connection', async (t) => {
-  const { raw, store, listener } = await startGateway(t)
+  const { raw, store, broker } = await startGateway(t)
   const client = await raw().connected()
   store.isHeld = true
   client.send(publishPacket({ topic: 'd/x', qos: 1, packetId: 1 }))
   await turns(() => store.waitingCount === 1)
-  const closing = listener.close()
+  const closing = broker.close()
   await turns(undefined, 30)
   store.release()
   await client.closed()
   await closing
   t.same(client.received, ['connack 0', 'puback 1'])
-  t.equal(listener.address, null)
+  t.same(broker.addresses, [])
 })
 
-t.test('the same address twice is an error of start, and leaves nothing behind', async (t) => {
+t.test('an address that is taken is an error of bind, and leaves nothing behind', async (t) => {
   const first = await startGateway(t)
-  const { createMqttListener } = await import('../../adapters/mqtt/mqtt-broker.ts')
-  const { loadTestCore } = await import('../helpers/core.ts')
-  const second = createMqttListener({ port: first.port, ingest: first.ingest, store: first.store.asStore(), core: loadTestCore() })
-  await t.rejects(second.start(), { code: 'EADDRINUSE' })
+  await t.rejects(new Listener({ port: first.port }).bind(), { code: 'EADDRINUSE' })
+})
+
+t.test('between bind and open a listener holds what connects, unread and capped, and hands it over', async (t) => {
+  const { broker, raw } = await startGateway(t)
+  const listener = new Listener({ port: 0, limits: { connectionsMax: 2 } })
+  await listener.bind()
+  const { port = 0 } = listener.address ?? {}
+  const early = [raw(port), raw(port)]
+  for (const [index, client] of early.entries()) client.send(connectPacket({ clientId: `early${index}` }))
+  await turns(() => listener.sockets.size === 2)
+  await raw(port).closed()
+  await turns(undefined, 30)
+  t.same(
+    early.map(({ received }) => received),
+    [[], []],
+    'nothing is answered before it is open'
+  )
+  broker.addListener(listener)
+  for (const client of early) await client.saw('connack 0')
 })

@@ -27,10 +27,16 @@ export const string = (text: string | Uint8Array): Buffer => {
 }
 
 export function connectPacket(
-  options: { clientId?: string; clean?: boolean; keepalive?: number; will?: { topic: string; payload: Uint8Array } } = {}
+  options: {
+    clientId?: string
+    clean?: boolean
+    keepalive?: number
+    will?: { topic: string | Uint8Array; payload: Uint8Array }
+    willQos?: number
+  } = {}
 ): Buffer {
-  const { clientId = 'raw', clean = true, keepalive = 0, will } = options
-  const flags = (clean ? 2 : 0) | (will ? 4 : 0)
+  const { clientId = 'raw', clean = true, keepalive = 0, will, willQos = 0 } = options
+  const flags = (clean ? 2 : 0) | (will ? 4 | (willQos << 3) : 0)
   const body = [string('MQTT'), [4, flags], uint16(keepalive), string(clientId)]
   if (will) body.push(string(will.topic), string(will.payload))
   return packet(0x10, ...body)
@@ -73,6 +79,8 @@ export class RawClient {
   readonly socket: Socket
   /** "puback 7", "connack 0", … in the order they came. */
   readonly received: string[] = []
+  /** The first byte of each of them. */
+  readonly firstBytes: number[] = []
   isClosed = false
   #rest: Buffer = Buffer.alloc(0)
   #watchers: (() => void)[] = []
@@ -145,9 +153,11 @@ export class RawClient {
         if (byte < 0x80) break
       }
       if (this.#rest.length < at + length) return
-      const type = (this.#rest[0] as number) >> 4
+      const firstByte = this.#rest[0] as number
+      const type = firstByte >> 4
       const body = this.#rest.subarray(at, at + length)
       this.#rest = this.#rest.subarray(at + length)
+      this.firstBytes.push(firstByte)
       this.received.push(describe(type, body))
     }
   }

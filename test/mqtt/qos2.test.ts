@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { ControlledStore, diskFull, textOf } from './controlled-store.ts'
-import { publishPacket, pubrelPacket } from './packets.ts'
+import { connectPacket, publishPacket, pubrelPacket } from './packets.ts'
 import { startGateway, turns } from './rig.ts'
 
 const values = (store: ControlledStore): string[] => store.recordsOf('events').map(({ value }) => textOf(value))
@@ -14,7 +14,7 @@ const persistent = { clientId: 'dev/1', clean: false }
 const KEY = 'mqtt.qos2/dev/1/1'
 
 t.test('a repeat on the same connection is acknowledged and makes no second event', async (t) => {
-  const { raw, store, listener } = await startGateway(t)
+  const { raw, store, broker } = await startGateway(t)
   const client = await raw().connected(persistent)
   client.send(first)
   await client.saw('pubrec 1')
@@ -22,11 +22,11 @@ t.test('a repeat on the same connection is acknowledged and makes no second even
   client.send(repeat, first)
   await client.until(() => client.received.filter((line) => line === 'pubrec 1').length === 3)
   t.same(values(store), ['one'])
-  t.equal(listener.metrics.qos2Repeats, 2)
+  t.equal(broker.metrics.qos2Repeats, 2)
   client.send(pubrelPacket(1))
   await client.saw('pubcomp 1')
   t.same([...store.state.keys()], [], 'released')
-  t.equal(listener.metrics.qos2Remembered, 0)
+  t.equal(broker.metrics.qos2Remembered, 0)
   client.send(first)
   await client.until(() => client.received.filter((line) => line === 'pubrec 1').length === 4)
   t.same(values(store), ['one', 'one'], 'after PUBREL the id is free for another message')
@@ -68,7 +68,7 @@ t.test('a repeat after a restart makes no second event, and PUBREL is answered',
   client.send(first)
   await client.saw('pubrec 1')
   const after = await startGateway(t, { store: new ControlledStore(before.store.state) })
-  t.equal(after.listener.metrics.qos2Remembered, 1)
+  t.equal(after.broker.metrics.qos2Remembered, 1)
   const again = await after.raw().connected(persistent)
   again.send(repeat)
   await again.saw('pubrec 1')
@@ -107,15 +107,15 @@ t.test('a device that lost its session counts from 1 again: another message is a
 })
 
 t.test('a clean session forgets with its connection and writes nothing', async (t) => {
-  const { raw, store, listener } = await startGateway(t)
+  const { raw, store, broker } = await startGateway(t)
   const client = await raw().connected({ clientId: 'clean' })
   client.send(first, repeat)
   await client.until(() => client.received.filter((line) => line === 'pubrec 1').length === 2)
   t.same(values(store), ['one'], 'within the connection a repeat is a repeat')
   t.equal(store.state.size, 0)
   client.destroy()
-  await turns(() => listener.metrics.qos2Remembered === 0)
-  t.equal(listener.metrics.qos2Remembered, 0)
+  await turns(() => broker.metrics.qos2Remembered === 0)
+  t.equal(broker.metrics.qos2Remembered, 0)
   const again = await raw().connected({ clientId: 'clean' })
   again.send(first)
   await again.saw('pubrec 1')
@@ -144,21 +144,89 @@ t.test('PUBCOMP does not leave when forgetting is not durable', async (t) => {
   t.ok(store.state.has(KEY))
 })
 
+t.test('a PUBREL repeated after a refused commit gets its PUBCOMP only when forgetting is durable', async (t) => {
+  const { raw, store, broker } = await startGateway(t)
+  const client = await raw().connected(persistent)
+  client.send(first)
+  await client.saw('pubrec 1')
+  store.refusal = diskFull()
+  client.send(pubrelPacket(1))
+  await client.closed()
+  const again = await raw().connected(persistent)
+  again.send(pubrelPacket(1))
+  await again.closed()
+  t.same(again.received, ['connack 0'], 'still not durable')
+  t.equal(broker.metrics.qos2Remembered, 1)
+  store.refusal = null
+  store.isHeld = true
+  const third = await raw().connected(persistent)
+  third.send(pubrelPacket(1), pubrelPacket(1))
+  await turns(() => store.waitingCount === 1)
+  await turns(undefined, 50)
+  t.same(third.received, ['connack 0'], 'neither the first nor its repeat is answered before the sync')
+  store.release()
+  await third.until(() => third.received.filter((line) => line === 'pubcomp 1').length === 2)
+  t.same([...store.state.keys()], [])
+})
+
+t.test('a device that lost its session is not taken for the message before while that one waits for the disk', async (t) => {
+  const { raw, store } = await startGateway(t)
+  const client = await raw().connected(persistent)
+  store.isHeld = true
+  client.send(first)
+  await turns(() => store.waitingCount === 1)
+  const again = await raw().connected(persistent)
+  again.send(publishPacket({ topic: 'd/x', payload: 'two', qos: 2, packetId: 1 }))
+  await turns(undefined, 30)
+  store.refusal = diskFull()
+  store.release()
+  await turns(() => store.commitCount === 2)
+  store.refusal = null
+  await again.closed()
+  t.same(values(store), [], 'both were refused')
+  const third = await raw().connected(persistent)
+  third.send(publishPacket({ topic: 'd/x', payload: 'two', qos: 2, packetId: 1, dup: true }))
+  await third.saw('pubrec 1')
+  t.same(values(store), ['two'])
+})
+
+t.test('a clean CONNECT that was abandoned does not take what the session remembers afterwards', async (t) => {
+  const { raw, store } = await startGateway(t)
+  const client = await raw().connected(persistent)
+  store.isHeld = true
+  client.send(first)
+  await turns(() => store.waitingCount === 1)
+  const clean = raw().send(connectPacket({ ...persistent, clean: true }))
+  await client.closed()
+  const again = await raw().connected(persistent)
+  await clean.closed()
+  const second = publishPacket({ topic: 'd/x', payload: 'two', qos: 2, packetId: 2 })
+  again.send(second)
+  await turns(() => store.waitingCount === 2)
+  store.release()
+  await again.saw('pubrec 2')
+  await turns(() => !store.state.has(KEY))
+  again.send(second)
+  await again.until(() => again.received.filter((line) => line === 'pubrec 2').length === 2)
+  t.same(values(store), ['one', 'two'])
+  t.same([...store.state.keys()], ['mqtt.qos2/dev/1/2'])
+})
+
 t.test('ids without PUBREL are capped per client, and absent clients make room for others', async (t) => {
-  const { raw, store, events, listener } = await startGateway(t, { limits: { qos2PerClientMax: 3, qos2TotalMax: 4 } })
+  const { raw, store, events, broker } = await startGateway(t, { limits: { qos2PerClientMax: 3, qos2TotalMax: 4 } })
   const greedy = await raw().connected({ clientId: 'greedy', clean: false })
   for (let packetId = 1; packetId <= 4; packetId++) greedy.send(publishPacket({ topic: 'd/x', payload: `${packetId}`, qos: 2, packetId }))
   await greedy.closed()
   t.equal(events.at(-1)?.reason, 'qos2-window')
   await turns(() => store.recordsOf('events').length === 3)
-  t.equal(listener.metrics.qos2Remembered, 3)
+  t.equal(broker.metrics.qos2Remembered, 3)
   const other = await raw().connected({ clientId: 'other', clean: false })
   other.send(
     publishPacket({ topic: 'd/x', payload: 'a', qos: 2, packetId: 1 }),
     publishPacket({ topic: 'd/x', payload: 'b', qos: 2, packetId: 2 })
   )
   await other.saw('pubrec 2')
-  t.equal(listener.metrics.qos2GivenUp, 3)
+  t.equal(broker.metrics.qos2GivenUp, 3)
   await turns(() => store.state.size === 2)
   t.same([...store.state.keys()], ['mqtt.qos2/other/1', 'mqtt.qos2/other/2'])
 })

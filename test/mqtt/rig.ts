@@ -1,8 +1,9 @@
-// A gateway's MQTT side for tests: routes, ingest and listener over a store, on a free port. Everything is closed with the test.
+// A gateway's MQTT side for tests: routes, ingest and broker over a store, on two free ports. Everything is closed with the test.
 
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
-import type { MqttLimits } from '../../adapters/mqtt/limits.ts'
-import { createMqttListener, type MqttEvent, type MqttListener } from '../../adapters/mqtt/mqtt-broker.ts'
+import type { ListenerLimits, MqttLimits } from '../../adapters/mqtt/limits.ts'
+import { Listener } from '../../adapters/mqtt/listener.ts'
+import { createMqttBroker, type MqttBroker, type MqttEvent } from '../../adapters/mqtt/mqtt-broker.ts'
 import { payloadDecoders } from '../../adapters/mqtt/payload.ts'
 import { Ingest, type IngestLimits } from '../../runtime/broker/ingest.ts'
 import { compileRoutes, type RouteConfig, type RoutesConfig } from '../../runtime/broker/routes.ts'
@@ -22,16 +23,21 @@ export interface GatewayOptions {
   readonly routes?: RouteConfig[]
   readonly unmatched?: RoutesConfig['unmatched']
   readonly limits?: Partial<MqttLimits>
+  /** What the second listener has of its own. */
+  readonly otherLimits?: Partial<ListenerLimits>
   readonly ingestLimits?: Partial<IngestLimits>
 }
 
 export interface TestGateway {
   readonly store: ControlledStore
   readonly ingest: Ingest
-  readonly listener: MqttListener
+  readonly broker: MqttBroker
   readonly events: MqttEvent[]
   readonly port: number
-  raw(): RawClient
+  /** Of a second listener of the same broker. */
+  readonly otherPort: number
+  /** On `port`, or on the one that is named. */
+  raw(port?: number): RawClient
   client(options?: IClientOptions): Promise<MqttClient>
 }
 
@@ -54,30 +60,28 @@ export async function startGateway(t: Test, options: GatewayOptions = {}): Promi
   )
   const ingest = new Ingest({ store: used, core, clock: nodeClock, table, limits: options.ingestLimits ?? {} })
   const events: MqttEvent[] = []
-  const listener = createMqttListener({
-    port: 0,
-    ingest,
-    store: used,
-    core,
-    limits: options.limits ?? {},
-    onEvent: (event) => events.push(event)
-  })
-  await listener.start()
-  const port = listener.address?.port ?? 0
+  const limits = options.limits ?? {}
+  const listeners = [new Listener({ port: 0, limits }), new Listener({ port: 0, limits: { ...limits, ...options.otherLimits } })]
+  for (const listener of listeners) await listener.bind()
+  const broker = createMqttBroker({ ingest, store: used, core, limits, onEvent: (event) => events.push(event) })
+  await broker.start()
+  for (const listener of listeners) broker.addListener(listener)
+  const [port = 0, otherPort = 0] = broker.addresses.map((address) => address.port)
   const clients: { end?: (force: boolean) => unknown; destroy?: () => void }[] = []
   t.teardown(async () => {
     for (const client of clients) client.end ? client.end(true) : client.destroy?.()
     store.release()
-    await listener.close()
+    await broker.close()
   })
   return {
     store,
     ingest,
-    listener,
+    broker,
     events,
     port,
-    raw: () => {
-      const client = new RawClient(port)
+    otherPort,
+    raw: (rawPort = port) => {
+      const client = new RawClient(rawPort)
       clients.push(client)
       return client
     },

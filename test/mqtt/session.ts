@@ -45,3 +45,40 @@ export function mutate(prng: Prng, bytes: Buffer): Buffer {
   const from = prng.between(start, result.length)
   return prng.chance(20) ? Buffer.concat([result.subarray(0, from), result.subarray(from + prng.below(8))]) : result
 }
+
+/** A CONNECT with a will, often mutated: mostly in the flags and in what the will becomes for others. */
+export function mutatedWill(prng: Prng, clientId: string): Buffer {
+  const topic = prng.pick(['d/w', 'w/ä', '$w', 'd/+', '/'])
+  const bytes = connectPacket({ clientId, clean: prng.chance(70), will: { topic, payload: Buffer.from('bye') }, willQos: prng.below(4) })
+  if (prng.chance(40)) bytes[9] = (bytes[9] as number) ^ (1 << prng.below(8))
+  return prng.chance(20) ? flipped(prng, bytes, 12) : bytes
+}
+
+/** One packet a client may send after CONNECT, one or two bytes of it changed, its length mostly right. */
+export function mutatePacket(prng: Prng): Buffer {
+  const topic = prng.pick(['d/x', 'a/b', 'ä/€', 'd/good/not', '/', 'x//y'])
+  const packetId = prng.between(1, 5)
+  const payload = prng.bytes(prng.below(20))
+  const valid = prng.pick([
+    publishPacket({ topic, payload, retain: prng.chance(20) }),
+    publishPacket({ topic, payload, qos: 1, packetId, dup: prng.chance(30), retain: prng.chance(20) }),
+    publishPacket({ topic, payload, qos: 2, packetId, dup: prng.chance(30) }),
+    pubrelPacket(packetId),
+    packet(0x40, [0, packetId]),
+    packet(0x50, [0, packetId]),
+    packet(0x70, [0, packetId]),
+    subscribePacket(packetId, prng.pick(['+/#', 'd/+', '#', 'x/+/y']), prng.below(3)),
+    unsubscribePacket(packetId, '#'),
+    pingPacket()
+  ])
+  return flipped(prng, valid, prng.chance(70) ? 2 : 0)
+}
+
+function flipped(prng: Prng, bytes: Buffer, from: number): Buffer {
+  const result = Buffer.from(bytes)
+  for (let count = prng.between(1, 2); count > 0; count--) {
+    const at = prng.between(Math.min(from, result.length - 1), result.length - 1)
+    result[at] = prng.chance(30) ? prng.pick([0, 0x7f, 0x80, 0xff]) : (result[at] as number) ^ (1 << prng.below(8))
+  }
+  return result
+}
