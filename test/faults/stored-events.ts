@@ -15,9 +15,14 @@ import type { ObservedEvent } from './event-ledger.ts'
 const core = loadTestCore()
 const codec = createNodeCodec()
 
-/** The log of `directory`, open while `work` runs. */
-export async function withStoredLog<T>(directory: string, work: (store: LogStore) => Promise<T>): Promise<T> {
-  const store = await LogStore.open({ disk: nodeDisk, clock: nodeClock, random: nodeRandom, core, codec, directory })
+/** The log of `directory`, open while `work` runs. `wallMs`: the time it is taken to be, so that nothing of long ago expires. */
+export async function withStoredLog<T>(
+  directory: string,
+  work: (store: LogStore) => Promise<T>,
+  { wallMs = nodeClock.wallMs } = {}
+): Promise<T> {
+  const clock = { ...nodeClock, wallMs }
+  const store = await LogStore.open({ disk: nodeDisk, clock, random: nodeRandom, core, codec, directory })
   try {
     return await work(store)
   } finally {
