@@ -19,11 +19,15 @@ export type { ImageVerdict }
 /** The gateway leaves 64 MiB of its disk alone; the rest is enough for a life. */
 const DEVICE_BYTES = 256 * 2 ** 20
 const IMAGES_PER_LIFE = 12
+/** Those that change the machine below and not the program. */
+const SHIPPED_MUTATIONS: ReadonlySet<string> = new Set(['syncs-removed', 'segment-syncs-removed'])
 const CENTRE_READY_WITHIN_MS = 20_000
 const LOAD_MS = { min: 100, max: 1_500 }
-/** A cut comes behind a write: this many after the moment that was drawn, or after the wait without so many. */
-const WRITES_MAX = 150
-const WRITES_WITHIN_MS = 1_000
+const ACKNOWLEDGES_WITHIN_MS = 20_000
+const REMARKS_MAX = 3
+/** A cut comes behind this many writes and flushes after the moment that was drawn, or after the wait without so many. */
+const STEPS_MAX = 200
+const STEPS_WITHIN_MS = 1_000
 
 export interface LivesOptions {
   readonly undo: UndoStack
@@ -33,8 +37,8 @@ export interface LivesOptions {
   readonly isBad: (verdict: ImageVerdict) => boolean
   readonly keepDirectory: string | null
   readonly mutation?: NonNullable<GatewayOptions['mutation']>
-  /** The first image that lacks something ends it. */
-  readonly endsWithLoss?: boolean
+  /** The first image that disproves ends it. */
+  readonly endsWithFault?: boolean
 }
 
 /** Counts of comparisons are sums over all images; sent and acked are those of the lives themselves. */
@@ -83,7 +87,7 @@ export async function runLives(options: LivesOptions): Promise<Summary> {
   return summary
 }
 
-const isOver = ({ endsWithLoss = false }: LivesOptions, { lost }: Summary): boolean => endsWithLoss && lost > 0
+const isOver = ({ endsWithFault = false }: LivesOptions, { lost, duplicated }: Summary): boolean => endsWithFault && lost + duplicated > 0
 
 class Life {
   readonly #options: LivesOptions
@@ -99,16 +103,17 @@ class Life {
   }
 
   async live(images: number): Promise<void> {
-    const { prng, mutation, scratch } = this.#options
+    const { mutation, scratch } = this.#options
     const directory = await mkdtemp(join(scratch, 'life-'))
     const data = join(await this.#mountDevice(directory), 'data')
     const centre = await startCentre(this.#undo, join(directory, 'centre'))
-    const options = { isShipped: true, dataDirectory: data, config: plantConfig(centre), ...(mutation && { mutation }) }
+    const isShipped = mutation === undefined || SHIPPED_MUTATIONS.has(mutation)
+    const options = { isShipped, dataDirectory: data, config: plantConfig(centre), ...(mutation && { mutation }) }
     const gateway = await GatewayProcess.create(options)
     this.#undo.push('end the gateway', () => gateway.remove())
 
     // The first cut comes while the gateway makes its directory.
-    const firstCut = this.#cutAt(prng.between(1, WRITES_MAX), WRITES_WITHIN_MS)
+    const firstCut = this.#cutSoon()
     await gateway.start()
     await this.#judge(await firstCut)
 
@@ -116,11 +121,9 @@ class Life {
     this.#plant = plant
     this.#undo.push('end the sensors', async () => plant.end())
     for (let image = 1; image < images && !isOver(this.#options, this.#summary); image++) {
-      plant.resume()
-      await new Promise((resolve) => setTimeout(resolve, prng.between(LOAD_MS.min, LOAD_MS.max)))
-      const cut = await this.#cutAt(prng.between(1, WRITES_MAX), WRITES_WITHIN_MS)
+      await this.#load(plant, gateway)
+      const cut = await this.#cutSoon()
       plant.pause()
-      if (!gateway.isRunning) throw new Error(`the gateway under load has ended; its last lines:\n${gateway.lastLines.join('\n')}`)
       await this.#judge(cut)
     }
     this.#summary.sent += plant.sentCount
@@ -129,6 +132,19 @@ class Life {
     this.#summary.flushes += flushes
     this.#summary.writes += writes
     this.#summary.writtenBytes += writtenBytes
+  }
+
+  /** For a time that is drawn, and until something new was acknowledged. @throws Error when nothing is: there is nothing to prove then */
+  async #load(plant: Plant, gateway: GatewayProcess): Promise<void> {
+    const before = plant.ackedCount
+    const giveUpMs = performance.now() + ACKNOWLEDGES_WITHIN_MS
+    plant.resume()
+    await new Promise((resolve) => setTimeout(resolve, this.#options.prng.between(LOAD_MS.min, LOAD_MS.max)))
+    while (plant.ackedCount === before) {
+      if (!gateway.isRunning || performance.now() > giveUpMs)
+        throw new Error(`the gateway acknowledges nothing any more; its last lines:\n${gateway.lastLines.slice(-3).join('\n')}`)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
   }
 
   /** @returns where the new file system is mounted */
@@ -149,18 +165,22 @@ class Life {
     return mounted
   }
 
-  /** The power goes behind the `count`th write from now, or after `withinMs`. */
-  #cutAt(count: number, withinMs: number): Promise<Cut> {
+  /**
+   * The power goes behind one of the next writes, or behind one of the next flushes: then something is durable that nobody was told of yet.
+   */
+  #cutSoon(): Promise<Cut> {
+    const { prng } = this.#options
+    const isBehindFlush = prng.chance(35)
+    let left = prng.between(1, STEPS_MAX)
     return new Promise((resolve) => {
-      let left = count
       const take = (): void => {
         clearTimeout(timer)
-        this.#device.onWrite = null
+        this.#device.onStep = null
         resolve(this.#cut())
       }
-      const timer = setTimeout(take, withinMs)
-      this.#device.onWrite = () => {
-        if (--left <= 0) take()
+      const timer = setTimeout(take, STEPS_WITHIN_MS)
+      this.#device.onStep = (step) => {
+        if (--left <= 0 && (step === 'flush' || !isBehindFlush)) take()
       }
     })
   }
@@ -189,8 +209,9 @@ class Life {
     if (verdict.trouble !== null) summary.imagesWithTrouble++
     if (undo.isInterrupted) return
     console.error(imageLine(summary.images, images, cut, verdict))
-    for (const remark of verdict.remarks) console.error(`    ${remark}`)
-    if (verdict.trouble !== null) console.error(`    ${verdict.trouble}`)
+    const told = [...(verdict.trouble === null ? [] : [verdict.trouble]), ...verdict.remarks]
+    for (const remark of told.slice(0, REMARKS_MAX)) console.error(`    ${remark}`)
+    if (told.length > REMARKS_MAX) console.error(`    and ${told.length - REMARKS_MAX} more`)
     if (isBad(verdict)) {
       summary.badImages++
       if (keepDirectory !== null) {
@@ -210,7 +231,8 @@ interface Cut extends PowerCut {
 function imageLine(done: number, total: number, { mode, volatileBytes, known }: Cut, verdict: ImageVerdict): string {
   const { acked, read, lost, phantom, altered, reordered, duplicated, recoveryMs } = verdict
   const faults = Object.entries({ lost, phantom, altered, reordered, duplicated }).filter(([, count]) => count > 0)
-  const outcome = faults.length === 0 ? 'all there' : `BAD: ${faults.map(([name, count]) => `${count} ${name}`).join(', ')}`
+  const named = [...(verdict.trouble === null ? [] : ['unusable']), ...faults.map(([name, count]) => `${count} ${name}`)]
+  const outcome = named.length === 0 ? 'all there' : `BAD: ${named.join(', ')}`
   const when = known === null ? 'during the first start' : `${acked} acknowledged, ${read} read`
   return `image ${done} of ${total}: ${mode}, ${Math.ceil(volatileBytes / 1024)} KiB volatile, ${when}, started in ${recoveryMs} ms: ${outcome}`
 }

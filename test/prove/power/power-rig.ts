@@ -13,7 +13,11 @@ import { UndoStack } from './undo-stack.ts'
 import { CUT_MODES } from './volatile-device.ts'
 
 /** Broken gateways that the rig must notice, each within this many images; it stops with the first that shows it. */
-const CANARIES = ['syncs-removed', 'segment-syncs-removed'] as const
+const CANARIES = [
+  { mutation: 'syncs-removed', breaks: 'lost' },
+  { mutation: 'segment-syncs-removed', breaks: 'lost' },
+  { mutation: 'qos2-forgotten', breaks: 'duplicated' }
+] as const
 const CANARY_IMAGES_MAX = 12
 
 const help = `npm run prove -- power [--images N] [--seed N] [--canary] [--keep DIR]
@@ -32,7 +36,8 @@ Each image is mounted, verified, a gateway is started on it, and what is stored 
   --images N   how many (default 60; about 3 s each)
   --seed N     what is drawn: moments, modes, which writes survive (default: drawn, and printed). The timing of the machine is not
                in it: the same seed gives the same kind of run, not the same bytes
-  --canary     afterwards the same with gateways that do not sync, one at all, one its segments: the rig must notice both
+  --canary     afterwards the same with three broken gateways: one never syncs, one never syncs its segments, one does not store the
+               packet ids of QoS 2. The rig must notice each
   --keep DIR   keeps images that disprove, for "mount -o loop"
 
 Needs Linux, root, nbdfuse (Debian: libnbd-bin), losetup and mount (mount), mkfs.ext4 (e2fsprogs), /dev/fuse and /dev/loop-control.
@@ -74,11 +79,11 @@ async function prove({ images, seed, isCanaryWanted, keepDirectory }: Options, u
   let canary = 'not run'
   if (isCanaryWanted) {
     canary = 'caught'
-    for (const mutation of CANARIES) {
+    for (const { mutation, breaks } of CANARIES) {
       console.error(`canary: ${mutation}`)
       const prng = new Prng(seed ^ 0x5ca1ab1e)
-      const lives = { undo, scratch, images: CANARY_IMAGES_MAX, keepDirectory: null, isBad, prng, mutation, endsWithLoss: true }
-      if ((await runLives(lives)).lost === 0) canary = `missed: ${mutation}`
+      const lives = { undo, scratch, images: CANARY_IMAGES_MAX, keepDirectory: null, isBad, prng, mutation, endsWithFault: true }
+      if ((await runLives(lives))[breaks] === 0) canary = `missed: ${mutation}`
     }
   }
   const isProved = summary.badImages === 0 && summary.acked > 0 && !canary.startsWith('missed')

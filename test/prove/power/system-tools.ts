@@ -1,5 +1,8 @@
 // The programs of the machine that the rig needs, and mounts made with them. Everything is asynchronous: the process that waits here also
 // serves the device, and must not stand still.
+//
+// How a sync reaches the device: ext4 → loop device (its flush is an fsync of the file below) → FUSE fsync → nbdfuse → NBD flush. One
+// O_DSYNC write of the gateway is one flush here; the loop device passes FUA on as write and flush.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { accessSync, constants, existsSync } from 'node:fs'
@@ -74,11 +77,13 @@ export async function attachNbd(undo: UndoStack, socketPath: string, directory: 
   return disk
 }
 
+/** It ends when its mount goes; when it has ended before, the mount is still there. */
 async function endNbdfuse(child: ChildProcess, directory: string): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const ended = new Promise((resolve) => child.once('exit', resolve))
-  await run('umount', directory).catch(() => child.kill('SIGTERM'))
+  const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null
+  const ended = hasEnded() ? Promise.resolve() : new Promise((resolve) => child.once('exit', resolve))
+  await run('umount', directory).catch(() => run('umount', '--lazy', directory).catch(() => undefined)) // perhaps it was never mounted
   const timer = setTimeout(() => child.kill('SIGKILL'), COMMAND_TIMEOUT_MS)
+  if (!hasEnded()) child.kill('SIGTERM')
   await ended
   clearTimeout(timer)
 }

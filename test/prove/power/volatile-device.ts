@@ -29,8 +29,8 @@ export interface DeviceCounters {
 
 export class VolatileDevice {
   readonly sizeBytes: number
-  /** Called after each write was taken, before it is answered: the place to cut the power between two writes. */
-  onWrite: (() => void) | null = null
+  /** Called after each write and flush, before it is answered: the place to cut the power between two of them. */
+  onStep: ((step: 'write' | 'flush') => void) | null = null
   readonly #current: SparseBytes
   readonly #flushed: SparseBytes
   #pending: PendingWrite[] = []
@@ -70,13 +70,14 @@ export class VolatileDevice {
       this.#pending = this.#pending.flatMap((older) => without(older, offset, offset + bytes.byteLength))
       this.#flushed.write(offset, bytes)
     } else this.#pending.push({ offset, bytes: Buffer.from(bytes) })
-    this.onWrite?.()
+    this.onStep?.('write')
   }
 
   flush(): void {
     this.#flushes++
     for (const { offset, bytes } of this.#pending) this.#flushed.write(offset, bytes)
     this.#pending = []
+    this.onStep?.('flush')
   }
 
   /** The device as a power cut now would leave it. `prefix` and the others draw from `prng` which of the volatile writes made it. */
