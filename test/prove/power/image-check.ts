@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import type { Verdict } from '../../faults/event-ledger.ts'
 import { GatewayProcess } from '../../faults/gateway-process.ts'
 import { readTopicEvents, withStoredLog } from '../../faults/stored-events.ts'
-import { Plant, type PlantKnowledge, plantConfig, TOPICS } from './plant.ts'
+import { type JournalSize, Plant, type PlantKnowledge, plantConfig, TOPICS } from './plant.ts'
 import type { SparseBytes } from './sparse-bytes.ts'
 import { attachLoop, mountExt4 } from './system-tools.ts'
 import type { UndoStack } from './undo-stack.ts'
@@ -20,6 +20,7 @@ export interface PowerCut {
   readonly image: SparseBytes
   /** null: the cut came before the gateway was ready, nothing was sent. */
   readonly known: PlantKnowledge | null
+  readonly journalSize: JournalSize
 }
 
 export interface ImageVerdict extends Verdict {
@@ -41,14 +42,15 @@ function sum(left: Verdict, right: Verdict): Verdict {
 }
 
 /** `file` is where the image is kept while it is looked at; it stays there. */
-export async function checkImage(undo: UndoStack, { image, known }: PowerCut, file: string, directory: string): Promise<ImageVerdict> {
+export async function checkImage(undo: UndoStack, cut: PowerCut, file: string, directory: string): Promise<ImageVerdict> {
+  const { image, known } = cut
   const acked = known === null ? 0 : [...known.values()].reduce((count, { ledger }) => count + ledger.ackedCount, 0)
   await image.save(file)
   const { device, detach } = await attachLoop(undo, file, false)
   try {
     const unmount = await mountExt4(undo, device, directory)
     try {
-      return await checkMounted(undo, known, join(directory, 'data'))
+      return await checkMounted(undo, cut, join(directory, 'data'))
     } finally {
       await unmount()
     }
@@ -60,10 +62,10 @@ export async function checkImage(undo: UndoStack, { image, known }: PowerCut, fi
   }
 }
 
-async function checkMounted(undo: UndoStack, known: PlantKnowledge | null, data: string): Promise<ImageVerdict> {
+async function checkMounted(undo: UndoStack, { known, journalSize }: PowerCut, data: string): Promise<ImageVerdict> {
   await mkdir(data, { recursive: true })
   const problems = known === null ? [] : await verify(data)
-  const gateway = await GatewayProcess.create({ isShipped: true, dataDirectory: data, config: plantConfig(null) })
+  const gateway = await GatewayProcess.create({ isShipped: true, dataDirectory: data, config: plantConfig(null, journalSize) })
   const remove = undo.push('end a gateway', () => gateway.remove())
   let plant: Plant | null = null
   try {

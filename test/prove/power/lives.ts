@@ -9,7 +9,7 @@ import { type GatewayOptions, GatewayProcess } from '../../faults/gateway-proces
 import type { Prng } from '../../sim/prng.ts'
 import { checkImage, forgetImage, type ImageVerdict, type PowerCut, SHIPPED_PROGRAM } from './image-check.ts'
 import { NbdServer } from './nbd-server.ts'
-import { Plant, plantConfig } from './plant.ts'
+import { JOURNAL_SIZES, type JournalSize, Plant, plantConfig } from './plant.ts'
 import { attachLoop, attachNbd, makeExt4, mountExt4, run } from './system-tools.ts'
 import type { UndoStack } from './undo-stack.ts'
 import { CUT_MODES, type CutMode, VolatileDevice } from './volatile-device.ts'
@@ -18,7 +18,7 @@ export type { ImageVerdict }
 
 /** The gateway leaves 64 MiB of its disk alone; the rest is enough for a life. */
 const DEVICE_BYTES = 256 * 2 ** 20
-const IMAGES_PER_LIFE = 12
+const IMAGES_PER_LIFE = 7
 /** Those that change the machine below and not the program. */
 const SHIPPED_MUTATIONS: ReadonlySet<string> = new Set(['syncs-removed', 'segment-syncs-removed'])
 const CENTRE_READY_WITHIN_MS = 20_000
@@ -94,12 +94,14 @@ class Life {
   readonly #undo: UndoStack
   readonly #summary: Summary
   readonly #device = new VolatileDevice(DEVICE_BYTES)
+  readonly #journalSize: JournalSize
   #plant: Plant | null = null
 
   constructor(options: LivesOptions, undo: UndoStack, summary: Summary) {
     this.#options = options
     this.#undo = undo
     this.#summary = summary
+    this.#journalSize = JOURNAL_SIZES[Math.floor(summary.images / IMAGES_PER_LIFE) % JOURNAL_SIZES.length] ?? JOURNAL_SIZES[0]
   }
 
   async live(images: number): Promise<void> {
@@ -108,7 +110,7 @@ class Life {
     const data = join(await this.#mountDevice(directory), 'data')
     const centre = await startCentre(this.#undo, join(directory, 'centre'))
     const isShipped = mutation === undefined || SHIPPED_MUTATIONS.has(mutation)
-    const options = { isShipped, dataDirectory: data, config: plantConfig(centre), ...(mutation && { mutation }) }
+    const options = { isShipped, dataDirectory: data, config: plantConfig(centre, this.#journalSize), ...(mutation && { mutation }) }
     const gateway = await GatewayProcess.create(options)
     this.#undo.push('end the gateway', () => gateway.remove())
 
@@ -189,7 +191,7 @@ class Life {
   #cut(): Cut {
     const mode = CUT_MODES[this.#summary.images % CUT_MODES.length] as CutMode
     const image = this.#device.survivors(mode, this.#options.prng)
-    return { mode, image, volatileBytes: this.#device.volatileBytes, known: this.#plant?.know() ?? null }
+    return { mode, image, journalSize: this.#journalSize, volatileBytes: this.#device.volatileBytes, known: this.#plant?.know() ?? null }
   }
 
   async #judge(cut: Cut): Promise<void> {

@@ -17,9 +17,16 @@ const LOAD: readonly { readonly topic: TopicName; readonly qos: 1 | 2; readonly 
   { topic: 'spool', qos: 1, sensors: 1, padBytes: 900 }
 ]
 
-export function plantConfig(centre: string | null): (place: { readonly port: number; readonly data: string }) => string {
+/** Journals of that size: small ones are used in turn, large ones are still being filled with zeros while events come in. */
+export const JOURNAL_SIZES = ['4MiB', '24MiB'] as const
+export type JournalSize = (typeof JOURNAL_SIZES)[number]
+
+export function plantConfig(
+  centre: string | null,
+  journalSize: JournalSize
+): (place: { readonly port: number; readonly data: string }) => string {
   return ({ port, data }) => `gateway: { id: plant, data: ${data} }
-storage: { journal: { files: 2, file_size: 4MiB }, seal: { bytes: 32KiB, age: 300ms }, segment_bytes: 1MiB }
+storage: { journal: { files: 2, file_size: ${journalSize} }, seal: { bytes: 32KiB, age: 300ms }, segment_bytes: 1MiB }
 mqtt: [{ listen: "127.0.0.1:${port}" }]
 topics:
   telemetry: { partitions: 3, codec: none }
