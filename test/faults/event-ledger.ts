@@ -22,6 +22,14 @@ export class EventLedger {
   readonly #sent = new Map<string, 'unknown' | 'acked'>()
   #nextSequence = 0
 
+  /** The ledger as it is now, on its own from here. */
+  copy(): EventLedger {
+    const copy = new EventLedger()
+    for (const [payload, state] of this.#sent) copy.#sent.set(payload, state)
+    copy.#nextSequence = this.#nextSequence
+    return copy
+  }
+
   /** A new event of a device: its payload, unique for ever. */
   create(device: string, padBytes = 0): string {
     const payload = JSON.stringify({ device, sequence: this.#nextSequence++, pad: 'p'.repeat(padBytes) })
@@ -43,8 +51,10 @@ export class EventLedger {
     return count
   }
 
-  judge(events: Iterable<ObservedEvent>): Verdict {
+  /** `mayLackOldest`: a quota has taken the oldest events of each device, so that only those after the first that is there can be lost. */
+  judge(events: Iterable<ObservedEvent>, { mayLackOldest = false } = {}): Verdict {
     const seen = new Map<string, number>()
+    const firstSequence = new Map<string, number>()
     const lastSequence = new Map<string, number>()
     let read = 0
     let phantom = 0
@@ -59,12 +69,17 @@ export class EventLedger {
       seen.set(value, (seen.get(value) ?? 0) + 1)
       const { device, sequence } = JSON.parse(value) as { device: string; sequence: number }
       if (device !== key) altered++
+      firstSequence.set(device, Math.min(sequence, firstSequence.get(device) ?? Number.POSITIVE_INFINITY))
       if (sequence < (lastSequence.get(device) ?? -1)) reordered++
       lastSequence.set(device, Math.max(sequence, lastSequence.get(device) ?? -1))
     }
     let lost = 0
     let duplicated = 0
-    for (const [payload, state] of this.#sent) if (state === 'acked' && !seen.has(payload)) lost++
+    for (const [payload, state] of this.#sent) {
+      if (state !== 'acked' || seen.has(payload)) continue
+      const { device, sequence } = JSON.parse(payload) as { device: string; sequence: number }
+      if (!mayLackOldest || sequence > (firstSequence.get(device) ?? Number.POSITIVE_INFINITY)) lost++
+    }
     for (const count of seen.values()) duplicated += count - 1
     const acked = this.ackedCount
     return { sent: this.#sent.size, acked, unknown: this.#sent.size - acked, read, lost, phantom, altered, reordered, duplicated }

@@ -15,8 +15,14 @@ export interface GatewayOptions {
   readonly partitions?: number
   /** Further YAML, at the top level. */
   readonly extra?: string
-  /** A file of mutations/ that breaks the gateway: what the rig must notice. */
-  readonly mutation?: 'ack-early' | 'position-forgotten'
+  /** A file of mutations/ that breaks the gateway: what the rig must notice. Of these only the syncs can be taken from the bundle. */
+  readonly mutation?: 'ack-early' | 'position-forgotten' | 'syncs-removed' | 'segment-syncs-removed' | 'qos2-forgotten'
+  /** The whole wadi.yaml instead of the usual one. */
+  readonly config?: (place: { readonly port: number; readonly data: string }) => string
+  /** The data directory; without it one that goes with the process. */
+  readonly dataDirectory?: string
+  /** Runs what ships (dist/wadi.mjs) in a process group of its own, which Ctrl-C does not reach. */
+  readonly isShipped?: boolean
 }
 
 export async function freePort(): Promise<number> {
@@ -31,38 +37,39 @@ export class GatewayProcess {
   readonly directory: string
   readonly port: number
   readonly #configFile: string
+  readonly dataDirectory: string
   readonly #nodeArguments: readonly string[]
+  readonly #isShipped: boolean
   #process: ChildProcess | null = null
   readonly #lines: string[] = []
 
-  private constructor(directory: string, port: number, configFile: string, mutation: GatewayOptions['mutation']) {
+  private constructor(directory: string, port: number, { mutation, dataDirectory, isShipped = false }: GatewayOptions) {
     this.directory = directory
+    this.dataDirectory = dataDirectory ?? join(directory, 'data')
     this.port = port
-    this.#configFile = configFile
+    this.#configFile = join(directory, 'wadi.yaml')
+    this.#isShipped = isShipped
     this.#nodeArguments = mutation === undefined ? [] : ['--import', new URL(`mutations/${mutation}.js`, import.meta.url).href]
   }
 
   static async create(options: GatewayOptions = {}): Promise<GatewayProcess> {
     const directory = await mkdtemp(join(tmpdir(), 'wadi-test-'))
     const port = await freePort()
-    const configFile = join(directory, 'wadi.yaml')
+    const gateway = new GatewayProcess(directory, port, options)
     const upstream = options.upstreamBrokers
       ? `upstream:\n  brokers: [${options.upstreamBrokers.join(', ')}]\n  topics: { telemetry: { to: telemetry } }\n  compression: gzip\n`
       : ''
     await writeFile(
-      configFile,
-      `gateway: { id: test-gateway, data: ${join(directory, 'data')} }
+      gateway.#configFile,
+      options.config?.({ port, data: gateway.dataDirectory }) ??
+        `gateway: { id: test-gateway, data: ${gateway.dataDirectory} }
 storage: { journal: { files: 2, file_size: 4MiB }, seal: { bytes: 64KiB, age: 1s }, segment_bytes: 1MiB }
 mqtt: [{ listen: "127.0.0.1:${port}" }]
 topics: { telemetry: { partitions: ${options.partitions ?? 3} } }
 routes: [{ name: telemetry, filter: plant/+site/+device/#metric, topic: telemetry, key: "{device}" }]
 ${upstream}${options.extra ?? ''}`
     )
-    return new GatewayProcess(directory, port, configFile, options.mutation)
-  }
-
-  get dataDirectory(): string {
-    return join(this.directory, 'data')
+    return gateway
   }
 
   get lastLines(): readonly string[] {
@@ -74,9 +81,10 @@ ${upstream}${options.extra ?? ''}`
   }
 
   async start(): Promise<void> {
-    const script = new URL('../../bin/wadi.js', import.meta.url).pathname
+    const script = new URL(this.#isShipped ? '../../wadi.mjs' : '../../bin/wadi.js', import.meta.url).pathname
     const child = spawn(process.execPath, [...this.#nodeArguments, script, 'run', '-c', this.#configFile], {
-      stdio: ['ignore', 'ignore', 'pipe']
+      stdio: this.#isShipped ? ['ignore', 'ignore', 'pipe', 'ipc'] : ['ignore', 'ignore', 'pipe'], // it ends when the channel does
+      detached: this.#isShipped
     })
     this.#process = child
     child.once('exit', () => {
@@ -88,7 +96,7 @@ ${upstream}${options.extra ?? ''}`
         clearTimeout(timer)
         reject(this.#failure(`ended with ${code ?? signal} before it was ready`))
       })
-      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      child.stderr?.setEncoding('utf8').on('data', (text: string) => {
         this.#lines.push(...text.split('\n').filter((line) => line !== ''))
         this.#lines.splice(0, Math.max(0, this.#lines.length - LINES_KEPT))
         if (!text.includes('"ready: ')) return
