@@ -95,7 +95,7 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
   const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic })
   uplink?.start()
 
-  const mqtt = await openBroker(listeners, { ingest, store, edges, say })
+  const mqtt = await openMqtt(listeners, { ingest, store, edges, say })
   closers.add(() => mqtt.close())
 
   const failed = watchStore(store, closers).then((failure) => {
@@ -207,7 +207,7 @@ function addressUnavailable(listen: Address, cause: NodeJS.ErrnoException): Wadi
   })
 }
 
-async function openBroker(listeners: readonly Listener[], { ingest, store, edges, say }: Inside & { ingest: Ingest }): Promise<MqttBroker> {
+async function openMqtt(listeners: readonly Listener[], { ingest, store, edges, say }: Inside & { ingest: Ingest }): Promise<MqttBroker> {
   const broker = createMqttBroker({
     ingest,
     store,
