@@ -189,7 +189,7 @@ export class LogStore implements Store {
           partition.notify()
           if (partition.tail.bytes >= this.#settings.sealBytes) this.#upkeep.sealSoon(partition)
         }
-        if (this.#upkeep.tailBytes > this.#settings.tailBytesMax) this.#upkeep.housekeep()
+        if (this.#upkeep.tailMemoryBytes > this.#settings.tailBytesMax) this.#upkeep.housekeep()
         if (this.#journal.fullUpTo !== null) void this.#upkeep.checkpoint()
       },
       onFull: () => {

@@ -20,7 +20,7 @@ export interface StorageSettings {
   readonly sealBytes: number
   /** A tail this old is sealed. */
   readonly sealAgeMs: number
-  /** All tails together; above it the largest are sealed at once. */
+  /** All tails together, as they lie in memory; above it the largest are sealed at once. */
   readonly tailBytesMax: number
   readonly segmentBytes: number
   /** A segment this old is rolled, so that retention by time can take it. */

@@ -62,6 +62,13 @@ export class Upkeep {
     return bytes
   }
 
+  /** What all tails take in memory. */
+  get tailMemoryBytes(): number {
+    let bytes = 0
+    for (const topic of this.#host.topics.values()) for (const { tail } of topic.partitions) bytes += tail.memoryBytes
+    return bytes
+  }
+
   /** Housekeeping again and again, until stop(). */
   schedule(): void {
     if (this.#isStopped) return
@@ -104,8 +111,8 @@ export class Upkeep {
 
   /** @throws DiskError */
   async sealAboveLimit(): Promise<void> {
-    while (this.tailBytes > this.#host.settings.tailBytesMax) {
-      await this.#seal(this.#partitions().reduce((a, b) => (b.tail.bytes > a.tail.bytes ? b : a)))
+    while (this.tailMemoryBytes > this.#host.settings.tailBytesMax) {
+      await this.#seal(this.#partitions().reduce((a, b) => (b.tail.memoryBytes > a.tail.memoryBytes ? b : a)))
     }
   }
 
