@@ -222,6 +222,9 @@ class AedesListener implements MqttListener {
       get position() {
         return position()
       },
+      get readBytesMax() {
+        return ingest.readBytesMax
+      },
       onceRelieved: (callback) => ingest.onceRelieved(callback)
     }
   }
