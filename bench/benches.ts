@@ -7,6 +7,7 @@ import { encodeBench } from './encode.ts'
 import { functionsBench } from './functions.ts'
 import type { Bench } from './harness.ts'
 import { ingestBench } from './ingest.ts'
+import { limitsBench } from './limits.ts'
 import { memoryBench } from './memory.ts'
 import { restartBench } from './restart.ts'
 
@@ -18,5 +19,6 @@ export const benches: readonly Bench[] = [
   deviceBench,
   restartBench,
   memoryBench,
+  limitsBench,
   catchUpBench
 ]

@@ -6,6 +6,7 @@
 // Not for: deciding whether a figure is good enough for a release (a target that is not met is printed, it does not fail the run).
 
 import { cpus } from 'node:os'
+import { type Build, ownBuild } from './build.ts'
 
 export interface Figure {
   /** What was measured, within the bench. */
@@ -22,6 +23,10 @@ export interface Figure {
 
 export interface BenchContext {
   readonly isSmoke: boolean
+  /** Ours first; then the one it is compared with, if any. Benches that run in processes of their own measure each, in turn. */
+  readonly builds: readonly Build[]
+  /** For benches that last as long as they are told. */
+  readonly minutes?: number
   figure(figure: Figure): void
   /** A part that cannot run here: a visible line, not a failure. */
   skip(what: string, why: string): void
@@ -107,6 +112,9 @@ function round3(value: number): number {
 
 export interface RunOptions {
   readonly isSmoke: boolean
+  /** Default: ours alone. */
+  readonly builds?: readonly Build[]
+  readonly minutes?: number
   /** JSON lines. */
   write(line: string): void
 }
@@ -124,6 +132,8 @@ export async function runBenches(benches: readonly Bench[], options: RunOptions)
     line({ question: bench.question, at: new Date().toISOString(), smoke: options.isSmoke })
     await bench.run({
       isSmoke: options.isSmoke,
+      builds: options.builds ?? [ownBuild],
+      ...(options.minutes !== undefined && { minutes: options.minutes }),
       figure(figure) {
         figures.push({ bench: bench.name, ...figure })
         line(figure)
