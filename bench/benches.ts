@@ -10,6 +10,7 @@ import { ingestBench } from './ingest.ts'
 import { limitsBench } from './limits.ts'
 import { memoryBench } from './memory.ts'
 import { restartBench } from './restart.ts'
+import { trickleBench } from './trickle.ts'
 
 export const benches: readonly Bench[] = [
   crc32cBench,
@@ -20,5 +21,6 @@ export const benches: readonly Bench[] = [
   restartBench,
   memoryBench,
   limitsBench,
+  trickleBench,
   catchUpBench
 ]

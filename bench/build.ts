@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export interface Build {
-  /** In figures. */
+  /** In figures; of another commit as git describes it: g and seven digits. */
   readonly name: string
   /** Where its compiled files are. */
   readonly dist: string
@@ -42,7 +42,7 @@ export function buildOf(commit: string): Build {
     }
   }
   layBenchesOver(directory)
-  return { name: hash.slice(0, 7), dist: join(directory, 'dist') }
+  return { name: `g${hash.slice(0, 7)}`, dist: join(directory, 'dist') }
 }
 
 /** Removes what buildOf() keeps. @returns its place; null when there was none */

@@ -85,6 +85,29 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
 }
 
+/** By how much the other build may be better before ours counts as worse: machines are noisy. */
+const WORSE_BY_MAX = 1.1
+
+/**
+ * Ours against the other builds of this run: the values by build, `ours / theirs`, and the target with "not worse than" added.
+ * @param wanted which is better: 'less' of the unit, or 'more'
+ */
+export function compareBuilds(
+  builds: readonly Build[],
+  figureOf: (build: Build) => number,
+  options: { wanted: 'less' | 'more'; target?: Figure['target'] }
+): { values: Record<string, number>; ratios: Record<string, number>; target?: NonNullable<Figure['target']> } {
+  const { wanted, target } = options
+  const values = Object.fromEntries(builds.map((build) => [build.name, figureOf(build)]))
+  const ours = values[ownBuild.name] ?? Number.NaN
+  const others = builds.filter(({ name }) => name !== ownBuild.name)
+  const ratios = Object.fromEntries(others.map(({ name }) => [`${ownBuild.name} / ${name}`, ours / (values[name] ?? Number.NaN)]))
+  const isNotWorse = Object.values(ratios).every((ratio) => (wanted === 'less' ? ratio <= WORSE_BY_MAX : ratio >= 1 / WORSE_BY_MAX))
+  if (others.length === 0) return { values, ratios, ...(target && { target }) }
+  const texts = [target?.text, `not worse than ${others.map(({ name }) => name).join(', ')}`].filter((text) => text !== undefined)
+  return { values, ratios, target: { text: texts.join(' and '), isMet: isNotWorse && (target?.isMet ?? true) } }
+}
+
 /** Deterministic filler: xorshift32 from a seed, the same bytes on every machine. */
 export function fillerBytes(count: number, seed = 42): Uint8Array {
   const bytes = new Uint8Array(count)
