@@ -26,7 +26,7 @@ export interface GenerationWindow {
 }
 
 /**
- * Whole commits behind the window's start, in file order, each with its bytes handed to `onCommit`. Returns the sequences of those whose header
+ * Whole commits behind the window's start, in file order, each with its bytes handed to `onCommit`, valid until that resolves. Returns the sequences of those whose header
  * is right and whose bytes are not: one can be a torn end, several cannot.
  */
 export async function scanJournalFile(
@@ -38,12 +38,14 @@ export async function scanJournalFile(
 ): Promise<number[]> {
   const broken: number[] = []
   const sizeBytes = await file.sizeBytes()
-  let chunk = new Uint8Array(0)
+  let room = new Uint8Array(Math.min(CHUNK_BYTES, sizeBytes))
+  let chunk = room.subarray(0, 0)
   let chunkAt = 0
   const bytesAt = async (at: number, length: number): Promise<Uint8Array> => {
     if (at < chunkAt || at + length > chunkAt + chunk.byteLength) {
-      const fresh = new Uint8Array(Math.min(Math.max(length, CHUNK_BYTES), sizeBytes - at))
-      chunk = fresh.subarray(0, await file.readAt(at, fresh))
+      const wanted = Math.min(Math.max(length, CHUNK_BYTES), sizeBytes - at)
+      if (wanted > room.byteLength) room = new Uint8Array(wanted)
+      chunk = room.subarray(0, await file.readAt(at, room.subarray(0, wanted)))
       chunkAt = at
     }
     return chunk.subarray(at - chunkAt, at - chunkAt + length)

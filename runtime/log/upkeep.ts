@@ -184,7 +184,8 @@ export class Upkeep {
       const { oldestAddedMs, bytes } = partition.tail
       if (oldestAddedMs === null) continue
       const isQuiet = bytes < settings.sealBytes / 16
-      if (nowMs - oldestAddedMs >= settings.sealAgeMs * (isQuiet ? QUIET_FACTOR : 1)) await this.#seal(partition)
+      const isLarge = bytes >= settings.sealBytes // a start leaves such tails; later the commit that makes one large has it sealed
+      if (isLarge || nowMs - oldestAddedMs >= settings.sealAgeMs * (isQuiet ? QUIET_FACTOR : 1)) await this.#seal(partition)
     }
   }
 
