@@ -66,6 +66,8 @@ export class TransactionBuilder {
   readonly #id: Uint8Array
   /** Upstream topic → plain bytes per compressed byte, as seen. */
   readonly #ratios = new Map<string, number>()
+  /** Source → bytes in the clear per stored byte, as last seen. */
+  readonly #openedRatios = new Map<string, number>()
   /** Upstream topic → largest compressed batch the centre was seen to refuse, less. */
   readonly #learnedMax = new Map<string, number>()
 
@@ -126,16 +128,26 @@ export class TransactionBuilder {
     let bytes = 0
     let next: number = source.planned
     while (next < untilMax && bytes < bytesMax) {
-      const readBytes = Math.max(4096, Math.floor((bytesMax - bytes) / 2))
+      const readBytes = Math.max(4096, Math.floor((bytesMax - bytes) / (this.#openedRatios.get(source.key) ?? 2)))
       const result = await partition.read(next as typeof partition.highWatermark, { bytesMax: readBytes })
+      let readTo: number = result.nextOffset
+      let storedBytes = 0
+      const bytesBefore = bytes
       for (const batch of result.batches) {
+        if (bytes >= bytesMax) {
+          // Opened it may be twenty times as much: what does not fit is left to the next part.
+          readTo = readBatchHeader(batch)?.baseOffset ?? readTo
+          break
+        }
+        storedBytes += batch.byteLength
         if (((readBatchHeader(batch)?.attributes ?? 0) & CONTROL_BIT) !== 0) continue // a marker of a local transaction
         const uncompressed = await decompressBatch(this.#options.core, this.#options.codec, batch)
         plain.push(uncompressed)
         bytes += uncompressed.byteLength
       }
-      if (result.nextOffset <= next) break
-      next = result.nextOffset
+      if (bytes > bytesBefore) this.#openedRatios.set(source.key, Math.max(1, (bytes - bytesBefore) / storedBytes))
+      if (readTo <= next) break
+      next = readTo
     }
     if (plain[0]) source.noteTime(source.planned, readBatchHeader(plain[0])?.baseTimestampMs ?? 0)
     return { plain, end: Math.min(next, untilMax) }
