@@ -7,8 +7,10 @@ import { encodeBench } from './encode.ts'
 import { functionsBench } from './functions.ts'
 import type { Bench } from './harness.ts'
 import { ingestBench } from './ingest.ts'
+import { limitsBench } from './limits.ts'
 import { memoryBench } from './memory.ts'
 import { restartBench } from './restart.ts'
+import { trickleBench } from './trickle.ts'
 
 export const benches: readonly Bench[] = [
   crc32cBench,
@@ -18,5 +20,7 @@ export const benches: readonly Bench[] = [
   deviceBench,
   restartBench,
   memoryBench,
+  limitsBench,
+  trickleBench,
   catchUpBench
 ]

@@ -7,8 +7,9 @@ import { Kafka, logLevel } from 'kafkajs'
 import { askControl } from '../adapters/control/control-client.ts'
 import type { StatusReport } from '../bin/status-report.ts'
 import { startKafkaCluster } from '../test/kafka/kafka-cluster.ts'
+import { type Build, ownBuild } from './build.ts'
 import { GatewayProcess } from './gateway-process.ts'
-import type { Bench, Figure } from './harness.ts'
+import { type Bench, compareBuilds, type Figure } from './harness.ts'
 import { withDirectory } from './open-store.ts'
 import { BenchWorker } from './worker.ts'
 
@@ -19,6 +20,7 @@ const POLL_MS = 50
 const CATCH_UP_MS_MAX = 300_000
 const SPEED_MIN = 2
 const BYTES_MAX = 0.5
+const RESIDENT_MIB_MAX = 96
 
 interface Delivery {
   readonly elapsedMs: number
@@ -39,11 +41,11 @@ async function statusOf(directory: string): Promise<StatusReport | null> {
   return (await askControl(directory, { command: 'status' }).catch(() => null)) as StatusReport | null
 }
 
-async function deliverByWadi(broker: string, events: number, round: number): Promise<Delivery> {
+async function deliverByWadi(broker: string, events: number, { build, round }: { build: Build; round: number }): Promise<Delivery> {
   return withDirectory(async (directory) => {
-    const filler = new BenchWorker<unknown>('fill.worker.js', [`${directory}/data`, `${events}e`])
+    const filler = new BenchWorker<unknown>('fill.worker.js', [`${directory}/data`, `${events}e`], { build })
     await filler.next().finally(() => filler.kill())
-    const gateway = await GatewayProcess.start({ directory, id: `bench-${round}`, upstream: broker })
+    const gateway = await GatewayProcess.start({ directory, id: `bench-${build.name}-${round}`, upstream: broker, build })
     try {
       const startMs = performance.now()
       let residentBytes = 0
@@ -74,61 +76,90 @@ function medianDelivery(deliveries: readonly Delivery[]): Delivery {
   return sorted[Math.floor(sorted.length / 2)] ?? { elapsedMs: Number.NaN, wireBytes: Number.NaN }
 }
 
-/** Events per second and bytes per event of the three, in turn. @throws Error when Java or Maven is absent, or events do not arrive */
-export async function measureCatchUp(options: { events: number; rounds: number }): Promise<readonly Figure[]> {
-  const { events, rounds } = options
-  const deliveries: Record<'wadi' | 'plain' | 'gzip', Delivery[]> = { wadi: [], plain: [], gzip: [] }
+/**
+ * Events per second and bytes per event of kafkajs and of each build, in turn.
+ * @throws Error when Java or Maven is absent, or events do not arrive
+ */
+export async function measureCatchUp(options: { events: number; rounds: number; builds?: readonly Build[] }): Promise<readonly Figure[]> {
+  const { events, rounds, builds = [ownBuild] } = options
+  const ours = new Map<Build, Delivery[]>(builds.map((build) => [build, []]))
+  const theirs: Record<'plain' | 'gzip', Delivery[]> = { plain: [], gzip: [] }
   const cluster = await startKafkaCluster({ brokerCount: 1 })
   try {
     const broker = cluster.brokers[0] ?? ''
     for (const topic of ['readings', 'plain-none', 'plain-gzip']) await createTopic(broker, topic)
     for (let round = 0; round < rounds; round++) {
-      deliveries.plain.push(await deliverByKafkajs(broker, events, 'none'))
-      deliveries.wadi.push(await deliverByWadi(broker, events, round))
-      deliveries.gzip.push(await deliverByKafkajs(broker, events, 'gzip'))
+      theirs.plain.push(await deliverByKafkajs(broker, events, 'none'))
+      for (const build of builds) ours.get(build)?.push(await deliverByWadi(broker, events, { build, round }))
+      theirs.gzip.push(await deliverByKafkajs(broker, events, 'gzip'))
     }
   } finally {
     await cluster.stop()
   }
   return figuresOf(events, {
-    wadi: medianDelivery(deliveries.wadi),
-    plain: medianDelivery(deliveries.plain),
-    gzip: medianDelivery(deliveries.gzip)
+    builds,
+    deliveryOf: (build) => medianDelivery(ours.get(build) ?? []),
+    plain: medianDelivery(theirs.plain),
+    gzip: medianDelivery(theirs.gzip)
   })
 }
 
-function figuresOf(events: number, { wadi, plain, gzip }: Record<'wadi' | 'plain' | 'gzip', Delivery>): readonly Figure[] {
+interface Deliveries {
+  readonly builds: readonly Build[]
+  readonly deliveryOf: (build: Build) => Delivery
+  readonly plain: Delivery
+  readonly gzip: Delivery
+}
+
+function figuresOf(events: number, { builds, deliveryOf, plain, gzip }: Deliveries): readonly Figure[] {
   const perSecond = ({ elapsedMs }: Delivery): number => (events / elapsedMs) * 1_000
   const perEvent = ({ wireBytes }: Delivery): number => wireBytes / events
+  const mibOf = (build: Build): number => (deliveryOf(build).residentBytes ?? Number.NaN) / 2 ** 20
   const parameters = { events, payloadBytes: 100, partitions: PARTITION_COUNT }
-  const speed = perSecond(wadi) / perSecond(plain)
-  const bytes = perEvent(wadi) / perEvent(plain)
+  const speed = perSecond(deliveryOf(ownBuild)) / perSecond(plain)
+  const bytes = perEvent(deliveryOf(ownBuild)) / perEvent(plain)
+  const speeds = compareBuilds(builds, (build) => perSecond(deliveryOf(build)), {
+    wanted: 'more',
+    target: { text: `>= ${SPEED_MIN} x kafkajs`, isMet: speed >= SPEED_MIN }
+  })
+  const wire = compareBuilds(builds, (build) => perEvent(deliveryOf(build)), {
+    wanted: 'less',
+    target: { text: `<= ${BYTES_MAX} x kafkajs`, isMet: bytes <= BYTES_MAX }
+  })
   return [
     {
       what: 'speed',
       parameters,
       unit: 'events/s',
-      values: { wadi: perSecond(wadi), kafkajs: perSecond(plain), 'kafkajs gzip': perSecond(gzip) },
-      ratios: { 'wadi / kafkajs': speed, 'wadi / kafkajs gzip': perSecond(wadi) / perSecond(gzip) },
-      target: { text: `>= ${SPEED_MIN} x kafkajs`, isMet: speed >= SPEED_MIN }
+      ...speeds,
+      values: { ...speeds.values, kafkajs: perSecond(plain), 'kafkajs gzip': perSecond(gzip) },
+      ratios: { 'wadi / kafkajs': speed, 'wadi / kafkajs gzip': perSecond(deliveryOf(ownBuild)) / perSecond(gzip), ...speeds.ratios }
     },
     {
       what: 'wire',
       parameters,
       unit: 'bytes/event',
-      values: { wadi: perEvent(wadi), kafkajs: perEvent(plain), 'kafkajs gzip': perEvent(gzip) },
-      ratios: { 'wadi / kafkajs': bytes, 'wadi / kafkajs gzip': perEvent(wadi) / perEvent(gzip) },
-      target: { text: `<= ${BYTES_MAX} x kafkajs`, isMet: bytes <= BYTES_MAX }
+      ...wire,
+      values: { ...wire.values, kafkajs: perEvent(plain), 'kafkajs gzip': perEvent(gzip) },
+      ratios: { 'wadi / kafkajs': bytes, 'wadi / kafkajs gzip': perEvent(deliveryOf(ownBuild)) / perEvent(gzip), ...wire.ratios }
     },
-    { what: 'memory of the gateway meanwhile', parameters, unit: 'MiB', values: { wadi: (wadi.residentBytes ?? Number.NaN) / 2 ** 20 } }
+    {
+      what: 'memory of the gateway meanwhile',
+      parameters,
+      unit: 'MiB',
+      ...compareBuilds(builds, mibOf, {
+        wanted: 'less',
+        target: { text: `<= ${RESIDENT_MIB_MAX} MiB`, isMet: mibOf(ownBuild) <= RESIDENT_MIB_MAX }
+      })
+    }
   ]
 }
 
 export const catchUpBench: Bench = {
   name: 'catch-up',
-  question: 'a backlog to a real Kafka against a plain kafkajs producer: events per second, bytes on the wire per event',
-  async run({ isSmoke, figure, skip }) {
+  question: 'a backlog to a real Kafka against a plain kafkajs producer: events per second, bytes on the wire per event, memory',
+  async run({ isSmoke, builds, figure, skip }) {
     if (isSmoke) return skip('catch-up', 'needs a real Kafka: test/bench/catch-up.kafka.test.ts runs it small')
-    for (const result of await measureCatchUp({ events: EVENTS, rounds: ROUNDS })) figure(result)
+    for (const result of await measureCatchUp({ events: EVENTS, rounds: ROUNDS, builds })) figure(result)
   }
 }

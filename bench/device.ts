@@ -7,9 +7,11 @@
 import type { RecordInput } from '../runtime/core/record.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
 import { loadTestCore } from '../test/helpers/core.ts'
-import { type Bench, fillerBytes, sensorPayload } from './harness.ts'
+import { type Build, ownBuild } from './build.ts'
+import { type Bench, compareBuilds, fillerBytes, sensorPayload } from './harness.ts'
 import { type DeviceCounters, withLoopDevice } from './loop-device.ts'
 import { openStore, withDirectory } from './open-store.ts'
+import { BenchWorker } from './worker.ts'
 
 const PAYLOAD_BYTES = 300
 const PARTITION_COUNTS = [1, 10, 50]
@@ -70,50 +72,56 @@ function clientBatchOf(batchBytes: number): { batch: Uint8Array; recordCount: nu
   return { batch: loadTestCore().buildBatch(records, { baseOffset: 0 }), recordCount: records.length }
 }
 
+type Load = Omit<CommitLoad, 'counters'>
+
+async function askWorker(build: Build, place: { directory: string; device: string }, load: Load): Promise<DeviceCost> {
+  const worker = new BenchWorker<DeviceCost>('device.worker.js', [place.directory, place.device, JSON.stringify(load)], { build })
+  return worker.next().finally(() => worker.kill())
+}
+
+/** On a device of its own; in smoke mode what the store says. A string says why it could not be tried. */
+async function measureLoad(build: Build, load: Load, isSmoke: boolean): Promise<DeviceCost | string> {
+  if (isSmoke) return withDirectory((scratch) => askWorker(build, { directory: `${scratch}/data`, device: '-' }, load))
+  let cost: DeviceCost | null = null
+  const why = await withLoopDevice(async ({ directory, device }) => {
+    cost = await askWorker(build, { directory: `${directory}/data`, device }, load)
+  })
+  return cost ?? why ?? 'no figure'
+}
+
 export const deviceBench: Bench = {
   name: 'device',
   question: 'device bytes per payload byte and flushes per commit on ext4',
-  async run({ isSmoke, figure, skip }) {
-    for (const partitionCount of isSmoke ? [2] : PARTITION_COUNTS) {
-      const commitCount = isSmoke ? 3 : Math.min(300, 6_000 / partitionCount)
-      const parameters = { partitionCount, payloadBytesPerCommit: partitionCount * PAYLOAD_BYTES, commitCount }
-      const report = (cost: DeviceCost): void => {
-        const isByteGoal = partitionCount === 50
-        figure({
-          what: isSmoke ? 'what the store writes' : 'what the device writes',
-          parameters,
-          unit: '(bytes per payload byte; flushes per commit)',
-          values: { wadi: cost.bytesPerPayloadByte, flushes: cost.flushesPerCommit, 'wadi sealed': cost.bytesPerPayloadByteSealed },
-          target: {
-            text: `1 flush per commit${isByteGoal ? `, <= ${DEVICE_BYTES_PER_PAYLOAD_BYTE_MAX} bytes` : ''}`,
-            isMet: cost.flushesPerCommit === 1 && (!isByteGoal || cost.bytesPerPayloadByte <= DEVICE_BYTES_PER_PAYLOAD_BYTE_MAX)
-          }
-        })
+  async run({ isSmoke, builds, figure, skip }) {
+    const loads: Load[] = (isSmoke ? [2] : PARTITION_COUNTS).map((partitionCount) => ({
+      partitionCount,
+      commitCount: isSmoke ? 3 : Math.min(300, 6_000 / partitionCount)
+    }))
+    if (!isSmoke) loads.push({ partitionCount: 1, commitCount: 120, batchBytes: CLIENT_BATCH_BYTES })
+    for (const load of loads) {
+      const costs = new Map<Build, DeviceCost>()
+      for (const build of builds) {
+        const cost = await measureLoad(build, load, isSmoke)
+        if (typeof cost === 'string') skip(`${load.partitionCount} partitions`, cost)
+        else costs.set(build, cost)
       }
-      if (isSmoke) {
-        const counters = ({ metrics }: LogStore): DeviceCounters => ({
-          writtenBytes: Object.values(metrics.writtenBytes).reduce((sum, bytes) => sum + bytes, 0),
-          flushes: metrics.syncs
-        })
-        report(await withDirectory((directory) => measureCommits(`${directory}/data`, { partitionCount, commitCount, counters })))
-        continue
-      }
-      const outcome = await withLoopDevice(async (mounted) =>
-        report(await measureCommits(`${mounted.directory}/data`, { partitionCount, commitCount, counters: () => mounted.counters() }))
-      )
-      if (outcome) skip(`${partitionCount} partitions`, outcome)
-    }
-    if (isSmoke) return
-    const load = { partitionCount: 1, commitCount: 120, batchBytes: CLIENT_BATCH_BYTES }
-    const outcome = await withLoopDevice(async (mounted) => {
-      const cost = await measureCommits(`${mounted.directory}/data`, { ...load, counters: () => mounted.counters() })
-      figure({
-        what: 'large batches of a Kafka client',
-        parameters: load,
-        unit: '(bytes per payload byte; flushes per commit)',
-        values: { wadi: cost.bytesPerPayloadByte, flushes: cost.flushesPerCommit, 'wadi sealed': cost.bytesPerPayloadByteSealed }
+      const ours = costs.get(ownBuild)
+      if (!ours || costs.size < builds.length) continue
+      const isByteGoal = load.partitionCount === 50
+      const compared = compareBuilds(builds, (build) => costs.get(build)?.bytesPerPayloadByte ?? Number.NaN, {
+        wanted: 'less',
+        target: {
+          text: `1 flush per commit${isByteGoal ? `, <= ${DEVICE_BYTES_PER_PAYLOAD_BYTE_MAX} bytes` : ''}`,
+          isMet: ours.flushesPerCommit === 1 && (!isByteGoal || ours.bytesPerPayloadByte <= DEVICE_BYTES_PER_PAYLOAD_BYTE_MAX)
+        }
       })
-    })
-    if (outcome) skip('large batches', outcome)
+      figure({
+        what: load.batchBytes ? 'large batches of a Kafka client' : isSmoke ? 'what the store writes' : 'what the device writes',
+        parameters: { payloadBytesPerCommit: load.batchBytes ?? load.partitionCount * PAYLOAD_BYTES, ...load },
+        unit: '(bytes per payload byte; flushes per commit)',
+        ...compared,
+        values: { ...compared.values, flushes: ours.flushesPerCommit, 'wadi sealed': ours.bytesPerPayloadByteSealed }
+      })
+    }
   }
 }

@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { type Build, ownBuild } from './build.ts'
 
 const READY_WITHIN_MS = 60_000
 const POLL_MS = 5
@@ -16,6 +16,8 @@ export interface GatewayOptions {
   readonly id?: string
   /** host:port of a Kafka broker; without it nothing is delivered. */
   readonly upstream?: string
+  /** Default: ours. */
+  readonly build?: Build
 }
 
 export class GatewayProcess {
@@ -40,7 +42,9 @@ export class GatewayProcess {
     const port = await freePort()
     const file = join(options.directory, 'wadi.yaml')
     writeFileSync(file, JSON.stringify(configFor(options, port)))
-    const child = spawn(process.execPath, [entryPath(), 'run', '-c', file, '--json'], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(process.execPath, [entryPath(options.build ?? ownBuild), 'run', '-c', file, '--json'], {
+      stdio: ['ignore', 'ignore', 'pipe']
+    })
     const gateway = new GatewayProcess(child, port)
     const giveUpMs = performance.now() + READY_WITHIN_MS
     while (!(await answers(port))) {
@@ -76,9 +80,9 @@ export class GatewayProcess {
 }
 
 /** What ships, where it was built; else the same from single files. */
-function entryPath(): string {
-  const bundle = fileURLToPath(new URL('../wadi.mjs', import.meta.url))
-  return existsSync(bundle) ? bundle : fileURLToPath(new URL('../bin/wadi.js', import.meta.url))
+function entryPath({ dist }: Build): string {
+  const bundle = join(dist, 'wadi.mjs')
+  return existsSync(bundle) ? bundle : join(dist, 'bin/wadi.js')
 }
 
 function configFor({ directory, id = 'bench', upstream }: GatewayOptions, port: number): object {

@@ -6,6 +6,7 @@
 // Not for: deciding whether a figure is good enough for a release (a target that is not met is printed, it does not fail the run).
 
 import { cpus } from 'node:os'
+import { type Build, ownBuild } from './build.ts'
 
 export interface Figure {
   /** What was measured, within the bench. */
@@ -22,6 +23,10 @@ export interface Figure {
 
 export interface BenchContext {
   readonly isSmoke: boolean
+  /** Ours first; then the one it is compared with, if any. Benches that run in processes of their own measure each, in turn. */
+  readonly builds: readonly Build[]
+  /** For benches that last as long as they are told. */
+  readonly minutes?: number
   figure(figure: Figure): void
   /** A part that cannot run here: a visible line, not a failure. */
   skip(what: string, why: string): void
@@ -80,6 +85,29 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
 }
 
+/** By how much the other build may be better before ours counts as worse: machines are noisy. */
+const WORSE_BY_MAX = 1.1
+
+/**
+ * Ours against the other builds of this run: the values by build, `ours / theirs`, and the target with "not worse than" added.
+ * @param wanted which is better: 'less' of the unit, or 'more'
+ */
+export function compareBuilds(
+  builds: readonly Build[],
+  figureOf: (build: Build) => number,
+  options: { wanted: 'less' | 'more'; target?: Figure['target'] }
+): { values: Record<string, number>; ratios: Record<string, number>; target?: NonNullable<Figure['target']> } {
+  const { wanted, target } = options
+  const values = Object.fromEntries(builds.map((build) => [build.name, figureOf(build)]))
+  const ours = values[ownBuild.name] ?? Number.NaN
+  const others = builds.filter(({ name }) => name !== ownBuild.name)
+  const ratios = Object.fromEntries(others.map(({ name }) => [`${ownBuild.name} / ${name}`, ours / (values[name] ?? Number.NaN)]))
+  const isNotWorse = Object.values(ratios).every((ratio) => (wanted === 'less' ? ratio <= WORSE_BY_MAX : ratio >= 1 / WORSE_BY_MAX))
+  if (others.length === 0) return { values, ratios, ...(target && { target }) }
+  const texts = [target?.text, `not worse than ${others.map(({ name }) => name).join(', ')}`].filter((text) => text !== undefined)
+  return { values, ratios, target: { text: texts.join(' and '), isMet: isNotWorse && (target?.isMet ?? true) } }
+}
+
 /** Deterministic filler: xorshift32 from a seed, the same bytes on every machine. */
 export function fillerBytes(count: number, seed = 42): Uint8Array {
   const bytes = new Uint8Array(count)
@@ -107,6 +135,9 @@ function round3(value: number): number {
 
 export interface RunOptions {
   readonly isSmoke: boolean
+  /** Default: ours alone. */
+  readonly builds?: readonly Build[]
+  readonly minutes?: number
   /** JSON lines. */
   write(line: string): void
 }
@@ -124,6 +155,8 @@ export async function runBenches(benches: readonly Bench[], options: RunOptions)
     line({ question: bench.question, at: new Date().toISOString(), smoke: options.isSmoke })
     await bench.run({
       isSmoke: options.isSmoke,
+      builds: options.builds ?? [ownBuild],
+      ...(options.minutes !== undefined && { minutes: options.minutes }),
       figure(figure) {
         figures.push({ bench: bench.name, ...figure })
         line(figure)

@@ -3,8 +3,11 @@
 // Ours is the whole product (`wadi run`, every event synced before its PUBACK); theirs is aedes 1.2.0 alone. Rounds alternate.
 // Both ends share this machine: compare the ratio, not the figures.
 
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Build, ownBuild } from './build.ts'
 import { GatewayProcess } from './gateway-process.ts'
-import { type Bench, median } from './harness.ts'
+import { type Bench, compareBuilds, median } from './harness.ts'
 import { withDirectory } from './open-store.ts'
 import { BenchWorker } from './worker.ts'
 
@@ -33,33 +36,42 @@ async function measure(port: number, options: { window: number; warmMs: number; 
 export const ingestBench: Bench = {
   name: 'ingest',
   question: 'durable QoS 1 ingest over MQTT against aedes alone in memory, events per second',
-  async run({ isSmoke, figure }) {
+  async run({ isSmoke, builds, figure }) {
     const window = isSmoke ? 10 : 200
     const rounds = isSmoke ? 1 : 5
     const time = isSmoke ? { warmMs: 20, measureMs: 100 } : { warmMs: 1_500, measureMs: 3_000 }
-    await withDirectory(async (directory) => {
+    await withDirectory(async (scratch) => {
       const aedes = new BenchWorker<{ port: number }>('aedes.worker.js', [])
-      let gateway: GatewayProcess | null = null
+      const gateways = new Map<Build, GatewayProcess>()
       try {
         const { port: aedesPort } = await aedes.next()
-        gateway = await GatewayProcess.start({ directory })
-        const ours: number[] = []
+        for (const build of builds) {
+          const directory = join(scratch, build.name)
+          mkdirSync(directory)
+          gateways.set(build, await GatewayProcess.start({ directory, build }))
+        }
+        const rates = new Map<Build, number[]>(builds.map((build) => [build, []]))
         const theirs: number[] = []
         for (let round = 0; round < rounds; round++) {
-          ours.push(await measure(gateway.port, { window, ...time }))
+          for (const [build, { port }] of gateways) rates.get(build)?.push(await measure(port, { window, ...time }))
           theirs.push(await measure(aedesPort, { window, ...time }))
         }
-        const ratio = median(ours) / median(theirs)
+        const rateOf = (build: Build): number => median(rates.get(build) ?? [])
+        const ratio = rateOf(ownBuild) / median(theirs)
+        const compared = compareBuilds(builds, rateOf, {
+          wanted: 'more',
+          target: { text: `>= ${RATIO_MIN} x aedes`, isMet: ratio >= RATIO_MIN }
+        })
         figure({
           what: 'QoS 1 ingest',
           parameters: { connections: CONNECTIONS, payloadBytes: PAYLOAD_BYTES, window, rounds },
           unit: 'events/s',
-          values: { wadi: median(ours), aedes: median(theirs) },
-          ratios: { 'wadi / aedes': ratio },
-          target: { text: `>= ${RATIO_MIN} x aedes`, isMet: ratio >= RATIO_MIN }
+          ...compared,
+          values: { ...compared.values, aedes: median(theirs) },
+          ratios: { 'wadi / aedes': ratio, ...compared.ratios }
         })
       } finally {
-        await gateway?.kill()
+        for (const gateway of gateways.values()) await gateway.kill()
         await aedes.kill()
       }
     })

@@ -20,6 +20,8 @@ export interface DeviceCounters {
 
 export interface MountedLoop {
   readonly directory: string
+  /** Its name below /dev, for readCounters(). */
+  readonly device: string
   counters(): DeviceCounters
 }
 
@@ -51,7 +53,7 @@ export async function withLoopDevice(work: (mounted: MountedLoop) => Promise<voi
       }
       try {
         run('sync', '-f', directory)
-        await work({ directory, counters: () => readCounters(device) })
+        await work({ directory, device, counters: () => readCounters(device) })
       } finally {
         run('umount', directory)
       }
@@ -62,7 +64,7 @@ export async function withLoopDevice(work: (mounted: MountedLoop) => Promise<voi
   })
 }
 
-function readCounters(device: string): DeviceCounters {
+export function readCounters(device: string): DeviceCounters {
   const fields = readFileSync(`/sys/block/${basename(device)}/stat`, 'utf8')
     .trim()
     .split(/\s+/)

@@ -1,9 +1,16 @@
 // Worker processes of benchmarks: a load generator or a server of its own process, spoken to by messages, never left behind.
 
 import { type ChildProcess, fork } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { type Build, ownBuild } from './build.ts'
 
 const MESSAGE_TIMEOUT_MS = 600_000
+
+export interface WorkerOptions {
+  /** Default: ours. */
+  readonly build?: Build
+  readonly nodeFlags?: readonly string[]
+}
 
 export class BenchWorker<Message> {
   readonly #child: ChildProcess
@@ -11,9 +18,10 @@ export class BenchWorker<Message> {
   #wake: (() => void) | null = null
   #exit: string | null = null
 
-  /** @param file name beside this file, as compiled: `x.worker.js` */
-  constructor(file: string, args: readonly string[]) {
-    this.#child = fork(fileURLToPath(new URL(file, import.meta.url)), [...args], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  /** @param file name beside this file, as compiled: `x.worker.js`; in `build` when there is one */
+  constructor(file: string, args: readonly string[], options: WorkerOptions = {}) {
+    const path = join((options.build ?? ownBuild).dist, 'bench', file)
+    this.#child = fork(path, [...args], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv: [...(options.nodeFlags ?? [])] })
     this.#child.on('message', (message: Message) => {
       this.#inbox.push(message)
       this.#wake?.()

@@ -60,20 +60,35 @@ export class FrameSplitter {
 
   /** @throws ProtocolError frame when a length is negative or above the bound */
   push(chunk: Uint8Array): Uint8Array[] {
+    this.add(chunk)
+    const frames: Uint8Array[] = []
+    for (let frame = this.take(); frame !== null; frame = this.take()) frames.push(frame)
+    return frames
+  }
+
+  /** push() in steps, for who wants to know a length before the frame is whole. */
+  add(chunk: Uint8Array): void {
     this.#pending.push(chunk)
     this.#pendingBytes += chunk.byteLength
-    const frames: Uint8Array[] = []
-    for (let length = this.#nextLength(); length !== null; length = this.#nextLength()) {
-      if (length < 0 || length > this.#frameBytesMax) {
-        throw new ProtocolError('frame', `frame of ${length} bytes, the bound is ${this.#frameBytesMax}`)
-      }
-      if (this.#pendingBytes < LENGTH_BYTES + length) break
-      const bytes = this.#join()
-      frames.push(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + length))
-      this.#pending = [bytes.subarray(LENGTH_BYTES + length)]
-      this.#pendingBytes -= LENGTH_BYTES + length
+  }
+
+  /** Length of the frame that comes next; null while it is not known. @throws ProtocolError as push() */
+  nextFrameBytes(): number | null {
+    const length = this.#nextLength()
+    if (length !== null && (length < 0 || length > this.#frameBytesMax)) {
+      throw new ProtocolError('frame', `frame of ${length} bytes, the bound is ${this.#frameBytesMax}`)
     }
-    return frames
+    return length
+  }
+
+  /** The next frame; null while it is not whole. @throws ProtocolError as push() */
+  take(): Uint8Array | null {
+    const length = this.nextFrameBytes()
+    if (length === null || this.#pendingBytes < LENGTH_BYTES + length) return null
+    const bytes = this.#join()
+    this.#pending = [bytes.subarray(LENGTH_BYTES + length)]
+    this.#pendingBytes -= LENGTH_BYTES + length
+    return bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + length)
   }
 
   #nextLength(): number | null {

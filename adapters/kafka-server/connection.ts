@@ -1,5 +1,7 @@
 // One client connection. Requests are carried out and answered one after another, as in Kafka: a parked Fetch or JoinGroup holds
 // what follows it. Nothing is read while enough is waiting, and nothing is carried out while the client does not read its answers.
+// A request takes its bytes from the budget of all connections once its length is known: until it has them, the socket is not read.
+// Small ones come from a few bytes that each connection has of its own, so that heartbeats and fetches do not wait for large produces.
 // Every end has a name (CloseReason).
 
 import type { Socket } from 'node:net'
@@ -7,10 +9,11 @@ import { FrameSplitter } from '../kafka-protocol/frame.ts'
 import { ProtocolError } from '../kafka-protocol/protocol-error.ts'
 import { ConnectionRefusal, type RequestContext, type ServerContext } from './context.ts'
 import { dispatch } from './dispatch.ts'
+import type { FrameBudget } from './frame-budget.ts'
 
 /**
  * peer         the client closed or vanished
- * idle         silent for too long
+ * idle         silent for too long, or in the middle of a request while others wait for its bytes
  * slow-reader  answers were not read for too long
  * frame        a length in front of a message that is negative or above the bound
  * malformed    a message that cannot be read
@@ -37,6 +40,22 @@ export interface ConnectionLimits {
   /** Whole requests that may wait behind the one being carried out. */
   readonly queuedBytesMax: number
   readonly idleMsMax: number
+  /** The same in the middle of a request that holds bytes of the common budget. */
+  readonly frameIdleMsMax: number
+}
+
+/** Requests up to this size wait for nobody, as long as the connection has no others in work. */
+const OWN_BYTES = 16 * 1024
+
+/** What one request holds until it is answered. */
+interface Reserved {
+  readonly ownBytes: number
+  readonly commonBytes: number
+}
+
+interface QueuedFrame {
+  readonly frame: Uint8Array
+  readonly reserved: Reserved
 }
 
 export interface ConnectionEvents {
@@ -55,69 +74,138 @@ export class Connection {
   readonly #splitter: FrameSplitter
   readonly #abort = new AbortController()
   readonly #clientHost: string
-  #queue: Uint8Array[] = []
+  readonly #budget: FrameBudget
+  #ownBytesLeft = OWN_BYTES
+  /** Of the request that is being read. */
+  #reserved: Reserved | null = null
+  #stopWaiting: (() => void) | null = null
+  #queue: QueuedFrame[] = []
   #queuedBytes = 0
   #isRunning = false
   #isWaitingForDrain = false
   #isClosed = false
 
-  constructor(socket: Socket, server: ServerContext, limits: ConnectionLimits, events: ConnectionEvents) {
+  constructor(socket: Socket, server: ServerContext, bounds: { limits: ConnectionLimits; budget: FrameBudget }, events: ConnectionEvents) {
+    const { limits, budget } = bounds
     this.#socket = socket
     this.#server = server
     this.#limits = limits
+    this.#budget = budget
     this.#events = events
     this.#splitter = new FrameSplitter(limits.frameBytesMax)
     this.#clientHost = socket.remoteAddress ?? ''
     socket.on('data', (chunk: Buffer) => this.#receive(chunk))
     socket.on('error', (error) => this.close('peer', error.message))
     socket.on('close', () => this.close('peer', 'closed by the client'))
-    socket.setTimeout(limits.idleMsMax, () => this.#timeOut())
+    socket.on('timeout', () => this.#timeOut())
+    socket.setTimeout(limits.idleMsMax)
   }
 
   /** The first reason counts. */
   close(reason: CloseReason, detail: string): void {
     if (this.#isClosed) return
     this.#isClosed = true
+    const held = this.#queue.map(({ reserved }) => reserved)
+    if (this.#reserved) held.push(this.#reserved)
+    this.#reserved = null
     this.#queue = []
     this.#queuedBytes = 0
     this.#abort.abort()
     this.#socket.destroy()
     this.#events.onClose(reason, detail)
+    this.#stopWaiting?.()
+    this.#stopWaiting = null
+    for (const reserved of held) this.#giveBack(reserved)
   }
 
   #receive(chunk: Buffer): void {
     if (this.#isClosed) return
     this.#events.onBytes('received', chunk.byteLength)
+    this.#splitter.add(chunk)
+    this.#takeFrames()
+  }
+
+  #takeFrames(): void {
+    if (this.#isClosed) return
     try {
-      for (const frame of this.#splitter.push(chunk)) {
-        this.#queue.push(frame)
+      while (this.#reserveNext()) {
+        const frame = this.#splitter.take()
+        if (frame === null) break
+        this.#queue.push({ frame, reserved: this.#reserved as Reserved })
         this.#queuedBytes += frame.byteLength
+        this.#reserved = null
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.close('frame', error.message)
       return
     }
-    if (this.#queuedBytes > this.#limits.queuedBytesMax) this.#socket.pause()
+    this.#steer()
     void this.#run()
+  }
+
+  /** True when the next request has its bytes; false while its length is not known, or when it waits for them. */
+  #reserveNext(): boolean {
+    if (this.#reserved) return true
+    const bytes = this.#splitter.nextFrameBytes()
+    if (bytes === null || this.#stopWaiting) return false
+    if (bytes <= this.#ownBytesLeft) {
+      this.#ownBytesLeft -= bytes
+      this.#reserved = { ownBytes: bytes, commonBytes: 0 }
+    } else if (this.#budget.take(bytes)) this.#reserved = { ownBytes: 0, commonBytes: bytes }
+    else {
+      this.#stopWaiting = this.#budget.wait(bytes, () => {
+        this.#stopWaiting = null
+        this.#reserved = { ownBytes: 0, commonBytes: bytes }
+        this.#takeFrames()
+      })
+      return false
+    }
+    return true
+  }
+
+  #giveBack({ ownBytes, commonBytes }: Reserved): void {
+    this.#ownBytesLeft += ownBytes
+    if (commonBytes > 0) this.#budget.giveBack(commonBytes)
+  }
+
+  /** Reads on or not, and how patiently. */
+  #steer(): void {
+    if (this.#isClosed) return
+    if (this.#stopWaiting || this.#queuedBytes > this.#limits.queuedBytesMax) this.#socket.pause()
+    else this.#socket.resume()
+    const { idleMsMax, frameIdleMsMax } = this.#limits
+    const timeoutMs = this.#isHoldingUp ? Math.min(frameIdleMsMax, idleMsMax) : idleMsMax
+    if (this.#socket.timeout !== timeoutMs) this.#socket.setTimeout(timeoutMs)
+  }
+
+  /** A request has begun, holds common bytes, and its end has not come. */
+  get #isHoldingUp(): boolean {
+    return this.#reserved !== null && this.#reserved.commonBytes > 0 && this.#queuedBytes <= this.#limits.queuedBytesMax
   }
 
   async #run(): Promise<void> {
     if (this.#isRunning) return
     this.#isRunning = true
     try {
-      for (let frame = this.#queue.shift(); frame; frame = this.#queue.shift()) {
-        this.#queuedBytes -= frame.byteLength
-        if (this.#queuedBytes <= this.#limits.queuedBytesMax) this.#socket.resume()
-        const answer = await dispatch(frame, (header) => this.#contextOf(header))
-        if (this.#isClosed) return
-        if (answer) await this.#send(answer)
-      }
+      for (let next = this.#queue.shift(); next && !this.#isClosed; next = this.#queue.shift()) await this.#carryOut(next)
     } catch (error) {
       this.#fail(error)
     } finally {
       this.#isRunning = false
     }
+  }
+
+  async #carryOut({ frame, reserved }: QueuedFrame): Promise<void> {
+    this.#queuedBytes -= frame.byteLength
+    this.#steer()
+    try {
+      const answer = await dispatch(frame, (header) => this.#contextOf(header))
+      if (answer && !this.#isClosed) await this.#send(answer)
+    } finally {
+      this.#giveBack(reserved)
+    }
+    this.#takeFrames()
   }
 
   #contextOf({ apiVersion, clientId, name }: { apiVersion: number; clientId: string; name: string }): RequestContext {
@@ -150,8 +238,11 @@ export class Connection {
   }
 
   #timeOut(): void {
-    if (this.#isWaitingForDrain) this.close('slow-reader', `answers were not read for ${this.#limits.idleMsMax} ms`)
-    else if (!this.#isRunning) this.close('idle', `nothing came for ${this.#limits.idleMsMax} ms`)
+    const { idleMsMax, frameIdleMsMax } = this.#limits
+    if (this.#isHoldingUp) this.close('idle', `a request stood still for ${Math.min(frameIdleMsMax, idleMsMax)} ms`)
+    else if (this.#isWaitingForDrain) this.close('slow-reader', `answers were not read for ${idleMsMax} ms`)
+    else if (!this.#isRunning && !this.#stopWaiting) this.close('idle', `nothing came for ${idleMsMax} ms`)
+    else this.#socket.setTimeout(idleMsMax)
   }
 
   #fail(error: unknown): void {

@@ -9,6 +9,7 @@ import type { Random } from '../../runtime/io/random.ts'
 import type { Store } from '../../runtime/log/contract.ts'
 import { type CloseReason, Connection, type ConnectionLimits } from './connection.ts'
 import type { ServerContext } from './context.ts'
+import { FrameBudget } from './frame-budget.ts'
 
 export interface KafkaListenerOptions {
   readonly store: Store
@@ -28,6 +29,8 @@ export interface KafkaListenerOptions {
   readonly nodeId?: number
   readonly autoCreateTopics?: boolean
   readonly connectionCountMax?: number
+  /** Requests in work of all connections together; each connection has 16 KiB of its own besides. */
+  readonly requestBytesMax?: number
   readonly fetchBytesMax?: number
   readonly limits?: Partial<ConnectionLimits>
   readonly broker?: Partial<BrokerSettings>
@@ -45,6 +48,11 @@ export interface KafkaListenerMetrics {
   readonly closesByReason: Readonly<Partial<Record<CloseReason, number>>>
   readonly receivedBytes: number
   readonly sentBytes: number
+  /** Bytes of the common budget that requests in work hold now. */
+  readonly requestBytes: number
+  /** Requests that wait for them now, and that ever had to. */
+  readonly waitingRequests: number
+  readonly requestWaits: number
 }
 
 export interface KafkaListener {
@@ -58,8 +66,10 @@ export interface KafkaListener {
 
 const MIB = 1024 * 1024
 
-const defaultLimits: ConnectionLimits = { frameBytesMax: 16 * MIB, queuedBytesMax: MIB, idleMsMax: 600_000 }
+const defaultLimits: ConnectionLimits = { frameBytesMax: 16 * MIB, queuedBytesMax: MIB, idleMsMax: 600_000, frameIdleMsMax: 30_000 }
 const CONNECTION_COUNT_MAX = 1000
+/** Twice the largest frame: one being read, one being carried out. */
+const REQUEST_BYTES_MAX = 32 * MIB
 const FETCH_BYTES_MAX = 16 * MIB
 
 /** @throws WadiError when the stored state cannot be read; Error of node:net when the address cannot be bound */
@@ -87,7 +97,8 @@ export async function createKafkaListener(options: KafkaListenerOptions): Promis
     fetchBytesMax: options.fetchBytesMax ?? FETCH_BYTES_MAX
   }
   const meter = createMeter()
-  const connections = acceptOn(server, context, options, meter)
+  const budget = new FrameBudget(options.requestBytesMax ?? REQUEST_BYTES_MAX)
+  const connections = acceptOn(server, context, options, { meter, budget })
   return {
     address,
     broker,
@@ -95,6 +106,9 @@ export async function createKafkaListener(options: KafkaListenerOptions): Promis
       return {
         ...meter,
         connectionCount: connections.size,
+        requestBytes: budget.usedBytes,
+        waitingRequests: budget.waitingCount,
+        requestWaits: budget.waitCount,
         requestsByApi: { ...meter.requestsByApi },
         closesByReason: { ...meter.closesByReason }
       }
@@ -121,7 +135,12 @@ function createMeter(): Meter {
   return { acceptedConnections: 0, requests: 0, requestsByApi: {}, closesByReason: {}, receivedBytes: 0, sentBytes: 0 }
 }
 
-function acceptOn(server: Server, context: ServerContext, options: KafkaListenerOptions, meter: Meter): Set<Connection> {
+function acceptOn(
+  server: Server,
+  context: ServerContext,
+  options: KafkaListenerOptions,
+  { meter, budget }: { meter: Meter; budget: FrameBudget }
+): Set<Connection> {
   const connections = new Set<Connection>()
   const limits = { ...defaultLimits, ...options.limits }
   const connectionCountMax = options.connectionCountMax ?? CONNECTION_COUNT_MAX
@@ -129,22 +148,27 @@ function acceptOn(server: Server, context: ServerContext, options: KafkaListener
   server.on('connection', (socket) => {
     const client = `${socket.remoteAddress}:${socket.remotePort}`
     meter.acceptedConnections++
-    const connection: Connection = new Connection(socket, context, limits, {
-      onRequest(name) {
-        meter.requests++
-        meter.requestsByApi[name] = (meter.requestsByApi[name] ?? 0) + 1
-      },
-      onBytes(direction, bytes) {
-        if (direction === 'received') meter.receivedBytes += bytes
-        else meter.sentBytes += bytes
-      },
-      onClose(reason, detail) {
-        connections.delete(connection)
-        meter.closesByReason[reason] = (meter.closesByReason[reason] ?? 0) + 1
-        options.onClose?.(reason, detail, client)
-      },
-      onError
-    })
+    const connection: Connection = new Connection(
+      socket,
+      context,
+      { limits, budget },
+      {
+        onRequest(name) {
+          meter.requests++
+          meter.requestsByApi[name] = (meter.requestsByApi[name] ?? 0) + 1
+        },
+        onBytes(direction, bytes) {
+          if (direction === 'received') meter.receivedBytes += bytes
+          else meter.sentBytes += bytes
+        },
+        onClose(reason, detail) {
+          connections.delete(connection)
+          meter.closesByReason[reason] = (meter.closesByReason[reason] ?? 0) + 1
+          options.onClose?.(reason, detail, client)
+        },
+        onError
+      }
+    )
     if (connections.size >= connectionCountMax) return connection.close('full', `${connectionCountMax} connections are open already`)
     connections.add(connection)
   })

@@ -184,6 +184,8 @@ export class Gate {
  */
 export interface Brake {
   readonly position: 'go' | 'wait' | 'discard'
+  /** Most bytes that one read may give now; at least 1. */
+  readonly readBytesMax: number
   onceRelieved(callback: () => void): void
 }
 
@@ -211,7 +213,10 @@ export function guardSocket(socket: Socket, gate: Gate, brake: Brake): GuardedSo
   socket.read = (size?: number): Buffer | null => {
     const { position } = brake
     if (position === 'wait') return wait()
-    const chunk = readThrough(size)
+    const { readBytesMax } = brake
+    const isMore = typeof size !== 'number' && socket.readableLength > readBytesMax
+    const chunk = readThrough(isMore ? readBytesMax : size)
+    if (isMore) setImmediate(() => socket.destroyed || socket.emit('readable'))
     if (chunk === null || position === 'discard') return null
     const fault = gate.check(chunk)
     if (fault === null) return chunk

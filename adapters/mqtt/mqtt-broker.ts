@@ -245,6 +245,9 @@ class AedesBroker implements MqttBroker {
       get position() {
         return position()
       },
+      get readBytesMax() {
+        return ingest.readBytesMax
+      },
       onceRelieved: (callback) => ingest.onceRelieved(callback)
     }
   }

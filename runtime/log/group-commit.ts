@@ -359,7 +359,7 @@ export class GroupCommit {
       const closeBatch = (): void => {
         if (!isOpen) return
         const { batch, recordCount } = commit.closeBatch()
-        encoded.push({ partition, batch: copyOf(batch), recordCount })
+        encoded.push({ partition, batch, recordCount }) // a view of the commit: the tail copies it when it is durable
         isOpen = false
       }
       for (const { record, batch, baseOffset, startsBatch } of items) {
@@ -481,7 +481,6 @@ function stateBytes(changes: readonly StateChange[]): number {
   return bytes
 }
 
-/** Small batches share pooled memory; the tail keeps them. */
 function copyOf(bytes: Uint8Array): Uint8Array {
   const copy = Buffer.allocUnsafe(bytes.byteLength)
   copy.set(bytes)

@@ -38,7 +38,7 @@ export interface JournalFileScan {
   readonly unreadable: readonly ByteRange[]
 }
 
-/** Whole commits behind the window's start, in file order, each with its bytes handed to `onCommit`. */
+/** Whole commits behind the window's start, in file order, each with its bytes handed to `onCommit`, valid until that resolves. */
 export async function scanJournalFile(
   core: Core,
   file: SalvageFile,
@@ -49,12 +49,14 @@ export async function scanJournalFile(
   const broken: number[] = []
   const unreadableSequences: number[] = []
   let last: JournalFileScan['last'] = null
-  let chunk = new Uint8Array(0)
+  let room = new Uint8Array(Math.min(CHUNK_BYTES, sizeBytes))
+  let chunk = room.subarray(0, 0)
   let chunkAt = 0
   const bytesAt = async (at: number, length: number): Promise<Uint8Array> => {
     if (at < chunkAt || at + length > chunkAt + chunk.byteLength) {
-      const fresh = new Uint8Array(Math.min(Math.max(length, CHUNK_BYTES), sizeBytes - at))
-      chunk = fresh.subarray(0, await file.readAt(at, fresh))
+      const wanted = Math.min(Math.max(length, CHUNK_BYTES), sizeBytes - at)
+      if (wanted > room.byteLength) room = new Uint8Array(wanted)
+      chunk = room.subarray(0, await file.readAt(at, room.subarray(0, wanted)))
       chunkAt = at
     }
     return chunk.subarray(at - chunkAt, at - chunkAt + length)

@@ -253,7 +253,7 @@ export class LogStore implements Store {
           if (this.#quota.isTopicOver(this.#topicOf(partition))) this.#upkeep.makeRoomSoon()
         }
         if (this.#quota.isDirectoryOver) this.#upkeep.makeRoomSoon()
-        if (this.#upkeep.tailBytes > this.#settings.tailBytesMax) this.#upkeep.housekeep()
+        if (this.#upkeep.tailMemoryBytes > this.#settings.tailBytesMax) this.#upkeep.housekeep()
         if (this.#journal.fullUpTo !== null) void this.#upkeep.checkpoint()
       },
       onFull: () => {

@@ -117,12 +117,13 @@ export class PartitionLog implements Partition {
     this.#highWatermark = Math.max(offsets.nextOffset, offsets.logStartOffset)
   }
 
-  /** A commit with this batch was synced (or replayed): it becomes visible. */
+  /** A commit with this batch was synced (or replayed): it becomes visible. The bytes are copied. */
   onCommitted(batch: Uint8Array, commit: { sequence: number; nowMs: number }): void {
     const header = readBatchHeader(batch)
     assert(header !== null, 'committed a batch without a header')
     assert(header.baseOffset >= this.#highWatermark, `committed ${header.baseOffset} below ${this.#highWatermark}`)
-    this.tail.push({ header, batch, sequence: commit.sequence, addedMs: commit.nowMs })
+    assert(header.batchBytes === batch.byteLength, `a batch of ${header.batchBytes} bytes in ${batch.byteLength}`)
+    this.tail.push(batch, { sequence: commit.sequence, addedMs: commit.nowMs })
     this.transactions.onBatch(header, () => this.env.core.readRecords(batch)[0]?.key ?? null)
     this.#highWatermark = header.lastOffset + 1
     this.account.touch()
@@ -196,13 +197,11 @@ export class PartitionLog implements Partition {
     const batches: Uint8Array[] = []
     let bytes = 0
     let nextOffset = offset
-    const all = this.tail.batches
-    for (let i = this.tail.find(offset); i < all.length; i++) {
-      const entry = all[i] as (typeof all)[number]
-      if (batches.length > 0 && bytes + entry.batch.byteLength > bytesMax) break
-      batches.push(entry.batch)
-      bytes += entry.batch.byteLength
-      nextOffset = entry.header.lastOffset + 1
+    for (const { batch, lastOffset } of this.tail.from(offset)) {
+      if (batches.length > 0 && bytes + batch.byteLength > bytesMax) break
+      batches.push(batch)
+      bytes += batch.byteLength
+      nextOffset = lastOffset + 1
     }
     return { batches, nextOffset: toOffset(batches.length === 0 ? this.#highWatermark : nextOffset) }
   }
@@ -281,8 +280,7 @@ export class PartitionLog implements Partition {
       const share = offset <= segment.baseOffset ? 1 : (segment.nextOffset - offset) / Math.max(1, records)
       bytes += Math.round(segment.sizeBytes * share)
     }
-    for (let i = this.tail.find(offset); i < this.tail.batches.length; i++) bytes += this.tail.batches[i]?.batch.byteLength ?? 0
-    return bytes
+    return bytes + this.tail.bytesFrom(offset)
   }
 }
 

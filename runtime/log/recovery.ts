@@ -157,9 +157,11 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
   let doneBytes = 0
   const totalBytes = contents.commits.reduce((sum, { blockBytes }) => sum + blockBytes, 0)
   const unknown = new Set<string>()
+  // Two blocks in turn, or the start leaves as much garbage as the journal has bytes: one to read into, one that holds the last good commit.
+  let [room, kept] = [new Uint8Array(core.commitBytesMax), new Uint8Array(core.commitBytesMax)]
   for (const commit of contents.commits) {
     const file = await SalvageFile.open(disk, journalPath(context.directory, commit.fileIndex))
-    const block = new Uint8Array(commit.blockBytes)
+    const block = room.subarray(0, commit.blockBytes)
     try {
       await file.readAt(commit.positionBytes, block)
     } finally {
@@ -180,6 +182,7 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
     doneBytes += commit.blockBytes
     target.onProgress(doneBytes, totalBytes)
     lastBlock = block
+    ;[room, kept] = [kept, room]
     await target.afterCommit()
   }
   for (const key of unknown)
@@ -210,6 +213,6 @@ function replayBatch(
     commit.report.holes.push(hole(partition, end, header.baseOffset))
     partition.skipTo(header.baseOffset)
   }
-  partition.onCommitted(Buffer.from(batch), commit)
+  partition.onCommitted(batch, commit)
   commit.report.replayedRecords += header.lastOffset - header.baseOffset + 1
 }

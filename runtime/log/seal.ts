@@ -26,8 +26,8 @@ export function sealPartition(partition: PartitionLog, options: SealOptions): Pr
 async function sealNow(partition: PartitionLog, options: SealOptions): Promise<void> {
   const untilOffset = partition.highWatermark
   for (;;) {
-    const first = partition.tail.batches[0]
-    if (!first || first.header.baseOffset >= untilOffset) return
+    const { startOffset } = partition.tail
+    if (startOffset === null || startOffset >= untilOffset) return
     const { batch, count } = await nextSealedBatch(partition, options)
     await appendSealed(partition, batch, options)
     partition.tail.drop(count)
@@ -35,30 +35,25 @@ async function sealNow(partition: PartitionLog, options: SealOptions): Promise<v
   }
 }
 
-function isPlain({ header }: TailBatch): boolean {
-  return header.attributes === 0 && header.producerId === -1n
-}
-
 /** Takes the longest run of plain, adjoining batches that fits, or one other batch as it is. */
 async function nextSealedBatch(partition: PartitionLog, options: SealOptions): Promise<{ batch: Uint8Array; count: number }> {
   const { core, codec } = partition.env
-  const batches = partition.tail.batches
-  const first = batches[0] as TailBatch
-  if (!isPlain(first)) return { batch: first.batch, count: 1 }
-  let count = 0
+  const run: TailBatch[] = []
   let bytes = 0
-  let nextOffset = first.header.baseOffset as number
-  for (const entry of batches) {
+  for (const entry of partition.tail.from(0)) {
+    const before = run.at(-1)
+    if (!before && !entry.isPlain) return { batch: entry.batch, count: 1 }
     bytes += entry.batch.byteLength
-    if (!isPlain(entry) || entry.header.baseOffset !== nextOffset || (count > 0 && bytes > options.batchBytesMax)) break
-    nextOffset = entry.header.lastOffset + 1
-    count++
+    if (before && (!entry.isPlain || entry.baseOffset !== before.lastOffset + 1 || bytes > options.batchBytesMax)) break
+    run.push(entry)
   }
+  const [first] = run
+  assert(first !== undefined, 'nothing to seal')
+  const count = run.length
   if (count === 1) return { batch: await compressBatch(core, codec, first.batch, options.codec), count }
   core.repack.beginSeal({ bytesMax: core.batchBytesMax })
-  for (let i = 0; i < count; i++) {
-    const entry = batches[i] as TailBatch
-    const added = core.repack.add(entry.batch, { fromOffset: entry.header.baseOffset, untilOffset: entry.header.lastOffset + 1 })
+  for (const { batch, baseOffset, lastOffset } of run) {
+    const added = core.repack.add(batch, { fromOffset: baseOffset, untilOffset: lastOffset + 1 })
     assert(!added.isFull, 'a sealed batch did not fit')
   }
   const repacked = core.repack.finish()

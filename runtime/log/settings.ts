@@ -22,7 +22,7 @@ export interface StorageSettings {
   readonly sealBytes: number
   /** A tail this old is sealed. */
   readonly sealAgeMs: number
-  /** All tails together; above it the largest are sealed at once. */
+  /** All tails together, as they lie in memory; above it the largest are sealed at once. */
   readonly tailBytesMax: number
   readonly segmentBytes: number
   /** Segments of a topic with a quota or retention_bytes are a fraction of it, but not smaller than this. */

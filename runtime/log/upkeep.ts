@@ -63,6 +63,13 @@ export class Upkeep {
     return bytes
   }
 
+  /** What all tails take in memory. */
+  get tailMemoryBytes(): number {
+    let bytes = 0
+    for (const topic of this.#host.topics.values()) for (const { tail } of topic.partitions) bytes += tail.memoryBytes
+    return bytes
+  }
+
   /** Housekeeping again and again, until stop(). */
   schedule(): void {
     if (this.#isStopped) return
@@ -105,8 +112,8 @@ export class Upkeep {
 
   /** @throws DiskError */
   async sealAboveLimit(): Promise<void> {
-    while (this.tailBytes > this.#host.settings.tailBytesMax) {
-      await this.#seal(this.#partitions().reduce((a, b) => (b.tail.bytes > a.tail.bytes ? b : a)))
+    while (this.tailMemoryBytes > this.#host.settings.tailBytesMax) {
+      await this.#seal(this.#partitions().reduce((a, b) => (b.tail.memoryBytes > a.tail.memoryBytes ? b : a)))
     }
   }
 
@@ -205,8 +212,10 @@ export class Upkeep {
     for (const partition of this.#partitions()) {
       const { oldestAddedMs, bytes } = partition.tail
       if (oldestAddedMs === null) continue
-      const isQuiet = bytes < Math.min(settings.sealBytes, partition.share.sealBytes) / 16
-      if (nowMs - oldestAddedMs >= settings.sealAgeMs * (isQuiet ? QUIET_FACTOR : 1)) await this.#seal(partition)
+      const sealBytes = Math.min(settings.sealBytes, partition.share.sealBytes)
+      const isQuiet = bytes < sealBytes / 16
+      const isLarge = bytes >= sealBytes // a start leaves such tails; later the commit that makes one large has it sealed
+      if (isLarge || nowMs - oldestAddedMs >= settings.sealAgeMs * (isQuiet ? QUIET_FACTOR : 1)) await this.#seal(partition)
     }
   }
 

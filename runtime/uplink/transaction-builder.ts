@@ -93,6 +93,8 @@ export class TransactionBuilder {
   readonly #ids = new Map<string, Uint8Array>()
   /** Upstream topic → plain bytes per compressed byte, as seen. */
   readonly #ratios = new Map<string, number>()
+  /** Source → bytes in the clear per stored byte, as last seen. */
+  readonly #openedRatios = new Map<string, number>()
   /** Upstream topic → largest compressed batch the centre was seen to refuse, less. */
   readonly #learnedMax = new Map<string, number>()
 
@@ -178,9 +180,18 @@ export class TransactionBuilder {
     let bytes = 0
     let next: number = source.planned
     while (next < untilMax && bytes < bytesMax && !closed) {
-      const readBytes = Math.max(4096, Math.floor((bytesMax - bytes) / 2))
+      const readBytes = Math.max(4096, Math.floor((bytesMax - bytes) / (this.#openedRatios.get(source.key) ?? 2)))
       const result = await partition.readCommitted(next as typeof partition.highWatermark, { bytesMax: readBytes })
+      let readTo: number = result.nextOffset
+      let storedBytes = 0
+      const bytesBefore = bytes
       for (const batch of result.batches) {
+        if (bytes >= bytesMax) {
+          // Opened it may be twenty times as much: what does not fit is left to the next part.
+          readTo = readBatchHeader(batch)?.baseOffset ?? readTo
+          break
+        }
+        storedBytes += batch.byteLength
         const uncompressed = await this.#open(batch)
         if (!(uncompressed instanceof Uint8Array)) {
           closed = uncompressed
@@ -190,9 +201,10 @@ export class TransactionBuilder {
         stored.push(batch)
         bytes += uncompressed.byteLength
       }
+      if (bytes > bytesBefore) this.#openedRatios.set(source.key, Math.max(1, (bytes - bytesBefore) / storedBytes))
       if (closed) next = Math.max(next, closed.header.baseOffset)
-      else if (result.nextOffset <= next) break
-      else next = result.nextOffset
+      else if (readTo <= next) break
+      else next = readTo
     }
     if (plain[0]) source.noteTime(source.planned, readBatchHeader(plain[0])?.baseTimestampMs ?? 0)
     return { plain, stored, end: Math.min(next, untilMax), closed }

@@ -1,7 +1,8 @@
 // Proves for bench/harness.ts: contenders take turns, warm-ups do not count, medians are medians, loads are the same every time.
 
 import t from 'tap'
-import { fillerBytes, formatTable, interleave, median, runBenches, sensorPayload } from '../../bench/harness.ts'
+import { ownBuild } from '../../bench/build.ts'
+import { compareBuilds, fillerBytes, formatTable, interleave, median, runBenches, sensorPayload } from '../../bench/harness.ts'
 
 t.test('contenders take turns and each is first in turn', async (t) => {
   const order: string[] = []
@@ -50,4 +51,24 @@ t.test('every figure becomes a JSON line and a row, a missed target is visible',
   t.match(JSON.parse(lines[2] ?? ''), { skipped: 'disk', why: 'no root' })
   t.match(formatTable(figures), 'wadi 1.23 GB/s')
   t.match(formatTable(figures), 'MISSED: >= 5')
+})
+
+t.test('against another build: its value and the ratio are there, and being worse misses the target', async (t) => {
+  const other = { name: 'g1234567', dist: '' }
+  const compare = (ours: number, theirs: number, wanted: 'less' | 'more') =>
+    compareBuilds([ownBuild, other], ({ name }) => (name === 'wadi' ? ours : theirs), {
+      wanted,
+      target: { text: '<= 9', isMet: ours <= 9 }
+    })
+  t.same(compare(5, 4, 'less'), {
+    values: { wadi: 5, g1234567: 4 },
+    ratios: { 'wadi / g1234567': 1.25 },
+    target: { text: '<= 9 and not worse than g1234567', isMet: false }
+  })
+  t.ok(compare(5, 4, 'more').target?.isMet)
+  t.notOk(compare(10, 12, 'less').target?.isMet)
+  t.same(
+    compareBuilds([ownBuild], () => 1, { wanted: 'less' }),
+    { values: { wadi: 1 }, ratios: {} }
+  )
 })

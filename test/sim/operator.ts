@@ -23,7 +23,7 @@ export class Operator {
     this.#prng = new Prng(seed ^ 0x6f70657a)
     this.#upstream = upstream
     this.#delivered = upstream
-    this.#imagePercent = this.#prng.chance(20) && mayPutBack ? 40 : 0
+    this.#imagePercent = this.#prng.chance(60) && mayPutBack ? 40 : 0
     this.#topicsPercent = this.#prng.chance(20) ? 50 : 0
   }
 

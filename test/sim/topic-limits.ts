@@ -88,6 +88,11 @@ export class TopicLimits {
     }
   }
 
+  /** Its books do not follow an older disk. */
+  get keepsBooks(): boolean {
+    return this.#local.length > 0 || this.forwarded !== null || this.directoryBytes !== null
+  }
+
   /** Quota of the directory for a journal of that size, or null. */
   directoryQuota(journalBytes: number): number | null {
     this.#directoryQuota = this.directoryBytes === null ? null : journalBytes + this.directoryBytes

@@ -115,7 +115,19 @@ export class World {
     })
     this.#mapping = prng.pick(MAPPINGS)
     this.#clients = new LocalClients({ seed, ...this, mapping: this.#mapping, breakBroker: mutation.breakBroker })
-    this.#operator = new Operator(seed, this.#mapping.upstream, { mayPutBack: !this.#clients.isActive })
+    this.#limits = new TopicLimits(
+      seed,
+      {
+        clock: this.clock,
+        store: () => this.#store,
+        isCalm: () => this.#isCalm,
+        violate: (sentence) => this.ledger.violate('lost', sentence),
+        count: (what) => this.#count(what)
+      },
+      { commitBytesMax: 16 * KIB }
+    )
+    const mayPutBack = !this.#clients.isActive && !this.#limits.keepsBooks
+    this.#operator = new Operator(seed, this.#mapping.upstream, { mayPutBack })
     this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
     this.#storage = {
       journalFileBytes: prng.pick([32, 64]) * KIB,
@@ -136,17 +148,6 @@ export class World {
     for (const [, name, count] of this.#operator.everDelivered)
       if (this.centre.partitionCount(name) === 0) this.centre.createTopic(name, count)
     this.#quotaBytes = prng.chance(15) ? prng.pick([8, 16]) * KIB : null
-    this.#limits = new TopicLimits(
-      seed,
-      {
-        clock: this.clock,
-        store: () => this.#store,
-        isCalm: () => this.#isCalm,
-        violate: (sentence) => this.ledger.violate('lost', sentence),
-        count: (what) => this.#count(what)
-      },
-      { commitBytesMax: 16 * KIB }
-    )
     this.#storage = { ...this.#storage, ...this.#diskFaults.settings }
     this.#storage = { ...this.#storage, quotaBytes: this.#limits.directoryQuota(2 * (this.#storage.journalFileBytes ?? 0)) }
     const deviceCount = prng.between(2, 6)

@@ -1,0 +1,69 @@
+// Bytes of requests that all connections together may hold: being read, waiting behind another, or being carried out.
+// Invariants: who waits is served in the order of asking; a request larger than the whole budget is alone, and so is not stuck;
+// what was granted is given back exactly once (connection.ts does).
+// Not for: answers, and small requests, for which each connection has some bytes of its own (connection.ts).
+
+interface Waiter {
+  readonly bytes: number
+  readonly onGranted: () => void
+}
+
+export class FrameBudget {
+  readonly bytesMax: number
+  #usedBytes = 0
+  #waitCount = 0
+  #waiting: Waiter[] = []
+
+  constructor(bytesMax: number) {
+    this.bytesMax = bytesMax
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes
+  }
+
+  /** Requests that wait now. */
+  get waitingCount(): number {
+    return this.#waiting.length
+  }
+
+  /** Requests that ever had to wait. */
+  get waitCount(): number {
+    return this.#waitCount
+  }
+
+  /** Takes `bytes` and says true, when there is room and nobody waits. */
+  take(bytes: number): boolean {
+    if (this.#waiting.length > 0 || !this.#hasRoomFor(bytes)) return false
+    this.#usedBytes += bytes
+    return true
+  }
+
+  /** Takes them later: `onGranted` runs once they are taken. Returns the way out of the queue. */
+  wait(bytes: number, onGranted: () => void): () => void {
+    const waiter = { bytes, onGranted }
+    this.#waiting.push(waiter)
+    this.#waitCount++
+    return () => {
+      this.#waiting = this.#waiting.filter((other) => other !== waiter)
+      this.#grant()
+    }
+  }
+
+  giveBack(bytes: number): void {
+    this.#usedBytes -= bytes
+    this.#grant()
+  }
+
+  #hasRoomFor(bytes: number): boolean {
+    return this.#usedBytes === 0 || this.#usedBytes + bytes <= this.bytesMax
+  }
+
+  #grant(): void {
+    for (let next = this.#waiting[0]; next && this.#hasRoomFor(next.bytes); next = this.#waiting[0]) {
+      this.#waiting.shift()
+      this.#usedBytes += next.bytes
+      next.onGranted()
+    }
+  }
+}
