@@ -92,6 +92,8 @@ export interface Partition {
   offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null>
   /** Bytes stored from `offset` on (compressed as stored; an estimate at batch granularity). */
   bytesFrom(offset: Offset): number
+  /** Everything below was said to be delivered (Store.setDelivered), as far as this start knows. */
+  readonly deliveredOffset: number
   /** First offset that a start after `incarnation` wrote here; null when none did. A power cut or an older image can only take back what lies behind it. */
   firstOffsetAfter(incarnation: number): Offset | null
   /** Runs after every move of the high watermark or of the log start. Returns the unsubscribe. */

@@ -8,6 +8,7 @@
 
 import type { WadiError } from '../base/errors.ts'
 import type { Offset } from '../base/offset.ts'
+import { ATTRIBUTES_AT, CONTROL_BIT, viewOf } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
 import type { Clock } from '../io/clock.ts'
@@ -433,7 +434,8 @@ export class LogStore implements Store {
       for (const { partition, content } of appends) {
         const bytes = contentBytesBound(content)
         const topicBytes = asked.get(partition.topicName) ?? 0
-        const refusal = this.#refusalFor(partition, bytes, { topic: topicBytes, directory: askedBytes })
+        // The marker that ends a transaction is taken by a full topic too: until then nothing behind the transaction is delivered or deleted.
+        const refusal = isMarker(content) ? null : this.#refusalFor(partition, bytes, { topic: topicBytes, directory: askedBytes })
         if (refusal) {
           this.#meter.onRejected(appends.length)
           return reject(refusal)
@@ -565,6 +567,10 @@ export class LogStore implements Store {
     await this.#journal.close()
     await this.#lock.release()
   }
+}
+
+function isMarker(content: Append['content']): boolean {
+  return 'batch' in content && (viewOf(content.batch).getInt16(ATTRIBUTES_AT) & CONTROL_BIT) !== 0
 }
 
 /** The recovery point, with the log start that the last commit said when that is newer. */

@@ -198,16 +198,22 @@ function place(
   store.setDelivered(partition, toOffset(next))
 }
 
-/** Retention has overtaken us: what is gone is counted, and we go on behind it. */
+/**
+ * Retention has overtaken us: what is gone and was not delivered is counted, and we go on behind it. (Markers and aborted events are passed over
+ * without a transaction: the centre's position may lie in front of them when they are long gone.)
+ */
 export function skipHole(source: Source, ledger: Ledger): void {
-  const { logStartOffset } = source.partition
+  const { logStartOffset, deliveredOffset } = source.partition
   if (source.planned >= logStartOffset) return
-  const events = logStartOffset - source.planned
-  ledger.counters.lostEvents += events
-  ledger.notice('hole', `${source.key}: ${events} events from ${source.planned} on were deleted before they were delivered.`, {
-    partition: source.key,
-    from: source.planned,
-    until: logStartOffset
-  })
+  const from = Math.max(source.planned, Math.min(deliveredOffset, logStartOffset))
+  const events = logStartOffset - from
+  if (events > 0) {
+    ledger.counters.lostEvents += events
+    ledger.notice('hole', `${source.key}: ${events} events from ${from} on were deleted before they were delivered.`, {
+      partition: source.key,
+      from,
+      until: logStartOffset
+    })
+  }
   source.plan(logStartOffset)
 }

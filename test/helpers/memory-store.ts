@@ -32,6 +32,7 @@ class MemoryPartition implements Partition {
   readonly core: Core
   readonly batches: Uint8Array[] = []
   readonly listeners = new Set<() => void>()
+  readonly deliveredOffset = 0
   readonly transactions = new TransactionIndex()
   logStartOffset = toOffset(0)
   highWatermark = toOffset(0)
