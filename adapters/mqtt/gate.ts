@@ -190,9 +190,11 @@ export interface Brake {
 }
 
 export interface GuardedSocket {
-  /** The brake keeps bytes in the socket. */
+  /** The brake keeps bytes in the socket, or did until a moment ago: what it kept may not have been read yet. */
   readonly isHeld: boolean
 }
+
+const AFTER_HOLD_MS = 1_000
 
 /**
  * Puts a gate in front of whoever calls `socket.read()` on 'readable'. On a fault the socket is destroyed with a GateFault and
@@ -201,11 +203,13 @@ export interface GuardedSocket {
 export function guardSocket(socket: Socket, gate: Gate, brake: Brake): GuardedSocket {
   const readThrough = socket.read.bind(socket) as (size?: number) => Buffer | null
   let isWaiting = false
+  let heldUntilMs = 0
   const wait = (): null => {
     if (isWaiting) return null
     isWaiting = true
     brake.onceRelieved(() => {
       isWaiting = false
+      heldUntilMs = performance.now() + AFTER_HOLD_MS
       if (!socket.destroyed) socket.emit('readable')
     })
     return null
@@ -225,7 +229,7 @@ export function guardSocket(socket: Socket, gate: Gate, brake: Brake): GuardedSo
   }
   return {
     get isHeld() {
-      return isWaiting
+      return isWaiting || performance.now() < heldUntilMs
     }
   }
 }
