@@ -7,7 +7,7 @@
 import { WadiError } from '../base/errors.ts'
 import type { Clock } from '../io/clock.ts'
 import type { Store } from '../log/contract.ts'
-import { type Confirmed, type Hint, hintChanges, type Written } from './hint.ts'
+import { type Confirmed, type Hint, hintChanges } from './hint.ts'
 import type { Ledger } from './ledger.ts'
 import type { Source } from './source.ts'
 import type { WrittenBatch } from './transaction-send.ts'
@@ -29,8 +29,8 @@ export interface DeliveryNotesOptions {
 
 export class DeliveryNotes {
   readonly #options: DeliveryNotesOptions
-  /** Upstream topic → partition → base offset of our last confirmed batch there. */
-  readonly #written = new Map<string, Map<number, number>>()
+  /** Edge topic → where its last confirmed batches lie. */
+  readonly #written = new Map<string, { readonly upstreamTopic: string; readonly topicId: string; readonly baseOffsets: Map<number, number> }>()
   /** Edge topic → where its position may be, the present topic first. */
   readonly #places = new Map<string, readonly string[]>()
   #topicIds: ReadonlyMap<string, string> = new Map()
@@ -47,22 +47,24 @@ export class DeliveryNotes {
       this.#places.set(edgeTopic, [upstreamTopic, ...before.filter((name) => name !== upstreamTopic)].slice(0, PLACES_MAX))
     }
     this.#topicIds = new Map([...topics.values()].map(({ name, topicId }) => [name, /[^0]/.test(topicId) ? topicId : '']))
-    for (const [name, topicId] of this.#topicIds) {
-      const known = hint?.written.get(name)
-      if (known && known.topicId !== '' && topicId !== '' && known.topicId !== topicId) this.#written.delete(name)
-      else if (known && !this.#written.has(name)) this.#written.set(name, new Map(known.baseOffsets))
+    for (const { edgeTopic, upstreamTopic } of this.#options.sources()) {
+      const known = this.#written.get(edgeTopic) ?? hint?.written.get(edgeTopic)
+      const topicId = this.#topicIds.get(upstreamTopic) ?? ''
+      const isSame = known?.upstreamTopic === upstreamTopic && (known.topicId === topicId || known.topicId === '' || topicId === '')
+      this.#written.set(edgeTopic, { upstreamTopic, topicId, baseOffsets: new Map(isSame ? known.baseOffsets : []) })
     }
+  }
+
+  /** An edge topic is delivered to another topic than before: without a durable note of it a later start would not look there. */
+  get hasMoved(): boolean {
+    return [...this.#places.values()].some((names) => names.length > 1)
   }
 
   /** A transaction was committed, with positions on `upstreamTopics`. */
   onDelivered(written: readonly WrittenBatch[], upstreamTopics: Iterable<string>): void {
     const positioned = new Set(upstreamTopics)
     for (const [edgeTopic, [now]] of this.#places) if (now !== undefined && positioned.has(now)) this.#places.set(edgeTopic, [now])
-    for (const { topicName, partitionIndex, baseOffset } of written) {
-      const partitions = this.#written.get(topicName) ?? new Map<number, number>()
-      partitions.set(partitionIndex, baseOffset)
-      this.#written.set(topicName, partitions)
-    }
+    for (const { edgeTopic, partitionIndex, baseOffset } of written) this.#written.get(edgeTopic)?.baseOffsets.set(partitionIndex, baseOffset)
     const { store, clock } = this.#options
     const nowMs = clock.monotonicMs()
     if (nowMs < this.#nextNoteAtMs) return
@@ -77,17 +79,19 @@ export class DeliveryNotes {
     return hintChanges(this.#options.store, this.#hint(false)).length > 0
   }
 
-  /** With a commit of its own. A note that cannot be written is no reason to hold back events. */
-  async write({ isClosed }: { isClosed: boolean }): Promise<void> {
+  /** With a commit of its own. False when it could not be written, which is told. */
+  async write({ isClosed }: { isClosed: boolean }): Promise<boolean> {
     const { store, ledger } = this.#options
     const changes = hintChanges(store, this.#hint(isClosed))
-    if (changes.length === 0) return
+    if (changes.length === 0) return true
     store.note(changes) // in the place of an older note that waits
     try {
       await store.commit([], changes)
+      return true
     } catch (error) {
       if (!(error instanceof WadiError)) throw error
       ledger.notice('hint', `The local note of what is delivered could not be written: ${error.message}`)
+      return false
     }
   }
 
@@ -99,8 +103,6 @@ export class DeliveryNotes {
       entry.nextOffsets[partition.partitionIndex] = next
       confirmed.set(edgeTopic, entry)
     }
-    const written = new Map<string, Written>()
-    for (const [name, baseOffsets] of this.#written) written.set(name, { topicId: this.#topicIds.get(name) ?? '', baseOffsets })
-    return { incarnation: store.incarnation, isClosed, confirmed, written }
+    return { incarnation: store.incarnation, isClosed, confirmed, written: this.#written }
   }
 }

@@ -3,7 +3,7 @@
 //
 //   uplink/hint                     2;<incarnation of the writer>;<closed|open>
 //   uplink/confirmed/<edge topic>   <edge topic>;<upstream topic>,…;<next offset>,…   known to be at the centre
-//   uplink/written/<upstream topic> <upstream topic>;<topic id>;<partition>:<offset>,…             base offset of our last confirmed batch there
+//   uplink/written/<edge topic>     <edge topic>;<upstream topic>;<topic id>;<partition>:<offset>,… base offset of its last confirmed batch there
 //
 // A name that is too long for a key is shortened there; the value has all of it.
 //
@@ -33,6 +33,7 @@ export interface Confirmed {
 }
 
 export interface Written {
+  readonly upstreamTopic: string
   /** 32 hex digits; '' when the cluster does not tell. */
   readonly topicId: string
   /** Partition index → base offset. */
@@ -45,7 +46,7 @@ export interface Hint {
   readonly isClosed: boolean
   /** By edge topic. */
   readonly confirmed: ReadonlyMap<string, Confirmed>
-  /** By upstream topic. */
+  /** By edge topic. */
   readonly written: ReadonlyMap<string, Written>
 }
 
@@ -63,10 +64,10 @@ export function readHint(store: Pick<Store, 'getState' | 'listState' | 'incarnat
   }
   const written = new Map<string, Written>()
   for (const key of store.listState(WRITTEN_PREFIX)) {
-    const [upstreamTopic = '', topicId = '', list = ''] = (textOf(store, key) ?? '').split(';')
+    const [edgeTopic = '', upstreamTopic = '', topicId = '', list = ''] = (textOf(store, key) ?? '').split(';')
     const pairs = list === '' ? [] : list.split(',').map((pair) => pair.split(':').map((text) => Number.parseInt(text, 36)))
     if (pairs.every((pair) => pair.length === 2 && pair.every(isOffset)))
-      written.set(upstreamTopic, { topicId, baseOffsets: new Map(pairs as [number, number][]) })
+      written.set(edgeTopic, { upstreamTopic, topicId, baseOffsets: new Map(pairs as [number, number][]) })
   }
   return { incarnation, isClosed: head[2] === 'closed', confirmed, written }
 }
@@ -82,7 +83,7 @@ export function hintChanges(store: Pick<Store, 'getState'>, hint: Hint): StateCh
       keyOf(CONFIRMED_PREFIX, edgeTopic),
       `${edgeTopic};${upstreamTopics.join(',')};${nextOffsets.map((offset) => offset.toString(36)).join(',')}`
     )
-  for (const [upstreamTopic, { topicId, baseOffsets }] of hint.written) {
+  for (const [edgeTopic, { upstreamTopic, topicId, baseOffsets }] of hint.written) {
     const pairs = [...baseOffsets].slice(0, WRITTEN_PARTITIONS_MAX)
     put(
       keyOf(WRITTEN_PREFIX, upstreamTopic),
@@ -113,8 +114,7 @@ function isOffset(value: number | undefined): boolean {
 interface OldHint {
   version: number
   confirmed: [string, number[]][]
-  ending: { targets: [string, number, number][] } | null
-  topicIds: [string, string][]
+  ending: object | null
 }
 
 /** Version 1 noted each transaction before it asked for the commit: without such a note nothing was in doubt. */
@@ -124,19 +124,12 @@ function readOldHint(store: Pick<Store, 'getState' | 'incarnation'>): Hint | nul
   try {
     const value = JSON.parse(text) as OldHint
     if (value.version !== 1 || !value.confirmed.every(([, offsets]) => offsets.every(isOffset))) return null
-    const topicIds = new Map(value.topicIds)
-    const written = new Map<string, { topicId: string; baseOffsets: Map<number, number> }>()
-    for (const [topicName, topicId] of topicIds) written.set(topicName, { topicId, baseOffsets: new Map() })
-    for (const [topicName, partitionIndex, baseOffset] of value.ending?.targets ?? []) {
-      const entry = written.get(topicName) ?? { topicId: '', baseOffsets: new Map<number, number>() }
-      entry.baseOffsets.set(partitionIndex, baseOffset)
-      written.set(topicName, entry)
-    }
+    // Which edge topic a batch was of was not noted: each is looked for from the beginning.
     return {
       incarnation: store.incarnation - 1,
       isClosed: value.ending === null,
       confirmed: new Map(value.confirmed.map(([topic, nextOffsets]) => [String(topic), { upstreamTopics: [], nextOffsets }])),
-      written
+      written: new Map()
     }
   } catch {
     return null

@@ -115,7 +115,7 @@ async function fromHint(
   const endOf = (source: Source): number => limited(context, source.partition, source.partition.highWatermark, hint.incarnation)
   const doubtful = hint.isClosed ? [] : sources.filter((source) => noted(source) < endOf(source))
   const found = new Map<string, Found>()
-  for (const name of new Set(doubtful.map((source) => deliveredTo(source, hint)))) found.set(name, await lookThrough(context, hint, name))
+  for (const name of new Set(doubtful.map((source) => deliveredTo(source, hint)))) found.set(name, await lookThrough(context, hint, name, doubtful))
   let undecided = 0
   for (const source of sources) {
     const confirmed = Math.min(noted(source), endOf(source))
@@ -146,17 +146,18 @@ function deliveredTo(source: Source, hint: Hint): string {
   return hint.confirmed.get(source.edgeTopic)?.upstreamTopics[0] ?? source.upstreamTopic
 }
 
-async function lookThrough(context: ResumeContext, hint: Hint, topicName: string): Promise<Found> {
+async function lookThrough(context: ResumeContext, hint: Hint, topicName: string, doubtful: readonly Source[]): Promise<Found> {
   const found: Found = { greatest: new Map(), isComplete: true }
   const { upstream, core, codec, store } = context
-  const written = hint.written.get(topicName)
   const topic = await describedOrNull(context, topicName)
-  if (!topic || (written && written.topicId !== '' && /[^0]/.test(topic.topicId) && written.topicId !== topic.topicId)) {
-    // Gone, forbidden, or made anew: what was there cannot be read.
-    return { ...found, isComplete: false }
-  }
+  const edgeTopics = new Set(doubtful.filter((source) => deliveredTo(source, hint) === topicName).map(({ edgeTopic }) => edgeTopic))
+  const written = [...edgeTopics].map((edgeTopic) => hint.written.get(edgeTopic))
+  const isMadeAnew = written.some((entry) => entry && entry.topicId !== '' && /[^0]/.test(topic?.topicId ?? '') && entry.topicId !== topic?.topicId)
+  // Gone, forbidden, or made anew: what was there cannot be read.
+  if (!topic || isMadeAnew) return { ...found, isComplete: false }
   for (let partitionIndex = 0; partitionIndex < topic.partitionCount; partitionIndex++) {
-    const fromOffset = written?.baseOffsets.get(partitionIndex) ?? 0
+    const noted = (entry: (typeof written)[number]): number => (entry?.upstreamTopic === topicName ? (entry.baseOffsets.get(partitionIndex) ?? 0) : 0)
+    const fromOffset = Math.min(...written.map(noted))
     await lookBack({ upstream, core, codec, logId: store.logId }, { topicName, partitionIndex, fromOffset }, found)
   }
   return found

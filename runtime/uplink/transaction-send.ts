@@ -44,6 +44,7 @@ export interface SendContext {
 
 /** Where a batch of a transaction lies at the centre. */
 export interface WrittenBatch {
+  readonly edgeTopic: string
   readonly topicName: string
   readonly partitionIndex: number
   readonly baseOffset: number
@@ -111,8 +112,8 @@ async function produceAll(context: SendContext, rounds: readonly Round[]): Promi
     try {
       const answers = await inPlace(context, () => upstream.produce(targets))
       answers.forEach(({ baseOffset }, index) => {
-        const { topicName, partitionIndex } = targets[index] as { topicName: string; partitionIndex: number }
-        written.push({ topicName, partitionIndex, baseOffset })
+        const { part, batch } = batches[index] as Round['batches'][number]
+        written.push({ edgeTopic: part.source.edgeTopic, topicName: batch.topicName, partitionIndex: batch.partitionIndex, baseOffset })
       })
     } catch (error) {
       if (error instanceof UpstreamFault && (error.kind === 'too-large' || error.kind === 'bad-record')) {

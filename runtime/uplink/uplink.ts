@@ -228,16 +228,18 @@ export class Uplink {
     const context = { store: this.#store, upstream: this.#upstream, core, codec, ledger: this.#ledger, hint, forks: this.#forks, topics }
     this.#carried = await resume(context, sources)
     this.#isCommitOpen = false
-    for (const [name, { topicId }] of hint?.written ?? []) {
+    const recreated = new Set<string>()
+    for (const { upstreamTopic: name, topicId } of hint?.written.values() ?? []) {
       const now = topics.get(name)?.topicId ?? topicId
-      if (topicId !== '' && now !== topicId && /[^0]/.test(now))
-        this.#ledger.notice('recreated', `The topic ${name} at the centre was made anew since we last wrote there.`, { topic: name })
+      if (topicId !== '' && now !== topicId && /[^0]/.test(now)) recreated.add(name)
     }
+    for (const topic of recreated)
+      this.#ledger.notice('recreated', `The topic ${topic} at the centre was made anew since we last wrote there.`, { topic })
     this.#notes.onConnected(topics, hint)
     this.#planner.restart(sources, topics)
     this.#progress.restart(this.#sample())
     // Once in each start, before it delivers: so what is noted tells which start may have delivered something after it.
-    if (!this.#hasConnected) await this.#notes.write({ isClosed: false })
+    if (!this.#hasConnected && !(await this.#notes.write({ isClosed: false })) && this.#notes.hasMoved) throw notNoted()
     this.#hasConnected = true
   }
 
@@ -485,4 +487,12 @@ export class Uplink {
     const lagEvents = this.#sources.reduce((sum, source) => sum + source.lagEvents, 0)
     return { atMs: this.#clock.monotonicMs(), deliveredEvents, deliveredBytes, totalEvents: deliveredEvents + lagEvents }
   }
+}
+
+function notNoted(): WadiError {
+  return new WadiError('WADI_UNAVAILABLE', {
+    happened: 'A topic is delivered to another topic of the centre than before, and this cannot be noted on the disk.',
+    kept: 'Everything is kept; nothing is delivered meanwhile.',
+    next: 'See why the disk refuses; the uplink tries again by itself.'
+  })
 }
