@@ -5,6 +5,7 @@
 // logs and journals that stay unreadable do take some: test/log/unreadable.test.ts counts them.
 
 import type { DiskErrorCode } from '../../runtime/io/disk.ts'
+import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { Prng } from './prng.ts'
 import type { SimDisk } from './sim-disk.ts'
 
@@ -19,11 +20,16 @@ export class DiskFaults {
   readonly #prng: Prng
   readonly #disk: SimDisk
   readonly #isHostile: boolean
+  /** Journals so large that they are being filled while the gateway lives and dies. */
+  readonly settings: Partial<StorageSettings>
 
   constructor(seed: number, disk: SimDisk) {
     this.#prng = new Prng(seed ^ AREA)
     this.#disk = disk
     this.#isHostile = this.#prng.chance(40)
+    const isLarge = this.#prng.chance(25)
+    const large = { journalFileBytes: this.#prng.pick([128, 512]) * KIB, journalFirstFillBytes: 36 * KIB }
+    this.settings = isLarge ? large : {}
   }
 
   /** At each disturbance of the world: something more, perhaps. */

@@ -7,6 +7,7 @@ import { WadiError } from '../../runtime/base/errors.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import { instantiateCore } from '../../runtime/core/wasm-core.ts'
 import type { DroppedRange } from '../../runtime/log/contract.ts'
+import type { Disk } from '../../runtime/io/disk.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
@@ -27,6 +28,7 @@ export interface Mutation {
   /** The device is told "stored" when the store has been asked, not when it has answered. */
   readonly ackEarly?: boolean
   wrapCore?(core: Core): Core
+  wrapDisk?(disk: Disk): Disk
   wrapUpstream?(upstream: Upstream): Upstream
 }
 
@@ -211,13 +213,13 @@ export class World {
     try {
       const startedMs = process.monotonicMs()
       const store = await LogStore.open({
-        disk: this.disk,
+        disk: this.#mutation.wrapDisk?.(this.disk) ?? this.disk,
         clock: process,
         random: this.prng.fork(),
         core,
         codec: simCodec,
         directory: DIRECTORY,
-        settings: this.#storage
+        settings: { ...this.#storage, ...this.#diskFaults.settings }
       })
       this.#recoveryMsMax = Math.max(this.#recoveryMsMax, process.monotonicMs() - startedMs)
       for (const [name, partitionCount] of this.#mapping.edge) {
