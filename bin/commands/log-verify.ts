@@ -33,6 +33,7 @@ function verifyText(report: VerifyReport, directory: string): string {
   const lines = report.problems.map(
     ({ file, positionBytes, what, meaning }) => `${paint('red', short(file))} byte ${positionBytes}: ${what}\n    ${meaning}`
   )
+  for (const repair of report.repairs) lines.push(`the next start puts right: ${repair}`)
   const plural = (count: number, word: string): string => `${formatCount(count)} ${word}${count === 1 ? '' : 's'}`
   const verdict = report.problems.length === 0 ? paint('green', 'no problem') : paint('red', plural(report.problems.length, 'problem'))
   const extent = [

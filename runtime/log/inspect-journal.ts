@@ -1,13 +1,15 @@
 // The journal and the state of a data directory, looked at from outside: offline, read-only, without the lock.
 // Invariant: writes nothing. Not for: segments (inspect.ts), replaying (recovery.ts).
 
+import { WadiError } from '../base/errors.ts'
 import { readBatchHeader } from '../core/batch-header.ts'
 import { readFrames } from '../core/commit-frames.ts'
+import type { Core } from '../core/core.ts'
 import type { BatchHeader, StoredRecord } from '../core/record.ts'
 import { codecOf, decompressBatch } from './batch-codec.ts'
 import type { Inspection, Problem } from './inspection.ts'
 import { readJournalHeader } from './journal.ts'
-import { type JournalFileScan, scanJournalFile } from './journal-scan.ts'
+import { type JournalFileScan, scanJournalFile, whereMoreMayLie } from './journal-scan.ts'
 import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
 import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
 import { decodeBytes, loadSnapshot } from './state-snapshot.ts'
@@ -34,13 +36,13 @@ export interface JournalView {
 
 /** @throws DiskError when a file cannot be read */
 export async function viewJournal({ disk, core, directory }: Inspection): Promise<JournalView> {
-  const loaded = await loadSnapshot(disk, core, directory)
-  const problems: Problem[] = (loaded?.damaged ?? []).map((file) => ({
-    file,
-    positionBytes: 0,
-    what: 'does not verify',
-    meaning: 'the one before it is used'
-  }))
+  const problems: Problem[] = []
+  const loaded = await loadSnapshot(disk, core, directory).catch((error: unknown) => {
+    if (error instanceof WadiError) return null // what a start says to it is told by dry-start.ts
+    throw error
+  })
+  for (const file of loaded?.damaged ?? [])
+    problems.push({ file, positionBytes: 0, what: 'does not verify or cannot be read', meaning: 'the one before it is used' })
   const topics = new Topics()
   for (const [key, value] of Object.entries(loaded?.snapshot.state ?? {})) topics.see(key, decodeBytes(value))
   const found: { sequence: number; topicNumber: number; partitionIndex: number; header: BatchHeader; batch: Uint8Array }[] = []
@@ -59,7 +61,7 @@ export async function viewJournal({ disk, core, directory }: Inspection): Promis
     const sizeBytes = (await sizeOf(disk, path)) ?? 0
     const file = await SalvageFile.open(disk, path)
     try {
-      if ((await readJournalHeader(core, file)) === null)
+      if ((await headerOf(core, file)) === null)
         problems.push({ file: file.path, positionBytes: 0, what: 'header does not verify', meaning: 'its commits are still read' })
       const scan = await scanJournalFile(core, file, { fileIndex, sizeBytes }, window, ({ sequence }, block) => {
         sequences.push(sequence)
@@ -76,6 +78,13 @@ export async function viewJournal({ disk, core, directory }: Inspection): Promis
       await file.close()
     }
   }
+  for (const { path, range } of whereMoreMayLie(scans, window.afterSequence))
+    problems.push({
+      file: path,
+      positionBytes: range.startBytes,
+      what: `${range.endBytes - range.startBytes} bytes cannot be read`,
+      meaning: 'they may have held the newest acknowledged events'
+    })
   problems.push(...gapsOf({ sequences, broken, afterSequence: window.afterSequence, file: `${directory}/${JOURNAL_DIRECTORY}` }))
   return {
     commitCount: sequences.length,
@@ -86,6 +95,16 @@ export async function viewJournal({ disk, core, directory }: Inspection): Promis
       }),
     partitionNames: topics.partitionNames(),
     problems
+  }
+}
+
+/** A newer format is no damage of ours: a start refuses it, which dry-start.ts tells. */
+async function headerOf(core: Core, file: SalvageFile): Promise<number | null> {
+  try {
+    return await readJournalHeader(core, file)
+  } catch (error) {
+    if (error instanceof WadiError) return Number.POSITIVE_INFINITY
+    throw error
   }
 }
 

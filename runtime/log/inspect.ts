@@ -1,13 +1,15 @@
 // Looks at a data directory from outside: offline, read-only, without the lock. For `wadi log verify` and `wadi log dump`.
 // Invariant: writes nothing. Not for: what is in the journal only (inspect-journal.ts).
 
+import { WadiError } from '../base/errors.ts'
 import type { BatchHeader, StoredRecord } from '../core/record.ts'
 import { codecOf, decompressBatch } from './batch-codec.ts'
 import { BatchScan } from './batch-scan.ts'
+import { dryStart } from './dry-start.ts'
 import { viewJournal } from './inspect-journal.ts'
 import type { Inspection, Problem } from './inspection.ts'
-import { parseSegmentFileName, TOPICS_DIRECTORY } from './layout.ts'
-import { SalvageFile } from './salvage-read.ts'
+import { JOURNAL_DIRECTORY, parseSegmentFileName, partitionDirectory, TOPICS_DIRECTORY } from './layout.ts'
+import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
 
 export interface VerifyReport {
   topics: number
@@ -20,7 +22,10 @@ export interface VerifyReport {
   journalCommits: number
   /** In the journal and not in a segment yet. */
   journalRecords: number
+  /** What is damaged or missing, and what a start refuses. */
   problems: Problem[]
+  /** What the next start will put right, in its own words: nothing acknowledged is lost by it. */
+  repairs: string[]
 }
 
 export interface SegmentFile {
@@ -33,13 +38,13 @@ export interface SegmentFile {
 /** Every segment file, by partition and offset. @throws DiskError when the directory cannot be read */
 export async function listSegmentFiles({ disk, directory }: Pick<Inspection, 'disk' | 'directory'>): Promise<SegmentFile[]> {
   const files: SegmentFile[] = []
-  for (const partitionName of await disk.list(`${directory}/${TOPICS_DIRECTORY}`)) {
+  for (const partitionName of await patiently(() => disk.list(`${directory}/${TOPICS_DIRECTORY}`))) {
     const partition = `${directory}/${TOPICS_DIRECTORY}/${partitionName}`
-    for (const name of await disk.list(partition)) {
+    for (const name of await patiently(() => disk.list(partition))) {
       const baseOffset = parseSegmentFileName(name)
       if (baseOffset === null) continue
       const path = `${partition}/${name}`
-      files.push({ partitionName, path, baseOffset, bytes: (await disk.fileSizeBytes(path)) ?? 0 })
+      files.push({ partitionName, path, baseOffset, bytes: (await sizeOf(disk, path)) ?? 0 })
     }
   }
   return files
@@ -63,7 +68,8 @@ export async function verifyDirectory(
     records: 0,
     journalCommits: journal.commitCount,
     journalRecords: 0,
-    problems: [...journal.problems]
+    problems: [...journal.problems],
+    repairs: []
   }
   const ends = new Map<string, number>()
   let doneBytes = 0
@@ -76,8 +82,32 @@ export async function verifyDirectory(
   for (const { partitionName, header } of journal.batches) {
     report.journalRecords += Math.max(0, header.lastOffset + 1 - Math.max(header.baseOffset, ends.get(partitionName) ?? 0))
   }
+  await addNextStart(inspection, report)
   onProgress(totalBytes, totalBytes, '')
   return report
+}
+
+/** What `run` would say, where the bytes alone have not said it. */
+async function addNextStart(inspection: Inspection, report: VerifyReport): Promise<void> {
+  const { directory } = inspection
+  const isNamed = (path: string): boolean => report.problems.some(({ file }) => file === path || file.startsWith(`${path}/`))
+  const add = (file: string, what: string, meaning: string, positionBytes = 0): void => {
+    if (!isNamed(file)) report.problems.push({ file, positionBytes, what, meaning })
+  }
+  const start = await dryStart(inspection)
+  if (start instanceof WadiError) {
+    report.problems.push({ file: directory, positionBytes: 0, what: `${start.code}: ${start.story.happened}`, meaning: 'a start is refused' })
+    return
+  }
+  for (const file of start.damagedFiles) add(file, 'is missing, too short or does not verify', 'the next start reports it')
+  for (const { path, startBytes, endBytes, meaning } of start.unreadable)
+    add(path, `bytes ${startBytes} to ${endBytes - 1} cannot be read`, meaning, startBytes)
+  for (const { topicName, partitionIndex, startOffset, endOffset } of start.holes) {
+    const what = `offsets ${startOffset} to ${endOffset - 1} are missing`
+    add(partitionDirectory(directory, topicName, partitionIndex), what, 'the next start reports them as lost')
+  }
+  if (start.missingCommits > 0) add(`${directory}/${JOURNAL_DIRECTORY}`, `${start.missingCommits} commits are missing`, 'the next start reports it')
+  report.repairs.push(...start.notes)
 }
 
 /** @returns the offset behind the last whole batch */
@@ -126,13 +156,14 @@ export async function* readSegment({ disk, core }: Inspection, file: SegmentFile
         continue
       }
       const behind = await scan.findBehind(step.positionBytes)
+      const isUnreadable = scan.isUnreadable(step.positionBytes, behind ?? file.bytes)
       const meaning =
         behind === null
           ? `nothing whole behind it (${file.bytes - step.positionBytes} bytes): a torn end is cut at the next start, what was acknowledged is in the journal`
           : `${behind - step.positionBytes} damaged bytes; offsets from ${scan.nextOffset} are missing until the next whole batch`
       yield {
         kind: 'problem',
-        problem: { file: file.path, positionBytes: step.positionBytes, what: `no whole batch (${step.fault})`, meaning }
+        problem: { file: file.path, positionBytes: step.positionBytes, what: `${isUnreadable ? 'cannot be read' : 'no whole batch'} (${step.fault})`, meaning }
       }
       if (behind === null) return
       scan.positionBytes = behind

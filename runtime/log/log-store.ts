@@ -57,6 +57,7 @@ export interface LogStoreOptions {
 
 const INCARNATION_KEY = 'meta/incarnation'
 const HOLE_PREFIX = 'hole/'
+const HOLES_PER_COMMIT = 50
 
 export class LogStore implements Store {
   readonly logId: string
@@ -438,6 +439,19 @@ export class LogStore implements Store {
         lostRecords
       }
     )
+    if (this.#commit && !this.#isClosed) this.#expireHoles(recoveryPoints)
+  }
+
+  /** A hole below the log start of a durable snapshot is found by no start any more: its memory goes. */
+  #expireHoles(points: readonly RecoveryPoint[]): void {
+    const starts = new Map(points.map(([number, index, logStartOffset]) => [`${number}/${index}`, logStartOffset]))
+    const expired: StateChange[] = []
+    for (const key of this.#state.list(HOLE_PREFIX)) {
+      const place = key.slice(HOLE_PREFIX.length, key.lastIndexOf('/'))
+      if (decodeNumber(this.#state.get(key)) <= (starts.get(place) ?? 0)) expired.push({ key, value: null })
+    }
+    for (let at = 0; at < expired.length; at += HOLES_PER_COMMIT)
+      this.#commit.submit([], expired.slice(at, at + HOLES_PER_COMMIT), () => undefined) // when refused: behind the next checkpoint
   }
 
   /** Everything into synced segments now: for a clean stop, and for whoever wants to copy the directory. */

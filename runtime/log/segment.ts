@@ -159,8 +159,7 @@ export class Segment {
       const file = await this.#env.disk.open(`${this.directory}/${segmentFileName(this.baseOffset, kind)}`, 'create')
       try {
         const copy = bytes.slice()
-        if (copy.byteLength > 0) await file.writeAt(0, copy)
-        await file.truncate(copy.byteLength)
+        await replaceContent(file, copy)
         this.#env.meter.onWrite('index', copy.byteLength)
         await file.sync()
         this.#env.meter.onSync()
@@ -367,4 +366,16 @@ export class Segment {
       if ((await sizeOf(this.#env.disk, path)) !== null) await this.#env.disk.remove(path)
     }
   }
+}
+
+/** A page of the old content that cannot be read cannot be written in part either: then the old content goes first. */
+async function replaceContent(file: DiskFile, content: Uint8Array): Promise<void> {
+  try {
+    if (content.byteLength > 0) await file.writeAt(0, content)
+  } catch (error) {
+    if (!(error instanceof DiskError) || error.isFull) throw error
+    await file.truncate(0)
+    await file.writeAt(0, content)
+  }
+  await file.truncate(content.byteLength)
 }

@@ -108,6 +108,7 @@ export class SimInode {
   /** What lies behind becomes zero, but until the next sync old bytes may come back with a power cut. */
   truncate(sizeBytes: number): void {
     if (sizeBytes === this.sizeBytes) return
+    for (const sector of [...this.#spoiled.keys()]) if (sector * SECTOR_BYTES >= sizeBytes) this.#spoiled.delete(sector)
     this.#reserve(sizeBytes)
     if (sizeBytes < this.sizeBytes) {
       const last = Math.floor((this.sizeBytes - 1) / SECTOR_BYTES)

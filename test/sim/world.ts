@@ -227,7 +227,8 @@ export class World {
         const limits = { retentionBytes: this.#retentionBytes, quotaBytes: this.#quotaBytes, whenFull: 'drop_oldest' } as const
         await store.createTopic(name, { partitionCount, ...limits })
       }
-      if (store.report.holes.length > 0 || store.report.missingCommits > 0)
+      const { holes, missingCommits, damagedFiles, unreadable } = store.report
+      if (holes.length + missingCommits + damagedFiles.length + unreadable.length > 0)
         this.ledger.violate('lost', `recovery reports damage: ${JSON.stringify(store.report)}`)
       store.onDropped((range) => this.#onDropped(range))
       await this.#checkStore(store, core)
