@@ -25,7 +25,7 @@ export interface StorageSettings {
   /** All tails together; above it the largest are sealed at once. */
   readonly tailBytesMax: number
   readonly segmentBytes: number
-  /** A segment this old is rolled, so that retention by time can take it. */
+  /** A batch this much younger than the first of its segment begins a new one, so that retention by time can take the old. */
   readonly segmentAgeMs: number
   readonly indexIntervalBytes: number
   /** A journal with data this old is checkpointed. */

@@ -83,7 +83,7 @@ export class SimDisk implements Disk {
   capacityBytes: number
   lie: DiskLie
   /** Path prefix → fault of the next matching call, once. Key "operation path-part". */
-  readonly #planned: { operation: string; pathPart: string; code: DiskErrorCode }[] = []
+  readonly #planned: { operation: string; pathPart: string; code: DiskErrorCode; saidOf?: string }[] = []
 
   constructor(options: SimDiskOptions) {
     this.#clock = options.clock
@@ -106,6 +106,11 @@ export class SimDisk implements Disk {
    */
   failNext(operation: string, pathPart: string, code: DiskErrorCode): void {
     this.#planned.push({ operation, pathPart, code })
+  }
+
+  /** The next durable write on a path with `pathPart` in it finds no room and writes nothing. */
+  refuseNext(operation: 'write-sync', pathPart: string): void {
+    this.#planned.push({ operation, pathPart, code: 'ENOSPC', saidOf: 'write' })
   }
 
   /** Everything works from now on. */
@@ -375,11 +380,12 @@ export class SimDisk implements Disk {
         this.#pending.delete(pending)
         this.#count(operation)
         try {
-          const code = this.#drawFault(operation, path)
-          if (code) {
+          const fault = this.#drawFault(operation, path)
+          if (fault) {
+            const { code, saidOf = operation } = fault
             const { fail = options.half } = options
-            if (code !== 'EROFS') fail?.()
-            throw new DiskError(code, { operation, path, detail: 'simulated' })
+            if (code !== 'EROFS' && saidOf === operation) fail?.()
+            throw new DiskError(code, { operation: saidOf, path, detail: 'simulated' })
           }
           resolve(effect())
         } catch (error) {
@@ -389,13 +395,13 @@ export class SimDisk implements Disk {
     })
   }
 
-  #drawFault(operation: string, path: string): DiskErrorCode | null {
+  #drawFault(operation: string, path: string): { code: DiskErrorCode; saidOf?: string } | null {
     const planned = this.#planned.findIndex((plan) => plan.operation === operation && path.includes(plan.pathPart))
     if (planned >= 0) {
       this.#count(`planned:${operation}`)
-      return (this.#planned.splice(planned, 1)[0] as { code: DiskErrorCode }).code
+      return this.#planned.splice(planned, 1)[0] ?? null
     }
-    if (this.#isReadOnly && WRITING.has(operation)) return 'EROFS'
+    if (this.#isReadOnly && WRITING.has(operation)) return { code: 'EROFS' }
     const isRead = operation === 'read'
     const isSync = operation === 'sync' || operation === 'sync-directory'
     const isWrite = operation === 'write' || operation === 'write-sync' || operation === 'truncate'
@@ -410,7 +416,7 @@ export class SimDisk implements Disk {
             : 0
     if (percent === 0 || !this.#prng.chance(percent)) return null
     this.#count(`eio:${operation}`)
-    return 'EIO'
+    return { code: 'EIO' }
   }
 
   #endProcess(): void {
