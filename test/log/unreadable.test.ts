@@ -6,6 +6,7 @@
 import t, { type Test } from 'tap'
 import { readBatchHeader } from '../../runtime/core/batch-header.ts'
 import { readFrames } from '../../runtime/core/commit-frames.ts'
+import { DiskError } from '../../runtime/io/disk.ts'
 import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
 import { BLOCK_BYTES } from '../../runtime/log/journal.ts'
 import { loadTestCore } from '../helpers/core.ts'
@@ -173,6 +174,35 @@ t.test('a damaged header of a journal costs no commit', async (t) => {
     const recovered = again.topics.get('telemetry')?.partitions[0] as Partition
     t.equal((await machine.settle(readAll(recovered))).length, 7, harm)
     t.equal(again.report.missingCommits, 0)
+  }
+})
+
+t.test('a segment that cannot even be opened: the start succeeds, the rest serves, ingest goes on', async (t) => {
+  for (const stop of ['clean', 'kill'] as const) {
+    const machine = await machineWithData(4, stop)
+    const last = machine.disk.files().flatMap(({ path }) => (path.endsWith('.log') ? [path] : []))
+    const path = last.at(-1) ?? ''
+    const before = machine.disk.files().find((file) => file.path === path)?.bytes.byteLength
+    let dead = path
+    const { open, rename } = machine.disk
+    machine.disk.open = (asked, mode) =>
+      asked === dead ? Promise.reject(new DiskError('EIO', { operation: 'open', path })) : open.call(machine.disk, asked, mode)
+    machine.disk.rename = (from, to) => {
+      if (from === dead) dead = to
+      return rename.call(machine.disk, from, to)
+    }
+    const store = await machine.open()
+    const dropped: DroppedRange[] = []
+    store.onDropped((range) => dropped.push(range))
+    const partition = store.topics.get('telemetry')?.partitions[0] as Partition
+    const texts = (await machine.settle(readAll(partition))).map(textOf)
+    t.ok(texts.length > 0 && (stop === 'kill' || texts.length < EVENTS), `${texts.length} of ${EVENTS} are served`)
+    const named = [...dropped, ...store.report.holes].reduce((sum, range) => sum + range.endOffset - range.startOffset, 0)
+    t.equal(named, EVENTS - texts.length, 'the others are named')
+    await machine.settle(appendText(store, partition, `later`))
+    await machine.settle(store.flush())
+    t.equal(store.failure, null)
+    t.equal(machine.disk.files().find((file) => file.path === dead)?.bytes.byteLength, before, 'its bytes are left alone')
   }
 })
 

@@ -22,6 +22,11 @@ function asRefusedWrite(error: unknown): never {
   throw new DiskError(error.code, { operation: 'write', path: error.path })
 }
 
+/** What the log does not know as an answer of a disk, so that it handles it as it did before it knew damage. */
+function asProgramError(error: unknown): never {
+  throw new Error(error instanceof Error ? error.message : String(error))
+}
+
 export const canaries: Record<string, Mutation> = {
   'the sync is removed': { lie: 'sync-skipped' },
   'the acknowledgement leaves before the sync': { ackEarly: true },
@@ -45,6 +50,15 @@ export const canaries: Record<string, Mutation> = {
         open: async (path, mode) => {
           const file = await disk.open(path, mode)
           return path.endsWith('.journal') ? withMembers(file, { sync: async () => undefined }) : file
+        }
+      })
+  },
+  'a read error is not taken for damage': {
+    wrapDisk: (disk: Disk) =>
+      withMembers(disk, {
+        open: async (path, mode) => {
+          const file = await disk.open(path, mode)
+          return withMembers(file, { readAt: (position, into) => file.readAt(position, into).catch(asProgramError) })
         }
       })
   },
