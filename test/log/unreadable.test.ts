@@ -112,24 +112,27 @@ async function checkLife(t: Test, machine: SimMachine, piece: Piece, mayBeLost: 
 
 for (const stop of ['clean', 'kill'] as const) {
   for (const kind of ['.index', '.timeindex', '.log', '.journal', '.state']) {
-    t.test(`a bad sector in ${kind}, after a ${stop === 'clean' ? 'clean stop' : 'kill'}: the rest serves, and what is gone is named`, async (t) => {
-      let reads = 0
-      for (let seed = 2; seed < 14; seed++) {
-        const paths = (await machineWithData(seed, stop)).disk.files().flatMap(({ path }) => (path.endsWith(kind) ? [path] : []))
-        const path = kind === '.state' ? (paths.at(-1) ?? '') : (paths[seed % Math.max(1, paths.length)] ?? '')
-        if (kind === '.state' && paths.length < 2) continue
-        const machine = await machineWithData(seed, stop)
-        const file = machine.disk.files().find((candidate) => candidate.path === path)
-        const size = kind === '.journal' ? 24 * 1024 : (file?.bytes.byteLength ?? 0)
-        if (size === 0) continue
-        const piece = { path, atByte: machine.prng.below(size) }
-        const mayBeLost = offsetsIn(machine, piece)
-        machine.disk.spoil(path, piece.atByte)
-        await checkLife(t, machine, piece, mayBeLost)
-        reads += machine.disk.reached.get('read-of-bad-sector') ?? 0
+    t.test(
+      `a bad sector in ${kind}, after a ${stop === 'clean' ? 'clean stop' : 'kill'}: the rest serves, and what is gone is named`,
+      async (t) => {
+        let reads = 0
+        for (let seed = 2; seed < 14; seed++) {
+          const paths = (await machineWithData(seed, stop)).disk.files().flatMap(({ path }) => (path.endsWith(kind) ? [path] : []))
+          const path = kind === '.state' ? (paths.at(-1) ?? '') : (paths[seed % Math.max(1, paths.length)] ?? '')
+          if (kind === '.state' && paths.length < 2) continue
+          const machine = await machineWithData(seed, stop)
+          const file = machine.disk.files().find((candidate) => candidate.path === path)
+          const size = kind === '.journal' ? 24 * 1024 : (file?.bytes.byteLength ?? 0)
+          if (size === 0) continue
+          const piece = { path, atByte: machine.prng.below(size) }
+          const mayBeLost = offsetsIn(machine, piece)
+          machine.disk.spoil(path, piece.atByte)
+          await checkLife(t, machine, piece, mayBeLost)
+          reads += machine.disk.reached.get('read-of-bad-sector') ?? 0
+        }
+        t.ok(reads > 0, `the bad sectors were met ${reads} times`)
       }
-      t.ok(reads > 0, `the bad sectors were met ${reads} times`)
-    })
+    )
   }
 }
 

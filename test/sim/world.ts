@@ -6,8 +6,8 @@
 import { WadiError } from '../../runtime/base/errors.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import { instantiateCore } from '../../runtime/core/wasm-core.ts'
-import type { DroppedRange } from '../../runtime/log/contract.ts'
 import type { Disk } from '../../runtime/io/disk.ts'
+import type { DroppedRange } from '../../runtime/log/contract.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
@@ -20,7 +20,8 @@ import { readPartition } from './read-partition.ts'
 import { goodLink, SimCentre } from './sim-centre.ts'
 import { SimClock, type SimProcessClock } from './sim-clock.ts'
 import { simCodec } from './sim-codec.ts'
-import { type DiskLie, noFaults, SimDisk } from './sim-disk.ts'
+import { noFaults, SimDisk } from './sim-disk.ts'
+import type { DiskLie } from './sim-file.ts'
 
 /** What the canaries break. */
 export interface Mutation {
