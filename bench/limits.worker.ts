@@ -4,8 +4,8 @@
 //   ingest  says { port } first; events over MQTT, none of which becomes durable; ends when nothing more is taken
 // Growth is the heap and what lies outside of it (after a collection each time), against the same process before the first event.
 
-import * as mqttBroker from '../adapters/mqtt/mqtt-broker.ts'
 import * as mqttListener from '../adapters/mqtt/listener.ts'
+import * as mqttBroker from '../adapters/mqtt/mqtt-broker.ts'
 import { payloadDecoders } from '../adapters/mqtt/payload.ts'
 import { Ingest } from '../runtime/broker/ingest.ts'
 import { compileRoutes } from '../runtime/broker/routes.ts'
@@ -101,7 +101,11 @@ interface OneListener {
 }
 
 /** Builds before 0.2 had a broker for each listener: `--against` measures them with this file too. */
-async function listen(parts: { ingest: Ingest; store: Awaited<ReturnType<typeof openStore>>; core: ReturnType<typeof loadTestCore> }): Promise<number> {
+async function listen(parts: {
+  ingest: Ingest
+  store: Awaited<ReturnType<typeof openStore>>
+  core: ReturnType<typeof loadTestCore>
+}): Promise<number> {
   const { createMqttListener } = mqttBroker as unknown as { createMqttListener?: (options: object) => OneListener }
   if (createMqttListener) {
     const listener = createMqttListener({ port: 0, ...parts })

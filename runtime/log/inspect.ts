@@ -96,7 +96,12 @@ async function addNextStart(inspection: Inspection, report: VerifyReport): Promi
   }
   const start = await dryStart(inspection)
   if (start instanceof WadiError) {
-    report.problems.push({ file: directory, positionBytes: 0, what: `${start.code}: ${start.story.happened}`, meaning: 'a start is refused' })
+    report.problems.push({
+      file: directory,
+      positionBytes: 0,
+      what: `${start.code}: ${start.story.happened}`,
+      meaning: 'a start is refused'
+    })
     return
   }
   for (const file of start.damagedFiles) add(file, 'is missing, too short or does not verify', 'the next start reports it')
@@ -106,7 +111,8 @@ async function addNextStart(inspection: Inspection, report: VerifyReport): Promi
     const what = `offsets ${startOffset} to ${endOffset - 1} are missing`
     add(partitionDirectory(directory, topicName, partitionIndex), what, 'the next start reports them as lost')
   }
-  if (start.missingCommits > 0) add(`${directory}/${JOURNAL_DIRECTORY}`, `${start.missingCommits} commits are missing`, 'the next start reports it')
+  if (start.missingCommits > 0)
+    add(`${directory}/${JOURNAL_DIRECTORY}`, `${start.missingCommits} commits are missing`, 'the next start reports it')
   report.repairs.push(...start.notes)
 }
 
@@ -157,7 +163,12 @@ export async function* readSegment({ disk, core }: Inspection, file: SegmentFile
           : `${behind - step.positionBytes} damaged bytes; offsets from ${scan.nextOffset} are missing until the next whole batch`
       yield {
         kind: 'problem',
-        problem: { file: file.path, positionBytes: step.positionBytes, what: `${isUnreadable ? 'cannot be read' : 'no whole batch'} (${step.fault})`, meaning }
+        problem: {
+          file: file.path,
+          positionBytes: step.positionBytes,
+          what: `${isUnreadable ? 'cannot be read' : 'no whole batch'} (${step.fault})`,
+          meaning
+        }
       }
       if (behind === null) return
       scan.positionBytes = behind

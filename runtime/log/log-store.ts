@@ -28,10 +28,11 @@ import {
   type Topic,
   type TopicConfig
 } from './contract.ts'
+import { prepareDirectory } from './data-directory.ts'
 import { contentBytesBound, GroupCommit, recordBytesBound } from './group-commit.ts'
 import { EPOCH_PREFIX } from './incarnation-offsets.ts'
 import { BLOCK_BYTES, Journal } from './journal.ts'
-import { JOURNAL_DIRECTORY, partitionDirectory, STATE_DIRECTORY, TOPICS_DIRECTORY } from './layout.ts'
+import { partitionDirectory } from './layout.ts'
 import { decodeStarts, drawStartId, encodeStarts, LINEAGE_KEY, type Start, withStart } from './lineage.ts'
 import { type PartitionEnvironment, PartitionLog } from './partition-log.ts'
 import { type Coverage, type KnownPoint, recoverPartition } from './partition-recovery.ts'
@@ -590,22 +591,4 @@ function withinBounds(settings: StorageSettings, core: Core): StorageSettings {
   const halfJournal = Math.floor((settings.journalFileBytes - BLOCK_BYTES) / 2)
   const commitBytesMax = Math.floor(Math.min(settings.commitBytesMax, halfJournal, core.commitBytesMax) / BLOCK_BYTES) * BLOCK_BYTES
   return { ...settings, commitBytesMax, batchBytesMax: Math.min(settings.batchBytesMax, commitBytesMax - BLOCK_BYTES) }
-}
-
-async function prepareDirectory(disk: Disk, directory: string): Promise<DiskLock> {
-  try {
-    await disk.makeDirectory(directory)
-    const lock = await disk.lock(directory)
-    // Synced at every start: the process before may have been killed between making an entry and syncing it, and this one builds on it.
-    for (const name of [JOURNAL_DIRECTORY, STATE_DIRECTORY, TOPICS_DIRECTORY]) {
-      await disk.makeDirectory(`${directory}/${name}`)
-      await disk.syncDirectory(`${directory}/${name}`)
-    }
-    await disk.syncDirectory(directory)
-    const slashAt = directory.lastIndexOf('/')
-    await disk.syncDirectory(slashAt < 0 ? '.' : directory.slice(0, slashAt) || '/')
-    return lock
-  } catch (error) {
-    throw asStoreError(error, directory)
-  }
 }

@@ -24,6 +24,7 @@ import { rollSegment } from './seal.ts'
 import { Segment } from './segment.ts'
 
 const PAGE_BYTES = 4096
+const NOT_IN_JOURNAL = 'what was there and is not in the journal is lost'
 
 export interface KnownPoint {
   readonly logStartOffset: number
@@ -172,9 +173,9 @@ async function recoverSegment(
     return adopt(partition, { baseOffset, startBytes: start.startBytes, found: beforeGap(found, firstGap) })
   }
   for (const gap of found.gaps) reportGap(partition, path, gap, report)
-  const isKept = found.isBroken && found.isEndUnreadable && !journalGoesOn
+  const isKept = found.isBroken && (found.isClosedToUs || (found.isEndUnreadable && !journalGoesOn))
   if (isKept) {
-    noteUnreadable(report, path, { startBytes: found.sizeBytes, endBytes: fileBytes }, 'events from there on may be lost')
+    noteUnreadable(report, path, { startBytes: found.sizeBytes, endBytes: fileBytes }, NOT_IN_JOURNAL)
   } else if (found.isBroken) {
     await cut(partition, path, { fromBytes: found.sizeBytes, endBytes: fileBytes, isInJournal: journalGoesOn, report })
   }

@@ -64,18 +64,7 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
         { fileIndex, sizeBytes },
         loaded ? window : { ...window, generationMax: 0xffffffff },
         (commit, block) => {
-          const header = core.readCommitHeader(block)
-          if (!header) return
-          const changes: StateChange[] = []
-          const ranges: [string, number, number][] = []
-          for (const frame of readFrames(block, header)) {
-            if (frame.kind === 'state') changes.push({ key: frame.key, value: frame.value?.slice() ?? null })
-            else {
-              const batch = readBatchHeader(frame.batch)
-              if (batch) ranges.push([`${frame.topicNumber}/${frame.partitionIndex}`, batch.baseOffset, batch.lastOffset + 1])
-            }
-          }
-          found.push({ commit, changes, ranges })
+          found.push({ commit, ...contentsOf(core, block) })
         }
       )
       scans.push(scan)
@@ -116,6 +105,20 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
     )
   const lastSequence = isEndDamaged ? lastBroken : expected - 1
   return { commits: found.map(({ commit }) => commit), coverage, lastSequence }
+}
+
+function contentsOf(core: Core, block: Uint8Array): { changes: StateChange[]; ranges: [string, number, number][] } {
+  const header = core.readCommitHeader(block)
+  const changes: StateChange[] = []
+  const ranges: [string, number, number][] = []
+  for (const frame of header ? readFrames(block, header) : []) {
+    if (frame.kind === 'state') changes.push({ key: frame.key, value: frame.value?.slice() ?? null })
+    else {
+      const batch = readBatchHeader(frame.batch)
+      if (batch) ranges.push([`${frame.topicNumber}/${frame.partitionIndex}`, batch.baseOffset, batch.lastOffset + 1])
+    }
+  }
+  return { changes, ranges }
 }
 
 function addRange(coverage: Map<string, { start: number; end: number }[]>, key: string, start: number, end: number): void {

@@ -14,6 +14,8 @@ import type { TailBatch } from './tail.ts'
 export interface SealOptions {
   readonly codec: CodecName
   readonly segmentBytes: number
+  /** A segment does not take a batch that is so much younger than its first one. */
+  readonly segmentAgeMs: number
   /** Uncompressed bytes of one sealed batch at most. */
   readonly batchBytesMax: number
 }
@@ -67,8 +69,16 @@ async function appendSealed(partition: PartitionLog, batch: Uint8Array, options:
   let segment = partition.activeSegment
   const isFull = segment !== null && segment.sizeBytes > 0 && segment.sizeBytes + batch.byteLength > options.segmentBytes
   const isFar = segment !== null && header.lastOffset - segment.baseOffset > 0x7fffffff
-  if (segment === null || isFull || isFar) segment = await rollSegment(partition, header.baseOffset)
+  const isOld = segment !== null && (await isOlder(segment, header.maxTimestampMs - options.segmentAgeMs))
+  if (segment === null || isFull || isFar || isOld) segment = await rollSegment(partition, header.baseOffset)
   await segment.append(batch, header)
+}
+
+/** As Kafka's segment.ms: by the timestamps of the records, or a slow topic would keep one segment, and all its events, for ever. */
+async function isOlder(segment: Segment, thanMs: number): Promise<boolean> {
+  if (segment.sizeBytes === 0) return false
+  const firstMs = await segment.firstTimestampMs()
+  return firstMs >= 0 && firstMs < thanMs
 }
 
 /** Opens a new active segment that begins at `baseOffset`. The old one is closed at the next checkpoint. */

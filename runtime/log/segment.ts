@@ -54,6 +54,7 @@ export class Segment {
   #loading: Promise<SegmentIndex> | null = null
   #isUnindexed = true
   #maxTimestampMs: number | null = null
+  #firstTimestampMs: number | null = null
   /** Reads under way; a file is closed only when nobody reads it. */
   #readers = 0
   #idle: (() => void)[] = []
@@ -105,6 +106,7 @@ export class Segment {
     await file.writeAt(this.#sizeBytes, batch)
     this.#isTorn = false
     this.#env.meter.onWrite('segment', batch.byteLength)
+    if (this.#sizeBytes === 0) this.#firstTimestampMs = header.maxTimestampMs
     index.onAppend(header, this.#sizeBytes, this.#env.indexIntervalBytes)
     this.#sizeBytes += batch.byteLength
     this.#nextOffset = header.lastOffset + 1
@@ -249,6 +251,15 @@ export class Segment {
   async maxTimestampMs(): Promise<number> {
     this.#maxTimestampMs ??= (await this.index()).maxTimestampMs
     return this.#maxTimestampMs
+  }
+
+  /** Greatest timestamp of the first batch, -1 when it has none or cannot be read. */
+  async firstTimestampMs(): Promise<number> {
+    this.#firstTimestampMs ??= await this.withFile(async (file) => {
+      const step = await this.scan(file, 0).next()
+      return step.kind === 'batch' ? step.header.maxTimestampMs : -1
+    })
+    return this.#firstTimestampMs
   }
 
   scan(file: SalvageFile, startBytes: number): BatchScan {

@@ -27,7 +27,7 @@ export interface StorageSettings {
   readonly segmentBytes: number
   /** Segments of a topic with a quota or retention_bytes are a fraction of it, but not smaller than this. */
   readonly segmentBytesMin: number
-  /** A segment this old is rolled, so that retention by time can take it. */
+  /** A batch this much younger than the first of its segment begins a new one, so that retention by time can take the old. */
   readonly segmentAgeMs: number
   readonly indexIntervalBytes: number
   /** A journal with data this old is checkpointed. */

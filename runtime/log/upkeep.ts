@@ -230,6 +230,7 @@ export class Upkeep {
     return {
       codec: this.#codecOf(topics.get(partition.topicName) as StoredTopic),
       segmentBytes,
+      segmentAgeMs: settings.segmentAgeMs,
       batchBytesMax: Math.min(settings.batchBytesMax, settings.sealBytes * 2, segmentBytes)
     }
   }

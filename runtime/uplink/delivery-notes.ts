@@ -30,7 +30,10 @@ export interface DeliveryNotesOptions {
 export class DeliveryNotes {
   readonly #options: DeliveryNotesOptions
   /** Edge topic → where its last confirmed batches lie. */
-  readonly #written = new Map<string, { readonly upstreamTopic: string; readonly topicId: string; readonly baseOffsets: Map<number, number> }>()
+  readonly #written = new Map<
+    string,
+    { readonly upstreamTopic: string; readonly topicId: string; readonly baseOffsets: Map<number, number> }
+  >()
   /** Edge topic → where its position may be, the present topic first. */
   readonly #places = new Map<string, readonly string[]>()
   #topicIds: ReadonlyMap<string, string> = new Map()
@@ -64,7 +67,8 @@ export class DeliveryNotes {
   onDelivered(written: readonly WrittenBatch[], upstreamTopics: Iterable<string>): void {
     const positioned = new Set(upstreamTopics)
     for (const [edgeTopic, [now]] of this.#places) if (now !== undefined && positioned.has(now)) this.#places.set(edgeTopic, [now])
-    for (const { edgeTopic, partitionIndex, baseOffset } of written) this.#written.get(edgeTopic)?.baseOffsets.set(partitionIndex, baseOffset)
+    for (const { edgeTopic, partitionIndex, baseOffset } of written)
+      this.#written.get(edgeTopic)?.baseOffsets.set(partitionIndex, baseOffset)
     const { store, clock } = this.#options
     const nowMs = clock.monotonicMs()
     if (nowMs < this.#nextNoteAtMs) return

@@ -86,8 +86,8 @@ export function hintChanges(store: Pick<Store, 'getState'>, hint: Hint): StateCh
   for (const [edgeTopic, { upstreamTopic, topicId, baseOffsets }] of hint.written) {
     const pairs = [...baseOffsets].slice(0, WRITTEN_PARTITIONS_MAX)
     put(
-      keyOf(WRITTEN_PREFIX, upstreamTopic),
-      `${upstreamTopic};${topicId};${pairs.map((pair) => pair.map((n) => n.toString(36)).join(':')).join(',')}`
+      keyOf(WRITTEN_PREFIX, edgeTopic),
+      `${edgeTopic};${upstreamTopic};${topicId};${pairs.map((pair) => pair.map((n) => n.toString(36)).join(':')).join(',')}`
     )
   }
   put(HEAD_KEY, `2;${hint.incarnation};${hint.isClosed ? 'closed' : 'open'}`)

@@ -115,7 +115,8 @@ async function fromHint(
   const endOf = (source: Source): number => limited(context, source.partition, source.partition.highWatermark, hint.incarnation)
   const doubtful = hint.isClosed ? [] : sources.filter((source) => noted(source) < endOf(source))
   const found = new Map<string, Found>()
-  for (const name of new Set(doubtful.map((source) => deliveredTo(source, hint)))) found.set(name, await lookThrough(context, hint, name, doubtful))
+  for (const name of new Set(doubtful.map((source) => deliveredTo(source, hint))))
+    found.set(name, await lookThrough(context, hint, name, doubtful))
   let undecided = 0
   for (const source of sources) {
     const confirmed = Math.min(noted(source), endOf(source))
@@ -152,11 +153,14 @@ async function lookThrough(context: ResumeContext, hint: Hint, topicName: string
   const topic = await describedOrNull(context, topicName)
   const edgeTopics = new Set(doubtful.filter((source) => deliveredTo(source, hint) === topicName).map(({ edgeTopic }) => edgeTopic))
   const written = [...edgeTopics].map((edgeTopic) => hint.written.get(edgeTopic))
-  const isMadeAnew = written.some((entry) => entry && entry.topicId !== '' && /[^0]/.test(topic?.topicId ?? '') && entry.topicId !== topic?.topicId)
+  const isMadeAnew = written.some(
+    (entry) => entry && entry.topicId !== '' && /[^0]/.test(topic?.topicId ?? '') && entry.topicId !== topic?.topicId
+  )
   // Gone, forbidden, or made anew: what was there cannot be read.
   if (!topic || isMadeAnew) return { ...found, isComplete: false }
   for (let partitionIndex = 0; partitionIndex < topic.partitionCount; partitionIndex++) {
-    const noted = (entry: (typeof written)[number]): number => (entry?.upstreamTopic === topicName ? (entry.baseOffsets.get(partitionIndex) ?? 0) : 0)
+    const noted = (entry: (typeof written)[number]): number =>
+      entry?.upstreamTopic === topicName ? (entry.baseOffsets.get(partitionIndex) ?? 0) : 0
     const fromOffset = Math.min(...written.map(noted))
     await lookBack({ upstream, core, codec, logId: store.logId }, { topicName, partitionIndex, fromOffset }, found)
   }

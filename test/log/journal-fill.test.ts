@@ -5,11 +5,11 @@ import type { Partition } from '../../runtime/log/contract.ts'
 import { KIB } from '../../runtime/log/settings.ts'
 import { appendText, readAll, SimMachine } from '../helpers/sim-store.ts'
 
-const settings = { journalFileBytes: 1024 * KIB, journalFirstFillBytes: 36 * KIB }
+const settings = { journalFileBytes: 4096 * KIB, journalFirstFillBytes: 36 * KIB }
 
 t.test('a power cut in the middle of filling: everything is there, and nothing is called lost', async (t) => {
   let cutInTheMiddle = 0
-  for (let seed = 1; seed <= 40; seed++) {
+  for (let seed = 1; seed <= 20; seed++) {
     const machine = new SimMachine(seed, { settings, disk: { delayMs: { min: 2, max: 6 } } })
     let store = await machine.open()
     await machine.settle(store.createTopic('telemetry'))

@@ -6,6 +6,7 @@
 import t, { type Test } from 'tap'
 import { readBatchHeader } from '../../runtime/core/batch-header.ts'
 import { readFrames } from '../../runtime/core/commit-frames.ts'
+import { DiskError } from '../../runtime/io/disk.ts'
 import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
 import { BLOCK_BYTES } from '../../runtime/log/journal.ts'
 import { loadTestCore } from '../helpers/core.ts'
@@ -111,24 +112,27 @@ async function checkLife(t: Test, machine: SimMachine, piece: Piece, mayBeLost: 
 
 for (const stop of ['clean', 'kill'] as const) {
   for (const kind of ['.index', '.timeindex', '.log', '.journal', '.state']) {
-    t.test(`a bad sector in ${kind}, after a ${stop === 'clean' ? 'clean stop' : 'kill'}: the rest serves, and what is gone is named`, async (t) => {
-      let reads = 0
-      for (let seed = 2; seed < 14; seed++) {
-        const paths = (await machineWithData(seed, stop)).disk.files().flatMap(({ path }) => (path.endsWith(kind) ? [path] : []))
-        const path = kind === '.state' ? (paths.at(-1) ?? '') : (paths[seed % Math.max(1, paths.length)] ?? '')
-        if (kind === '.state' && paths.length < 2) continue
-        const machine = await machineWithData(seed, stop)
-        const file = machine.disk.files().find((candidate) => candidate.path === path)
-        const size = kind === '.journal' ? 24 * 1024 : (file?.bytes.byteLength ?? 0)
-        if (size === 0) continue
-        const piece = { path, atByte: machine.prng.below(size) }
-        const mayBeLost = offsetsIn(machine, piece)
-        machine.disk.spoil(path, piece.atByte)
-        await checkLife(t, machine, piece, mayBeLost)
-        reads += machine.disk.reached.get('read-of-bad-sector') ?? 0
+    t.test(
+      `a bad sector in ${kind}, after a ${stop === 'clean' ? 'clean stop' : 'kill'}: the rest serves, and what is gone is named`,
+      async (t) => {
+        let reads = 0
+        for (let seed = 2; seed < 14; seed++) {
+          const paths = (await machineWithData(seed, stop)).disk.files().flatMap(({ path }) => (path.endsWith(kind) ? [path] : []))
+          const path = kind === '.state' ? (paths.at(-1) ?? '') : (paths[seed % Math.max(1, paths.length)] ?? '')
+          if (kind === '.state' && paths.length < 2) continue
+          const machine = await machineWithData(seed, stop)
+          const file = machine.disk.files().find((candidate) => candidate.path === path)
+          const size = kind === '.journal' ? 24 * 1024 : (file?.bytes.byteLength ?? 0)
+          if (size === 0) continue
+          const piece = { path, atByte: machine.prng.below(size) }
+          const mayBeLost = offsetsIn(machine, piece)
+          machine.disk.spoil(path, piece.atByte)
+          await checkLife(t, machine, piece, mayBeLost)
+          reads += machine.disk.reached.get('read-of-bad-sector') ?? 0
+        }
+        t.ok(reads > 0, `the bad sectors were met ${reads} times`)
       }
-      t.ok(reads > 0, `the bad sectors were met ${reads} times`)
-    })
+    )
   }
 }
 
@@ -173,6 +177,35 @@ t.test('a damaged header of a journal costs no commit', async (t) => {
     const recovered = again.topics.get('telemetry')?.partitions[0] as Partition
     t.equal((await machine.settle(readAll(recovered))).length, 7, harm)
     t.equal(again.report.missingCommits, 0)
+  }
+})
+
+t.test('a segment that cannot even be opened: the start succeeds, the rest serves, ingest goes on', async (t) => {
+  for (const stop of ['clean', 'kill'] as const) {
+    const machine = await machineWithData(4, stop)
+    const last = machine.disk.files().flatMap(({ path }) => (path.endsWith('.log') ? [path] : []))
+    const path = last.at(-1) ?? ''
+    const before = machine.disk.files().find((file) => file.path === path)?.bytes.byteLength
+    let dead = path
+    const { open, rename } = machine.disk
+    machine.disk.open = (asked, mode) =>
+      asked === dead ? Promise.reject(new DiskError('EIO', { operation: 'open', path })) : open.call(machine.disk, asked, mode)
+    machine.disk.rename = (from, to) => {
+      if (from === dead) dead = to
+      return rename.call(machine.disk, from, to)
+    }
+    const store = await machine.open()
+    const dropped: DroppedRange[] = []
+    store.onDropped((range) => dropped.push(range))
+    const partition = store.topics.get('telemetry')?.partitions[0] as Partition
+    const texts = (await machine.settle(readAll(partition))).map(textOf)
+    t.ok(texts.length > 0 && (stop === 'kill' || texts.length < EVENTS), `${texts.length} of ${EVENTS} are served`)
+    const named = [...dropped, ...store.report.holes].reduce((sum, range) => sum + range.endOffset - range.startOffset, 0)
+    t.equal(named, EVENTS - texts.length, 'the others are named')
+    await machine.settle(appendText(store, partition, `later`))
+    await machine.settle(store.flush())
+    t.equal(store.failure, null)
+    t.equal(machine.disk.files().find((file) => file.path === dead)?.bytes.byteLength, before, 'its bytes are left alone')
   }
 })
 

@@ -43,7 +43,8 @@ const damages: Record<string, (machine: SimMachine, path: string, bytes: Uint8Ar
     await rewrite(machine, path, copy)
   },
   'overlapping names': async (machine, path, bytes) => {
-    if (path.endsWith('00000000000000000000.log')) await rewrite(machine, path.replace('00000000000000000000.log', '00000000000000000003.log'), bytes)
+    if (path.endsWith('00000000000000000000.log'))
+      await rewrite(machine, path.replace('00000000000000000000.log', '00000000000000000003.log'), bytes)
   }
 }
 

@@ -32,6 +32,11 @@ function cell(group: keyof typeof retentionTable, standing: Standing, leave: str
   return { install: () => Object.assign(retentionTable[group][standing], { [leave]: verdict }) }
 }
 
+/** What the log does not know as an answer of a disk, so that it handles it as it did before it knew damage. */
+function asProgramError(error: unknown): never {
+  throw new Error(error instanceof Error ? error.message : String(error))
+}
+
 export const canaries: Record<string, Mutation> = {
   'a quota deletes from a topic that is not forwarded and rejects': cell('quota', 'local', 'reject', 'delete'),
   'drop_oldest takes undelivered events without leave': cell('quota', 'undelivered', 'drop_oldest', 'delete'),
@@ -92,6 +97,15 @@ export const canaries: Record<string, Mutation> = {
         open: async (path, mode) => {
           const file = await disk.open(path, mode)
           return path.endsWith('.journal') ? withMembers(file, { sync: async () => undefined }) : file
+        }
+      })
+  },
+  'a read error is not taken for damage': {
+    wrapDisk: (disk: Disk) =>
+      withMembers(disk, {
+        open: async (path, mode) => {
+          const file = await disk.open(path, mode)
+          return withMembers(file, { readAt: (position, into) => file.readAt(position, into).catch(asProgramError) })
         }
       })
   },

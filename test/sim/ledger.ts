@@ -182,6 +182,20 @@ export class Ledger {
     }
   }
 
+  /** A key is in one partition of an upstream topic only. */
+  checkKeys(upstream: readonly { name: string; records: readonly DecodedRecord[] }[]): void {
+    const places = new Map<string, string>()
+    for (const { name, records } of upstream) {
+      const topic = name.slice(0, name.lastIndexOf('-'))
+      for (const record of records) {
+        const key = `${topic} ${record.key}`
+        const place = places.get(key)
+        if (place !== undefined && place !== name) this.violate('reordered', `key ${record.key} is in ${place} and ${name}`)
+        places.set(key, name)
+      }
+    }
+  }
+
   #checkArrivals(name: string, records: readonly DecodedRecord[], arrived: Map<string, Map<number, string>>): void {
     const last = new Map<string, number>()
     for (const record of records) {

@@ -9,10 +9,8 @@
 import { type Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskLock } from '../../runtime/io/disk.ts'
 import type { Prng } from './prng.ts'
 import type { SimClock } from './sim-clock.ts'
-import { type Luck, SECTOR_BYTES, SimInode } from './sim-inode.ts'
-
-/** What a canary makes the disk lie about. */
-export type DiskLie = 'none' | 'sync-skipped' | 'directory-sync-skipped'
+import { type CallOptions, type DiskLie, SimFile, type SimFileHost } from './sim-file.ts'
+import { type Luck, SimInode } from './sim-inode.ts'
 
 export interface SimDiskFaults {
   /** Percent of calls that fail with EIO. */
@@ -72,21 +70,12 @@ interface NameChange {
   readonly sets: readonly (readonly [string, SimInode | Directory | null])[]
 }
 
-interface CallOptions {
-  /** Times the usual delay. */
-  readonly factor?: number
-  /** A crash came first: what of the call happened all the same. */
-  readonly half?: () => void
-  /** The call fails: what of it happened all the same. `half` when absent. */
-  readonly fail?: () => void
-}
-
 interface Pending {
   readonly kind: string
   readonly half: (() => void) | undefined
 }
 
-export class SimDisk implements Disk {
+export class SimDisk implements Disk, SimFileHost {
   readonly #clock: SimClock
   readonly #prng: Prng
   readonly #delayMs: { min: number; max: number }
@@ -102,7 +91,7 @@ export class SimDisk implements Disk {
   capacityBytes: number
   lie: DiskLie
   /** Path prefix → fault of the next matching call, once. Key "operation path-part". */
-  readonly #planned: { operation: string; pathPart: string; code: DiskErrorCode }[] = []
+  readonly #planned: { operation: string; pathPart: string; code: DiskErrorCode; saidOf?: string }[] = []
 
   constructor(options: SimDiskOptions) {
     this.#clock = options.clock
@@ -125,6 +114,11 @@ export class SimDisk implements Disk {
    */
   failNext(operation: string, pathPart: string, code: DiskErrorCode): void {
     this.#planned.push({ operation, pathPart, code })
+  }
+
+  /** The next durable write on a path with `pathPart` in it finds no room and writes nothing. */
+  refuseNext(operation: 'write-sync', pathPart: string): void {
+    this.#planned.push({ operation, pathPart, code: 'ENOSPC', saidOf: 'write' })
   }
 
   /** Everything works from now on. */
@@ -405,11 +399,12 @@ export class SimDisk implements Disk {
         this.#pending.delete(pending)
         this.#count(operation)
         try {
-          const code = this.#drawFault(operation, path)
-          if (code) {
+          const fault = this.#drawFault(operation, path)
+          if (fault) {
+            const { code, saidOf = operation } = fault
             const { fail = options.half } = options
-            if (code !== 'EROFS') fail?.()
-            throw new DiskError(code, { operation, path, detail: 'simulated' })
+            if (code !== 'EROFS' && saidOf === operation) fail?.()
+            throw new DiskError(code, { operation: saidOf, path, detail: 'simulated' })
           }
           resolve(effect())
         } catch (error) {
@@ -419,13 +414,13 @@ export class SimDisk implements Disk {
     })
   }
 
-  #drawFault(operation: string, path: string): DiskErrorCode | null {
+  #drawFault(operation: string, path: string): { code: DiskErrorCode; saidOf?: string } | null {
     const planned = this.#planned.findIndex((plan) => plan.operation === operation && path.includes(plan.pathPart))
     if (planned >= 0) {
       this.#count(`planned:${operation}`)
-      return (this.#planned.splice(planned, 1)[0] as { code: DiskErrorCode }).code
+      return this.#planned.splice(planned, 1)[0] ?? null
     }
-    if (this.#isReadOnly && WRITING.has(operation)) return 'EROFS'
+    if (this.#isReadOnly && WRITING.has(operation)) return { code: 'EROFS' }
     const isRead = operation === 'read'
     const isSync = operation === 'sync' || operation === 'sync-directory'
     const isWrite = operation === 'write' || operation === 'write-sync' || operation === 'truncate'
@@ -440,7 +435,7 @@ export class SimDisk implements Disk {
             : 0
     if (percent === 0 || !this.#prng.chance(percent)) return null
     this.#count(`eio:${operation}`)
-    return 'EIO'
+    return { code: 'EIO' }
   }
 
   #endProcess(): void {
@@ -541,132 +536,6 @@ export class SimDisk implements Disk {
 }
 
 const WRITING = new Set(['open', 'write', 'write-sync', 'sync', 'sync-directory', 'rename', 'remove', 'rmdir', 'truncate', 'mkdir'])
-
-class SimFile implements DiskFile {
-  readonly path: string
-  readonly epoch: number
-  readonly #disk: SimDisk
-  readonly #inode: SimInode
-  isClosed = false
-
-  constructor(disk: SimDisk, path: string, inode: SimInode, epoch: number) {
-    this.path = path
-    this.epoch = epoch
-    this.#disk = disk
-    this.#inode = inode
-  }
-
-  readAt(positionBytes: number, into: Uint8Array): Promise<number> {
-    return this.#disk.file('read', this, () => {
-      const code = this.#inode.spoiledCode(positionBytes, into.byteLength)
-      if (code !== null) {
-        this.#disk.count('read-of-bad-sector')
-        throw new DiskError(code, { operation: 'read', path: this.path, detail: 'simulated bad sector' })
-      }
-      return this.#inode.read(positionBytes, into)
-    })
-  }
-
-  writeAt(positionBytes: number, bytes: Uint8Array): Promise<void> {
-    return this.#disk.file('write', this, () => this.#writeFitting('write', positionBytes, bytes), {
-      half: () => this.#writeSome(positionBytes, bytes)
-    })
-  }
-
-  writeDurableAt(positionBytes: number, bytes: Uint8Array): Promise<void> {
-    const { prng } = this.#disk
-    return this.#disk.file(
-      'write-sync',
-      this,
-      () => {
-        if (this.#disk.lie === 'sync-skipped') this.#writeFitting('write', positionBytes, bytes)
-        else {
-          const fits = this.#disk.fitBytes(this.#inode, positionBytes, bytes.byteLength)
-          if (fits > 0) this.#inode.writeDurable(positionBytes, bytes.subarray(0, fits), prng)
-          this.#refuseRest('write', fits, bytes)
-        }
-      },
-      {
-        factor: this.#disk.syncFactor,
-        half: () => this.#writeSome(positionBytes, bytes),
-        fail: () => {
-          this.#writeSome(positionBytes, bytes)
-          if (prng.chance(50)) this.#inode.failSync(this.#inode.beginSync(), prng, prng.pick([0, 50, 100]))
-        }
-      }
-    )
-  }
-
-  sync(): Promise<void> {
-    const sync = this.#inode.beginSync()
-    const { prng } = this.#disk
-    return this.#disk.file(
-      'sync',
-      this,
-      () => {
-        if (this.#disk.lie === 'sync-skipped') this.#inode.pretendSync(sync)
-        else this.#inode.endSync(sync)
-      },
-      {
-        factor: this.#disk.syncFactor,
-        half: () => this.#inode.partSync(sync, prng, prng.pick([0, 50, 100])),
-        fail: () => this.#inode.failSync(sync, prng, prng.pick([0, 50, 100]))
-      }
-    )
-  }
-
-  truncate(sizeBytes: number): Promise<void> {
-    return this.#disk.file('truncate', this, () => {
-      const fits = this.#disk.fitBytes(this.#inode, this.#inode.sizeBytes, sizeBytes - this.#inode.sizeBytes)
-      if (sizeBytes > this.#inode.sizeBytes + Math.max(0, fits)) throw this.#full('truncate')
-      this.#inode.truncate(sizeBytes)
-    })
-  }
-
-  sizeBytes(): Promise<number> {
-    return this.#disk.file('stat', this, () => this.#inode.sizeBytes)
-  }
-
-  close(): Promise<void> {
-    return this.#disk.file('close', this, () => {
-      this.isClosed = true
-    })
-  }
-
-  #writeFitting(operation: string, positionBytes: number, bytes: Uint8Array): void {
-    const code = this.#inode.mixingCode(positionBytes, bytes.byteLength)
-    if (code !== null) throw new DiskError(code, { operation, path: this.path, detail: 'simulated bad sector' })
-    const fits = this.#disk.fitBytes(this.#inode, positionBytes, bytes.byteLength)
-    this.#inode.write(positionBytes, bytes.subarray(0, fits), this.#disk.prng)
-    this.#refuseRest(operation, fits, bytes)
-  }
-
-  #refuseRest(operation: string, fits: number, bytes: Uint8Array): void {
-    if (fits < bytes.byteLength) throw this.#full(operation)
-  }
-
-  #full(operation: string): DiskError {
-    this.#disk.count('enospc')
-    return new DiskError('ENOSPC', { operation, path: this.path, detail: 'simulated' })
-  }
-
-  /** A prefix into the cache: nothing, everything, or up to a sector boundary or any byte. */
-  #writeSome(positionBytes: number, bytes: Uint8Array): void {
-    const { prng } = this.#disk
-    const kind = prng.below(4)
-    const count = bytes.byteLength
-    const length =
-      kind === 0
-        ? 0
-        : kind === 1
-          ? count
-          : kind === 2
-            ? prng.below(Math.floor(count / SECTOR_BYTES) + 1) * SECTOR_BYTES
-            : prng.below(count + 1)
-    const fits = this.#disk.fitBytes(this.#inode, positionBytes, length)
-    this.#inode.write(positionBytes, bytes.subarray(0, fits), prng)
-  }
-}
 
 function applyNames(names: Map<string, SimInode | Directory>, change: NameChange): void {
   for (const [name, entry] of change.sets) {
