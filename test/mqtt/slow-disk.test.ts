@@ -13,7 +13,7 @@ const wait = (durationMs: number): Promise<void> => new Promise((resolve) => set
 
 t.test('clients with a short keep-alive stay connected while the disk stands still', { timeout: 60_000 }, async (t) => {
   const { raw, store, ingest, broker, events } = await startGateway(t, {
-    ingestLimits: { inFlightBytesMax: 200_000 },
+    ingestLimits: { inFlightBytesMax: 90_000 },
     limits: { connectTimeoutMs: 1_000 }
   })
   const alive: RawClient[] = []

@@ -5,7 +5,7 @@ import t from 'tap'
 import { canaries } from './canaries.ts'
 import { runParallel } from './run-parallel.ts'
 
-const SEEDS_MAX = 400
+const SEEDS_MAX = 2_000
 
 t.setTimeout(600_000)
 

@@ -6,7 +6,7 @@ import t from 'tap'
 import { runParallel } from './run-parallel.ts'
 import { World } from './world.ts'
 
-const SEEDS = 2_000
+const SEEDS = 4_000
 
 t.setTimeout(600_000)
 
@@ -72,7 +72,11 @@ const MUST_REACH = [
   'centre:request-late:end',
   'centre:producer-expired',
   'centre:positions-expired',
-  'centre:probe:committed',
+  'centre:read-back:committed',
+  'centre:read-back:aborted',
+  'operator:image-put-back',
+  'operator:topics-changed',
+  'notice:forked',
   'centre:leader-moved',
   'centre:centre-restart',
   'centre:fault:retry'

@@ -23,7 +23,7 @@ export class Operator {
     this.#prng = new Prng(seed ^ 0x6f70657a)
     this.#upstream = upstream
     this.#delivered = upstream
-    this.#imagePercent = this.#prng.chance(60) && mayPutBack ? 40 : 0
+    this.#imagePercent = mayPutBack ? 60 : 0
     this.#topicsPercent = this.#prng.chance(20) ? 50 : 0
   }
 
@@ -39,19 +39,19 @@ export class Operator {
 
   /** While the gateway runs, now and then: an image of its disk. */
   look(disk: SimDisk, ledger: Ledger): void {
-    if (this.#imagePercent === 0 || !this.#prng.chance(this.#image ? 20 : 60)) return
+    if (this.#imagePercent === 0 || !this.#prng.chance(this.#image ? 20 : 80)) return
     this.#count('image-taken')
     this.#image = { disk: disk.takeImage(), ledger: ledger.snapshot() }
   }
 
-  /** The gateway is off. */
-  betweenLives(disk: SimDisk, ledger: Ledger): void {
+  /** The gateway is off. `mayMove`: every start could note on its disk where it delivers to; else nobody can know it after topics are moved. */
+  betweenLives(disk: SimDisk, ledger: Ledger, { mayMove }: { mayMove: boolean }): void {
     if (this.#image && this.#prng.chance(this.#imagePercent)) {
       this.#count('image-put-back')
       disk.putBack(this.#image.disk)
       ledger.putBack(this.#image.ledger)
     }
-    if (!this.#prng.chance(this.#topicsPercent)) return
+    if (!this.#prng.chance(this.#topicsPercent) || !mayMove) return
     this.#count('topics-changed')
     const kind = this.#prng.below(3)
     const at = this.#prng.below(this.#upstream.length)

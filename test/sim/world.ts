@@ -308,7 +308,7 @@ export class World {
 
   #restartIfDown(): void {
     if (this.#process !== null) return
-    if (!this.#isCalm) this.#operator.betweenLives(this.disk, this.ledger)
+    if (!this.#isCalm) this.#operator.betweenLives(this.disk, this.ledger, { mayMove: !this.reached.has('notice:hint') })
     this.#start()
   }
 
