@@ -118,7 +118,10 @@ export class LogStore implements Store {
       codec: options.codec,
       meter: this.#meter,
       indexIntervalBytes: this.#settings.indexIntervalBytes,
-      onDropped: (range) => this.#onDamage(range)
+      unreadablePatienceMs: this.#settings.unreadablePatienceMs,
+      nowMs: () => options.clock.monotonicMs(),
+      onDropped: (range) => this.#onDamage(range),
+      isReported: (range) => this.#state.get(this.#holeKey(range)) !== undefined
     }
     this.#quota = this.#newQuota()
     this.#removals = new Removals({

@@ -27,7 +27,12 @@ import { isCommitted, TransactionIndex } from './transaction-index.ts'
 
 export interface PartitionEnvironment extends SegmentEnvironment {
   readonly codec: BlockCodec
+  /** So long after the first refusal a place that the device refuses to read counts as damaged. */
+  readonly unreadablePatienceMs: number
+  nowMs(): number
   onDropped(range: DroppedRange): void
+  /** This damage was reported before, in this life or an earlier one. */
+  isReported(range: DroppedRange): boolean
 }
 
 /** Where the bytes of a partition are counted. */
@@ -66,6 +71,8 @@ export class PartitionLog implements Partition {
   #highWatermark = 0
   readonly #listeners = new Set<() => void>()
   readonly #reportedDamage = new Set<string>()
+  /** Place → when the device first refused to read it. */
+  readonly #unreadableSinceMs = new Map<string, number>()
 
   constructor(
     place: { topicName: string; topicNumber: number; partitionIndex: number; directory: string; account: BytesAccount },
@@ -220,22 +227,37 @@ export class PartitionLog implements Partition {
 
   async #readSegment(segment: Segment, offset: number, bytesMax: number): Promise<ReadResult> {
     const { batches, nextOffset, damage } = await readSegment(this.env.core, segment, { offset, bytesMax })
-    for (const range of damage) this.#reportDamage(segment, range)
+    for (const range of damage) this.#passOver(segment, range)
     return { batches, nextOffset: toOffset(nextOffset) }
   }
 
-  #reportDamage(segment: Segment, { positionBytes, startOffset, endOffset }: DamagedRange): void {
+  /**
+   * Readers go on behind damage, and it is reported once. What the device refuses to read is not taken for lost at once: a card that was pulled, or
+   * resets itself, may be there again in a moment. @throws DiskError meanwhile
+   */
+  #passOver(segment: Segment, { positionBytes, startOffset, endOffset, isUnreadable }: DamagedRange): void {
     const key = `${segment.baseOffset}:${positionBytes}`
     if (this.#reportedDamage.has(key)) return
-    this.#reportedDamage.add(key)
-    this.env.onDropped({
+    const range: DroppedRange = {
       topicName: this.topicName,
       partitionIndex: this.partitionIndex,
       startOffset: toOffset(startOffset),
       endOffset: toOffset(endOffset),
       reason: 'damage',
       isDelivered: endOffset <= this.deliveredOffset
-    })
+    }
+    if (isUnreadable && !this.env.isReported(range)) {
+      const nowMs = this.env.nowMs()
+      const sinceMs = this.#unreadableSinceMs.get(key) ?? nowMs
+      this.#unreadableSinceMs.set(key, sinceMs)
+      if (nowMs - sinceMs < this.env.unreadablePatienceMs) {
+        const detail = `offsets ${startOffset} to ${endOffset - 1} cannot be read now`
+        throw new DiskError('EIO', { operation: 'read', path: segment.logPath, detail })
+      }
+    }
+    this.#unreadableSinceMs.delete(key)
+    this.#reportedDamage.add(key)
+    this.env.onDropped(range)
   }
 
   async offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {

@@ -10,6 +10,8 @@ export interface DamagedRange {
   readonly positionBytes: number
   readonly startOffset: number
   readonly endOffset: number
+  /** The device refused to read there: it may be able to later. Else the bytes are there and wrong. */
+  readonly isUnreadable: boolean
 }
 
 export interface SegmentRead {
@@ -88,6 +90,8 @@ class SegmentReader {
   }
 
   #note(positionBytes: number, startOffset: number, endOffset: number): void {
-    if (endOffset > startOffset) this.#damage.push({ positionBytes, startOffset, endOffset })
+    if (endOffset <= startOffset) return
+    const isUnreadable = this.#scan.isUnreadable(positionBytes, this.#scan.positionBytes + 1)
+    this.#damage.push({ positionBytes, startOffset, endOffset, isUnreadable })
   }
 }

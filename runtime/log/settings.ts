@@ -33,6 +33,8 @@ export interface StorageSettings {
   /** A journal with data this old is checkpointed. */
   readonly checkpointAgeMs: number
   readonly housekeepingIntervalMs: number
+  /** A place of a segment that the device refuses to read for so long counts as damaged; until then reading there fails and is tried again. */
+  readonly unreadablePatienceMs: number
   /** Whole data directory with its journal; null = as much as the disk has, less freeBytesMin. */
   readonly quotaBytes: number | null
   /** Never touched: the disk is treated as full when less than this is free. 0 = it is filled to the end. */
@@ -57,6 +59,7 @@ export const defaultStorageSettings: StorageSettings = {
   indexIntervalBytes: 4 * KIB,
   checkpointAgeMs: 300_000,
   housekeepingIntervalMs: 1_000,
+  unreadablePatienceMs: 600_000,
   quotaBytes: null,
   freeBytesMin: 64 * MIB,
   defaultCodec: null

@@ -4,9 +4,9 @@
 
 import type { Partition } from '../log/contract.ts'
 import type { Start } from '../log/lineage.ts'
-import type { Fork } from './forks.ts'
+import type { Forks } from './forks.ts'
 import type { Hint } from './hint.ts'
-import { type Branch, CARRIED_MAX, decodePosition, pieceCountOf } from './position.ts'
+import { type Branch, decodePosition, pieceCountOf } from './position.ts'
 import type { ResumeContext } from './resume-context.ts'
 import type { Source } from './source.ts'
 import { type Upstream, UpstreamFault } from './upstream.ts'
@@ -16,10 +16,17 @@ export const UNKNOWN_ID = '000000'
 
 /** The word of the centre on one upstream topic. */
 export interface Word {
-  /** Other branches and other logs. */
-  readonly carried: readonly Branch[]
-  /** The entry that we go on from, and up to which incarnation it speaks of our events; null = none. */
-  readonly entry: { readonly branch: Branch; readonly limit: Limit } | null
+  /** Everything that its position holds. */
+  readonly branches: readonly Branch[]
+  /** What it says of this log, by branch: each tells how far its writer had come, and up to which incarnation that speaks of our events. */
+  readonly entries: readonly Entry[]
+}
+
+export interface Entry {
+  readonly branch: Branch
+  readonly limit: Limit
+  /** It is of the line that this disk goes on from: what it knows and we do not is a fork of ours. */
+  readonly isEvidence: boolean
 }
 
 /** Of what a position says of our partitions, only what was written up to `after` is ours. null: all of it. */
@@ -62,12 +69,12 @@ async function readPositions(upstream: Upstream, names: ReadonlySet<string>): Pr
 
 function wordOf(context: ResumeContext, upstreamTopic: string, pieces: readonly string[]): Word {
   const { store, ledger, forks } = context
-  if (pieces.length === 0) return { entry: null, carried: [] }
+  if (pieces.length === 0) return { branches: [], entries: [] }
   const branches = decodePosition(pieces)
   if (branches === null) {
     const text = `The position at the centre for ${upstreamTopic} was not written by this version of Wadi; it is not used.`
     ledger.notice('other-log', text, { upstreamTopic })
-    return { entry: null, carried: [] }
+    return { branches: [], entries: [] }
   }
   const own = branches.filter(({ logId }) => logId === store.logId)
   const [other] = branches
@@ -75,17 +82,17 @@ function wordOf(context: ResumeContext, upstreamTopic: string, pieces: readonly 
     const text = `The position at the centre for ${upstreamTopic} is of another log (${other.logId}); this log starts with what it has.`
     ledger.notice('other-log', text, { upstreamTopic, otherLogId: other.logId })
   }
-  const carried = (current: Branch | undefined): Branch[] => branches.filter((branch) => branch !== current).slice(0, CARRIED_MAX)
-  const current = own.find(({ branchId }) => branchId === forks.branchId)
-  if (current) return { entry: { branch: current, limit: limitOf(context, current) }, carried: carried(current) }
-  // Nothing of this branch is there yet: the line it came from, up to where it left it.
-  for (let at = forks.list.length - 1; at >= 0; at--) {
-    const parentId = forks.list[at - 1]?.branchId ?? ''
-    const parent = own.find(({ branchId }) => branchId === parentId)
-    const after = (forks.list[at] as Fork).after
-    if (parent) return { entry: { branch: parent, limit: { after, isFork: false } }, carried: carried(undefined) }
-  }
-  return { entry: null, carried: carried(undefined) }
+  const evidence = new Set(evidenceIds(own, forks))
+  const entries = own.map((branch) => ({ branch, limit: limitOf(context, branch), isEvidence: evidence.has(branch.branchId) }))
+  return { branches, entries }
+}
+
+/** Our own branch; when it has no entry yet the lines that it came from; when they have none either, whatever there is of this log. */
+function evidenceIds(own: readonly Branch[], forks: Forks): string[] {
+  const ids = own.map(({ branchId }) => branchId)
+  if (ids.includes(forks.branchId)) return [forks.branchId]
+  const line = ['', ...forks.list.map(({ branchId }) => branchId)].filter((branchId) => ids.includes(branchId))
+  return line.length > 0 ? line : ids
 }
 
 /** Up to which of our starts the writer of `branch` has the same history. */
@@ -119,12 +126,9 @@ function commonStart(ours: readonly Start[], theirs: readonly Start[]): { incarn
 }
 
 /** What the centre says of the source's edge topic: in the position of its upstream topic, and of those it was delivered to before. */
-export function entriesFor(source: Source, words: ReadonlyMap<string, Word>, hint: Hint | null): NonNullable<Word['entry']>[] {
+export function entriesFor(source: Source, words: ReadonlyMap<string, Word>, hint: Hint | null): Entry[] {
   const names = new Set([source.upstreamTopic, ...(hint?.confirmed.get(source.edgeTopic)?.upstreamTopics ?? [])])
-  return [...names].flatMap((name) => {
-    const entry = words.get(name)?.entry
-    return entry?.branch.nextOffsets.has(source.edgeTopic) ? [entry] : []
-  })
+  return [...names].flatMap((name) => (words.get(name)?.entries ?? []).filter(({ branch }) => branch.nextOffsets.has(source.edgeTopic)))
 }
 
 /** `said` as far as it speaks of events of ours: what a start after `after` wrote here is not meant. */

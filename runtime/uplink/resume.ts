@@ -15,7 +15,7 @@ import { entriesFor, limited, readWords, UNKNOWN_ID, type Word } from './centre-
 import type { Hint } from './hint.ts'
 import type { Ledger } from './ledger.ts'
 import { type Found, foundKey, lookBack } from './look-back.ts'
-import type { Branch } from './position.ts'
+import { type Branch, CARRIED_MAX } from './position.ts'
 import type { ResumeContext } from './resume-context.ts'
 import type { Source } from './source.ts'
 import { UpstreamFault, type UpstreamTopic } from './upstream.ts'
@@ -35,16 +35,18 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
   const places = new Map<Source, { next: number; isCentresWord: boolean }>()
   const found: { fork: number | null } = { fork: null }
   const noteFork = (after: number | null): void => {
-    if (after !== null && (found.fork === null || after < found.fork)) found.fork = after
+    if (after === null || forks.list.some((fork) => fork.after === after)) return
+    if (found.fork === null || after < found.fork) found.fork = after
   }
-  for (const { entry } of words.values()) if (entry?.limit.isFork) noteFork(entry.limit.after)
+  for (const { entries } of words.values())
+    for (const { limit, isEvidence } of entries) if (isEvidence && limit.isFork) noteFork(limit.after)
   const silent: Source[] = []
   for (const source of sources) {
     let next: number | null = null
-    for (const { branch, limit } of entriesFor(source, words, hint)) {
+    for (const { branch, limit, isEvidence } of entriesFor(source, words, hint)) {
       const said = branch.nextOffsets.get(source.edgeTopic)?.[source.partition.partitionIndex] ?? 0
       const ours = limited(context, source.partition, said, limit.after)
-      if (ours < said) noteFork(limit.after)
+      if (ours < said && isEvidence) noteFork(limit.after)
       next = Math.max(next ?? 0, ours)
     }
     if (next === null) silent.push(source)
@@ -85,19 +87,24 @@ async function branchOff({ store, forks, ledger }: ResumeContext, after: number)
   ledger.notice('forked', text, { after, branchId })
 }
 
-function carriedOf(context: ResumeContext, upstreamTopic: string, { entry, carried }: Word, sources: readonly Source[]): Carried {
+function carriedOf(context: ResumeContext, upstreamTopic: string, { branches, entries }: Word, sources: readonly Source[]): Carried {
+  const { store, forks } = context
   const delivered = new Set(sources.filter((source) => source.upstreamTopic === upstreamTopic).map((source) => source.edgeTopic))
-  const own = new Map<string, readonly number[]>()
-  for (const [edgeTopic, offsets] of entry?.branch.nextOffsets ?? []) {
-    if (delivered.has(edgeTopic)) continue
-    const partitions = context.store.topics.get(edgeTopic)?.partitions ?? []
-    const after = entry?.limit.after ?? null
-    own.set(
-      edgeTopic,
-      offsets.map((offset, index) => (partitions[index] ? limited(context, partitions[index], offset, after) : offset))
-    )
+  const own = new Map<string, number[]>()
+  for (const { branch, limit } of entries) {
+    for (const [edgeTopic, offsets] of branch.nextOffsets) {
+      if (delivered.has(edgeTopic)) continue
+      const partitions = store.topics.get(edgeTopic)?.partitions ?? []
+      const next = own.get(edgeTopic) ?? []
+      own.set(edgeTopic, next)
+      for (const [index, said] of offsets.entries()) {
+        const partition = partitions[index]
+        next[index] = Math.max(next[index] ?? 0, partition ? limited(context, partition, said, limit.after) : said)
+      }
+    }
   }
-  return { own, others: carried }
+  const others = branches.filter(({ logId, branchId }) => logId !== store.logId || branchId !== forks.branchId)
+  return { own, others: others.slice(0, CARRIED_MAX) }
 }
 
 // -- What was noted here

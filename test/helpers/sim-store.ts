@@ -25,6 +25,7 @@ export const smallSettings: Partial<StorageSettings> = {
   segmentBytesMin: KIB,
   checkpointAgeMs: 5_000,
   housekeepingIntervalMs: 250,
+  unreadablePatienceMs: 0,
   freeBytesMin: 0,
   batchBytesMax: 8 * KIB
 }

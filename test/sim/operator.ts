@@ -18,12 +18,11 @@ export class Operator {
   #delivered: UpstreamMap
   readonly reached = new Map<string, number>()
 
-  /** `mayPutBack`: everybody who keeps books can follow an older disk. */
-  constructor(seed: number, upstream: UpstreamMap, { mayPutBack }: { mayPutBack: boolean }) {
+  constructor(seed: number, upstream: UpstreamMap) {
     this.#prng = new Prng(seed ^ 0x6f70657a)
     this.#upstream = upstream
     this.#delivered = upstream
-    this.#imagePercent = mayPutBack ? 60 : 0
+    this.#imagePercent = this.#prng.chance(60) ? 60 : 0
     this.#topicsPercent = this.#prng.chance(20) ? 50 : 0
   }
 
@@ -44,9 +43,9 @@ export class Operator {
     this.#image = { disk: disk.takeImage(), ledger: ledger.snapshot() }
   }
 
-  /** The gateway is off. `mayMove`: every start could note on its disk where it delivers to; else nobody can know it after topics are moved. */
-  betweenLives(disk: SimDisk, ledger: Ledger, { mayMove }: { mayMove: boolean }): void {
-    if (this.#image && this.#prng.chance(this.#imagePercent)) {
+  /** The gateway is off. `mayPutBack`: everybody who keeps books can follow an older disk. `mayMove`: every start could note on its disk where it delivers to; else nobody can know it after topics are moved. */
+  betweenLives(disk: SimDisk, ledger: Ledger, { mayMove, mayPutBack }: { mayMove: boolean; mayPutBack: boolean }): void {
+    if (this.#image && this.#prng.chance(this.#imagePercent) && mayPutBack) {
       this.#count('image-put-back')
       disk.putBack(this.#image.disk)
       ledger.putBack(this.#image.ledger)

@@ -127,8 +127,7 @@ export class World {
       },
       { commitBytesMax: 16 * KIB }
     )
-    const mayPutBack = !this.#clients.isActive && !this.#limits.keepsBooks
-    this.#operator = new Operator(seed, this.#mapping.upstream, { mayPutBack })
+    this.#operator = new Operator(seed, this.#mapping.upstream)
     this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
     this.#storage = {
       journalFileBytes: prng.pick([32, 64]) * KIB,
@@ -308,7 +307,8 @@ export class World {
 
   #restartIfDown(): void {
     if (this.#process !== null) return
-    if (!this.#isCalm) this.#operator.betweenLives(this.disk, this.ledger, { mayMove: !this.reached.has('notice:hint') })
+    const mayPutBack = !this.#clients.isActive && !this.#limits.keepsBooks && this.#quotaBytes === null
+    if (!this.#isCalm) this.#operator.betweenLives(this.disk, this.ledger, { mayMove: !this.reached.has('notice:hint'), mayPutBack })
     this.#start()
   }
 

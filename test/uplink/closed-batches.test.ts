@@ -7,11 +7,12 @@ import t from 'tap'
 import { RECORDS_AT } from '../../runtime/core/batch-header.ts'
 import type { Partition } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
+import type { StorageSettings } from '../../runtime/log/settings.ts'
 import type { Notice } from '../../runtime/uplink/ledger.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
 import { type ClientCodec, withCodec } from '../helpers/compressors.ts'
 import { loadTestCore } from '../helpers/core.ts'
-import { appendText, event, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
+import { appendText, event, readAll, SimMachine } from '../helpers/sim-store.ts'
 import { Prng } from '../sim/prng.ts'
 import { SimCentre } from '../sim/sim-centre.ts'
 import { simCodec } from '../sim/sim-codec.ts'
@@ -20,13 +21,14 @@ const core = loadTestCore()
 const LARGE_BYTES = 5 * 2 ** 20
 
 class Rig {
-  readonly machine = new SimMachine(1)
+  readonly machine: SimMachine
   readonly centre: SimCentre
   readonly notices: Notice[] = []
   store!: LogStore
   uplink!: Uplink
 
-  constructor(centreCount = 1) {
+  constructor(centreCount = 1, settings: Partial<StorageSettings> = {}) {
+    this.machine = new SimMachine(1, { settings })
     this.centre = new SimCentre({ clock: this.machine.clock, prng: new Prng(2) })
     this.centre.createTopic('plant', centreCount)
   }
@@ -175,15 +177,39 @@ t.test('where records have to be spread by their keys it is put aside', async (t
   t.same(rig.kinds(), ['parked'])
 })
 
-t.test('a disk that cannot be read is no reason to put anything aside: tried again until it can', async (t) => {
-  const rig = new Rig()
+t.test(
+  'a disk that cannot be read for a while is no reason to put anything aside or to pass over it: tried again until it can',
+  async (t) => {
+    const rig = new Rig(1, { unreadablePatienceMs: 600_000 })
+    await rig.open()
+    for (let index = 0; index < 200; index++) await rig.text(`e${index}`)
+    await rig.machine.settle(rig.store.flush())
+    const read = rig.machine.disk.faults
+    rig.machine.disk.faults = { ...read, readErrorPercent: 100 }
+    await rig.deliver()
+    t.same(rig.values(), [])
+    t.ok(rig.kinds().includes('unreadable'), rig.kinds().join())
+    t.equal(rig.store.metrics.damagedRanges, 0)
+    rig.machine.disk.faults = read
+    await rig.deliver()
+    t.equal(rig.values().length, 200)
+    t.same(await rig.letters(), [])
+    t.equal(rig.store.failure, null)
+  }
+)
+
+t.test('a place that cannot be read for ten minutes is damage: it is reported, and what lies behind it is delivered', async (t) => {
+  const rig = new Rig(1, { unreadablePatienceMs: 600_000 })
   await rig.open()
-  for (let index = 0; index < 200; index++) await rig.text(`e${index}`)
+  for (let index = 0; index < 200; index++) await rig.text(`e${index} ${Buffer.from(new Prng(index).bytes(100)).toString('hex')}`)
   await rig.machine.settle(rig.store.flush())
-  for (let times = 0; times < 3; times++) rig.machine.disk.failNext('read', 'topics', 'EIO')
+  const [log] = rig.machine.disk.files().filter(({ path }) => path.includes('plant-0') && path.endsWith('.log'))
+  t.ok(rig.machine.disk.spoil(log?.path ?? '', 700))
   await rig.deliver()
-  t.equal(rig.values().length, 200)
-  t.ok(rig.kinds().includes('unreadable'), rig.kinds().join())
-  t.same(await rig.letters(), [])
-  t.equal(textOf((await rig.machine.settle(readAll(rig.partition)))[199] as never), 'e199')
+  t.equal(rig.store.metrics.damagedRanges, 0, 'not yet')
+  await rig.machine.run(700_000)
+  await rig.deliver()
+  t.equal(rig.store.metrics.damagedRanges, 1)
+  t.ok(rig.values().length > 0 && rig.values().length < 200, `${rig.values().length} arrived`)
+  t.equal(rig.values().at(-1)?.slice(0, 4), 'e199')
 })

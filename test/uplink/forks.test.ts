@@ -143,6 +143,31 @@ t.test('the image starts several times before the link is up, and one of its ima
   await rig.close()
 })
 
+t.test('the same image is put back twice, and then the disk that it replaced', async (t) => {
+  const rig = new Rig()
+  await start(rig)
+  await rig.deliver(numbers(10))
+  const image = await copyDisk(rig)
+  await start(rig)
+  await rig.deliver(numbers(5, 10))
+  const original = await copyDisk(rig)
+  const expected = numbers(15)
+  for (const life of [1, 2]) {
+    rig.machine.disk.putBack(image)
+    await start(rig, numbers(4, life * 100))
+    await rig.machine.run(30_000)
+    expected.push(...numbers(4, life * 100))
+    t.same(rig.values(), expected, `image, ${life}`)
+    await rig.close()
+  }
+  rig.machine.disk.putBack(original)
+  await start(rig, numbers(3, 300))
+  await rig.machine.run(30_000)
+  t.same(rig.values(), [...expected, ...numbers(3, 300)], 'the original')
+  namesAreUnique(t, rig)
+  await rig.close()
+})
+
 t.test('two copies of one disk in turn: each delivers its own events once, whichever comes back', async (t) => {
   const rig = new Rig()
   await start(rig)
