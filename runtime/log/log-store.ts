@@ -29,6 +29,7 @@ import {
   type TopicConfig
 } from './contract.ts'
 import { prepareDirectory } from './data-directory.ts'
+import { withFinalSyncs } from './final-syncs.ts'
 import { contentBytesBound, GroupCommit, recordBytesBound } from './group-commit.ts'
 import { EPOCH_PREFIX } from './incarnation-offsets.ts'
 import { BLOCK_BYTES, Journal } from './journal.ts'
@@ -161,7 +162,8 @@ export class LogStore implements Store {
    * Opens or makes the directory; everything that was ever acknowledged can be read when it resolves.
    * @throws WadiError WADI_DATA_DIR_LOCKED, WADI_DATA_DIR_UNUSABLE, WADI_FORMAT_NEWER, WADI_STATE_DAMAGED, WADI_DISK_FULL
    */
-  static async open(options: LogStoreOptions): Promise<LogStore> {
+  static async open(given: LogStoreOptions): Promise<LogStore> {
+    const options = { ...given, disk: withFinalSyncs(given.disk) }
     const { disk, directory, clock } = options
     const startedMs = clock.monotonicMs()
     const lock = await prepareDirectory(disk, directory)

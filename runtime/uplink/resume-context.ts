@@ -15,6 +15,8 @@ export interface ResumeContext {
   readonly codec: BlockCodec
   readonly ledger: Ledger
   readonly hint: Hint | null
+  /** A commit was asked for and nobody knows whether it happened: what this process has confirmed may not be all. */
+  readonly isCommitOpen: boolean
   readonly forks: Forks
   /** As described just now. */
   readonly topics: ReadonlyMap<string, UpstreamTopic>

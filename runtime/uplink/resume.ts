@@ -49,7 +49,9 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
       if (ours < said && isEvidence) noteFork(limit.after)
       next = Math.max(next ?? 0, ours)
     }
-    if (next === null) silent.push(source)
+    // What this process was told by the centre needs no notes and no looking back.
+    if (next === null && source.isPlaced && !context.isCommitOpen) places.set(source, { next: source.confirmed, isCentresWord: false })
+    else if (next === null) silent.push(source)
     else places.set(source, { next, isCentresWord: true })
   }
   if (silent.length > 0 && hint) {

@@ -200,6 +200,27 @@ t.test('the position expired after many transactions that no note of ours tells 
   await rig.close()
 })
 
+t.test('the link is away until the centre has forgotten the position and deleted the events: this process knows what it delivered', async (t) => {
+  const rig = new Rig()
+  await rig.open()
+  rig.start()
+  await rig.deliver(numbers(3))
+  await rig.append(numbers(3, 3)) // delivered within a second of the last note
+  await rig.machine.run(500)
+  t.same(rig.values(), numbers(6))
+  rig.centre.link = { ...goodLink, isDown: true }
+  await rig.append(numbers(4, 6))
+  await rig.machine.run(120_000)
+  rig.centre.expirePositions()
+  rig.centre.expireProducers()
+  rig.centre.deleteRecords('centre.plant')
+  rig.centre.link = { ...goodLink }
+  await rig.machine.run(120_000)
+  t.same(rig.values(), numbers(10))
+  t.equal(rig.uplink.status().counters.undecidedEvents, 0)
+  await rig.close()
+})
+
 t.test('the position expired and the centre has deleted the batch: sent again, and counted', async (t) => {
   const rig = new Rig()
   await rig.open()
