@@ -50,7 +50,10 @@ function fromSection(section: TopicSection): Omit<TopicConfig, 'isForwarded'> {
   }
 }
 
-/** Brings the store's topics to what the configuration says. @throws WadiError when the store refuses */
+/**
+ * Brings the store's topics to what the configuration says: those in `names`, and of all others (made by a template, or named no more) whether they
+ * are delivered, because that decides what retention may take. @throws WadiError when the store refuses
+ */
 export async function setUpTopics(store: Store, config: Config, names: Iterable<string>, say: Say): Promise<void> {
   for (const name of new Set(names)) {
     const wanted = topicConfigOf(config, name)
@@ -65,6 +68,12 @@ export async function setUpTopics(store: Store, config: Config, names: Iterable<
     }
     const target = { ...wanted, partitionCount: Math.max(wanted.partitionCount, topic.config.partitionCount) }
     if (JSON.stringify(sorted(target)) !== JSON.stringify(sorted(topic.config))) await store.alterTopic(name, target)
+  }
+  for (const { name, config: known } of store.topics.values()) {
+    const { isForwarded } = topicConfigOf(config, name)
+    if (known.isForwarded === isForwarded) continue
+    await store.alterTopic(name, { isForwarded })
+    say('info', isForwarded ? `topic ${name} is delivered from now on` : `topic ${name} is not delivered any more`)
   }
 }
 

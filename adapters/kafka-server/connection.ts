@@ -42,10 +42,16 @@ export interface ConnectionLimits {
   readonly idleMsMax: number
   /** The same in the middle of a request that holds bytes of the common budget. */
   readonly frameIdleMsMax: number
+  /** How fast such a request must come, on the whole. */
+  readonly frameBytesPerSecondMin: number
 }
 
 /** Requests up to this size wait for nobody, as long as the connection has no others in work. */
 const OWN_BYTES = 16 * 1024
+/** What a request takes in memory beside its bytes: buffers, places in queues, its answer's promise. */
+const FRAME_OVERHEAD_BYTES = 512
+/** Key, version, correlation id of a request. */
+const FRAME_BYTES_MIN = 8
 
 /** What one request holds until it is answered. */
 interface Reserved {
@@ -79,6 +85,7 @@ export class Connection {
   /** Of the request that is being read. */
   #reserved: Reserved | null = null
   #stopWaiting: (() => void) | null = null
+  #deadline: NodeJS.Timeout | null = null
   #queue: QueuedFrame[] = []
   #queuedBytes = 0
   #isRunning = false
@@ -115,6 +122,7 @@ export class Connection {
     this.#events.onClose(reason, detail)
     this.#stopWaiting?.()
     this.#stopWaiting = null
+    this.#stopDeadline()
     for (const reserved of held) this.#giveBack(reserved)
   }
 
@@ -132,8 +140,9 @@ export class Connection {
         const frame = this.#splitter.take()
         if (frame === null) break
         this.#queue.push({ frame, reserved: this.#reserved as Reserved })
-        this.#queuedBytes += frame.byteLength
+        this.#queuedBytes += frame.byteLength + FRAME_OVERHEAD_BYTES
         this.#reserved = null
+        this.#stopDeadline()
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
@@ -147,21 +156,42 @@ export class Connection {
   /** True when the next request has its bytes; false while its length is not known, or when it waits for them. */
   #reserveNext(): boolean {
     if (this.#reserved) return true
-    const bytes = this.#splitter.nextFrameBytes()
-    if (bytes === null || this.#stopWaiting) return false
+    const frameBytes = this.#splitter.nextFrameBytes()
+    if (frameBytes === null || this.#stopWaiting) return false
+    if (frameBytes < FRAME_BYTES_MIN) throw new ProtocolError('frame', `frame of ${frameBytes} bytes, shorter than a request's header`)
+    const bytes = frameBytes + FRAME_OVERHEAD_BYTES
     if (bytes <= this.#ownBytesLeft) {
       this.#ownBytesLeft -= bytes
       this.#reserved = { ownBytes: bytes, commonBytes: 0 }
-    } else if (this.#budget.take(bytes)) this.#reserved = { ownBytes: 0, commonBytes: bytes }
+    } else if (this.#budget.take(bytes)) this.#holdCommon(bytes)
     else {
       this.#stopWaiting = this.#budget.wait(bytes, () => {
         this.#stopWaiting = null
-        this.#reserved = { ownBytes: 0, commonBytes: bytes }
+        this.#holdCommon(bytes)
         this.#takeFrames()
       })
       return false
     }
     return true
+  }
+
+  /** Who holds bytes that others wait for must send them: in all, not only now and then. */
+  #holdCommon(bytes: number): void {
+    this.#reserved = { ownBytes: 0, commonBytes: bytes }
+    this.#stopDeadline()
+    const { frameIdleMsMax, frameBytesPerSecondMin } = this.#limits
+    const allowedMs = frameIdleMsMax + (bytes / frameBytesPerSecondMin) * 1000
+    const look = (): void => {
+      // While we do not read, the peer cannot send.
+      if (this.#isHoldingUp) this.close('idle', `a request of ${bytes} bytes was not whole after ${Math.round(allowedMs)} ms`)
+      else this.#deadline = setTimeout(look, frameIdleMsMax).unref()
+    }
+    this.#deadline = setTimeout(look, allowedMs).unref()
+  }
+
+  #stopDeadline(): void {
+    if (this.#deadline) clearTimeout(this.#deadline)
+    this.#deadline = null
   }
 
   #giveBack({ ownBytes, commonBytes }: Reserved): void {
@@ -197,7 +227,7 @@ export class Connection {
   }
 
   async #carryOut({ frame, reserved }: QueuedFrame): Promise<void> {
-    this.#queuedBytes -= frame.byteLength
+    this.#queuedBytes -= frame.byteLength + FRAME_OVERHEAD_BYTES
     this.#steer()
     try {
       const answer = await dispatch(frame, (header) => this.#contextOf(header))

@@ -66,7 +66,13 @@ export interface KafkaListener {
 
 const MIB = 1024 * 1024
 
-const defaultLimits: ConnectionLimits = { frameBytesMax: 16 * MIB, queuedBytesMax: MIB, idleMsMax: 600_000, frameIdleMsMax: 30_000 }
+const defaultLimits: ConnectionLimits = {
+  frameBytesMax: 16 * MIB,
+  queuedBytesMax: MIB,
+  idleMsMax: 600_000,
+  frameIdleMsMax: 30_000,
+  frameBytesPerSecondMin: 64 * 1024
+}
 const CONNECTION_COUNT_MAX = 1000
 /** Twice the largest frame: one being read, one being carried out. */
 const REQUEST_BYTES_MAX = 32 * MIB

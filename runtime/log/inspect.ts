@@ -29,6 +29,8 @@ export interface VerifyReport {
 }
 
 export interface SegmentFile {
+  /** Others follow: nothing is cut from it. */
+  readonly isLast: boolean
   readonly partitionName: string
   readonly path: string
   readonly baseOffset: number
@@ -40,11 +42,13 @@ export async function listSegmentFiles({ disk, directory }: Pick<Inspection, 'di
   const files: SegmentFile[] = []
   for (const partitionName of await patiently(() => disk.list(`${directory}/${TOPICS_DIRECTORY}`))) {
     const partition = `${directory}/${TOPICS_DIRECTORY}/${partitionName}`
-    for (const name of await patiently(() => disk.list(partition))) {
+    const bases = (await patiently(() => disk.list(partition))).flatMap((name) => {
       const baseOffset = parseSegmentFileName(name)
-      if (baseOffset === null) continue
+      return baseOffset === null ? [] : [{ name, baseOffset }]
+    })
+    for (const [at, { name, baseOffset }] of bases.entries()) {
       const path = `${partition}/${name}`
-      files.push({ partitionName, path, baseOffset, bytes: (await sizeOf(disk, path)) ?? 0 })
+      files.push({ partitionName, path, baseOffset, bytes: (await sizeOf(disk, path)) ?? 0, isLast: at === bases.length - 1 })
     }
   }
   return files
@@ -73,9 +77,19 @@ export async function verifyDirectory(
   }
   const ends = new Map<string, number>()
   let doneBytes = 0
-  for (const file of files) {
+  for (const [at, file] of files.entries()) {
     onProgress(doneBytes, totalBytes, file.partitionName)
     const endOffset = await verifySegment(inspection, file, report)
+    const following = files[at + 1]?.partitionName === file.partitionName ? files[at + 1]?.baseOffset : undefined
+    if (following !== undefined && endOffset < following && !report.problems.some((problem) => problem.file === file.path)) {
+      const what = `offsets ${endOffset} to ${following - 1} are missing behind it`
+      report.problems.push({
+        file: file.path,
+        positionBytes: file.bytes,
+        what,
+        meaning: 'a segment is gone: who reads there passes over them and reports it'
+      })
+    }
     ends.set(file.partitionName, Math.max(endOffset, ends.get(file.partitionName) ?? 0))
     doneBytes += file.bytes
   }
@@ -158,9 +172,11 @@ export async function* readSegment({ disk, core }: Inspection, file: SegmentFile
       const behind = await scan.findBehind(step.positionBytes)
       const isUnreadable = scan.isUnreadable(step.positionBytes, behind ?? file.bytes)
       const meaning =
-        behind === null
-          ? `nothing whole behind it (${file.bytes - step.positionBytes} bytes): a torn end is cut at the next start, what was acknowledged is in the journal`
-          : `${behind - step.positionBytes} damaged bytes; offsets from ${scan.nextOffset} are missing until the next whole batch`
+        behind === null && !file.isLast
+          ? `nothing whole behind it (${file.bytes - step.positionBytes} bytes) up to the next segment: offsets from ${scan.nextOffset} on cannot be read, who reads there passes over them and reports it`
+          : behind === null
+            ? `nothing whole behind it (${file.bytes - step.positionBytes} bytes): a torn end is cut at the next start, what was acknowledged is in the journal`
+            : `${behind - step.positionBytes} damaged bytes; offsets from ${scan.nextOffset} are missing until the next whole batch`
       yield {
         kind: 'problem',
         problem: {

@@ -216,7 +216,7 @@ export class LogStore implements Store {
       partitionOf: (number, index) => this.#byNumber.get(number)?.partitions[index],
       nowMs: () => clock.monotonicMs(),
       onProgress: (done, total) => this.#options.onProgress?.({ what: 'journal', done, total }),
-      afterCommit: () => this.#upkeep.sealAboveLimit()
+      afterCommit: () => this.#upkeep.sealAboveLimitOrLater()
     })
     this.#restoreTransactions()
     const isNew = (range: DroppedRange): boolean => this.#state.get(this.#holeKey(range)) === undefined

@@ -117,6 +117,20 @@ export class Upkeep {
     }
   }
 
+  /**
+   * At a start. A full disk is no reason not to start: what is above the limit stays in memory, which the journal bounds, until retention has made room.
+   * @throws DiskError
+   */
+  async sealAboveLimitOrLater(): Promise<void> {
+    if (this.#full) return
+    try {
+      await this.sealAboveLimit()
+    } catch (error) {
+      if (!(error instanceof DiskError) || !error.isFull) throw error
+      this.#full = error
+    }
+  }
+
   /** One round behind the one under way: seal what is too much or old, retention, a checkpoint when one is due. */
   housekeep(): void {
     if (this.#isHousekeeping) return

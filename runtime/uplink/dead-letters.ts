@@ -18,12 +18,46 @@ function parkedKey(source: Source): string {
   return `uplink/parked/${source.key}`
 }
 
-/** What was put aside last of this partition, both ends included; null when there is nothing. What adjoins is one range. */
-export function parkedRange(store: Store, source: Source): { first: number; last: number } | null {
+interface Range {
+  readonly first: number
+  readonly last: number
+}
+
+/** Ranges that a position may still lie in front of: two transactions are prepared at most, and each carries few of them. */
+const RANGES_MAX = 500
+
+/** What was put aside of this partition and may be met again, in order; both ends included. What adjoins is one range. */
+function parkedRanges(store: Store, source: Source): Range[] {
   const value = store.getState(parkedKey(source))
-  if (!value) return null
-  const [first, last] = new TextDecoder().decode(value).split('-').map(Number)
-  return { first: first as number, last: last ?? (first as number) }
+  if (!value) return []
+  return new TextDecoder()
+    .decode(value)
+    .split(',')
+    .map((text) => {
+      const [first, last] = text.split('-').map(Number)
+      return { first: first as number, last: last ?? (first as number) }
+    })
+}
+
+/** The range that holds `offset`, when it was put aside; null when it was not. */
+export function parkedRange(store: Store, source: Source, offset: number): Range | null {
+  return parkedRanges(store, source).find(({ first, last }) => offset >= first && offset <= last) ?? null
+}
+
+/** The note with [first, last] added, without what lies below everything that may come again. */
+function withRange(ranges: readonly Range[], added: Range, confirmed: number): string {
+  const all = [...ranges.filter(({ last }) => last >= confirmed), added].sort((a, b) => a.first - b.first)
+  const joined: Range[] = []
+  for (const range of all) {
+    const before = joined.at(-1)
+    if (before && before.last + 1 >= range.first)
+      joined[joined.length - 1] = { first: before.first, last: Math.max(before.last, range.last) }
+    else joined.push(range)
+  }
+  return joined
+    .slice(-RANGES_MAX)
+    .map(({ first, last }) => (first === last ? String(last) : `${first}-${last}`))
+    .join(',')
 }
 
 /**
@@ -42,9 +76,8 @@ export async function park(
   const record = batch ? letterOf(batch) : await readOne(context, source, offset)
   if (!record) return 0
   const last = batch ? lastOffsetOf(batch) : offset
-  const before = parkedRange(store, source)
-  const first = before && before.last + 1 === offset ? before.first : offset
-  const change = { key: parkedKey(source), value: encoder.encode(first === last ? String(last) : `${first}-${last}`) }
+  const note = withRange(parkedRanges(store, source), { first: offset, last }, source.confirmed)
+  const change = { key: parkedKey(source), value: encoder.encode(note) }
   try {
     await store.commit([{ partition, content: { record: withReason(record, poison) } }], [change])
   } catch (error) {

@@ -172,8 +172,8 @@ export class Planner {
     try {
       for (;;) {
         skipHole(source, ledger)
-        const parked = parkedRange(store, source)
-        if (parked && source.planned >= parked.first && source.planned <= parked.last) source.plan(parked.last + 1)
+        for (let parked = parkedRange(store, source, source.planned); parked; parked = parkedRange(store, source, source.planned))
+          source.plan(parked.last + 1)
         if (!source.hasUnplanned) return skippedPart(source, from)
         const part = await this.#builder.part(source, topic, sourceCount, budgetBytes)
         if (part === null) source.blockedUntilMs = clock.monotonicMs() + UNREADABLE_DELAY_MS
@@ -204,6 +204,7 @@ export class Planner {
   async #putAside(poison: Poison): Promise<boolean> {
     const { store, core, codec, ledger, settings } = this.#context
     const { source, offset, reason } = poison
+    if (parkedRange(store, source, offset)) return true // in a transaction that was made before it was put aside
     const facts = { partition: source.key, offset, reason }
     const count = await park({ store, core, codec, deadLetterTopic: settings.deadLetterTopic }, poison)
     const what = count > 1 ? `the batch of ${count} events at` : 'event'

@@ -225,7 +225,17 @@ export class Uplink {
     const hint = readHint(this.#store)
     const sources = this.#sources.filter((source) => topics.has(source.upstreamTopic))
     const { core, codec } = this.#options
-    const context = { store: this.#store, upstream: this.#upstream, core, codec, ledger: this.#ledger, hint, forks: this.#forks, topics, isCommitOpen: this.#isCommitOpen }
+    const context = {
+      store: this.#store,
+      upstream: this.#upstream,
+      core,
+      codec,
+      ledger: this.#ledger,
+      hint,
+      forks: this.#forks,
+      topics,
+      isCommitOpen: this.#isCommitOpen
+    }
     this.#carried = await resume(context, sources)
     this.#isCommitOpen = false
     const recreated = new Set<string>()

@@ -12,6 +12,8 @@ import { FrameBudget } from '../../adapters/kafka-server/frame-budget.ts'
 import { startCentre, until } from './centre.ts'
 
 const MIB = 1024 * 1024
+/** Counted for each request beside its bytes. */
+const OVERHEAD_BYTES = 512
 const header = { correlationId: 7, clientId: 'test' }
 /** What the kernel and node may have read before a socket is paused. */
 const READ_AHEAD_BYTES = 256 * 1024
@@ -43,7 +45,7 @@ function requestOf(bytes: number): Buffer {
 }
 
 t.test('what is announced is read only when it has room; the others wait their turn, and small requests do not', async (t) => {
-  const centre = await startCentre(t, { requestBytesMax: 2 * MIB })
+  const centre = await startCentre(t, { requestBytesMax: 2 * (MIB + OVERHEAD_BYTES) })
   const metrics = () => centre.listener.metrics
   const request = requestOf(MIB)
   const peers = Array.from({ length: 8 }, () => peerOf(centre.port))
@@ -52,7 +54,7 @@ t.test('what is announced is read only when it has room; the others wait their t
   const small = peerOf(centre.port)
   small.socket.write(requestOf(100))
   await until(() => small.answers.length === 1, 'the answer to a small request')
-  t.equal(metrics().requestBytes, 2 * MIB)
+  t.equal(metrics().requestBytes, 2 * (MIB + OVERHEAD_BYTES))
   const readMax = 2 * MIB + peers.length * READ_AHEAD_BYTES
   t.ok(metrics().receivedBytes <= readMax, `${metrics().receivedBytes} bytes were read`)
   for (const { socket } of peers) socket.write(request.subarray(-1))
@@ -79,7 +81,7 @@ t.test('who stands still in the middle of a request, or goes away, or sends nons
   })
   const stalled = peerOf(centre.port)
   stalled.socket.write(requestOf(2 * MIB).subarray(0, 50_000))
-  await until(() => centre.listener.metrics.requestBytes === 2 * MIB, 'its bytes to be taken')
+  await until(() => centre.listener.metrics.requestBytes === 2 * MIB + OVERHEAD_BYTES, 'its bytes to be taken')
   const waiting = peerOf(centre.port)
   const leaving = peerOf(centre.port)
   for (const { socket } of [waiting, leaving]) socket.write(requestOf(MIB))
@@ -94,6 +96,40 @@ t.test('who stands still in the middle of a request, or goes away, or sends nons
   await until(() => centre.listener.metrics.requestBytes === 0, 'everything given back')
   t.equal(centre.listener.metrics.waitingRequests, 0)
   waiting.socket.destroy()
+})
+
+t.test('who sends a byte now and then holds up nobody for ever: a request that holds common bytes has a time to be whole', async (t) => {
+  const details: string[] = []
+  const centre = await startCentre(t, {
+    requestBytesMax: MIB,
+    limits: { frameIdleMsMax: 400, frameBytesPerSecondMin: MIB },
+    onClose: (reason, detail) => details.push(`${reason}: ${detail}`)
+  })
+  const slow = peerOf(centre.port)
+  slow.socket.write(requestOf(MIB).subarray(0, 1000))
+  const drip = setInterval(() => slow.isClosed || slow.socket.write(Buffer.of(0)), 50)
+  t.teardown(() => clearInterval(drip))
+  await until(() => centre.listener.metrics.requestBytes > 0, 'its bytes to be taken')
+  const waiting = peerOf(centre.port)
+  waiting.socket.write(requestOf(MIB / 2))
+  await until(() => waiting.answers.length === 1, 'the answer of the one that waited')
+  t.ok(slow.isClosed)
+  t.match(details.join(), /was not whole after/)
+  waiting.socket.destroy()
+})
+
+t.test('requests shorter than a header end their connection, and short ones are counted with what they take', async (t) => {
+  const centre = await startCentre(t, { requestBytesMax: MIB })
+  const zeros = peerOf(centre.port)
+  zeros.socket.write(Buffer.alloc(64 * 1024))
+  await until(() => zeros.isClosed, 'the end of zeros')
+  const parked = peerOf(centre.port)
+  const wait = joinChunks(api.Fetch.encodeRequest(4, { maxWaitMs: 3_000, minBytes: 1, maxBytes: 1, isolationLevel: 0, topics: [] }, header))
+  parked.socket.write(Buffer.concat([wait, ...Array.from({ length: 4_000 }, () => requestOf(20))]))
+  await until(() => centre.listener.metrics.requestBytes > 0 || parked.answers.length > 0, 'the requests')
+  t.ok(centre.listener.metrics.requestBytes <= MIB, `${centre.listener.metrics.requestBytes} bytes`)
+  parked.socket.destroy()
+  await until(() => centre.listener.metrics.requestBytes === 0, 'everything given back')
 })
 
 t.test('the queue: in the order of asking, no overtaking, leaving lets the next one in', async (t) => {

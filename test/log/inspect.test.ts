@@ -112,3 +112,29 @@ t.test('commits: one broken at the end is a torn end; in the middle, or several 
     t.equal(report.journalRecords, 7 - rotten.length)
   }
 })
+
+t.test('a segment in the middle that is gone, or damaged to its end, is named with its offsets and not called a torn end', async (t) => {
+  for (const what of ['removed', 'damaged'] as const) {
+    const machine = new SimMachine(5)
+    const store = await machine.open()
+    const partition = (await machine.settle(store.createTopic('telemetry', { codec: 'none' }))).partitions[0]!
+    for (let i = 0; i < 120; i++) await machine.settle(appendText(store, partition, `event ${i} ${'x'.repeat(300)}`))
+    await machine.settle(store.close())
+    const files = await machine.settle(listSegmentFiles(inspectionOf(machine)))
+    const [, middle, behind] = files
+    if (!middle || !behind) throw new Error('too few segments')
+    t.same((await machine.settle(verifyDirectory(inspectionOf(machine)))).problems, [])
+    if (what === 'removed') await machine.settle(machine.disk.remove(middle.path))
+    else for (let at = 70; at < middle.bytes; at += 100) machine.disk.rot(middle.path, at)
+    const { problems } = await machine.settle(verifyDirectory(inspectionOf(machine)))
+    t.equal(problems.length, 1, what)
+    const words = `${problems[0]?.what}: ${problems[0]?.meaning}`
+    t.match(
+      words,
+      what === 'removed'
+        ? `offsets ${middle.baseOffset} to ${behind.baseOffset - 1} are missing`
+        : `offsets from ${middle.baseOffset} on cannot be read`
+    )
+    t.notMatch(words, /torn end/)
+  }
+})

@@ -371,3 +371,29 @@ t.test('time inside a batch that cannot be opened here is answered by its first 
   await machine.run(60_000)
   t.same(await machine.settle(partition.offsetForTime(5_500)), { offset: 0, timestampMs: 6_000 }, 'sealed as well')
 })
+
+t.test('a full disk and a kill or a power cut: it starts, and goes on when there is room', async (t) => {
+  for (const how of ['kill', 'powerCut'] as const) {
+    const settings = {
+      sealAgeMs: 60_000,
+      checkpointAgeMs: 600_000,
+      sealBytes: 64 * 1024,
+      tailBytesMax: 16 * 1024,
+      journalFirstFillBytes: 64 * 1024
+    }
+    const machine = new SimMachine(3, { settings })
+    let store = await machine.open()
+    const topic = await machine.settle(store.createTopic('plant', { codec: 'none' }))
+    await machine.settle(store.flush())
+    for (let i = 0; i < 150; i++) await machine.settle(appendText(store, topic.partitions[0] as Partition, `event ${i} ${'x'.repeat(200)}`))
+    machine[how]()
+    machine.disk.capacityBytes = machine.disk.usedBytes
+    store = await machine.open()
+    const [partition] = store.topics.get('plant')?.partitions ?? []
+    t.equal((await machine.settle(readAll(partition as Partition))).length, 150, how)
+    machine.disk.capacityBytes = Number.POSITIVE_INFINITY
+    await machine.run(10_000)
+    await machine.settle(appendText(store, partition as Partition, 'there is room again'))
+    await machine.settle(store.close())
+  }
+})

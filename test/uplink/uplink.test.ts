@@ -200,26 +200,29 @@ t.test('the position expired after many transactions that no note of ours tells 
   await rig.close()
 })
 
-t.test('the link is away until the centre has forgotten the position and deleted the events: this process knows what it delivered', async (t) => {
-  const rig = new Rig()
-  await rig.open()
-  rig.start()
-  await rig.deliver(numbers(3))
-  await rig.append(numbers(3, 3)) // delivered within a second of the last note
-  await rig.machine.run(500)
-  t.same(rig.values(), numbers(6))
-  rig.centre.link = { ...goodLink, isDown: true }
-  await rig.append(numbers(4, 6))
-  await rig.machine.run(120_000)
-  rig.centre.expirePositions()
-  rig.centre.expireProducers()
-  rig.centre.deleteRecords('centre.plant')
-  rig.centre.link = { ...goodLink }
-  await rig.machine.run(120_000)
-  t.same(rig.values(), numbers(10))
-  t.equal(rig.uplink.status().counters.undecidedEvents, 0)
-  await rig.close()
-})
+t.test(
+  'the link is away until the centre has forgotten the position and deleted the events: this process knows what it delivered',
+  async (t) => {
+    const rig = new Rig()
+    await rig.open()
+    rig.start()
+    await rig.deliver(numbers(3))
+    await rig.append(numbers(3, 3)) // delivered within a second of the last note
+    await rig.machine.run(500)
+    t.same(rig.values(), numbers(6))
+    rig.centre.link = { ...goodLink, isDown: true }
+    await rig.append(numbers(4, 6))
+    await rig.machine.run(120_000)
+    rig.centre.expirePositions()
+    rig.centre.expireProducers()
+    rig.centre.deleteRecords('centre.plant')
+    rig.centre.link = { ...goodLink }
+    await rig.machine.run(120_000)
+    t.same(rig.values(), numbers(10))
+    t.equal(rig.uplink.status().counters.undecidedEvents, 0)
+    await rig.close()
+  }
+)
 
 t.test('the position expired and the centre has deleted the batch: sent again, and counted', async (t) => {
   const rig = new Rig()
@@ -322,6 +325,27 @@ t.test('an event the centre never takes is put aside; those before and behind it
   await rig.machine.run(30_000)
   t.same(rig.values().slice(-3), numbers(3, 200))
   t.equal(rig.store.topics.get('_wadi.dlq')?.partitions[0]?.highWatermark, 1, 'put aside once')
+  await rig.close()
+})
+
+t.test('many events that the centre never takes, on a bad link: each is put aside once', async (t) => {
+  const rig = new Rig({ batchBytesMax: 2_000 })
+  await rig.open({ plant: {}, '_wadi.dlq': {} })
+  const isPoison = (index: number): boolean => [20, 22, 24, 60, 61, 100, 102, 150, 200, 202].includes(index)
+  const texts = numbers(250).map(
+    (text, index) => `${text} ${Buffer.from(new Prng(index).bytes(isPoison(index) ? 2_500 : 120)).toString('hex')}`
+  )
+  for (let at = 0; at < texts.length; at += 25) await rig.append(texts.slice(at, at + 25))
+  rig.centre.link = { ...goodLink, answerLostPercent: 8, requestLostPercent: 8, deadlineMs: 500 }
+  rig.start({ transactionBytesMax: 3_000 })
+  await rig.machine.run(2_000_000)
+  rig.centre.link = { ...goodLink }
+  await rig.machine.run(600_000)
+  t.same(
+    rig.values(),
+    texts.filter((_, index) => !isPoison(index))
+  )
+  t.equal(rig.store.topics.get('_wadi.dlq')?.partitions[0]?.highWatermark, 10)
   await rig.close()
 })
 
