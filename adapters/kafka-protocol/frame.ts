@@ -86,7 +86,7 @@ export class FrameSplitter {
     const length = this.nextFrameBytes()
     if (length === null || this.#pendingBytes < LENGTH_BYTES + length) return null
     const bytes = this.#join()
-    this.#pending = [bytes.subarray(LENGTH_BYTES + length)]
+    this.#pending = restOf(bytes, LENGTH_BYTES + length)
     this.#pendingBytes -= LENGTH_BYTES + length
     return bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + length)
   }
@@ -101,4 +101,11 @@ export class FrameSplitter {
   #join(): Uint8Array {
     return this.#pending.length === 1 ? this.#pending[0]! : Buffer.concat(this.#pending)
   }
+}
+
+/** What follows the frame, without keeping the buffer of the frame alive for a few bytes. */
+function restOf(bytes: Uint8Array, from: number): Uint8Array[] {
+  const rest = bytes.subarray(from)
+  if (rest.byteLength === 0) return []
+  return [rest.byteLength < bytes.byteLength / 4 ? rest.slice() : rest]
 }

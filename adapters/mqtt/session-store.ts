@@ -134,6 +134,7 @@ export class SessionStore {
         this.#offlineBytes += packetBytes
         return true
       })
+      ownPayload(packet)
       return enqueue(taken, packet)
     }
     // A message that found no room is delivered all the same to whoever is connected; that it is not in the queue is not its fault.
@@ -166,7 +167,7 @@ export class SessionStore {
     persistence.storeRetained = async (packet) => {
       const before = this.#retainedBytes.get(packet.topic)
       const isDelete = packet.payload.length === 0
-      const bytes = isDelete ? 0 : packet.payload.length + packet.topic.length
+      const bytes = isDelete ? 0 : packet.payload.length + packet.topic.length + QUEUED_OVERHEAD_BYTES
       const totalBytes = this.#retainedTotalBytes - (before ?? 0) + bytes
       if (!isDelete && (totalBytes > retainedBytesMax || (before === undefined && this.#retainedBytes.size >= retainedCountMax))) {
         this.metrics.retainedRefused++
@@ -175,6 +176,7 @@ export class SessionStore {
       if (isDelete) this.#retainedBytes.delete(packet.topic)
       else this.#retainedBytes.set(packet.topic, bytes)
       this.#retainedTotalBytes = totalBytes
+      ownPayload(packet)
       await storeRetained(packet)
     }
   }
@@ -203,4 +205,13 @@ export class SessionStore {
       else qos2.end(client)
     }
   }
+}
+
+/** Gives the packet its payload in memory of its own: what is kept must not keep the whole read of the socket that it came in. */
+function ownPayload(packet: { readonly payload: Uint8Array | string }): void {
+  const { payload } = packet
+  if (typeof payload === 'string' || payload.buffer.byteLength <= payload.byteLength * 2) return
+  const own = Buffer.allocUnsafeSlow(payload.byteLength)
+  own.set(payload)
+  Object.assign(packet, { payload: own })
 }

@@ -2,9 +2,20 @@
 // Paths are absolute or relative strings with "/" between names; an implementation never interprets names.
 // Not for: caching, retries, formats.
 
-export type DiskErrorCode = 'ENOSPC' | 'EDQUOT' | 'EFBIG' | 'EIO' | 'EROFS' | 'ENOENT' | 'EEXIST' | 'EACCES' | 'ELOCKED' | 'OTHER'
+export type DiskErrorCode =
+  | 'ENOSPC'
+  | 'EDQUOT'
+  | 'EFBIG'
+  | 'EMFILE'
+  | 'EIO'
+  | 'EROFS'
+  | 'ENOENT'
+  | 'EEXIST'
+  | 'EACCES'
+  | 'ELOCKED'
+  | 'OTHER'
 
-const FULL_CODES: ReadonlySet<DiskErrorCode> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+const FULL_CODES: ReadonlySet<DiskErrorCode> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE'])
 /** They put something new on the disk and can be asked again. A sync cannot: the kernel says its error once and forgets the pages. */
 const TAKING_OPERATIONS: ReadonlySet<string> = new Set(['write', 'open', 'mkdir', 'truncate', 'rename'])
 const READING_OPERATIONS: ReadonlySet<string> = new Set(['read', 'open-read', 'list', 'stat', 'statfs'])
@@ -25,8 +36,8 @@ export class DiskError extends Error {
   }
 
   /**
-   * No space left in the file system, the quota or the file size limit for something new: nothing is wrong with the device, and it may be asked
-   * again. Never true for a sync, whatever it says: what it did not write is unknown for ever.
+   * No space left in the file system, the quota or the file size limit for something new, or no file descriptor (EMFILE, ENFILE): nothing is wrong
+   * with the device, and it may be asked again. Never true for a sync, whatever it says: what it did not write is unknown for ever.
    */
   get isFull(): boolean {
     return FULL_CODES.has(this.code) && TAKING_OPERATIONS.has(this.operation)

@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import { type Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskLock } from './disk.ts'
 import { lockDirectory } from './node-lock.ts'
 
-const KNOWN_CODES = new Set<string>(['ENOSPC', 'EDQUOT', 'EFBIG', 'EIO', 'EROFS', 'ENOENT', 'EEXIST', 'EACCES'])
+const KNOWN_CODES = new Set<string>(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'EIO', 'EROFS', 'ENOENT', 'EEXIST', 'EACCES'])
 /** Other words for a device or a file system that cannot give back what it was given. */
 const DEVICE_CODES = new Set<string>(['EUCLEAN', 'EBADMSG', 'ENODATA', 'EREMOTEIO', 'EILSEQ', 'ENXIO'])
 const FILE_MODE = 0o600
@@ -31,6 +31,7 @@ function diskError(error: unknown, operation: string, path: string): DiskError {
 function knownCode(code: string): DiskErrorCode {
   if (code === 'EPERM') return 'EACCES'
   if (DEVICE_CODES.has(code)) return 'EIO'
+  if (code === 'ENFILE') return 'EMFILE'
   return KNOWN_CODES.has(code) ? (code as DiskErrorCode) : 'OTHER'
 }
 

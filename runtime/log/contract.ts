@@ -4,7 +4,7 @@ import type { WadiError } from '../base/errors.ts'
 import type { Offset } from '../base/offset.ts'
 import type { RecordInput } from '../core/record.ts'
 import type { CodecName } from '../io/codec.ts'
-import type { Start } from './lineage.ts'
+import type { Beginning, Start } from './lineage.ts'
 
 export type WhenFull = 'reject' | 'drop_oldest'
 
@@ -96,6 +96,8 @@ export interface Partition {
   readonly deliveredOffset: number
   /** First offset that a start after `incarnation` wrote here; null when none did. A power cut or an older image can only take back what lies behind it. */
   firstOffsetAfter(incarnation: number): Offset | null
+  /** Where each start from `incarnation` on began to write here, oldest first: as far as it is known, and only starts that wrote. */
+  beginningsSince(incarnation: number): readonly Beginning[]
   /** Runs after every move of the high watermark or of the log start. Returns the unsubscribe. */
   onAdvance(listener: () => void): () => void
 }

@@ -1,28 +1,27 @@
 // Which incarnation wrote which offsets of one partition: where each start that wrote there began. Kafka's words: leader epochs and their start
 // offsets. An entry is made with the first batch of a start, in the same commit, and kept in the state as epoch/<topic number>/<partition>/<incarnation>.
 //
-// Invariants: incarnations and start offsets rise; an entry goes when everything below the next one is below the log start.
+// Invariants: incarnations and start offsets rise; an entry goes when everything below the next one is below the log start, but not one of the
+// newest starts: the position at the centre names those (runtime/uplink/position.ts).
 // Not for: the starts themselves (lineage.ts).
 
 import type { StateChange } from './contract.ts'
+import type { Beginning } from './lineage.ts'
 import { decodeNumber, encodeNumber } from './state-map.ts'
 
 export const EPOCH_PREFIX = 'epoch/'
 /** A partition that is written to in more starts than this, within its retention, forgets the second oldest. */
 const ENTRIES_MAX = 500
+/** Starts whose entries stay whatever the log start is. */
+const NEWEST_KEPT = 16
 /** Forgotten with one new entry: what travels with a commit is bounded. */
 const GONE_MAX = 2
 /** Upper bound of one new entry and what goes with it, as state changes of a commit. */
 export const ENTRY_CHANGES_BYTES_MAX = (1 + GONE_MAX) * 80
 
-interface Entry {
-  readonly incarnation: number
-  readonly startOffset: number
-}
-
 export class IncarnationOffsets {
   readonly #prefix: string
-  #entries: Entry[] = []
+  #entries: Beginning[] = []
 
   constructor(topicNumber: number, partitionIndex: number) {
     this.#prefix = `${EPOCH_PREFIX}${topicNumber}/${partitionIndex}/`
@@ -33,6 +32,11 @@ export class IncarnationOffsets {
     return this.#entries.find((entry) => entry.incarnation > incarnation)?.startOffset ?? null
   }
 
+  /** Where each incarnation from `incarnation` on began to write here, oldest first. */
+  since(incarnation: number): readonly Beginning[] {
+    return this.#entries.filter((entry) => entry.incarnation >= incarnation)
+  }
+
   /** Nothing of this incarnation was written here yet. */
   isNew(incarnation: number): boolean {
     return (this.#entries.at(-1)?.incarnation ?? -1) < incarnation
@@ -40,13 +44,13 @@ export class IncarnationOffsets {
 
   /** What must be written with the first batch of `incarnation`, and what may be forgotten with it. */
   changesFor(incarnation: number, startOffset: number, logStartOffset: number): StateChange[] {
-    const gone = this.#superfluous(logStartOffset).map((entry) => ({ key: this.#keyOf(entry.incarnation), value: null }))
+    const gone = this.#superfluous(incarnation, logStartOffset).map((entry) => ({ key: this.#keyOf(entry.incarnation), value: null }))
     return [...gone, { key: this.#keyOf(incarnation), value: encodeNumber(startOffset) }]
   }
 
   /** The commit with these changes is durable. */
   apply(incarnation: number, startOffset: number, logStartOffset: number): void {
-    const gone = new Set(this.#superfluous(logStartOffset))
+    const gone = new Set(this.#superfluous(incarnation, logStartOffset))
     this.#entries = [...this.#entries.filter((entry) => !gone.has(entry)), { incarnation, startOffset }]
   }
 
@@ -58,9 +62,10 @@ export class IncarnationOffsets {
       .sort((a, b) => a.incarnation - b.incarnation)
   }
 
-  #superfluous(logStartOffset: number): Entry[] {
+  #superfluous(incarnation: number, logStartOffset: number): Beginning[] {
     const entries = this.#entries
-    const gone = entries.filter((_, i) => (entries[i + 1]?.startOffset ?? Number.POSITIVE_INFINITY) <= logStartOffset).slice(0, GONE_MAX)
+    const isBelow = (index: number): boolean => (entries[index + 1]?.startOffset ?? Number.POSITIVE_INFINITY) <= logStartOffset
+    const gone = entries.filter((entry, index) => entry.incarnation <= incarnation - NEWEST_KEPT && isBelow(index)).slice(0, GONE_MAX)
     if (gone.length === 0 && entries.length >= ENTRIES_MAX) return entries.slice(1, 2)
     return gone
   }

@@ -37,10 +37,13 @@ export interface SegmentFile {
   readonly bytes: number
 }
 
+const PARTITION_NAME = /^[a-zA-Z0-9._-]+-\d+$/
+
 /** Every segment file, by partition and offset. @throws DiskError when the directory cannot be read */
 export async function listSegmentFiles({ disk, directory }: Pick<Inspection, 'disk' | 'directory'>): Promise<SegmentFile[]> {
   const files: SegmentFile[] = []
   for (const partitionName of await patiently(() => disk.list(`${directory}/${TOPICS_DIRECTORY}`))) {
+    if (!PARTITION_NAME.test(partitionName)) continue // not Wadi's
     const partition = `${directory}/${TOPICS_DIRECTORY}/${partitionName}`
     const bases = (await patiently(() => disk.list(partition))).flatMap((name) => {
       const baseOffset = parseSegmentFileName(name)

@@ -17,6 +17,12 @@ export interface Start {
   readonly id: string
 }
 
+/** Where a start wrote its first event of one partition. */
+export interface Beginning {
+  readonly incarnation: number
+  readonly startOffset: number
+}
+
 /** A random id: one in two thousand million is the same as another. */
 export function drawStartId(random: Random): string {
   const value = random.bytes(6).reduce((sum, byte) => sum * 256 + byte, 0)

@@ -19,6 +19,7 @@ import { DiskError } from '../io/disk.ts'
 import { decompressBatch } from './batch-codec.ts'
 import type { AbortedTransaction, DroppedRange, Partition, ReadResult } from './contract.ts'
 import { IncarnationOffsets } from './incarnation-offsets.ts'
+import type { Beginning } from './lineage.ts'
 import type { Segment, SegmentEnvironment } from './segment.ts'
 import { type DamagedRange, readSegment } from './segment-read.ts'
 import type { SegmentShare } from './segment-share.ts'
@@ -149,6 +150,10 @@ export class PartitionLog implements Partition {
   firstOffsetAfter(incarnation: number): Offset | null {
     const offset = this.incarnations.firstAfter(incarnation)
     return offset === null ? null : toOffset(offset)
+  }
+
+  beginningsSince(incarnation: number): readonly Beginning[] {
+    return this.incarnations.since(incarnation)
   }
 
   onAdvance(listener: () => void): () => void {

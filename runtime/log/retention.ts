@@ -77,6 +77,9 @@ export function leftOver(partition: PartitionLog): Victim | null {
   return victim && victim.nextOffset <= partition.logStartOffset ? victim : null
 }
 
+/** A gateway has no clock before it has asked for the time: events that are stamped earlier have an unknown age and do not expire by it. */
+const CLOCK_SET_FROM_MS = Date.UTC(2000, 0, 1)
+
 /** The oldest segment of the partition when it has expired by age or bytes. */
 export async function expiredSegment(config: TopicConfig, partition: PartitionLog, nowWallMs: number): Promise<Victim | null> {
   const victim = oldestOf(partition)
@@ -88,7 +91,7 @@ export async function expiredSegment(config: TopicConfig, partition: PartitionLo
   if (isSurplus && verdictFor(config, standing, 'bytes') === 'delete') return victim
   if (retentionMs === null || verdictFor(config, standing, 'age') !== 'delete') return null
   const newestMs = await oldest.maxTimestampMs()
-  return newestMs >= 0 && nowWallMs - newestMs > retentionMs ? victim : null
+  return newestMs >= CLOCK_SET_FROM_MS && nowWallMs - newestMs > retentionMs ? victim : null
 }
 
 /**

@@ -50,10 +50,11 @@ export function reserveReached(topicName: string, freeBytes: number, freeBytesMi
 }
 
 export function diskFull(cause: DiskError): WadiError {
+  const isSpace = cause.code !== 'EMFILE'
   return new WadiError('WADI_DISK_FULL', {
-    happened: `No space left for ${cause.path}.`,
+    happened: isSpace ? `No space left for ${cause.path}.` : `${cause.path} cannot be opened: this process may not have more files open.`,
     kept: 'Everything acknowledged is kept; this event was not stored and not acknowledged.',
-    next: 'Free space or raise the quota; devices send again, ingest goes on by itself.',
+    next: `${isSpace ? 'Free space or raise the quota' : 'Raise the limit of open files (LimitNOFILE) or allow fewer connections'}; devices send again, ingest goes on by itself.`,
     cause
   })
 }

@@ -6,7 +6,7 @@ import type { Partition } from '../log/contract.ts'
 import type { Start } from '../log/lineage.ts'
 import type { Forks } from './forks.ts'
 import type { Hint } from './hint.ts'
-import { type Branch, decodePosition, pieceCountOf } from './position.ts'
+import { type Beginnings, type Branch, decodePosition, pieceCountOf } from './position.ts'
 import type { ResumeContext } from './resume-context.ts'
 import type { Source } from './source.ts'
 import { type Upstream, UpstreamFault } from './upstream.ts'
@@ -30,10 +30,12 @@ export interface Entry {
 }
 
 /** Of what a position says of our partitions, only what was written up to `after` is ours. null: all of it. */
-interface Limit {
+export interface Limit {
   readonly after: number | null
   /** The centre knows of something behind it that is not ours. */
   readonly isFork: boolean
+  /** Where the writer's starts after `after` began: what `after` itself wrote is common up to there. null: it had none. */
+  readonly theirs: Beginnings | null
 }
 
 /** Of every upstream topic that is delivered to, or was. */
@@ -96,7 +98,7 @@ function evidenceIds(own: readonly Branch[], forks: Forks): string[] {
 }
 
 /** Up to which of our starts the writer of `branch` has the same history. */
-function limitOf({ store, hint, ledger }: ResumeContext, { starts }: Branch): Limit {
+function limitOf({ store, hint, ledger }: ResumeContext, { starts, beginnings }: Branch): Limit {
   const ours = store.starts
   const common = commonStart(ours, starts)
   if (common === null) {
@@ -104,10 +106,10 @@ function limitOf({ store, hint, ledger }: ResumeContext, { starts }: Branch): Li
     ledger.notice('undecided', `The centre knows none of the starts of this disk: what was written after start ${after} counts as new.`, {
       after
     })
-    return { after, isFork: true }
+    return { after, isFork: true, theirs: null }
   }
-  if (!common.isNewest) return { after: common.incarnation, isFork: true }
-  return { after: common.incarnation === store.incarnation ? null : common.incarnation, isFork: false }
+  if (!common.isNewest) return { after: common.incarnation, isFork: true, theirs: beginnings }
+  return { after: common.incarnation === store.incarnation ? null : common.incarnation, isFork: false, theirs: null }
 }
 
 /** The newest of their starts that is ours too; isNewest: they know none after it. A start without id is known by its number, up to the last of ours without one. */
@@ -131,9 +133,25 @@ export function entriesFor(source: Source, words: ReadonlyMap<string, Word>, hin
   return [...names].flatMap((name) => (words.get(name)?.entries ?? []).filter(({ branch }) => branch.nextOffsets.has(source.edgeTopic)))
 }
 
-/** `said` as far as it speaks of events of ours: what a start after `after` wrote here is not meant. */
-export function limited({ store }: ResumeContext, partition: Partition, said: number, after: number | null): number {
-  const end =
-    after === null || after >= store.incarnation ? partition.highWatermark : (partition.firstOffsetAfter(after) ?? partition.highWatermark)
-  return Math.min(said, end)
+/** `said` as far as it speaks of events of ours: what either side wrote after the last common start is not meant. */
+export function limited({ store }: ResumeContext, partition: Partition, said: number, limit: Limit): number {
+  const { after } = limit
+  const ours = after === null || after >= store.incarnation ? null : partition.firstOffsetAfter(after)
+  return Math.min(said, ours ?? partition.highWatermark, commonEnd(partition, limit)?.offset ?? Number.POSITIVE_INFINITY)
+}
+
+/**
+ * Where the writer of the position ended what it shares with us, when it had more starts: a copy of a running disk is a copy of the middle of
+ * a start. null: it wrote nothing here after the common part. When it does not say any more, nothing of the common start counts as common.
+ */
+export function commonEnd(partition: Partition, { after, theirs }: Limit): { offset: number; isKnown: boolean } | null {
+  if (theirs === null || after === null) return null
+  const { topicName, partitionIndex } = partition
+  const later = theirs.list.filter(
+    (entry) => entry.edgeTopic === topicName && entry.partitionIndex === partitionIndex && entry.incarnation > after
+  )
+  const offset = Math.min(...later.map((entry) => entry.startOffset))
+  if (theirs.knownFrom <= after + 1) return Number.isFinite(offset) ? { offset, isKnown: true } : null
+  const began = partition.beginningsSince(after)[0]?.startOffset
+  return began === undefined ? null : { offset: Math.min(began, offset), isKnown: false }
 }

@@ -16,6 +16,8 @@ export interface Fork {
   readonly branchId: string
   /** The last incarnation whose events are common to both. */
   readonly after: number
+  /** "<edge topic>/<partition>" → where the common part ends, when that is in the middle of what the start `after` wrote: the disk was copied while it ran. */
+  readonly cuts?: Readonly<Record<string, number>>
 }
 
 export class Forks {
@@ -49,11 +51,15 @@ export class Forks {
   }
 
   /** The branch of the event at `offset`, and where the next branch begins in this partition (null: it goes on). */
-  at(partition: Pick<Partition, 'firstOffsetAfter'>, offset: number): { branchId: string; until: number | null } {
+  at(
+    partition: Pick<Partition, 'firstOffsetAfter' | 'topicName' | 'partitionIndex'>,
+    offset: number
+  ): { branchId: string; until: number | null } {
     let branchId = ''
     for (const fork of this.#list) {
-      const start = partition.firstOffsetAfter(fork.after)
-      if (start === null) continue
+      const cut = fork.cuts?.[`${partition.topicName}/${partition.partitionIndex}`] ?? Number.POSITIVE_INFINITY
+      const start = Math.min(cut, partition.firstOffsetAfter(fork.after) ?? Number.POSITIVE_INFINITY)
+      if (start === Number.POSITIVE_INFINITY) continue
       if (offset < start) return { branchId, until: start }
       branchId = fork.branchId
     }
@@ -65,7 +71,7 @@ function decode(value: Uint8Array | undefined): Fork[] {
   if (!value) return []
   try {
     const list = JSON.parse(new TextDecoder().decode(value)) as Fork[]
-    return list.map(({ branchId, after }) => ({ branchId: String(branchId), after: Number(after) }))
+    return list.map(({ branchId, after, cuts = {} }) => ({ branchId: String(branchId), after: Number(after), cuts }))
   } catch {
     return []
   }

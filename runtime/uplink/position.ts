@@ -3,13 +3,14 @@
 //
 //   wadi2;<piece>/<pieces>;<part of the text>            Kafka keeps at most 4,096 characters: a longer text goes in pieces, all in one transaction
 //   text    branch *( "|" branch )                        ours first, then those of others that we carry along
-//   branch  <log id>;<branch id>;<first start>,<ids>;<edge topic>=<next>,<next>…;<edge topic>=…     numbers in base 36, one per partition
+//   branch  <log id>;<branch id>;<first start>,<ids>,<known from>;<edge topic>=<next>,<next>…;<edge topic>=…     numbers in base 36, one per partition
+//           … ;<edge topic>@<start>=<partition>:<offset>,…     where this start of the writer began to write; complete from the start <known from> on
 //
 // A branch is one line of a log's history. When an older image of a disk is put back, what it takes in from then on is a branch of its own: it
 // has the log's id and its own branch id, and an entry of its own here, so that none of the copies takes the other's place.
 // Not for: deciding what to do with a position (resume.ts), where the pieces are kept (adapters/kafka-upstream).
 
-import type { Start } from '../log/lineage.ts'
+import type { Beginning, Start } from '../log/lineage.ts'
 
 /** offset.metadata.max.bytes of Kafka, which counts characters. */
 export const METADATA_CHARS_MAX = 4096
@@ -22,6 +23,8 @@ const PIECES_MAX = 4096
 /** Starts of the writer that are named, the newest last: one of them must be known to an image of its disk that is put back. */
 const STARTS_NAMED = 16
 const START_ID_CHARS = 6
+/** Beginnings that are listed, but at least those of the newest start. */
+const BEGINNINGS_MAX = 64
 /** Branches of others that are carried along. */
 export const CARRIED_MAX = 4
 const TOPIC = /^[a-zA-Z0-9._-]{1,249}$/
@@ -29,6 +32,7 @@ const LOG_ID = /^[a-zA-Z0-9-]{1,64}$/
 const BRANCH_ID = /^[0-9a-z]{0,16}$/
 const START_IDS = /^(?:[0-9a-z]{6})*$/
 const BASE_36 = /^(0|[1-9a-z][0-9a-z]{0,10})$/
+export const NO_BEGINNINGS: Beginnings = { knownFrom: Number.POSITIVE_INFINITY, list: [] }
 
 export interface Branch {
   readonly logId: string
@@ -38,6 +42,35 @@ export interface Branch {
   readonly starts: readonly Start[]
   /** Edge topic → next offset to deliver, by partition index. */
   readonly nextOffsets: ReadonlyMap<string, readonly number[]>
+  readonly beginnings: Beginnings
+}
+
+/** Where starts of the writer began to write: what a common start wrote is common up to where either side's next start began. */
+export interface Beginnings {
+  /** Of this start and all after it every beginning is listed. Infinity: of none. */
+  readonly knownFrom: number
+  /** Newest start first. */
+  readonly list: readonly BeginningAt[]
+}
+
+export interface BeginningAt extends Beginning {
+  readonly edgeTopic: string
+  readonly partitionIndex: number
+}
+
+/** What fits a position of the beginnings that starts after the first named one made: newest first, whole starts. */
+export function beginningsOf(starts: readonly Start[], all: readonly BeginningAt[]): Beginnings {
+  const named = lastRun(starts)
+  const list: BeginningAt[] = []
+  let knownFrom = Number.POSITIVE_INFINITY
+  for (let at = named.length - 1; at >= 1; at--) {
+    const { incarnation } = named[at] as Start
+    const ofStart = all.filter((beginning) => beginning.incarnation === incarnation)
+    if (list.length > 0 && list.length + ofStart.length > BEGINNINGS_MAX) break
+    list.push(...ofStart)
+    knownFrom = incarnation
+  }
+  return { knownFrom, list }
 }
 
 /** The text in pieces, each at most METADATA_CHARS_MAX long. */
@@ -49,11 +82,27 @@ export function encodePosition(branches: readonly Branch[]): string[] {
   })
 }
 
-function encodeBranch({ logId, branchId, starts, nextOffsets }: Branch): string {
+function encodeBranch({ logId, branchId, starts, nextOffsets, beginnings }: Branch): string {
   const named = lastRun(starts)
   const ids = named.map(({ id }) => (id.length === START_ID_CHARS ? id : '0'.repeat(START_ID_CHARS))).join('')
   const topics = [...nextOffsets].map(([topic, offsets]) => `;${topic}=${offsets.map((offset) => offset.toString(36)).join(',')}`)
-  return `${logId};${branchId};${(named[0]?.incarnation ?? 0).toString(36)},${ids}${topics.join('')}`
+  const knownFrom = Number.isFinite(beginnings.knownFrom) ? beginnings.knownFrom.toString(36) : ''
+  const lineage = `${(named[0]?.incarnation ?? 0).toString(36)},${ids},${knownFrom}`
+  return `${logId};${branchId};${lineage}${topics.join('')}${encodeBeginnings(beginnings.list)}`
+}
+
+function encodeBeginnings(list: readonly BeginningAt[]): string {
+  const groups = new Map<string, string[]>()
+  for (const { edgeTopic, incarnation, partitionIndex, startOffset } of list) {
+    const key = `${edgeTopic}@${incarnation.toString(36)}`
+    groups.set(key, [...(groups.get(key) ?? []), `${partitionIndex.toString(36)}:${startOffset.toString(36)}`])
+  }
+  return [...groups].map(([key, pairs]) => `;${key}=${pairs.join(',')}`).join('')
+}
+
+/** The oldest of these starts that a position names. */
+export function firstNamed(starts: readonly Start[]): number {
+  return lastRun(starts)[0]?.incarnation ?? 0
 }
 
 /** The last starts whose numbers follow each other. */
@@ -96,7 +145,7 @@ function headOf(piece: string): { index: number; count: number; text: string } |
 
 function decodeBranch(text: string): Branch | null {
   const [logId, branchId, lineage, ...topics] = text.split(';')
-  const [firstText, ids] = (lineage ?? '').split(',')
+  const [firstText, ids, knownText = ''] = (lineage ?? '').split(',')
   const first = readNumber(firstText)
   if (logId === undefined || !LOG_ID.test(logId) || branchId === undefined || !BRANCH_ID.test(branchId)) return null
   if (first === null || ids === undefined || !START_IDS.test(ids)) return null
@@ -104,8 +153,10 @@ function decodeBranch(text: string): Branch | null {
     incarnation: first + index,
     id: ids.slice(index * START_ID_CHARS, (index + 1) * START_ID_CHARS)
   }))
-  const nextOffsets = readTopics(topics)
-  return nextOffsets && { logId, branchId, starts, nextOffsets }
+  const nextOffsets = readTopics(topics.filter((entry) => !entry.includes('@')))
+  const list = readBeginnings(topics.filter((entry) => entry.includes('@')))
+  const knownFrom = knownText === '' ? Number.POSITIVE_INFINITY : readNumber(knownText)
+  return nextOffsets && list && knownFrom !== null ? { logId, branchId, starts, nextOffsets, beginnings: { knownFrom, list } } : null
 }
 
 /** Version 1: one branch, the number of the writer's start, no ids. */
@@ -114,7 +165,7 @@ function decodeOld(text: string): Branch[] | null {
   const incarnation = readNumber(incarnationText)
   const nextOffsets = readTopics(topics)
   if (logId === undefined || !LOG_ID.test(logId) || incarnation === null || !nextOffsets) return null
-  return [{ logId, branchId: '', starts: [{ incarnation, id: '' }], nextOffsets }]
+  return [{ logId, branchId: '', starts: [{ incarnation, id: '' }], nextOffsets, beginnings: NO_BEGINNINGS }]
 }
 
 function readTopics(topics: readonly string[]): Map<string, number[]> | null {
@@ -127,6 +178,22 @@ function readTopics(topics: readonly string[]): Map<string, number[]> | null {
     nextOffsets.set(topic, offsets as number[])
   }
   return nextOffsets
+}
+
+function readBeginnings(entries: readonly string[]): BeginningAt[] | null {
+  const list: BeginningAt[] = []
+  for (const entry of entries) {
+    const [, edgeTopic = '', startText, pairs = ''] = /^([^@=]+)@([0-9a-z]+)=(.+)$/.exec(entry) ?? []
+    const incarnation = readNumber(startText)
+    if (!TOPIC.test(edgeTopic) || incarnation === null) return null
+    for (const pair of pairs.split(',')) {
+      const [partitionText, offsetText, ...rest] = pair.split(':')
+      const [partitionIndex, startOffset] = [readNumber(partitionText), readNumber(offsetText)]
+      if (partitionIndex === null || startOffset === null || rest.length > 0) return null
+      list.push({ edgeTopic, partitionIndex, incarnation, startOffset })
+    }
+  }
+  return list
 }
 
 function readNumber(text: string | undefined): number | null {

@@ -3,22 +3,22 @@
 //   the centre has our branch           → there, whatever the notes say
 //   it has the line we branched from    → there, but not further than where we branched
 //   it has a start that we do not know  → an older image of this disk was put back: common is what was written up to the last start that both
-//                                         know; everything after it is new here, and is a branch of its own from now on (forks.ts)
+//                                         know, and in that up to where the first of them ended it; everything after it is new here, and is a
+//                                         branch of its own from now on (forks.ts)
 //   the edge topic was moved            → the furthest of what the positions of its upstream topics say, the present one and those before
-//   it has nothing for an edge topic    → the notes; what may have been delivered after them is looked for in the centre itself (look-back.ts);
+//   it has nothing for an edge topic    → the notes; what may have been delivered after them is looked for in the centre itself (noted-places.ts);
 //                                         nothing noted → log start
 // A position below our log start means retention was faster: the hole is counted.
 // Not for: sending, writing positions (uplink.ts).
 
 import { toOffset } from '../base/offset.ts'
-import { entriesFor, limited, readWords, UNKNOWN_ID, type Word } from './centre-words.ts'
+import { commonEnd, type Entry, entriesFor, type Limit, limited, readWords, UNKNOWN_ID, type Word } from './centre-words.ts'
 import type { Hint } from './hint.ts'
 import type { Ledger } from './ledger.ts'
-import { type Found, foundKey, lookBack } from './look-back.ts'
+import { fromHint, noteUndecided, writtenUpTo } from './noted-places.ts'
 import { type Branch, CARRIED_MAX } from './position.ts'
 import type { ResumeContext } from './resume-context.ts'
 import type { Source } from './source.ts'
-import { UpstreamFault, type UpstreamTopic } from './upstream.ts'
 
 /** What stands in the position of an upstream topic beside our sources: it is written again with every transaction. */
 export interface Carried {
@@ -33,34 +33,27 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
   const { hint, forks } = context
   const words = await readWords(context, sources)
   const places = new Map<Source, { next: number; isCentresWord: boolean }>()
-  const found: { fork: number | null } = { fork: null }
-  const noteFork = (after: number | null): void => {
-    if (after === null || forks.list.some((fork) => fork.after === after)) return
-    if (found.fork === null || after < found.fork) found.fork = after
+  const found: { fork: Limit | null } = { fork: null }
+  const noteFork = (limit: Limit): void => {
+    if (limit.after === null || forks.list.some((fork) => fork.after === limit.after)) return
+    if (found.fork === null || limit.after < (found.fork.after ?? 0)) found.fork = limit
   }
-  for (const { entries } of words.values())
-    for (const { limit, isEvidence } of entries) if (isEvidence && limit.isFork) noteFork(limit.after)
+  for (const { entries } of words.values()) for (const { limit, isEvidence } of entries) if (isEvidence && limit.isFork) noteFork(limit)
   const silent: Source[] = []
   for (const source of sources) {
-    let next: number | null = null
-    for (const { branch, limit, isEvidence } of entriesFor(source, words, hint)) {
-      const said = branch.nextOffsets.get(source.edgeTopic)?.[source.partition.partitionIndex] ?? 0
-      const ours = limited(context, source.partition, said, limit.after)
-      if (ours < said && isEvidence) noteFork(limit.after)
-      next = Math.max(next ?? 0, ours)
-    }
+    const next = toldBy(context, source, entriesFor(source, words, hint), noteFork)
     // What this process was told by the centre needs no notes and no looking back.
-    if (next === null && source.isPlaced && !context.isCommitOpen) places.set(source, { next: source.confirmed, isCentresWord: false })
-    else if (next === null) silent.push(source)
-    else places.set(source, { next, isCentresWord: true })
+    if (next !== null) places.set(source, { next, isCentresWord: true })
+    else if (source.isPlaced && !context.isCommitOpen) places.set(source, { next: source.confirmed, isCentresWord: false })
+    else silent.push(source)
   }
   if (silent.length > 0 && hint) {
     for (const [source, { next, forkAfter }] of await fromHint(context, hint, silent)) {
       places.set(source, { next, isCentresWord: false })
-      noteFork(forkAfter)
+      if (forkAfter !== null) noteFork(writtenUpTo(forkAfter))
     }
   }
-  if (found.fork !== null) await branchOff(context, found.fork)
+  if (found.fork !== null) await branchOff(context, found.fork, sources)
   for (const source of sources) {
     source.forks = forks
     place(context, source, places.get(source) ?? { next: 0, isCentresWord: false })
@@ -70,6 +63,18 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
   return carried
 }
 
+/** The furthest of what the centre says about `source`; null when it says nothing. */
+function toldBy(context: ResumeContext, source: Source, entries: readonly Entry[], noteFork: (limit: Limit) => void): number | null {
+  let next: number | null = null
+  for (const { branch, limit, isEvidence } of entries) {
+    const said = branch.nextOffsets.get(source.edgeTopic)?.[source.partition.partitionIndex] ?? 0
+    const ours = limited(context, source.partition, said, limit)
+    if (ours < said && isEvidence) noteFork(limit)
+    next = Math.max(next ?? 0, ours)
+  }
+  return next
+}
+
 /** The hint's word on `source`: for the status before the centre was heard, nothing more. */
 export function placeByHint(source: Source, hint: Hint | null): void {
   const noted = hint?.confirmed.get(source.edgeTopic)?.nextOffsets[source.partition.partitionIndex] ?? 0
@@ -77,16 +82,27 @@ export function placeByHint(source: Source, hint: Hint | null): void {
 }
 
 /** From now on what was written after `after` is a branch of its own. Durable before anything of it leaves. */
-async function branchOff({ store, forks, ledger }: ResumeContext, after: number): Promise<void> {
+async function branchOff({ store, forks, ledger }: ResumeContext, limit: Limit, sources: readonly Source[]): Promise<void> {
+  const after = limit.after ?? 0
   const first = store.starts.find(({ incarnation }) => incarnation > after) ?? store.starts.at(-1)
   const branchId = first?.id || store.starts.at(-1)?.id || UNKNOWN_ID
   if (forks.list.some((fork) => fork.branchId === branchId)) return
-  const fork = { branchId, after }
+  const cuts: Record<string, number> = {}
+  let undecided = 0
+  for (const { key, partition } of sources) {
+    const end = commonEnd(partition, limit)
+    if (end === null) continue
+    if (end.offset < (partition.firstOffsetAfter(after) ?? Number.POSITIVE_INFINITY)) cuts[key] = end.offset
+    if (!end.isKnown)
+      undecided += Math.max(0, Math.min(partition.firstOffsetAfter(after) ?? partition.highWatermark, partition.highWatermark) - end.offset)
+  }
+  const fork = { branchId, after, cuts }
   await store.commit([], [forks.changeFor(fork)])
   forks.add(fork)
   ledger.counters.forks++
   const text = `The centre has heard starts of this log that this disk does not know: an older image was put back, or a copy is in use. Common is what was written up to start ${after}; everything after it is delivered as branch ${branchId}.`
   ledger.notice('forked', text, { after, branchId })
+  if (undecided > 0) noteUndecided(ledger, undecided)
 }
 
 function carriedOf(context: ResumeContext, upstreamTopic: string, { branches, entries }: Word, sources: readonly Source[]): Carried {
@@ -101,91 +117,12 @@ function carriedOf(context: ResumeContext, upstreamTopic: string, { branches, en
       own.set(edgeTopic, next)
       for (const [index, said] of offsets.entries()) {
         const partition = partitions[index]
-        next[index] = Math.max(next[index] ?? 0, partition ? limited(context, partition, said, limit.after) : said)
+        next[index] = Math.max(next[index] ?? 0, partition ? limited(context, partition, said, limit) : said)
       }
     }
   }
   const others = branches.filter(({ logId, branchId }) => logId !== store.logId || branchId !== forks.branchId)
   return { own, others: others.slice(0, CARRIED_MAX) }
-}
-
-// -- What was noted here
-
-/** Of sources about which the centre says nothing. */
-async function fromHint(
-  context: ResumeContext,
-  hint: Hint,
-  sources: readonly Source[]
-): Promise<Map<Source, { next: number; forkAfter: number | null }>> {
-  const { ledger, forks } = context
-  const noted = (source: Source): number => hint.confirmed.get(source.edgeTopic)?.nextOffsets[source.partition.partitionIndex] ?? 0
-  const result = new Map<Source, { next: number; forkAfter: number | null }>()
-  /** What was written after the start that wrote the hint cannot have been delivered by us: each start writes one before it delivers. */
-  const endOf = (source: Source): number => limited(context, source.partition, source.partition.highWatermark, hint.incarnation)
-  const doubtful = hint.isClosed ? [] : sources.filter((source) => noted(source) < endOf(source))
-  const found = new Map<string, Found>()
-  for (const name of new Set(doubtful.map((source) => deliveredTo(source, hint))))
-    found.set(name, await lookThrough(context, hint, name, doubtful))
-  let undecided = 0
-  for (const source of sources) {
-    const confirmed = Math.min(noted(source), endOf(source))
-    const seen = doubtful.includes(source) ? found.get(deliveredTo(source, hint)) : undefined
-    if (!seen) {
-      result.set(source, { next: confirmed, forkAfter: null })
-      continue
-    }
-    const end = endOf(source)
-    let next = confirmed
-    for (const branchId of ['', ...forks.list.map((fork) => fork.branchId)]) {
-      const greatest = seen.greatest.get(foundKey(branchId, source.key)) ?? -1
-      if (greatest >= 0 && (greatest >= end || forks.at(source.partition, greatest).branchId === branchId))
-        next = Math.max(next, greatest + 1)
-    }
-    if (!seen.isComplete) undecided += Math.max(0, end - next)
-    result.set(source, { next: Math.min(next, end), forkAfter: next > end ? hint.incarnation : null })
-  }
-  if (undecided > 0) {
-    ledger.counters.undecidedEvents += undecided
-    const text = `The centre cannot say any more whether it took the last ${undecided} events: they are sent again.`
-    ledger.notice('undecided', text, { events: undecided })
-  }
-  return result
-}
-
-function deliveredTo(source: Source, hint: Hint): string {
-  return hint.confirmed.get(source.edgeTopic)?.upstreamTopics[0] ?? source.upstreamTopic
-}
-
-async function lookThrough(context: ResumeContext, hint: Hint, topicName: string, doubtful: readonly Source[]): Promise<Found> {
-  const found: Found = { greatest: new Map(), isComplete: true }
-  const { upstream, core, codec, store } = context
-  const topic = await describedOrNull(context, topicName)
-  const edgeTopics = new Set(doubtful.filter((source) => deliveredTo(source, hint) === topicName).map(({ edgeTopic }) => edgeTopic))
-  const written = [...edgeTopics].map((edgeTopic) => hint.written.get(edgeTopic))
-  const isMadeAnew = written.some(
-    (entry) => entry && entry.topicId !== '' && /[^0]/.test(topic?.topicId ?? '') && entry.topicId !== topic?.topicId
-  )
-  // Gone, forbidden, or made anew: what was there cannot be read.
-  if (!topic || isMadeAnew) return { ...found, isComplete: false }
-  for (let partitionIndex = 0; partitionIndex < topic.partitionCount; partitionIndex++) {
-    const noted = (entry: (typeof written)[number]): number =>
-      entry?.upstreamTopic === topicName ? (entry.baseOffsets.get(partitionIndex) ?? 0) : 0
-    const fromOffset = Math.min(...written.map(noted))
-    await lookBack({ upstream, core, codec, logId: store.logId }, { topicName, partitionIndex, fromOffset }, found)
-  }
-  return found
-}
-
-/** A topic that is not delivered to any more may be gone, or not ours to read. */
-async function describedOrNull({ topics, upstream }: ResumeContext, topicName: string): Promise<UpstreamTopic | null> {
-  const known = topics.get(topicName)
-  if (known) return known
-  try {
-    return (await upstream.describeTopics([topicName], { createPartitionCount: null }))[0] ?? null
-  } catch (error) {
-    if (!(error instanceof UpstreamFault) || error.kind !== 'refused') throw error
-    return null
-  }
 }
 
 // -- The sources

@@ -3,6 +3,7 @@
 // Invariant: confirmed ≤ planned; both only go back together, to what the centre says (reset).
 
 import { assert } from '../base/assert.ts'
+import { type Offset, toOffset } from '../base/offset.ts'
 import { readBatchHeader } from '../core/batch-header.ts'
 import type { Partition } from '../log/contract.ts'
 import type { Forks } from './forks.ts'
@@ -59,7 +60,7 @@ export class Source {
 
   /** Timestamp of the oldest event that is not delivered (of its batch); null when it was not looked at, or there is none. */
   get oldestTimestampMs(): number | null {
-    return this.lagEvents === 0 ? null : (this.#times.get(this.#confirmed) ?? null)
+    return this.lagEvents === 0 ? null : (this.#times.get(this.#oldestOffset) ?? null)
   }
 
   noteTime(offset: number, timestampMs: number): void {
@@ -68,9 +69,15 @@ export class Source {
 
   /** Looks at the oldest event that is not delivered. @throws WadiError */
   async noteOldest(): Promise<void> {
-    const { batches } = await this.partition.read(this.#confirmed as typeof this.partition.highWatermark, { bytesMax: 1 })
+    const offset = this.#oldestOffset
+    const { batches } = await this.partition.read(offset, { bytesMax: 1 })
     const header = batches[0] && readBatchHeader(batches[0])
-    if (header) this.noteTime(this.#confirmed, header.baseTimestampMs)
+    if (header) this.noteTime(offset, header.baseTimestampMs)
+  }
+
+  /** Where the oldest event that is not delivered may be: retention may have taken what was next. */
+  get #oldestOffset(): Offset {
+    return toOffset(Math.max(this.#confirmed, this.partition.logStartOffset))
   }
 
   get hasUnplanned(): boolean {

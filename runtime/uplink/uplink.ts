@@ -21,7 +21,7 @@ import { readHint } from './hint.ts'
 import { Ledger, type Notice, type UplinkCounters } from './ledger.ts'
 import { LinkState, type LinkStatus } from './link-state.ts'
 import { Planner } from './planner.ts'
-import { encodePosition } from './position.ts'
+import { type BeginningAt, beginningsOf, encodePosition, firstNamed } from './position.ts'
 import { Progress, type Rate } from './progress.ts'
 import { type Carried, placeByHint, resume } from './resume.ts'
 import { defaultUplinkSettings, type UplinkSettings } from './settings.ts'
@@ -474,16 +474,26 @@ export class Uplink {
         nextOffsets.set(source.edgeTopic, offsets)
         committedOffset += ends.get(source) ?? source.confirmed
       }
-      const pieces = encodePosition([{ logId, branchId: this.#forks.branchId, starts, nextOffsets }, ...others])
+      const beginnings = beginningsOf(starts, this.#beginningsOf(nextOffsets.keys()))
+      const pieces = encodePosition([{ logId, branchId: this.#forks.branchId, starts, nextOffsets, beginnings }, ...others])
       positions.set(upstreamTopic, { committedOffset, pieces })
     }
     return positions
   }
 
+  #beginningsOf(edgeTopics: Iterable<string>): BeginningAt[] {
+    const first = firstNamed(this.#store.starts)
+    return [...edgeTopics].flatMap((edgeTopic) =>
+      (this.#store.topics.get(edgeTopic)?.partitions ?? []).flatMap((partition) =>
+        partition.beginningsSince(first).map((beginning) => ({ ...beginning, edgeTopic, partitionIndex: partition.partitionIndex }))
+      )
+    )
+  }
+
   /** So that the status can say how old the oldest event is while the centre is away. */
   async #noteOldest(): Promise<void> {
     for (const source of this.#sources) {
-      if (source.lagEvents === 0 || source.oldestTimestampMs !== null || source.confirmed < source.partition.logStartOffset) continue
+      if (source.lagEvents === 0 || source.oldestTimestampMs !== null) continue
       try {
         await source.noteOldest()
       } catch (error) {

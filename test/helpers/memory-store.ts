@@ -89,6 +89,10 @@ class MemoryPartition implements Partition {
     return null
   }
 
+  beginningsSince(): readonly [] {
+    return []
+  }
+
   bytesFrom(offset: Offset): number {
     return this.batches.reduce((sum, batch) => sum + ((readBatchHeader(batch)?.lastOffset ?? -1) >= offset ? batch.byteLength : 0), 0)
   }

@@ -119,6 +119,9 @@ export const canaries: Record<string, Mutation> = {
   'an older image of the disk goes unnoticed': {
     breakPartition: (partition) => Object.defineProperty(partition, 'firstOffsetAfter', { value: () => null })
   },
+  'where a copy of a running disk began is not looked at': {
+    breakPartition: (partition) => Object.defineProperty(partition, 'beginningsSince', { value: () => [] })
+  },
   'the last stable offset is the high watermark': {
     breakPartition: (partition) => Object.defineProperty(partition, 'lastStableOffset', { get: () => partition.highWatermark })
   },

@@ -47,11 +47,16 @@ export class Operator {
   betweenLives(disk: SimDisk, ledger: Ledger, { mayMove, mayPutBack }: { mayMove: boolean; mayPutBack: boolean }): void {
     if (this.#image && this.#prng.chance(this.#imagePercent) && mayPutBack) {
       this.#count('image-put-back')
+      const replaced = { disk: disk.takeImage(), ledger: ledger.snapshot() }
       disk.putBack(this.#image.disk)
       ledger.putBack(this.#image.ledger)
+      // The disk that was replaced lies in a drawer: it may come back.
+      if (this.#prng.chance(50)) this.#image = replaced
     }
     if (!this.#prng.chance(this.#topicsPercent) || !mayMove) return
     this.#count('topics-changed')
+    // A disk from before a move cannot know where was delivered to since, and the configuration names the present topic only.
+    this.#image = null
     const kind = this.#prng.below(3)
     const at = this.#prng.below(this.#upstream.length)
     if (kind === 0) this.#delivered = this.#upstream.filter((_, index) => index !== at)

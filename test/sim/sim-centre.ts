@@ -147,6 +147,12 @@ export class SimCentre {
     this.#positions.clear()
   }
 
+  /** As if another hand had written the positions. */
+  alterPositions(alter: (piece: string) => string): void {
+    for (const stored of this.#positions.values())
+      for (const [topic, { committedOffset, pieces }] of stored) stored.set(topic, { committedOffset, pieces: pieces.map(alter) })
+  }
+
   /** producer.id.expiration.ms and transactional.id.expiration.ms went by; open transactions never expire. */
   expireProducers(): void {
     for (const [id, transactional] of this.#transactional) {

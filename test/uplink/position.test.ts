@@ -4,7 +4,16 @@ import t from 'tap'
 import type { StateChange } from '../../runtime/log/contract.ts'
 import { encodeStateKey } from '../../runtime/log/state-map.ts'
 import { type Hint, hintChanges, readHint } from '../../runtime/uplink/hint.ts'
-import { type Branch, decodePosition, encodePosition, METADATA_CHARS_MAX, pieceCountOf } from '../../runtime/uplink/position.ts'
+import {
+  type BeginningAt,
+  type Branch,
+  beginningsOf,
+  decodePosition,
+  encodePosition,
+  METADATA_CHARS_MAX,
+  NO_BEGINNINGS,
+  pieceCountOf
+} from '../../runtime/uplink/position.ts'
 import { Prng, seeds } from '../sim/prng.ts'
 
 const LOG_ID = '0123456789abcdef0123456789abcdef'
@@ -23,37 +32,72 @@ t.test('a position comes back as it was written', async (t) => {
       nextOffsets: new Map([
         ['plant.temperature', [0, 1, 35, 36, MAX]],
         ['meter_1-2', [7]]
-      ])
+      ]),
+      beginnings: {
+        knownFrom: 42,
+        list: [
+          { edgeTopic: 'meter_1-2', partitionIndex: 0, incarnation: 43, startOffset: 7 },
+          { edgeTopic: 'plant.temperature', partitionIndex: 4, incarnation: 42, startOffset: MAX },
+          { edgeTopic: 'plant.temperature', partitionIndex: 0, incarnation: 42, startOffset: 0 }
+        ]
+      }
     },
-    { logId: LOG_ID, branchId: '', starts: startsFrom(1, 1), nextOffsets: new Map([['plant.temperature', [9]]]) },
-    { logId: 'ffff', branchId: '', starts: [], nextOffsets: new Map() }
+    {
+      logId: LOG_ID,
+      branchId: '',
+      starts: startsFrom(1, 1),
+      nextOffsets: new Map([['plant.temperature', [9]]]),
+      beginnings: NO_BEGINNINGS
+    },
+    { logId: 'ffff', branchId: '', starts: [], nextOffsets: new Map(), beginnings: NO_BEGINNINGS }
   ]
   t.same(decodePosition(encodePosition(branches)), branches)
 })
 
 t.test('the text is fixed: an older gateway must understand what this one writes', async (t) => {
-  const branch = { logId: 'abc', branchId: '', starts: [{ incarnation: 36, id: 'aaaaa1' }], nextOffsets: new Map([['plant', [0, 100]]]) }
-  t.same(encodePosition([branch]), ['wadi2;0/1;abc;;10,aaaaa1;plant=0,2s'])
+  const starts = [
+    { incarnation: 36, id: 'aaaaa1' },
+    { incarnation: 37, id: 'aaaaa2' }
+  ]
+  const list = [
+    { edgeTopic: 'plant', partitionIndex: 0, incarnation: 37, startOffset: 35 },
+    { edgeTopic: 'plant', partitionIndex: 1, incarnation: 37, startOffset: 36 }
+  ]
+  const branch = { logId: 'abc', branchId: '', starts, nextOffsets: new Map([['plant', [0, 100]]]), beginnings: { knownFrom: 37, list } }
+  t.same(encodePosition([branch]), ['wadi2;0/1;abc;;10,aaaaa1aaaaa2,11;plant=0,2s;plant@11=0:z,1:10'])
 })
 
 t.test('a position of version 1 is understood: one branch, the number of the start, no ids', async (t) => {
   const nextOffsets = new Map([['plant', [0, 100]]])
-  t.same(decodePosition(['wadi1;abc;10;plant=0,2s']), [{ logId: 'abc', branchId: '', starts: [{ incarnation: 36, id: '' }], nextOffsets }])
+  t.same(decodePosition(['wadi1;abc;10;plant=0,2s']), [
+    { logId: 'abc', branchId: '', starts: [{ incarnation: 36, id: '' }], nextOffsets, beginnings: NO_BEGINNINGS }
+  ])
 })
 
 t.test('only the last starts are named, and a gap in their numbers ends the list', async (t) => {
   const named = (starts: Branch['starts']): unknown =>
-    decodePosition(encodePosition([{ logId: 'abc', branchId: '', starts, nextOffsets: new Map() }]))?.[0]?.starts
+    decodePosition(encodePosition([{ logId: 'abc', branchId: '', starts, nextOffsets: new Map(), beginnings: NO_BEGINNINGS }]))?.[0]?.starts
   t.same(named(startsFrom(100, 40)), startsFrom(100, 40).slice(-16))
   t.same(named([...startsFrom(1, 5), ...startsFrom(50, 2)]), startsFrom(50, 2))
   t.same(named([{ incarnation: 7, id: '' }, ...startsFrom(8, 1)]), [{ incarnation: 7, id: '000000' }, ...startsFrom(8, 1)])
+})
+
+t.test('beginnings are listed newest first, whole starts, and the position says from which one on', async (t) => {
+  const starts = startsFrom(100, 5)
+  const all = (incarnation: number, count: number): BeginningAt[] =>
+    Array.from({ length: count }, (_, partitionIndex) => ({ edgeTopic: 'plant', partitionIndex, incarnation, startOffset: 7 }))
+  t.same(beginningsOf(starts, []), { knownFrom: 101, list: [] })
+  t.same(beginningsOf(starts.slice(0, 1), all(100, 1)), NO_BEGINNINGS, 'what the oldest named start began is no end of a named one')
+  t.same(beginningsOf(starts, [...all(103, 60), ...all(104, 4)]), { knownFrom: 101, list: [...all(104, 4), ...all(103, 60)] })
+  t.same(beginningsOf(starts, [...all(103, 61), ...all(104, 4)]), { knownFrom: 104, list: all(104, 4) })
+  t.same(beginningsOf(starts, all(104, 1000)).list.length, 1000, 'those of the newest start always')
 })
 
 t.test('every configuration fits, up to the largest offsets there are: a long position goes in pieces that Kafka takes', async (t) => {
   const nextOffsets = new Map(
     Array.from({ length: 3 }, (_, index) => [`${'t'.repeat(248)}${index}`, Array.from({ length: 1000 }, () => MAX)] as const)
   )
-  const pieces = encodePosition([{ logId: LOG_ID, branchId: '', starts: startsFrom(MAX - 20, 16), nextOffsets }])
+  const pieces = encodePosition([{ logId: LOG_ID, branchId: '', starts: startsFrom(MAX - 20, 16), nextOffsets, beginnings: NO_BEGINNINGS }])
   t.ok(pieces.length > 1)
   t.ok(pieces.every((piece) => piece.length <= METADATA_CHARS_MAX))
   t.equal(pieceCountOf(pieces[0] ?? ''), pieces.length)
@@ -91,6 +135,12 @@ t.test('garbage is not a position', async (t) => {
     'wadi2;0/1;abc;;0,;pl ant=1',
     'wadi2;0/1;abc;;0,;plant=1=2',
     'wadi2;0/1;abc;;0,;plant=1|',
+    'wadi2;0/1;abc;;0,,B;plant=1',
+    'wadi2;0/1;abc;;0,,1;plant@=0:1',
+    'wadi2;0/1;abc;;0,,1;plant@1=',
+    'wadi2;0/1;abc;;0,,1;plant@1=0',
+    'wadi2;0/1;abc;;0,,1;plant@1=0:1:2',
+    'wadi2;0/1;abc;;0,,1;@1=0:1',
     'wadi3;0/1;abc;;0,;plant=1',
     '{"logId":"abc"}',
     'x'.repeat(METADATA_CHARS_MAX + 1)
@@ -103,7 +153,9 @@ t.test('no mutation of a position makes the decoder throw, or accept a number th
   for (const seed of seeds({ count: 300 })) {
     const prng = new Prng(seed)
     const nextOffsets = new Map([['plant', [prng.below(1e9), prng.below(1e9)]]])
-    const [text = ''] = encodePosition([{ logId: LOG_ID, branchId: '', starts: startsFrom(prng.below(100), 2), nextOffsets }])
+    const list = [{ edgeTopic: 'plant', partitionIndex: 1, incarnation: 1 + prng.below(100), startOffset: prng.below(1e9) }]
+    const beginnings = { knownFrom: prng.below(100), list }
+    const [text = ''] = encodePosition([{ logId: LOG_ID, branchId: '', starts: startsFrom(prng.below(100), 2), nextOffsets, beginnings }])
     const at = prng.below(text.length)
     const mutated = text.slice(0, at) + String.fromCharCode(prng.below(128)) + text.slice(at + prng.below(3))
     for (const branch of decodePosition([mutated]) ?? []) {

@@ -230,6 +230,7 @@ t.test('at one event a second the uplink adds no commits to those of the events'
   rig.start()
   await rig.machine.run(10_000)
   t.equal(rig.values().length, 121)
-  t.equal(rig.centre.reached.get('read-committed') ?? 0, 0, 'what was noted in the pause is exact: nothing had to be read back')
+  t.equal(rig.uplink.status().counters.undecidedEvents, 0)
+  t.ok((rig.centre.reached.get('read-committed') ?? 0) <= 1, 'what was noted in the pause is exact: one look behind it')
   await rig.close()
 })

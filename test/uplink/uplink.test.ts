@@ -3,7 +3,7 @@
 
 import t from 'tap'
 import { toOffset } from '../../runtime/base/offset.ts'
-import { encodePosition } from '../../runtime/uplink/position.ts'
+import { encodePosition, NO_BEGINNINGS } from '../../runtime/uplink/position.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { Prng } from '../sim/prng.ts'
 import { goodLink } from '../sim/sim-centre.ts'
@@ -262,7 +262,9 @@ t.test("another log's position is not ours: we start with what we have, and say 
   const rig = new Rig()
   const foreign = rig.centre.connect(rig.machine.clock, ID)
   rig.centre.createTopic('centre.plant', 1)
-  const pieces = encodePosition([{ logId: 'ffff', branchId: '', starts: [], nextOffsets: new Map([['plant', [40]]]) }])
+  const pieces = encodePosition([
+    { logId: 'ffff', branchId: '', starts: [], nextOffsets: new Map([['plant', [40]]]), beginnings: NO_BEGINNINGS }
+  ])
   await rig.machine.settle(
     (async () => {
       await foreign.initProducer()
