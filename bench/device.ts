@@ -4,6 +4,7 @@
 // The last figure is one compressed batch of 256 KiB per commit, as a Kafka client sends it (docs/decisions/0003).
 // Smoke mode mounts nothing: it counts what the store itself says it wrote.
 
+import { setTimeout } from 'node:timers/promises'
 import type { RecordInput } from '../runtime/core/record.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
 import { loadTestCore } from '../test/helpers/core.ts'
@@ -14,6 +15,7 @@ import { openStore, withDirectory } from './open-store.ts'
 import { BenchWorker } from './worker.ts'
 
 const PAYLOAD_BYTES = 300
+const QUIET_MS = 300
 const PARTITION_COUNTS = [1, 10, 50]
 const CLIENT_BATCH_BYTES = 256 * 1024
 const DEVICE_BYTES_PER_PAYLOAD_BYTE_MAX = 1.5 // at 50 partitions; one partition pays for a whole 4 KiB block whatever we do
@@ -45,7 +47,7 @@ export async function measureCommits(directory: string, options: CommitLoad): Pr
       []
     )
   for (let index = 0; index < 3; index++) await commitOnce(index)
-  const before = await options.counters(store)
+  const before = await quietCounters(() => options.counters(store))
   const commitsBefore = store.metrics.commits
   for (let index = 0; index < commitCount; index++) await commitOnce(index)
   const after = await options.counters(store)
@@ -57,6 +59,16 @@ export async function measureCommits(directory: string, options: CommitLoad): Pr
     bytesPerPayloadByte: (after.writtenBytes - before.writtenBytes) / payloadBytes,
     flushesPerCommit: (after.flushes - before.flushes) / commits,
     bytesPerPayloadByteSealed: (closed.writtenBytes - before.writtenBytes) / payloadBytes
+  }
+}
+
+/** The counters when nothing is written any more: the journal files of a new directory are filled with zeros behind the first commits, once. */
+async function quietCounters(counters: () => DeviceCounters | Promise<DeviceCounters>): Promise<DeviceCounters> {
+  for (let last = await counters(); ; ) {
+    await setTimeout(QUIET_MS)
+    const now = await counters()
+    if (now.writtenBytes === last.writtenBytes && now.flushes === last.flushes) return now
+    last = now
   }
 }
 

@@ -79,39 +79,35 @@ export async function verifyDirectory(
     repairs: []
   }
   const ends = new Map<string, number>()
+  /** Partitions where the end of a segment that is not the last is missing: the journal may have it, and the next start puts it there. */
+  const torn = new Set<string>()
   let doneBytes = 0
   for (const [at, file] of files.entries()) {
     onProgress(doneBytes, totalBytes, file.partitionName)
     const endOffset = await verifySegment(inspection, file, report)
-    const following = files[at + 1]?.partitionName === file.partitionName ? files[at + 1]?.baseOffset : undefined
-    if (following !== undefined && endOffset < following && !report.problems.some((problem) => problem.file === file.path)) {
-      const what = `offsets ${endOffset} to ${following - 1} are missing behind it`
-      report.problems.push({
-        file: file.path,
-        positionBytes: file.bytes,
-        what,
-        meaning: 'a segment is gone: who reads there passes over them and reports it'
-      })
-    }
+    if (endOffset < followingOffset(files, at)) torn.add(file.partitionName)
     ends.set(file.partitionName, Math.max(endOffset, ends.get(file.partitionName) ?? 0))
     doneBytes += file.bytes
   }
   for (const { partitionName, header } of journal.batches) {
     report.journalRecords += Math.max(0, header.lastOffset + 1 - Math.max(header.baseOffset, ends.get(partitionName) ?? 0))
   }
-  await addNextStart(inspection, report)
+  await addNextStart(inspection, report, torn)
   onProgress(totalBytes, totalBytes, '')
   return report
 }
 
 /** What `run` would say, where the bytes alone have not said it. */
-async function addNextStart(inspection: Inspection, report: VerifyReport): Promise<void> {
+async function addNextStart(inspection: Inspection, report: VerifyReport, torn: ReadonlySet<string>): Promise<void> {
   const { directory } = inspection
   const isNamed = (path: string): boolean => report.problems.some(({ file }) => file === path || file.startsWith(`${path}/`))
   const add = (file: string, what: string, meaning: string, positionBytes = 0): void => {
     if (!isNamed(file)) report.problems.push({ file, positionBytes, what, meaning })
   }
-  const start = await dryStart(inspection)
+  const missing: Problem[] = []
+  const start = await dryStart(inspection, async (after) => {
+    missing.push(...(await tornEnds(after, torn)))
+  })
   if (start instanceof WadiError) {
     report.problems.push({
       file: directory,
@@ -121,16 +117,50 @@ async function addNextStart(inspection: Inspection, report: VerifyReport): Promi
     })
     return
   }
+  report.problems.push(...missing)
   for (const file of start.damagedFiles) add(file, 'is missing, too short or does not verify', 'the next start reports it')
   for (const { path, startBytes, endBytes, meaning } of start.unreadable)
     add(path, `bytes ${startBytes} to ${endBytes - 1} cannot be read`, meaning, startBytes)
   for (const { topicName, partitionIndex, startOffset, endOffset } of start.holes) {
     const what = `offsets ${startOffset} to ${endOffset - 1} are missing`
-    add(partitionDirectory(directory, topicName, partitionIndex), what, 'the next start reports them as lost')
+    report.problems.push({
+      file: partitionDirectory(directory, topicName, partitionIndex),
+      positionBytes: 0,
+      what,
+      meaning: 'the next start reports them as lost'
+    })
   }
   if (start.missingCommits > 0)
     add(`${directory}/${JOURNAL_DIRECTORY}`, `${start.missingCommits} commits are missing`, 'the next start reports it')
   report.repairs.push(...start.notes)
+}
+
+/** Where the file that follows in the partition begins; −1 behind the last one. */
+function followingOffset(files: readonly SegmentFile[], at: number): number {
+  const following = files[at + 1]
+  return following?.partitionName === files[at]?.partitionName ? (following?.baseOffset ?? -1) : -1
+}
+
+/** What is missing behind the segments of these partitions, up to the segment that follows. */
+async function tornEnds(inspection: Inspection, partitionNames: ReadonlySet<string>): Promise<Problem[]> {
+  if (partitionNames.size === 0) return []
+  const problems: Problem[] = []
+  const files = (await listSegmentFiles(inspection)).filter(({ partitionName }) => partitionNames.has(partitionName))
+  for (const [at, file] of files.entries()) {
+    let endOffset = file.baseOffset
+    let endBytes = 0
+    for await (const step of readSegment(inspection, file)) {
+      if (step.kind !== 'batch') continue
+      endOffset = step.header.lastOffset + 1
+      endBytes = step.positionBytes + step.batch.byteLength
+    }
+    const following = followingOffset(files, at)
+    if (endOffset >= following) continue
+    const what = `offsets ${endOffset} to ${following - 1} are missing behind it`
+    const meaning = 'no segment and no commit of the journal has them: who reads there passes over them and reports it'
+    problems.push({ file: file.path, positionBytes: endBytes, what, meaning })
+  }
+  return problems
 }
 
 /** @returns the offset behind the last whole batch */
@@ -139,7 +169,7 @@ async function verifySegment(inspection: Inspection, file: SegmentFile, report: 
   let endOffset = file.baseOffset
   for await (const step of readSegment(inspection, file)) {
     if (step.kind === 'problem') {
-      report.problems.push(step.problem)
+      if (!step.isTornMiddle) report.problems.push(step.problem)
       continue
     }
     report.batches++
@@ -158,7 +188,12 @@ async function verifySegment(inspection: Inspection, file: SegmentFile, report: 
 
 export type SegmentStep =
   | { readonly kind: 'batch'; readonly header: BatchHeader; readonly batch: Uint8Array; readonly positionBytes: number }
-  | { readonly kind: 'problem'; readonly problem: Problem }
+  | {
+      readonly kind: 'problem'
+      readonly problem: Problem
+      /** The rest of a segment that another follows: tornEnds knows whether it is missing. */
+      readonly isTornMiddle: boolean
+    }
 
 /** The batches of one file; goes on behind what is broken. */
 export async function* readSegment({ disk, core }: Inspection, file: SegmentFile): AsyncGenerator<SegmentStep> {
@@ -174,14 +209,15 @@ export async function* readSegment({ disk, core }: Inspection, file: SegmentFile
       }
       const behind = await scan.findBehind(step.positionBytes)
       const isUnreadable = scan.isUnreadable(step.positionBytes, behind ?? file.bytes)
-      const meaning =
-        behind === null && !file.isLast
-          ? `nothing whole behind it (${file.bytes - step.positionBytes} bytes) up to the next segment: offsets from ${scan.nextOffset} on cannot be read, who reads there passes over them and reports it`
-          : behind === null
-            ? `nothing whole behind it (${file.bytes - step.positionBytes} bytes): a torn end is cut at the next start, what was acknowledged is in the journal`
-            : `${behind - step.positionBytes} damaged bytes; offsets from ${scan.nextOffset} are missing until the next whole batch`
+      const isTornMiddle = behind === null && !file.isLast
+      const meaning = isTornMiddle
+        ? `nothing whole behind it (${file.bytes - step.positionBytes} bytes) up to the next segment: offsets from ${scan.nextOffset} on are missing unless the journal has them`
+        : behind === null
+          ? `nothing whole behind it (${file.bytes - step.positionBytes} bytes): a torn end is cut at the next start, what was acknowledged is in the journal`
+          : `${behind - step.positionBytes} damaged bytes; offsets from ${scan.nextOffset} are missing until the next whole batch`
       yield {
         kind: 'problem',
+        isTornMiddle,
         problem: {
           file: file.path,
           positionBytes: step.positionBytes,

@@ -14,7 +14,7 @@ export class Operator {
   /** Percent of restarts. */
   readonly #imagePercent: number
   readonly #topicsPercent: number
-  #image: { disk: DiskImage; ledger: LedgerSnapshot } | null = null
+  #image: { disk: DiskImage; ledger: LedgerSnapshot; isReplaced: boolean } | null = null
   #delivered: UpstreamMap
   readonly reached = new Map<string, number>()
 
@@ -36,18 +36,22 @@ export class Operator {
     return this.#topicsPercent === 0 ? this.#upstream : [...this.#upstream, ...this.#upstream.map((entry) => moved(entry))]
   }
 
-  /** While the gateway runs, now and then: an image of its disk. */
-  look(disk: SimDisk, ledger: Ledger): void {
-    if (this.#imagePercent === 0 || !this.#prng.chance(this.#image ? 20 : 80)) return
+  /**
+   * While the gateway runs, now and then: an image of its disk. `hasNotes`: it notes what it delivers. A disk from before the first note is like one
+   * that never delivered: when the centre has forgotten the position too, nobody can know better.
+   */
+  look(disk: SimDisk, ledger: Ledger, { hasNotes }: { hasNotes: boolean }): void {
+    if (this.#imagePercent === 0 || !hasNotes || !this.#prng.chance(this.#image ? 20 : 80)) return
     this.#count('image-taken')
-    this.#image = { disk: disk.takeImage(), ledger: ledger.snapshot() }
+    this.#image = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: false }
   }
 
   /** The gateway is off. `mayPutBack`: everybody who keeps books can follow an older disk. `mayMove`: every start could note on its disk where it delivers to; else nobody can know it after topics are moved. */
   betweenLives(disk: SimDisk, ledger: Ledger, { mayMove, mayPutBack }: { mayMove: boolean; mayPutBack: boolean }): void {
     if (this.#image && this.#prng.chance(this.#imagePercent) && mayPutBack) {
       this.#count('image-put-back')
-      const replaced = { disk: disk.takeImage(), ledger: ledger.snapshot() }
+      if (this.#image.isReplaced) this.#count('disk-came-back')
+      const replaced = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: true }
       disk.putBack(this.#image.disk)
       ledger.putBack(this.#image.ledger)
       // The disk that was replaced lies in a drawer: it may come back.

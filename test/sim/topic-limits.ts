@@ -110,7 +110,13 @@ export class TopicLimits {
 
   onDropped({ topicName, partitionIndex, startOffset, endOffset, isDelivered, reason }: DroppedRange): void {
     const isLocal = this.#isLocal(topicName)
-    if ((isDelivered && !isLocal) || reason === 'damage' || reason === 'hole') return
+    if (isDelivered && !isLocal) {
+      // A power cut may have undone an earlier deletion (see check); since then the centre got them.
+      const before = this.#reported.get(`${topicName}/${partitionIndex}`)
+      for (let offset: number = startOffset; offset < endOffset; offset++) before?.delete(offset)
+      return
+    }
+    if (reason === 'damage' || reason === 'hole') return
     this.#host.count(isLocal ? 'dropped-local' : 'dropped-counted')
     const key = `${topicName}/${partitionIndex}`
     const offsets = this.#reported.get(key) ?? new Set<number>()

@@ -62,6 +62,22 @@ t.test('an older image is put back and takes in events before the link is up: al
   await rig.close()
 })
 
+t.test('an image from before the first delivery is put back', async (t) => {
+  const rig = new Rig()
+  rig.centre.link = { ...goodLink, isDown: true }
+  await start(rig, numbers(3))
+  const image = await copyDisk(rig)
+  rig.centre.link = { ...goodLink }
+  await start(rig)
+  await rig.deliver(numbers(5, 10))
+  await putBack(rig, image)
+  await start(rig, numbers(4, 100))
+  await rig.machine.run(30_000)
+  t.same(rig.values(), [...numbers(3), ...numbers(5, 10), ...numbers(4, 100)])
+  namesAreUnique(t, rig)
+  await rig.close()
+})
+
 t.test('events of the image that the centre did not have yet are delivered; those it has are not', async (t) => {
   const rig = new Rig()
   await start(rig)
