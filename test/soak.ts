@@ -1,13 +1,17 @@
-// The long runs: npm run test:soak [-- --seeds 20000 --first 1 --kills 100 --threads 2]
+// The long runs: npm run test:soak [-- --seeds 20000 --first 1 --kills 100 --threads 2 --no-canaries]
 //
 //   seeds   the whole gateway in simulation, that many seeds (each failing one prints the line that replays it)
 //   kills   the real process under MQTT load, SIGKILL that many times, then the ledger against what is stored
+//   canaries  each fault that is put into the product on purpose, until a seed notices it
 //
-// One JSON line per rig; exit code 1 when any acknowledged event was lost, altered, reordered or doubled, or the replay of a seed failed.
+// One JSON line per rig, and a last line "canaries caught / total"; exit code 1 when any acknowledged event was lost, altered, reordered or doubled, the replay of a seed failed, or a
+// canary was not caught.
 
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { runKillLoop } from './faults/kill-loop.ts'
+import { canaries } from './sim/canaries.ts'
+import { runCanary } from './sim/run-canary.ts'
 import { runParallel } from './sim/run-parallel.ts'
 
 const { values } = parseArgs({
@@ -15,7 +19,8 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '20000' },
     first: { type: 'string', default: '1' },
     kills: { type: 'string', default: '100' },
-    threads: { type: 'string', default: String(availableParallelism()) }
+    threads: { type: 'string', default: String(availableParallelism()) },
+    'no-canaries': { type: 'boolean', default: false }
   }
 })
 
@@ -55,5 +60,18 @@ async function kill(): Promise<boolean> {
   return acked > 0 && lost + phantom + altered + reordered + duplicated === 0
 }
 
-const isGood = [await simulate(), await kill()].every((good) => good)
+async function proveRig(): Promise<boolean> {
+  if (values['no-canaries']) return true
+  const names = Object.keys(canaries)
+  let caught = 0
+  for (const name of names) {
+    const { caughtBy, seeds } = await runCanary(name, Number(values.threads))
+    if (caughtBy !== null) caught++
+    console.error(`${caughtBy === null ? 'MISSED' : 'caught'} after ${seeds} seeds: ${name}`)
+  }
+  console.log(`canaries caught ${caught} / ${names.length}`)
+  return caught === names.length
+}
+
+const isGood = [await simulate(), await kill(), await proveRig()].every((good) => good)
 if (!isGood) process.exitCode = 1

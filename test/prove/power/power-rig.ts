@@ -74,7 +74,9 @@ const isBad = ({ lost, phantom, altered, reordered, duplicated, trouble }: Image
 async function prove({ images, seed, isCanaryWanted, keepDirectory }: Options, undo: UndoStack): Promise<number> {
   const scratch = await mkdtemp(join(tmpdir(), 'wadi-power-'))
   undo.push('remove the working directory', () => rm(scratch, { recursive: true, force: true }))
-  console.error(`seed ${seed}, ${images} images`)
+  console.error(
+    `seed ${seed}, ${images} images; one topic has a quota and drops its oldest, so fewer events are read than were acknowledged`
+  )
   const summary = await runLives({ undo, scratch, images, keepDirectory, isBad, prng: new Prng(seed) })
   let canary = 'not run'
   if (isCanaryWanted) {
