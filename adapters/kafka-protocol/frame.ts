@@ -107,5 +107,5 @@ export class FrameSplitter {
 function restOf(bytes: Uint8Array, from: number): Uint8Array[] {
   const rest = bytes.subarray(from)
   if (rest.byteLength === 0) return []
-  return [rest.byteLength < bytes.byteLength / 4 ? rest.slice() : rest]
+  return [rest.byteLength < bytes.byteLength / 4 ? new Uint8Array(rest) : rest]
 }

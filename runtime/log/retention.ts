@@ -77,8 +77,17 @@ export function leftOver(partition: PartitionLog): Victim | null {
   return victim && victim.nextOffset <= partition.logStartOffset ? victim : null
 }
 
-/** A gateway has no clock before it has asked for the time: events that are stamped earlier have an unknown age and do not expire by it. */
+/** A gateway has no clock before it has asked for the time: events that are stamped earlier are as old as the first behind them that is not. */
 const CLOCK_SET_FROM_MS = Date.UTC(2000, 0, 1)
+
+/** Newest timestamp of the oldest segment, or of the first behind it that was written with a clock; null when there is none. */
+async function firstKnownAge(partition: PartitionLog): Promise<number | null> {
+  for (const segment of partition.segments) {
+    const newestMs = await segment.maxTimestampMs()
+    if (newestMs >= CLOCK_SET_FROM_MS) return newestMs
+  }
+  return null
+}
 
 /** The oldest segment of the partition when it has expired by age or bytes. */
 export async function expiredSegment(config: TopicConfig, partition: PartitionLog, nowWallMs: number): Promise<Victim | null> {
@@ -90,8 +99,8 @@ export async function expiredSegment(config: TopicConfig, partition: PartitionLo
   const isSurplus = retentionBytes !== null && partition.segments.length > 1 && partition.segmentBytes - oldest.sizeBytes >= retentionBytes
   if (isSurplus && verdictFor(config, standing, 'bytes') === 'delete') return victim
   if (retentionMs === null || verdictFor(config, standing, 'age') !== 'delete') return null
-  const newestMs = await oldest.maxTimestampMs()
-  return newestMs >= CLOCK_SET_FROM_MS && nowWallMs - newestMs > retentionMs ? victim : null
+  const newestMs = await firstKnownAge(partition)
+  return newestMs !== null && nowWallMs - newestMs > retentionMs ? victim : null
 }
 
 /**

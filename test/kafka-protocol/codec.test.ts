@@ -203,3 +203,17 @@ t.test('a stream is cut into the same frames however it arrives', async (t) => {
   refuses(t, 'frame', () => new FrameSplitter(200).push(Buffer.from([0, 0, 0, 201])))
   refuses(t, 'frame', () => new FrameSplitter(200).push(Buffer.from([0xff, 0, 0, 0])))
 })
+
+t.test('a few bytes of the next frame do not keep the memory of the one before', async (t) => {
+  const splitter = new FrameSplitter(1_000)
+  const chunk = Buffer.alloc(4 + 900 + 6)
+  chunk.writeInt32BE(900, 0)
+  chunk.writeInt32BE(4, 904)
+  chunk.set([1, 2], 908)
+  splitter.add(chunk)
+  t.equal(splitter.take()?.byteLength, 900)
+  chunk.fill(0xff) // a view of it would see this
+  splitter.add(Buffer.from([3, 4]))
+  t.same([...(splitter.take() ?? [])], [1, 2, 3, 4])
+  t.equal(splitter.pendingBytes, 0)
+})

@@ -9,7 +9,7 @@ import { appendText, readAll, SimMachine, textOf } from '../helpers/sim-store.ts
 
 const EVENTS = 30
 const SEEDS = 12
-const CODES: readonly DiskErrorCode[] = ['EIO', 'ENOSPC', 'EDQUOT', 'EFBIG']
+const CODES: readonly DiskErrorCode[] = ['EIO', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE']
 const PLACES = [
   ['sync', '.log'],
   ['sync', '.index'],
@@ -72,7 +72,7 @@ for (const place of PLACES) {
 }
 
 t.test('only what takes something new can be full', async (t) => {
-  for (const code of ['ENOSPC', 'EDQUOT', 'EFBIG'] as const) {
+  for (const code of ['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE'] as const) {
     const isFull = (operation: string): boolean => new DiskError(code, { operation, path: '/x' }).isFull
     for (const operation of ['write', 'open', 'mkdir', 'truncate', 'rename']) t.equal(isFull(operation), true, `${operation} ${code}`)
     for (const operation of ['sync', 'write-sync', 'sync-directory', 'remove', 'close', 'read', 'list'])

@@ -349,3 +349,22 @@ t.test('only the part that the centre does not have is a loss', async (t) => {
   t.ok(partition.logStartOffset > 200)
   t.equal(store.metrics.lostRecords, partition.logStartOffset - 200)
 })
+
+t.test('events that came before the clock was set do not expire by their age when it is', async (t) => {
+  const machine = newMachine(39, { housekeepingIntervalMs: 200, sealAgeMs: 100 })
+  const store = await machine.open()
+  const topic = await machine.settle(store.createTopic('local', { codec: 'none', retentionMs: 60_000, isForwarded: false }))
+  const partition = topic.partitions[0] as Partition
+  const append = async (timestampMs: number): Promise<void> => {
+    for (let i = 0; i < 40; i++)
+      await machine.settle(store.commit([{ partition, content: { record: { ...event(`event ${i} ${PAYLOAD}`), timestampMs } } }], []))
+    await machine.run(5_000)
+  }
+  await append(3_000) // 1970
+  t.equal(partition.logStartOffset, 0, 'kept')
+  await append(machine.clock.wallMs())
+  t.equal(partition.logStartOffset, 0, 'as old as what came behind it')
+  await machine.run(120_000)
+  t.ok(partition.logStartOffset >= 40, 'and goes with it')
+  await machine.settle(store.close())
+})

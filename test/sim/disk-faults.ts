@@ -10,7 +10,7 @@ import { Prng } from './prng.ts'
 import type { SimDisk } from './sim-disk.ts'
 
 const AREA = 0x6469736b // "disk"
-const CODES: readonly DiskErrorCode[] = ['EIO', 'ENOSPC', 'EDQUOT', 'EROFS', 'EFBIG']
+const CODES: readonly DiskErrorCode[] = ['EIO', 'ENOSPC', 'EDQUOT', 'EROFS', 'EFBIG', 'EMFILE']
 const OPERATIONS = [
   ...['sync', 'write-sync', 'sync-directory', 'write', 'open', 'rename', 'truncate', 'mkdir', 'remove', 'close'],
   ...['read', 'open-read', 'list', 'stat', 'statfs']
