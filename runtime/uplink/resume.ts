@@ -33,10 +33,10 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
   const { hint, forks } = context
   const words = await readWords(context, sources)
   const places = new Map<Source, { next: number; isCentresWord: boolean }>()
-  const found: { fork: Limit | null } = { fork: null }
-  const noteFork = (limit: Limit): void => {
-    if (limit.after === null || forks.list.some((fork) => fork.after === limit.after)) return
-    if (found.fork === null || limit.after < (found.fork.after ?? 0)) found.fork = limit
+  const found: { fork: number | null } = { fork: null }
+  const noteFork = ({ after }: Limit): void => {
+    if (after === null || forks.list.some((fork) => fork.after === after)) return
+    if (found.fork === null || after < found.fork) found.fork = after
   }
   for (const { entries } of words.values()) for (const { limit, isEvidence } of entries) if (isEvidence && limit.isFork) noteFork(limit)
   const silent: Source[] = []
@@ -53,7 +53,7 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
       if (forkAfter !== null) noteFork(writtenUpTo(forkAfter))
     }
   }
-  if (found.fork !== null) await branchOff(context, found.fork, sources)
+  if (found.fork !== null) await branchOff(context, found.fork, new Map(sources.map((source) => [source, entriesFor(source, words, hint)])))
   for (const source of sources) {
     source.forks = forks
     place(context, source, places.get(source) ?? { next: 0, isCentresWord: false })
@@ -82,19 +82,24 @@ export function placeByHint(source: Source, hint: Hint | null): void {
 }
 
 /** From now on what was written after `after` is a branch of its own. Durable before anything of it leaves. */
-async function branchOff({ store, forks, ledger }: ResumeContext, limit: Limit, sources: readonly Source[]): Promise<void> {
-  const after = limit.after ?? 0
+async function branchOff(
+  { store, forks, ledger }: ResumeContext,
+  after: number,
+  told: ReadonlyMap<Source, readonly Entry[]>
+): Promise<void> {
   const first = store.starts.find(({ incarnation }) => incarnation > after) ?? store.starts.at(-1)
   const branchId = first?.id || store.starts.at(-1)?.id || UNKNOWN_ID
   if (forks.list.some((fork) => fork.branchId === branchId)) return
   const cuts: Record<string, number> = {}
   let undecided = 0
-  for (const { key, partition } of sources) {
-    const end = commonEnd(partition, limit)
-    if (end === null) continue
-    if (end.offset < (partition.firstOffsetAfter(after) ?? Number.POSITIVE_INFINITY)) cuts[key] = end.offset
-    if (!end.isKnown)
-      undecided += Math.max(0, Math.min(partition.firstOffsetAfter(after) ?? partition.highWatermark, partition.highWatermark) - end.offset)
+  for (const [{ key, partition }, entries] of told) {
+    const ourEnd = partition.firstOffsetAfter(after)
+    for (const { limit, isEvidence } of entries) {
+      const end = isEvidence && limit.after === after ? commonEnd(partition, limit) : null
+      if (end === null) continue
+      if (end.offset < (ourEnd ?? Number.POSITIVE_INFINITY)) cuts[key] = Math.min(end.offset, cuts[key] ?? Number.POSITIVE_INFINITY)
+      if (!end.isKnown) undecided += Math.max(0, (ourEnd ?? partition.highWatermark) - end.offset)
+    }
   }
   const fork = { branchId, after, cuts }
   await store.commit([], [forks.changeFor(fork)])
