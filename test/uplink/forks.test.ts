@@ -312,6 +312,40 @@ t.test('a running disk was copied, the copy delivered first, then the original c
   await rig.close()
 })
 
+t.test('… with two upstream topics, each of which says where the copy began for its own only', async (t) => {
+  const rig = new Rig()
+  const settings = {
+    topics: new Map([
+      ['plant', 'centre.plant'],
+      ['meter', 'centre.meter']
+    ])
+  }
+  const life = async (texts: readonly string[]): Promise<void> => {
+    await rig.open({ plant: {}, meter: {} })
+    rig.start(settings)
+    await rig.deliver(texts)
+    await rig.deliver(texts, { topic: 'meter' })
+  }
+  await life(numbers(10))
+  rig.centre.link = { ...goodLink, isDown: true }
+  const copy = rig.machine.disk.takeImage()
+  await rig.append(numbers(6, 100))
+  await rig.append(numbers(6, 100), { topic: 'meter' })
+  rig.kill()
+  const original = rig.machine.disk.takeImage()
+  rig.machine.disk.putBack(copy)
+  rig.centre.link = { ...goodLink }
+  await life(numbers(3, 200))
+  await putBack(rig, original)
+  await life(numbers(2, 300))
+  await rig.machine.run(30_000)
+  for (const topic of ['centre.plant', 'centre.meter']) {
+    t.same(rig.values(topic), [...numbers(10), ...numbers(3, 200), ...numbers(6, 100), ...numbers(2, 300)])
+    namesAreUnique(t, rig, topic)
+  }
+  await rig.close()
+})
+
 t.test(
   '… after the copy started and delivered so often that the position does not say any more where it began: sent again and counted',
   async (t) => {
