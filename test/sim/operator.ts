@@ -2,6 +2,8 @@
 // to another topic of the centre, and undoes it. Draws from a stream of its own, so that it does not shift what the rest of a seed does.
 // Not for: faults (world.ts).
 
+import type { LogStore } from '../../runtime/log/log-store.ts'
+import { readHint } from '../../runtime/uplink/hint.ts'
 import type { Ledger, LedgerSnapshot } from './ledger.ts'
 import { Prng } from './prng.ts'
 import type { DiskImage, SimDisk } from './sim-disk.ts'
@@ -14,8 +16,9 @@ export class Operator {
   /** Percent of restarts. */
   readonly #imagePercent: number
   readonly #topicsPercent: number
-  #image: { disk: DiskImage; ledger: LedgerSnapshot; isReplaced: boolean } | null = null
+  #image: { disk: DiskImage; ledger: LedgerSnapshot; isReplaced: boolean; isNoted: boolean } | null = null
   #delivered: UpstreamMap
+  #needsPositions = false
   readonly reached = new Map<string, number>()
 
   constructor(seed: number, upstream: UpstreamMap) {
@@ -37,21 +40,41 @@ export class Operator {
   }
 
   /**
-   * While the gateway runs, now and then: an image of its disk. `hasNotes`: it notes what it delivers. A disk from before the first note is like one
-   * that never delivered: when the centre has forgotten the position too, nobody can know better.
+   * While the gateway runs, now and then: an image of its disk. A disk without a note of every partition
+   * is like one that never delivered: when the centre has forgotten the position too, nobody can know better.
    */
-  look(disk: SimDisk, ledger: Ledger, { hasNotes }: { hasNotes: boolean }): void {
-    if (this.#imagePercent === 0 || !hasNotes || !this.#prng.chance(this.#image ? 20 : 80)) return
+  look(disk: SimDisk, ledger: Ledger, store: LogStore): void {
+    if (this.#imagePercent === 0 || !this.#prng.chance(this.#image ? 20 : 80)) return
     this.#count('image-taken')
-    this.#image = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: false }
+    this.#image = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: false, isNoted: this.#isNoted(store) }
+  }
+
+  /** Something of every partition that is delivered was noted as delivered. */
+  #isNoted(store: LogStore): boolean {
+    const confirmed = readHint(store)?.confirmed
+    return this.#delivered.every(([edgeTopic]) => {
+      const count = store.topics.get(edgeTopic)?.partitions.length ?? 0
+      const noted = confirmed?.get(edgeTopic)?.nextOffsets ?? []
+      return count > 0 && Array.from({ length: count }, (_, index) => noted[index] ?? 0).every((next) => next > 0)
+    })
+  }
+
+  /** The centre must keep the positions from now on. */
+  get needsPositions(): boolean {
+    return this.#needsPositions
   }
 
   /** The gateway is off. `mayPutBack`: everybody who keeps books can follow an older disk. `mayMove`: every start could note on its disk where it delivers to; else nobody can know it after topics are moved. */
-  betweenLives(disk: SimDisk, ledger: Ledger, { mayMove, mayPutBack }: { mayMove: boolean; mayPutBack: boolean }): void {
-    if (this.#image && this.#prng.chance(this.#imagePercent) && mayPutBack) {
+  betweenLives(
+    disk: SimDisk,
+    ledger: Ledger,
+    { mayMove, mayPutBack, hasForgotten }: { mayMove: boolean; mayPutBack: boolean; hasForgotten: boolean }
+  ): void {
+    if (this.#image && this.#prng.chance(this.#imagePercent) && mayPutBack && (this.#image.isNoted || !hasForgotten)) {
+      this.#needsPositions ||= !this.#image.isNoted
       this.#count('image-put-back')
       if (this.#image.isReplaced) this.#count('disk-came-back')
-      const replaced = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: true }
+      const replaced = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: true, isNoted: false }
       disk.putBack(this.#image.disk)
       ledger.putBack(this.#image.ledger)
       // The disk that was replaced lies in a drawer: it may come back.

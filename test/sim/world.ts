@@ -308,7 +308,12 @@ export class World {
   #restartIfDown(): void {
     if (this.#process !== null) return
     const mayPutBack = !this.#clients.isActive && !this.#limits.keepsBooks && this.#quotaBytes === null
-    if (!this.#isCalm) this.#operator.betweenLives(this.disk, this.ledger, { mayMove: !this.reached.has('notice:hint'), mayPutBack })
+    if (!this.#isCalm)
+      this.#operator.betweenLives(this.disk, this.ledger, {
+        mayMove: !this.reached.has('notice:hint'),
+        mayPutBack,
+        hasForgotten: this.centre.reached.has('positions-expired')
+      })
     this.#start()
   }
 
@@ -399,7 +404,7 @@ export class World {
 
   #disturbOnce(): void {
     const { prng, clock, centre, disk } = this
-    if (this.#store) this.#operator.look(disk, this.ledger, { hasNotes: this.#store.getState('uplink/hint') !== undefined })
+    if (this.#store) this.#operator.look(disk, this.ledger, this.#store)
     const kind = prng.below(16)
     if (kind < 4) this.#crash('power')
     else if (kind < 6) this.#crash('kill')
@@ -416,7 +421,7 @@ export class World {
     } else if (kind === 12) {
       centre.expireProducers()
       // Without a hint an expired position cannot be resolved; a storage that fails for as long as the centre remembers is not simulated.
-      if (prng.chance(50) && !this.reached.has('notice:hint')) centre.expirePositions()
+      if (prng.chance(50) && !this.reached.has('notice:hint') && !this.#operator.needsPositions) centre.expirePositions()
     } else if (kind === 13) {
       this.#count('clock-jump')
       clock.jumpWall(prng.pick([-3_600_000, 86_400_000, 40 * 365 * 86_400_000]))
