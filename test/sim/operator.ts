@@ -18,6 +18,8 @@ export class Operator {
   readonly #topicsPercent: number
   #image: { disk: DiskImage; ledger: LedgerSnapshot; isReplaced: boolean; isNoted: boolean } | null = null
   #delivered: UpstreamMap
+  /** Edge topic → where it was delivered to last. */
+  readonly #lastPlace = new Map<string, UpstreamMap[number]>()
   #needsPositions = false
   readonly reached = new Map<string, number>()
 
@@ -89,12 +91,13 @@ export class Operator {
     if (kind === 0) this.#delivered = this.#upstream.filter((_, index) => index !== at)
     else if (kind === 1) this.#delivered = this.#upstream.map((entry, index) => (index === at ? moved(entry) : entry))
     else this.#delivered = this.#upstream
+    for (const entry of this.#delivered) this.#lastPlace.set(entry[0], entry)
   }
 
   /** At the end everything is delivered again, and no more is changed. */
-  rest(): void {
+  rest({ mayMove }: { mayMove: boolean }): void {
     this.#image = null
-    this.#delivered = this.#upstream
+    this.#delivered = mayMove ? this.#upstream : this.#upstream.map((entry) => this.#lastPlace.get(entry[0]) ?? entry)
   }
 
   #count(what: string): void {

@@ -487,7 +487,7 @@ export class World {
   async #calm(): Promise<void> {
     const { clock, centre, disk, ledger } = this
     this.#isCalm = true
-    this.#operator.rest()
+    this.#operator.rest({ mayMove: !this.reached.has('notice:hint') })
     this.#clients.calm()
     disk.heal()
     // The last configuration may deliver less than all: one more start.
