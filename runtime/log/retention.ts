@@ -68,9 +68,7 @@ export interface Victim {
 
 function oldestOf(partition: PartitionLog): Victim | null {
   const segment = partition.segments[0]
-  // An empty one that others follow is what a power cut left of a segment: nothing behind it may wait for it.
-  const isEmpty = segment?.sizeBytes === 0 && partition.segments.length === 1
-  return !segment || isEmpty ? null : { partition, segment, nextOffset: segment.nextOffset }
+  return !segment || segment.sizeBytes === 0 ? null : { partition, segment, nextOffset: segment.nextOffset }
 }
 
 /** The oldest segment when all of it lies below the log start: a deletion that did not get to its files. */
