@@ -6,14 +6,12 @@
 // Not for: the starts themselves (lineage.ts).
 
 import type { StateChange } from './contract.ts'
-import type { Beginning } from './lineage.ts'
+import { type Beginning, STARTS_NAMED } from './lineage.ts'
 import { decodeNumber, encodeNumber } from './state-map.ts'
 
 export const EPOCH_PREFIX = 'epoch/'
 /** A partition that is written to in more starts than this, within its retention, forgets the second oldest. */
 const ENTRIES_MAX = 500
-/** Starts whose entries stay whatever the log start is. */
-const NEWEST_KEPT = 16
 /** Forgotten with one new entry: what travels with a commit is bounded. */
 const GONE_MAX = 2
 /** Upper bound of one new entry and what goes with it, as state changes of a commit. */
@@ -65,7 +63,7 @@ export class IncarnationOffsets {
   #superfluous(incarnation: number, logStartOffset: number): Beginning[] {
     const entries = this.#entries
     const isBelow = (index: number): boolean => (entries[index + 1]?.startOffset ?? Number.POSITIVE_INFINITY) <= logStartOffset
-    const gone = entries.filter((entry, index) => entry.incarnation <= incarnation - NEWEST_KEPT && isBelow(index)).slice(0, GONE_MAX)
+    const gone = entries.filter((entry, index) => entry.incarnation <= incarnation - STARTS_NAMED && isBelow(index)).slice(0, GONE_MAX)
     if (gone.length === 0 && entries.length >= ENTRIES_MAX) return entries.slice(1, 2)
     return gone
   }

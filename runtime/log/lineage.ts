@@ -11,6 +11,9 @@ const ID_CHARACTERS = 6
 const STARTS_MAX = 1000
 const OLDEST_KEPT = 32
 
+/** Starts that the position at the centre names, the newest last: one of them must be known to an image of the disk that is put back. */
+export const STARTS_NAMED = 16
+
 export interface Start {
   readonly incarnation: number
   /** Six characters 0-9 a-z; '' for a start of a version that drew none. */

@@ -12,6 +12,7 @@
 // Numbers of lists are in base 36. Not for: deciding where to go on (resume.ts).
 
 import type { StateChange, Store } from '../log/contract.ts'
+import type { Source } from './source.ts'
 
 const HEAD_KEY = 'uplink/hint'
 const CONFIRMED_PREFIX = 'uplink/confirmed/'
@@ -48,6 +49,11 @@ export interface Hint {
   readonly confirmed: ReadonlyMap<string, Confirmed>
   /** By edge topic. */
   readonly written: ReadonlyMap<string, Written>
+}
+
+/** First offset of the partition that is not noted as delivered; 0 when nothing is. */
+export function notedOffset(hint: Hint | null, { edgeTopic, partition }: Source): number {
+  return hint?.confirmed.get(edgeTopic)?.nextOffsets[partition.partitionIndex] ?? 0
 }
 
 /** null when there is none, or it is not readable: a hint may be missing at any time. */

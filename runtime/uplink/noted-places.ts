@@ -2,7 +2,7 @@
 // (look-back.ts). Not for: sources that the centre has a position of (resume.ts).
 
 import { type Limit, limited } from './centre-words.ts'
-import type { Hint } from './hint.ts'
+import { type Hint, notedOffset } from './hint.ts'
 import type { Ledger } from './ledger.ts'
 import { type Found, foundKey, lookBack } from './look-back.ts'
 import type { ResumeContext } from './resume-context.ts'
@@ -21,33 +21,33 @@ export async function fromHint(
   sources: readonly Source[]
 ): Promise<Map<Source, { next: number; forkAfter: number | null }>> {
   const { ledger, forks } = context
-  const noted = (source: Source): number => hint.confirmed.get(source.edgeTopic)?.nextOffsets[source.partition.partitionIndex] ?? 0
   const result = new Map<Source, { next: number; forkAfter: number | null }>()
-  /** What was written after the start that wrote the hint cannot have been delivered by us: each start writes one before it delivers. */
-  const endOf = (source: Source): number =>
-    limited(context, source.partition, source.partition.highWatermark, writtenUpTo(hint.incarnation))
-  /** An end in peace leaves nothing open, but this disk may be an image from before other lives: what was delivered before is looked for behind it. */
-  const isOpen = (source: Source): boolean => !hint.isClosed && noted(source) < endOf(source)
-  const doubtful = sources.filter((source) => isOpen(source) || noted(source) > 0)
-  const found = new Map<string, Found>()
-  for (const name of new Set(doubtful.map((source) => deliveredTo(source, hint))))
-    found.set(name, await lookThrough(context, hint, name, doubtful))
-  let undecided = 0
+  const doubtful: { source: Source; confirmed: number; end: number; isOpen: boolean }[] = []
   for (const source of sources) {
-    const confirmed = Math.min(noted(source), endOf(source))
-    const seen = doubtful.includes(source) ? found.get(deliveredTo(source, hint)) : undefined
-    if (!seen) {
-      result.set(source, { next: confirmed, forkAfter: null })
-      continue
-    }
-    const end = endOf(source)
+    const noted = notedOffset(hint, source)
+    // What was written after the start that wrote the hint cannot have been delivered by us: each start writes one before it delivers.
+    const end = limited(context, source.partition, source.partition.highWatermark, writtenUpTo(hint.incarnation))
+    const confirmed = Math.min(noted, end)
+    // An end in peace leaves nothing open, but this disk may be an image from before other lives: what was delivered before is looked for behind it.
+    const isOpen = !hint.isClosed && noted < end
+    if (isOpen || noted > 0) doubtful.push({ source, confirmed, end, isOpen })
+    else result.set(source, { next: confirmed, forkAfter: null })
+  }
+  const seenIn = new Map<string, Found>()
+  for (const name of new Set(doubtful.map(({ source }) => deliveredTo(source, hint)))) {
+    const edgeTopics = new Set(doubtful.filter(({ source }) => deliveredTo(source, hint) === name).map(({ source }) => source.edgeTopic))
+    seenIn.set(name, await lookThrough(context, hint, name, edgeTopics))
+  }
+  let undecided = 0
+  for (const { source, confirmed, end, isOpen } of doubtful) {
+    const seen = seenIn.get(deliveredTo(source, hint)) as Found
     let next = confirmed
     for (const branchId of ['', ...forks.list.map((fork) => fork.branchId)]) {
       const greatest = seen.greatest.get(foundKey(branchId, source.key)) ?? -1
       if (greatest >= 0 && (greatest >= end || forks.at(source.partition, greatest).branchId === branchId))
         next = Math.max(next, greatest + 1)
     }
-    if (!seen.isComplete && isOpen(source)) undecided += Math.max(0, end - next)
+    if (!seen.isComplete && isOpen) undecided += Math.max(0, end - next)
     result.set(source, { next: Math.min(next, end), forkAfter: next > end ? hint.incarnation : null })
   }
   if (undecided > 0) noteUndecided(ledger, undecided)
@@ -58,11 +58,10 @@ function deliveredTo(source: Source, hint: Hint): string {
   return hint.confirmed.get(source.edgeTopic)?.upstreamTopics[0] ?? source.upstreamTopic
 }
 
-async function lookThrough(context: ResumeContext, hint: Hint, topicName: string, doubtful: readonly Source[]): Promise<Found> {
+async function lookThrough(context: ResumeContext, hint: Hint, topicName: string, edgeTopics: ReadonlySet<string>): Promise<Found> {
   const found: Found = { greatest: new Map(), isComplete: true }
   const { upstream, core, codec, store } = context
   const topic = await describedOrNull(context, topicName)
-  const edgeTopics = new Set(doubtful.filter((source) => deliveredTo(source, hint) === topicName).map(({ edgeTopic }) => edgeTopic))
   const written = [...edgeTopics].map((edgeTopic) => hint.written.get(edgeTopic))
   const isMadeAnew = written.some(
     (entry) => entry && entry.topicId !== '' && /[^0]/.test(topic?.topicId ?? '') && entry.topicId !== topic?.topicId

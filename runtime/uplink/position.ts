@@ -10,7 +10,7 @@
 // has the log's id and its own branch id, and an entry of its own here, so that none of the copies takes the other's place.
 // Not for: deciding what to do with a position (resume.ts), where the pieces are kept (adapters/kafka-upstream).
 
-import type { Beginning, Start } from '../log/lineage.ts'
+import { type Beginning, STARTS_NAMED, type Start } from '../log/lineage.ts'
 
 /** offset.metadata.max.bytes of Kafka, which counts characters. */
 export const METADATA_CHARS_MAX = 4096
@@ -20,8 +20,6 @@ const OLD_VERSION = 'wadi1'
 /** A piece begins with version, number and count. */
 const PIECE_CHARS = METADATA_CHARS_MAX - 32
 const PIECES_MAX = 4096
-/** Starts of the writer that are named, the newest last: one of them must be known to an image of its disk that is put back. */
-const STARTS_NAMED = 16
 const START_ID_CHARS = 6
 /** Beginnings that are listed, but at least those of the newest start. */
 const BEGINNINGS_MAX = 64

@@ -13,7 +13,7 @@
 
 import { toOffset } from '../base/offset.ts'
 import { commonEnd, type Entry, entriesFor, type Limit, limited, readWords, UNKNOWN_ID, type Word } from './centre-words.ts'
-import type { Hint } from './hint.ts'
+import { type Hint, notedOffset } from './hint.ts'
 import type { Ledger } from './ledger.ts'
 import { fromHint, noteUndecided, writtenUpTo } from './noted-places.ts'
 import { type Branch, CARRIED_MAX } from './position.ts'
@@ -39,9 +39,10 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
     if (found.fork === null || after < found.fork) found.fork = after
   }
   for (const { entries } of words.values()) for (const { limit, isEvidence } of entries) if (isEvidence && limit.isFork) noteFork(limit)
+  const told = new Map(sources.map((source) => [source, entriesFor(source, words, hint)]))
   const silent: Source[] = []
-  for (const source of sources) {
-    const next = toldBy(context, source, entriesFor(source, words, hint), noteFork)
+  for (const [source, entries] of told) {
+    const next = toldBy(context, source, entries, noteFork)
     // What this process was told by the centre needs no notes and no looking back.
     if (next !== null) places.set(source, { next, isCentresWord: true })
     else if (source.isPlaced && !context.isCommitOpen) places.set(source, { next: source.confirmed, isCentresWord: false })
@@ -53,7 +54,7 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
       if (forkAfter !== null) noteFork(writtenUpTo(forkAfter))
     }
   }
-  if (found.fork !== null) await branchOff(context, found.fork, new Map(sources.map((source) => [source, entriesFor(source, words, hint)])))
+  if (found.fork !== null) await branchOff(context, found.fork, told)
   for (const source of sources) {
     source.forks = forks
     place(context, source, places.get(source) ?? { next: 0, isCentresWord: false })
@@ -77,8 +78,7 @@ function toldBy(context: ResumeContext, source: Source, entries: readonly Entry[
 
 /** The hint's word on `source`: for the status before the centre was heard, nothing more. */
 export function placeByHint(source: Source, hint: Hint | null): void {
-  const noted = hint?.confirmed.get(source.edgeTopic)?.nextOffsets[source.partition.partitionIndex] ?? 0
-  source.reset(Math.min(Math.max(noted, source.partition.logStartOffset), source.partition.highWatermark))
+  source.reset(Math.min(Math.max(notedOffset(hint, source), source.partition.logStartOffset), source.partition.highWatermark))
 }
 
 /** From now on what was written after `after` is a branch of its own. Durable before anything of it leaves. */
@@ -138,7 +138,7 @@ function place(
   { next, isCentresWord }: { next: number; isCentresWord: boolean }
 ): void {
   const { partition } = source
-  const noted = hint?.confirmed.get(source.edgeTopic)?.nextOffsets[partition.partitionIndex] ?? 0
+  const noted = notedOffset(hint, source)
   if (isCentresWord && next < noted) {
     const text = `${source.key}: the centre is at ${next} and had confirmed ${noted}: it lost its memory. We go on from ${next}.`
     ledger.notice('went-back', text, { partition: source.key, centre: next, noted })

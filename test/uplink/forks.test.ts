@@ -6,6 +6,13 @@ import { goodLink } from '../sim/sim-centre.ts'
 import type { DiskImage } from '../sim/sim-disk.ts'
 import { numbers, Rig } from './rig.ts'
 
+const twoTopics = {
+  topics: new Map([
+    ['plant', 'centre.plant'],
+    ['meter', 'centre.meter']
+  ])
+}
+
 /** The gateway is switched off and its disk copied. */
 async function copyDisk(rig: Rig): Promise<DiskImage> {
   await rig.close()
@@ -207,25 +214,19 @@ t.test('two copies of one disk in turn: each delivers its own events once, which
 
 t.test('several topics: one fork for the whole log, also for a topic that the original did not write to', async (t) => {
   const rig = new Rig()
-  const settings = {
-    topics: new Map([
-      ['plant', 'centre.plant'],
-      ['meter', 'centre.meter']
-    ])
-  }
   await rig.open({ plant: {}, meter: {} })
-  rig.start(settings)
+  rig.start(twoTopics)
   await rig.deliver(numbers(10))
   await rig.deliver(numbers(10), { topic: 'meter' })
   const image = await copyDisk(rig)
   await rig.open()
-  rig.start(settings)
+  rig.start(twoTopics)
   await rig.deliver(numbers(5, 10))
   await putBack(rig, image)
   await rig.open()
   await rig.append(numbers(7, 100))
   await rig.append(numbers(7, 200), { topic: 'meter' })
-  rig.start(settings)
+  rig.start(twoTopics)
   await rig.machine.run(30_000)
   t.same(rig.values(), [...numbers(15), ...numbers(7, 100)])
   t.same(rig.values('centre.meter'), [...numbers(10), ...numbers(7, 200)])
@@ -314,15 +315,9 @@ t.test('a running disk was copied, the copy delivered first, then the original c
 
 t.test('… with two upstream topics, each of which says where the copy began for its own only', async (t) => {
   const rig = new Rig()
-  const settings = {
-    topics: new Map([
-      ['plant', 'centre.plant'],
-      ['meter', 'centre.meter']
-    ])
-  }
   const life = async (texts: readonly string[]): Promise<void> => {
     await rig.open({ plant: {}, meter: {} })
-    rig.start(settings)
+    rig.start(twoTopics)
     await rig.deliver(texts)
     await rig.deliver(texts, { topic: 'meter' })
   }

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { copyFile, mkdir, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type GatewayOptions, GatewayProcess } from '../../faults/gateway-process.ts'
+import type { LedgerCounts } from '../../sim/ledger.ts'
 import type { Prng } from '../../sim/prng.ts'
 import { checkImage, forgetImage, type ImageVerdict, type PowerCut, SHIPPED_PROGRAM } from './image-check.ts'
 import { NbdServer } from './nbd-server.ts'
@@ -42,23 +43,14 @@ export interface LivesOptions {
 }
 
 /** Counts of comparisons are sums over all images; sent and acked are those of the lives themselves. */
-export interface Summary {
+export interface Summary extends Omit<LedgerCounts, 'refused'> {
   images: number
   badImages: number
   imagesByMode: Record<CutMode, number>
   imagesBeforeReady: number
   imagesWithVolatileWrites: number
   volatileBytesMax: number
-  sent: number
-  acked: number
   ackedCompared: number
-  unknown: number
-  read: number
-  lost: number
-  phantom: number
-  altered: number
-  reordered: number
-  duplicated: number
   imagesWithTrouble: number
   imagesWithRemarks: number
   recoveryMsMax: number
