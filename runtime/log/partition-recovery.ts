@@ -6,6 +6,7 @@
 //   C  a broken place, whole batches behind, journal has all   power cut before a checkpoint: cut, the journal brings it again
 //   D  a broken place, whole batches behind, journal has not   damage: it stays where it is, readers pass over it, hole reported
 //   E  file shorter than the recovery point, or missing        damage below the recovery point: scanned from its start, hole reported by replay
+//   F  an empty file in front of others                        as if it were missing: it would be the oldest for ever, and no quota made room
 //
 // What the device cannot read (salvage-read.ts) is a broken place like any other, but one that may be read another day: it is cut only when the
 // journal has what was there. At the end of the last file nothing more is appended behind it: the next segment begins.
@@ -77,7 +78,12 @@ export async function recoverPartition(
     const baseOffset = baseOffsets[i] as number
     const followingBase = baseOffsets[i + 1]
     if (baseOffset < recoveryBase && followingBase !== undefined) {
-      const sizeBytes = (await sizeOf(partition.env.disk, segmentAt(partition, baseOffset).logPath)) ?? 0
+      const segment = segmentAt(partition, baseOffset)
+      const sizeBytes = (await sizeOf(partition.env.disk, segment.logPath)) ?? 0
+      if (sizeBytes === 0) {
+        await segment.remove()
+        continue
+      }
       partition.segments.push(
         new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes, nextOffset: followingBase })
       )
@@ -179,7 +185,7 @@ async function recoverSegment(
   } else if (found.isBroken) {
     await cut(partition, path, { fromBytes: found.sizeBytes, endBytes: fileBytes, isInJournal: journalGoesOn, report })
   }
-  if (found.sizeBytes === 0 && found.isBroken) {
+  if (found.sizeBytes === 0 && (found.isBroken || !isLast)) {
     // Nothing of it is whole: the journal brings it again under the same name, or it was never acknowledged, or it waits for a better day.
     if (isKept) await disk.rename(path, `${path}${TORN_SUFFIX}0`)
     await segmentAt(partition, baseOffset).remove()

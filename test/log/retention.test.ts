@@ -368,3 +368,21 @@ t.test('events that came before the clock was set do not expire by their age whe
   t.ok(partition.logStartOffset >= 40, 'and goes with it')
   await machine.settle(store.close())
 })
+
+t.test('an empty segment file in front of the others does not keep the quota from making room', async (t) => {
+  const machine = newMachine(40)
+  const store = await machine.open()
+  const topic = await makeTopic(machine, store, { isForwarded: false, whenFull: 'drop_oldest' })
+  await send(machine, store, topic.partitions[0] as Partition, 600)
+  const start = (topic.partitions[0] as Partition).logStartOffset
+  t.ok(start > 0)
+  await machine.settle(store.close())
+  const name = `${String(start - 1).padStart(20, '0')}.log`
+  await machine.settle(machine.disk.open(`/data/topics/telemetry-0/${name}`, 'create').then((file) => file.close()))
+  const again = await machine.open()
+  const partition = again.topics.get('telemetry')?.partitions[0] as Partition
+  const { refused } = await send(machine, again, partition, 600)
+  t.equal(refused, 0)
+  t.ok(partition.logStartOffset > start)
+  await machine.settle(again.close())
+})

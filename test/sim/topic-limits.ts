@@ -6,10 +6,12 @@
 //   a forwarded topic without drop_undelivered   loses nothing that was not delivered (the world's ledger says so)
 //   any quota                                    is exceeded by at most one commit
 //   any undelivered event that was dropped       is in the count that a restart finds
+//   no segment is empty in front of others       or nothing behind it could be deleted, and its topic would be full for ever
 
 import type { Core } from '../../runtime/core/core.ts'
 import type { DroppedRange, Partition, Topic, TopicConfig } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
+import { PartitionLog } from '../../runtime/log/partition-log.ts'
 import { KIB } from '../../runtime/log/settings.ts'
 import { Prng } from './prng.ts'
 import { readPartition } from './read-partition.ts'
@@ -135,6 +137,7 @@ export class TopicLimits {
       if (counted !== startOffsets) this.#host.violate(`${name}: ${startOffsets} events are gone, the durable count says ${counted}`)
     }
     for (const { name, partitions } of store.topics.values()) {
+      if (partitions.some(hasEmptyInFront)) this.#host.violate(`${name}: an empty segment in front of others`)
       // A deletion that no commit could say may be undone by a power cut: what is there again is not gone.
       const isGone = (key: string, start: number): number => [...(this.#reported.get(key) ?? [])].filter((offset) => offset < start).length
       const reported = partitions.reduce((sum, p) => sum + isGone(`${name}/${p.partitionIndex}`, p.logStartOffset), 0)
@@ -234,6 +237,10 @@ export class TopicLimits {
       }
     )
   }
+}
+
+function hasEmptyInFront(partition: Partition): boolean {
+  return partition instanceof PartitionLog && partition.segments.slice(0, -1).some((segment) => segment.sizeBytes === 0)
 }
 
 function takenRecords(topic: Topic): number {
