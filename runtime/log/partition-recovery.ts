@@ -176,6 +176,7 @@ async function recoverSegment(
   const firstGap = found.gaps[0]
   if (firstGap && isCovered(coverage, firstGap.startOffset, found.nextOffset)) {
     await cut(partition, path, { fromBytes: firstGap.positionBytes, endBytes: fileBytes, isInJournal: true, report })
+    if (firstGap.positionBytes === 0 && !isLast) return dropEmpty(partition, { baseOffset, nextOffset: start.nextOffset })
     return adopt(partition, { baseOffset, startBytes: start.startBytes, found: beforeGap(found, firstGap) })
   }
   for (const gap of found.gaps) reportGap(partition, path, gap, report)
@@ -188,14 +189,18 @@ async function recoverSegment(
   if (found.sizeBytes === 0 && (found.isBroken || !isLast)) {
     // Nothing of it is whole: the journal brings it again under the same name, or it was never acknowledged, or it waits for a better day.
     if (isKept) await disk.rename(path, `${path}${TORN_SUFFIX}0`)
-    await segmentAt(partition, baseOffset).remove()
-    partition.isDirectoryDirty = true
-    return start.nextOffset
+    return dropEmpty(partition, { baseOffset, nextOffset: start.nextOffset })
   }
   await adopt(partition, { baseOffset, startBytes: start.startBytes, found })
   // A batch that begins on a page that cannot be read cannot be written either.
   if (isLast && (isKept || (await isEndPageUnreadable(partition, path, found.sizeBytes)))) await rollSegment(partition, found.nextOffset)
   return found.nextOffset
+}
+
+async function dropEmpty(partition: PartitionLog, at: { baseOffset: number; nextOffset: number }): Promise<number> {
+  await segmentAt(partition, at.baseOffset).remove()
+  partition.isDirectoryDirty = true
+  return at.nextOffset
 }
 
 async function isEndPageUnreadable(partition: PartitionLog, path: string, sizeBytes: number): Promise<boolean> {
