@@ -5,13 +5,15 @@ import { assert } from '../base/assert.ts'
 import { RECORDS_AT } from './batch-header.ts'
 import type { Repacker } from './core.ts'
 import type { CoreModule } from './core-module.ts'
-import type { ProducerFields } from './record.ts'
+import type { OpenedBatch, ProducerFields } from './record.ts'
 
 /** Answers of repackAdd (core-wasm/assembly/repack.ts). */
 const FULL = 1
 const UNREADABLE = 2
 
 type ForwardOptions = Parameters<Repacker['beginForward']>[0]
+type OffsetRange = Parameters<Repacker['add']>[1]
+type Added = ReturnType<Repacker['add']>
 
 export class BatchRepacker implements Repacker {
   readonly #module: CoreModule
@@ -42,12 +44,27 @@ export class BatchRepacker implements Repacker {
   }
 
   /** @throws RangeError when the batch is compressed, a control batch, or not readable; what was added before stays */
-  add(batch: Uint8Array, range: { fromOffset: number; untilOffset: number }): { nextOffset: number; addedCount: number; isFull: boolean } {
-    assert(this.#isBegun, 'repack was not begun')
-    const { call, at } = this.#module
+  add(batch: Uint8Array, range: OffsetRange): Added {
     if (batch.byteLength < RECORDS_AT) throw new RangeError(`batch of ${batch.byteLength} bytes`)
-    this.#module.copyIn(batch, at.BATCH_BYTES_MAX)
-    const answer = call.repackAdd(batch.byteLength, range.fromOffset, range.untilOffset)
+    this.#module.copyIn(batch, this.#module.at.BATCH_BYTES_MAX)
+    return this.#addLoaded(batch.byteLength, range)
+  }
+
+  /** As add, of two pieces that lie apart. */
+  addOpened({ head, records }: OpenedBatch, range: OffsetRange): Added {
+    const { bytes, at } = this.#module
+    const batchBytes = head.byteLength + records.byteLength
+    if (head.byteLength !== RECORDS_AT) throw new RangeError(`head of ${head.byteLength} bytes`)
+    if (batchBytes > at.BATCH_BYTES_MAX) throw new RangeError(`${batchBytes} bytes, the core takes ${at.BATCH_BYTES_MAX}`)
+    bytes.set(head, at.INPUT)
+    bytes.set(records, at.INPUT + RECORDS_AT)
+    return this.#addLoaded(batchBytes, range)
+  }
+
+  #addLoaded(batchBytes: number, range: OffsetRange): Added {
+    assert(this.#isBegun, 'repack was not begun')
+    const { call } = this.#module
+    const answer = call.repackAdd(batchBytes, range.fromOffset, range.untilOffset)
     if (answer === UNREADABLE) throw new RangeError('the batch to repack is compressed, a control batch, or malformed')
     return { nextOffset: call.repackNextOffset(), addedCount: call.repackAddedCount(), isFull: answer === FULL }
   }

@@ -1,7 +1,7 @@
 // What the WASM core can do, in typed arrays and plain values. wasm-core.ts implements it and is the only file that
 // knows addresses. Every call is synchronous; views it returns are valid until the next call of the same object.
 
-import type { BatchFault, ProducerFields, RecordInput, StoredRecord } from './record.ts'
+import type { BatchFault, OpenedBatch, ProducerFields, RecordInput, StoredRecord } from './record.ts'
 
 export interface Core {
   /** Largest batch in bytes (uncompressed) that build, repack, check and iterate take: 4 MiB. */
@@ -104,6 +104,10 @@ export interface Repacker {
    *          isFull: the next record did not fit
    */
   add(batch: Uint8Array, range: { fromOffset: number; untilOffset: number }): { nextOffset: number; addedCount: number; isFull: boolean }
+  addOpened(
+    batch: OpenedBatch,
+    range: { fromOffset: number; untilOffset: number }
+  ): { nextOffset: number; addedCount: number; isFull: boolean }
   /** null when no record was added. The view is valid until the next call of the core. */
   finish(producer?: ProducerFields): Uint8Array | null
 }

@@ -49,3 +49,9 @@ export interface ProducerFields {
   readonly baseSequence: number
   readonly isTransactional: boolean
 }
+
+/** A batch with its records in the clear, in two pieces, so that the large one need not be copied. The CRC in the head may be an older one. */
+export interface OpenedBatch {
+  readonly head: Uint8Array
+  readonly records: Uint8Array
+}

@@ -3,7 +3,7 @@
 
 import { ATTRIBUTES_AT, BATCH_LENGTH_AT, CODEC_MASK, CRC_AT, LENGTH_PREFIX_BYTES, RECORDS_AT, viewOf } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
-import type { StoredRecord } from '../core/record.ts'
+import type { OpenedBatch, StoredRecord } from '../core/record.ts'
 import { type BlockCodec, CODEC_ID, type CodecName, type ReadableCodec } from '../io/codec.ts'
 
 const READABLE = Object.keys(CODEC_ID) as ReadableCodec[]
@@ -14,14 +14,21 @@ export function codecOf(batch: Uint8Array): ReadableCodec | null {
   return READABLE.find((name) => CODEC_ID[name] === id) ?? null
 }
 
-function withBlock(core: Core, batch: Uint8Array, block: Uint8Array, codec: CodecName): Uint8Array {
-  const result = new Uint8Array(RECORDS_AT + block.byteLength)
-  result.set(batch.subarray(0, RECORDS_AT))
-  result.set(block, RECORDS_AT)
-  const view = viewOf(result)
-  view.setInt32(BATCH_LENGTH_AT, result.byteLength - LENGTH_PREFIX_BYTES)
+/** The batch's header for another records block; its CRC is still that of the old one. */
+function headFor(batch: Uint8Array, block: Uint8Array, codec: CodecName): Uint8Array {
+  const head = new Uint8Array(batch.subarray(0, RECORDS_AT)) // a copy: slice() of a Buffer would be a view of the batch
+  const view = viewOf(head)
+  view.setInt32(BATCH_LENGTH_AT, RECORDS_AT + block.byteLength - LENGTH_PREFIX_BYTES)
   view.setInt16(ATTRIBUTES_AT, (view.getInt16(ATTRIBUTES_AT) & ~CODEC_MASK) | CODEC_ID[codec])
-  view.setUint32(CRC_AT, core.crc32c(result.subarray(ATTRIBUTES_AT)))
+  return head
+}
+
+/** In one piece, with the CRC that fits. */
+export function joinBatch(core: Core, { head, records }: OpenedBatch): Uint8Array {
+  const result = new Uint8Array(RECORDS_AT + records.byteLength)
+  result.set(head)
+  result.set(records, RECORDS_AT)
+  viewOf(result).setUint32(CRC_AT, core.crc32c(result.subarray(ATTRIBUTES_AT)))
   return result
 }
 
@@ -30,26 +37,36 @@ export async function compressBatch(core: Core, blockCodec: BlockCodec, batch: U
   if (codec === 'none') return batch
   const block = batch.subarray(RECORDS_AT)
   const packed = codec === 'lz4' ? core.lz4Compress(block) : await blockCodec.compress(codec, block)
-  return packed.byteLength < block.byteLength ? withBlock(core, batch, packed, codec) : batch
+  return packed.byteLength < block.byteLength ? joinBatch(core, { head: headFor(batch, packed, codec), records: packed }) : batch
 }
 
 /**
- * The batch with its records in the clear; `batch` itself when it is not compressed. Whether the records fit the header is not looked at.
+ * Whether the records fit the header is not looked at.
  * @throws RangeError when the codec is unknown, the block malformed, or the output larger than `recordsBytesMax` or than the core takes
  */
-export async function decompressBatch(
+export async function openBatch(
   core: Core,
   blockCodec: BlockCodec,
   batch: Uint8Array,
   recordsBytesMax = Number.POSITIVE_INFINITY
-): Promise<Uint8Array> {
+): Promise<OpenedBatch> {
   const codec = codecOf(batch)
-  if (codec === 'none') return batch
   if (codec === null) throw new RangeError('the batch has an unknown codec')
   const block = batch.subarray(RECORDS_AT)
+  if (codec === 'none') return { head: batch.subarray(0, RECORDS_AT), records: block }
   const bytesMax = Math.min(core.batchBytesMax - RECORDS_AT, recordsBytesMax)
-  const plain = codec === 'lz4' ? core.lz4Decompress(block, bytesMax) : await blockCodec.decompress(codec, block, bytesMax)
-  return withBlock(core, batch, plain, 'none')
+  const records = codec === 'lz4' ? core.lz4Decompress(block, bytesMax) : await blockCodec.decompress(codec, block, bytesMax)
+  return { head: headFor(batch, records, 'none'), records }
+}
+
+/** The batch with its records in the clear, in one piece; `batch` itself when it is not compressed. @throws RangeError as openBatch */
+export async function decompressBatch(
+  core: Core,
+  blockCodec: BlockCodec,
+  batch: Uint8Array,
+  recordsBytesMax?: number
+): Promise<Uint8Array> {
+  return codecOf(batch) === 'none' ? batch : joinBatch(core, await openBatch(core, blockCodec, batch, recordsBytesMax))
 }
 
 /** Its records; null when the batch cannot be opened. */

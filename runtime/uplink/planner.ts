@@ -111,7 +111,10 @@ export class Planner {
         budget -= part.plainBytes
       }
     }
-    if (parts.length === 0) return null
+    if (parts.length === 0) {
+      this.#builder.rest()
+      return null
+    }
     const counts = new Map([...this.#topics.values()].map((topic) => [topic.name, topic.partitionCount]))
     return { parts, partitionCounts: counts }
   }

@@ -9,10 +9,11 @@
 
 import { LEADER_EPOCH_AT, RECORDS_AT, readBatchHeader, viewOf, writeBaseOffset } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
-import type { BatchHeader } from '../core/record.ts'
+import type { BatchHeader, OpenedBatch } from '../core/record.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
-import { codecOf, compressBatch, decompressBatch } from '../log/batch-codec.ts'
+import { codecOf, compressBatch, joinBatch, openBatch } from '../log/batch-codec.ts'
 import type { Source } from './source.ts'
+import { SpareBuffers } from './spare-buffers.ts'
 import type { UpstreamTopic } from './upstream.ts'
 
 /** A batch for one partition of the centre, without producer fields. */
@@ -58,8 +59,8 @@ interface Closed {
 }
 
 interface Opened {
-  /** Beside each other: in the clear, and as stored. */
-  readonly plain: Uint8Array[]
+  /** Beside each other: in the clear, and as stored. Let go when they are repacked. */
+  readonly plain: OpenedBatch[]
   readonly stored: Uint8Array[]
   readonly end: number
   /** What lies at `end` and stopped us. */
@@ -84,6 +85,8 @@ interface Repacked {
 
 const RATIO_MAX = 16
 const RATIO_SAFETY = 0.8
+/** As many parts are compressed at the same time. */
+const BUFFERS_KEPT_MAX = 4
 /** Connections on which a closed batch was tried whole and not taken. */
 const WHOLE_TRIES_MAX = 3
 
@@ -98,8 +101,15 @@ export class TransactionBuilder {
   /** Upstream topic → largest compressed batch the centre was seen to refuse, less. */
   readonly #learnedMax = new Map<string, number>()
 
+  readonly #buffers = new SpareBuffers(BUFFERS_KEPT_MAX)
+
   constructor(options: BuilderOptions) {
     this.#options = options
+  }
+
+  /** Nothing is to be sent: nothing is kept for later. */
+  rest(): void {
+    this.#buffers.clear()
   }
 
   /** The centre said too-large to a batch of this many bytes. */
@@ -120,7 +130,8 @@ export class TransactionBuilder {
       Math.max(limitBytes, limitBytes * ratio * RATIO_SAFETY)
     )
     const targetCount = topic.partitionCount === sourceCount ? 0 : topic.partitionCount
-    let opened = await this.#read(source, bytesMax)
+    let untilMax = source.untilMax
+    let opened = await this.#read(source, bytesMax, untilMax)
     for (;;) {
       const { plain, end, closed } = opened
       if (plain.length === 0) {
@@ -128,7 +139,10 @@ export class TransactionBuilder {
         return closed ? this.#closedPart(source, topic, closed, targetCount === 0 ? limitBytes : 0) : null
       }
       try {
-        return await this.#pack(source, topic, opened, { targetCount, bytesMax, limitBytes })
+        const packed = await this.#pack(source, topic, opened, { targetCount, bytesMax, limitBytes })
+        if (!('tooLargeUntil' in packed)) return packed
+        untilMax = from + Math.max(1, Math.floor((packed.tooLargeUntil - from) / 2))
+        opened = await this.#read(source, bytesMax, untilMax)
       } catch (error) {
         if (!(error instanceof RangeError)) throw error
         opened = this.#beforeMisfit(source, opened, error)
@@ -136,45 +150,45 @@ export class TransactionBuilder {
     }
   }
 
-  /** @throws RangeError when the records of a batch cannot be read */
+  /**
+   * `opened` is empty afterwards: what is in the clear is not kept while the thread pool compresses.
+   * @throws RangeError when the records of a batch cannot be read; then `opened` is as it was
+   */
   async #pack(
     source: Source,
     topic: UpstreamTopic,
-    { plain, end }: Opened,
+    opened: Opened,
     limits: { targetCount: number; bytesMax: number; limitBytes: number }
-  ): Promise<Part | Poison> {
+  ): Promise<Part | Poison | { readonly tooLargeUntil: number }> {
     const { core } = this.#options
     const { targetCount, bytesMax, limitBytes } = limits
     const from = source.planned
-    let until = end
-    for (let batchBytesMax = bytesMax; ; ) {
-      const repacked = this.#repackAll(source, topic, plain, { from, until, targetCount, bytesMax: batchBytesMax })
-      if (repacked.isTooLarge && repacked.until === from) {
-        if (batchBytesMax >= core.batchBytesMax)
-          return { source, offset: from, reason: `it does not fit a batch of ${batchBytesMax} bytes` }
-        until = from + 1 // alone it may be as large as the core can make it: compressed it may still fit
-        batchBytesMax = core.batchBytesMax
-        continue
-      }
-      until = repacked.until
-      const batches = await Promise.all(repacked.batches.map((batch) => this.#compress(batch)))
-      const largest = batches.reduce((max, batch) => Math.max(max, batch.bytes.byteLength), 0)
-      if (repacked.plainBytes > 0) this.#learnRatio(topic.name, repacked.plainBytes, batches)
-      if (largest <= limitBytes) {
-        const eventCount = batches.reduce((sum, batch) => sum + batch.recordCount, 0)
-        return { source, from, until, batches, eventCount, plainBytes: repacked.plainBytes }
-      }
-      if (until === from + 1)
-        return { source, offset: from, reason: `compressed it takes ${largest} bytes and the centre takes ${limitBytes}` }
-      until = from + Math.max(1, Math.floor((until - from) / 2))
+    const { plain, stored, end } = opened
+    let repacked = this.#repackAll(source, topic, plain, { from, until: end, targetCount, bytesMax })
+    if (repacked.isTooLarge) {
+      // Alone it may be as large as the core can make it: compressed it may still fit.
+      const alone = { from, until: from + 1, targetCount, bytesMax: core.batchBytesMax }
+      if (bytesMax < core.batchBytesMax) repacked = this.#repackAll(source, topic, plain, alone)
+      if (repacked.isTooLarge) return { source, offset: from, reason: `it does not fit a batch of ${core.batchBytesMax} bytes` }
     }
+    plain.length = 0
+    stored.length = 0
+    const { until, plainBytes } = repacked
+    const batches = await Promise.all(repacked.batches.map((batch) => this.#compress(batch)))
+    const largest = batches.reduce((max, batch) => Math.max(max, batch.bytes.byteLength), 0)
+    if (plainBytes > 0) this.#learnRatio(topic.name, plainBytes, batches)
+    if (largest > limitBytes) {
+      if (until > from + 1) return { tooLargeUntil: until }
+      return { source, offset: from, reason: `compressed it takes ${largest} bytes and the centre takes ${limitBytes}` }
+    }
+    const eventCount = batches.reduce((sum, batch) => sum + batch.recordCount, 0)
+    return { source, from, until, batches, eventCount, plainBytes }
   }
 
   /** Whole batches from the source's planned offset on, uncompressed, until there are enough bytes. */
-  async #read(source: Source, bytesMax: number): Promise<Opened> {
+  async #read(source: Source, bytesMax: number, untilMax: number): Promise<Opened> {
     const { partition } = source
-    const untilMax = source.untilMax
-    const plain: Uint8Array[] = []
+    const plain: OpenedBatch[] = []
     const stored: Uint8Array[] = []
     let closed: Closed | null = null
     let bytes = 0
@@ -193,26 +207,26 @@ export class TransactionBuilder {
         }
         storedBytes += batch.byteLength
         const uncompressed = await this.#open(batch)
-        if (!(uncompressed instanceof Uint8Array)) {
+        if (!('records' in uncompressed)) {
           closed = uncompressed
           break
         }
         plain.push(uncompressed)
         stored.push(batch)
-        bytes += uncompressed.byteLength
+        bytes += RECORDS_AT + uncompressed.records.byteLength
       }
       if (bytes > bytesBefore) this.#openedRatios.set(source.key, Math.max(1, (bytes - bytesBefore) / storedBytes))
       if (closed) next = Math.max(next, closed.header.baseOffset)
       else if (readTo <= next) break
       else next = readTo
     }
-    if (plain[0]) source.noteTime(source.planned, readBatchHeader(plain[0])?.baseTimestampMs ?? 0)
+    if (plain[0]) source.noteTime(source.planned, readBatchHeader(plain[0].head)?.baseTimestampMs ?? 0)
     return { plain, stored, end: Math.min(next, untilMax), closed }
   }
 
-  async #open(batch: Uint8Array): Promise<Uint8Array | Closed> {
+  async #open(batch: Uint8Array): Promise<OpenedBatch | Closed> {
     try {
-      return await decompressBatch(this.#options.core, this.#options.codec, batch)
+      return await openBatch(this.#options.core, this.#options.codec, batch)
     } catch (error) {
       if (!(error instanceof RangeError)) throw error
       return { batch, header: readBatchHeader(batch) as BatchHeader, reason: error.message }
@@ -221,7 +235,7 @@ export class TransactionBuilder {
 
   /** `opened` up to the first batch whose records do not fit its header; only looked for when repacking stumbled. @throws `cause` when there is none */
   #beforeMisfit(source: Source, opened: Opened, cause: RangeError): Opened {
-    const misfit = opened.plain.findIndex((batch) => this.#options.core.checkBatch(batch) !== null)
+    const misfit = opened.plain.findIndex((batch) => this.#options.core.checkBatch(joinBatch(this.#options.core, batch)) !== null)
     if (misfit < 0) throw cause
     const batch = opened.stored[misfit] as Uint8Array
     const header = readBatchHeader(batch) as BatchHeader
@@ -252,7 +266,7 @@ export class TransactionBuilder {
   #repackAll(
     source: Source,
     topic: UpstreamTopic,
-    plain: readonly Uint8Array[],
+    plain: readonly OpenedBatch[],
     range: { from: number; until: number; targetCount: number; bytesMax: number }
   ): Repacked {
     const { targetCount } = range
@@ -285,7 +299,7 @@ export class TransactionBuilder {
 
   #repackOne(
     source: Source,
-    plain: readonly Uint8Array[],
+    plain: readonly OpenedBatch[],
     range: { from: number; until: number; targetIndex: number; targetCount: number; bytesMax: number }
   ): { until: number; bytes: Uint8Array | null } {
     const { repack } = this.#options.core
@@ -299,12 +313,13 @@ export class TransactionBuilder {
     })
     let until = range.until
     for (const batch of plain) {
-      const result = repack.add(batch, { fromOffset: range.from, untilOffset: range.until })
+      const result = repack.addOpened(batch, { fromOffset: range.from, untilOffset: range.until })
       if (!result.isFull) continue
       until = result.nextOffset
       break
     }
-    return { until, bytes: repack.finish()?.slice() ?? null }
+    const repacked = repack.finish()
+    return { until, bytes: repacked === null ? null : this.#buffers.copyOf(repacked) }
   }
 
   #idOf(branchId: string): Uint8Array {
@@ -317,7 +332,9 @@ export class TransactionBuilder {
 
   async #compress(batch: PreparedBatch): Promise<PreparedBatch> {
     const { core, codec, compression } = this.#options
-    return { ...batch, bytes: await compressBatch(core, codec, batch.bytes, compression) }
+    const bytes = await compressBatch(core, codec, batch.bytes, compression)
+    if (bytes !== batch.bytes) this.#buffers.giveBack(batch.bytes)
+    return { ...batch, bytes }
   }
 
   #learnRatio(upstreamTopic: string, plainBytes: number, batches: readonly PreparedBatch[]): void {
