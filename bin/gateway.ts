@@ -20,6 +20,7 @@ import { routesConfigOf } from './config/routes-config.ts'
 import type { Config, MqttSection, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
 import { type Edges, openEdges } from './edges.ts'
+import { YoungSpace } from './heap.ts'
 import type { Say } from './journal-lines.ts'
 import { Progress } from './progress.ts'
 import type { StatusReport } from './status-report.ts'
@@ -75,6 +76,7 @@ export async function openGateway(config: Config, options: { say: Say }): Promis
 
 async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway> {
   const edges = openEdges()
+  const youngSpace = new YoungSpace()
   const listeners = await bindListeners(config.mqtt, closers) // before anything is written: an address that is taken changes nothing
   const store = await openStore(config, edges, say)
   closers.add(() => store.close())
@@ -93,6 +95,8 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
     return topic
   }
   const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic })
+  const unfollow = youngSpace.follow(() => ingest.metrics.stored)
+  closers.add(async () => unfollow())
   uplink?.start()
 
   const mqtt = await openMqtt(listeners, { ingest, store, edges, say })

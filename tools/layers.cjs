@@ -15,7 +15,7 @@ const SOCKETS = ['net', 'tls', 'stream', 'events', 'fs', 'fs/promises', 'http', 
 const layers = {
   'core-wasm': { may: [] },
   'runtime/base': { may: [] },
-  'runtime/io': { may: BASE, node: ['fs', 'fs/promises', 'zlib', 'crypto', 'util', 'net'], npm: ['zstddec'] },
+  'runtime/io': { may: BASE, node: ['fs', 'fs/promises', 'zlib', 'crypto', 'util', 'net', 'worker_threads'], npm: ['zstddec'] },
   'runtime/core': { may: IO },
   'runtime/log': { may: CORE },
   'runtime/broker': { may: LOG },

@@ -2,6 +2,7 @@
 // WebAssembly (zstd-reader.ts) and not written. snappy is read in JavaScript, in slices.
 
 import { promisify } from 'node:util'
+import { MessageChannel } from 'node:worker_threads'
 import * as zlib from 'node:zlib'
 import { type BlockCodec, OutputTooLarge } from './codec.ts'
 import { SnappyReader } from './snappy.ts'
@@ -23,6 +24,10 @@ const GZIP_LEVEL = 1 // five times smaller at four times the speed of level 6, w
 const SLICE_BYTES = 64 * 1024
 const GZIP_BYTES_MIN = 18
 const ZLIB_CHUNK_BYTES_MIN = 64
+/** Above what Node takes from its pool. */
+const RELEASED_BYTES_MIN = 64 * 1024
+const { port1: nobody, port2 } = new MessageChannel()
+port2.close()
 
 const gzip = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.gzip)
 const gunzip = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.gunzip)
@@ -45,8 +50,17 @@ export function createNodeCodec(): BlockCodec {
       if (!zstdDecompress) return (await loadZstdReader())(block, bytesMax)
       if (!isWholeZstd(block)) throw new RangeError('the zstd block is malformed or cut')
       return promisify(zstdDecompress)(block, options).catch((error) => refuse(codec, error))
-    }
+    },
+    release
   }
+}
+
+/**
+ * The collector takes little note of memory outside its heap: what zlib allocates would wait for it, tens of MiB of it. A transfer to nobody
+ * frees it at once. Small outputs share their buffer with others.
+ */
+function release({ buffer }: Uint8Array): void {
+  if (buffer.byteLength >= RELEASED_BYTES_MIN && buffer instanceof ArrayBuffer) nobody.postMessage(null, [buffer])
 }
 
 async function readSnappyInSlices(block: Uint8Array, bytesMax: number): Promise<Uint8Array> {

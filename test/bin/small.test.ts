@@ -11,6 +11,7 @@ import { Link } from '../../bin/demo/link.ts'
 import { readEventId } from '../../bin/demo/sensors.ts'
 import { jsonFormat, percentFormat, textFormat } from '../../bin/event-format.ts'
 import { EXIT, exitCodeOf } from '../../bin/exit-code.ts'
+import { YoungSpace } from '../../bin/heap.ts'
 import { findCommand, helpFor, helpOverview } from '../../bin/help.ts'
 import { createSay } from '../../bin/journal-lines.ts'
 import { formatProgress, Progress } from '../../bin/progress.ts'
@@ -290,4 +291,11 @@ t.test("the demo's link carries every byte in order, also slowly, and can be cut
     again.destroy()
     await link.close()
   }
+})
+
+t.test('the young space grows while many events come in, and not otherwise', async (t) => {
+  const flags: string[] = []
+  const space = new YoungSpace((flag) => flags.push(flag))
+  for (const count of [0, 10_000, 20_001, 60_000, 60_500, 60_500]) space.look(count)
+  t.same(flags, ['--semi-space-growth-factor=1', '--semi-space-growth-factor=2', '--semi-space-growth-factor=1'])
 })

@@ -21,5 +21,9 @@ export const simCodec: BlockCodec = {
     } catch (error) {
       throw new RangeError(`the gzip block is malformed or too large: ${String(error)}`)
     }
+  },
+  /** Really gone, so that whoever reads it afterwards is found out. */
+  release({ buffer }) {
+    if (buffer.byteLength > Buffer.poolSize && buffer instanceof ArrayBuffer) structuredClone(buffer, { transfer: [buffer] })
   }
 }
