@@ -137,7 +137,7 @@ export class Planner {
     const part = suspects[0]
     if (!part) return
     if (part.wholeBecause !== undefined) {
-      part.source.whole.tries = Number.POSITIVE_INFINITY
+      part.source.triedWhole(part.from, Number.POSITIVE_INFINITY)
       return
     }
     if (part.eventCount <= 1) {
@@ -198,7 +198,7 @@ export class Planner {
   }
 
   #noteWhole({ source, from, until, wholeBecause }: Part): void {
-    source.whole.tries++
+    source.triedWhole(from)
     const words = `${source.key}: the batch at ${from} cannot be opened (${wholeBecause}); it is sent as it is, without wadi.id and wadi.offset.`
     this.#context.ledger.notice('whole', words, { partition: source.key, offset: from, until })
   }

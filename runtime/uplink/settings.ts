@@ -11,6 +11,8 @@ export interface UplinkSettings {
   readonly compression: CodecName | 'best'
   /** Events of one transaction before compression, about. Two transactions are in memory at most. */
   readonly transactionBytesMax: number
+  /** From so many waiting bytes on, the next transaction is made while one is on its way. */
+  readonly aheadBytesMin: number
   /** After a pause the first event waits this long for company. */
   readonly lingerMs: number
   readonly backoff: BackoffSettings
@@ -30,6 +32,7 @@ export interface UplinkSettings {
 export const defaultUplinkSettings: Omit<UplinkSettings, 'topics' | 'gatewayId'> = {
   compression: 'gzip',
   transactionBytesMax: 4 * 1024 * 1024,
+  aheadBytesMin: 64 * 1024,
   lingerMs: 20,
   backoff: { firstMs: 500, capMs: 60_000 },
   refusedDelayMs: 60_000,

@@ -25,8 +25,8 @@ export class Source {
   blockedUntilMs = 0
   /** Branches of this log: what one part carries is of one branch. */
   forks: Forks | null = null
-  /** The batch here cannot be opened and was tried whole so often; −1: nothing of the kind. */
-  readonly whole = { offset: -1, tries: 0 }
+  /** Offset of a batch that cannot be opened → how often it was tried whole. Several: more than one transaction is made ahead. */
+  readonly #wholeTries = new Map<number, number>()
   /** Offset → timestamp of the batch that holds it, where parts began. */
   readonly #times = new Map<number, number>()
 
@@ -98,6 +98,15 @@ export class Source {
     return Math.min(end, this.#planned + Math.max(1, Math.floor((this.suspectUntil - this.#planned) / 2)))
   }
 
+  wholeTriesAt(offset: number): number {
+    return this.#wholeTries.get(offset) ?? 0
+  }
+
+  /** `times`: infinity when the centre refused it. */
+  triedWhole(offset: number, times = 1): void {
+    this.#wholeTries.set(offset, this.wholeTriesAt(offset) + times)
+  }
+
   plan(until: number): void {
     assert(until >= this.#planned, `${this.key}: planned goes back from ${this.#planned} to ${until}`)
     this.#planned = until
@@ -107,6 +116,7 @@ export class Source {
     assert(until <= this.#planned, `${this.key}: ${until} is confirmed but only ${this.#planned} was planned`)
     this.#confirmed = Math.max(this.#confirmed, until)
     for (const offset of this.#times.keys()) if (offset < this.#confirmed) this.#times.delete(offset)
+    for (const offset of this.#wholeTries.keys()) if (offset < this.#confirmed) this.#wholeTries.delete(offset)
     if (this.suspectUntil !== null && this.#confirmed >= this.suspectUntil) this.suspectUntil = null
   }
 

@@ -171,6 +171,7 @@ export class TransactionBuilder {
       if (bytesMax < core.batchBytesMax) repacked = this.#repackAll(source, topic, plain, alone)
       if (repacked.isTooLarge) return { source, offset: from, reason: `it does not fit a batch of ${core.batchBytesMax} bytes` }
     }
+    for (const [index, { records }] of plain.entries()) if (records.buffer !== stored[index]?.buffer) this.#options.codec.release(records)
     plain.length = 0
     stored.length = 0
     const { until, plainBytes } = repacked
@@ -250,9 +251,9 @@ export class TransactionBuilder {
   #closedPart(source: Source, topic: UpstreamTopic, closed: Closed, limitBytes: number): Part | Poison {
     const { batch, header, reason } = closed
     const from = source.planned
-    if (source.whole.offset !== from) Object.assign(source.whole, { offset: from, tries: 0 })
     const isWhole = header.baseOffset === from && header.recordCount === header.lastOffsetDelta + 1 && codecOf(batch) !== null
-    if (!isWhole || batch.byteLength > limitBytes || source.whole.tries >= WHOLE_TRIES_MAX) return { source, offset: from, reason, batch }
+    if (!isWhole || batch.byteLength > limitBytes || source.wholeTriesAt(from) >= WHOLE_TRIES_MAX)
+      return { source, offset: from, reason, batch }
     const bytes = new Uint8Array(batch) // a copy: slice() of a Buffer would be a view of the log
     writeBaseOffset(bytes, 0)
     viewOf(bytes).setInt32(LEADER_EPOCH_AT, -1)

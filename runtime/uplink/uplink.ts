@@ -31,7 +31,6 @@ import { ProducerSession, sendTransaction } from './transaction-send.ts'
 import { type CommittedPosition, type Upstream, UpstreamFault, type UpstreamTopic } from './upstream.ts'
 
 const IDLE_POLL_MS = 5_000
-const PIPELINE_BYTES_MIN = 64 * 1024
 /** A pause so long is used to note what is delivered, when no commit of events has carried the note. */
 const IDLE_NOTE_DELAY_MS = 600_000
 
@@ -270,7 +269,7 @@ export class Uplink {
       this.#idleSinceMs = null
       const sending = this.#send(transaction)
       sending.catch(() => undefined) // awaited below; a fault meanwhile is not unhandled
-      const following = this.#planner.openBytes >= PIPELINE_BYTES_MIN ? await this.#planner.next() : null
+      const following = this.#planner.openBytes >= this.#settings.aheadBytesMin ? await this.#planner.next() : null
       const prepared = following ? [following] : []
       try {
         await sending

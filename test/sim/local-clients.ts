@@ -290,10 +290,11 @@ export class LocalClients {
       return this.#count('junk-refused')
     }
     try {
-      const [offset] = await store.commit([{ partition, content: { batch, recordCount } }], [])
+      const besideEachOther = Array.from({ length: this.#prng.chance(30) ? 3 : 1 }, () => ({ partition, content: { batch, recordCount } }))
+      const offsets = await store.commit(besideEachOther, [])
       if (this.#broker !== broker) return
       this.#count('junk')
-      this.#junk.push({ key: place.join('/'), offset: offset as number })
+      for (const offset of offsets) this.#junk.push({ key: place.join('/'), offset })
     } catch {
       // Refused: not stored, or nobody knows; either is fine.
     }

@@ -257,6 +257,7 @@ export class World {
           gatewayId: 'gateway',
           compression: this.prng.pick(['none', 'gzip'] as const),
           transactionBytesMax: this.prng.pick([2 * KIB, 64 * KIB]),
+          aheadBytesMin: this.prng.pick([1, 2 * KIB, 64 * KIB]),
           lingerMs: 20,
           backoff: { firstMs: 200, capMs: 5_000 },
           fencedDelayMs: 60_000

@@ -152,6 +152,20 @@ t.test('records that do not fit their header are put aside too, whatever else is
   )
 })
 
+t.test('several beside each other are put aside, however much waits behind them', async (t) => {
+  const rig = new Rig()
+  await rig.open()
+  for (const codec of ['lz4', 'zstd', 'lz4'] as const) await rig.raw(junk(codec, 2), 2)
+  const behind = Buffer.from(new Prng(7).bytes(3_500)).toString('hex')
+  for (let count = 0; count < 20; count++) await rig.text(behind)
+  await rig.deliver()
+  t.equal(rig.values().length, 20)
+  t.same(
+    (await rig.letters()).map(({ source }) => source),
+    ['plant/0/0', 'plant/0/2', 'plant/0/4']
+  )
+})
+
 t.test('a batch larger than ours can be goes whole where partitions are one to one, and says that its headers are missing', async (t) => {
   const rig = new Rig()
   await rig.open()
