@@ -9,6 +9,7 @@
 //
 // Not here: what may go (retention.ts), files (retention-round.ts), numbers since the start (store-meter.ts).
 
+import { assert } from '../base/assert.ts'
 import { WadiError } from '../base/errors.ts'
 import { toOffset } from '../base/offset.ts'
 import type { DroppedRange, Removal, StateChange, TopicConfig } from './contract.ts'
@@ -81,6 +82,7 @@ export class Removals {
    */
   remove(topic: StoredTopic, partition: PartitionLog, range: { until: number; reason: Reason }): Promise<boolean> {
     const from = partition.logStartOffset
+    assert(range.until > from, `${topic.name}: the log start would go back from ${from} to ${range.until}`)
     const record = this.#with(topic.config, partition, { from, ...range })
     return new Promise((resolve) => {
       this.#host.commit([{ key: removedKey(partition), value: encode(record) }], (error) => {

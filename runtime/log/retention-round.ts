@@ -109,8 +109,11 @@ export class RetentionRound {
     const topic = this.#host.topicOf(partition)
     if (!(await this.#prepare(victim))) return 'again'
     const reason = cause === 'age' || cause === 'bytes' ? 'retention' : 'quota'
-    if (!(await this.#host.removals.remove(topic, partition, { until: nextOffset, reason }))) return 'stopped'
-    partition.notify()
+    // A left-over was counted when the log start passed it.
+    if (nextOffset > partition.logStartOffset) {
+      if (!(await this.#host.removals.remove(topic, partition, { until: nextOffset, reason }))) return 'stopped'
+      partition.notify()
+    }
     await this.#deleteFiles(victim)
     return 'removed'
   }

@@ -5,7 +5,9 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { defaultTopicConfig, type Partition, type StoreMetrics, type Topic, type TopicConfig } from '../../runtime/log/contract.ts'
+import type { PartitionLog } from '../../runtime/log/partition-log.ts'
 import { type Cause, type Standing, type Verdict, verdictFor } from '../../runtime/log/retention.ts'
+import { Segment } from '../../runtime/log/segment.ts'
 import { segmentShareOf } from '../../runtime/log/segment-share.ts'
 import { defaultStorageSettings, KIB, MIB } from '../../runtime/log/settings.ts'
 import { appendText, event, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
@@ -385,4 +387,24 @@ t.test('an empty segment file in front of the others does not keep the quota fro
   t.equal(refused, 0)
   t.ok(partition.logStartOffset > start)
   await machine.settle(again.close())
+})
+
+t.test('a segment below the log start that a deletion left behind goes without being counted again', async (t) => {
+  const machine = newMachine(41)
+  const store = await machine.open()
+  const topic = await makeTopic(machine, store, { isForwarded: false, whenFull: 'drop_oldest' })
+  const partition = topic.partitions[0] as PartitionLog
+  await send(machine, store, partition, 600)
+  await machine.run(3_000)
+  const oldest = partition.segments[0] as Segment
+  const { baseOffset, sizeBytes, nextOffset, directory } = oldest
+  while (partition.segments.includes(oldest)) await send(machine, store, partition, 1)
+  t.ok(nextOffset <= partition.logStartOffset)
+  const leftOver = new Segment(partition.env, { directory, baseOffset: baseOffset - 1, sizeBytes, nextOffset: nextOffset - 1 })
+  await machine.settle(machine.disk.open(leftOver.logPath, 'create').then((file) => file.close()))
+  partition.segments.unshift(leftOver)
+  partition.account.touch()
+  while (partition.segments.includes(leftOver)) await send(machine, store, partition, 1)
+  t.match(store.metrics.removals, [{ topicName: 'telemetry', records: partition.logStartOffset, isLoss: false }])
+  await machine.settle(store.close())
 })
