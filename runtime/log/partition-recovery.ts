@@ -74,16 +74,12 @@ export async function recoverPartition(
   const isPointRetired = known !== null && retiredBases.includes(known.segmentBaseOffset)
   let nextOffset = isPointRetired ? Math.max(known.logStartOffset, known.nextOffset) : (known?.logStartOffset ?? 0)
   const recoveryBase = known && known.segmentBaseOffset >= 0 ? known.segmentBaseOffset : (baseOffsets[0] ?? 0)
+  await removeEmpty(partition, baseOffsets, recoveryBase)
   for (let i = 0; i < baseOffsets.length; i++) {
     const baseOffset = baseOffsets[i] as number
     const followingBase = baseOffsets[i + 1]
     if (baseOffset < recoveryBase && followingBase !== undefined) {
-      const segment = segmentAt(partition, baseOffset)
-      const sizeBytes = (await sizeOf(partition.env.disk, segment.logPath)) ?? 0
-      if (sizeBytes === 0) {
-        await segment.remove()
-        continue
-      }
+      const sizeBytes = (await sizeOf(partition.env.disk, segmentAt(partition, baseOffset).logPath)) ?? 0
       partition.segments.push(
         new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes, nextOffset: followingBase })
       )
@@ -112,6 +108,17 @@ async function removeStale(partition: PartitionLog, baseOffsets: number[], below
   for (let baseOffset = baseOffsets[0]; baseOffset !== undefined && baseOffset < belowBase; baseOffset = baseOffsets[0]) {
     await segmentAt(partition, baseOffset).remove()
     baseOffsets.shift()
+  }
+}
+
+/** Case F below the recovery point: what the file held is missing between its neighbours, as if it were deleted. */
+async function removeEmpty(partition: PartitionLog, baseOffsets: number[], belowBase: number): Promise<void> {
+  for (const baseOffset of baseOffsets.slice(0, -1)) {
+    const segment = segmentAt(partition, baseOffset)
+    if (baseOffset >= belowBase || (await sizeOf(partition.env.disk, segment.logPath)) !== 0) continue
+    await segment.remove()
+    partition.isDirectoryDirty = true
+    baseOffsets.splice(baseOffsets.indexOf(baseOffset), 1)
   }
 }
 

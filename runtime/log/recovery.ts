@@ -103,8 +103,23 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
     report.notes.push(
       `${report.missingCommits} commits of the journal are missing or do not verify: damage; what they held is reported by offset where it can be told`
     )
+  noteOlderJournal(scans, afterSequence, context)
   const lastSequence = isEndDamaged ? lastBroken : expected - 1
   return { commits: found.map(({ commit }) => commit), coverage, lastSequence }
+}
+
+/**
+ * The journal always holds the newest commit that was written, so at least the last that the snapshot knows. Else it is an older copy (or that
+ * commit is damaged), and what was acknowledged since the snapshot was in another journal.
+ */
+function noteOlderJournal(scans: readonly JournalFileScan[], afterSequence: number, { directory, report }: ReadContext): void {
+  const newest = Math.max(0, ...scans.map(({ last }) => last?.sequence ?? 0))
+  if (newest >= afterSequence || report.damagedFiles.length > 0 || scans.some(({ unreadable }) => unreadable.length > 0)) return
+  const path = `${directory}/${JOURNAL_DIRECTORY}`
+  report.damagedFiles.push(path)
+  report.notes.push(
+    `${path} ends at commit ${newest}, the state file knows of commit ${afterSequence}: an older copy of the journal, or damage; events that were acknowledged after the state file and before the last stop are lost, their offsets cannot be told (none after a clean stop)`
+  )
 }
 
 function contentsOf(core: Core, block: Uint8Array): { changes: StateChange[]; ranges: [string, number, number][] } {

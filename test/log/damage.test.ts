@@ -130,3 +130,32 @@ t.test('a core that checks no CRC is caught (canary of the rig)', async (t) => {
   }
   t.ok(alteredCount > 0, `altered events were served in ${alteredCount} of 20 runs`)
 })
+
+t.test('a journal from an older copy of the directory is named, by the start and by verify', async (t) => {
+  const machine = new SimMachine(7)
+  const store = await machine.open()
+  const partition = (await machine.settle(store.createTopic('telemetry'))).partitions[0] as Partition
+  await machine.settle(appendText(store, partition, 'first'))
+  const isJournal = ({ path }: { path: string }): boolean => path.startsWith('/data/journal/')
+  const older = machine.disk
+    .files()
+    .filter(isJournal)
+    .map(({ path, bytes }) => ({ path, bytes: bytes.slice() }))
+  for (let i = 0; i < 20; i++) await machine.settle(appendText(store, partition, `sealed ${i}`))
+  await machine.settle(store.flush())
+  for (let i = 0; i < 20; i++) await machine.settle(appendText(store, partition, `only in the journal ${i}`))
+  machine.kill()
+  for (const { path, bytes } of older) {
+    const file = await machine.settle(machine.disk.open(path, 'write'))
+    await machine.settle(file.writeAt(0, bytes))
+    await machine.settle(file.close())
+  }
+  const again = await machine.open()
+  t.match(again.report.damagedFiles, ['/data/journal'])
+  t.match(again.report.notes.join('\n'), /journal ends at commit \d+, the state file knows of commit \d+: an older copy/)
+  const { highWatermark = 0 } = again.topics.get('telemetry')?.partitions[0] ?? {}
+  t.ok(highWatermark >= 21 && highWatermark < 41, `what was in segments is served: ${highWatermark}`)
+  await machine.settle(appendText(again, again.topics.get('telemetry')?.partitions[0] as Partition, 'goes on'))
+  machine.kill()
+  t.same((await machine.open()).report.damagedFiles, [], 'told once')
+})
