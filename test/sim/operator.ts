@@ -21,6 +21,8 @@ export class Operator {
   /** Edge topic → where it was delivered to last. */
   readonly #lastPlace = new Map<string, UpstreamMap[number]>()
   #needsPositions = false
+  /** The disk was put back and has not noted yet where it delivers to: after a move nobody could know it. */
+  #isPlaceUnknown = false
   readonly reached = new Map<string, number>()
 
   constructor(seed: number, upstream: UpstreamMap) {
@@ -46,18 +48,20 @@ export class Operator {
    * is like one that never delivered: when the centre has forgotten the position too, nobody can know better.
    */
   look(disk: SimDisk, ledger: Ledger, store: LogStore): void {
+    if (this.#isPlaceUnknown) this.#isPlaceUnknown = !this.#isNoted(store)
     if (this.#imagePercent === 0 || !this.#prng.chance(this.#image ? 20 : 80)) return
     this.#count('image-taken')
     this.#image = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: false, isNoted: this.#isNoted(store) }
   }
 
-  /** Something of every partition that is delivered was noted as delivered. */
+  /** Something of every partition that is delivered was noted as delivered, and where to. */
   #isNoted(store: LogStore): boolean {
     const confirmed = readHint(store)?.confirmed
-    return this.#delivered.every(([edgeTopic]) => {
+    return this.#delivered.every(([edgeTopic, topicName]) => {
       const count = store.topics.get(edgeTopic)?.partitions.length ?? 0
-      const noted = confirmed?.get(edgeTopic)?.nextOffsets ?? []
-      return count > 0 && Array.from({ length: count }, (_, index) => noted[index] ?? 0).every((next) => next > 0)
+      const { nextOffsets = [], upstreamTopics = [] } = confirmed?.get(edgeTopic) ?? {}
+      const isKnown = (index: number): boolean => (nextOffsets[index] ?? 0) > 0
+      return upstreamTopics.includes(topicName) && count > 0 && Array.from({ length: count }, (_, index) => isKnown(index)).every(Boolean)
     })
   }
 
@@ -77,12 +81,13 @@ export class Operator {
       this.#count('image-put-back')
       if (this.#image.isReplaced) this.#count('disk-came-back')
       const replaced = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: true, isNoted: false }
+      this.#isPlaceUnknown = !this.#image.isNoted
       disk.putBack(this.#image.disk)
       ledger.putBack(this.#image.ledger)
       // The disk that was replaced lies in a drawer: it may come back.
       if (this.#prng.chance(50)) this.#image = replaced
     }
-    if (!this.#prng.chance(this.#topicsPercent) || !mayMove) return
+    if (!this.#prng.chance(this.#topicsPercent) || !mayMove || this.#isPlaceUnknown) return
     this.#count('topics-changed')
     // A disk from before a move cannot know where was delivered to since, and the configuration names the present topic only.
     this.#image = null
@@ -97,7 +102,8 @@ export class Operator {
   /** At the end everything is delivered again, and no more is changed. */
   rest({ mayMove }: { mayMove: boolean }): void {
     this.#image = null
-    this.#delivered = mayMove ? this.#upstream : this.#upstream.map((entry) => this.#lastPlace.get(entry[0]) ?? entry)
+    this.#delivered =
+      mayMove && !this.#isPlaceUnknown ? this.#upstream : this.#upstream.map((entry) => this.#lastPlace.get(entry[0]) ?? entry)
   }
 
   #count(what: string): void {

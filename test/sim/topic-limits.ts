@@ -19,6 +19,8 @@ import type { SimClock } from './sim-clock.ts'
 
 /** Batch headers are not known when room is asked for. */
 const FRAMING_BYTES = 512
+/** The state file grows by what it has to note, not by what is asked for. */
+const STATE_GROWTH_BYTES = 2 * KIB
 const LOOK_MS = 40
 
 export interface LimitsHost {
@@ -189,7 +191,7 @@ export class TopicLimits {
     if (quota === null) return
     const { usedBytes, tailBytes } = store.metrics
     if (
-      usedBytes + tailBytes > quota + FRAMING_BYTES + this.#commitBytesMax &&
+      usedBytes + tailBytes > quota + STATE_GROWTH_BYTES + FRAMING_BYTES + this.#commitBytesMax &&
       [...store.topics.values()].some((topic) => this.#hasTaken(topic))
     )
       this.#host.violate(`the directory holds ${usedBytes + tailBytes} bytes, its quota is ${quota}`)
