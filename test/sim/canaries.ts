@@ -47,7 +47,9 @@ export const canaries: Record<string, Mutation> = {
         return known?.offset === offset ? known.tries : 0
       }
       Source.prototype.triedWhole = function (offset, times = 1) {
-        last.set(this, { offset, tries: this.wholeTriesAt(offset) + times })
+        const known = last.get(this)
+        const isRefused = times === Number.POSITIVE_INFINITY && known !== undefined
+        last.set(this, { offset: isRefused ? known.offset : offset, tries: this.wholeTriesAt(offset) + times })
       }
     }
   },
