@@ -71,6 +71,8 @@ export interface Partition {
   readonly topicNumber: number
   readonly partitionIndex: number
   readonly logStartOffset: Offset
+  /** false: a crash may bring back what lies below, because the disk was too full to note that it was deleted. */
+  readonly isLogStartDurable: boolean
   /** First offset that is not durable: readers see below it. */
   readonly highWatermark: Offset
   /** First offset that readers of committed data do not see: where the oldest open transaction began, else the high watermark. */

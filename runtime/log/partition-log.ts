@@ -64,6 +64,8 @@ export class PartitionLog implements Partition {
   hasDirectory = false
   /** Empty files of deleted segments, to be removed when the log start is in a durable snapshot. */
   retired: string[] = []
+  /** Kept by removals.ts. */
+  isLogStartDurable = true
   /** Below it everything is at the centre. */
   deliveredOffset = 0
   /** Serialises seal, roll and deletion. */

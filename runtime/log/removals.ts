@@ -73,7 +73,7 @@ export class Removals {
     const [, reason] = causes.find(([cause]) => verdictFor(config, standing, cause) === 'delete') ?? [null, null]
     if (reason === null) return // only what was delivered could go
     this.#records.set(partition, this.#with(config, partition, { from: fromOffset, until, reason }))
-    this.#unsaved.add(partition)
+    this.#setUnsaved(partition, true)
   }
 
   /**
@@ -87,8 +87,7 @@ export class Removals {
     return new Promise((resolve) => {
       this.#host.commit([{ key: removedKey(partition), value: encode(record) }], (error) => {
         if (error && error.code !== 'WADI_DISK_FULL') return resolve(false)
-        if (error) this.#unsaved.add(partition)
-        else this.#unsaved.delete(partition)
+        this.#setUnsaved(partition, error !== null)
         this.#records.set(partition, record)
         partition.advanceLogStart(range.until)
         this.#report(topic.config, partition, { from, ...range })
@@ -115,10 +114,16 @@ export class Removals {
     if (partitions.length === 0) return Promise.resolve()
     return new Promise((resolve) => {
       this.#host.commit(this.unsaved(), (error) => {
-        if (!error) for (const partition of partitions) this.#unsaved.delete(partition)
+        if (!error) for (const partition of partitions) this.#setUnsaved(partition, false)
         resolve()
       })
     })
+  }
+
+  #setUnsaved(partition: PartitionLog, isUnsaved: boolean): void {
+    if (isUnsaved) this.#unsaved.add(partition)
+    else this.#unsaved.delete(partition)
+    partition.isLogStartDurable = !isUnsaved
   }
 
   list(topics: Iterable<StoredTopic>): Removal[] {

@@ -20,6 +20,8 @@ const SHARE_BYTES_MIN = 256 * 1024
 /** Of one transaction, prepared at the same time: enough to keep the thread pool of a gateway with four cores busy. */
 const PARTS_AT_ONCE = 4
 const UNREADABLE_DELAY_MS = 10_000
+/** The store notes a log start again with its next round of retention. */
+const LOG_START_DELAY_MS = 1_000
 /** Targets of one transaction; the hint must fit a state value. */
 const PARTS_MAX = 256
 
@@ -174,7 +176,10 @@ export class Planner {
     const from = source.planned
     try {
       for (;;) {
-        skipHole(source, ledger)
+        if (!skipHole(source, ledger)) {
+          source.blockedUntilMs = clock.monotonicMs() + LOG_START_DELAY_MS
+          return skippedPart(source, from)
+        }
         for (let parked = parkedRange(store, source, source.planned); parked; parked = parkedRange(store, source, source.planned))
           source.plan(parked.last + 1)
         if (!source.hasUnplanned) return skippedPart(source, from)

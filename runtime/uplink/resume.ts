@@ -157,10 +157,13 @@ function place(
 /**
  * Retention has overtaken us: what is gone and was not delivered is counted, and we go on behind it. (Markers and aborted events are passed over
  * without a transaction: the centre's position may lie in front of them when they are long gone.)
+ *
+ * @returns false when the log start is not durable yet: after a crash what is gone may be back, and a position behind it would take it for delivered
  */
-export function skipHole(source: Source, ledger: Ledger): void {
-  const { logStartOffset, deliveredOffset } = source.partition
-  if (source.planned >= logStartOffset) return
+export function skipHole(source: Source, ledger: Ledger): boolean {
+  const { logStartOffset, deliveredOffset, isLogStartDurable } = source.partition
+  if (source.planned >= logStartOffset) return true
+  if (!isLogStartDurable) return false
   const from = Math.max(source.planned, Math.min(deliveredOffset, logStartOffset))
   const events = logStartOffset - from
   if (events > 0) {
@@ -172,4 +175,5 @@ export function skipHole(source: Source, ledger: Ledger): void {
     })
   }
   source.plan(logStartOffset)
+  return true
 }

@@ -33,6 +33,7 @@ class MemoryPartition implements Partition {
   readonly batches: Uint8Array[] = []
   readonly listeners = new Set<() => void>()
   readonly deliveredOffset = 0
+  readonly isLogStartDurable = true
   readonly transactions = new TransactionIndex()
   logStartOffset = toOffset(0)
   highWatermark = toOffset(0)

@@ -311,6 +311,7 @@ t.test('a deletion that no commit can say, because journal and disk are full, is
   const isDeleted = (): boolean => machine.disk.files().some(({ path, bytes }) => path.endsWith('.deleted') && bytes.byteLength === 0)
   for (let i = 0; i < 20_000 && !isDeleted(); i++) await machine.run(10)
   t.ok(isDeleted(), 'and yet retention frees room')
+  t.equal(partition.isLogStartDurable, false, 'which a crash may undo')
   machine.kill()
   machine.disk.capacityBytes = Number.POSITIVE_INFINITY
   const again = await machine.open()

@@ -1,12 +1,14 @@
-// Proves for batches that cannot be opened (nonsense in a right CRC from an older version, or far larger than a batch of ours): they never hold up
-// their partition. What lies before and behind is delivered once and in order; they themselves go whole where the centre takes them,
-// and otherwise to the dead letters, with the reason.
+// Proves for what may hold up a partition on its way to the centre: batches that cannot be opened (nonsense in a right CRC from an older version,
+// or far larger than a batch of ours) never do. What lies before and behind is delivered once and in order; they themselves go whole where
+// the centre takes them, and otherwise to the dead letters, with the reason. A disk that cannot be read, and a deletion that is not noted
+// yet, hold it up until they can be.
 
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { RECORDS_AT } from '../../runtime/core/batch-header.ts'
 import type { Partition } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
+import type { PartitionLog } from '../../runtime/log/partition-log.ts'
 import type { StorageSettings } from '../../runtime/log/settings.ts'
 import type { Notice } from '../../runtime/uplink/ledger.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
@@ -189,6 +191,22 @@ t.test('where records have to be spread by their keys it is put aside', async (t
   t.same([...rig.values(0), ...rig.values(1)], ['behind'])
   t.match(await rig.letters(), [{ source: 'plant/0/0', content: 'record-batch', reason: /large/ }])
   t.same(rig.kinds(), ['parked'])
+})
+
+t.test('what is deleted is not passed over before the new log start is durable: a crash may bring it back', async (t) => {
+  const rig = new Rig()
+  await rig.open()
+  for (const value of ['a', 'b', 'c', 'd']) await rig.text(value)
+  const partition = rig.partition as PartitionLog
+  partition.advanceLogStart(2)
+  partition.isLogStartDurable = false
+  await rig.deliver()
+  t.same(rig.values(), [])
+  t.same(rig.kinds(), [])
+  partition.isLogStartDurable = true
+  await rig.deliver()
+  t.same(rig.values(), ['c', 'd'])
+  t.same(rig.kinds(), ['hole'])
 })
 
 t.test(
