@@ -24,7 +24,7 @@ const GZIP_LEVEL = 1 // five times smaller at four times the speed of level 6, w
 const SLICE_BYTES = 64 * 1024
 const GZIP_BYTES_MIN = 18
 const ZLIB_CHUNK_BYTES_MIN = 64
-/** Above what Node takes from its pool. */
+/** Smaller ones are not worth the message. */
 const RELEASED_BYTES_MIN = 64 * 1024
 const { port1: nobody, port2 } = new MessageChannel()
 port2.close()
@@ -57,10 +57,17 @@ export function createNodeCodec(): BlockCodec {
 
 /**
  * The collector takes little note of memory outside its heap: what zlib allocates would wait for it, tens of MiB of it. A transfer to nobody
- * frees it at once. Small outputs share their buffer with others.
+ * frees it at once. Small outputs may share their buffer with others (Buffer.poolSize is 8 KiB in Node 20, 64 KiB in Node 24), and what
+ * cannot be transferred is left to the collector.
  */
-function release({ buffer }: Uint8Array): void {
-  if (buffer.byteLength >= RELEASED_BYTES_MIN && buffer instanceof ArrayBuffer) nobody.postMessage(null, [buffer])
+function release(block: Uint8Array): void {
+  const { buffer } = block
+  if (block.byteLength < RELEASED_BYTES_MIN || block.byteLength <= Buffer.poolSize || !(buffer instanceof ArrayBuffer)) return
+  try {
+    nobody.postMessage(null, [buffer])
+  } catch (error) {
+    if (!(error instanceof DOMException)) throw error // DataCloneError
+  }
 }
 
 async function readSnappyInSlices(block: Uint8Array, bytesMax: number): Promise<Uint8Array> {

@@ -121,6 +121,16 @@ export class Planner {
     return { parts, partitionCounts: counts }
   }
 
+  /** The link is away: nothing is kept for speed. */
+  rest(): void {
+    this.#builder.rest()
+  }
+
+  /** It is about to leave. Not counted when it is made: what is made may wait while the link comes and goes. */
+  sending({ parts }: PreparedTransaction): void {
+    for (const { source, from, wholeBecause } of parts) if (wholeBecause !== undefined) source.triedWhole(from)
+  }
+
   /** A transaction was committed. */
   delivered(): void {
     if (this.#isolatedLeft > 0) this.#isolatedLeft--
@@ -203,7 +213,6 @@ export class Planner {
   }
 
   #noteWhole({ source, from, until, wholeBecause }: Part): void {
-    source.triedWhole(from)
     const words = `${source.key}: the batch at ${from} cannot be opened (${wholeBecause}); it is sent as it is, without wadi.id and wadi.offset.`
     this.#context.ledger.notice('whole', words, { partition: source.key, offset: from, until })
   }

@@ -286,6 +286,7 @@ export class Uplink {
     assert(session !== null, 'a transaction without a producer id')
     const positions = this.#positions(transaction)
     this.#suspects = []
+    this.#planner.sending(transaction)
     const { wasInDoubt, written } = await sendTransaction(
       {
         upstream: this.#upstream,
@@ -342,6 +343,7 @@ export class Uplink {
     if (!(error instanceof UpstreamFault || error instanceof WadiError || error instanceof DiskError)) throw error
     this.#ledger.counters.failures++
     this.#link.fail(error.message)
+    this.#planner.rest()
     const kind = error instanceof UpstreamFault ? error.kind : 'retry'
     switch (kind) {
       case 'too-large':

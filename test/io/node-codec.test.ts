@@ -1,6 +1,7 @@
 // Proves for the real codec: what was compressed comes back, and whatever is wrong with a block is a RangeError, so that no damaged or hostile
 // block ends the process.
 
+import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { createNodeCodec } from '../../runtime/io/node-codec.ts'
 import { snappyFramed, snappyRaw, zstdStored } from '../helpers/compressors.ts'
@@ -56,4 +57,23 @@ t.test('a large snappy block leaves room for other work while it is read', async
   t.same(Buffer.compare(await codec.decompress('snappy', snappyRaw(large), large.byteLength), large), 0)
   clearImmediate(timer)
   t.ok(turns >= 10, `${turns} turns of the loop`)
+})
+
+t.test('what is released is given back at once, and never what others share, however large the pool of Node is', async (t) => {
+  const poolSize = Buffer.poolSize
+  t.teardown(() => {
+    Buffer.poolSize = poolSize
+  })
+  Buffer.poolSize = 256 * 1024
+  Buffer.from('a pool of that size')
+  const small = await codec.decompress('gzip', gzipSync(Buffer.alloc(70_000, 's')), 1_000_000)
+  const neighbour = Buffer.from('neighbour')
+  codec.release(small)
+  codec.release(neighbour)
+  codec.release(Buffer.allocUnsafe(100_000))
+  t.equal(neighbour.toString(), 'neighbour')
+  const large = await codec.decompress('gzip', gzipSync(Buffer.alloc(600_000, 'l')), 1_000_000)
+  codec.release(large)
+  t.equal(large.byteLength, 0)
+  codec.release(large)
 })
