@@ -321,10 +321,11 @@ export class LogStore implements Store {
       await recoverPartition(partition, known, coverage.get(id) ?? [], this.report)
       partition.account.touch()
       const fromOffset = known?.logStartOffset ?? 0
-      const isDamage = this.report.holes.some(
-        (hole) => hole.topicName === name && hole.partitionIndex === partition.partitionIndex && hole.startOffset === fromOffset
+      const damage = this.report.holes.find(
+        (hole) => hole.topicName === name && hole.partitionIndex === partition.partitionIndex && hole.endOffset === partition.logStartOffset
       )
-      if (!isDamage) this.#removals.foundDeleted(topic.config, partition, fromOffset)
+      const untilOffset = damage ? damage.startOffset : partition.logStartOffset
+      this.#removals.foundDeleted(topic.config, partition, { fromOffset, untilOffset })
     }
   }
 

@@ -5,7 +5,8 @@
 //   B  no whole batch at the end                               torn tail: cut, bytes kept aside when the journal does not have them
 //   C  a broken place, whole batches behind, journal has all   power cut before a checkpoint: cut, the journal brings it again
 //   D  a broken place, whole batches behind, journal has not   damage: it stays where it is, readers pass over it, hole reported
-//   E  file shorter than the recovery point, or missing        damage below the recovery point: scanned from its start, hole reported by replay
+//   E  file shorter than the recovery point, or missing        damage: scanned from its start; what it held up to that point is a hole, its
+//                                                              offsets are not given out again, and the journal brings what came behind
 //   F  an empty file in front of others                        as if it were missing: it would be the oldest for ever, and no quota made room
 //
 // What the device cannot read (salvage-read.ts) is a broken place like any other, but one that may be read another day: it is cut only when the
@@ -74,30 +75,60 @@ export async function recoverPartition(
   const isPointRetired = known !== null && retiredBases.includes(known.segmentBaseOffset)
   let nextOffset = isPointRetired ? Math.max(known.logStartOffset, known.nextOffset) : (known?.logStartOffset ?? 0)
   const recoveryBase = known && known.segmentBaseOffset >= 0 ? known.segmentBaseOffset : (baseOffsets[0] ?? 0)
+  const firstListed = baseOffsets[0] ?? Number.POSITIVE_INFINITY
   await removeEmpty(partition, baseOffsets, recoveryBase)
   for (let i = 0; i < baseOffsets.length; i++) {
     const baseOffset = baseOffsets[i] as number
     const followingBase = baseOffsets[i + 1]
     if (baseOffset < recoveryBase && followingBase !== undefined) {
       const sizeBytes = (await sizeOf(partition.env.disk, segmentAt(partition, baseOffset).logPath)) ?? 0
-      partition.segments.push(
-        new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes, nextOffset: followingBase })
-      )
-      nextOffset = followingBase
+      const endOffset = Math.min(followingBase, recoveryBase) // the file of the recovery point may be missing
+      partition.segments.push(new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes, nextOffset: endOffset }))
+      nextOffset = endOffset
       continue
     }
-    if (baseOffset > nextOffset && (await isSuperseded(partition, { baseOffset, nextOffset, coverage }))) continue
+    if (baseOffset > nextOffset) {
+      if (await isSuperseded(partition, { baseOffset, nextOffset, coverage })) continue
+      if (partition.segments.length > 0) report.holes.push(hole(partition, nextOffset, baseOffset))
+    }
     const isLast = followingBase === undefined
     nextOffset = Math.max(nextOffset, await recoverSegment(partition, { baseOffset, isLast }, known, coverage, report))
   }
+  await settleEnds(partition, { known, coverage, nextOffset, retiredBases, firstListed }, report)
+}
+
+interface Ends {
+  readonly known: KnownPoint | null
+  readonly coverage: Coverage
+  /** Where the segments end. */
+  readonly nextOffset: number
+  readonly retiredBases: readonly number[]
+  /** Base of the first file that retention had left there. */
+  readonly firstListed: number
+}
+
+/** Where the log begins and goes on, and what is missing at either end. */
+async function settleEnds(partition: PartitionLog, ends: Ends, report: RecoveryReport): Promise<void> {
+  const { known, coverage, nextOffset, retiredBases, firstListed } = ends
   const knownStart = known?.logStartOffset ?? 0
   const isGone = partition.segments.length === 0 && known !== null && known.segmentBaseOffset >= 0
-  const restoredNext = Math.max(nextOffset, partition.segments.length === 0 ? (known?.nextOffset ?? 0) : 0)
+  const restoredNext = Math.max(nextOffset, known?.nextOffset ?? 0)
+  // What was synced up to the recovery point is not there, and no later file: its offsets are not given out again.
+  const isEndMissing = partition.segments.length > 0 && restoredNext > nextOffset && !isCovered(coverage, nextOffset, restoredNext)
+  if (isEndMissing) report.holes.push(hole(partition, nextOffset, restoredNext))
   const logStartOffset = Math.max(knownStart, isGone ? restoredNext : (partition.segments[0]?.baseOffset ?? 0))
-  // A gap at the start that a deleted segment explains is retention's; any other is damage.
+  // A gap at the start that a deleted segment explains is retention's, up to the file that lay behind it; any other is damage.
   const isRetired = retiredBases.some((baseOffset) => baseOffset < logStartOffset)
-  if (logStartOffset > knownStart && !isRetired) report.holes.push(hole(partition, knownStart, logStartOffset))
+  const holeStart = isRetired ? Math.max(knownStart, firstListed) : knownStart
+  if (logStartOffset > holeStart) report.holes.push(hole(partition, holeStart, logStartOffset))
   partition.restore({ logStartOffset, nextOffset: restoredNext })
+  // Nothing is appended behind a file whose end is not known: a reader would take what lies between for one gap.
+  if (isEndMissing) await rollSegment(partition, restoredNext).catch(onlyFull)
+}
+
+/** A full disk ends no start. */
+function onlyFull(error: unknown): void {
+  if (!(error instanceof DiskError && error.isFull)) throw error
 }
 
 /**
@@ -123,8 +154,9 @@ async function removeEmpty(partition: PartitionLog, baseOffsets: number[], below
 }
 
 /**
- * What should lie before this segment was cut or is not there (its directory entry was not synced), and the journal has everything from there to the end of this one: the journal brings it all again,
- * in order, so this file goes. (It was made after the recovery point, so nothing in it is only here.)
+ * What should lie before this segment was cut or is not there (its directory entry was not synced), and the journal has a part of it and
+ * everything from there to the end of this one: the journal brings it again, in order, so this file goes. (It was made after the
+ * recovery point, so nothing in it is only here.) What the journal does not have is a hole, which the replay reports.
  */
 async function isSuperseded(
   partition: PartitionLog,
@@ -133,7 +165,9 @@ async function isSuperseded(
   const segment = segmentAt(partition, gap.baseOffset)
   const endBytes = (await sizeOf(partition.env.disk, segment.logPath)) ?? 0
   const found = await scanFrom(partition, segment.logPath, { startBytes: 0, endBytes, nextOffset: gap.baseOffset })
-  if (found.isUnreadable || !isCovered(gap.coverage, gap.nextOffset, found.nextOffset)) return false
+  const journalStart = gap.coverage.find(({ end }) => end > gap.nextOffset)?.start ?? Number.POSITIVE_INFINITY
+  const fromOffset = Math.max(gap.nextOffset, journalStart)
+  if (found.isUnreadable || fromOffset >= gap.baseOffset || !isCovered(gap.coverage, fromOffset, found.nextOffset)) return false
   await segment.remove()
   partition.isDirectoryDirty = true
   return true

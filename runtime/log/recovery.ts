@@ -114,8 +114,9 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
  */
 function noteOlderJournal(scans: readonly JournalFileScan[], afterSequence: number, { directory, report }: ReadContext): void {
   const newest = Math.max(0, ...scans.map(({ last }) => last?.sequence ?? 0))
-  if (newest >= afterSequence || report.damagedFiles.length > 0 || scans.some(({ unreadable }) => unreadable.length > 0)) return
   const path = `${directory}/${JOURNAL_DIRECTORY}`
+  const isToldAlready = report.damagedFiles.some((file) => file.startsWith(path)) || scans.some(({ unreadable }) => unreadable.length > 0)
+  if (newest >= afterSequence || isToldAlready) return
   report.damagedFiles.push(path)
   report.notes.push(
     `${path} ends at commit ${newest}, the state file knows of commit ${afterSequence}: an older copy of the journal, or damage; events that were acknowledged after the state file and before the last stop are lost, their offsets cannot be told (none after a clean stop)`

@@ -61,10 +61,13 @@ export class Removals {
     return { startOffset: record.start, deliveredOffset: record.delivered }
   }
 
-  /** The start found the partition's log to begin behind `fromOffset`, where the books had it, and no damage: a deletion they do not have. */
-  foundDeleted(config: TopicConfig, partition: PartitionLog, fromOffset: number): void {
-    const until = partition.logStartOffset
-    if (until <= fromOffset) return
+  /** The start found the log to begin behind `fromOffset`, where the books had it, and up to `untilOffset` no damage: a deletion they do not have. */
+  foundDeleted(
+    config: TopicConfig,
+    partition: PartitionLog,
+    { fromOffset, untilOffset }: { fromOffset: number; untilOffset: number }
+  ): void {
+    if (untilOffset <= fromOffset) return
     const causes: readonly [Cause, Reason][] = [
       ['topic quota', 'quota'],
       ['age', 'retention']
@@ -72,7 +75,7 @@ export class Removals {
     const standing = config.isForwarded ? 'undelivered' : 'local'
     const [, reason] = causes.find(([cause]) => verdictFor(config, standing, cause) === 'delete') ?? [null, null]
     if (reason === null) return // only what was delivered could go
-    this.#records.set(partition, this.#with(config, partition, { from: fromOffset, until, reason }))
+    this.#records.set(partition, this.#with(config, partition, { from: fromOffset, until: untilOffset, reason }))
     this.#setUnsaved(partition, true)
   }
 

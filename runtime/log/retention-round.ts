@@ -36,26 +36,34 @@ export class RetentionRound {
     this.#host = host
   }
 
-  /** One round: left-overs, age and bytes, quotas. @throws DiskError */
+  /** One round: left-overs, age and bytes, quotas. @throws DiskError, of one partition only when all others had their turn */
   async run(): Promise<void> {
     await this.#host.removals.save()
     const nowWallMs = this.#host.wallMs()
+    let failure: unknown = null
     for (const topic of this.#host.topics()) {
       for (const partition of topic.partitions) {
-        for (let victim = leftOver(partition); victim; victim = leftOver(partition)) {
-          if (!(await this.#prepare(victim))) break
-          await this.#deleteFiles(victim)
-        }
-        for (
-          let victim = await expiredSegment(topic.config, partition, nowWallMs);
-          victim;
-          victim = await expiredSegment(topic.config, partition, nowWallMs)
-        ) {
-          if ((await this.#remove(victim, 'age')) === 'stopped') return
+        try {
+          if ((await this.#runPartition(topic, partition, nowWallMs)) === 'stopped') return
+        } catch (error) {
+          failure ??= error
         }
       }
     }
     await this.makeRoom()
+    if (failure !== null) throw failure
+  }
+
+  async #runPartition(topic: StoredTopic, partition: PartitionLog, nowWallMs: number): Promise<Outcome> {
+    for (let victim = leftOver(partition); victim; victim = leftOver(partition)) {
+      if (!(await this.#prepare(victim))) break
+      await this.#deleteFiles(victim)
+    }
+    const expired = (): Promise<Victim | null> => expiredSegment(topic.config, partition, nowWallMs)
+    for (let victim = await expired(); victim; victim = await expired()) {
+      if ((await this.#remove(victim, 'age')) === 'stopped') return 'stopped'
+    }
+    return 'removed'
   }
 
   /** Quotas of topics, quota of the directory, reserve of the disk. @throws DiskError */

@@ -5,8 +5,12 @@
 
 import t, { type Test } from 'tap'
 import { WadiError } from '../../runtime/base/errors.ts'
+import { toOffset } from '../../runtime/base/offset.ts'
 import type { StoredRecord } from '../../runtime/core/record.ts'
 import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
+import type { PartitionLog } from '../../runtime/log/partition-log.ts'
+import type { Segment } from '../../runtime/log/segment.ts'
+import { KIB } from '../../runtime/log/settings.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { appendText, readAll, SimMachine, type SimMachineOptions, textOf } from '../helpers/sim-store.ts'
 import { withMembers } from '../sim/canaries.ts'
@@ -158,4 +162,95 @@ t.test('a journal from an older copy of the directory is named, by the start and
   await machine.settle(appendText(again, again.topics.get('telemetry')?.partitions[0] as Partition, 'goes on'))
   machine.kill()
   t.same((await machine.open()).report.damagedFiles, [], 'told once')
+})
+
+/** Acknowledged events in several segments, each with random bytes of its own, and the recovery point in the third. */
+async function machineWithSegments(
+  stop: 'clean' | 'kill'
+): Promise<{ machine: SimMachine; sent: number; segments: { path: string; base: number; next: number }[] }> {
+  const machine = new SimMachine(7, { settings: { journalFileBytes: 1024 * KIB, segmentBytes: 16 * KIB, checkpointAgeMs: 3_600_000 } })
+  const store = await machine.open()
+  const partition = (await machine.settle(store.createTopic('telemetry', { codec: 'none' }))).partitions[0] as PartitionLog
+  const prng = new Prng(3)
+  let sent = 0
+  const sendUntil = async (count: number): Promise<void> => {
+    while (partition.segments.length < count) {
+      for (let i = 0; i < 4; i++)
+        await machine.settle(appendText(store, partition, `${sent++} ${Buffer.from(prng.bytes(250)).toString('hex')}`))
+      await machine.run(1_500)
+    }
+  }
+  await sendUntil(3)
+  await machine.settle(store.flush())
+  await sendUntil(6)
+  if (stop === 'clean') await machine.settle(store.close())
+  else machine.kill()
+  const segments = partition.segments.map(({ logPath, baseOffset, nextOffset }) => ({ path: logPath, base: baseOffset, next: nextOffset }))
+  return { machine, sent, segments }
+}
+
+async function truncateFile(machine: SimMachine, path: string, bytes: number | null): Promise<void> {
+  if (bytes === null) return machine.settle(machine.disk.remove(path))
+  const file = await machine.settle(machine.disk.open(path, 'write'))
+  await machine.settle(file.truncate(bytes))
+  await machine.settle(file.close())
+}
+
+/** Every number that was sent is read, or lies in a hole that the start reported; new events get offsets of their own. */
+async function checkAllNamed(t: Test, machine: SimMachine, sent: number): Promise<Set<number>> {
+  const store = await machine.open()
+  const partition = store.topics.get('telemetry')?.partitions[0] as PartitionLog
+  const read = new Set((await machine.settle(readAll(partition))).map((record) => Number(textOf(record).split(' ')[0])))
+  const isNamed = (offset: number): boolean =>
+    store.report.holes.some(({ startOffset, endOffset }) => offset >= startOffset && offset < endOffset)
+  for (let number = 0; number < sent; number++) if (!read.has(number) && !isNamed(number)) t.fail(`${number} is gone and not named`)
+  await machine.settle(appendText(store, partition, 'new'))
+  t.equal(partition.highWatermark, sent + 1, 'no offset is given out twice')
+  const lost = store.report.holes.reduce((sum, { startOffset, endOffset }) => sum + endOffset - startOffset, 0)
+  t.equal(store.metrics.lostRecords, lost, 'and counted')
+  await machine.settle(store.close())
+  return read
+}
+
+for (const bytes of [0, 700, null]) {
+  const what = bytes === null ? 'deleted' : `cut to ${bytes} bytes`
+  t.test(`the newest segment, ${what} after a clean stop: what is gone is named, its offsets stay its own`, async (t) => {
+    const { machine, sent, segments } = await machineWithSegments('clean')
+    const last = segments.at(-1) as (typeof segments)[number]
+    await truncateFile(machine, last.path, bytes)
+    const read = await checkAllNamed(t, machine, sent)
+    t.ok(read.size < sent && read.has(last.base - 1))
+  })
+
+  t.test(`the segment of the recovery point, ${what} after a kill: what the journal has is served, the rest is named`, async (t) => {
+    const { machine, sent, segments } = await machineWithSegments('kill')
+    const point = segments[2] as (typeof segments)[number]
+    await truncateFile(machine, point.path, bytes)
+    const read = await checkAllNamed(t, machine, sent)
+    for (let number = point.next; number < sent; number++) t.ok(read.has(number))
+    t.ok(read.has(point.next - 1), 'what came into it after the recovery point is in the journal')
+  })
+}
+
+t.test('damage right behind a segment that retention took is not retention', async (t) => {
+  const machine = new SimMachine(7, { settings: { journalFileBytes: 1024 * KIB, segmentBytes: 16 * KIB, checkpointAgeMs: 3_600_000 } })
+  const store = await machine.open()
+  const topic = await machine.settle(store.createTopic('telemetry', { codec: 'none', isForwarded: true, retentionMs: null }))
+  const partition = topic.partitions[0] as PartitionLog
+  const prng = new Prng(3)
+  while (partition.segments.length < 5) {
+    await machine.settle(appendText(store, partition, Buffer.from(prng.bytes(250)).toString('hex')))
+    await machine.run(300)
+  }
+  await machine.settle(store.flush())
+  const [taken, damaged] = partition.segments as [Segment, Segment]
+  store.setDelivered(partition, toOffset(taken.nextOffset))
+  await machine.settle(store.alterTopic('telemetry', { retentionBytes: 30 * KIB }))
+  for (let i = 0; i < 200 && partition.segments[0] === taken; i++) await machine.run(300)
+  t.equal(partition.segments[0], damaged)
+  machine.kill()
+  await truncateFile(machine, damaged.logPath, 0)
+  const again = await machine.open()
+  t.match(again.report.holes, [{ startOffset: damaged.baseOffset, endOffset: damaged.nextOffset }])
+  t.equal(again.metrics.lostRecords, damaged.nextOffset - damaged.baseOffset)
 })
