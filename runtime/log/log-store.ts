@@ -36,7 +36,7 @@ import { BLOCK_BYTES, Journal } from './journal.ts'
 import { partitionDirectory } from './layout.ts'
 import { decodeStarts, drawStartId, encodeStarts, LINEAGE_KEY, type Start, withStart } from './lineage.ts'
 import { type PartitionEnvironment, PartitionLog } from './partition-log.ts'
-import { type Coverage, type KnownPoint, recoverPartition } from './partition-recovery.ts'
+import { type Coverage, knownPoint, recoverPartition } from './partition-recovery.ts'
 import { Quota } from './quota.ts'
 import { readJournals, replayJournals } from './recovery.ts'
 import { newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
@@ -438,11 +438,12 @@ export class LogStore implements Store {
     return new Promise((resolve, reject) => {
       const asked = new Map<string, number>()
       let askedBytes = 0
-      for (const { partition, content } of appends) {
+      for (const { partition, content, mayExceedQuota } of appends) {
         const bytes = contentBytesBound(content)
         const topicBytes = asked.get(partition.topicName) ?? 0
         // The marker that ends a transaction is taken by a full topic too: until then nothing behind the transaction is delivered or deleted.
-        const refusal = isMarker(content) ? null : this.#refusalFor(partition, bytes, { topic: topicBytes, directory: askedBytes })
+        const also = { topic: topicBytes, directory: askedBytes }
+        const refusal = isMarker(content) ? null : this.#refusalFor(partition, bytes, also, mayExceedQuota)
         if (refusal) {
           this.#meter.onRejected(appends.length)
           return reject(refusal)
@@ -454,10 +455,15 @@ export class LogStore implements Store {
     })
   }
 
-  #refusalFor(partition: Partition, bytes: number, alsoBytes?: { topic: number; directory: number }): WadiError | null {
+  #refusalFor(
+    partition: Partition,
+    bytes: number,
+    alsoBytes?: { topic: number; directory: number },
+    mayExceedQuota = false
+  ): WadiError | null {
     if (bytes > this.#settings.batchBytesMax) return tooLarge(bytes, this.#settings.batchBytesMax)
     const topic = this.#topics.get(partition.topicName)
-    return topic ? this.#quota.refusalFor(topic, bytes, alsoBytes) : null
+    return topic && !mayExceedQuota ? this.#quota.refusalFor(topic, bytes, alsoBytes) : null
   }
 
   note(changes: readonly StateChange[]): void {
@@ -578,18 +584,6 @@ export class LogStore implements Store {
 
 function isMarker(content: Append['content']): boolean {
   return 'batch' in content && (viewOf(content.batch).getInt16(ATTRIBUTES_AT) & CONTROL_BIT) !== 0
-}
-
-/** The recovery point, with the log start that the last commit said when that is newer. */
-function knownPoint(point: RecoveryPoint | undefined, startOffset: number): KnownPoint | null {
-  if (!point)
-    return startOffset > 0 ? { logStartOffset: startOffset, segmentBaseOffset: -1, syncedBytes: 0, nextOffset: startOffset } : null
-  return {
-    logStartOffset: Math.max(point[2], startOffset),
-    segmentBaseOffset: point[3],
-    syncedBytes: point[4],
-    nextOffset: point[5]
-  }
 }
 
 /** Commits in whole blocks, at least two to a journal file, and not larger than the core takes. */

@@ -24,6 +24,7 @@ import { noteUnreadable, type RecoveryReport } from './recovery-report.ts'
 import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
 import { rollSegment } from './seal.ts'
 import { Segment } from './segment.ts'
+import type { RecoveryPoint } from './state-snapshot.ts'
 
 const PAGE_BYTES = 4096
 const NOT_IN_JOURNAL = 'what was there and is not in the journal is lost'
@@ -34,6 +35,18 @@ export interface KnownPoint {
   readonly segmentBaseOffset: number
   readonly syncedBytes: number
   readonly nextOffset: number
+}
+
+/** The recovery point, with the log start that the last commit said when that is newer. */
+export function knownPoint(point: RecoveryPoint | undefined, startOffset: number): KnownPoint | null {
+  if (!point)
+    return startOffset > 0 ? { logStartOffset: startOffset, segmentBaseOffset: -1, syncedBytes: 0, nextOffset: startOffset } : null
+  return {
+    logStartOffset: Math.max(point[2], startOffset),
+    segmentBaseOffset: point[3],
+    syncedBytes: point[4],
+    nextOffset: point[5]
+  }
 }
 
 /** Offsets [start, end) that the journal holds for this partition, as a list of adjoining or separate ranges in order. */

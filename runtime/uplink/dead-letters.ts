@@ -79,11 +79,11 @@ export async function park(
   const note = withRange(parkedRanges(store, source), { first: offset, last }, source.confirmed)
   const change = { key: parkedKey(source), value: encoder.encode(note) }
   try {
-    await store.commit([{ partition, content: { record: withReason(record, poison) } }], [change])
+    await store.commit([{ partition, content: { record: withReason(record, poison) }, mayExceedQuota: true }], [change])
   } catch (error) {
     if (!batch || !(error instanceof WadiError) || error.code !== 'WADI_RECORD_TOO_LARGE') throw error
     const cut = letterOf(batch.subarray(0, RECORDS_AT), [headerOf('wadi.cut', `of ${batch.byteLength} bytes`)])
-    await store.commit([{ partition, content: { record: withReason(cut, poison) } }], [change])
+    await store.commit([{ partition, content: { record: withReason(cut, poison) }, mayExceedQuota: true }], [change])
   }
   return last + 1 - offset
 }

@@ -57,12 +57,21 @@ export class Operator {
   /** Something of every partition that is delivered was noted as delivered, and where to. */
   #isNoted(store: LogStore): boolean {
     const confirmed = readHint(store)?.confirmed
-    return this.#delivered.every(([edgeTopic, topicName]) => {
+    const places = this.#upstream.map((entry) => this.#lastPlace.get(entry[0]) ?? entry) // of topics that are not delivered now too
+    return places.every(([edgeTopic, topicName]) => {
       const count = store.topics.get(edgeTopic)?.partitions.length ?? 0
       const { nextOffsets = [], upstreamTopics = [] } = confirmed?.get(edgeTopic) ?? {}
       const isKnown = (index: number): boolean => (nextOffsets[index] ?? 0) > 0
       return upstreamTopics.includes(topicName) && count > 0 && Array.from({ length: count }, (_, index) => isKnown(index)).every(Boolean)
     })
+  }
+
+  /**
+   * When such an image is put back, nobody knows what was delivered once the centre has forgotten its positions: it has no note of it, or topics
+   * are taken out of the delivery, so that the note need not be of the start that wrote (docs/decisions/0007-older-images.md, not solved).
+   */
+  #isLostWithoutPosition({ isNoted }: { isNoted: boolean }): boolean {
+    return !isNoted || this.#topicsPercent > 0
   }
 
   /** The centre must keep the positions from now on. */
@@ -76,8 +85,13 @@ export class Operator {
     ledger: Ledger,
     { mayMove, mayPutBack, hasForgotten }: { mayMove: boolean; mayPutBack: boolean; hasForgotten: boolean }
   ): void {
-    if (this.#image && this.#prng.chance(this.#imagePercent) && mayPutBack && (this.#image.isNoted || !hasForgotten)) {
-      this.#needsPositions ||= !this.#image.isNoted
+    if (
+      this.#image &&
+      this.#prng.chance(this.#imagePercent) &&
+      mayPutBack &&
+      (!hasForgotten || !this.#isLostWithoutPosition(this.#image))
+    ) {
+      this.#needsPositions ||= this.#isLostWithoutPosition(this.#image)
       this.#count('image-put-back')
       if (this.#image.isReplaced) this.#count('disk-came-back')
       const replaced = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: true, isNoted: false }
