@@ -5,7 +5,7 @@
 
 import { Kafka, logLevel } from 'kafkajs'
 import { askControl } from '../adapters/control/control-client.ts'
-import type { StatusReport } from '../bin/status-report.ts'
+import type { StatusReport } from '../gateway/status-report.ts'
 import { startKafkaCluster } from '../test/kafka/kafka-cluster.ts'
 import { type Build, ownBuild } from './build.ts'
 import { GatewayProcess } from './gateway-process.ts'

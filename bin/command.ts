@@ -1,8 +1,8 @@
 // What a command is: words for help, options for the parser, and a function that returns the exit code.
 
 import { parseArgs } from 'node:util'
+import { nearestWord } from '../gateway/config/suggest.ts'
 import { WadiError } from '../runtime/base/errors.ts'
-import { nearestWord } from './config/suggest.ts'
 
 export interface OptionSpec {
   readonly name: string

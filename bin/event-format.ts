@@ -1,7 +1,7 @@
 // How an event is printed: a line for people, JSON lines for programs, or the user's percent format (rpk's letters).
 
+import type { TailEvent } from '../gateway/tail-feed.ts'
 import { usageError } from './command.ts'
-import type { TailEvent } from './tail-feed.ts'
 import { paint } from './terminal.ts'
 
 export type EventFormat = (event: TailEvent) => string

@@ -1,7 +1,7 @@
 // Help as one page per command, made from the same tables that parse. Text only: it must read well over a serial line.
 
+import { nearestWord } from '../gateway/config/suggest.ts'
 import { type Command, type OptionSpec, usageError } from './command.ts'
-import { nearestWord } from './config/suggest.ts'
 import { columns } from './terminal.ts'
 
 const EXIT_CODES = `exit codes

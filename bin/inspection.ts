@@ -18,7 +18,7 @@ export interface OpenInspection {
 export async function openInspection(path: string): Promise<OpenInspection> {
   const directory = resolve(path)
   const [{ openEdges }, inspect, { dumpJournal }] = await Promise.all([
-    import('./edges.ts'),
+    import('../gateway/edges.ts'),
     import('../runtime/log/inspect.ts'),
     import('../runtime/log/inspect-journal.ts')
   ])

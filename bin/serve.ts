@@ -3,10 +3,13 @@
 // Invariants: a signal ends it at any point, a start included; a failure of storage ends it too, unless the configuration says
 // serve_reads; SIGHUP ends nothing.
 
-import type { Config } from './config/schema.ts'
+import type { Config } from '../gateway/config/schema.ts'
+import { type Gateway, openGateway } from '../gateway/gateway.ts'
+import type { Log } from '../gateway/log.ts'
 import { EXIT } from './exit-code.ts'
-import { type Gateway, openGateway } from './gateway.ts'
-import { createSay, type Say } from './journal-lines.ts'
+import { YoungSpace } from './heap.ts'
+import { createLog } from './log-lines.ts'
+import { Progress } from './progress.ts'
 import { endNow } from './signals.ts'
 
 /** SIGTERM to exit, whatever a disk or a peer does: the watchdog's limit. */
@@ -27,52 +30,61 @@ export interface ServeOptions {
 
 /** Returns the exit code: 0 after a signal, 74 when storage had failed for good by then. */
 export async function serve(config: Config, options: ServeOptions): Promise<number> {
-  const say = createSay({ isJson: options.isJson })
-  const signal = AbortSignal.any([options.signal, hangup(say, options.stopsOnHangup === true)])
-  const opening = openGateway(config, { say })
+  const log = createLog({ isJson: options.isJson })
+  const signal = AbortSignal.any([options.signal, hangup(log, options.stopsOnHangup === true)])
+  const youngSpace = new YoungSpace()
+  const progress = new Progress({ label: 'recovering', unit: 'bytes' })
+  const failed = new AbortController()
+  const opening = openGateway(config, {
+    log,
+    onRecovery: (sample) => (sample ? progress.update(sample) : progress.clear()),
+    fatal: () => failed.abort()
+  })
   const gateway = await Promise.race([opening, aborted(signal)])
-  if (!gateway) return endStart(opening, say)
+  if (!gateway) return endStart(opening, log)
+  const unfollow = youngSpace.follow(() => gateway.storedEvents)
   await options.onReady?.(gateway)
   const mayFail = config.storage.on_failure === 'exit'
-  await Promise.race([aborted(signal), ...(mayFail ? [gateway.failed] : [])])
+  await Promise.race([aborted(signal), ...(mayFail ? [aborted(failed.signal)] : [])])
+  unfollow()
   const { failure } = gateway
-  if (failure && !signal.aborted) say('error', 'stopping because storage failed: a restart reads the disk again (storage.on_failure: exit)')
-  else say('info', 'stopping: no new events, finishing what was begun')
-  await closeInTime(gateway, say)
+  if (failure && !signal.aborted) log('error', 'stopping because storage failed: a restart reads the disk again (storage.on_failure: exit)')
+  else log('info', 'stopping: no new events, finishing what was begun')
+  await closeInTime(gateway, log)
   return failure ? EXIT.ioError : EXIT.ok
 }
 
 /** Whatever recovery was at, the next start does it again. */
-async function endStart(opening: Promise<Gateway>, say: Say): Promise<number> {
-  say('info', 'stopping before it was ready; nothing is lost, the next start goes on')
+async function endStart(opening: Promise<Gateway>, log: Log): Promise<number> {
+  log('info', 'stopping before it was ready; nothing is lost, the next start goes on')
   const patience = new Promise<null>((resolve) => setTimeout(resolve, START_ENDS_WITHIN_MS, null).unref())
   const gateway = await Promise.race([opening.catch(() => undefined), patience])
-  if (gateway) await closeInTime(gateway, say)
+  if (gateway) await closeInTime(gateway, log)
   // Something may never return from the device: when it keeps the process alive, it ends by the signal that was asked for.
   if (gateway === null) setTimeout(() => endNow('SIGTERM'), CLEAR_WITHIN_MS).unref()
   return EXIT.ok
 }
 
 /** process.exit can hang on recent Node; after close the loop drains by itself, and SIGKILL is the last resort. */
-async function closeInTime(gateway: Gateway, say: Say): Promise<void> {
+async function closeInTime(gateway: Gateway, log: Log): Promise<void> {
   const watchdog = setTimeout(() => {
-    say('error', `not closed after ${CLOSE_WITHIN_MS} ms: ending at once; everything acknowledged is on the disk`)
+    log('error', `not closed after ${CLOSE_WITHIN_MS} ms: ending at once; everything acknowledged is on the disk`)
     endNow('SIGKILL')
   }, CLOSE_WITHIN_MS)
   await gateway.close().catch((error: unknown) => {
     if (!gateway.failure) throw error
-    say('warn', `the clean stop could not finish: ${(error as Error).message}`)
+    log('warn', `the clean stop could not finish: ${(error as Error).message}`)
   })
-  say('info', 'stopped')
+  log('info', 'stopped')
   watchdog.unref() // stays armed while the loop drains, without keeping it alive
 }
 
 /** Aborts on SIGHUP when that is to stop; otherwise SIGHUP is told and changes nothing. */
-function hangup(say: Say, isStop: boolean): AbortSignal {
+function hangup(log: Log, isStop: boolean): AbortSignal {
   const controller = new AbortController()
   process.on('SIGHUP', () => {
     if (isStop) controller.abort()
-    else say('warn', 'SIGHUP: reload is not in this version; nothing changed. To use a new configuration, restart')
+    else log('warn', 'SIGHUP: reload is not in this version; nothing changed. To use a new configuration, restart')
   })
   return controller.signal
 }

@@ -1,7 +1,7 @@
 // The status report for people: four lines and a table.
 
-import { formatBytes, formatCount, formatDuration } from './config/units.ts'
-import type { StatusReport, TopicStatus, UplinkReport } from './status-report.ts'
+import { formatBytes, formatCount, formatDuration } from '../gateway/config/units.ts'
+import type { StatusReport, TopicStatus, UplinkReport } from '../gateway/status-report.ts'
 import { columns, paint } from './terminal.ts'
 
 export function statusText(report: StatusReport): string {

@@ -2,9 +2,9 @@
 
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import type { Config } from '../gateway/config/schema.ts'
 import { WadiError } from '../runtime/base/errors.ts'
 import type { CommandInput, OptionSpec } from './command.ts'
-import type { Config } from './config/schema.ts'
 
 export const DEFAULT_CONFIG_FILE = 'wadi.yaml'
 
@@ -27,7 +27,7 @@ export async function dataDirectoryOf(input: CommandInput): Promise<string> {
  */
 export async function readConfigFile(path: string): Promise<Config> {
   const source = readSource(path)
-  const { loadConfig } = await import('./config/load.ts')
+  const { loadConfig } = await import('../gateway/config/load.ts')
   const config = loadConfig(source, { fileName: path, environment: process.env })
   return { ...config, gateway: { ...config.gateway, data: resolve(dirname(path), config.gateway.data) } }
 }

@@ -1,6 +1,7 @@
 // The command line: finds the command, runs it, turns what happened into an exit code. Commands load what they need when they run,
 // so that `wadi help` does not pay for a broker.
 
+import { VERSION } from '../gateway/version.ts'
 import { type Command, parseCommand, usageError } from './command.ts'
 import { configCheck } from './commands/config-check.ts'
 import { configReference } from './commands/config-reference.ts'
@@ -16,7 +17,6 @@ import { EXIT, exitCodeOf } from './exit-code.ts'
 import { findCommand, helpFor, helpOverview } from './help.ts'
 import { interruption, runLastSteps } from './signals.ts'
 import { print, printError } from './terminal.ts'
-import { VERSION } from './version.ts'
 
 const help: Command = {
   name: 'help',

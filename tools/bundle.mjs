@@ -1,4 +1,5 @@
 // dist/wadi.mjs: the whole command line and gateway in one file, the WASM core inside it, nothing to install beside it.
+// dist/gateway.mjs: the same gateway as a library (gateway/index.ts); its packages are installed with it by npm.
 // Run by `npm run build:bundle`. Options: --out FILE, --core FILE (the .wasm), --check (start it once and compare its version).
 // The licence notices of what is bundled stand at the end of the file, as their licences ask.
 
@@ -18,11 +19,11 @@ const { values } = parseArgs({
   }
 })
 
-/** bin/core-bytes.ts reads the core from the build directory; in the bundle the bytes are already here. */
+/** gateway/core-bytes.ts reads the core from the build directory; in the bundle the bytes are already here. */
 const coreInside = {
   name: 'core-inside',
   setup(context) {
-    context.onLoad({ filter: /bin[\\/]core-bytes\.ts$/ }, () => ({
+    context.onLoad({ filter: /gateway[\\/]core-bytes\.ts$/ }, () => ({
       contents: `import bytes from ${JSON.stringify(values.core)}\nexport const coreBytes = () => bytes\n`,
       resolveDir: root,
       loader: 'js'
@@ -67,6 +68,23 @@ const result = await build({
   metafile: true,
   logLevel: 'warning'
 })
+
+if (values.out === join(root, 'dist/wadi.mjs')) {
+  await build({
+    absWorkingDir: root,
+    entryPoints: ['gateway/index.ts'],
+    outfile: join(root, 'dist/gateway.mjs'),
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    loader: { '.wasm': 'binary' },
+    minifySyntax: true,
+    plugins: [coreInside],
+    logLevel: 'warning'
+  })
+}
 
 const notices = await licenceNotices(Object.keys(result.metafile.inputs))
 const code = await readFile(values.out, 'utf8')

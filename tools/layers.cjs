@@ -9,6 +9,8 @@ const LOG = [...CORE, 'runtime/log']
 const BROKER = [...LOG, 'runtime/broker']
 const UPLINK = [...BROKER, 'runtime/uplink']
 
+const ADAPTERS = ['adapters/control', 'adapters/kafka-upstream', 'adapters/mqtt']
+
 /** Sockets and what comes with them: for adapters only. */
 const SOCKETS = ['net', 'tls', 'stream', 'events', 'fs', 'fs/promises', 'http', 'util']
 
@@ -24,7 +26,8 @@ const layers = {
   'adapters/kafka-server': { may: [...UPLINK, 'adapters/kafka-protocol'], node: SOCKETS },
   'adapters/kafka-upstream': { may: [...UPLINK, 'adapters/kafka-protocol'], node: SOCKETS },
   'adapters/mqtt': { may: UPLINK, node: SOCKETS, npm: ['aedes', 'cbor-x', 'mqtt-packet'] },
-  'adapters/control': { may: UPLINK, node: SOCKETS }
+  'adapters/control': { may: UPLINK, node: SOCKETS },
+  gateway: { may: [...UPLINK, ...ADAPTERS], node: ['fs', 'path', 'url'], npm: ['yaml'] }
 }
 
 const escaped = (text) => text.replace(/[/.\-+]/g, '\\$&')
@@ -74,16 +77,21 @@ module.exports = {
     {
       name: 'what ships does not import test or bench',
       severity: 'error',
-      from: { path: '^(core-wasm|runtime|adapters|bin)/' },
+      from: { path: '^(core-wasm|runtime|adapters|gateway|bin)/' },
       to: { path: '^(test|bench|tools)/' }
     },
     {
       name: 'what ships does not import development packages',
       severity: 'error',
-      from: { path: '^(runtime|adapters|bin)/' },
+      from: { path: '^(runtime|adapters|gateway|bin)/' },
       to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only'] }
     },
-    { name: 'every import exists', severity: 'error', from: { path: '^(runtime|adapters|bin|test|bench)/' }, to: { couldNotResolve: true } }
+    {
+      name: 'every import exists',
+      severity: 'error',
+      from: { path: '^(runtime|adapters|gateway|bin|test|bench)/' },
+      to: { couldNotResolve: true }
+    }
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

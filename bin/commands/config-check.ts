@@ -18,7 +18,7 @@ export const configCheck: Command = {
   examples: ['wadi config check', 'wadi config check /etc/wadi/wadi.yaml'],
 
   async run(input) {
-    const { formatProblem, readConfig } = await import('../config/load.ts')
+    const { formatProblem, readConfig } = await import('../../gateway/config/load.ts')
     const path = input.operands[0] ?? input.text('config') ?? DEFAULT_CONFIG_FILE
     const { problems, warnings, config } = readConfig(readSource(path), { fileName: path, environment: process.env })
     const isJson = input.flag('json')

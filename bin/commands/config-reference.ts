@@ -1,7 +1,7 @@
 // wadi config reference: every key of wadi.yaml, from the table that reads it.
 
+import type { Field } from '../../gateway/config/field.ts'
 import type { Command } from '../command.ts'
-import type { Field } from '../config/field.ts'
 import { EXIT } from '../exit-code.ts'
 import { print } from '../terminal.ts'
 
@@ -20,7 +20,7 @@ export const configReference: Command = {
   examples: ['wadi config reference | less'],
 
   async run() {
-    const { configSchema } = await import('../config/schema.ts')
+    const { configSchema } = await import('../../gateway/config/schema.ts')
     await print(`${[...referenceLines(configSchema as Documented, '')].join('\n')}\n`)
     return EXIT.ok
   }

@@ -18,7 +18,7 @@ export const demoCentre: Command = {
   async run(input) {
     const directory = resolve(input.text('data') ?? usage('--data DIR'))
     const [{ openEdges }, { LogStore }, { createKafkaListener }] = await Promise.all([
-      import('../edges.ts'),
+      import('../../gateway/edges.ts'),
       import('../../runtime/log/log-store.ts'),
       import('../../adapters/kafka-server/listener.ts')
     ])

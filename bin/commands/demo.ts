@@ -1,7 +1,7 @@
 // wadi demo: the main job in under a minute, on this machine, with real processes and real connections.
 
+import { parseAddress } from '../../gateway/config/address.ts'
 import { type Command, usageError } from '../command.ts'
-import { parseAddress } from '../config/address.ts'
 
 export const demo: Command = {
   name: 'demo',

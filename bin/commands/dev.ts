@@ -4,8 +4,8 @@ import { existsSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { parseAddress } from '../../gateway/config/address.ts'
 import { type Command, usageError } from '../command.ts'
-import { parseAddress } from '../config/address.ts'
 import { beforeForcedEnd } from '../signals.ts'
 import { paint, print } from '../terminal.ts'
 
@@ -33,7 +33,7 @@ export const dev: Command = {
     const removal = { recursive: true, force: true, maxRetries: 3 }
     if (kept === undefined) beforeForcedEnd(() => removeNow(directory))
     try {
-      const { loadConfig } = await import('../config/load.ts')
+      const { loadConfig } = await import('../../gateway/config/load.ts')
       const config = loadConfig(JSON.stringify(devConfig(directory, port, upstream)), { fileName: 'wadi dev', environment: {} })
       const { serve } = await import('../serve.ts')
       return await serve(config, {

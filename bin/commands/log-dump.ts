@@ -1,12 +1,12 @@
 // wadi log dump: what is stored, batch by batch or event by event. Offline and read-only.
 
+import { toTailEvent } from '../../gateway/tail-feed.ts'
 import type { BatchHeader, StoredRecord } from '../../runtime/core/record.ts'
 import type { Inspection, Problem } from '../../runtime/log/inspection.ts'
 import { type Command, usageError } from '../command.ts'
 import { jsonFormat, textFormat } from '../event-format.ts'
 import { EXIT } from '../exit-code.ts'
 import { type OpenInspection, openInspection } from '../inspection.ts'
-import { toTailEvent } from '../tail-feed.ts'
 import { note, print } from '../terminal.ts'
 
 export const logDump: Command = {

@@ -1,8 +1,8 @@
 // wadi log verify: is everything that is stored whole? Offline and read-only.
 
+import { formatBytes, formatCount } from '../../gateway/config/units.ts'
 import type { VerifyReport } from '../../runtime/log/inspect.ts'
 import type { Command } from '../command.ts'
-import { formatBytes, formatCount } from '../config/units.ts'
 import { EXIT } from '../exit-code.ts'
 import { openInspection } from '../inspection.ts'
 import { Progress } from '../progress.ts'

@@ -1,8 +1,8 @@
 // wadi status: how the running gateway is.
 
+import type { StatusReport } from '../../gateway/status-report.ts'
 import { type Command, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
-import type { StatusReport } from '../status-report.ts'
 import { statusText } from '../status-text.ts'
 import { dataDirectoryOf, targetOptions } from '../target.ts'
 import { print } from '../terminal.ts'

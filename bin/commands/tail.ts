@@ -1,9 +1,9 @@
 // wadi tail: follow what becomes durable.
 
+import type { TailEvent } from '../../gateway/tail-feed.ts'
 import { type Command, usageError } from '../command.ts'
 import { type EventFormat, jsonFormat, percentFormat, textFormat } from '../event-format.ts'
 import { EXIT } from '../exit-code.ts'
-import type { TailEvent } from '../tail-feed.ts'
 import { dataDirectoryOf, targetOptions } from '../target.ts'
 import { print } from '../terminal.ts'
 

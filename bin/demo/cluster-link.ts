@@ -5,10 +5,10 @@ import { api } from '../../adapters/kafka-protocol/apis.ts'
 import { decodeRequestHeader, FrameSplitter } from '../../adapters/kafka-protocol/frame.ts'
 import { joinChunks } from '../../adapters/kafka-protocol/writer.ts'
 import { Connection } from '../../adapters/kafka-upstream/connection.ts'
+import type { Address } from '../../gateway/config/address.ts'
 import { WadiError } from '../../runtime/base/errors.ts'
 import { nodeClock } from '../../runtime/io/node-clock.ts'
 import { UpstreamFault } from '../../runtime/uplink/upstream.ts'
-import type { Address } from '../config/address.ts'
 import { Link, type Rewrite } from './link.ts'
 
 const FRAME_BYTES_MAX = 64 * 2 ** 20

@@ -1,7 +1,7 @@
 // Reads the centre as somebody who knows nothing of us: kafkajs, read_committed. It is a development dependency, so it may be absent where
 // only the bundle is installed; then the demo says that delivery was counted by the uplink alone.
 
-import type { Address } from '../config/address.ts'
+import type { Address } from '../../gateway/config/address.ts'
 
 const QUIET_MS = 1200
 

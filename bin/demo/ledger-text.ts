@@ -1,6 +1,6 @@
 // The ledger as a table, and when it is what we promise.
 
-import { formatCount } from '../config/units.ts'
+import { formatCount } from '../../gateway/config/units.ts'
 import { columns, paint } from '../terminal.ts'
 import type { Verdict } from './ledger.ts'
 

@@ -2,7 +2,7 @@
 // Cut: open connections are reset and new ones refused by reset, as when a modem loses its network.
 
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
-import type { Address } from '../config/address.ts'
+import type { Address } from '../../gateway/config/address.ts'
 
 const TICK_MS = 20
 

@@ -2,7 +2,7 @@
 // only on the MQTT topic (route, key, headers, hash of the key) is kept per topic in a bounded cache.
 //
 // Invariants: the payload's bytes are never changed; it is decoded only where the route reads a field of it.
-// Not for: storing (ingest.ts), choosing partitions (partitioner.ts), types of the configuration (bin/config).
+// Not for: storing (ingest.ts), choosing partitions (partitioner.ts), types of the configuration (gateway/config).
 
 import type { RecordHeader, RecordInput } from '../core/record.ts'
 import { BoundedCache } from './bounded-cache.ts'

@@ -1,4 +1,4 @@
-// The numbers of storage, with their defaults. Users set them in wadi.yaml (bin/config); tests make them small.
+// The numbers of storage, with their defaults. Users set them in wadi.yaml (gateway/config); tests make them small.
 
 import type { CodecName } from '../io/codec.ts'
 

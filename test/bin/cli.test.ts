@@ -5,7 +5,7 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import type { StatusReport } from '../../bin/status-report.ts'
+import type { StatusReport } from '../../gateway/status-report.ts'
 import { connect, gatewayFile, Process, publish, startGateway, temporary, valuesOf, wadi } from './wadi-process.ts'
 
 t.test('exit codes and what is said', async (t) => {

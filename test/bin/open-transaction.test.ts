@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import t from 'tap'
 import { callControl } from '../../adapters/control/control-client.ts'
-import { loadConfig } from '../../bin/config/load.ts'
-import { openGateway } from '../../bin/gateway.ts'
-import type { TailEvent } from '../../bin/tail-feed.ts'
+import { loadConfig } from '../../gateway/config/load.ts'
+import { openGateway } from '../../gateway/gateway.ts'
+import type { TailEvent } from '../../gateway/tail-feed.ts'
 import { openBroker } from '../../runtime/broker/broker.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import { nodeClock } from '../../runtime/io/node-clock.ts'
@@ -46,7 +46,7 @@ t.test('a transaction left open in the directory ends, and what it held back is 
   await leaveOpen(directory, loadTestCore())
   const text = `gateway: { data: ${directory} }\nstorage: { journal: { file_size: 4MiB } }\nmqtt: [{ listen: 127.0.0.1:0 }]\nroutes: [{ filter: "#rest", topic: plant, key: none }]\n`
   const config = loadConfig(text, { fileName: 'wadi.yaml', environment: {} })
-  const gateway = await openGateway(config, { say: () => undefined })
+  const gateway = await openGateway(config, { log: () => undefined })
   t.teardown(() => gateway.close())
   const shown: string[] = []
   const request = { command: 'tail', patterns: ['plant'], last: 10, isFollowing: true }

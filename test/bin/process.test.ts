@@ -7,7 +7,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import type { MqttClient } from 'mqtt'
 import t, { type Test } from 'tap'
-import type { StatusReport } from '../../bin/status-report.ts'
+import type { StatusReport } from '../../gateway/status-report.ts'
 import { connect, gatewayFile, Process, publish, startGateway, temporary, valuesOf, wadi } from './wadi-process.ts'
 
 t.setTimeout(280_000)

@@ -13,12 +13,12 @@ import { jsonFormat, percentFormat, textFormat } from '../../bin/event-format.ts
 import { EXIT, exitCodeOf } from '../../bin/exit-code.ts'
 import { YoungSpace } from '../../bin/heap.ts'
 import { findCommand, helpFor, helpOverview } from '../../bin/help.ts'
-import { createSay } from '../../bin/journal-lines.ts'
+import { createLog } from '../../bin/log-lines.ts'
 import { formatProgress, Progress } from '../../bin/progress.ts'
-import { RateMeter } from '../../bin/rate.ts'
-import { isMqttFilter, matchesFilter, type TailEvent } from '../../bin/tail-feed.ts'
 import { columns } from '../../bin/terminal.ts'
-import { VERSION } from '../../bin/version.ts'
+import { RateMeter } from '../../gateway/rate.ts'
+import { isMqttFilter, matchesFilter, type TailEvent } from '../../gateway/tail-feed.ts'
+import { VERSION } from '../../gateway/version.ts'
 import { type ErrorCode, errorCatalogue } from '../../runtime/base/error-catalogue.ts'
 import { WadiError } from '../../runtime/base/errors.ts'
 
@@ -168,9 +168,9 @@ t.test('MQTT filters match as MQTT says', async (t) => {
 t.test('a line that repeats is counted, not written', async (t) => {
   const lines: string[] = []
   let nowMs = 0
-  const say = createSay({ isJson: true, write: (text) => void lines.push(text), nowMs: () => nowMs })
-  for (let turn = 0; turn < 5; turn++, nowMs += 1000) say('warn', 'same', { turn })
-  say('info', 'other')
+  const log = createLog({ isJson: true, write: (text) => void lines.push(text), nowMs: () => nowMs })
+  for (let turn = 0; turn < 5; turn++, nowMs += 1000) log('warn', 'same', { turn })
+  log('info', 'other')
   t.same(
     lines.map((line) => JSON.parse(line).message),
     ['same', 'the line before came 4 more times', 'other']
@@ -181,13 +181,13 @@ t.test('a line that repeats is counted, not written', async (t) => {
 t.test('a flood of lines is cut and counted; errors always come through', async (t) => {
   const lines: string[] = []
   let nowMs = 0
-  const say = createSay({ isJson: true, write: (text) => void lines.push(JSON.parse(text).message), nowMs: () => nowMs })
-  for (let turn = 0; turn < 500; turn++) say('warn', `line ${turn}`)
-  say('error', 'disk')
+  const log = createLog({ isJson: true, write: (text) => void lines.push(JSON.parse(text).message), nowMs: () => nowMs })
+  for (let turn = 0; turn < 500; turn++) log('warn', `line ${turn}`)
+  log('error', 'disk')
   t.equal(lines.length, 201)
   t.equal(lines.at(-1), 'disk')
   nowMs = 10_000
-  say('info', 'later')
+  log('info', 'later')
   t.same(lines.slice(-2), ['301 lines were left out: too many at once', 'later'])
 })
 

@@ -1,8 +1,8 @@
 // What a person reads in `wadi status`: a loss is never called anything else, and is named by topic and reason.
 
 import t from 'tap'
-import type { StatusReport, TopicStatus } from '../../bin/status-report.ts'
 import { statusText } from '../../bin/status-text.ts'
+import type { StatusReport, TopicStatus } from '../../gateway/status-report.ts'
 
 const topicOf = (name: string, more: Partial<TopicStatus> = {}): TopicStatus => ({
   name,

@@ -3,10 +3,10 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
-import { formatProblem, loadConfig, readConfig } from '../../../bin/config/load.ts'
-import { mergedTopic } from '../../../bin/config/rules.ts'
-import { editDistance, nearestWord } from '../../../bin/config/suggest.ts'
-import { topicConfigOf } from '../../../bin/topics-setup.ts'
+import { formatProblem, loadConfig, readConfig } from '../../../gateway/config/load.ts'
+import { mergedTopic } from '../../../gateway/config/rules.ts'
+import { editDistance, nearestWord } from '../../../gateway/config/suggest.ts'
+import { topicConfigOf } from '../../../gateway/topics-setup.ts'
 import { verdictFor } from '../../../runtime/log/retention.ts'
 
 const minimal = `

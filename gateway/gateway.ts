@@ -1,6 +1,7 @@
-// The composition root: builds the real edges, wires store → ingest → MQTT → uplink → control socket, and closes in reverse.
+// The composition root: takes or builds the edges, wires store → ingest → MQTT → uplink → control socket, and closes in reverse.
 // The only place that knows which implementation stands behind an interface.
-// Invariant: whatever fails while opening, what was opened before is closed again.
+// Invariants: whatever fails while opening, what was opened before is closed again; nothing is printed, no signal is handled and no flag of the
+// process is set here.
 
 import { openControlServer } from '../adapters/control/control-server.ts'
 import { KafkaUpstream } from '../adapters/kafka-upstream/kafka-upstream.ts'
@@ -20,12 +21,10 @@ import { routesConfigOf } from './config/routes-config.ts'
 import type { Config, MqttSection, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
 import { type Edges, openEdges } from './edges.ts'
-import { YoungSpace } from './heap.ts'
-import type { Say } from './journal-lines.ts'
-import { Progress } from './progress.ts'
+import type { Log } from './log.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
-import { feedTail } from './tail-feed.ts'
+import { feedTail, type PlacedRecord, tailRecords } from './tail-feed.ts'
 import { deliveredTopics, setUpTopics, topicConfigOf } from './topics-setup.ts'
 
 /** Of the ten seconds that a stop may take: what the uplink may use to end a transaction. */
@@ -36,13 +35,26 @@ const TRANSACTION_TIMEOUT_MS = 60_000
 /** How often the store is asked whether it has failed. It refuses by itself from then on; this is for saying so. */
 const FAILURE_SEEN_MS = 250
 
+export interface RecordsOptions {
+  /** Default: end, what comes from now on. */
+  readonly from?: 'start' | 'end'
+  readonly follow?: boolean
+  readonly signal?: AbortSignal
+}
+
 export interface Gateway {
   readonly addresses: { readonly mqtt: readonly string[] }
   /** Set when storage failed for good: it only reads until a restart. */
   readonly failure: WadiError | null
-  /** Resolves when storage has failed for good and MQTT takes no events any more; never otherwise. */
-  readonly failed: Promise<WadiError>
+  /** Since it was opened. */
+  readonly storedEvents: number
   status(): Promise<StatusReport>
+  /**
+   * What is durable and committed, each partition in its order. `topicNames` may hold MQTT filters; empty = everything.
+   * Ends with `signal`, with `break`, or with what is stored now when `follow` is false.
+   * @throws WadiError WADI_TOPIC_UNKNOWN at the first step when there is no such topic
+   */
+  records(topicNames: readonly string[], options?: RecordsOptions): AsyncGenerator<PlacedRecord, void, void>
   /** Refuses new events, finishes what was begun, seals, unlocks. */
   close(): Promise<void>
 }
@@ -63,22 +75,35 @@ class Closers {
   }
 }
 
-/** @throws WadiError when the data directory, an address or the control socket cannot be had */
-export async function openGateway(config: Config, options: { say: Say }): Promise<Gateway> {
+export interface GatewayOptions {
+  /** Default: this machine's. */
+  readonly edges?: Edges
+  /** Default: nothing is said. */
+  readonly log?: Log
+  /** While the journal is replayed, which may take seconds; null = done. Units: bytes. */
+  readonly onRecovery?: (progress: { done: number; total: number } | null) => void
+  /** Called once when storage has failed for good and MQTT takes no events any more. */
+  readonly fatal?: (error: WadiError) => void
+}
+
+/**
+ * Opens what `config` says: several may live in one process, each with a data directory, an id and addresses of its own.
+ * @throws WadiError when the data directory, an address or the control socket cannot be had; then nothing stays open
+ */
+export async function openGateway(config: Config, options: GatewayOptions = {}): Promise<Gateway> {
   const closers = new Closers()
   try {
-    return await wire(config, options.say, closers)
+    return await wire(config, options, closers)
   } catch (error) {
     await closers.close().catch(() => undefined)
     throw error
   }
 }
 
-async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway> {
-  const edges = openEdges()
-  const youngSpace = new YoungSpace()
+async function wire(config: Config, options: GatewayOptions, closers: Closers): Promise<Gateway> {
+  const { edges = openEdges(), log = () => undefined, onRecovery = () => undefined, fatal = () => undefined } = options
   const listeners = await bindListeners(config.mqtt, closers) // before anything is written: an address that is taken changes nothing
-  const store = await openStore(config, edges, say)
+  const store = await openStore(config, { edges, log, onRecovery })
   closers.add(() => store.close())
 
   // Nobody speaks Kafka to a gateway yet, but a client of an embedded server may have left a transaction open in this directory: it has to end.
@@ -86,8 +111,8 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
   closers.add(() => Promise.resolve(broker.close()))
 
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
-  await setUpTopics(store, config, [...config.topics.keys(), ...table.topicNames], say)
-  const uplink = config.upstream ? openUplink(config, config.upstream, { store, edges, say }) : null
+  await setUpTopics(store, config, [...config.topics.keys(), ...table.topicNames], log)
+  const uplink = config.upstream ? openUplink(config, config.upstream, { store, edges, log }) : null
   if (uplink) closers.add(() => uplink.close({ deadlineMs: UPLINK_CLOSE_MS }))
   const createTopic = async (name: string): Promise<Topic> => {
     const topic = await store.createTopic(name, topicConfigOf(config, name))
@@ -95,17 +120,15 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
     return topic
   }
   const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic })
-  const unfollow = youngSpace.follow(() => ingest.metrics.stored)
-  closers.add(async () => unfollow())
   uplink?.start()
 
-  const mqtt = await openMqtt(listeners, { ingest, store, edges, say })
+  const mqtt = await openMqtt(listeners, { ingest, store, edges, log })
   closers.add(() => mqtt.close())
 
-  const failed = watchStore(store, closers).then((failure) => {
-    say('error', failure.message, failure.facts)
+  watchStore(store, closers, (failure) => {
+    log('error', failure.message, failure.facts)
     void mqtt.close() // devices keep what they have; what is in flight has been refused
-    return failure
+    fatal(failure)
   })
   const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
@@ -117,7 +140,7 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
   closers.add(() => control.close())
 
   const addresses = { mqtt: mqtt.addresses.map(formatAddress) }
-  say('info', `ready: MQTT on ${addresses.mqtt.join(', ') || 'no address'}, data in ${config.gateway.data}`, {
+  log('info', `ready: MQTT on ${addresses.mqtt.join(', ') || 'no address'}, data in ${config.gateway.data}`, {
     ...addresses,
     data: config.gateway.data
   })
@@ -126,43 +149,46 @@ async function wire(config: Config, say: Say, closers: Closers): Promise<Gateway
     get failure() {
       return store.failure
     },
-    failed,
+    get storedEvents() {
+      return ingest.metrics.stored
+    },
     status: () => reporter.report(),
+    records: (topicNames, { from = 'end', follow = true, signal = new AbortController().signal } = {}) =>
+      tailRecords(source, { patterns: topicNames, last: from === 'start' ? Number.POSITIVE_INFINITY : 0, isFollowing: follow }, signal),
     close: () => closers.close()
   }
 }
 
-function watchStore(store: LogStore, closers: Closers): Promise<WadiError> {
-  return new Promise((resolve) => {
-    const timer = setInterval(() => {
-      if (!store.failure) return
-      clearInterval(timer)
-      resolve(store.failure)
-    }, FAILURE_SEEN_MS)
-    timer.unref()
-    closers.add(async () => clearInterval(timer))
-  })
+function watchStore(store: LogStore, closers: Closers, onFailure: (failure: WadiError) => void): void {
+  const timer = setInterval(() => {
+    if (!store.failure) return
+    clearInterval(timer)
+    onFailure(store.failure)
+  }, FAILURE_SEEN_MS)
+  timer.unref()
+  closers.add(async () => clearInterval(timer))
 }
 
-async function openStore(config: Config, edges: Edges, say: Say): Promise<LogStore> {
-  const progress = new Progress({ label: 'recovering', unit: 'bytes' })
+async function openStore(
+  config: Config,
+  { edges, log, onRecovery }: { edges: Edges; log: Log; onRecovery: NonNullable<GatewayOptions['onRecovery']> }
+): Promise<LogStore> {
   const store = await LogStore.open({
     ...edges,
     directory: config.gateway.data,
     settings: storageSettings(config),
-    onProgress: ({ done, total }) => progress.update({ done, total })
-  })
-  progress.clear()
+    onProgress: ({ done, total }) => onRecovery({ done, total })
+  }).finally(() => onRecovery(null))
   const { report } = store
   if (report.wasUnclean) {
     const words = `recovered after an unclean stop in ${formatDuration(report.durationMs)}: ${formatCount(report.replayedRecords)} events from the journal`
-    say('info', words, { replayedRecords: report.replayedRecords, durationMs: report.durationMs })
+    log('info', words, { replayedRecords: report.replayedRecords, durationMs: report.durationMs })
   }
-  for (const finding of recoveryFindings(report)) say('warn', finding)
+  for (const finding of recoveryFindings(report)) log('warn', finding)
   store.onDropped(({ topicName, partitionIndex, startOffset, endOffset, reason, isDelivered }) => {
     if (isDelivered) return
     const words = `${topicName}-${partitionIndex}: offsets ${startOffset} to ${endOffset - 1} are gone before they were delivered (${reason})`
-    say('warn', words, { topic: topicName, partition: partitionIndex, startOffset, endOffset, reason })
+    log('warn', words, { topic: topicName, partition: partitionIndex, startOffset, endOffset, reason })
   })
   return store
 }
@@ -182,7 +208,7 @@ function storageSettings({ storage }: Config): Partial<StorageSettings> {
 interface Inside {
   readonly store: LogStore
   readonly edges: Edges
-  readonly say: Say
+  readonly log: Log
 }
 
 async function bindListeners(sections: readonly MqttSection[], closers: Closers): Promise<Listener[]> {
@@ -211,7 +237,7 @@ function addressUnavailable(listen: Address, cause: NodeJS.ErrnoException): Wadi
   })
 }
 
-async function openMqtt(listeners: readonly Listener[], { ingest, store, edges, say }: Inside & { ingest: Ingest }): Promise<MqttBroker> {
+async function openMqtt(listeners: readonly Listener[], { ingest, store, edges, log }: Inside & { ingest: Ingest }): Promise<MqttBroker> {
   const broker = createMqttBroker({
     ingest,
     store,
@@ -219,7 +245,7 @@ async function openMqtt(listeners: readonly Listener[], { ingest, store, edges, 
     onEvent: ({ reason, detail, clientId, remoteAddress }) => {
       if (reason === 'connection-lost') return // devices come and go
       const words = `closed the connection of ${clientId ?? 'a client'} (${remoteAddress}): ${reason}${detail ? `, ${detail}` : ''}`
-      say('warn', words, { reason, clientId, remoteAddress })
+      log('warn', words, { reason, clientId, remoteAddress })
     }
   })
   await broker.start()
@@ -235,7 +261,7 @@ interface GrowingUplink {
   close(options: { deadlineMs: number }): Promise<void>
 }
 
-function openUplink(config: Config, section: UpstreamSection, { store, edges, say }: Inside): GrowingUplink {
+function openUplink(config: Config, section: UpstreamSection, { store, edges, log }: Inside): GrowingUplink {
   const topics = deliveredTopics(config, store.topics.keys())
   const upstream = new KafkaUpstream({
     brokers: section.brokers.map(formatAddress),
@@ -259,13 +285,13 @@ function openUplink(config: Config, section: UpstreamSection, { store, edges, sa
       deadLetterTopic: config.dead_letter.topic
     }
   })
-  uplink.onNotice(({ kind, text, facts }) => say('warn', text, { kind, ...facts }))
+  uplink.onNotice(({ kind, text, facts }) => log('warn', text, { kind, ...facts }))
   let told = ''
   uplink.onStatus(({ state, lastError }) => {
     const words = lastError ? `uplink ${state}: ${lastError}` : `uplink ${state}`
     const isUp = state === 'idle' || state === 'sending'
     const summary = isUp ? 'up' : words
-    if (summary !== told && state !== 'connecting') say(isUp ? 'info' : 'warn', isUp ? 'uplink up' : words)
+    if (summary !== told && state !== 'connecting') log(isUp ? 'info' : 'warn', isUp ? 'uplink up' : words)
     if (state !== 'connecting') told = summary
   })
   return {

@@ -1,8 +1,8 @@
-// The live tail: events of the matching topics in the order they became durable and committed, over the control socket.
+// The live tail: events of the matching topics, each partition in its order, as they become durable and committed.
 // Invariant: a slow reader slows only its own feed; nothing is buffered beyond one read per partition.
 
 import { WadiError } from '../runtime/base/errors.ts'
-import { type Offset, toOffset } from '../runtime/base/offset.ts'
+import { toOffset } from '../runtime/base/offset.ts'
 import type { Core } from '../runtime/core/core.ts'
 import type { StoredRecord } from '../runtime/core/record.ts'
 import type { BlockCodec } from '../runtime/io/codec.ts'
@@ -40,21 +40,37 @@ export interface TailSource {
   readonly codec: BlockCodec
 }
 
-/** @throws WadiError WADI_TOPIC_UNKNOWN when a pattern names no topic */
-export async function feedTail(
+/** A record and where it lies. */
+export interface PlacedRecord {
+  readonly topicName: string
+  readonly partitionIndex: number
+  readonly record: StoredRecord
+}
+
+interface Cursor {
+  readonly topicName: string
+  readonly partition: Partition
+  next: number
+}
+
+/**
+ * Records in the order of their partitions. Ends when `signal` aborts, or with what is stored now when the request does not follow.
+ * @throws WadiError WADI_TOPIC_UNKNOWN when a pattern names no topic
+ */
+export async function* tailRecords(
   source: TailSource,
   request: TailRequest,
-  call: { signal: AbortSignal; send(event: TailEvent): Promise<boolean> }
-): Promise<void> {
+  signal: AbortSignal
+): AsyncGenerator<PlacedRecord, void, void> {
   const names = request.patterns.filter((pattern) => !isMqttFilter(pattern))
   const filters = request.patterns.filter(isMqttFilter)
   for (const name of names) if (!source.store.topics.has(name)) throw unknownTopic(name, source.store)
   const wanted = (topicName: string): boolean =>
     (names.length === 0 && !topicName.startsWith('__')) || names.includes(topicName) || filters.length > 0
-  const takes = (topicName: string, record: StoredRecord): boolean =>
+  const takes = ({ topicName, record }: PlacedRecord): boolean =>
     request.patterns.length === 0 || names.includes(topicName) || filters.some((filter) => matchesFilter(filter, mqttTopicOf(record) ?? ''))
 
-  const cursors = new Map<Partition, { next: Offset; send: (record: StoredRecord) => Promise<boolean> }>()
+  const cursors = new Map<Partition, Cursor>()
   const wake = new Wake()
   const unsubscribes: (() => void)[] = []
   const discover = (isFirst: boolean): void => {
@@ -62,24 +78,25 @@ export async function feedTail(
       if (!wanted(topic.name)) continue
       for (const partition of topic.partitions) {
         if (cursors.has(partition)) continue
-        const start = isFirst ? Math.max(partition.logStartOffset, partition.lastStableOffset - request.last) : partition.logStartOffset
-        const send = (record: StoredRecord): Promise<boolean> =>
-          takes(topic.name, record) ? call.send(toTailEvent(topic.name, partition.partitionIndex, record)) : Promise.resolve(true)
-        cursors.set(partition, { next: toOffset(start), send })
+        const next = isFirst ? Math.max(partition.logStartOffset, partition.lastStableOffset - request.last) : partition.logStartOffset
+        cursors.set(partition, { topicName: topic.name, partition, next })
         unsubscribes.push(partition.onAdvance(() => wake.up()))
       }
     }
   }
-  call.signal.addEventListener('abort', () => wake.up(), { once: true })
+  const onAbort = (): void => wake.up()
+  signal.addEventListener('abort', onAbort, { once: true })
   try {
     discover(true)
-    while (!call.signal.aborted) {
+    while (!signal.aborted) {
       let moved = false
-      for (const [partition, cursor] of cursors) {
-        const next = await sendFrom(source, partition, cursor)
-        if (next === null) return
-        moved ||= next > cursor.next
-        cursor.next = next
+      for (const cursor of cursors.values()) {
+        const before = cursor.next
+        for await (const placed of readFrom(source, cursor)) {
+          if (signal.aborted) return
+          if (takes(placed)) yield placed
+        }
+        moved ||= cursor.next > before
       }
       if (moved) continue
       if (!request.isFollowing) return
@@ -87,27 +104,34 @@ export async function feedTail(
       discover(false)
     }
   } finally {
+    signal.removeEventListener('abort', onAbort)
     for (const unsubscribe of unsubscribes) unsubscribe()
   }
 }
 
-/** One read's worth of events; the next offset, or null when nobody listens any more. */
-async function sendFrom(
-  { core, codec }: TailSource,
-  partition: Partition,
-  cursor: { next: Offset; send: (record: StoredRecord) => Promise<boolean> }
-): Promise<Offset | null> {
+/** The same as lines of the control socket, until nobody listens any more. @throws WadiError WADI_TOPIC_UNKNOWN */
+export async function feedTail(
+  source: TailSource,
+  request: TailRequest,
+  call: { signal: AbortSignal; send(event: TailEvent): Promise<boolean> }
+): Promise<void> {
+  for await (const { topicName, partitionIndex, record } of tailRecords(source, request, call.signal))
+    if (!(await call.send(toTailEvent(topicName, partitionIndex, record)))) return
+}
+
+/** One read's worth of records; the cursor stands behind them when all were taken. */
+async function* readFrom({ core, codec }: TailSource, cursor: Cursor): AsyncGenerator<PlacedRecord, void, void> {
+  const { topicName, partition } = cursor
   const from = Math.max(cursor.next, partition.logStartOffset) // retention may have overtaken us
-  if (from >= partition.lastStableOffset) return cursor.next
+  if (from >= partition.lastStableOffset) return
   const { batches, nextOffset } = await partition.readCommitted(toOffset(from), { bytesMax: READ_BYTES })
   for (const batch of batches) {
     // What cannot be opened is passed over: "wadi log verify" names it.
     for (const record of (await readBatchRecords(core, codec, batch)) ?? []) {
-      if (record.offset < from) continue
-      if (!(await cursor.send(record))) return null
+      if (record.offset >= from) yield { topicName, partitionIndex: partition.partitionIndex, record }
     }
   }
-  return nextOffset
+  cursor.next = nextOffset
 }
 
 export function toTailEvent(topicName: string, partitionIndex: number, record: StoredRecord): TailEvent {

@@ -3,7 +3,7 @@
 import { defaultTopicConfig, type Store, type TopicConfig } from '../runtime/log/contract.ts'
 import { mergedTopic } from './config/rules.ts'
 import type { Config, TopicSection } from './config/schema.ts'
-import type { Say } from './journal-lines.ts'
+import type { Log } from './log.ts'
 
 /** Edge topic → topic at the centre, of those in `names` that the configuration delivers. */
 export function deliveredTopics(config: Config, names: Iterable<string>): Map<string, string> {
@@ -54,17 +54,17 @@ function fromSection(section: TopicSection): Omit<TopicConfig, 'isForwarded'> {
  * Brings the store's topics to what the configuration says: those in `names`, and of all others (made by a template, or named no more) whether they
  * are delivered, because that decides what retention may take. @throws WadiError when the store refuses
  */
-export async function setUpTopics(store: Store, config: Config, names: Iterable<string>, say: Say): Promise<void> {
+export async function setUpTopics(store: Store, config: Config, names: Iterable<string>, log: Log): Promise<void> {
   for (const name of new Set(names)) {
     const wanted = topicConfigOf(config, name)
     const topic = store.topics.get(name)
     if (!topic) {
       await store.createTopic(name, wanted)
-      say('info', `made topic ${name} with ${wanted.partitionCount} ${wanted.partitionCount === 1 ? 'partition' : 'partitions'}`)
+      log('info', `made topic ${name} with ${wanted.partitionCount} ${wanted.partitionCount === 1 ? 'partition' : 'partitions'}`)
       continue
     }
     if (wanted.partitionCount < topic.config.partitionCount) {
-      say('warn', `topic ${name} keeps its ${topic.config.partitionCount} partitions: partitions are never taken away`)
+      log('warn', `topic ${name} keeps its ${topic.config.partitionCount} partitions: partitions are never taken away`)
     }
     const target = { ...wanted, partitionCount: Math.max(wanted.partitionCount, topic.config.partitionCount) }
     if (JSON.stringify(sorted(target)) !== JSON.stringify(sorted(topic.config))) await store.alterTopic(name, target)
@@ -73,7 +73,7 @@ export async function setUpTopics(store: Store, config: Config, names: Iterable<
     const { isForwarded } = topicConfigOf(config, name)
     if (known.isForwarded === isForwarded) continue
     await store.alterTopic(name, { isForwarded })
-    say('info', isForwarded ? `topic ${name} is delivered from now on` : `topic ${name} is not delivered any more`)
+    log('info', isForwarded ? `topic ${name} is delivered from now on` : `topic ${name} is not delivered any more`)
   }
 }
 

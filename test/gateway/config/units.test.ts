@@ -1,5 +1,5 @@
 import t from 'tap'
-import { formatBytes, formatCount, formatDuration, parseBytes, parseDuration } from '../../../bin/config/units.ts'
+import { formatBytes, formatCount, formatDuration, parseBytes, parseDuration } from '../../../gateway/config/units.ts'
 
 t.test('sizes: SI and IEC are distinct, a number without a unit is refused', async (t) => {
   for (const [text, value] of [

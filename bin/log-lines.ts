@@ -1,21 +1,18 @@
 // What a running gateway says on stderr: one line per happening, JSON elsewhere than on a terminal. No log files: they wear the card.
 
+import type { Log, LogLevel } from '../gateway/log.ts'
 import { paint } from './terminal.ts'
-
-export type Level = 'info' | 'warn' | 'error'
-
-export type Say = (level: Level, message: string, facts?: Readonly<Record<string, unknown>>) => void
 
 const SAME_LINE_MS = 10_000
 const WINDOW_MS = 10_000
 const WINDOW_LINES_MAX = 200
 
 /** A line that repeats within ten seconds is counted, not written; more than 200 lines in ten seconds are not written either. */
-export function createSay(options: { isJson: boolean; write?: (text: string) => void; nowMs?: () => number }): Say {
+export function createLog(options: { isJson: boolean; write?: (text: string) => void; nowMs?: () => number }): Log {
   const { isJson, write = (text) => void process.stderr.write(text), nowMs = () => Date.now() } = options
   let previous = { text: '', atMs: 0, repeats: 0 }
   let window = { atMs: nowMs(), lines: 0 }
-  const line = (level: Level, message: string, facts: Readonly<Record<string, unknown>>): string => {
+  const line = (level: LogLevel, message: string, facts: Readonly<Record<string, unknown>>): string => {
     const time = new Date(nowMs()).toISOString()
     if (isJson) return `${JSON.stringify({ time, level, message, ...facts })}\n`
     const style = level === 'error' ? 'red' : level === 'warn' ? 'yellow' : 'dim'

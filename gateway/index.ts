@@ -1,0 +1,12 @@
+// The package: what a program imports to run a gateway inside itself. bin/ is one such program.
+// Everything that is exported here is kept compatible; the rest of the house may change.
+
+export { WadiError } from '../runtime/base/errors.ts'
+export { loadConfig } from './config/load.ts'
+export type { Config } from './config/schema.ts'
+export { type Edges, openEdges } from './edges.ts'
+export { type Gateway, type GatewayOptions, openGateway, type RecordsOptions } from './gateway.ts'
+export type { Log, LogLevel } from './log.ts'
+export type { StatusReport } from './status-report.ts'
+export type { PlacedRecord } from './tail-feed.ts'
+export { VERSION } from './version.ts'
