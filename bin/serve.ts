@@ -24,6 +24,8 @@ export interface ServeOptions {
   readonly isJson: boolean
   /** Stop on SIGHUP: it means that the terminal is gone. */
   readonly stopsOnHangup?: boolean
+  /** About the configuration. */
+  readonly warnings?: readonly string[]
   /** Runs when everything is open. */
   readonly onReady?: (gateway: Gateway) => void | Promise<void>
 }
@@ -31,6 +33,7 @@ export interface ServeOptions {
 /** Returns the exit code: 0 after a signal, 74 when storage had failed for good by then. */
 export async function serve(config: Config, options: ServeOptions): Promise<number> {
   const log = createLog({ isJson: options.isJson })
+  for (const warning of options.warnings ?? []) log('warn', warning)
   const signal = AbortSignal.any([options.signal, hangup(log, options.stopsOnHangup === true)])
   const youngSpace = new YoungSpace()
   const progress = new Progress({ label: 'recovering', unit: 'bytes' })

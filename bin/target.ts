@@ -17,19 +17,24 @@ export async function dataDirectoryOf(input: CommandInput): Promise<string> {
   const named = input.text('data')
   if (named !== undefined) return resolve(named)
   const file = input.text('config')
-  if (file !== undefined || existsSync(DEFAULT_CONFIG_FILE)) return (await readConfigFile(file ?? DEFAULT_CONFIG_FILE)).gateway.data
+  if (file !== undefined || existsSync(DEFAULT_CONFIG_FILE)) return (await readConfigFile(file ?? DEFAULT_CONFIG_FILE)).config.gateway.data
   return resolve(process.env.WADI_DATA ?? 'wadi-data')
 }
 
 /**
- * The checked configuration; a relative data directory is relative to the file, not to where the command runs.
+ * The checked configuration, and what in it does not do what it seems to say; a relative data directory is relative to the file, not to where
+ * the command runs.
  * @throws WadiError WADI_CONFIG_INVALID
  */
-export async function readConfigFile(path: string): Promise<Config> {
+export async function readConfigFile(path: string): Promise<{ config: Config; warnings: readonly string[] }> {
   const source = readSource(path)
-  const { loadConfig } = await import('../gateway/config/load.ts')
-  const config = loadConfig(source, { fileName: path, environment: process.env })
-  return { ...config, gateway: { ...config.gateway, data: resolve(dirname(path), config.gateway.data) } }
+  const { configError, formatProblem, readConfig } = await import('../gateway/config/load.ts')
+  const { config, problems, warnings } = readConfig(source, { fileName: path, environment: process.env })
+  if (problems.length > 0) throw configError(problems, path)
+  return {
+    config: { ...config, gateway: { ...config.gateway, data: resolve(dirname(path), config.gateway.data) } },
+    warnings: warnings.map((warning) => formatProblem(warning, path))
+  }
 }
 
 export function readSource(path: string): string {

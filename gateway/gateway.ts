@@ -12,13 +12,15 @@ import { WadiError } from '../runtime/base/errors.ts'
 import { openBroker } from '../runtime/broker/broker.ts'
 import { Ingest } from '../runtime/broker/ingest.ts'
 import { compileRoutes } from '../runtime/broker/routes.ts'
+import { DiskError } from '../runtime/io/disk.ts'
 import type { Topic } from '../runtime/log/contract.ts'
 import { LogStore } from '../runtime/log/log-store.ts'
 import type { StorageSettings } from '../runtime/log/settings.ts'
+import { asStoreError } from '../runtime/log/store-errors.ts'
 import { Uplink, type UplinkStatus } from '../runtime/uplink/uplink.ts'
 import type { Address } from './config/address.ts'
 import { routesConfigOf } from './config/routes-config.ts'
-import type { Config, MqttSection, UpstreamSection } from './config/schema.ts'
+import type { Config, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
 import { type Edges, openEdges } from './edges.ts'
 import type { Log } from './log.ts'
@@ -102,7 +104,7 @@ export async function openGateway(config: Config, options: GatewayOptions = {}):
 
 async function wire(config: Config, options: GatewayOptions, closers: Closers): Promise<Gateway> {
   const { edges = openEdges(), log = () => undefined, onRecovery = () => undefined, fatal = () => undefined } = options
-  const listeners = await bindListeners(config.mqtt, closers) // before anything is written: an address that is taken changes nothing
+  const listeners = await bindListeners(config, edges, closers) // before anything is written: an address that is taken changes nothing
   const store = await openStore(config, { edges, log, onRecovery })
   closers.add(() => store.close())
 
@@ -211,20 +213,32 @@ interface Inside {
   readonly log: Log
 }
 
-async function bindListeners(sections: readonly MqttSection[], closers: Closers): Promise<Listener[]> {
+async function bindListeners(config: Config, edges: Edges, closers: Closers): Promise<Listener[]> {
   const listeners: Listener[] = []
-  for (const { listen, limits } of sections) {
+  for (const { listen, limits } of config.mqtt) {
     const { host, port } = listen
     const listener = new Listener({ host, port, limits: { packetBytesMax: limits.packet, connectionsMax: limits.connections } })
     try {
       await listener.bind()
     } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException
+      if (code === 'EADDRINUSE') await throwWhenOpenElsewhere(config.gateway.data, edges)
       throw addressUnavailable(listen, cause as NodeJS.ErrnoException)
     }
     closers.add(async () => listener.stopAccepting())
     listeners.push(listener)
   }
   return listeners
+}
+
+/** The same gateway, started twice, is what most often holds the address. @throws WadiError WADI_DATA_DIR_LOCKED */
+async function throwWhenOpenElsewhere(directory: string, { disk }: Edges): Promise<void> {
+  try {
+    await (await disk.lock(directory)).release()
+  } catch (error) {
+    if (error instanceof DiskError && error.code === 'ELOCKED') throw asStoreError(error, directory)
+    // No directory yet, or one that cannot be used: the address is what there is to tell.
+  }
 }
 
 function addressUnavailable(listen: Address, cause: NodeJS.ErrnoException): WadiError {

@@ -21,8 +21,8 @@ What it has to say goes to stderr: lines for people on a terminal, JSON lines el
   examples: ['wadi run', 'wadi run -c /etc/wadi/wadi.yaml'],
 
   async run(input) {
-    const config = await readConfigFile(input.text('config') ?? DEFAULT_CONFIG_FILE)
+    const { config, warnings } = await readConfigFile(input.text('config') ?? DEFAULT_CONFIG_FILE)
     const { serve } = await import('../serve.ts')
-    return serve(config, { signal: input.signal, isJson: input.flag('json') || (!input.flag('text') && !process.stderr.isTTY) })
+    return serve(config, { signal: input.signal, warnings, isJson: input.flag('json') || (!input.flag('text') && !process.stderr.isTTY) })
   }
 }

@@ -141,6 +141,20 @@ t.test('it ends when the process that started it with a channel is gone', { time
   t.equal((await process.exited).code, 0)
 })
 
+t.test('what in the configuration does not do what it seems to say is said by run too', { timeout: 60_000 }, async (t) => {
+  const directory = await temporary(t)
+  const topics = { telemetry: { quota: '1MiB', when_full: 'drop_oldest' } }
+  await writeFile(join(directory, 'wadi.yaml'), gatewayFile({ topics, upstream: { brokers: ['127.0.0.1:1'] } }))
+  const process = new Process(t, ['run'], { cwd: directory })
+  await process.until(({ stderr }) => (stderr.includes('"message":"ready') ? true : null))
+  t.match(
+    process.stderr,
+    /"level":"warn","message":"\S*wadi.yaml:\d+:\d+ topics.telemetry.when_full is drop_oldest without drop_undelivered/
+  )
+  process.child.kill('SIGTERM')
+  t.equal((await process.exited).code, 0)
+})
+
 t.test('an address that is taken is said in words', { timeout: 60_000 }, async (t) => {
   const directory = await temporary(t)
   const other = createServer()

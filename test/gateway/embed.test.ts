@@ -2,7 +2,7 @@
 // ships; that several gateways live in one process; and that a gateway that is closed leaves nothing behind.
 
 import { execFile } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -123,4 +123,18 @@ t.test('a gateway that cannot be opened leaves nothing open', async (t) => {
   const again = await open(join(path, 'a'), 'a')
   t.same(await read(again), [])
   await again.close()
+})
+
+t.test('a gateway that is started twice is told so, also when its address is met first', async (t) => {
+  const path = directory(t)
+  const first = await open(join(path, 'a'), 'a')
+  const at = (data: string): string =>
+    `{ gateway: { id: a, data: ${data} }, mqtt: [{ listen: "${first.addresses.mqtt[0]}" }], routes: [{ filter: "plant/#", topic: plant, key: none }] }`
+  const start = (data: string): Promise<Gateway> => openGateway(loadConfig(at(data), { fileName: 'inline', environment: {} }))
+  await t.rejects(start(join(path, 'a')), { code: 'WADI_DATA_DIR_LOCKED' })
+  await t.rejects(start(join(path, 'b')), { code: 'WADI_UNAVAILABLE', message: /EADDRINUSE/ })
+  t.notOk(existsSync(join(path, 'b')), 'nothing was written')
+  await publish(first, ['still there'])
+  t.same(await read(first), ['still there'])
+  await first.close()
 })
