@@ -3,6 +3,7 @@
 
 import { WadiError } from '../runtime/base/errors.ts'
 import { toOffset } from '../runtime/base/offset.ts'
+import { matchFilter, parseFilter, type RouteFilter } from '../runtime/broker/route-filter.ts'
 import type { Core } from '../runtime/core/core.ts'
 import type { StoredRecord } from '../runtime/core/record.ts'
 import type { BlockCodec } from '../runtime/io/codec.ts'
@@ -63,12 +64,14 @@ export async function* tailRecords(
   signal: AbortSignal
 ): AsyncGenerator<PlacedRecord, void, void> {
   const names = request.patterns.filter((pattern) => !isMqttFilter(pattern))
-  const filters = request.patterns.filter(isMqttFilter)
+  const filters = request.patterns.filter(isMqttFilter).map(readFilter)
   for (const name of names) if (!source.store.topics.has(name)) throw unknownTopic(name, source.store)
   const wanted = (topicName: string): boolean =>
     (names.length === 0 && !topicName.startsWith('__')) || names.includes(topicName) || filters.length > 0
   const takes = ({ topicName, record }: PlacedRecord): boolean =>
-    request.patterns.length === 0 || names.includes(topicName) || filters.some((filter) => matchesFilter(filter, mqttTopicOf(record) ?? ''))
+    request.patterns.length === 0 ||
+    names.includes(topicName) ||
+    filters.some((filter) => matchFilter(filter, (mqttTopicOf(record) ?? '').split('/')) !== null)
 
   const cursors = new Map<Partition, Cursor>()
   const wake = new Wake()
@@ -159,15 +162,15 @@ export function isMqttFilter(pattern: string): boolean {
   return /[/+#]/.test(pattern)
 }
 
-/** MQTT's own rules for `+` and `#`. */
-export function matchesFilter(filter: string, mqttTopic: string): boolean {
-  const levels = mqttTopic.split('/')
-  const wanted = filter.split('/')
-  for (const [index, level] of wanted.entries()) {
-    if (level === '#') return true
-    if (index >= levels.length || (level !== '+' && level !== levels[index])) return false
-  }
-  return wanted.length === levels.length
+/** @throws WadiError WADI_TOPIC_UNKNOWN when it is no filter */
+function readFilter(pattern: string): RouteFilter {
+  const filter = parseFilter(pattern)
+  if (typeof filter !== 'string') return filter
+  throw new WadiError('WADI_TOPIC_UNKNOWN', {
+    happened: `The MQTT filter "${pattern}" ${filter}.`,
+    kept: 'Nothing was changed.',
+    next: 'Write a topic name, or a filter such as "plant/+/temperature".'
+  })
 }
 
 function unknownTopic(name: string, store: Store): WadiError {

@@ -67,6 +67,8 @@ export function readConfig(source: string, options: LoadOptions): LoadResult {
       ++aliasCount > ALIASES_MAX ? null : ((node as { resolve?: (doc: unknown) => Node | undefined }).resolve?.(document) ?? null)
   }
   const root = document.contents as Node | null
+  if (root === null && problems.length === 0)
+    report('', 'is empty: a gateway needs at least mqtt and routes ("wadi config reference" prints all)', null)
   const config = configSchema.read(root ?? undefined, '', context)
   const unreadable = problems.map((problem) => problem.path)
   const isTrusted = (path: string): boolean => !unreadable.some((bad) => isSameOrBelow(bad, path) || isSameOrBelow(path, bad))

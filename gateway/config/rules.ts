@@ -23,6 +23,8 @@ export function checkRules(config: Config, { isTrusted, isWritten, canWrite }: F
   checkListeners(config, report)
   checkQuotas(config, report)
   if (isTrusted('upstream')) warnOfLimits(config, warn)
+  if (config.mqtt.length === 0) warn('mqtt', 'has no listener: no device can connect')
+  else if (config.routes.length === 0 && config.unmatched.action !== 'topic') warn('routes', 'is empty: no event is stored')
   checkRoutes(config, report)
   checkTopics(config, report)
   checkCodecs(config, canWrite, report)

@@ -2,6 +2,7 @@
 // of the rest of bin/ all come from here.
 // Not for: rules between keys (rules.ts).
 
+import { TOPIC_NAME } from '../../runtime/base/topic-names.ts'
 import {
   address,
   bytes,
@@ -22,8 +23,8 @@ import {
   type ValueOf
 } from './field.ts'
 
-const TOPIC_NAME = {
-  pattern: /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$/,
+const topicName = {
+  pattern: TOPIC_NAME,
   patternWords: 'letters, digits, ".", "_" and "-", at most 249 (as in Kafka)'
 }
 const GATEWAY_ID = { pattern: /^[A-Za-z0-9._-]{1,100}$/, patternWords: 'letters, digits, ".", "_" and "-", at most 100' }
@@ -176,11 +177,11 @@ const upstream = optionalSection(
     topics: mapOf(
       section(
         {
-          to: optionalText({ ...TOPIC_NAME, doc: 'topic at the centre; the default is the same name' })
+          to: optionalText({ ...topicName, doc: 'topic at the centre; the default is the same name' })
         },
         { doc: 'one topic' }
       ),
-      { ...TOPIC_NAME, doc: 'topics to deliver; without this section every topic except the dead letters, under its own name' }
+      { ...topicName, doc: 'topics to deliver; without this section every topic except the dead letters, under its own name' }
     ),
     create_topics: flag({ default: 'true', doc: 'create topics that are absent at the centre' }),
     compression: choice(codecs, { default: 'gzip', doc: 'compression on the wire; every Kafka client reads gzip, zstd saves a sixth' }),
@@ -204,7 +205,7 @@ export const configSchema = section(
     gateway,
     storage,
     mqtt: listOf(mqttListener, { doc: 'MQTT listeners' }),
-    topics: mapOf(topic, { ...TOPIC_NAME, doc: 'topics; one that a route names and that is not here is made with the defaults' }),
+    topics: mapOf(topic, { ...topicName, doc: 'topics; one that a route names and that is not here is made with the defaults' }),
     routes: listOf(route, { doc: 'from MQTT to topics; the first that matches takes the event' }),
     unmatched: section(
       {
@@ -212,13 +213,13 @@ export const configSchema = section(
           default: 'reject',
           doc: 'an event no route takes: refuse it, drop and count it, or store it'
         }),
-        topic: optionalText({ ...TOPIC_NAME, doc: 'where action: topic stores it' })
+        topic: optionalText({ ...topicName, doc: 'where action: topic stores it' })
       },
       { doc: 'events without a route' }
     ),
     dead_letter: section(
       {
-        topic: text({ ...TOPIC_NAME, default: '_wadi.dlq', doc: 'where events go that their route cannot map' }),
+        topic: text({ ...topicName, default: '_wadi.dlq', doc: 'where events go that their route cannot map' }),
         retention: durationOrForever({ default: '30d', min: 1000, doc: 'how long they are kept' }),
         quota: bytes({ default: '64MiB', min: 128 * 1024, doc: 'most bytes of them; then the oldest are dropped and counted' })
       },

@@ -1,9 +1,9 @@
 // One route of the configuration: checked, and taken apart so that nothing is parsed again per event.
 
+import { topicNameFault } from '../base/topic-names.ts'
 import { type FieldPath, parseFieldName, parseFieldPath, type TimeUnit } from './payload-field.ts'
 import { parseFilter, type RouteFilter } from './route-filter.ts'
 import { parseTemplate, type Template } from './route-template.ts'
-import { topicNameFault } from './topic-names.ts'
 
 export interface RouteTime {
   /** 'arrival', or the place of a field in the payload: $.ts */

@@ -4,13 +4,13 @@
 // Invariants: the payload's bytes are never changed; it is decoded only where the route reads a field of it.
 // Not for: storing (ingest.ts), choosing partitions (partitioner.ts), types of the configuration (gateway/config).
 
+import { topicNameFault } from '../base/topic-names.ts'
 import type { RecordHeader, RecordInput } from '../core/record.ts'
 import { BoundedCache } from './bounded-cache.ts'
 import { fieldTimeMs, readField } from './payload-field.ts'
 import { type CompiledRoute, compileRoute, type RouteConfig, type RouteProblem } from './route-compile.ts'
 import { coversFilter, hasControlCharacter, matchFilter } from './route-filter.ts'
 import { fillTemplate, type TemplateValues } from './route-template.ts'
-import { topicNameFault } from './topic-names.ts'
 
 export type { RouteConfig, RouteProblem, RouteTime, RouteValue } from './route-compile.ts'
 

@@ -1,9 +1,9 @@
 // Topics as clients of the broker make and find them: Kafka's name rules, Kafka's setting names, one creation per name at a time.
 
+import { collidingTopic, topicNameFault } from '../base/topic-names.ts'
 import type { Store, Topic, TopicConfig } from '../log/contract.ts'
 import { BrokerFault } from './fault.ts'
 import { KeyedLock } from './keyed-lock.ts'
-import { collidingTopic, topicNameFault } from './topic-names.ts'
 
 export interface NewTopic {
   readonly name: string

@@ -45,12 +45,3 @@ export function parseStateFileName(name: string): number | null {
   const number = match ? Number(match[1]) : Number.NaN
   return Number.isSafeInteger(number) ? number : null
 }
-
-const TOPIC_NAME = /^[a-zA-Z0-9._-]{1,249}$/
-
-/** Kafka's alphabet and length; null when the name is fine, else why not. File names come from these names only. */
-export function topicNameProblem(name: string): string | null {
-  if (name === '.' || name === '..') return `"${name}" is not a name`
-  if (!TOPIC_NAME.test(name)) return 'a topic name has 1 to 249 of the characters a-z A-Z 0-9 . _ -'
-  return null
-}

@@ -1,8 +1,8 @@
 // Which topics there are: durable state under `topic/<name>`, one JSON value each. Numbers are given once and never again.
 
 import { WadiError } from '../base/errors.ts'
+import { topicNameFault } from '../base/topic-names.ts'
 import { defaultTopicConfig, type TopicConfig } from './contract.ts'
-import { topicNameProblem } from './layout.ts'
 
 export const TOPIC_PREFIX = 'topic/'
 export const TOPIC_PARTITIONS_MAX = 1024
@@ -27,7 +27,7 @@ export function decodeTopicEntry(bytes: Uint8Array): TopicEntry {
 export function checkTopic(name: string, config: TopicConfig): void {
   const count = config.partitionCount
   const problem =
-    topicNameProblem(name) ??
+    topicNameFault(name) ??
     (Number.isInteger(count) && count >= 1 && count <= TOPIC_PARTITIONS_MAX
       ? null
       : `partitions is ${count}, not 1 to ${TOPIC_PARTITIONS_MAX}`)

@@ -10,6 +10,7 @@
 // has the log's id and its own branch id, and an entry of its own here, so that none of the copies takes the other's place.
 // Not for: deciding what to do with a position (resume.ts), where the pieces are kept (adapters/kafka-upstream).
 
+import { TOPIC_NAME } from '../base/topic-names.ts'
 import { type Beginning, STARTS_NAMED, type Start } from '../log/lineage.ts'
 
 /** offset.metadata.max.bytes of Kafka, which counts characters. */
@@ -25,7 +26,6 @@ const START_ID_CHARS = 6
 const BEGINNINGS_MAX = 64
 /** Branches of others that are carried along. */
 export const CARRIED_MAX = 4
-const TOPIC = /^[a-zA-Z0-9._-]{1,249}$/
 const LOG_ID = /^[a-zA-Z0-9-]{1,64}$/
 const BRANCH_ID = /^[0-9a-z]{0,16}$/
 const START_IDS = /^(?:[0-9a-z]{6})*$/
@@ -170,7 +170,7 @@ function readTopics(topics: readonly string[]): Map<string, number[]> | null {
   const nextOffsets = new Map<string, number[]>()
   for (const entry of topics) {
     const [topic, list, ...rest] = entry.split('=')
-    if (topic === undefined || list === undefined || rest.length > 0 || !TOPIC.test(topic) || nextOffsets.has(topic)) return null
+    if (topic === undefined || list === undefined || rest.length > 0 || !TOPIC_NAME.test(topic) || nextOffsets.has(topic)) return null
     const offsets = list.split(',').map(readNumber)
     if (offsets.some((offset) => offset === null)) return null
     nextOffsets.set(topic, offsets as number[])
@@ -183,7 +183,7 @@ function readBeginnings(entries: readonly string[]): BeginningAt[] | null {
   for (const entry of entries) {
     const [, edgeTopic = '', startText, pairs = ''] = /^([^@=]+)@([0-9a-z]+)=(.+)$/.exec(entry) ?? []
     const incarnation = readNumber(startText)
-    if (!TOPIC.test(edgeTopic) || incarnation === null) return null
+    if (!TOPIC_NAME.test(edgeTopic) || incarnation === null) return null
     for (const pair of pairs.split(',')) {
       const [partitionText, offsetText, ...rest] = pair.split(':')
       const [partitionIndex, startOffset] = [readNumber(partitionText), readNumber(offsetText)]

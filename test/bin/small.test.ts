@@ -17,10 +17,11 @@ import { createLog } from '../../bin/log-lines.ts'
 import { formatProgress, Progress } from '../../bin/progress.ts'
 import { columns } from '../../bin/terminal.ts'
 import { RateMeter } from '../../gateway/rate.ts'
-import { isMqttFilter, matchesFilter, type TailEvent } from '../../gateway/tail-feed.ts'
+import { isMqttFilter, type TailEvent } from '../../gateway/tail-feed.ts'
 import { VERSION } from '../../gateway/version.ts'
 import { type ErrorCode, errorCatalogue } from '../../runtime/base/error-catalogue.ts'
 import { WadiError } from '../../runtime/base/errors.ts'
+import { matchFilter, parseFilter, type RouteFilter } from '../../runtime/broker/route-filter.ts'
 
 const signal = new AbortController().signal
 
@@ -159,7 +160,7 @@ t.test('MQTT filters match as MQTT says', async (t) => {
     ['a/b/c', 'a/b', false],
     ['+', '', true]
   ] as const) {
-    t.equal(matchesFilter(filter, topic), matches, `${filter} ${topic}`)
+    t.equal(matchFilter(parseFilter(filter) as RouteFilter, topic.split('/')) !== null, matches, `${filter} ${topic}`)
   }
   t.equal(isMqttFilter('telemetry'), false)
   t.equal(isMqttFilter('a/b'), true)

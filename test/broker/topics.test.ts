@@ -1,5 +1,5 @@
 import t from 'tap'
-import { topicNameFault } from '../../runtime/broker/topic-names.ts'
+import { topicNameFault } from '../../runtime/base/topic-names.ts'
 import { Rig } from './rig.ts'
 
 const none = new Map<string, string | null>()

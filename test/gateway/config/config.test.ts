@@ -274,3 +274,13 @@ t.test('the example and the page agree: the example has no warning', async (t) =
   const source = readFileSync('docs/wadi.yaml', 'utf8')
   t.same(readConfig(source, { fileName: 'wadi.yaml', environment: { WADI_ID: 'a' } }).warnings, [])
 })
+
+t.test('an empty file is refused; one that takes nothing in is warned of', async (t) => {
+  for (const source of ['', '# nothing yet\n'])
+    t.match(problemsOf(source), [/^wadi.yaml is empty: a gateway needs at least mqtt and routes/])
+  const warningsOf = (source: string): string[] =>
+    readConfig(source, { fileName: 'wadi.yaml', environment: {} }).warnings.map(({ path }) => path)
+  t.same(warningsOf('gateway: { data: ./d }\n'), ['mqtt'])
+  t.same(warningsOf('mqtt: [{ listen: "127.0.0.1:1883" }]\n'), ['routes'])
+  t.same(warningsOf(minimal), [])
+})

@@ -1,7 +1,9 @@
 // Which names a topic may have. Source: Apache Kafka, org.apache.kafka.common.internals.Topic.
 
-const TOPIC_NAME = /^[a-zA-Z0-9._-]+$/
-export const TOPIC_NAME_CHARACTERS_MAX = 249
+const TOPIC_NAME_CHARACTERS_MAX = 249
+
+/** Good names, and only those. File names come from these names only. */
+export const TOPIC_NAME = /^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}$/
 
 /** Why Kafka would refuse the name, null when it is good. */
 export function topicNameFault(name: string): string | null {
