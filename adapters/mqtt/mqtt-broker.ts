@@ -287,8 +287,10 @@ class AedesBroker implements MqttBroker {
     // A will has no packet id and, after a crash of another kind, no client.
     if (client === null || packet.cmd !== 'publish') return this.#takeWill(client, packet, callback)
     packet.dup = false // says that this PUBLISH is a repeat, nothing about those we send (MQTT-3.3.1-3)
+    const queue = this.#queueOf(client)
+    if (queue.isClosing) return
     this.#pendingCount++
-    const ack = this.#queueOf(client).add(callback)
+    const ack = queue.add(callback)
     if (packet.qos === 2) this.#takeOnce(client, packet, ack)
     else this.#store(client, packet, ack)
     ack.isInside = false
@@ -341,7 +343,7 @@ class AedesBroker implements MqttBroker {
   #queueOf(client: Client): AckQueue {
     const known = this.#ackQueues.get(client)
     if (known) return known
-    const queue = new AckQueue()
+    const queue = new AckQueue((then) => whenWritten(client.conn as Socket, then))
     this.#ackQueues.set(client, queue)
     return queue
   }
@@ -358,6 +360,10 @@ class AedesBroker implements MqttBroker {
     this.#onEvent({ kind: 'closed', reason, detail: detail.slice(0, DETAIL_CHARACTERS_MAX), clientId, remoteAddress })
   }
 }
+
+/** Before a connection is closed because of a refused packet: what is acknowledged leaves first. */
+const ACKS_LEAVE_MS = 20
+const ACKS_LEAVE_MS_MAX = 1_000
 
 const isClosed = (client: Client): boolean => (client as unknown as { closed: boolean }).closed
 const connectionClosed = (): Error => new Error('connection closed')
@@ -392,6 +398,13 @@ function isTopicName(topic: string): boolean {
 /** $share and $SYS are not offered; a filter that is too long is nobody's. */
 function isFilterAllowed(filter: string): boolean {
   return filter.length <= FILTER_CHARACTERS_MAX && !filter.startsWith('$') && !isUnprintable(filter)
+}
+
+/** What was handed to the socket has left it. A PUBREC is handed over a few turns of the loop after its packet is settled. */
+function whenWritten(socket: Socket, then: () => void): void {
+  const startedMs = performance.now()
+  const isDone = (): boolean => socket.destroyed || (socket.writableLength === 0 && performance.now() - startedMs >= ACKS_LEAVE_MS)
+  void waitUntil(isDone, ACKS_LEAVE_MS_MAX).then(then)
 }
 
 /** Looks every few milliseconds; gives up after `waitMsMax`. */

@@ -69,6 +69,32 @@ t.test('when storage refuses, the connection closes without an acknowledgement a
   t.equal(broker.metrics.qos2Repeats, 0, 'a refused event is not remembered')
 })
 
+t.test('what is stored is acknowledged before a refused packet closes its connection; what came behind it is not taken', async (t) => {
+  const { store, raw, broker } = await startGateway(t, { unmatched: { action: 'reject' } })
+  for (const isHeld of [false, true]) {
+    const client = await raw().connected({ clientId: `bridge-${isHeld}`, clean: false })
+    const before = store.recordsOf('events').length
+    store.isHeld = isHeld
+    const publish = (packetId: number, topic = 'd/x'): Uint8Array =>
+      publishPacket({ topic, payload: `${packetId}`, qos: packetId % 3 === 0 ? 2 : 1, packetId })
+    client.send(
+      ...[1, 2, 3, 4, 5, 6].map((packetId) => publish(packetId)),
+      publish(7, 'nobody'),
+      ...[8, 9].map((packetId) => publish(packetId))
+    )
+    if (isHeld) {
+      await turns(() => store.waitingCount === 6)
+      await turns(undefined, 50)
+      t.same(client.received, ['connack 0'], 'it waits for the disk')
+      store.release()
+    }
+    await client.closed()
+    t.same([...client.received].sort(), ['connack 0', 'puback 1', 'puback 2', 'puback 4', 'puback 5', 'pubrec 3', 'pubrec 6'])
+    t.same(values(store.recordsOf('events')).slice(before), ['1', '2', '3', '4', '5', '6'])
+  }
+  t.equal(broker.metrics.closed.get('unmatched'), 2)
+})
+
 t.test('a QoS 0 event that storage refuses is lost and counted, and reaches no subscriber', async (t) => {
   const { store, raw, broker } = await startGateway(t)
   const subscriber = await raw().connected({ clientId: 'sub' })
