@@ -7,7 +7,6 @@ import { Quota } from '../../runtime/log/quota.ts'
 import { Removals } from '../../runtime/log/removals.ts'
 import { retentionTable, type Standing, type Verdict } from '../../runtime/log/retention.ts'
 import { RetentionRound } from '../../runtime/log/retention-round.ts'
-import { Source } from '../../runtime/uplink/source.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import type { Mutation } from './world.ts'
 
@@ -39,20 +38,6 @@ function asProgramError(error: unknown): never {
 }
 
 export const canaries: Record<string, Mutation> = {
-  'of batches that cannot be opened only the last one that was tried is remembered': {
-    install: () => {
-      const last = new WeakMap<Source, { offset: number; tries: number }>()
-      Source.prototype.wholeTriesAt = function (offset) {
-        const known = last.get(this)
-        return known?.offset === offset ? known.tries : 0
-      }
-      Source.prototype.triedWhole = function (offset, times = 1) {
-        const known = last.get(this)
-        const isRefused = times === Number.POSITIVE_INFINITY && known !== undefined
-        last.set(this, { offset: isRefused ? known.offset : offset, tries: this.wholeTriesAt(offset) + times })
-      }
-    }
-  },
   'a quota deletes from a topic that is not forwarded and rejects': cell('quota', 'local', 'reject', 'delete'),
   'drop_oldest takes undelivered events without leave': cell('quota', 'undelivered', 'drop_oldest', 'delete'),
   'a full topic lets events through while retention thinks': {

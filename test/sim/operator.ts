@@ -29,7 +29,7 @@ export class Operator {
     this.#prng = new Prng(seed ^ 0x6f70657a)
     this.#upstream = upstream
     this.#delivered = upstream
-    this.#imagePercent = this.#prng.chance(60) ? 60 : 0
+    this.#imagePercent = this.#prng.chance(60) ? 80 : 0
     this.#topicsPercent = this.#prng.chance(20) ? 50 : 0
   }
 
@@ -99,7 +99,7 @@ export class Operator {
       disk.putBack(this.#image.disk)
       ledger.putBack(this.#image.ledger)
       // The disk that was replaced lies in a drawer: it may come back.
-      if (this.#prng.chance(50)) this.#image = replaced
+      if (this.#prng.chance(80)) this.#image = replaced
     }
     if (!this.#prng.chance(this.#topicsPercent) || !mayMove || this.#isPlaceUnknown) return
     this.#count('topics-changed')
