@@ -4,7 +4,7 @@
 
 import { setFlagsFromString } from 'node:v8'
 
-const LOOK_MS = 1_000
+const LOOK_MS = 200
 /** Below, objects that die later than in a space of 1 MiB cost little. */
 const BUSY_EVENTS_PER_SECOND = 10_000
 
@@ -19,14 +19,14 @@ export class YoungSpace {
     this.#allow(false)
   }
 
-  /** Looks once a second at the count of events that came in. @returns stops that */
+  /** Looks five times a second at the count of events that came in. @returns stops that */
   follow(eventCount: () => number): () => void {
     const timer = setInterval(() => this.look(eventCount()), LOOK_MS)
     timer.unref()
     return () => clearInterval(timer)
   }
 
-  /** A second after the last look. */
+  /** LOOK_MS after the last look. */
   look(eventCount: number): void {
     this.#allow(eventCount - this.#eventsBefore > (BUSY_EVENTS_PER_SECOND * LOOK_MS) / 1_000)
     this.#eventsBefore = eventCount

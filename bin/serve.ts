@@ -24,6 +24,8 @@ export interface ServeOptions {
   readonly isJson: boolean
   /** Stop on SIGHUP: it means that the terminal is gone. */
   readonly stopsOnHangup?: boolean
+  /** Made before the gateway is loaded, it stays small while that happens. */
+  readonly youngSpace?: YoungSpace
   /** About the configuration. */
   readonly warnings?: readonly string[]
   /** Runs when everything is open. */
@@ -35,7 +37,7 @@ export async function serve(config: Config, options: ServeOptions): Promise<numb
   const log = createLog({ isJson: options.isJson })
   for (const warning of options.warnings ?? []) log('warn', warning)
   const signal = AbortSignal.any([options.signal, hangup(log, options.stopsOnHangup === true)])
-  const youngSpace = new YoungSpace()
+  const { youngSpace = new YoungSpace() } = options
   const progress = new Progress({ label: 'recovering', unit: 'bytes' })
   const failed = new AbortController()
   const opening = openGateway(config, {

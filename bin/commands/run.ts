@@ -1,6 +1,7 @@
 // wadi run: the gateway in the foreground, as a service runs it.
 
 import type { Command } from '../command.ts'
+import { YoungSpace } from '../heap.ts'
 import { DEFAULT_CONFIG_FILE, readConfigFile } from '../target.ts'
 
 export const run: Command = {
@@ -21,8 +22,14 @@ What it has to say goes to stderr: lines for people on a terminal, JSON lines el
   examples: ['wadi run', 'wadi run -c /etc/wadi/wadi.yaml'],
 
   async run(input) {
+    const youngSpace = new YoungSpace()
     const { config, warnings } = await readConfigFile(input.text('config') ?? DEFAULT_CONFIG_FILE)
     const { serve } = await import('../serve.ts')
-    return serve(config, { signal: input.signal, warnings, isJson: input.flag('json') || (!input.flag('text') && !process.stderr.isTTY) })
+    return serve(config, {
+      signal: input.signal,
+      youngSpace,
+      warnings,
+      isJson: input.flag('json') || (!input.flag('text') && !process.stderr.isTTY)
+    })
   }
 }
