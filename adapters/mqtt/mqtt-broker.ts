@@ -79,6 +79,9 @@ export interface MqttBroker {
 
 const DRAIN_MS_MAX = 5_000
 const GOODBYE_MS_MAX = 500
+/** Before a connection is closed because of a refused packet: what is acknowledged leaves first. */
+const ACKS_LEAVE_MS = 20
+const ACKS_LEAVE_MS_MAX = 1_000
 const DETAIL_CHARACTERS_MAX = 200
 const QUEUED_BEFORE_CONNACK_MAX = 1_000
 const FILTER_CHARACTERS_MAX = 1_024
@@ -360,10 +363,6 @@ class AedesBroker implements MqttBroker {
     this.#onEvent({ kind: 'closed', reason, detail: detail.slice(0, DETAIL_CHARACTERS_MAX), clientId, remoteAddress })
   }
 }
-
-/** Before a connection is closed because of a refused packet: what is acknowledged leaves first. */
-const ACKS_LEAVE_MS = 20
-const ACKS_LEAVE_MS_MAX = 1_000
 
 const isClosed = (client: Client): boolean => (client as unknown as { closed: boolean }).closed
 const connectionClosed = (): Error => new Error('connection closed')

@@ -242,7 +242,11 @@ export class Transactions {
       const { producerId, producerEpoch } = identity
       const marker = buildMarker(core, { producerId, producerEpoch, timestampMs, outcome })
       const ledgersTouched = [...entry.state.partitions].map((partition) => ledgers.of(partition))
-      const appends: Append[] = ledgersTouched.map(({ partition }) => ({ partition, content: { batch: marker, recordCount: 1 } }))
+      const appends: Append[] = ledgersTouched.map(({ partition }) => ({
+        partition,
+        content: { batch: marker, recordCount: 1 },
+        mayExceedQuota: true
+      }))
       const offsets = outcome === 'commit' ? entry.pending.list() : []
       const next: TransactionState = {
         ...identity,

@@ -22,6 +22,6 @@ export interface BlockCodec {
    * @throws RangeError when the block is malformed, or the output would be larger than `bytesMax` (OutputTooLarge where that can be told)
    */
   decompress(codec: 'gzip' | 'snappy' | 'zstd', block: Uint8Array, bytesMax: number): Promise<Uint8Array>
-  /** `block` came from `decompress` and nobody reads it any more: its memory may be given back at once. It is empty afterwards, or as it was. */
+  /** Nobody reads `block` any more, nor anything else in its buffer: the memory may be given back at once. It is empty afterwards, or as it was. */
   release(block: Uint8Array): void
 }

@@ -56,7 +56,7 @@ export function createNodeCodec(): BlockCodec {
 }
 
 /**
- * The collector takes little note of memory outside its heap: what zlib allocates would wait for it, tens of MiB of it. A transfer to nobody
+ * The collector takes little note of memory outside its heap: large blocks would wait for it, tens of MiB of them. A transfer to nobody
  * frees it at once. Small outputs may share their buffer with others (Buffer.poolSize is 8 KiB in Node 20, 64 KiB in Node 24), and what
  * cannot be transferred is left to the collector.
  */

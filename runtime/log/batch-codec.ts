@@ -59,6 +59,11 @@ export async function openBatch(
   return { head: headFor(batch, records, 'none'), records }
 }
 
+/** `opened` is not needed any more: what was made when it was opened is given back, unless `batch` was in the clear and they are one. */
+export function releaseOpened(blockCodec: BlockCodec, opened: OpenedBatch, batch: Uint8Array): void {
+  if (codecOf(batch) !== 'none') blockCodec.release(opened.records)
+}
+
 /** The batch with its records in the clear, in one piece; `batch` itself when it is not compressed. @throws RangeError as openBatch */
 export async function decompressBatch(
   core: Core,

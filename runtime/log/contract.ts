@@ -49,7 +49,7 @@ export interface Append {
   readonly partition: Partition
   /** One record, or an encoded RecordBatch v2 (checked by the caller; base offset 0). */
   readonly content: { readonly record: RecordInput } | { readonly batch: Uint8Array; readonly recordCount: number }
-  /** It stands for an event that nothing behind it can be delivered past, so that a full quota would never get room without it. */
+  /** Nothing behind it is delivered or deleted without it (a transaction's marker, a dead letter of the uplink): a full quota takes it too. */
   readonly mayExceedQuota?: true
 }
 

@@ -86,13 +86,19 @@ export async function scanJournalFile(
   return { fileIndex, path: file.path, broken, unreadableSequences, last, unreadable: file.unreadable }
 }
 
+/** The file that holds the newest whole commit, dead ones included; null when none does. */
+export function newestScan(scans: readonly JournalFileScan[]): JournalFileScan | null {
+  let newest: JournalFileScan | null = null
+  for (const scan of scans) if (scan.last && scan.last.sequence > (newest?.last?.sequence ?? -1)) newest = scan
+  return newest
+}
+
 /**
  * The unreadable ranges in which a commit behind the last whole one may lie. It begins where that one ends or, in another file, behind the
  * header block; when no whole commit is left to count from, any range may hold one.
  */
 export function whereMoreMayLie(scans: readonly JournalFileScan[], afterSequence: number): { path: string; range: ByteRange }[] {
-  let newest: JournalFileScan | null = null
-  for (const scan of scans) if (scan.last && scan.last.sequence > (newest?.last?.sequence ?? -1)) newest = scan
+  const newest = newestScan(scans)
   const isKnown = newest?.last != null && newest.last.sequence >= afterSequence
   return scans.flatMap((scan) => {
     const beginsAt = scan === newest && newest.last ? newest.last.endBytes : BLOCK_BYTES

@@ -8,7 +8,6 @@
 
 import type { WadiError } from '../base/errors.ts'
 import type { Offset } from '../base/offset.ts'
-import { ATTRIBUTES_AT, CONTROL_BIT, viewOf } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
 import type { Clock } from '../io/clock.ts'
@@ -318,14 +317,9 @@ export class LogStore implements Store {
       const books = this.#removals.load(partition)
       partition.deliveredOffset = Math.max(point?.[6] ?? 0, books.deliveredOffset)
       const known = knownPoint(point, books.startOffset)
-      await recoverPartition(partition, known, coverage.get(id) ?? [], this.report)
+      const untilOffset = await recoverPartition(partition, known, coverage.get(id) ?? [], this.report)
       partition.account.touch()
-      const fromOffset = known?.logStartOffset ?? 0
-      const damage = this.report.holes.find(
-        (hole) => hole.topicName === name && hole.partitionIndex === partition.partitionIndex && hole.endOffset === partition.logStartOffset
-      )
-      const untilOffset = damage ? damage.startOffset : partition.logStartOffset
-      this.#removals.foundDeleted(topic.config, partition, { fromOffset, untilOffset })
+      this.#removals.foundDeleted(topic.config, partition, { fromOffset: known?.logStartOffset ?? 0, untilOffset })
     }
   }
 
@@ -441,9 +435,7 @@ export class LogStore implements Store {
       for (const { partition, content, mayExceedQuota } of appends) {
         const bytes = contentBytesBound(content)
         const topicBytes = asked.get(partition.topicName) ?? 0
-        // The marker that ends a transaction is taken by a full topic too: until then nothing behind the transaction is delivered or deleted.
-        const also = { topic: topicBytes, directory: askedBytes }
-        const refusal = isMarker(content) ? null : this.#refusalFor(partition, bytes, also, mayExceedQuota)
+        const refusal = this.#refusalFor(partition, bytes, { topic: topicBytes, directory: askedBytes }, mayExceedQuota)
         if (refusal) {
           this.#meter.onRejected(appends.length)
           return reject(refusal)
@@ -580,10 +572,6 @@ export class LogStore implements Store {
     await this.#journal.close()
     await this.#lock.release()
   }
-}
-
-function isMarker(content: Append['content']): boolean {
-  return 'batch' in content && (viewOf(content.batch).getInt16(ATTRIBUTES_AT) & CONTROL_BIT) !== 0
 }
 
 /** Commits in whole blocks, at least two to a journal file, and not larger than the core takes. */

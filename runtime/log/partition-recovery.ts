@@ -25,6 +25,7 @@ import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
 import { rollSegment } from './seal.ts'
 import { Segment } from './segment.ts'
 import type { RecoveryPoint } from './state-snapshot.ts'
+import { onlyFull } from './store-errors.ts'
 
 const PAGE_BYTES = 4096
 const NOT_IN_JOURNAL = 'what was there and is not in the journal is lost'
@@ -76,12 +77,13 @@ interface Found {
   readonly isClosedToUs: boolean
 }
 
+/** @returns the offset up to which a gap at the start of the log is retention's, not damage */
 export async function recoverPartition(
   partition: PartitionLog,
   known: KnownPoint | null,
   coverage: Coverage,
   report: RecoveryReport
-): Promise<void> {
+): Promise<number> {
   const { baseOffsets, retiredBases } = await listSegments(partition)
   await removeStale(partition, baseOffsets, Math.min(Math.max(-1, ...retiredBases), known?.logStartOffset ?? 0))
   // When retention has taken the segment of the recovery point, what comes next is what the journal has behind that point.
@@ -89,25 +91,18 @@ export async function recoverPartition(
   let nextOffset = isPointRetired ? Math.max(known.logStartOffset, known.nextOffset) : (known?.logStartOffset ?? 0)
   const recoveryBase = known && known.segmentBaseOffset >= 0 ? known.segmentBaseOffset : (baseOffsets[0] ?? 0)
   const firstListed = baseOffsets[0] ?? Number.POSITIVE_INFINITY
-  await removeEmpty(partition, baseOffsets, recoveryBase)
-  for (let i = 0; i < baseOffsets.length; i++) {
-    const baseOffset = baseOffsets[i] as number
-    const followingBase = baseOffsets[i + 1]
-    if (baseOffset < recoveryBase && followingBase !== undefined) {
-      const sizeBytes = (await sizeOf(partition.env.disk, segmentAt(partition, baseOffset).logPath)) ?? 0
-      const endOffset = Math.min(followingBase, recoveryBase) // the file of the recovery point may be missing
-      partition.segments.push(new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes, nextOffset: endOffset }))
-      nextOffset = endOffset
-      continue
-    }
+  const lastBase = baseOffsets.at(-1)
+  const sealed = baseOffsets.filter((baseOffset) => baseOffset < recoveryBase && baseOffset !== lastBase)
+  nextOffset = (await adoptSealed(partition, sealed, Math.min(baseOffsets[sealed.length] ?? recoveryBase, recoveryBase))) ?? nextOffset
+  for (const baseOffset of baseOffsets.slice(sealed.length)) {
     if (baseOffset > nextOffset) {
       if (await isSuperseded(partition, { baseOffset, nextOffset, coverage })) continue
       if (partition.segments.length > 0) report.holes.push(hole(partition, nextOffset, baseOffset))
     }
-    const isLast = followingBase === undefined
+    const isLast = baseOffset === lastBase
     nextOffset = Math.max(nextOffset, await recoverSegment(partition, { baseOffset, isLast }, known, coverage, report))
   }
-  await settleEnds(partition, { known, coverage, nextOffset, retiredBases, firstListed }, report)
+  return settleEnds(partition, { known, coverage, nextOffset, retiredBases, firstListed }, report)
 }
 
 interface Ends {
@@ -120,8 +115,8 @@ interface Ends {
   readonly firstListed: number
 }
 
-/** Where the log begins and goes on, and what is missing at either end. */
-async function settleEnds(partition: PartitionLog, ends: Ends, report: RecoveryReport): Promise<void> {
+/** Where the log begins and goes on, and what is missing at either end. @returns as recoverPartition */
+async function settleEnds(partition: PartitionLog, ends: Ends, report: RecoveryReport): Promise<number> {
   const { known, coverage, nextOffset, retiredBases, firstListed } = ends
   const knownStart = known?.logStartOffset ?? 0
   const isGone = partition.segments.length === 0 && known !== null && known.segmentBaseOffset >= 0
@@ -137,11 +132,7 @@ async function settleEnds(partition: PartitionLog, ends: Ends, report: RecoveryR
   partition.restore({ logStartOffset, nextOffset: restoredNext })
   // Nothing is appended behind a file whose end is not known: a reader would take what lies between for one gap.
   if (isEndMissing) await rollSegment(partition, restoredNext).catch(onlyFull)
-}
-
-/** A full disk ends no start. */
-function onlyFull(error: unknown): void {
-  if (!(error instanceof DiskError && error.isFull)) throw error
+  return Math.min(holeStart, logStartOffset)
 }
 
 /**
@@ -155,15 +146,23 @@ async function removeStale(partition: PartitionLog, baseOffsets: number[], below
   }
 }
 
-/** Case F below the recovery point: what the file held is missing between its neighbours, as if it were deleted. */
-async function removeEmpty(partition: PartitionLog, baseOffsets: number[], belowBase: number): Promise<void> {
-  for (const baseOffset of baseOffsets.slice(0, -1)) {
+/**
+ * The files in front of the recovery point, up to `untilOffset`: taken as they are. Case F: what an empty one held is missing between its
+ * neighbours, as if it were deleted. @returns where they end; null when there is none
+ */
+async function adoptSealed(partition: PartitionLog, baseOffsets: readonly number[], untilOffset: number): Promise<number | null> {
+  const files: { baseOffset: number; sizeBytes: number }[] = []
+  for (const baseOffset of baseOffsets) {
     const segment = segmentAt(partition, baseOffset)
-    if (baseOffset >= belowBase || (await sizeOf(partition.env.disk, segment.logPath)) !== 0) continue
-    await segment.remove()
-    partition.isDirectoryDirty = true
-    baseOffsets.splice(baseOffsets.indexOf(baseOffset), 1)
+    const sizeBytes = (await sizeOf(partition.env.disk, segment.logPath)) ?? 0
+    if (sizeBytes > 0) files.push({ baseOffset, sizeBytes })
+    else await segment.remove()
   }
+  for (const [index, { baseOffset, sizeBytes }] of files.entries()) {
+    const nextOffset = files[index + 1]?.baseOffset ?? untilOffset // the file of the recovery point may be missing
+    partition.segments.push(new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes, nextOffset }))
+  }
+  return files.length === 0 ? null : untilOffset
 }
 
 /**
@@ -182,7 +181,6 @@ async function isSuperseded(
   const fromOffset = Math.max(gap.nextOffset, journalStart)
   if (found.isUnreadable || fromOffset >= gap.baseOffset || !isCovered(gap.coverage, fromOffset, found.nextOffset)) return false
   await segment.remove()
-  partition.isDirectoryDirty = true
   return true
 }
 
@@ -230,7 +228,10 @@ async function recoverSegment(
   const firstGap = found.gaps[0]
   if (firstGap && isCovered(coverage, firstGap.startOffset, found.nextOffset)) {
     await cut(partition, path, { fromBytes: firstGap.positionBytes, endBytes: fileBytes, isInJournal: true, report })
-    if (firstGap.positionBytes === 0 && !isLast) return dropEmpty(partition, { baseOffset, nextOffset: start.nextOffset })
+    if (firstGap.positionBytes === 0 && !isLast) {
+      await segmentAt(partition, baseOffset).remove()
+      return start.nextOffset
+    }
     return adopt(partition, { baseOffset, startBytes: start.startBytes, found: beforeGap(found, firstGap) })
   }
   for (const gap of found.gaps) reportGap(partition, path, gap, report)
@@ -243,18 +244,13 @@ async function recoverSegment(
   if (found.sizeBytes === 0 && (found.isBroken || !isLast)) {
     // Nothing of it is whole: the journal brings it again under the same name, or it was never acknowledged, or it waits for a better day.
     if (isKept) await disk.rename(path, `${path}${TORN_SUFFIX}0`)
-    return dropEmpty(partition, { baseOffset, nextOffset: start.nextOffset })
+    await segmentAt(partition, baseOffset).remove()
+    return start.nextOffset
   }
   await adopt(partition, { baseOffset, startBytes: start.startBytes, found })
   // A batch that begins on a page that cannot be read cannot be written either.
   if (isLast && (isKept || (await isEndPageUnreadable(partition, path, found.sizeBytes)))) await rollSegment(partition, found.nextOffset)
   return found.nextOffset
-}
-
-async function dropEmpty(partition: PartitionLog, at: { baseOffset: number; nextOffset: number }): Promise<number> {
-  await segmentAt(partition, at.baseOffset).remove()
-  partition.isDirectoryDirty = true
-  return at.nextOffset
 }
 
 async function isEndPageUnreadable(partition: PartitionLog, path: string, sizeBytes: number): Promise<boolean> {

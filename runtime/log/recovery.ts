@@ -16,7 +16,7 @@ import type { Core } from '../core/core.ts'
 import type { Disk } from '../io/disk.ts'
 import type { StateChange } from './contract.ts'
 import { readJournalHeader } from './journal.ts'
-import { type FoundCommit, type JournalFileScan, scanJournalFile, whereMoreMayLie } from './journal-scan.ts'
+import { type FoundCommit, type JournalFileScan, newestScan, scanJournalFile, whereMoreMayLie } from './journal-scan.ts'
 import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { type Coverage, hole } from './partition-recovery.ts'
@@ -113,7 +113,7 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
  * commit is damaged), and what was acknowledged since the snapshot was in another journal.
  */
 function noteOlderJournal(scans: readonly JournalFileScan[], afterSequence: number, { directory, report }: ReadContext): void {
-  const newest = Math.max(0, ...scans.map(({ last }) => last?.sequence ?? 0))
+  const newest = newestScan(scans)?.last?.sequence ?? 0
   const path = `${directory}/${JOURNAL_DIRECTORY}`
   const isToldAlready = report.damagedFiles.some((file) => file.startsWith(path)) || scans.some(({ unreadable }) => unreadable.length > 0)
   if (newest >= afterSequence || isToldAlready) return

@@ -5,12 +5,12 @@
 // is never taken for a deletion. Deleting needs no space and no journal: it must work when both are full.
 // Not here: the rules (retention.ts), who is refused meanwhile (quota.ts), when a round runs (upkeep.ts).
 
-import { DiskError } from '../io/disk.ts'
 import { type PartitionLog, withPartition } from './partition-log.ts'
 import type { Quota } from './quota.ts'
 import type { Removals } from './removals.ts'
 import { type Cause, chooseVictim, expiredSegment, leftOver, type Victim } from './retention.ts'
 import { rollSegment } from './seal.ts'
+import { onlyFull } from './store-errors.ts'
 import type { StoredTopic } from './stored-topic.ts'
 
 export interface RetentionHost {
@@ -150,9 +150,4 @@ export class RetentionRound {
       await segment.discard(retired)
     })
   }
-}
-
-/** Deleting goes on without what needs room. */
-function onlyFull(error: unknown): void {
-  if (!(error instanceof DiskError && error.isFull)) throw error
 }

@@ -23,6 +23,11 @@ export function asStoreError(error: unknown, directory: string): unknown {
   })
 }
 
+/** For what goes on without room: only a full disk is passed over. */
+export function onlyFull(error: unknown): void {
+  if (!(error instanceof DiskError && error.isFull)) throw error
+}
+
 export function topicUnknown(name: string): WadiError {
   return new WadiError('WADI_TOPIC_UNKNOWN', {
     happened: `There is no topic ${name}.`,

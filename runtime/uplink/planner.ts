@@ -113,17 +113,9 @@ export class Planner {
         budget -= part.plainBytes
       }
     }
-    if (parts.length === 0) {
-      this.#builder.rest()
-      return null
-    }
+    if (parts.length === 0) return null
     const counts = new Map([...this.#topics.values()].map((topic) => [topic.name, topic.partitionCount]))
     return { parts, partitionCounts: counts }
-  }
-
-  /** The link is away: nothing is kept for speed. */
-  rest(): void {
-    this.#builder.rest()
   }
 
   /** It is about to leave. Not counted when it is made: what is made may wait while the link comes and goes. */

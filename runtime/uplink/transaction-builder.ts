@@ -11,9 +11,8 @@ import { LEADER_EPOCH_AT, RECORDS_AT, readBatchHeader, viewOf, writeBaseOffset }
 import type { Core } from '../core/core.ts'
 import type { BatchHeader, OpenedBatch } from '../core/record.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
-import { codecOf, compressBatch, joinBatch, openBatch } from '../log/batch-codec.ts'
+import { codecOf, compressBatch, joinBatch, openBatch, releaseOpened } from '../log/batch-codec.ts'
 import type { Source } from './source.ts'
-import { SpareBuffers } from './spare-buffers.ts'
 import type { UpstreamTopic } from './upstream.ts'
 
 /** A batch for one partition of the centre, without producer fields. */
@@ -85,8 +84,6 @@ interface Repacked {
 
 const RATIO_MAX = 16
 const RATIO_SAFETY = 0.8
-/** As many parts are compressed at the same time. */
-const BUFFERS_KEPT_MAX = 4
 /** Connections on which a closed batch was tried whole and not taken. */
 const WHOLE_TRIES_MAX = 3
 
@@ -101,15 +98,8 @@ export class TransactionBuilder {
   /** Upstream topic → largest compressed batch the centre was seen to refuse, less. */
   readonly #learnedMax = new Map<string, number>()
 
-  readonly #buffers = new SpareBuffers(BUFFERS_KEPT_MAX)
-
   constructor(options: BuilderOptions) {
     this.#options = options
-  }
-
-  /** Nothing is to be sent: nothing is kept for later. */
-  rest(): void {
-    this.#buffers.clear()
   }
 
   /** The centre said too-large to a batch of this many bytes. */
@@ -171,7 +161,7 @@ export class TransactionBuilder {
       if (bytesMax < core.batchBytesMax) repacked = this.#repackAll(source, topic, plain, alone)
       if (repacked.isTooLarge) return { source, offset: from, reason: `it does not fit a batch of ${core.batchBytesMax} bytes` }
     }
-    for (const [index, { records }] of plain.entries()) if (records.buffer !== stored[index]?.buffer) this.#options.codec.release(records)
+    for (const [index, batch] of plain.entries()) releaseOpened(this.#options.codec, batch, stored[index] as Uint8Array)
     plain.length = 0
     stored.length = 0
     const { until, plainBytes } = repacked
@@ -319,8 +309,7 @@ export class TransactionBuilder {
       until = result.nextOffset
       break
     }
-    const repacked = repack.finish()
-    return { until, bytes: repacked === null ? null : this.#buffers.copyOf(repacked) }
+    return { until, bytes: repack.finish()?.slice() ?? null }
   }
 
   #idOf(branchId: string): Uint8Array {
@@ -334,7 +323,7 @@ export class TransactionBuilder {
   async #compress(batch: PreparedBatch): Promise<PreparedBatch> {
     const { core, codec, compression } = this.#options
     const bytes = await compressBatch(core, codec, batch.bytes, compression)
-    if (bytes !== batch.bytes) this.#buffers.giveBack(batch.bytes)
+    if (bytes !== batch.bytes) codec.release(batch.bytes)
     return { ...batch, bytes }
   }
 

@@ -343,7 +343,6 @@ export class Uplink {
     if (!(error instanceof UpstreamFault || error instanceof WadiError || error instanceof DiskError)) throw error
     this.#ledger.counters.failures++
     this.#link.fail(error.message)
-    this.#planner.rest()
     const kind = error instanceof UpstreamFault ? error.kind : 'retry'
     switch (kind) {
       case 'too-large':
