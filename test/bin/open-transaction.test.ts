@@ -1,5 +1,5 @@
 // Proves for the whole gateway, to which nobody speaks Kafka: a transaction that a client of an embedded server left open in its directory ends,
-// and what it held back is shown.
+// and what it held back is shown; and that it ends in a topic that is full.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -55,4 +55,30 @@ t.test('a transaction left open in the directory ends, and what it held back is 
     if (shown.includes('behind')) break
   }
   t.same(shown, ['behind'])
+})
+
+t.test('a transaction ends in a topic that is full, or nothing behind it would ever be delivered or deleted', async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'wadi-open-'))
+  t.teardown(() => rm(directory, { recursive: true, force: true }))
+  const core = loadTestCore()
+  const edges = { disk: nodeDisk, clock: nodeClock, random: nodeRandom, codec: createNodeCodec(), core }
+  const store = await LogStore.open({ ...edges, directory, settings: { journalFileBytes: 4 * 2 ** 20 } })
+  const { partitions } = await store.createTopic('plant', { quotaBytes: 8 * 1024, whenFull: 'reject', codec: 'none' })
+  const [partition] = partitions as [(typeof partitions)[number]]
+  const { transactions, appends, close } = openBroker({ ...edges, store })
+  const who = await transactions.initProducer({ transactionalId: 'x', timeoutMs: WAIT_MS_MAX, expected: null })
+  await transactions.addPartitions('x', who, [partition])
+  const records = core.buildBatch([event('in it')], { baseOffset: 0, producer: { ...who, baseSequence: 0, isTransactional: true } })
+  await appends.append([{ topicName: 'plant', partitionIndex: 0, records }], { isZstdAllowed: true, hasTransactionalId: true })
+  await t.rejects(
+    async () => {
+      for (;;) await store.commit([{ partition, content: { record: event('') } }], [])
+    },
+    { code: 'WADI_QUOTA_EXCEEDED' }
+  )
+  t.equal(partition.lastStableOffset, 0)
+  t.equal(await transactions.end('x', who, 'commit'), 'NONE')
+  t.equal(partition.lastStableOffset, partition.highWatermark)
+  close()
+  await store.close()
 })
