@@ -25,8 +25,6 @@ export interface Word {
 export interface Entry {
   readonly branch: Branch
   readonly limit: Limit
-  /** It is of the line that this disk goes on from: what it knows and we do not is a fork of ours. */
-  readonly isEvidence: boolean
 }
 
 /** Of what a position says of our partitions, only what was written up to `after` is ours. null: all of it. */
@@ -70,7 +68,7 @@ async function readPositions(upstream: Upstream, names: ReadonlySet<string>): Pr
 }
 
 function wordOf(context: ResumeContext, upstreamTopic: string, pieces: readonly string[]): Word {
-  const { store, ledger, forks } = context
+  const { store, ledger } = context
   if (pieces.length === 0) return { branches: [], entries: [] }
   const branches = decodePosition(pieces)
   if (branches === null) {
@@ -84,9 +82,20 @@ function wordOf(context: ResumeContext, upstreamTopic: string, pieces: readonly 
     const text = `The position at the centre for ${upstreamTopic} is of another log (${other.logId}); this log starts with what it has.`
     ledger.notice('other-log', text, { upstreamTopic, otherLogId: other.logId })
   }
-  const evidence = new Set(evidenceIds(own, forks))
-  const entries = own.map((branch) => ({ branch, limit: limitOf(context, branch), isEvidence: evidence.has(branch.branchId) }))
-  return { branches, entries }
+  return { branches, entries: own.map((branch) => ({ branch, limit: limitOf(context, branch) })) }
+}
+
+/** The entries of the line that this disk goes on from: what they know and we do not is a fork of ours. They are others after each fork. */
+export function evidenceIn(words: ReadonlyMap<string, Word>, forks: Forks): ReadonlySet<Entry> {
+  const evidence = new Set<Entry>()
+  for (const { entries } of words.values()) {
+    const ids = evidenceIds(
+      entries.map(({ branch }) => branch),
+      forks
+    )
+    for (const entry of entries) if (ids.includes(entry.branch.branchId)) evidence.add(entry)
+  }
+  return evidence
 }
 
 /** Our own branch; when it has no entry yet the lines that it came from; when they have none either, whatever there is of this log. */

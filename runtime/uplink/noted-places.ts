@@ -10,7 +10,7 @@ import type { Source } from './source.ts'
 import { UpstreamFault, type UpstreamTopic } from './upstream.ts'
 
 /** The limit of what is said by our own notes: what the start `after` and those before it wrote. */
-export function writtenUpTo(after: number): Limit {
+function writtenUpTo(after: number): Limit {
   return { after, isFork: true, theirs: null }
 }
 

@@ -12,10 +12,12 @@
 // Not for: sending, writing positions (uplink.ts).
 
 import { toOffset } from '../base/offset.ts'
-import { commonEnd, type Entry, entriesFor, type Limit, limited, readWords, UNKNOWN_ID, type Word } from './centre-words.ts'
+import type { Partition } from '../log/contract.ts'
+import { commonEnd, type Entry, entriesFor, evidenceIn, limited, readWords, UNKNOWN_ID, type Word } from './centre-words.ts'
+import type { Forks } from './forks.ts'
 import { type Hint, notedOffset } from './hint.ts'
 import type { Ledger } from './ledger.ts'
-import { fromHint, noteUndecided, writtenUpTo } from './noted-places.ts'
+import { fromHint, noteUndecided } from './noted-places.ts'
 import { type Branch, CARRIED_MAX } from './position.ts'
 import type { ResumeContext } from './resume-context.ts'
 import type { Source } from './source.ts'
@@ -33,28 +35,22 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
   const { hint, forks } = context
   const words = await readWords(context, sources)
   const places = new Map<Source, { next: number; isCentresWord: boolean }>()
-  const found: { fork: number | null } = { fork: null }
-  const noteFork = ({ after }: Limit): void => {
-    if (after === null || forks.list.some((fork) => fork.after === after)) return
-    if (found.fork === null || after < found.fork) found.fork = after
-  }
-  for (const { entries } of words.values()) for (const { limit, isEvidence } of entries) if (isEvidence && limit.isFork) noteFork(limit)
-  const told = new Map(sources.map((source) => [source, entriesFor(source, words, hint)]))
   const silent: Source[] = []
-  for (const [source, entries] of told) {
-    const next = toldBy(context, source, entries, noteFork)
+  for (const source of sources) {
+    const next = toldBy(context, source, entriesFor(source, words, hint))
     // What this process was told by the centre needs no notes and no looking back.
     if (next !== null) places.set(source, { next, isCentresWord: true })
     else if (source.isPlaced && !context.isCommitOpen) places.set(source, { next: source.confirmed, isCentresWord: false })
     else silent.push(source)
   }
+  const found: number[] = []
   if (silent.length > 0 && hint) {
     for (const [source, { next, forkAfter }] of await fromHint(context, hint, silent)) {
       places.set(source, { next, isCentresWord: false })
-      if (forkAfter !== null) noteFork(writtenUpTo(forkAfter))
+      if (forkAfter !== null && !isKnownFork(forks, forkAfter)) found.push(forkAfter)
     }
   }
-  if (found.fork !== null) await branchOff(context, found.fork, told)
+  await branchOffAll(context, { words, sources, found })
   for (const source of sources) {
     source.forks = forks
     place(context, source, places.get(source) ?? { next: 0, isCentresWord: false })
@@ -65,15 +61,56 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
 }
 
 /** The furthest of what the centre says about `source`; null when it says nothing. */
-function toldBy(context: ResumeContext, source: Source, entries: readonly Entry[], noteFork: (limit: Limit) => void): number | null {
+function toldBy(context: ResumeContext, { edgeTopic, partition }: Source, entries: readonly Entry[]): number | null {
   let next: number | null = null
-  for (const { branch, limit, isEvidence } of entries) {
-    const said = branch.nextOffsets.get(source.edgeTopic)?.[source.partition.partitionIndex] ?? 0
-    const ours = limited(context, source.partition, said, limit)
-    if (ours < said && isEvidence) noteFork(limit)
-    next = Math.max(next ?? 0, ours)
+  for (const { branch, limit } of entries) {
+    const said = branch.nextOffsets.get(edgeTopic)?.[partition.partitionIndex] ?? 0
+    next = Math.max(next ?? 0, limited(context, partition, said, limit))
   }
   return next
+}
+
+/** Everything that `branch` says of this log, also of topics that are not delivered now; `partition` is null where this disk has none. */
+function* saidIn({ store }: ResumeContext, { nextOffsets }: Branch): Generator<{ partition: Partition | null; said: number }> {
+  for (const [edgeTopic, offsets] of nextOffsets) {
+    const partitions = store.topics.get(edgeTopic)?.partitions ?? []
+    for (const [index, said] of offsets.entries()) yield { partition: partitions[index] ?? null, said }
+  }
+}
+
+const isKnownFork = (forks: Forks, after: number): boolean => forks.list.some((fork) => fork.after === after)
+
+/** What the evidence knows and this disk does not: the last incarnation before each; forks that are known left out. */
+function forksTold(context: ResumeContext, evidence: Iterable<Entry>): number[] {
+  const found: number[] = []
+  for (const { branch, limit } of evidence) {
+    if (limit.after === null || isKnownFork(context.forks, limit.after)) continue
+    const isBehind = ({ partition, said }: { partition: Partition | null; said: number }): boolean =>
+      (partition === null ? 0 : limited(context, partition, said, limit)) < said
+    if (limit.isFork || [...saidIn(context, branch)].some(isBehind)) found.push(limit.after)
+  }
+  return found
+}
+
+/**
+ * The earliest fork is made first. The branch that begins there may be at the centre already, further than we are: this disk was copied before it had
+ * noted the fork, and the original went on. Then there is another one behind it.
+ */
+async function branchOffAll(
+  context: ResumeContext,
+  { words, sources, found }: { words: ReadonlyMap<string, Word>; sources: readonly Source[]; found: readonly number[] }
+): Promise<void> {
+  const tried = new Set<number>()
+  let evidence = evidenceIn(words, context.forks)
+  let next = [...found, ...forksTold(context, evidence)]
+  while (next.length > 0) {
+    const after = Math.min(...next)
+    if (tried.has(after)) return
+    tried.add(after)
+    await branchOff(context, after, { sources, evidence })
+    evidence = evidenceIn(words, context.forks)
+    next = forksTold(context, evidence)
+  }
 }
 
 /** The hint's word on `source`: for the status before the centre was heard, nothing more. */
@@ -83,22 +120,26 @@ export function placeByHint(source: Source, hint: Hint | null): void {
 
 /** From now on what was written after `after` is a branch of its own. Durable before anything of it leaves. */
 async function branchOff(
-  { store, forks, ledger }: ResumeContext,
+  context: ResumeContext,
   after: number,
-  told: ReadonlyMap<Source, readonly Entry[]>
+  { sources, evidence }: { sources: readonly Source[]; evidence: Iterable<Entry> }
 ): Promise<void> {
+  const { store, forks, ledger } = context
   const first = store.starts.find(({ incarnation }) => incarnation > after) ?? store.starts.at(-1)
   const branchId = first?.id || store.starts.at(-1)?.id || UNKNOWN_ID
   if (forks.list.some((fork) => fork.branchId === branchId)) return
+  const delivered = new Set(sources.map(({ partition }) => partition))
   const cuts: Record<string, number> = {}
   let undecided = 0
-  for (const [{ key, partition }, entries] of told) {
-    const ourEnd = partition.firstOffsetAfter(after)
-    for (const { limit, isEvidence } of entries) {
-      const end = isEvidence && limit.after === after ? commonEnd(partition, limit) : null
-      if (end === null) continue
+  for (const { branch, limit } of evidence) {
+    if (limit.after !== after) continue
+    for (const { partition } of saidIn(context, branch)) {
+      const end = partition && commonEnd(partition, limit)
+      if (!end) continue
+      const key = `${partition.topicName}/${partition.partitionIndex}`
+      const ourEnd = partition.firstOffsetAfter(after)
       if (end.offset < (ourEnd ?? Number.POSITIVE_INFINITY)) cuts[key] = Math.min(end.offset, cuts[key] ?? Number.POSITIVE_INFINITY)
-      if (!end.isKnown) undecided += Math.max(0, (ourEnd ?? partition.highWatermark) - end.offset)
+      if (!end.isKnown && delivered.has(partition)) undecided += Math.max(0, (ourEnd ?? partition.highWatermark) - end.offset)
     }
   }
   const fork = { branchId, after, cuts }

@@ -166,6 +166,68 @@ t.test('the image starts several times before the link is up, and one of its ima
   await rig.close()
 })
 
+t.test(
+  'an image put back was copied before it had noted that it is a branch, and the branch went on: two forks are found at one start',
+  async (t) => {
+    const rig = new Rig()
+    await start(rig)
+    await rig.deliver(numbers(10))
+    const image = await copyDisk(rig)
+    await start(rig)
+    await rig.deliver(numbers(10, 10))
+    await putBack(rig, image)
+    rig.centre.link = { ...goodLink, isDown: true }
+    await start(rig, numbers(5, 100))
+    const unaware = rig.machine.disk.takeImage() // it runs, and has not heard the centre
+    rig.centre.link = { ...goodLink }
+    await rig.machine.run(30_000)
+    await rig.deliver(numbers(5, 200))
+    await putBack(rig, unaware)
+    await start(rig, numbers(5, 300))
+    await rig.machine.run(30_000)
+    t.same(rig.values(), [...numbers(20), ...numbers(5, 100), ...numbers(5, 200), ...numbers(5, 300)])
+    namesAreUnique(t, rig)
+    t.equal(rig.uplink.status().counters.forks, 2)
+    await rig.deliver(['later'])
+    rig.kill()
+    await start(rig, ['after a kill'])
+    await rig.machine.run(30_000)
+    t.same(rig.values().slice(-2), ['later', 'after a kill'])
+    t.equal(rig.uplink.status().counters.forks, 0, 'each fork is found once')
+    namesAreUnique(t, rig)
+    await rig.close()
+  }
+)
+
+t.test('an older image of a topic that is not delivered at the start that could find it out: a branch all the same', async (t) => {
+  const rig = new Rig()
+  const open = async (settings: { topics: ReadonlyMap<string, string> }): Promise<void> => {
+    await rig.open({ plant: {}, meter: {} })
+    rig.start(settings)
+    await rig.machine.run(5_000)
+  }
+  await open(twoTopics)
+  await rig.append(numbers(5))
+  await rig.append(numbers(5), { topic: 'meter' })
+  await rig.machine.run(5_000)
+  const image = rig.machine.disk.takeImage() // running: both have the start in common
+  await rig.append(numbers(5, 10), { topic: 'meter' })
+  await rig.machine.run(5_000)
+  rig.kill()
+  rig.machine.disk.putBack(image)
+  await open({ topics: new Map([['plant', 'centre.plant']]) })
+  await rig.append(numbers(5, 100), { topic: 'meter' })
+  await rig.append(['more'])
+  await rig.machine.run(5_000)
+  await rig.close()
+  await open(twoTopics)
+  await rig.machine.run(30_000)
+  t.same(rig.values('centre.meter'), [...numbers(5), ...numbers(5, 10), ...numbers(5, 100)])
+  t.same(rig.values(), [...numbers(5), 'more'])
+  namesAreUnique(t, rig, 'centre.meter')
+  await rig.close()
+})
+
 t.test('the same image is put back twice, and then the disk that it replaced', async (t) => {
   const rig = new Rig()
   await start(rig)
