@@ -96,7 +96,8 @@ export async function recoverPartition(
   nextOffset = (await adoptSealed(partition, sealed, Math.min(baseOffsets[sealed.length] ?? recoveryBase, recoveryBase))) ?? nextOffset
   for (const baseOffset of baseOffsets.slice(sealed.length)) {
     if (baseOffset > nextOffset) {
-      if (await isSuperseded(partition, { baseOffset, nextOffset, coverage })) continue
+      const isNewerThanPoint = known === null || baseOffset > known.segmentBaseOffset
+      if (isNewerThanPoint && (await isSuperseded(partition, { baseOffset, nextOffset, coverage }))) continue
       if (partition.segments.length > 0) report.holes.push(hole(partition, nextOffset, baseOffset))
     }
     const isLast = baseOffset === lastBase

@@ -5,7 +5,9 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { defaultTopicConfig, type Partition, type StoreMetrics, type Topic, type TopicConfig } from '../../runtime/log/contract.ts'
-import type { PartitionLog } from '../../runtime/log/partition-log.ts'
+import { PartitionLog } from '../../runtime/log/partition-log.ts'
+import { recoverPartition } from '../../runtime/log/partition-recovery.ts'
+import { newRecoveryReport } from '../../runtime/log/recovery-report.ts'
 import { type Cause, type Standing, type Verdict, verdictFor } from '../../runtime/log/retention.ts'
 import { Segment } from '../../runtime/log/segment.ts'
 import { segmentShareOf } from '../../runtime/log/segment-share.ts'
@@ -408,4 +410,24 @@ t.test('a segment below the log start that a deletion left behind goes without b
   while (partition.segments.includes(leftOver)) await send(machine, store, partition, 1)
   t.match(store.metrics.removals, [{ topicName: 'telemetry', records: partition.logStartOffset, isLoss: false }])
   await machine.settle(store.close())
+})
+
+t.test('the segment of the recovery point stays when the one before it was deleted, though the journal has a part of both', async (t) => {
+  const machine = newMachine(42)
+  const store = await machine.open()
+  const before = (await makeTopic(machine, store, { isForwarded: false })).partitions[0] as PartitionLog
+  await send(machine, store, before, 60)
+  await machine.settle(store.close())
+  const [deleted, kept] = before.segments as [Segment, Segment]
+  await machine.settle(machine.disk.rename(deleted.logPath, `${deleted.logPath}.deleted`))
+  const { topicName, topicNumber, partitionIndex, directory, account, env } = before
+  const partition = new PartitionLog({ topicName, topicNumber, partitionIndex, directory, account }, env)
+  const known = { logStartOffset: 0, segmentBaseOffset: kept.baseOffset, syncedBytes: kept.sizeBytes, nextOffset: kept.nextOffset }
+  const coverage = [{ start: kept.baseOffset - 2, end: before.highWatermark }]
+  const report = newRecoveryReport()
+  const untilOffset = await machine.settle(recoverPartition(partition, known, coverage, report))
+  t.equal(untilOffset, kept.baseOffset, 'what is gone was deleted')
+  t.equal(partition.logStartOffset, kept.baseOffset)
+  t.equal(partition.segments[0]?.nextOffset, kept.nextOffset)
+  t.same(report.holes, [])
 })
