@@ -6,7 +6,8 @@
 //                                         know, and in that up to where the first of them ended it; everything after it is new here, and is a
 //                                         branch of its own from now on (forks.ts)
 //   the edge topic was moved            → the furthest of what the positions of its upstream topics say, the present one and those before
-//   it has nothing for an edge topic    → the notes; what may have been delivered after them is looked for in the centre itself (noted-places.ts);
+//   it has nothing for an edge topic, or
+//   only of a place it was moved from   → the notes; what may have been delivered after them is looked for in the centre itself (noted-places.ts);
 //                                         nothing noted → log start
 // A position below our log start means retention was faster: the hole is counted.
 // Not for: sending, writing positions (uplink.ts).
@@ -36,10 +37,13 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
   const words = await readWords(context, sources)
   const places = new Map<Source, { next: number; isCentresWord: boolean }>()
   const silent: Source[] = []
+  const stale = new Map<Source, number>()
   for (const source of sources) {
     const next = toldBy(context, source, entriesFor(source, words, hint))
+    const isLatest = isHeardOfLastPlace(source, words, hint)
+    if (next !== null && !isLatest) stale.set(source, next)
     // What this process was told by the centre needs no notes and no looking back.
-    if (next !== null) places.set(source, { next, isCentresWord: true })
+    if (next !== null && isLatest) places.set(source, { next, isCentresWord: true })
     else if (source.isPlaced && !context.isCommitOpen) places.set(source, { next: source.confirmed, isCentresWord: false })
     else silent.push(source)
   }
@@ -53,7 +57,8 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
   await branchOffAll(context, { words, sources, found })
   for (const source of sources) {
     source.forks = forks
-    place(context, source, places.get(source) ?? { next: 0, isCentresWord: false })
+    const { next, isCentresWord } = places.get(source) ?? { next: 0, isCentresWord: false }
+    place(context, source, { next: Math.max(next, stale.get(source) ?? 0), isCentresWord })
   }
   const carried = new Map<string, Carried>()
   for (const [upstreamTopic, word] of words) carried.set(upstreamTopic, carriedOf(context, upstreamTopic, word, sources))
@@ -68,6 +73,15 @@ function toldBy(context: ResumeContext, { edgeTopic, partition }: Source, entrie
     next = Math.max(next ?? 0, limited(context, partition, said, limit))
   }
   return next
+}
+
+/**
+ * Where an edge topic was delivered before it was moved, the centre says how far it had come there. When the centre has forgotten the position of the
+ * place where it was delivered last, that is no word on where it is now.
+ */
+function isHeardOfLastPlace({ edgeTopic }: Source, words: ReadonlyMap<string, Word>, hint: Hint | null): boolean {
+  const lastPlace = hint?.confirmed.get(edgeTopic)?.upstreamTopics.at(-1)
+  return lastPlace === undefined || (words.get(lastPlace)?.entries ?? []).some(({ branch }) => branch.nextOffsets.has(edgeTopic))
 }
 
 /** Everything that `branch` says of this log, also of topics that are not delivered now; `partition` is null where this disk has none. */

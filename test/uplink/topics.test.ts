@@ -102,6 +102,39 @@ for (const ending of ['closed', 'killed', 'killed, local notes lost'] as const) 
   })
 }
 
+t.test(
+  'moved away and back, and the centre has forgotten the position of the place between: what is older is no word on where it is',
+  async (t) => {
+    const rig = new Rig()
+    const settings = (meter: string): { topics: ReadonlyMap<string, string> } => ({
+      topics: new Map([
+        ['plant', 'all'],
+        ['meter', meter]
+      ])
+    })
+    await rig.open({ plant: {}, meter: {} })
+    rig.start(settings('all'))
+    await rig.deliver(numbers(3))
+    await rig.deliver(numbers(3), { topic: 'meter' })
+    await restart(rig, 'closed')
+    rig.start(settings('elsewhere'))
+    await rig.deliver(numbers(7, 10), { topic: 'meter' })
+    rig.centre.expirePositions()
+    await rig.deliver(numbers(3, 20)) // the position of `all` is there again, with how far `meter` had come there
+    await rig.deliver(['since the note'], { topic: 'meter' })
+    rig.centre.expirePositions()
+    await rig.deliver(numbers(3, 30))
+    await restart(rig, 'killed')
+    rig.start(settings('all'))
+    await rig.append(['back'], { topic: 'meter' })
+    await rig.machine.run(30_000)
+    t.same(rig.values('elsewhere'), [...numbers(7, 10), 'since the note'])
+    t.same(rig.values('all'), [...numbers(3), ...numbers(3), ...numbers(3, 20), ...numbers(3, 30), 'back'])
+    t.equal(rig.uplink.status().counters.undecidedEvents, 0)
+    await rig.close()
+  }
+)
+
 t.test('a topic that may not be read any more is no reason to stop: the notes tell where its edge topic was', async (t) => {
   const rig = new Rig()
   await rig.open()
