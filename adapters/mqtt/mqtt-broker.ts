@@ -30,6 +30,7 @@ import { waitForConnect, waitForKeepAlive } from './patience.ts'
 import { Qos2Memory } from './qos2-memory.ts'
 import { type CloseReason, closeReasonOf, GateFault } from './reasons.ts'
 import { type Persistence, type SessionClient, SessionStore } from './session-store.ts'
+import { joinSmallWrites } from './small-writes.ts'
 import { keepOnePerClientId, type Registry } from './takeover.ts'
 
 export interface MqttEvent {
@@ -257,6 +258,7 @@ class AedesBroker implements MqttBroker {
 
   #onConnection(socket: Socket, limits: ListenerLimits): void {
     const guarded = guardSocket(socket, new Gate(limits), this.#brake)
+    joinSmallWrites(socket)
     const isHeld = (): boolean => guarded.isHeld
     this.#connections.set(socket, { limits, remoteAddress: socket.remoteAddress ?? '', isHeld })
     waitForConnect(this.#aedes.handle(socket), this.#limits.connectTimeoutMs, isHeld)

@@ -1,0 +1,103 @@
+// Proves for adapters/mqtt/small-writes.ts: bytes arrive in the order of the writes whatever their sizes; the pieces of one turn leave in one write;
+// nothing is kept back by end(); a peer that does not read is told of by write(), and 'drain' follows.
+
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { joinSmallWrites } from '../../adapters/mqtt/small-writes.ts'
+import { Prng } from '../sim/prng.ts'
+
+async function pair(t: Test): Promise<{ ours: Socket; theirs: Socket }> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const accepted = once(server, 'connection')
+  const theirs = connect((server.address() as { port: number }).port, '127.0.0.1')
+  const [ours] = (await accepted) as [Socket]
+  server.close()
+  t.teardown(() => {
+    ours.destroy()
+    theirs.destroy()
+  })
+  return { ours, theirs }
+}
+
+async function readAll(socket: Socket): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of socket) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks)
+}
+
+t.test('pieces of any size arrive in order, also what is written just before end()', async (t) => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const { ours, theirs } = await pair(t)
+    joinSmallWrites(ours)
+    const prng = new Prng(seed)
+    const received = readAll(theirs)
+    const sent: Buffer[] = []
+    for (let turn = 0; turn < 10; turn++) {
+      for (let i = prng.below(300); i > 0; i--) {
+        const piece = Buffer.from(prng.bytes(prng.chance(3) ? prng.below(40_000) + 1 : prng.below(20) + 1))
+        sent.push(piece)
+        ours.write(piece)
+      }
+      if (turn % 3 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    sent.push(Buffer.from('last'))
+    ours.write(Buffer.from('la'))
+    ours.end(Buffer.from('st'))
+    const expected = Buffer.concat(sent)
+    const found = await received
+    t.ok(found.equals(expected), `seed ${seed}: ${found.length} of ${expected.length} bytes`)
+  }
+})
+
+t.test('the pieces of one turn leave in one write, those of the next in another', async (t) => {
+  const { ours, theirs } = await pair(t)
+  let writes = 0
+  const real = ours.write
+  ours.write = ((...args: Parameters<Socket['write']>) => {
+    writes++
+    return real.apply(ours, args)
+  }) as Socket['write']
+  joinSmallWrites(ours)
+  t.equal((ours as { cork?: unknown }).cork, undefined)
+  const received = readAll(theirs)
+  for (let turn = 1; turn <= 3; turn++) {
+    for (let i = 0; i < 900; i++) ours.write(Buffer.from([turn, i & 0xff]))
+    t.equal(writes, turn - 1, 'not before the turn ends')
+    await new Promise((resolve) => setImmediate(resolve))
+    t.equal(writes, turn)
+  }
+  ours.end()
+  t.equal((await received).length, 3 * 1_800)
+})
+
+t.test('a peer that does not read: write() says so, and drain follows when it does', async (t) => {
+  const { ours, theirs } = await pair(t)
+  joinSmallWrites(ours)
+  theirs.pause()
+  let writtenBytes = 0
+  const piece = Buffer.alloc(1_000)
+  for (let turn = 0; turn < 100_000; turn++) {
+    writtenBytes += piece.length
+    if (!ours.write(piece)) break
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  t.ok(ours.writableNeedDrain)
+  const drained = once(ours, 'drain')
+  const received = readAll(theirs)
+  await drained
+  ours.end()
+  t.equal((await received).length, writtenBytes)
+})
+
+t.test('what is written to a socket that is gone is nobody’s fault', async (t) => {
+  const { ours } = await pair(t)
+  joinSmallWrites(ours)
+  ours.on('error', () => {})
+  ours.write(Buffer.from('lost'))
+  ours.destroy()
+  ours.write(Buffer.from('lost too'))
+  await new Promise((resolve) => setImmediate(resolve))
+  t.pass()
+})
