@@ -96,8 +96,7 @@ export async function recoverPartition(
   nextOffset = (await adoptSealed(partition, sealed, Math.min(baseOffsets[sealed.length] ?? recoveryBase, recoveryBase))) ?? nextOffset
   for (const baseOffset of baseOffsets.slice(sealed.length)) {
     if (baseOffset > nextOffset) {
-      const isNewerThanPoint = known === null || baseOffset > known.segmentBaseOffset
-      if (isNewerThanPoint && (await isSuperseded(partition, { baseOffset, nextOffset, coverage }))) continue
+      if (await isSuperseded(partition, { baseOffset, nextOffset, known, coverage })) continue
       if (partition.segments.length > 0) report.holes.push(hole(partition, nextOffset, baseOffset))
     }
     const isLast = baseOffset === lastBase
@@ -168,13 +167,15 @@ async function adoptSealed(partition: PartitionLog, baseOffsets: readonly number
 
 /**
  * What should lie before this segment was cut or is not there (its directory entry was not synced), and the journal has a part of it and
- * everything from there to the end of this one: the journal brings it again, in order, so this file goes. (It was made after the
- * recovery point, so nothing in it is only here.) What the journal does not have is a hole, which the replay reports.
+ * everything from there to the end of this one: the journal brings it again, in order, so this file goes. What the journal does not have is a
+ * hole, which the replay reports. Only a file that was made after the recovery point: the replay begins behind that point, and what the point's own
+ * segment holds below it is only there.
  */
 async function isSuperseded(
   partition: PartitionLog,
-  gap: { baseOffset: number; nextOffset: number; coverage: Coverage }
+  gap: { baseOffset: number; nextOffset: number; known: KnownPoint | null; coverage: Coverage }
 ): Promise<boolean> {
+  if (gap.known !== null && gap.baseOffset <= gap.known.segmentBaseOffset) return false
   const segment = segmentAt(partition, gap.baseOffset)
   const endBytes = (await sizeOf(partition.env.disk, segment.logPath)) ?? 0
   const found = await scanFrom(partition, segment.logPath, { startBytes: 0, endBytes, nextOffset: gap.baseOffset })

@@ -20,6 +20,11 @@ export interface Fork {
   readonly cuts?: Readonly<Record<string, number>>
 }
 
+/** How a partition is named in Fork.cuts. */
+export function cutKey({ topicName, partitionIndex }: Pick<Partition, 'topicName' | 'partitionIndex'>): string {
+  return `${topicName}/${partitionIndex}`
+}
+
 export class Forks {
   #list: readonly Fork[]
 
@@ -57,7 +62,7 @@ export class Forks {
   ): { branchId: string; until: number | null } {
     let branchId = ''
     for (const fork of this.#list) {
-      const cut = fork.cuts?.[`${partition.topicName}/${partition.partitionIndex}`] ?? Number.POSITIVE_INFINITY
+      const cut = fork.cuts?.[cutKey(partition)] ?? Number.POSITIVE_INFINITY
       const start = Math.min(cut, partition.firstOffsetAfter(fork.after) ?? Number.POSITIVE_INFINITY)
       if (start === Number.POSITIVE_INFINITY) continue
       if (offset < start) return { branchId, until: start }

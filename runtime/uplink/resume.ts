@@ -15,7 +15,7 @@
 import { toOffset } from '../base/offset.ts'
 import type { Partition } from '../log/contract.ts'
 import { commonEnd, type Entry, entriesFor, evidenceIn, limited, readWords, UNKNOWN_ID, type Word } from './centre-words.ts'
-import type { Forks } from './forks.ts'
+import { cutKey } from './forks.ts'
 import { type Hint, notedOffset } from './hint.ts'
 import type { Ledger } from './ledger.ts'
 import { fromHint, noteUndecided } from './noted-places.ts'
@@ -40,18 +40,20 @@ export async function resume(context: ResumeContext, sources: readonly Source[])
   const stale = new Map<Source, number>()
   for (const source of sources) {
     const next = toldBy(context, source, entriesFor(source, words, hint))
-    const isLatest = isHeardOfLastPlace(source, words, hint)
-    if (next !== null && !isLatest) stale.set(source, next)
+    if (next !== null && isHeardOfLastPlace(source, words, hint)) {
+      places.set(source, { next, isCentresWord: true })
+      continue
+    }
+    stale.set(source, next ?? 0)
     // What this process was told by the centre needs no notes and no looking back.
-    if (next !== null && isLatest) places.set(source, { next, isCentresWord: true })
-    else if (source.isPlaced && !context.isCommitOpen) places.set(source, { next: source.confirmed, isCentresWord: false })
+    if (source.isPlaced && !context.isCommitOpen) places.set(source, { next: source.confirmed, isCentresWord: false })
     else silent.push(source)
   }
   const found: number[] = []
   if (silent.length > 0 && hint) {
     for (const [source, { next, forkAfter }] of await fromHint(context, hint, silent)) {
       places.set(source, { next, isCentresWord: false })
-      if (forkAfter !== null && !isKnownFork(forks, forkAfter)) found.push(forkAfter)
+      if (forkAfter !== null) found.push(forkAfter)
     }
   }
   await branchOffAll(context, { words, sources, found })
@@ -92,13 +94,11 @@ function* saidIn({ store }: ResumeContext, { nextOffsets }: Branch): Generator<{
   }
 }
 
-const isKnownFork = (forks: Forks, after: number): boolean => forks.list.some((fork) => fork.after === after)
-
-/** What the evidence knows and this disk does not: the last incarnation before each; forks that are known left out. */
+/** What the evidence knows and this disk does not: the last incarnation before each. */
 function forksTold(context: ResumeContext, evidence: Iterable<Entry>): number[] {
   const found: number[] = []
   for (const { branch, limit } of evidence) {
-    if (limit.after === null || isKnownFork(context.forks, limit.after)) continue
+    if (limit.after === null) continue
     const isBehind = ({ partition, said }: { partition: Partition | null; said: number }): boolean =>
       (partition === null ? 0 : limited(context, partition, said, limit)) < said
     if (limit.isFork || [...saidIn(context, branch)].some(isBehind)) found.push(limit.after)
@@ -114,16 +114,15 @@ async function branchOffAll(
   context: ResumeContext,
   { words, sources, found }: { words: ReadonlyMap<string, Word>; sources: readonly Source[]; found: readonly number[] }
 ): Promise<void> {
+  const { forks } = context
   const tried = new Set<number>()
-  let evidence = evidenceIn(words, context.forks)
-  let next = [...found, ...forksTold(context, evidence)]
-  while (next.length > 0) {
-    const after = Math.min(...next)
-    if (tried.has(after)) return
+  for (let told = found; ; told = []) {
+    const evidence = evidenceIn(words, forks)
+    const unknown = [...told, ...forksTold(context, evidence)].filter((after) => !forks.list.some((fork) => fork.after === after))
+    const after = Math.min(...unknown)
+    if (unknown.length === 0 || tried.has(after)) return
     tried.add(after)
     await branchOff(context, after, { sources, evidence })
-    evidence = evidenceIn(words, context.forks)
-    next = forksTold(context, evidence)
   }
 }
 
@@ -150,7 +149,7 @@ async function branchOff(
     for (const { partition } of saidIn(context, branch)) {
       const end = partition && commonEnd(partition, limit)
       if (!end) continue
-      const key = `${partition.topicName}/${partition.partitionIndex}`
+      const key = cutKey(partition)
       const ourEnd = partition.firstOffsetAfter(after)
       if (end.offset < (ourEnd ?? Number.POSITIVE_INFINITY)) cuts[key] = Math.min(end.offset, cuts[key] ?? Number.POSITIVE_INFINITY)
       if (!end.isKnown && delivered.has(partition)) undecided += Math.max(0, (ourEnd ?? partition.highWatermark) - end.offset)
