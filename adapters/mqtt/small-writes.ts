@@ -85,7 +85,7 @@ class SmallWrites {
     this.#page = null
     this.#pageBytes = Math.min(PAGE_BYTES.max, Math.max(PAGE_BYTES.min, this.#usedBytes))
     this.#usedBytes = 0
-    if (!this.#socket.destroyed && !this.#socket.writableEnded) this.#write(bytes)
+    this.#write(bytes)
   }
 }
 
