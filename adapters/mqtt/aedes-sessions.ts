@@ -21,6 +21,7 @@ import {
   persistenceOf,
   reasonOfAedesError
 } from './aedes-insides.ts'
+import { GrantedFilters } from './granted-filters.ts'
 import type { BrokerLimits } from './limits.ts'
 import { LocalDelivery } from './local-delivery.ts'
 import { isReserved } from './name-rules.ts'
@@ -56,13 +57,13 @@ class AedesSessions implements SessionLayer {
   readonly #connections = new WeakMap<object, Connection>()
   /** Of connections whose CONNECT is answered with a refusal. */
   readonly #refusals = new WeakMap<Client, ConnectRefusal>()
-  /** Filters that a connection was granted and still has. */
-  readonly #granted = new WeakMap<object, Set<string>>()
+  readonly #granted: GrantedFilters
   readonly #failed = new WeakSet<Client>()
 
   constructor({ limits, store, core, handlers }: SessionLayerOptions) {
     this.#limits = limits
     this.#handlers = handlers
+    this.#granted = new GrantedFilters(limits.subscriptionsPerClientMax)
     const { outboundBytesMax, qos2PerClientMax, qos2TotalMax } = limits
     this.#delivery = new LocalDelivery({ outboundBytesMax })
     const aedes = this.#createAedes()
@@ -77,7 +78,7 @@ class AedesSessions implements SessionLayer {
     this.#store = new SessionStore({
       limits,
       qos2: this.qos2,
-      isGranted: (client, filter) => this.#granted.get(client)?.has(filter) === true,
+      isGranted: (client, filter) => this.#granted.has(client, filter),
       isRepeat: (packet) => handlers.isRepeat(packet)
     })
   }
@@ -123,9 +124,7 @@ class AedesSessions implements SessionLayer {
     aedes.on('client', (client) => extendKeepAlive(client, this.#connectionOf(client).isPaused))
     aedes.on('clientError', (client, error) => this.#fail(client, error))
     aedes.on('connectionError', (client, error) => this.#fail(client, error))
-    aedes.on('unsubscribe', (filters, client) => {
-      for (const filter of filters) this.#granted.get(client)?.delete(filter)
-    })
+    aedes.on('unsubscribe', (filters, client) => this.#granted.release(client, filters))
     onBrokerError(aedes, () => {}) // a will that cannot be stored: ingest has counted it
     keepOnePerClientId(aedes)
     interceptPublish(aedes, (packet, done) => this.#skipDelivery(packet, done))
@@ -160,14 +159,9 @@ class AedesSessions implements SessionLayer {
     }
   }
 
-  /** Whether the filter may be subscribed. aedes counts a subscription when it is stored; one packet may ask for thousands before that. */
+  /** Rights before room: a filter that nobody may have takes none. */
   #grant(client: Client, filter: string): boolean {
-    const granted = this.#granted.get(client) ?? new Set()
-    const hasRoom = granted.has(filter) || granted.size < this.#limits.subscriptionsPerClientMax
-    if (!hasRoom || !this.#store.maySubscribe(client) || !this.#handlers.maySubscribe(client, filter)) return false
-    granted.add(filter)
-    this.#granted.set(client, granted)
-    return true
+    return this.#store.maySubscribe(client) && this.#handlers.maySubscribe(client, filter) && this.#granted.grant(client, filter)
   }
 
   #takePublish(client: Client | null, packet: PublishPacket, callback: PublishDone): void {

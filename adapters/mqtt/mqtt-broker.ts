@@ -51,6 +51,8 @@ export interface MqttMetrics extends SessionLayerMetrics {
   readonly closed: ReadonlyMap<CloseReason, number>
   /** QoS 0 messages that storage refused. */
   readonly qos0Lost: number
+  /** Wills that the Authorizer refused when they were to be sent. */
+  readonly willsRefused: number
 }
 
 export interface MqttBrokerOptions {
@@ -126,6 +128,7 @@ class Broker implements MqttBroker {
       acceptedConnections: this.#listeners.reduce((sum, { acceptedCount }) => sum + acceptedCount, 0),
       closed: this.#closed,
       qos0Lost: this.#intake.lostCount,
+      willsRefused: this.#intake.refusedWillCount,
       ...this.#sessions.metrics
     }
   }

@@ -39,6 +39,7 @@ export class PublishIntake {
   readonly #lost = new WeakSet<object>()
   #pendingCount = 0
   #lostCount = 0
+  #refusedWillCount = 0
 
   constructor(options: PublishIntakeOptions) {
     this.#options = options
@@ -52,6 +53,11 @@ export class PublishIntake {
   /** QoS 0 messages that storage refused. */
   get lostCount(): number {
     return this.#lostCount
+  }
+
+  /** Wills that the Authorizer refused when they were to be sent. */
+  get refusedWillCount(): number {
+    return this.#refusedWillCount
   }
 
   /** This PUBLISH was found to be a repeat: its event was there before. */
@@ -80,7 +86,10 @@ export class PublishIntake {
     const { topic, qos } = will
     const client = session ? this.#options.identityOf(session) : { clientId, userName: null, remoteAddress: '', listener: NO_LISTENER }
     const refusal = this.#refusalOf(client, topic)
-    if (refusal) return void setImmediate(done, refusal)
+    if (refusal) {
+      this.#refusedWillCount++
+      return void setImmediate(done, refusal)
+    }
     const payload = typeof will.payload === 'string' ? Buffer.from(will.payload) : will.payload
     this.#pendingCount++
     this.#options.ingest.accept({ mqttTopic: topic, clientId, payload, qos }, (error) => {

@@ -4,6 +4,7 @@
 
 import t from 'tap'
 import { Listener } from '../../adapters/mqtt/listener.ts'
+import { PublishIntake } from '../../adapters/mqtt/publish-intake.ts'
 import type { GateReason } from '../../adapters/mqtt/reasons.ts'
 import { diskFull, headersOf, textOf } from './controlled-store.ts'
 import { connectPacket, disconnectPacket, packet, pingPacket, publishPacket, string, subscribePacket } from './packets.ts'
@@ -184,6 +185,23 @@ t.test('what is stored is acknowledged before a reserved topic closes its connec
   await client.closed()
   t.same(client.received, ['connack 0', 'puback 1'])
   t.equal(events.at(-1)?.reason, 'topic-reserved')
+})
+
+t.test('canary: a refusal that is not put behind what waits takes its acknowledgement away', async (t) => {
+  const { take } = PublishIntake.prototype
+  PublishIntake.prototype.take = function (session, packet, done) {
+    if (packet.topic.startsWith('$')) done(new Error('reserved'))
+    else take.call(this, session, packet, done)
+  }
+  t.teardown(() => {
+    PublishIntake.prototype.take = take
+  })
+  const { raw, store } = await startGateway(t)
+  const client = await raw().connected()
+  store.isHeld = true
+  client.send(publishPacket({ topic: 'd/x', qos: 1, packetId: 1 }), publishPacket({ topic: '$SYS/x', qos: 1, packetId: 2 }))
+  await client.closed()
+  t.same(client.received, ['connack 0'])
 })
 
 t.test('client ids that are no names are refused with CONNACK 2, words of Object.prototype are names', async (t) => {
