@@ -90,8 +90,8 @@ async function fillIngest(): Promise<void> {
   let lastCount = -1
   for (let settled = 0, round = 0; settled < SETTLED_ROUNDS && round < ROUNDS_MAX; round++) {
     await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
-    const { inFlightCount } = ingest.metrics
-    settled = ingest.isCrowded && inFlightCount === lastCount ? settled + 1 : 0
+    const { inFlightCount, inFlightBytes } = ingest.metrics
+    settled = inFlightBytes > limitBytes / 2 && inFlightCount === lastCount ? settled + 1 : 0
     lastCount = inFlightCount
   }
   say(before, collect(), lastCount)

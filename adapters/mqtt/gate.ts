@@ -4,13 +4,12 @@
 //
 // Invariants: what passes is, split in any way, a sequence of packets a client may send, each at most packetBytesMax long; before
 // the first CONNECT nothing else passes; after a fault nothing passes any more.
-// Not for: what is inside CONNECT, SUBSCRIBE and UNSUBSCRIBE (the parser and mqtt-broker.ts look at those).
+// Not for: what is inside CONNECT, SUBSCRIBE and UNSUBSCRIBE (the parser and name-rules.ts look at those).
 //
 // Places kept for later: TLS ends below the gate (it is handed plain bytes, by guardSocket, from net.Socket or tls.TLSSocket
-// alike); users are checked where mqtt-broker.ts answers CONNECT; a fast lane takes whole PUBLISH packets out of what
-// GuardedSocket.read returns, when the client is connected and nobody subscribes locally.
+// alike); a fast lane takes whole PUBLISH packets out of what the guarded socket's read returns, when the client is connected and
+// nobody subscribes locally.
 
-import type { Socket } from 'node:net'
 import type { ListenerLimits } from './limits.ts'
 import { GateFault, type GateReason } from './reasons.ts'
 import { Utf8TopicCheck } from './utf8-topic-check.ts'
@@ -175,61 +174,5 @@ export class Gate {
 
   #fail(reason: GateReason, detail: string): void {
     this.#fault = new GateFault(reason, detail)
-  }
-}
-
-/**
- * What may hold back reading. 'wait': bytes stay in the socket, TCP slows the device down; onceRelieved calls back when to look
- * again. 'discard': we are closing, what arrives is thrown away so that the end of the connection is seen.
- */
-export interface Brake {
-  readonly position: 'go' | 'wait' | 'discard'
-  /** Most bytes that one read may give now; at least 1. */
-  readonly readBytesMax: number
-  onceRelieved(callback: () => void): void
-}
-
-export interface GuardedSocket {
-  /** The brake keeps bytes in the socket, or did until a moment ago: what it kept may not have been read yet. */
-  readonly isHeld: boolean
-}
-
-const AFTER_HOLD_MS = 1_000
-
-/**
- * Puts a gate in front of whoever calls `socket.read()` on 'readable'. On a fault the socket is destroyed with a GateFault and
- * read returns null. After a wait 'readable' is emitted again.
- */
-export function guardSocket(socket: Socket, gate: Gate, brake: Brake): GuardedSocket {
-  const readThrough = socket.read.bind(socket) as (size?: number) => Buffer | null
-  let isWaiting = false
-  let heldUntilMs = 0
-  const wait = (): null => {
-    if (isWaiting) return null
-    isWaiting = true
-    brake.onceRelieved(() => {
-      isWaiting = false
-      heldUntilMs = performance.now() + AFTER_HOLD_MS
-      if (!socket.destroyed) socket.emit('readable')
-    })
-    return null
-  }
-  socket.read = (size?: number): Buffer | null => {
-    const { position } = brake
-    if (position === 'wait') return wait()
-    const { readBytesMax } = brake
-    const isMore = typeof size !== 'number' && socket.readableLength > readBytesMax
-    const chunk = readThrough(isMore ? readBytesMax : size)
-    if (isMore) setImmediate(() => socket.destroyed || socket.emit('readable'))
-    if (chunk === null || position === 'discard') return null
-    const fault = gate.check(chunk)
-    if (fault === null) return chunk
-    socket.destroy(fault)
-    return null
-  }
-  return {
-    get isHeld() {
-      return isWaiting || performance.now() < heldUntilMs
-    }
   }
 }

@@ -1,4 +1,5 @@
-// Why a connection was closed, as one fixed word each: for counters, events and logs. Nothing from outside becomes a reason.
+// Why a connection was closed, as one fixed word each: for counters, events and logs. Text that a
+// client sent is never part of a reason.
 
 import { WadiError } from '../../runtime/base/errors.ts'
 
@@ -28,6 +29,11 @@ export type CloseReason =
   | 'connections-full'
   | 'client-id'
   | 'will'
+  /** The Authorizer refused a CONNECT, or could not decide. */
+  | 'bad-credentials'
+  | 'authorizer-unavailable'
+  /** The Authorizer refused a CONNECT or a PUBLISH. */
+  | 'not-authorized'
   | 'topic-reserved'
   | 'qos2-window'
   | 'unmatched'
@@ -49,23 +55,13 @@ export class GateFault extends Error {
 }
 
 const NETWORK_CODES = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED', 'EHOSTUNREACH', 'ENETUNREACH', 'ERR_STREAM_DESTROYED'])
-const SESSION_MESSAGES = new Map<string, CloseReason>([
-  ['connect did not arrive in time', 'connect-timeout'],
-  ['keep alive timeout', 'keepalive-timeout'],
-  ['drain timeout', 'drain-timeout'],
-  ['identifier rejected', 'client-id'],
-  ['unacceptable protocol version', 'protocol-version'],
-  ['connection closed', 'connection-lost']
-])
-
-/** The word for an error that ended a connection. */
-export function closeReasonOf(error: Error): CloseReason {
+/** The word for an error that ended a connection; null when it comes from the session layer. */
+export function closeReasonOf(error: Error): CloseReason | null {
   if (error instanceof GateFault) return error.reason
   if (error instanceof WadiError) {
     if (error.code === 'WADI_RECORD_INVALID') return 'unmatched'
     if (error.code === 'WADI_RECORD_TOO_LARGE') return 'record-too-large'
     return error.code === 'WADI_BUSY' ? 'busy' : 'storage'
   }
-  if (NETWORK_CODES.has((error as NodeJS.ErrnoException).code ?? '')) return 'connection-lost'
-  return SESSION_MESSAGES.get(error.message) ?? 'protocol'
+  return NETWORK_CODES.has((error as NodeJS.ErrnoException).code ?? '') ? 'connection-lost' : null
 }

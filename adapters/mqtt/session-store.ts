@@ -4,43 +4,9 @@
 //
 // Not for: what is durable.
 
+import { NO_SUBSCRIPTIONS, type Persistence, type PersistenceClient } from './aedes-insides.ts'
 import type { BrokerLimits } from './limits.ts'
 import type { Qos2Memory } from './qos2-memory.ts'
-
-export interface SessionClient {
-  readonly id: string
-  readonly clean: boolean
-  readonly connecting: boolean
-  readonly conn: { destroy(error?: Error): unknown }
-}
-
-interface SessionPacket {
-  readonly cmd: string
-  readonly messageId?: number
-  readonly topic: string
-  readonly payload: Uint8Array
-}
-
-interface Subscription {
-  readonly clientId: string
-  readonly topic: string
-  readonly qos: number
-}
-
-/** The part of aedes' persistence that is changed here. */
-export interface Persistence {
-  storeRetained(packet: SessionPacket): PromiseLike<unknown>
-  addSubscriptions(client: SessionClient, subscriptions: Subscription[]): PromiseLike<unknown>
-  cleanSubscriptions(client: SessionClient): PromiseLike<unknown>
-  subscriptionsByTopic(topic: string): PromiseLike<Subscription[]>
-  outgoingEnqueueCombi(subscriptions: Subscription[], packet: SessionPacket): PromiseLike<unknown>
-  outgoingUpdate(client: SessionClient, packet: SessionPacket): PromiseLike<unknown>
-  outgoingClearMessageId(client: SessionClient, packet: SessionPacket): PromiseLike<SessionPacket | undefined>
-  incomingStorePacket(client: SessionClient, packet: SessionPacket): PromiseLike<unknown>
-  incomingGetPacket(client: SessionClient, packet: SessionPacket): PromiseLike<unknown>
-  incomingDelPacket(client: SessionClient, packet: SessionPacket): PromiseLike<unknown>
-  cleanIncoming(client: SessionClient): PromiseLike<unknown>
-}
 
 export interface SessionStoreMetrics {
   offlineDropped: number
@@ -50,19 +16,14 @@ export interface SessionStoreMetrics {
 export interface SessionStoreOptions {
   readonly limits: BrokerLimits
   readonly qos2: Qos2Memory
-  readonly isFilterAllowed: (filter: string) => boolean
+  /** Has this connection been granted this filter? */
+  readonly isGranted: (client: object, filter: string) => boolean
   /** Was this PUBLISH found to be a repeat when it was accepted? */
   readonly isRepeat: (packet: object) => boolean
 }
 
 /** Of one message in one queue: the packet object, its place, its ids. Measured: about 140 bytes. */
 const QUEUED_OVERHEAD_BYTES = 200
-
-/** Already resolved, without a promise: this is asked per message, and mostly there is nothing. */
-const NOBODY = {
-  // biome-ignore lint/suspicious/noThenProperty: a thenable is what is meant
-  then: (resolve: (subscriptions: never[]) => void) => resolve([])
-} as unknown as PromiseLike<never[]>
 
 export class SessionStore {
   readonly metrics: SessionStoreMetrics = { offlineDropped: 0, retainedRefused: 0 }
@@ -88,7 +49,7 @@ export class SessionStore {
   }
 
   /** False when one more client with a persistent session would be too many. */
-  maySubscribe(client: SessionClient): boolean {
+  maySubscribe(client: Pick<PersistenceClient, 'id' | 'clean'>): boolean {
     return client.clean || this.#subscribers.has(client.id) || this.#subscribers.size < this.#options.limits.sessionsMax
   }
 
@@ -103,17 +64,17 @@ export class SessionStore {
     const subscriptionsByTopic = persistence.subscriptionsByTopic.bind(persistence)
     persistence.addSubscriptions = (client, subscriptions) => {
       this.#subscribers.add(client.id)
-      // It is handed the whole SUBSCRIBE packet, refused filters included.
+      // It is handed the whole SUBSCRIBE packet each time, filters that are refused or not decided yet included.
       return addSubscriptions(
         client,
-        subscriptions.filter(({ topic }) => this.#options.isFilterAllowed(topic))
+        subscriptions.filter(({ topic }) => this.#options.isGranted(client, topic))
       )
     }
     persistence.cleanSubscriptions = (client) => {
       this.#subscribers.delete(client.id)
       return cleanSubscriptions(client)
     }
-    persistence.subscriptionsByTopic = (topic) => (this.#subscribers.size === 0 ? NOBODY : subscriptionsByTopic(topic))
+    persistence.subscriptionsByTopic = (topic) => (this.#subscribers.size === 0 ? NO_SUBSCRIPTIONS : subscriptionsByTopic(topic))
   }
 
   #boundOffline(persistence: Persistence): void {
@@ -122,7 +83,7 @@ export class SessionStore {
     const clear = persistence.outgoingClearMessageId.bind(persistence)
     const update = persistence.outgoingUpdate.bind(persistence)
     persistence.outgoingEnqueueCombi = (subscriptions, packet) => {
-      if (subscriptions.length === 0) return NOBODY
+      if (subscriptions.length === 0) return NO_SUBSCRIPTIONS
       const packetBytes = packet.payload.length + packet.topic.length + QUEUED_OVERHEAD_BYTES
       const taken = subscriptions.filter(({ clientId }) => {
         const queue = this.#offline.get(clientId) ?? { count: 0, bytes: 0 }
@@ -137,7 +98,7 @@ export class SessionStore {
       ownPayload(packet)
       return enqueue(taken, packet)
     }
-    // A message that found no room is delivered all the same to whoever is connected; that it is not in the queue is not its fault.
+    // A message that found no room is delivered all the same to whoever is connected; aedes would close that connection if this rejected.
     persistence.outgoingUpdate = async (client, packet) => {
       await Promise.resolve(update(client, packet)).catch(() => {})
     }

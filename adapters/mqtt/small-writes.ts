@@ -5,6 +5,7 @@
 // waited for, and 'drain' follows. Not for: bounding what waits for a peer that does not read (aedes and drainTimeoutMs do).
 
 import type { Socket } from 'node:net'
+import { hideCork } from './aedes-insides.ts'
 
 const PIECE_BYTES_MAX = 1024
 const PAGE_BYTES = { min: 64, max: 16 * 1024 } as const
@@ -89,10 +90,10 @@ class SmallWrites {
   }
 }
 
-/** From now on `socket.write` joins small pieces, and there is no `socket.cork`: who asks for it (mqtt-packet) does without. */
+/** From now on `socket.write` joins small pieces, and there is no `socket.cork`: mqtt-packet then writes without it. */
 export function joinSmallWrites(socket: Socket): void {
   const writes = new SmallWrites(socket)
   socket.write = ((...args: Parameters<Socket['write']>) => writes.write(...args)) as Socket['write']
   socket.end = ((...args: Parameters<Socket['end']>) => writes.end(...args)) as Socket['end']
-  ;(socket as { cork: unknown }).cork = undefined
+  hideCork(socket)
 }

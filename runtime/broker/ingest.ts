@@ -103,7 +103,8 @@ export class Ingest {
   #createdCount = 0
   readonly #failed = new Map<string, FailedCreation>()
   #failureWindow: { startedMs: number; count: number; error: unknown } = { startedMs: 0, count: 0, error: null }
-  #relieved: (() => void)[] = []
+  /** Those that wait in onceReadable. */
+  #waitingReaders: (() => void)[] = []
   readonly #deadLettered = new Map<MapFault, number>()
   readonly #rejected = new Map<string, number>()
   readonly #counters = { received: 0, receivedBytes: 0, stored: 0, dropped: 0, inFlightCount: 0, inFlightBytes: 0 }
@@ -123,8 +124,8 @@ export class Ingest {
     })
   }
 
-  /** True while listeners should leave bytes in their sockets: half of what may be in flight is. See onceRelieved. */
-  get isCrowded(): boolean {
+  /** True while listeners should leave bytes in their sockets: half of what may be in flight is. See onceReadable. */
+  get isOverloaded(): boolean {
     return this.#counters.inFlightBytes > this.#limits.inFlightBytesMax / 2
   }
 
@@ -134,9 +135,9 @@ export class Ingest {
     return Math.max(READ_BYTES_MIN, Math.floor(room / IN_FLIGHT_PER_WIRE_BYTE_MAX))
   }
 
-  /** Runs `callback` once, when it is no longer crowded. */
-  onceRelieved(callback: () => void): void {
-    if (this.isCrowded) this.#relieved.push(callback)
+  /** Runs `callback` once, when it is no longer overloaded. */
+  onceReadable(callback: () => void): void {
+    if (this.isOverloaded) this.#waitingReaders.push(callback)
     else this.#clock.soon(callback)
   }
 
@@ -204,16 +205,16 @@ export class Ingest {
   #complete(recordBytes: number, startedMs: number, error: WadiError | null, done: IngestDone): void {
     this.#counters.inFlightCount--
     this.#counters.inFlightBytes -= recordBytes + EVENT_OVERHEAD_BYTES
-    if (this.#relieved.length > 0 && !this.isCrowded) this.#relieve()
+    if (this.#waitingReaders.length > 0 && !this.isOverloaded) this.#callReaders()
     if (error) return this.#refuse(error, done)
     this.#counters.stored++
     this.metrics.ackLatency.record(this.#clock.monotonicMs() - startedMs)
     done(null, true)
   }
 
-  #relieve(): void {
-    const callbacks = this.#relieved
-    this.#relieved = []
+  #callReaders(): void {
+    const callbacks = this.#waitingReaders
+    this.#waitingReaders = []
     this.#clock.soon(() => {
       for (const callback of callbacks) callback()
     })

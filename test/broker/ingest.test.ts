@@ -134,17 +134,17 @@ t.test('what is in flight is bounded, and those who wait hear when there is room
   for (let index = 0; index < 20; index++) accept('d/x', 'x'.repeat(1000), `${index}`)
   t.ok(outcomes.length > 8 && outcomes.every((outcome) => outcome.endsWith('WADI_BUSY')), 'refused at once')
   t.ok(ingest.metrics.inFlightBytes <= 10_000)
-  t.ok(ingest.isCrowded)
-  let isRelieved = false
-  ingest.onceRelieved(() => {
-    isRelieved = true
+  t.ok(ingest.isOverloaded)
+  let isReadable = false
+  ingest.onceReadable(() => {
+    isReadable = true
   })
   await settled(() => false)
-  t.notOk(isRelieved)
+  t.notOk(isReadable)
   store.release()
-  await settled(() => isRelieved)
-  t.ok(isRelieved)
-  t.notOk(ingest.isCrowded)
+  await settled(() => isReadable)
+  t.ok(isReadable)
+  t.notOk(ingest.isOverloaded)
   await settled(() => outcomes.length === 20)
   t.equal(outcomes.length, 20, 'every event was answered')
 })

@@ -4,6 +4,7 @@
 
 import t from 'tap'
 import { Listener } from '../../adapters/mqtt/listener.ts'
+import { PublishIntake } from '../../adapters/mqtt/publish-intake.ts'
 import type { GateReason } from '../../adapters/mqtt/reasons.ts'
 import { diskFull, headersOf, textOf } from './controlled-store.ts'
 import { connectPacket, disconnectPacket, packet, pingPacket, publishPacket, string, subscribePacket } from './packets.ts'
@@ -171,6 +172,36 @@ t.test('topics under $, too many levels and broken packets close their sender', 
     t.equal(events.at(-1)?.reason, reason)
   }
   t.equal(store.commitCount, 0)
+})
+
+t.test('what is stored is acknowledged before a reserved topic closes its connection', async (t) => {
+  const { raw, events, store } = await startGateway(t)
+  const client = await raw().connected()
+  store.isHeld = true
+  client.send(publishPacket({ topic: 'd/x', qos: 1, packetId: 1 }), publishPacket({ topic: '$SYS/x', qos: 1, packetId: 2 }))
+  await turns(() => store.waitingCount === 1)
+  await turns(undefined, 50)
+  store.release()
+  await client.closed()
+  t.same(client.received, ['connack 0', 'puback 1'])
+  t.equal(events.at(-1)?.reason, 'topic-reserved')
+})
+
+t.test('canary: a refusal that is not put behind what waits takes its acknowledgement away', async (t) => {
+  const { take } = PublishIntake.prototype
+  PublishIntake.prototype.take = function (session, packet, done) {
+    if (packet.topic.startsWith('$')) done(new Error('reserved'))
+    else take.call(this, session, packet, done)
+  }
+  t.teardown(() => {
+    PublishIntake.prototype.take = take
+  })
+  const { raw, store } = await startGateway(t)
+  const client = await raw().connected()
+  store.isHeld = true
+  client.send(publishPacket({ topic: 'd/x', qos: 1, packetId: 1 }), publishPacket({ topic: '$SYS/x', qos: 1, packetId: 2 }))
+  await client.closed()
+  t.same(client.received, ['connack 0'])
 })
 
 t.test('client ids that are no names are refused with CONNACK 2, words of Object.prototype are names', async (t) => {
@@ -359,7 +390,7 @@ t.test('retained messages reach later subscribers and are bounded', async (t) =>
   t.equal(broker.metrics.retainedRefused, 1)
 })
 
-t.test('a crowded disk stops reading, and what was sent meanwhile is stored afterwards', async (t) => {
+t.test('an overloaded disk stops reading, and what was sent meanwhile is stored afterwards', async (t) => {
   const { raw, store, ingest } = await startGateway(t, { ingestLimits: { inFlightBytesMax: 400_000 } })
   store.isHeld = true
   const count = 500
@@ -368,9 +399,9 @@ t.test('a crowded disk stops reading, and what was sent meanwhile is stored afte
   )
   const clients = await Promise.all(Array.from({ length: 12 }, (_, index) => raw().connected({ clientId: `c${index}` })))
   for (const client of clients) client.send(bytes)
-  await turns(() => ingest.isCrowded)
+  await turns(() => ingest.isOverloaded)
   await turns(undefined, 100)
-  t.ok(ingest.isCrowded)
+  t.ok(ingest.isOverloaded)
   t.ok(ingest.metrics.inFlightBytes <= 400_000, `${ingest.metrics.inFlightBytes} bytes in flight`)
   store.release()
   for (const client of clients) await client.saw(`puback ${count}`)

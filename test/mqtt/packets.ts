@@ -33,12 +33,16 @@ export function connectPacket(
     keepalive?: number
     will?: { topic: string | Uint8Array; payload: Uint8Array }
     willQos?: number
+    userName?: string
+    password?: Uint8Array
   } = {}
 ): Buffer {
-  const { clientId = 'raw', clean = true, keepalive = 0, will, willQos = 0 } = options
-  const flags = (clean ? 2 : 0) | (will ? 4 | (willQos << 3) : 0)
+  const { clientId = 'raw', clean = true, keepalive = 0, will, willQos = 0, userName, password } = options
+  const flags = (clean ? 2 : 0) | (will ? 4 | (willQos << 3) : 0) | (userName === undefined ? 0 : 0x80) | (password ? 0x40 : 0)
   const body = [string('MQTT'), [4, flags], uint16(keepalive), string(clientId)]
   if (will) body.push(string(will.topic), string(will.payload))
+  if (userName !== undefined) body.push(string(userName))
+  if (password) body.push(string(password))
   return packet(0x10, ...body)
 }
 

@@ -1,6 +1,7 @@
 // A gateway's MQTT side for tests: routes, ingest and broker over a store, on two free ports. Everything is closed with the test.
 
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
+import type { Authorizer } from '../../adapters/mqtt/authorizer.ts'
 import type { ListenerLimits, MqttLimits } from '../../adapters/mqtt/limits.ts'
 import { Listener } from '../../adapters/mqtt/listener.ts'
 import { createMqttBroker, type MqttBroker, type MqttEvent } from '../../adapters/mqtt/mqtt-broker.ts'
@@ -26,6 +27,8 @@ export interface GatewayOptions {
   /** What the second listener has of its own. */
   readonly otherLimits?: Partial<ListenerLimits>
   readonly ingestLimits?: Partial<IngestLimits>
+  /** Without one everybody may do everything. */
+  readonly authorizer?: Authorizer
 }
 
 export interface TestGateway {
@@ -63,7 +66,14 @@ export async function startGateway(t: Test, options: GatewayOptions = {}): Promi
   const limits = options.limits ?? {}
   const listeners = [new Listener({ port: 0, limits }), new Listener({ port: 0, limits: { ...limits, ...options.otherLimits } })]
   for (const listener of listeners) await listener.bind()
-  const broker = createMqttBroker({ ingest, store: used, core, limits, onEvent: (event) => events.push(event) })
+  const broker = createMqttBroker({
+    ingest,
+    store: used,
+    core,
+    limits,
+    onEvent: (event) => events.push(event),
+    ...(options.authorizer && { authorizer: options.authorizer })
+  })
   await broker.start()
   for (const listener of listeners) broker.addListener(listener)
   const [port = 0, otherPort = 0] = broker.addresses.map((address) => address.port)

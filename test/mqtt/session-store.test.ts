@@ -1,9 +1,10 @@
 // Proves for adapters/mqtt/session-store.ts: what is kept for sessions is counted and keeps no memory besides its own.
 
 import t from 'tap'
+import type { Persistence } from '../../adapters/mqtt/aedes-insides.ts'
 import { defaultMqttLimits } from '../../adapters/mqtt/limits.ts'
 import type { Qos2Memory } from '../../adapters/mqtt/qos2-memory.ts'
-import { type Persistence, SessionStore } from '../../adapters/mqtt/session-store.ts'
+import { SessionStore } from '../../adapters/mqtt/session-store.ts'
 
 const READ_BYTES = 64 * 1024
 
@@ -30,7 +31,7 @@ function newStore(limits: Partial<typeof defaultMqttLimits>): {
   const store = new SessionStore({
     limits: { ...defaultMqttLimits, ...limits },
     qos2: {} as Qos2Memory,
-    isFilterAllowed: () => true,
+    isGranted: () => true,
     isRepeat: () => false
   })
   store.install(persistence)

@@ -231,7 +231,7 @@ export class Qos2World {
     })
   }
 
-  // --- the gateway, as mqtt-broker.ts and aedes do it
+  // --- the gateway, as publish-intake.ts and aedes do it
 
   #takePublish(device: Device, connection: Connection, packetId: number, message: InFlight): void {
     const known = connection.memory.begin(connection.client, { packetId, mqttTopic: 't', payload: Buffer.from(message.content) })

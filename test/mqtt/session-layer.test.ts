@@ -1,0 +1,89 @@
+// Proves that the broker knows no particular session layer: another one, without aedes, is handed guarded sockets and stores through it.
+
+import type { Socket } from 'node:net'
+import t from 'tap'
+import { Listener } from '../../adapters/mqtt/listener.ts'
+import { createMqttBroker } from '../../adapters/mqtt/mqtt-broker.ts'
+import type { Connection, Session, SessionLayer, SessionLayerOptions } from '../../adapters/mqtt/session-layer.ts'
+import { Ingest } from '../../runtime/broker/ingest.ts'
+import { compileRoutes } from '../../runtime/broker/routes.ts'
+import { nodeClock } from '../../runtime/io/node-clock.ts'
+import { loadTestCore } from '../helpers/core.ts'
+import { ControlledStore, diskFull, textOf } from './controlled-store.ts'
+import { connectPacket, publishPacket, RawClient } from './packets.ts'
+import { turns } from './rig.ts'
+
+/** Takes each chunk behind the first for a message, and answers with a line. */
+class LineSessions implements SessionLayer {
+  readonly qos2 = { begin: () => ({ kind: 'full' }) as const }
+  readonly metrics = { qos2Remembered: 0, qos2Repeats: 0, qos2GivenUp: 0, deliveriesDropped: 0, offlineDropped: 0, retainedRefused: 0 }
+  readonly answers: string[] = []
+  isStarted = false
+  isClosed = false
+  readonly #handlers: SessionLayerOptions['handlers']
+
+  constructor({ handlers }: SessionLayerOptions) {
+    this.#handlers = handlers
+  }
+
+  start(): Promise<void> {
+    this.isStarted = true
+    return Promise.resolve()
+  }
+
+  accept(connection: Connection): void {
+    const { socket } = connection
+    const session: Session = { id: 'line', clean: true, closed: false, conn: socket }
+    this.#handlers.authenticate(session, connection, { userName: null, password: null }, (refusal) => this.answers.push(`${refusal}`))
+    socket.on('readable', () => this.#read(session, connection, socket))
+  }
+
+  #read(session: Session, connection: Connection, socket: Socket): void {
+    const chunk = socket.read() as Buffer | null
+    if (chunk === null) return
+    const packet = { topic: 'd/line', payload: chunk.subarray(-1), qos: 1 as const }
+    this.#handlers.publish(session, packet, (error) => {
+      this.answers.push(error ? error.message : 'stored')
+      if (!error) return
+      this.#handlers.failed(connection, session.id, 'storage', 'refused')
+      socket.destroy()
+    })
+  }
+
+  close(): Promise<void> {
+    this.isClosed = true
+    return Promise.resolve()
+  }
+}
+
+t.test('another session layer stands behind the same listeners, gate, intake and counters', async (t) => {
+  const core = loadTestCore()
+  const store = new ControlledStore()
+  await store.createTopic('events')
+  const { table } = compileRoutes(
+    { routes: [{ name: null, filter: 'd/#rest', topic: 'events', key: null }], unmatched: { action: 'reject' }, deadLetter: 'events' },
+    { json: () => null, cbor: () => null }
+  )
+  const ingest = new Ingest({ store: store.asStore(), core, clock: nodeClock, table })
+  const listener = new Listener({ port: 0 })
+  await listener.bind()
+  let sessions: LineSessions | undefined
+  const createSessions = (options: SessionLayerOptions): LineSessions => (sessions = new LineSessions(options))
+  const broker = createMqttBroker({ ingest, store: store.asStore(), core, createSessions })
+  await broker.start()
+  broker.addListener(listener)
+  const client = new RawClient(broker.addresses[0]?.port ?? 0)
+  t.teardown(() => client.destroy())
+  client.send(connectPacket())
+  await turns(() => store.recordsOf('events').length === 1)
+  client.send(publishPacket({ topic: 'd/x', payload: '1' }))
+  await turns(() => store.recordsOf('events').length === 2)
+  t.equal(textOf(store.recordsOf('events')[1]?.value), '1')
+  store.refusal = diskFull()
+  client.send(publishPacket({ topic: 'd/x', payload: '2' }))
+  await client.closed()
+  t.same(sessions?.answers.slice(0, 3), ['null', 'stored', 'stored'])
+  t.equal(broker.metrics.closed.get('storage'), 1)
+  await broker.close()
+  t.same([sessions?.isStarted, sessions?.isClosed], [true, true])
+})

@@ -1,0 +1,93 @@
+// Proves for subscriptions: a client has no more than the limit, however they come; what was refused is not kept for its session either.
+
+import t from 'tap'
+import { GrantedFilters } from '../../adapters/mqtt/granted-filters.ts'
+import { packet, publishPacket, type RawClient, string } from './packets.ts'
+import { startGateway, turns } from './rig.ts'
+
+const LIMIT = 3
+const persistent = { clientId: 'sub', clean: false }
+const subscribe = (packetId: number, filters: readonly string[]): Buffer =>
+  packet(0x82, [packetId >> 8, packetId & 0xff], Buffer.concat(filters.map((filter) => Buffer.concat([string(filter), Buffer.from([1])]))))
+
+/** Sends a SUBSCRIBE and gives the granted codes of its SUBACK. */
+async function granted(client: RawClient, packetId: number, filters: readonly string[]): Promise<number[]> {
+  const chunks: Buffer[] = []
+  const keep = (chunk: Buffer): void => void chunks.push(chunk)
+  client.socket.on('data', keep)
+  client.send(subscribe(packetId, filters))
+  await client.saw(`suback ${packetId}`)
+  client.socket.off('data', keep)
+  return [...Buffer.concat(chunks).subarray(-filters.length)]
+}
+
+const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `d/${index}`)
+
+for (const clean of [true, false]) {
+  t.test(`one SUBSCRIBE does not give more subscriptions than the limit (clean ${clean})`, async (t) => {
+    const { raw } = await startGateway(t, { limits: { subscriptionsPerClientMax: LIMIT } })
+    const client = await raw().connected({ clientId: 'sub', clean })
+    t.same(await granted(client, 1, names(6)), [1, 1, 1, 128, 128, 128])
+    t.same(await granted(client, 2, ['d/0', 'd/9']), [1, 128], 'one that it has may be renewed')
+    client.send(packet(0xa2, [0, 3], string('d/1')))
+    await client.saw('unsuback 3')
+    t.same(await granted(client, 4, ['d/8', 'd/9']), [1, 128], 'one that ends makes room')
+  })
+}
+
+t.test('a filter that was refused collects nothing for a session that is away', async (t) => {
+  const { raw, broker } = await startGateway(t, { limits: { subscriptionsPerClientMax: LIMIT } })
+  const client = await raw().connected(persistent)
+  await granted(client, 1, names(LIMIT))
+  t.same(await granted(client, 2, ['d/0', 'd/refused']), [1, 128])
+  client.destroy()
+  await turns(() => broker.metrics.connections === 0)
+  const publisher = await raw().connected({ clientId: 'pub' })
+  publisher.send(publishPacket({ topic: 'd/refused', qos: 1, packetId: 1 }), publishPacket({ topic: 'd/0', qos: 1, packetId: 2 }))
+  await publisher.saw('puback 2')
+  const again = await raw().connected(persistent)
+  await again.saw('publish d/0')
+  t.notOk(again.received.includes('publish d/refused'))
+  t.same(await granted(again, 3, ['d/0', 'd/9']), [1, 128], 'the limit holds for what was resumed')
+})
+
+t.test('one packet with thousands of filters is answered, and the loop is not held up by what it may not have', async (t) => {
+  const { raw } = await startGateway(t)
+  const client = await raw().connected(persistent)
+  const codes = await granted(
+    client,
+    1,
+    Array.from({ length: 30_000 }, (_, index) => index.toString(36))
+  )
+  t.equal(codes.filter((code) => code === 1).length, 100)
+})
+
+t.test('canary: without the count one SUBSCRIBE gets all that it asks for', async (t) => {
+  const { grant } = GrantedFilters.prototype
+  GrantedFilters.prototype.grant = function (connection, filter) {
+    grant.call(this, connection, filter)
+    return true
+  }
+  t.teardown(() => {
+    GrantedFilters.prototype.grant = grant
+  })
+  const { raw } = await startGateway(t, { limits: { subscriptionsPerClientMax: LIMIT } })
+  t.same(await granted(await raw().connected(persistent), 1, names(6)), [1, 1, 1, 1, 1, 1])
+})
+
+t.test('canary: a session that keeps what was refused is delivered it', async (t) => {
+  const { has } = GrantedFilters.prototype
+  GrantedFilters.prototype.has = () => true
+  t.teardown(() => {
+    GrantedFilters.prototype.has = has
+  })
+  const { raw, broker } = await startGateway(t, { limits: { subscriptionsPerClientMax: LIMIT } })
+  const client = await raw().connected(persistent)
+  t.same(await granted(client, 1, [...names(LIMIT), 'd/refused']), [1, 1, 1, 128])
+  client.destroy()
+  await turns(() => broker.metrics.connections === 0)
+  const publisher = await raw().connected({ clientId: 'pub' })
+  publisher.send(publishPacket({ topic: 'd/refused', qos: 1, packetId: 1 }))
+  await publisher.saw('puback 1')
+  await (await raw().connected(persistent)).saw('publish d/refused')
+})
