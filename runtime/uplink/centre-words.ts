@@ -68,19 +68,19 @@ async function readPositions(upstream: Upstream, names: ReadonlySet<string>): Pr
 }
 
 function wordOf(context: ResumeContext, upstreamTopic: string, pieces: readonly string[]): Word {
-  const { store, ledger } = context
+  const { store, notices } = context
   if (pieces.length === 0) return { branches: [], entries: [] }
   const branches = decodePosition(pieces)
   if (branches === null) {
     const text = `The position at the centre for ${upstreamTopic} was not written by this version of Wadi; it is not used.`
-    ledger.notice('other-log', text, { upstreamTopic })
+    notices.add('other-log', text, { upstreamTopic })
     return { branches: [], entries: [] }
   }
   const own = branches.filter(({ logId }) => logId === store.logId)
   const [other] = branches
   if (own.length === 0 && other) {
     const text = `The position at the centre for ${upstreamTopic} is of another log (${other.logId}); this log starts with what it has.`
-    ledger.notice('other-log', text, { upstreamTopic, otherLogId: other.logId })
+    notices.add('other-log', text, { upstreamTopic, otherLogId: other.logId })
   }
   return { branches, entries: own.map((branch) => ({ branch, limit: limitOf(context, branch) })) }
 }
@@ -107,12 +107,12 @@ function evidenceIds(own: readonly Branch[], forks: Forks): string[] {
 }
 
 /** Up to which of our starts the writer of `branch` has the same history. */
-function limitOf({ store, hint, ledger }: ResumeContext, { starts, beginnings }: Branch): Limit {
+function limitOf({ store, hint, notices }: ResumeContext, { starts, beginnings }: Branch): Limit {
   const ours = store.starts
   const common = commonStart(ours, starts)
   if (common === null) {
     const after = hint?.incarnation ?? 0
-    ledger.notice('undecided', `The centre knows none of the starts of this disk: what was written after start ${after} counts as new.`, {
+    notices.add('undecided', `The centre knows none of the starts of this disk: what was written after start ${after} counts as new.`, {
       after
     })
     return { after, isFork: true, theirs: null }

@@ -8,7 +8,7 @@ import { WadiError } from '../base/errors.ts'
 import type { Clock } from '../io/clock.ts'
 import type { Store } from '../log/contract.ts'
 import { type Confirmed, type Hint, hintChanges } from './hint.ts'
-import type { Ledger } from './ledger.ts'
+import type { Notices } from './notices.ts'
 import type { Source } from './source.ts'
 import type { WrittenBatch } from './transaction-send.ts'
 import type { UpstreamTopic } from './upstream.ts'
@@ -22,7 +22,7 @@ const PLACES_MAX = 8
 export interface DeliveryNotesOptions {
   readonly store: Store
   readonly clock: Clock
-  readonly ledger: Ledger
+  readonly notices: Notices
   /** What is delivered now. */
   sources(): readonly Source[]
 }
@@ -85,7 +85,7 @@ export class DeliveryNotes {
 
   /** With a commit of its own. False when it could not be written, which is told. */
   async write({ isClosed }: { isClosed: boolean }): Promise<boolean> {
-    const { store, ledger } = this.#options
+    const { store, notices } = this.#options
     const changes = hintChanges(store, this.#hint(isClosed))
     if (changes.length === 0) return true
     store.note(changes) // in the place of an older note that waits
@@ -94,7 +94,7 @@ export class DeliveryNotes {
       return true
     } catch (error) {
       if (!(error instanceof WadiError)) throw error
-      ledger.notice('hint', `The local note of what is delivered could not be written: ${error.message}`)
+      notices.add('hint', `The local note of what is delivered could not be written: ${error.message}`)
       return false
     }
   }

@@ -3,7 +3,6 @@
 
 import { type Limit, limited } from './centre-words.ts'
 import { type Hint, notedOffset } from './hint.ts'
-import type { Ledger } from './ledger.ts'
 import { type Found, foundKey, lookBack } from './look-back.ts'
 import type { ResumeContext } from './resume-context.ts'
 import type { Source } from './source.ts'
@@ -20,7 +19,7 @@ export async function fromHint(
   hint: Hint,
   sources: readonly Source[]
 ): Promise<Map<Source, { next: number; forkAfter: number | null }>> {
-  const { ledger, forks } = context
+  const { forks } = context
   const result = new Map<Source, { next: number; forkAfter: number | null }>()
   const doubtful: { source: Source; confirmed: number; end: number; isOpen: boolean }[] = []
   for (const source of sources) {
@@ -50,7 +49,7 @@ export async function fromHint(
     if (!seen.isComplete && isOpen) undecided += Math.max(0, end - next)
     result.set(source, { next: Math.min(next, end), forkAfter: next > end ? hint.incarnation : null })
   }
-  if (undecided > 0) noteUndecided(ledger, undecided)
+  if (undecided > 0) noteUndecided(context, undecided)
   return result
 }
 
@@ -90,8 +89,8 @@ async function describedOrNull({ topics, upstream }: ResumeContext, topicName: s
 }
 
 /** It is sent again because nobody can say any more whether it arrived: counted and told. */
-export function noteUndecided(ledger: Ledger, events: number): void {
-  ledger.counters.undecidedEvents += events
+export function noteUndecided({ counters, notices }: Pick<ResumeContext, 'counters' | 'notices'>, events: number): void {
+  counters.undecidedEvents += events
   const text = `The centre cannot say any more whether it took the last ${events} events: they are sent again.`
-  ledger.notice('undecided', text, { events })
+  notices.add('undecided', text, { events })
 }

@@ -8,9 +8,10 @@ import type { Clock } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
 import { DiskError } from '../io/disk.ts'
 import type { Store } from '../log/contract.ts'
+import type { UplinkCounters } from './counters.ts'
 import { park, parkedRange } from './dead-letters.ts'
-import type { Ledger } from './ledger.ts'
-import { skipHole } from './resume.ts'
+import { skipHole } from './holes.ts'
+import type { Notices } from './notices.ts'
 import type { UplinkSettings } from './settings.ts'
 import type { Source } from './source.ts'
 import { type Part, type Poison, type PreparedTransaction, TransactionBuilder } from './transaction-builder.ts'
@@ -30,7 +31,8 @@ export interface PlannerContext {
   readonly core: Core
   readonly codec: BlockCodec
   readonly clock: Clock
-  readonly ledger: Ledger
+  readonly counters: UplinkCounters
+  readonly notices: Notices
   readonly settings: UplinkSettings
 }
 
@@ -171,14 +173,14 @@ export class Planner {
   }
 
   async #part(source: Source, budgetBytes: number): Promise<Part | null> {
-    const { ledger, store, clock } = this.#context
+    const { notices, store, clock } = this.#context
     const topic = this.#topics.get(source.upstreamTopic)
     const sourceCount = store.topics.get(source.edgeTopic)?.partitions.length
     if (!topic || sourceCount === undefined) return null
     const from = source.planned
     try {
       for (;;) {
-        if (!skipHole(source, ledger)) {
+        if (!skipHole(source, this.#context)) {
           source.blockedUntilMs = clock.monotonicMs() + LOG_START_DELAY_MS
           return skippedPart(source, from)
         }
@@ -196,7 +198,7 @@ export class Planner {
         return null
       if (!(error instanceof WadiError || error instanceof DiskError || error instanceof RangeError)) throw error
       source.blockedUntilMs = clock.monotonicMs() + UNREADABLE_DELAY_MS
-      ledger.notice('unreadable', `${source.key}: reading at ${source.planned} failed: ${error.message}`, {
+      notices.add('unreadable', `${source.key}: reading at ${source.planned} failed: ${error.message}`, {
         partition: source.key,
         offset: source.planned
       })
@@ -206,26 +208,26 @@ export class Planner {
 
   #noteWhole({ source, from, until, wholeBecause }: Part): void {
     const words = `${source.key}: the batch at ${from} cannot be opened (${wholeBecause}); it is sent as it is, without wadi.id and wadi.offset.`
-    this.#context.ledger.notice('whole', words, { partition: source.key, offset: from, until })
+    this.#context.notices.add('whole', words, { partition: source.key, offset: from, until })
   }
 
   /** false when the topic had to be stopped. */
   async #putAside(poison: Poison): Promise<boolean> {
-    const { store, core, codec, ledger, settings } = this.#context
+    const { store, core, codec, counters, notices, settings } = this.#context
     const { source, offset, reason } = poison
     if (parkedRange(store, source, offset)) return true // in a transaction that was made before it was put aside
     const facts = { partition: source.key, offset, reason }
     const count = await park({ store, core, codec, deadLetterTopic: settings.deadLetterTopic }, poison)
     const what = count > 1 ? `the batch of ${count} events at` : 'event'
     if (count > 0) {
-      ledger.counters.parkedEvents += count
+      counters.parkedEvents += count
       const words = `${source.key}: ${what} ${offset} cannot be delivered (${reason}); it is in ${settings.deadLetterTopic}.`
-      ledger.notice('parked', words, facts)
+      notices.add('parked', words, facts)
       return true
     }
     const words = `event ${offset} of partition ${source.partition.partitionIndex} cannot be delivered (${reason}) and there is no topic ${settings.deadLetterTopic} to put it`
     this.stopped.set(source.edgeTopic, words)
-    ledger.notice('stopped', `${source.edgeTopic} is not delivered any further: ${words}.`, facts)
+    notices.add('stopped', `${source.edgeTopic} is not delivered any further: ${words}.`, facts)
     return false
   }
 

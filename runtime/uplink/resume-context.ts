@@ -3,9 +3,10 @@
 import type { Core } from '../core/core.ts'
 import type { BlockCodec } from '../io/codec.ts'
 import type { Store } from '../log/contract.ts'
+import type { UplinkCounters } from './counters.ts'
 import type { Forks } from './forks.ts'
 import type { Hint } from './hint.ts'
-import type { Ledger } from './ledger.ts'
+import type { Notices } from './notices.ts'
 import type { Upstream, UpstreamTopic } from './upstream.ts'
 
 export interface ResumeContext {
@@ -13,7 +14,8 @@ export interface ResumeContext {
   readonly upstream: Upstream
   readonly core: Core
   readonly codec: BlockCodec
-  readonly ledger: Ledger
+  readonly counters: UplinkCounters
+  readonly notices: Notices
   readonly hint: Hint | null
   /** A commit was asked for and nobody knows whether it happened: what this process has confirmed may not be all. */
   readonly isCommitOpen: boolean

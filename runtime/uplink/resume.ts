@@ -17,7 +17,7 @@ import type { Partition } from '../log/contract.ts'
 import { commonEnd, type Entry, entriesFor, evidenceIn, limited, readWords, UNKNOWN_ID, type Word } from './centre-words.ts'
 import type { Forks } from './forks.ts'
 import { type Hint, notedOffset } from './hint.ts'
-import type { Ledger } from './ledger.ts'
+import { skipHole } from './holes.ts'
 import { fromHint, noteUndecided } from './noted-places.ts'
 import { type Branch, CARRIED_MAX } from './position.ts'
 import type { ResumeContext } from './resume-context.ts'
@@ -138,7 +138,7 @@ async function branchOff(
   after: number,
   { sources, evidence }: { sources: readonly Source[]; evidence: Iterable<Entry> }
 ): Promise<void> {
-  const { store, forks, ledger } = context
+  const { store, forks, counters, notices } = context
   const first = store.starts.find(({ incarnation }) => incarnation > after) ?? store.starts.at(-1)
   const branchId = first?.id || store.starts.at(-1)?.id || UNKNOWN_ID
   if (forks.list.some((fork) => fork.branchId === branchId)) return
@@ -159,10 +159,10 @@ async function branchOff(
   const fork = { branchId, after, cuts }
   await store.commit([], [forks.changeFor(fork)])
   forks.add(fork)
-  ledger.counters.forks++
+  counters.forks++
   const text = `The centre has heard starts of this log that this disk does not know: an older image was put back, or a copy is in use. Common is what was written up to start ${after}; everything after it is delivered as branch ${branchId}.`
-  ledger.notice('forked', text, { after, branchId })
-  if (undecided > 0) noteUndecided(ledger, undecided)
+  notices.add('forked', text, { after, branchId })
+  if (undecided > 0) noteUndecided(context, undecided)
 }
 
 function carriedOf(context: ResumeContext, upstreamTopic: string, { branches, entries }: Word, sources: readonly Source[]): Carried {
@@ -187,48 +187,21 @@ function carriedOf(context: ResumeContext, upstreamTopic: string, { branches, en
 
 // -- The sources
 
-function place(
-  { store, ledger, hint }: ResumeContext,
-  source: Source,
-  { next, isCentresWord }: { next: number; isCentresWord: boolean }
-): void {
+function place(context: ResumeContext, source: Source, { next, isCentresWord }: { next: number; isCentresWord: boolean }): void {
+  const { store, counters, notices, hint } = context
   const { partition } = source
   const noted = notedOffset(hint, source)
   if (isCentresWord && next < noted) {
     const text = `${source.key}: the centre is at ${next} and had confirmed ${noted}: it lost its memory. We go on from ${next}.`
-    ledger.notice('went-back', text, { partition: source.key, centre: next, noted })
+    notices.add('went-back', text, { partition: source.key, centre: next, noted })
   }
   if (source.isPlaced && next > source.confirmed) {
     // A commit whose answer was lost.
-    ledger.counters.deliveredEvents += next - source.confirmed
-    ledger.counters.resolvedCommits++
+    counters.deliveredEvents += next - source.confirmed
+    counters.resolvedCommits++
   }
   source.reset(next)
   source.isPlaced = true
-  skipHole(source, ledger)
+  skipHole(source, context)
   store.setDelivered(partition, toOffset(next))
-}
-
-/**
- * Retention has overtaken us: what is gone and was not delivered is counted, and we go on behind it. (Markers and aborted events are passed over
- * without a transaction: the centre's position may lie in front of them when they are long gone.)
- *
- * @returns false when the log start is not durable yet: after a crash what is gone may be back, and a position behind it would take it for delivered
- */
-export function skipHole(source: Source, ledger: Ledger): boolean {
-  const { logStartOffset, deliveredOffset, isLogStartDurable } = source.partition
-  if (source.planned >= logStartOffset) return true
-  if (!isLogStartDurable) return false
-  const from = Math.max(source.planned, Math.min(deliveredOffset, logStartOffset))
-  const events = logStartOffset - from
-  if (events > 0) {
-    ledger.counters.lostEvents += events
-    ledger.notice('hole', `${source.key}: ${events} events from ${from} on were deleted before they were delivered.`, {
-      partition: source.key,
-      from,
-      until: logStartOffset
-    })
-  }
-  source.plan(logStartOffset)
-  return true
 }

@@ -1,4 +1,5 @@
-// What the uplink counts and says. Every promise has a counter; what an operator must know is a notice.
+// What the uplink counts since its start. Every guarantee of the uplink has a counter here that shows when it was needed or could not be kept.
+// Not for: what an operator must be told at once (notices.ts), rates (progress.ts).
 
 export interface UplinkCounters {
   transactions: number
@@ -19,27 +20,8 @@ export interface UplinkCounters {
   resolvedCommits: number
 }
 
-export type NoticeKind =
-  | 'hole'
-  | 'parked'
-  | 'stopped'
-  | 'forked'
-  | 'other-log'
-  | 'recreated'
-  | 'undecided'
-  | 'went-back'
-  | 'unreadable'
-  | 'whole'
-  | 'hint'
-
-export interface Notice {
-  readonly kind: NoticeKind
-  readonly text: string
-  readonly facts: Readonly<Record<string, string | number>>
-}
-
-export class Ledger {
-  readonly counters: UplinkCounters = {
+export function newCounters(): UplinkCounters {
+  return {
     transactions: 0,
     deliveredEvents: 0,
     deliveredBytes: 0,
@@ -50,15 +32,5 @@ export class Ledger {
     undecidedEvents: 0,
     forks: 0,
     resolvedCommits: 0
-  }
-  readonly #listeners = new Set<(notice: Notice) => void>()
-
-  onNotice(listener: (notice: Notice) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
-  }
-
-  notice(kind: NoticeKind, text: string, facts: Notice['facts'] = {}): void {
-    for (const listener of this.#listeners) listener({ kind, text, facts })
   }
 }
