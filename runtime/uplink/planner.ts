@@ -120,9 +120,9 @@ export class Planner {
     return { parts, partitionCounts: counts }
   }
 
-  /** It is about to leave. Not counted when it is made: what is made may wait while the link comes and goes. */
-  sending({ parts }: PreparedTransaction): void {
-    for (const { source, from, wholeBecause } of parts) if (wholeBecause !== undefined) source.triedWhole(from)
+  /** The centre's answer was an error that may be about the content of `suspects`. Where one of them went whole, it counts as a try. */
+  answeredWithError(suspects: readonly Part[]): void {
+    for (const { source, from, wholeBecause } of suspects) if (wholeBecause !== undefined) source.triedWhole(from)
   }
 
   /** A transaction was committed. */

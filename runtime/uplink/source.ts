@@ -25,7 +25,7 @@ export class Source {
   blockedUntilMs = 0
   /** Branches of this log: what one part carries is of one branch. */
   forks: Forks | null = null
-  /** Offset of a batch that cannot be opened → how often it was tried whole. Several: more than one transaction is made ahead. */
+  /** Offset of a batch that cannot be opened → errors that the centre answered to it when it was sent whole. Several: more than one transaction is made ahead. */
   readonly #wholeTries = new Map<number, number>()
   /** Offset → timestamp of the batch that holds it, where parts began. */
   readonly #times = new Map<number, number>()

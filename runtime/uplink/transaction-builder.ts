@@ -84,7 +84,7 @@ interface Repacked {
 
 const RATIO_MAX = 16
 const RATIO_SAFETY = 0.8
-/** Connections on which a closed batch was tried whole and not taken. */
+/** Errors that the centre answered to a closed batch that was sent whole. A lost link is no answer. */
 const WHOLE_TRIES_MAX = 3
 
 export class TransactionBuilder {

@@ -38,7 +38,7 @@ export interface SendContext {
   readonly positions: ReadonlyMap<string, CommittedPosition>
   /** The commit is about to be asked for. */
   onEnding(): void
-  /** Which parts the refused batches came from. */
+  /** Which parts the batches came from that the centre refused, or answered with an error that may be about their content. */
   onRefused(suspects: readonly Part[]): void
 }
 
@@ -116,7 +116,7 @@ async function produceAll(context: SendContext, rounds: readonly Round[]): Promi
         written.push({ edgeTopic: part.source.edgeTopic, topicName: batch.topicName, partitionIndex: batch.partitionIndex, baseOffset })
       })
     } catch (error) {
-      if (error instanceof UpstreamFault && (error.kind === 'too-large' || error.kind === 'bad-record')) {
+      if (error instanceof UpstreamFault && (error.kind === 'too-large' || error.kind === 'bad-record' || error.mayBeContent)) {
         const { target } = error
         const isMeant = (batch: PreparedBatch): boolean =>
           !target || (batch.topicName === target.topicName && batch.partitionIndex === target.partitionIndex)

@@ -242,7 +242,6 @@ export class Uplink {
     assert(session !== null, 'a transaction without a producer id')
     const positions = this.#positions.of(transaction)
     this.#suspects = []
-    this.#planner.sending(transaction)
     const { wasInDoubt, written } = await sendTransaction(
       {
         upstream: this.#upstream,
@@ -295,6 +294,7 @@ export class Uplink {
     this.#counters.failures++
     this.#link.fail(error.message)
     const kind = error instanceof UpstreamFault ? error.kind : 'retry'
+    if (error instanceof UpstreamFault && error.mayBeContent) this.#planner.answeredWithError(this.#suspects)
     switch (kind) {
       case 'too-large':
       case 'bad-record':

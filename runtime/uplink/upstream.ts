@@ -17,17 +17,20 @@ export type UpstreamFaultKind = 'unreachable' | 'in-doubt' | 'retry' | 'aborted'
 export class UpstreamFault extends Error {
   override readonly name = 'UpstreamFault'
   readonly kind: UpstreamFaultKind
-  /** For too-large and bad-record: which target, counted in the produce call. */
+  /** The partition that the cluster's answer names; undefined when it named none, or there was no answer. */
   readonly target: { topicName: string; partitionIndex: number } | undefined
+  /** The cluster answered for `target`, and the content of the batch may be why: an error without a name, a codec it does not take. */
+  readonly mayBeContent: boolean
 
   constructor(
     kind: UpstreamFaultKind,
     message: string,
-    details: { cause?: unknown; target?: { topicName: string; partitionIndex: number } } = {}
+    details: { cause?: unknown; target?: { topicName: string; partitionIndex: number }; mayBeContent?: boolean } = {}
   ) {
     super(message, { cause: details.cause })
     this.kind = kind
     this.target = details.target
+    this.mayBeContent = details.mayBeContent ?? false
   }
 }
 
