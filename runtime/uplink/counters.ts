@@ -8,7 +8,7 @@ export interface UplinkCounters {
   deliveredBytes: number
   failures: number
   fences: number
-  /** Deleted here before they could be delivered. */
+  /** Gone here before they could be delivered: retention, a quota or damage took them. */
   lostEvents: number
   /** Put aside into the dead-letter topic. */
   parkedEvents: number

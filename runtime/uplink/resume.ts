@@ -160,7 +160,7 @@ async function branchOff(
   await store.commit([], [forks.changeFor(fork)])
   forks.add(fork)
   counters.forks++
-  const text = `The centre has heard starts of this log that this disk does not know: an older image was put back, or a copy is in use. Common is what was written up to start ${after}; everything after it is delivered as branch ${branchId}.`
+  const text = `The centre knows more of this log than this disk: an older image was put back, a copy is in use, or this disk lost what it had stored (then its start reported damage). Common is what was written up to start ${after}; everything after it is delivered as branch ${branchId}.`
   notices.add('forked', text, { after, branchId })
   if (undecided > 0) noteUndecided(context, undecided)
 }
