@@ -1,5 +1,5 @@
 // What the uplink counts since its start. Every guarantee of the uplink has a counter here that shows when it was needed or could not be kept.
-// Not for: what an operator must be told at once (notices.ts), rates (progress.ts).
+// Not for: what an operator should know at once (notices.ts), rates (progress.ts).
 
 export interface UplinkCounters {
   transactions: number
@@ -10,8 +10,8 @@ export interface UplinkCounters {
   fences: number
   /** Gone here before they could be delivered: retention, a quota or damage took them. */
   lostEvents: number
-  /** Put aside into the dead-letter topic. */
-  parkedEvents: number
+  /** In the dead-letter topic, because the centre does not take them or they cannot be opened. */
+  deadLetterEvents: number
   /** Events sent again because the centre could not say whether it has them. */
   undecidedEvents: number
   /** Times an older image of this disk was found to have been put back, or a copy to be in use. */
@@ -28,7 +28,7 @@ export function newCounters(): UplinkCounters {
     failures: 0,
     fences: 0,
     lostEvents: 0,
-    parkedEvents: 0,
+    deadLetterEvents: 0,
     undecidedEvents: 0,
     forks: 0,
     resolvedCommits: 0

@@ -1,9 +1,9 @@
-// What an operator must be told about deliveries: a kind to decide by, a text for people, and the facts that the text names.
+// What an operator should know about deliveries at once: a kind to decide by, a text for people, and the facts that the text names.
 // Not for: counting (counters.ts), the state of the link (link-state.ts).
 
 export type NoticeKind =
   | 'hole'
-  | 'parked'
+  | 'dead-letter'
   | 'stopped'
   | 'forked'
   | 'other-log'
@@ -12,7 +12,7 @@ export type NoticeKind =
   | 'went-back'
   | 'unreadable'
   | 'whole'
-  | 'hint'
+  | 'notes'
 
 export interface Notice {
   readonly kind: NoticeKind

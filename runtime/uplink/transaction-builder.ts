@@ -41,7 +41,7 @@ export interface PreparedTransaction {
   readonly partitionCounts: ReadonlyMap<string, number>
 }
 
-/** What can not be sent, whatever we try: one record, or a batch that cannot be opened. */
+/** What cannot be sent in any way: one record, or a batch that cannot be opened. */
 export interface Poison {
   readonly source: Source
   readonly offset: number
@@ -102,7 +102,7 @@ export class TransactionBuilder {
     this.#options = options
   }
 
-  /** The centre said too-large to a batch of this many bytes. */
+  /** The centre refused a batch of this many bytes as too large. */
   learnLimit(upstreamTopic: string, refusedBytes: number): void {
     const known = this.#learnedMax.get(upstreamTopic) ?? Number.POSITIVE_INFINITY
     this.#learnedMax.set(upstreamTopic, Math.max(1, Math.min(known, Math.floor(refusedBytes / 2))))

@@ -2,13 +2,13 @@
 // edge topic is delivered there once the transaction is committed, and what the position held beside that and is written again.
 //
 // Invariant: a source is confirmed only by a committed transaction, or where a transaction has nothing to send.
-// Not for: reading positions back (resume.ts), their text (position.ts).
+// Not for: reading positions back (find-positions.ts), their text (position.ts).
 
 import { toOffset } from '../base/offset.ts'
 import type { Store } from '../log/contract.ts'
+import type { Carried } from './find-positions.ts'
 import type { Forks } from './forks.ts'
 import { type BeginningAt, beginningsOf, encodePosition, firstNamed } from './position.ts'
-import type { Carried } from './resume.ts'
 import type { Source } from './source.ts'
 import type { Part, PreparedTransaction } from './transaction-builder.ts'
 import type { CommittedPosition } from './upstream.ts'

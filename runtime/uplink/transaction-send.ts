@@ -128,7 +128,7 @@ async function produceAll(context: SendContext, rounds: readonly Round[]): Promi
   return written
 }
 
-/** In doubt, the same question is asked once more: a commit that happened says so again. */
+/** In doubt, the commit is asked for once more: when it happened the first time, the answer is the same. */
 async function endTransaction(context: SendContext): Promise<boolean> {
   const end = (): Promise<void> => inPlace(context, () => context.upstream.endTransaction('commit'))
   try {
@@ -141,7 +141,7 @@ async function endTransaction(context: SendContext): Promise<boolean> {
   }
 }
 
-/** "Not now" means nothing happened: the same call again, a few times. */
+/** A fault of the kind retry means that nothing happened: the same call again, a few times. */
 async function inPlace<T>(context: SendContext, call: () => Promise<T>): Promise<T> {
   for (let failures = 0; ; failures++) {
     try {

@@ -1,9 +1,11 @@
 // Delivers what is durable here to the central cluster, each event once and in order per partition. The log is the queue: nothing is
-// buffered but two transactions. What is delivered is known from the centre: every transaction carries our position (position.ts), and
-// after a start or any fault we take a new producer epoch (which ends what was open), read the position back, and go on from there (resume.ts).
+// buffered but two transactions. What is delivered is known from the centre: every transaction carries our position (transaction-positions.ts),
+// and after a start or any fault we take a new producer epoch, which ends what was open, read the position back, and go on from there
+// (find-positions.ts).
 //
 // One loop: connect → deliver until something fails → wait → connect …
-// Not for: the wire (adapters/kafka-upstream), bandwidth policy, deleting (storage does, below what setDelivered says).
+// Not for: which partitions there are (sources.ts), what a transaction carries (planner.ts), the status (status.ts), the wire
+// (adapters/kafka-upstream), deleting (the store does, below what setDelivered was called with).
 
 import { assert } from '../base/assert.ts'
 import { WadiError } from '../base/errors.ts'
@@ -15,13 +17,13 @@ import type { Random } from '../io/random.ts'
 import type { Store } from '../log/contract.ts'
 import { Backoff } from './backoff.ts'
 import { newCounters } from './counters.ts'
-import { DeliveryNotes } from './delivery-notes.ts'
+import { readDeliveryNotes } from './delivery-notes.ts'
+import { DeliveryNotesWriter } from './delivery-notes-writer.ts'
+import { findPositions, placeByNotes } from './find-positions.ts'
 import { Forks } from './forks.ts'
-import { readHint } from './hint.ts'
 import { LinkState } from './link-state.ts'
 import { type Notice, Notices } from './notices.ts'
 import { Planner } from './planner.ts'
-import { placeByHint, resume } from './resume.ts'
 import { defaultUplinkSettings, type UplinkSettings } from './settings.ts'
 import type { Source } from './source.ts'
 import { Sources } from './sources.ts'
@@ -35,7 +37,7 @@ import { recreatedTopics, UpstreamTopics } from './upstream-topics.ts'
 export type { UplinkStatus } from './status.ts'
 
 const IDLE_POLL_MS = 5_000
-/** A pause so long is used to note what is delivered, when no commit of events has carried the note. */
+/** After so long without an event the delivery notes are written with a commit of their own, when no commit of events has carried them. */
 const IDLE_NOTE_DELAY_MS = 600_000
 
 export interface UplinkOptions {
@@ -62,20 +64,20 @@ export class Uplink {
   readonly #sources: Sources
   readonly #topics: UpstreamTopics
   readonly #positions: TransactionPositions
-  readonly #notes: DeliveryNotes
+  readonly #notes: DeliveryNotesWriter
   readonly #forks: Forks
   readonly #report: StatusReport
   #session: ProducerSession | null = null
   #isClosing = false
   #isPaused = false
-  /** A commit was asked for and nobody has said yet whether it happened: the notes must not say that all is known. */
+  /** A commit was asked for and it is not known yet whether it happened: the delivery notes are not closed meanwhile. */
   #isCommitOpen = false
-  /** The centre was heard in this start: the notes are ours. */
+  /** The centre was connected to in this start: the delivery notes on the disk are those of this start. */
   #hasConnected = false
   #loop: Promise<void> | null = null
   #suspects: readonly Part[] = []
   #fencedAtMs: number[] = []
-  /** Aborts the wait under way: close, pause, resume, new events. */
+  /** Aborted by close, pause, resume and new events: ends the wait under way. */
   #wake = new AbortController()
   #isWaitingForWork = false
   #idleSinceMs: number | null = null
@@ -97,7 +99,7 @@ export class Uplink {
     const sources = (): readonly Source[] => this.#sources.list
     this.#topics = new UpstreamTopics({ store, upstream, clock, settings })
     this.#positions = new TransactionPositions({ store, forks: this.#forks, sources })
-    this.#notes = new DeliveryNotes({ store, clock, notices, sources })
+    this.#notes = new DeliveryNotesWriter({ store, clock, notices, sources })
     this.#report = new StatusReport({ clock, upstream, link: this.#link, counters, sources: this.#sources, stopped: this.#planner.stopped })
   }
 
@@ -105,8 +107,8 @@ export class Uplink {
   start(): void {
     assert(this.#loop === null, 'the uplink was started twice')
     this.#sources.refresh()
-    const hint = readHint(this.#store)
-    for (const source of this.#sources.list) placeByHint(source, hint)
+    const notes = readDeliveryNotes(this.#store)
+    for (const source of this.#sources.list) placeByNotes(source, notes)
     this.#loop = this.#run()
   }
 
@@ -181,7 +183,7 @@ export class Uplink {
     const { found: topics, refusal } = await this.#topics.describe(this.#sources.list)
     if (refusal) this.#link.fail(refusal.message)
     this.#session = new ProducerSession(await this.#upstream.initProducer())
-    const hint = readHint(this.#store)
+    const notes = readDeliveryNotes(this.#store)
     const sources = this.#sources.list.filter((source) => topics.has(source.upstreamTopic))
     const { core, codec } = this.#options
     const context = {
@@ -191,16 +193,16 @@ export class Uplink {
       codec,
       counters: this.#counters,
       notices: this.#notices,
-      hint,
+      notes,
       forks: this.#forks,
       topics,
       isCommitOpen: this.#isCommitOpen
     }
-    this.#positions.carry(await resume(context, sources))
+    this.#positions.carry(await findPositions(context, sources))
     this.#isCommitOpen = false
-    for (const topic of recreatedTopics(topics, hint))
+    for (const topic of recreatedTopics(topics, notes))
       this.#notices.add('recreated', `The topic ${topic} at the centre was made anew since we last wrote there.`, { topic })
-    this.#notes.onConnected(topics, hint)
+    this.#notes.onConnected(topics, notes)
     this.#planner.restart(sources, topics)
     this.#report.onConnected()
     // Once in each start, before it delivers: so what is noted tells which start may have delivered something after it.
@@ -320,7 +322,7 @@ export class Uplink {
     await this.#delay('waiting', this.#backoff.nextDelayMs())
   }
 
-  /** Two gateways with one id would take it from each other for ever: the one that notices stops. */
+  /** Two gateways with one id fence each other for ever: the one that is fenced too often waits for long. */
   async #afterFence(): Promise<void> {
     const { fencesMax, fenceWindowMs, fencedDelayMs } = this.#settings
     const nowMs = this.#clock.monotonicMs()

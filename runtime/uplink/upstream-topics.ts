@@ -3,7 +3,7 @@
 
 import type { Clock } from '../io/clock.ts'
 import type { Store } from '../log/contract.ts'
-import type { Hint } from './hint.ts'
+import type { DeliveryNotes } from './delivery-notes.ts'
 import type { UplinkSettings } from './settings.ts'
 import type { Source } from './source.ts'
 import { type Upstream, UpstreamFault, type UpstreamTopic } from './upstream.ts'
@@ -80,9 +80,9 @@ export function isTopicId(topicId: string): boolean {
 }
 
 /** Names of topics at the centre that have another id than when we last wrote there. */
-export function recreatedTopics(topics: ReadonlyMap<string, UpstreamTopic>, hint: Hint | null): Set<string> {
+export function recreatedTopics(topics: ReadonlyMap<string, UpstreamTopic>, notes: DeliveryNotes | null): Set<string> {
   const recreated = new Set<string>()
-  for (const { upstreamTopic: name, topicId } of hint?.written.values() ?? []) {
+  for (const { upstreamTopic: name, topicId } of notes?.written.values() ?? []) {
     const now = topics.get(name)?.topicId ?? topicId
     if (topicId !== '' && now !== topicId && isTopicId(now)) recreated.add(name)
   }

@@ -127,7 +127,7 @@ for (const codec of ['gzip', 'snappy', 'snappy-framed', 'lz4', 'zstd'] as const)
     )
     t.match(await rig.letters(), [{ source: 'plant/0/1', reason: /./, content: 'record-batch' }])
     t.same(Buffer.from((await rig.letters())[0]?.value ?? []).subarray(RECORDS_AT), Buffer.from(batch).subarray(RECORDS_AT))
-    t.match(rig.uplink.status(), { lagEvents: 0, counters: { parkedEvents: 3 } })
+    t.match(rig.uplink.status(), { lagEvents: 0, counters: { deadLetterEvents: 3 } })
     rig.machine.kill()
     await rig.open()
     await rig.text('after a restart')
@@ -251,7 +251,7 @@ t.test('where records have to be spread by their keys it is put aside', async (t
   await rig.deliver()
   t.same([...rig.values(0), ...rig.values(1)], ['behind'])
   t.match(await rig.letters(), [{ source: 'plant/0/0', content: 'record-batch', reason: /large/ }])
-  t.same(rig.kinds(), ['parked'])
+  t.same(rig.kinds(), ['dead-letter'])
 })
 
 t.test('what is deleted is not passed over before the new log start is durable: a crash may bring it back', async (t) => {

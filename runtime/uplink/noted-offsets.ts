@@ -1,45 +1,46 @@
-// Where to go on with sources about which the centre says nothing: from the local notes (hint.ts), and from what the centre's own log holds behind them
-// (look-back.ts). Not for: sources that the centre has a position of (resume.ts).
+// Positions of sources for which the centre has none: from the delivery notes (delivery-notes.ts), and from what the partitions of the centre hold
+// behind them (look-back.ts). Not for: sources that the centre has a position of (find-positions.ts).
 
-import { type Limit, limited } from './centre-words.ts'
-import { type Hint, notedOffset } from './hint.ts'
+import { type Limit, withinLimit } from './claimed-offsets.ts'
+import { type DeliveryNotes, notedOffset } from './delivery-notes.ts'
 import { type Found, foundKey, lookBack } from './look-back.ts'
-import type { ResumeContext } from './resume-context.ts'
+import type { PositionContext } from './position-context.ts'
 import type { Source } from './source.ts'
 import { UpstreamFault, type UpstreamTopic } from './upstream.ts'
+import { isTopicId } from './upstream-topics.ts'
 
-/** The limit of what is said by our own notes: what the start `after` and those before it wrote. */
+/** The limit of our own notes: what the start `after` and those before it wrote. */
 function writtenUpTo(after: number): Limit {
   return { after, isFork: true, theirs: null }
 }
 
-/** Of sources about which the centre says nothing. */
-export async function fromHint(
-  context: ResumeContext,
-  hint: Hint,
+/** Of `sources`; forkAfter: the last incarnation before a fork, when the centre holds more than this disk has. */
+export async function findNotedOffsets(
+  context: PositionContext,
+  notes: DeliveryNotes,
   sources: readonly Source[]
 ): Promise<Map<Source, { next: number; forkAfter: number | null }>> {
   const { forks } = context
   const result = new Map<Source, { next: number; forkAfter: number | null }>()
   const doubtful: { source: Source; confirmed: number; end: number; isOpen: boolean }[] = []
   for (const source of sources) {
-    const noted = notedOffset(hint, source)
-    // What was written after the start that wrote the hint cannot have been delivered by us: each start writes one before it delivers.
-    const end = limited(context, source.partition, source.partition.highWatermark, writtenUpTo(hint.incarnation))
+    const noted = notedOffset(notes, source)
+    // What was written after the start that wrote the notes cannot have been delivered by us: each start writes notes before it delivers.
+    const end = withinLimit(context, source.partition, source.partition.highWatermark, writtenUpTo(notes.incarnation))
     const confirmed = Math.min(noted, end)
-    // An end in peace leaves nothing open, but this disk may be an image from before other lives: what was delivered before is looked for behind it.
-    const isOpen = !hint.isClosed && noted < end
+    // After a clean end nothing is open, but this disk may be an image from before later starts: what those delivered is looked for behind the notes.
+    const isOpen = !notes.isClosed && noted < end
     if (isOpen || noted > 0) doubtful.push({ source, confirmed, end, isOpen })
     else result.set(source, { next: confirmed, forkAfter: null })
   }
   const seenIn = new Map<string, Found>()
-  for (const name of new Set(doubtful.map(({ source }) => deliveredTo(source, hint)))) {
-    const edgeTopics = new Set(doubtful.filter(({ source }) => deliveredTo(source, hint) === name).map(({ source }) => source.edgeTopic))
-    seenIn.set(name, await lookThrough(context, hint, name, edgeTopics))
+  for (const name of new Set(doubtful.map(({ source }) => deliveredTo(source, notes)))) {
+    const edgeTopics = new Set(doubtful.filter(({ source }) => deliveredTo(source, notes) === name).map(({ source }) => source.edgeTopic))
+    seenIn.set(name, await lookThrough(context, notes, name, edgeTopics))
   }
   let undecided = 0
   for (const { source, confirmed, end, isOpen } of doubtful) {
-    const seen = seenIn.get(deliveredTo(source, hint)) as Found
+    const seen = seenIn.get(deliveredTo(source, notes)) as Found
     let next = confirmed
     for (const branchId of ['', ...forks.list.map((fork) => fork.branchId)]) {
       const greatest = seen.greatest.get(foundKey(branchId, source.key)) ?? -1
@@ -47,23 +48,28 @@ export async function fromHint(
         next = Math.max(next, greatest + 1)
     }
     if (!seen.isComplete && isOpen) undecided += Math.max(0, end - next)
-    result.set(source, { next: Math.min(next, end), forkAfter: next > end ? hint.incarnation : null })
+    result.set(source, { next: Math.min(next, end), forkAfter: next > end ? notes.incarnation : null })
   }
   if (undecided > 0) noteUndecided(context, undecided)
   return result
 }
 
-function deliveredTo(source: Source, hint: Hint): string {
-  return hint.confirmed.get(source.edgeTopic)?.upstreamTopics[0] ?? source.upstreamTopic
+function deliveredTo(source: Source, notes: DeliveryNotes): string {
+  return notes.confirmed.get(source.edgeTopic)?.upstreamTopics[0] ?? source.upstreamTopic
 }
 
-async function lookThrough(context: ResumeContext, hint: Hint, topicName: string, edgeTopics: ReadonlySet<string>): Promise<Found> {
+async function lookThrough(
+  context: PositionContext,
+  notes: DeliveryNotes,
+  topicName: string,
+  edgeTopics: ReadonlySet<string>
+): Promise<Found> {
   const found: Found = { greatest: new Map(), isComplete: true }
   const { upstream, core, codec, store } = context
   const topic = await describedOrNull(context, topicName)
-  const written = [...edgeTopics].map((edgeTopic) => hint.written.get(edgeTopic))
+  const written = [...edgeTopics].map((edgeTopic) => notes.written.get(edgeTopic))
   const isMadeAnew = written.some(
-    (entry) => entry && entry.topicId !== '' && /[^0]/.test(topic?.topicId ?? '') && entry.topicId !== topic?.topicId
+    (entry) => entry && entry.topicId !== '' && isTopicId(topic?.topicId ?? '') && entry.topicId !== topic?.topicId
   )
   // Gone, forbidden, or made anew: what was there cannot be read.
   if (!topic || isMadeAnew) return { ...found, isComplete: false }
@@ -77,7 +83,7 @@ async function lookThrough(context: ResumeContext, hint: Hint, topicName: string
 }
 
 /** A topic that is not delivered to any more may be gone, or not ours to read. */
-async function describedOrNull({ topics, upstream }: ResumeContext, topicName: string): Promise<UpstreamTopic | null> {
+async function describedOrNull({ topics, upstream }: PositionContext, topicName: string): Promise<UpstreamTopic | null> {
   const known = topics.get(topicName)
   if (known) return known
   try {
@@ -88,8 +94,8 @@ async function describedOrNull({ topics, upstream }: ResumeContext, topicName: s
   }
 }
 
-/** It is sent again because nobody can say any more whether it arrived: counted and told. */
-export function noteUndecided({ counters, notices }: Pick<ResumeContext, 'counters' | 'notices'>, events: number): void {
+/** Events that are sent again because it is not known any more whether they arrived: counted, with a notice. */
+export function noteUndecided({ counters, notices }: Pick<PositionContext, 'counters' | 'notices'>, events: number): void {
   counters.undecidedEvents += events
   const text = `The centre cannot say any more whether it took the last ${events} events: they are sent again.`
   notices.add('undecided', text, { events })
