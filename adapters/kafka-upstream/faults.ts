@@ -61,11 +61,23 @@ const ADVICE: ReadonlyMap<number, string> = new Map<number, string>([
   [E.OFFSET_METADATA_TOO_LARGE, 'raise offset.metadata.max.bytes of the cluster']
 ])
 
+const KNOWN: ReadonlySet<number> = new Set(Object.values(E))
+
+/** Answers to a Produce that may be about the batch, though they do not say so; codes that we do not know too. */
+const MAYBE_CONTENT: ReadonlySet<number> = new Set<number>([
+  E.UNKNOWN_SERVER_ERROR,
+  E.INVALID_REQUEST,
+  E.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+  E.POLICY_VIOLATION,
+  E.UNSUPPORTED_COMPRESSION_TYPE
+])
+
 export function toFault(answer: KafkaErrorAnswer): UpstreamFault {
   const kind = KINDS.get(answer.code) ?? (answer.isRetriable ? 'retry' : 'refused')
   const advice = kind === 'refused' ? ADVICE.get(answer.code) : undefined
   const message = advice === undefined ? answer.message : `${answer.message}: ${advice}`
-  return new UpstreamFault(kind, message, { cause: answer, ...(answer.target && { target: answer.target }) })
+  const mayBeContent = answer.target !== undefined && (MAYBE_CONTENT.has(answer.code) || !KNOWN.has(answer.code))
+  return new UpstreamFault(kind, message, { cause: answer, mayBeContent, ...(answer.target && { target: answer.target }) })
 }
 
 /** @throws KafkaErrorAnswer unless the code is 0 */

@@ -12,7 +12,7 @@ import type { Partition, Store } from '../log/contract.ts'
 import { type CheckedBatch, checkClientBatch, checkCompressed, isCompressed } from './batch-check.ts'
 import { type FaultName, faultOfStoreError } from './fault.ts'
 import type { KeyedLock } from './keyed-lock.ts'
-import type { Ledgers, PartitionLedger } from './partition-ledger.ts'
+import type { PartitionProducers, ProducerStates } from './partition-producers.ts'
 import { checkSequence, type ProducerState, type SequencedBatch, stateAfterBatch } from './producer-state.ts'
 import { Slots, Turns } from './turns.ts'
 
@@ -47,7 +47,7 @@ export interface AppendsContext {
   readonly core: Core
   readonly clock: Clock
   readonly codec: BlockCodec
-  readonly ledgers: Ledgers
+  readonly producers: ProducerStates
   /** By producer id: shared with the transaction coordinator. */
   readonly producerLock: KeyedLock
   readonly verifyTransaction: TransactionVerifier
@@ -58,7 +58,7 @@ export interface AppendsContext {
 
 interface Candidate {
   readonly at: number
-  readonly ledger: PartitionLedger
+  readonly producers: PartitionProducers
   readonly batch: CheckedBatch
   readonly bytes: Uint8Array
 }
@@ -76,24 +76,24 @@ export class Appends {
   async append(batches: readonly BatchToAppend[], options: AppendOptions): Promise<readonly AppendOutcome[]> {
     const outcomes = new Array<AppendOutcome>(batches.length)
     const candidates: Candidate[] = []
-    const seen = new Set<PartitionLedger>()
+    const seen = new Set<PartitionProducers>()
     batches.forEach((input, at) => {
-      const ledger = this.#context.ledgers.find(input.topicName, input.partitionIndex)
-      if (!ledger) {
+      const producers = this.#context.producers.find(input.topicName, input.partitionIndex)
+      if (!producers) {
         outcomes[at] = refused('UNKNOWN_TOPIC_OR_PARTITION', `there is no ${input.topicName}-${input.partitionIndex}`, null)
         return
       }
-      if (seen.has(ledger)) {
-        outcomes[at] = refused('INVALID_REQUEST', 'the partition is named twice in one request', ledger)
+      if (seen.has(producers)) {
+        outcomes[at] = refused('INVALID_REQUEST', 'the partition is named twice in one request', producers)
         return
       }
-      seen.add(ledger)
+      seen.add(producers)
       const check = this.#check(input.records, options)
       if ('fault' in check) {
-        outcomes[at] = refused(check.fault, check.message, ledger)
+        outcomes[at] = refused(check.fault, check.message, producers)
         return
       }
-      candidates.push({ at, ledger, batch: check.batch, bytes: input.records as Uint8Array })
+      candidates.push({ at, producers, batch: check.batch, bytes: input.records as Uint8Array })
     })
     const compressed = candidates.filter(({ batch }) => isCompressed(batch.header))
     const opened = compressed.length === 0 ? null : Promise.all(compressed.map((candidate) => this.#open(candidate, outcomes)))
@@ -107,10 +107,10 @@ export class Appends {
   }
 
   /** Sets the outcome when what is inside a compressed batch is not what it should be. */
-  async #open({ at, ledger, bytes }: Candidate, outcomes: AppendOutcome[]): Promise<void> {
+  async #open({ at, producers, bytes }: Candidate, outcomes: AppendOutcome[]): Promise<void> {
     const { core, codec } = this.#context
     const refusal = await this.#slots.run(() => checkCompressed(core, codec, bytes))
-    if (refusal) outcomes[at] = refused(refusal.fault, refusal.message, ledger)
+    if (refusal) outcomes[at] = refused(refusal.fault, refusal.message, producers)
   }
 
   async #appendAll(candidates: readonly Candidate[], outcomes: AppendOutcome[]): Promise<void> {
@@ -123,9 +123,9 @@ export class Appends {
       [...byProducer].map(([producerId, list]) => {
         const appendAll = async (): Promise<void> => {
           await Promise.all(
-            list.map(async ({ at, ledger, batch, bytes }) => {
+            list.map(async ({ at, producers, batch, bytes }) => {
               outcomes[at] =
-                producerId < 0n ? await this.#appendPlain(ledger, batch, bytes) : await this.#appendSequenced(ledger, batch, bytes)
+                producerId < 0n ? await this.#appendPlain(producers, batch, bytes) : await this.#appendSequenced(producers, batch, bytes)
             })
           )
         }
@@ -147,60 +147,60 @@ export class Appends {
     return check
   }
 
-  async #appendPlain(ledger: PartitionLedger, batch: CheckedBatch, bytes: Uint8Array): Promise<AppendOutcome> {
+  async #appendPlain(producers: PartitionProducers, batch: CheckedBatch, bytes: Uint8Array): Promise<AppendOutcome> {
     try {
-      const [baseOffset] = await this.#context.store.commit([appendOf(ledger, batch, bytes)], [])
-      return appended(baseOffset as Offset, ledger)
+      const [baseOffset] = await this.#context.store.commit([appendOf(producers, batch, bytes)], [])
+      return appended(baseOffset as Offset, producers)
     } catch (error) {
-      return refusedByStore(error, ledger)
+      return refusedByStore(error, producers)
     }
   }
 
-  async #appendSequenced(ledger: PartitionLedger, batch: CheckedBatch, bytes: Uint8Array): Promise<AppendOutcome> {
+  async #appendSequenced(producers: PartitionProducers, batch: CheckedBatch, bytes: Uint8Array): Promise<AppendOutcome> {
     const { header, isTransactional } = batch
     const sequenced: SequencedBatch = { ...header, isTransactional }
-    const known = ledger.producer(header.producerId)
+    const known = producers.producer(header.producerId)
     const verdict = checkSequence(known, sequenced)
-    if (verdict.kind === 'refuse') return refused(verdict.fault, 'the producer is out of step with this partition', ledger)
-    if (verdict.kind === 'duplicate') return appended(verdict.batch.baseOffset, ledger)
+    if (verdict.kind === 'refuse') return refused(verdict.fault, 'the producer is out of step with this partition', producers)
+    if (verdict.kind === 'duplicate') return appended(verdict.batch.baseOffset, producers)
     if (isTransactional) {
-      const fault = this.#context.verifyTransaction(header, ledger.partition)
-      if (fault !== 'NONE') return refused(fault, 'the partition is not part of an open transaction of this producer', ledger)
+      const fault = this.#context.verifyTransaction(header, producers.partition)
+      if (fault !== 'NONE') return refused(fault, 'the partition is not part of an open transaction of this producer', producers)
     }
     const after = (offset: Offset): ProducerState => stateAfterBatch(known, sequenced, offset)
     try {
-      const [baseOffset] = await this.#context.store.commit([appendOf(ledger, batch, bytes)], ([offset]) => [
-        ledger.putProducer(after(offset as Offset))
+      const [baseOffset] = await this.#context.store.commit([appendOf(producers, batch, bytes)], ([offset]) => [
+        producers.putProducer(after(offset as Offset))
       ])
-      ledger.setProducer(after(baseOffset as Offset))
-      return appended(baseOffset as Offset, ledger)
+      producers.setProducer(after(baseOffset as Offset))
+      return appended(baseOffset as Offset, producers)
     } catch (error) {
-      return refusedByStore(error, ledger)
+      return refusedByStore(error, producers)
     }
   }
 }
 
 function keysOf(candidates: readonly Candidate[]): Set<string> {
   const keys = new Set<string>()
-  for (const { ledger, batch } of candidates) {
-    keys.add(`${ledger.partition.topicNumber}/${ledger.partition.partitionIndex}`)
+  for (const { producers, batch } of candidates) {
+    keys.add(`${producers.partition.topicNumber}/${producers.partition.partitionIndex}`)
     if (batch.header.producerId >= 0n) keys.add(`producer ${batch.header.producerId}`)
   }
   return keys
 }
 
-function appendOf(ledger: PartitionLedger, batch: CheckedBatch, bytes: Uint8Array) {
-  return { partition: ledger.partition, content: { batch: bytes, recordCount: batch.header.recordCount } }
+function appendOf(producers: PartitionProducers, batch: CheckedBatch, bytes: Uint8Array) {
+  return { partition: producers.partition, content: { batch: bytes, recordCount: batch.header.recordCount } }
 }
 
-function appended(baseOffset: number, ledger: PartitionLedger): AppendOutcome {
-  return { fault: 'NONE', message: null, baseOffset, logStartOffset: ledger.partition.logStartOffset }
+function appended(baseOffset: number, producers: PartitionProducers): AppendOutcome {
+  return { fault: 'NONE', message: null, baseOffset, logStartOffset: producers.partition.logStartOffset }
 }
 
-function refused(fault: FaultName, message: string, ledger: PartitionLedger | null): AppendOutcome {
-  return { fault, message, baseOffset: -1, logStartOffset: ledger ? ledger.partition.logStartOffset : -1 }
+function refused(fault: FaultName, message: string, producers: PartitionProducers | null): AppendOutcome {
+  return { fault, message, baseOffset: -1, logStartOffset: producers ? producers.partition.logStartOffset : -1 }
 }
 
-function refusedByStore(error: unknown, ledger: PartitionLedger): AppendOutcome {
-  return refused(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'), error instanceof Error ? error.message : String(error), ledger)
+function refusedByStore(error: unknown, producers: PartitionProducers): AppendOutcome {
+  return refused(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'), error instanceof Error ? error.message : String(error), producers)
 }

@@ -12,7 +12,7 @@ import { Expiry } from './expiry.ts'
 import { Fetches } from './fetch.ts'
 import { Groups } from './groups.ts'
 import { KeyedLock } from './keyed-lock.ts'
-import { Ledgers } from './partition-ledger.ts'
+import { ProducerStates } from './partition-producers.ts'
 import { ProducerIds } from './producer-ids.ts'
 import { Topics } from './topics.ts'
 import { Transactions } from './transactions.ts'
@@ -55,7 +55,7 @@ export interface Broker {
   readonly topics: Topics
   readonly appends: Appends
   readonly fetches: Fetches
-  readonly ledgers: Ledgers
+  readonly producers: ProducerStates
   readonly groups: Groups
   readonly committedOffsets: CommittedOffsets
   readonly transactions: Transactions
@@ -74,14 +74,14 @@ export function openBroker(context: {
 }): Broker {
   const { store, core, clock, random, codec } = context
   const settings = { ...defaultBrokerSettings, ...context.settings }
-  const ledgers = new Ledgers(store)
+  const producers = new ProducerStates(store)
   const producerLock = new KeyedLock()
   const committedOffsets = new CommittedOffsets(store, clock)
   const transactions = new Transactions({
     store,
     core,
     clock,
-    ledgers,
+    producers,
     producerIds: new ProducerIds(store),
     producerLock,
     committedOffsets
@@ -91,21 +91,21 @@ export function openBroker(context: {
     core,
     clock,
     codec,
-    ledgers,
+    producers,
     producerLock,
     verifyTransaction: (producer, partition) => transactions.verify(producer, partition),
     batchBytesMax: settings.batchBytesMax,
     timestampAheadMsMax: settings.timestampAheadMsMax
   })
   const groups = new Groups({ clock, random, settings: { ...settings, memberCountMax: settings.groupMemberCountMax } })
-  const expiry = new Expiry({ store, clock, ledgers, groups, committedOffsets, transactions, ...settings })
+  const expiry = new Expiry({ store, clock, producers, groups, committedOffsets, transactions, ...settings })
   let isClosed = false
   return {
     settings,
     topics: new Topics(store, { partitionCount: settings.partitionCountDefault, partitionCountMax: settings.partitionCountMax }),
     appends,
-    fetches: new Fetches({ ledgers, clock }),
-    ledgers,
+    fetches: new Fetches({ producers, clock }),
+    producers,
     groups,
     committedOffsets,
     transactions,

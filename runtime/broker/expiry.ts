@@ -11,7 +11,7 @@ import type { StateChange, Store } from '../log/contract.ts'
 import { Ages } from './ages.ts'
 import type { CommittedOffsets } from './committed-offsets.ts'
 import type { Groups } from './groups.ts'
-import type { Ledgers } from './partition-ledger.ts'
+import type { ProducerStates } from './partition-producers.ts'
 import type { Transactions } from './transactions.ts'
 
 export const EXPIRY_SCAN_MS = 600_000
@@ -20,7 +20,7 @@ const CHANGES_AT_ONCE = 1000
 export interface ExpiryContext {
   readonly store: Store
   readonly clock: Clock
-  readonly ledgers: Ledgers
+  readonly producers: ProducerStates
   readonly groups: Groups
   readonly committedOffsets: CommittedOffsets
   readonly transactions: Transactions
@@ -56,12 +56,12 @@ export class Expiry {
   }
 
   async #scan(): Promise<void> {
-    const { clock, ledgers, transactions, producerExpiryMs, transactionalIdExpiryMs } = this.#context
+    const { clock, producers, transactions, producerExpiryMs, transactionalIdExpiryMs } = this.#context
     this.#ages.look()
     try {
       // All deletions are asked for at once: whoever comes back meanwhile writes behind them.
       await Promise.all([
-        this.#commit(ledgers.expire(clock.wallMs() - producerExpiryMs)),
+        this.#commit(producers.expire(clock.wallMs() - producerExpiryMs)),
         this.#expireOffsets(),
         transactions.expire((updatedMs) => this.#ages.ageMs(updatedMs) >= transactionalIdExpiryMs)
       ])

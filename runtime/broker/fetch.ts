@@ -7,9 +7,9 @@ import { WadiError } from '../base/errors.ts'
 import { type Offset, toOffset } from '../base/offset.ts'
 import { readBatchHeader } from '../core/batch-header.ts'
 import type { Clock } from '../io/clock.ts'
-import type { AbortedTransaction } from '../log/contract.ts'
+import type { AbortedTransaction, Partition } from '../log/contract.ts'
 import type { FaultName } from './fault.ts'
-import type { Ledgers, PartitionLedger } from './partition-ledger.ts'
+import type { ProducerStates } from './partition-producers.ts'
 
 export type Isolation = 'read_uncommitted' | 'read_committed'
 
@@ -46,18 +46,18 @@ export const LEADER_EPOCH = 0
 
 interface Reader {
   readonly place: FetchPlace
-  readonly ledger: PartitionLedger | null
+  readonly partition: Partition | null
   readonly fault: FaultName
 }
 
 export class Fetches {
-  readonly #ledgers: Ledgers
+  readonly #producers: ProducerStates
   readonly #clock: Clock
   /** Fetches that wait for data now. */
   waitingCount = 0
 
-  constructor(context: { ledgers: Ledgers; clock: Clock }) {
-    this.#ledgers = context.ledgers
+  constructor(context: { producers: ProducerStates; clock: Clock }) {
+    this.#producers = context.producers
     this.#clock = context.clock
   }
 
@@ -79,9 +79,9 @@ export class Fetches {
   }
 
   #open(place: FetchPlace): Reader {
-    const ledger = this.#ledgers.find(place.topicName, place.partitionIndex)
-    if (!ledger) return { place, ledger, fault: 'UNKNOWN_TOPIC_OR_PARTITION' }
-    return { place, ledger, fault: placeFault(place, ledger) }
+    const partition = this.#producers.find(place.topicName, place.partitionIndex)?.partition ?? null
+    if (!partition) return { place, partition, fault: 'UNKNOWN_TOPIC_OR_PARTITION' }
+    return { place, partition, fault: placeFault(place, partition) }
   }
 
   #wait(readers: readonly Reader[], request: FetchRequest, signal: AbortSignal | undefined): Promise<void> {
@@ -102,38 +102,38 @@ export class Fetches {
       const look = (): void => {
         if (isReady(readers, request)) done()
       }
-      const unwatchers = readers.map((reader) => reader.ledger?.watch(look) ?? ((): void => undefined))
+      const unwatchers = readers.map((reader) => reader.partition?.onAdvance(look) ?? ((): void => undefined))
       signal?.addEventListener('abort', done, { once: true })
     })
   }
 
   async #read(reader: Reader, options: { isolation: Isolation; bytesLeft: number; isEmpty: boolean }): Promise<FetchedPartition> {
-    const { place, ledger } = reader
-    if (!ledger) return failed(reader.fault, null)
-    const fault = placeFault(place, ledger)
-    if (fault !== 'NONE') return failed(fault, ledger)
-    const limit = limitOf(ledger, options.isolation)
+    const { place, partition } = reader
+    if (!partition) return failed(reader.fault, null)
+    const fault = placeFault(place, partition)
+    if (fault !== 'NONE') return failed(fault, partition)
+    const limit = limitOf(partition, options.isolation)
     const bytesMax = Math.min(place.bytesMax, options.bytesLeft)
     if (place.fetchOffset >= limit || (bytesMax <= 0 && !options.isEmpty)) return empty(reader, options.isolation)
     const isCommitted = options.isolation === 'read_committed'
     // Before the read: retention may move the log start meanwhile, and what it takes is not listed any more.
-    const aborted = isCommitted ? ledger.partition.abortedBetween(place.fetchOffset, limit) : null
+    const aborted = isCommitted ? partition.abortedBetween(place.fetchOffset, limit) : null
     try {
-      const batches = await readBelow(ledger, toOffset(place.fetchOffset), limit, Math.max(bytesMax, 1))
+      const batches = await readBelow(partition, toOffset(place.fetchOffset), limit, Math.max(bytesMax, 1))
       const first = batches[0]
       const isTooLarge = first !== undefined && first.byteLength > bytesMax && !options.isEmpty
-      return answerOf(ledger, isTooLarge ? [] : batches, aborted, isCommitted ? limit : ledger.lastStableOffset)
+      return answerOf(partition, isTooLarge ? [] : batches, aborted, isCommitted ? limit : partition.lastStableOffset)
     } catch (error) {
       if (!(error instanceof WadiError)) throw error
-      return failed(error.code === 'WADI_OFFSET_OUT_OF_RANGE' ? 'OFFSET_OUT_OF_RANGE' : 'KAFKA_STORAGE_ERROR', ledger)
+      return failed(error.code === 'WADI_OFFSET_OUT_OF_RANGE' ? 'OFFSET_OUT_OF_RANGE' : 'KAFKA_STORAGE_ERROR', partition)
     }
   }
 }
 
 /** Batches that end below `limit`. Damage in front of readable batches is stepped over: the offsets have a gap there. */
-async function readBelow(ledger: PartitionLedger, from: Offset, limit: Offset, bytesMax: number): Promise<Uint8Array[]> {
+async function readBelow(partition: Partition, from: Offset, limit: Offset, bytesMax: number): Promise<Uint8Array[]> {
   for (let offset = from; offset < limit; ) {
-    const { batches, nextOffset } = await ledger.partition.read(offset, { bytesMax })
+    const { batches, nextOffset } = await partition.read(offset, { bytesMax })
     const readable = batches.filter((batch) => {
       const header = readBatchHeader(batch)
       return header !== null && header.lastOffset < limit
@@ -144,37 +144,37 @@ async function readBelow(ledger: PartitionLedger, from: Offset, limit: Offset, b
   return []
 }
 
-function limitOf(ledger: PartitionLedger, isolation: Isolation): Offset {
-  return isolation === 'read_committed' ? ledger.lastStableOffset : ledger.partition.highWatermark
+function limitOf(partition: Partition, isolation: Isolation): Offset {
+  return isolation === 'read_committed' ? partition.lastStableOffset : partition.highWatermark
 }
 
-function placeFault(place: FetchPlace, ledger: PartitionLedger): FaultName {
+function placeFault(place: FetchPlace, partition: Partition): FaultName {
   if (place.leaderEpoch > LEADER_EPOCH) return 'UNKNOWN_LEADER_EPOCH'
-  const { logStartOffset, highWatermark } = ledger.partition
+  const { logStartOffset, highWatermark } = partition
   return place.fetchOffset < logStartOffset || place.fetchOffset > highWatermark ? 'OFFSET_OUT_OF_RANGE' : 'NONE'
 }
 
 function isReady(readers: readonly Reader[], request: FetchRequest): boolean {
   if (readers.length === 0) return true
   let bytes = 0
-  for (const { place, ledger, fault } of readers) {
-    if (!ledger || fault !== 'NONE' || placeFault(place, ledger) !== 'NONE') return true
-    bytes += Math.min(availableBytes(ledger, place.fetchOffset, request.isolation), place.bytesMax)
+  for (const { place, partition, fault } of readers) {
+    if (!partition || fault !== 'NONE' || placeFault(place, partition) !== 'NONE') return true
+    bytes += Math.min(availableBytes(partition, place.fetchOffset, request.isolation), place.bytesMax)
     if (bytes >= request.bytesMin) return true
   }
   return bytes >= request.bytesMin
 }
 
-function availableBytes(ledger: PartitionLedger, fetchOffset: number, isolation: Isolation): number {
-  const limit = limitOf(ledger, isolation)
+function availableBytes(partition: Partition, fetchOffset: number, isolation: Isolation): number {
+  const limit = limitOf(partition, isolation)
   if (fetchOffset >= limit) return 0
-  const beyond = limit < ledger.partition.highWatermark ? ledger.partition.bytesFrom(limit) : 0
-  return Math.max(1, ledger.partition.bytesFrom(toOffset(fetchOffset)) - beyond)
+  const beyond = limit < partition.highWatermark ? partition.bytesFrom(limit) : 0
+  return Math.max(1, partition.bytesFrom(toOffset(fetchOffset)) - beyond)
 }
 
 /** `aborted`: what overlaps the asked range; null for read_uncommitted. */
 function answerOf(
-  ledger: PartitionLedger,
+  partition: Partition,
   batches: readonly Uint8Array[],
   aborted: readonly AbortedTransaction[] | null,
   lastStableOffset: number
@@ -183,26 +183,26 @@ function answerOf(
   const endOffset = lastBatch ? (readBatchHeader(lastBatch)?.lastOffset ?? -1) + 1 : 0
   return {
     fault: 'NONE',
-    highWatermark: ledger.partition.highWatermark,
+    highWatermark: partition.highWatermark,
     lastStableOffset,
-    logStartOffset: ledger.partition.logStartOffset,
+    logStartOffset: partition.logStartOffset,
     abortedTransactions: aborted?.filter((entry) => entry.firstOffset < endOffset) ?? null,
     batches
   }
 }
 
 function empty(reader: Reader, isolation: Isolation): FetchedPartition {
-  if (!reader.ledger) return failed(reader.fault, null)
-  return answerOf(reader.ledger, [], isolation === 'read_committed' ? [] : null, reader.ledger.lastStableOffset)
+  if (!reader.partition) return failed(reader.fault, null)
+  return answerOf(reader.partition, [], isolation === 'read_committed' ? [] : null, reader.partition.lastStableOffset)
 }
 
-function failed(fault: FaultName, ledger: PartitionLedger | null): FetchedPartition {
-  const isKnown = ledger !== null && fault !== 'OFFSET_OUT_OF_RANGE'
+function failed(fault: FaultName, partition: Partition | null): FetchedPartition {
+  const isKnown = partition !== null && fault !== 'OFFSET_OUT_OF_RANGE'
   return {
     fault,
-    highWatermark: isKnown ? ledger.partition.highWatermark : -1,
+    highWatermark: isKnown ? partition.highWatermark : -1,
     lastStableOffset: -1,
-    logStartOffset: ledger ? ledger.partition.logStartOffset : -1,
+    logStartOffset: partition ? partition.logStartOffset : -1,
     abortedTransactions: null,
     batches: []
   }

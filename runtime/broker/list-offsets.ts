@@ -4,7 +4,7 @@ import { AssertionError } from '../base/assert.ts'
 import type { Partition } from '../log/contract.ts'
 import type { FaultName } from './fault.ts'
 import { type Isolation, LEADER_EPOCH } from './fetch.ts'
-import type { Ledgers } from './partition-ledger.ts'
+import type { ProducerStates } from './partition-producers.ts'
 
 export const LATEST = -1
 export const EARLIEST = -2
@@ -29,12 +29,11 @@ export interface OffsetQuestion {
   readonly isolation: Isolation
 }
 
-export async function listOffset(ledgers: Ledgers, question: OffsetQuestion): Promise<ListedOffset> {
-  const ledger = ledgers.find(question.topicName, question.partitionIndex)
-  if (!ledger) return unknown('UNKNOWN_TOPIC_OR_PARTITION')
+export async function listOffset(producers: ProducerStates, question: OffsetQuestion): Promise<ListedOffset> {
+  const partition = producers.find(question.topicName, question.partitionIndex)?.partition
+  if (!partition) return unknown('UNKNOWN_TOPIC_OR_PARTITION')
   if (question.leaderEpoch > LEADER_EPOCH) return unknown('UNKNOWN_LEADER_EPOCH')
-  const { partition } = ledger
-  const endOffset = question.isolation === 'read_committed' ? ledger.lastStableOffset : partition.highWatermark
+  const endOffset = question.isolation === 'read_committed' ? partition.lastStableOffset : partition.highWatermark
   try {
     switch (question.timestamp) {
       case LATEST:

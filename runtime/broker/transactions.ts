@@ -17,7 +17,7 @@ import type { CommittedOffsets, OffsetToCommit } from './committed-offsets.ts'
 import { type FaultName, faultOfStoreError } from './fault.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { buildMarker } from './marker.ts'
-import type { Ledgers, PartitionLedger } from './partition-ledger.ts'
+import type { PartitionProducers, ProducerStates } from './partition-producers.ts'
 import type { ProducerIds } from './producer-ids.ts'
 import { type ProducerState, stateAfterMarker } from './producer-state.ts'
 import {
@@ -46,7 +46,7 @@ export interface TransactionsContext {
   readonly store: Store
   readonly core: Core
   readonly clock: Clock
-  readonly ledgers: Ledgers
+  readonly producers: ProducerStates
   readonly producerIds: ProducerIds
   readonly producerLock: KeyedLock
   readonly committedOffsets: CommittedOffsets
@@ -237,12 +237,12 @@ export class Transactions {
   /** Ends the open transaction as `identity` (bumped when it fences). All in one commit, or nothing. */
   #finish(entry: Entry, outcome: 'commit' | 'abort', identity: TransactionState): Promise<void> {
     return this.#context.producerLock.run(String(entry.state.producerId), async () => {
-      const { store, clock, core, ledgers, committedOffsets } = this.#context
+      const { store, clock, core, producers, committedOffsets } = this.#context
       const timestampMs = clock.wallMs()
       const { producerId, producerEpoch } = identity
       const marker = buildMarker(core, { producerId, producerEpoch, timestampMs, outcome })
-      const ledgersTouched = [...entry.state.partitions].map((partition) => ledgers.of(partition))
-      const appends: Append[] = ledgersTouched.map(({ partition }) => ({
+      const touched = [...entry.state.partitions].map((partition) => producers.of(partition))
+      const appends: Append[] = touched.map(({ partition }) => ({
         partition,
         content: { batch: marker, recordCount: 1 },
         mayExceedQuota: true
@@ -255,25 +255,25 @@ export class Transactions {
         groupIds: new Set(),
         updatedMs: timestampMs
       }
-      const producerStates = ledgersTouched.map((ledger) =>
-        stateAfterMarker(ledger.producer(producerId), { producerId, producerEpoch, timestampMs })
+      const producerStates = touched.map((producers) =>
+        stateAfterMarker(producers.producer(producerId), { producerId, producerEpoch, timestampMs })
       )
       await store.commit(appends, (markerOffsets) => [
         putTransaction(next),
         ...committedOffsets.changesFor(offsets, timestampMs),
         ...entry.pending.deletions(),
-        ...ledgersTouched.flatMap((ledger, at) => {
-          const aborted = outcome === 'abort' ? abortedBy(ledger, producerId, markerOffsets[at] as Offset) : null
-          const producer = ledger.putProducer(producerStates[at] as ProducerState)
-          return aborted ? [producer, ledger.putAborted(aborted)] : [producer]
+        ...touched.flatMap((producers, at) => {
+          const aborted = outcome === 'abort' ? abortedBy(producers, producerId, markerOffsets[at] as Offset) : null
+          const producer = producers.putProducer(producerStates[at] as ProducerState)
+          return aborted ? [producer, producers.putAborted(aborted)] : [producer]
         })
       ])
       this.#stopTimer(entry)
       entry.state = next
       entry.pending.clear()
       committedOffsets.apply(offsets, timestampMs)
-      ledgersTouched.forEach((ledger, at) => {
-        ledger.setProducer(producerStates[at] as ProducerState)
+      touched.forEach((producers, at) => {
+        producers.setProducer(producerStates[at] as ProducerState)
       })
     })
   }
@@ -336,8 +336,8 @@ export class Transactions {
   }
 }
 
-function abortedBy(ledger: PartitionLedger, producerId: bigint, markerOffset: Offset): AbortedTransaction | null {
-  const firstOffset = ledger.openSince(producerId)
+function abortedBy(producers: PartitionProducers, producerId: bigint, markerOffset: Offset): AbortedTransaction | null {
+  const firstOffset = producers.openSince(producerId)
   return firstOffset === null ? null : { producerId, firstOffset, lastOffset: markerOffset }
 }
 

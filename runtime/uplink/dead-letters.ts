@@ -1,5 +1,5 @@
-// A single event the centre will never take, or a batch that cannot be opened, is put aside, so that it does not hold up those behind it:
-// a copy goes to the dead-letter topic, with headers saying where it came from and why. The same commit notes its offsets, so it is put
+// Dead letters: a single event that the centre does not take, or a batch that cannot be opened, is put aside, so that it does not hold up those
+// behind it: a copy goes to the dead-letter topic, with headers saying where it came from and why. The same commit notes its offsets, so it is put
 // aside once. Not for: bytes that do not verify (damage, see the recovery report).
 
 import { WadiError } from '../base/errors.ts'
@@ -14,7 +14,7 @@ import type { Poison } from './transaction-builder.ts'
 
 const encoder = new TextEncoder()
 
-function parkedKey(source: Source): string {
+function rangesKey(source: Source): string {
   return `uplink/parked/${source.key}`
 }
 
@@ -27,8 +27,8 @@ interface Range {
 const RANGES_MAX = 500
 
 /** What was put aside of this partition and may be met again, in order; both ends included. What adjoins is one range. */
-function parkedRanges(store: Store, source: Source): Range[] {
-  const value = store.getState(parkedKey(source))
+function deadLetterRanges(store: Store, source: Source): Range[] {
+  const value = store.getState(rangesKey(source))
   if (!value) return []
   return new TextDecoder()
     .decode(value)
@@ -40,8 +40,8 @@ function parkedRanges(store: Store, source: Source): Range[] {
 }
 
 /** The range that holds `offset`, when it was put aside; null when it was not. */
-export function parkedRange(store: Store, source: Source, offset: number): Range | null {
-  return parkedRanges(store, source).find(({ first, last }) => offset >= first && offset <= last) ?? null
+export function deadLetterRange(store: Store, source: Source, offset: number): Range | null {
+  return deadLetterRanges(store, source).find(({ first, last }) => offset >= first && offset <= last) ?? null
 }
 
 /** The note with [first, last] added, without what lies below everything that may come again. */
@@ -65,7 +65,7 @@ function withRange(ranges: readonly Range[], added: Range, confirmed: number): s
  * its value the bytes of the batch.
  * @throws WadiError when the store refuses
  */
-export async function park(
+export async function writeDeadLetter(
   context: { store: Store; core: Core; codec: BlockCodec; deadLetterTopic: string },
   poison: Poison
 ): Promise<number> {
@@ -76,8 +76,8 @@ export async function park(
   const record = batch ? letterOf(batch) : await readOne(context, source, offset)
   if (!record) return 0
   const last = batch ? lastOffsetOf(batch) : offset
-  const note = withRange(parkedRanges(store, source), { first: offset, last }, source.confirmed)
-  const change = { key: parkedKey(source), value: encoder.encode(note) }
+  const note = withRange(deadLetterRanges(store, source), { first: offset, last }, source.confirmed)
+  const change = { key: rangesKey(source), value: encoder.encode(note) }
   try {
     await store.commit([{ partition, content: { record: withReason(record, poison) }, mayExceedQuota: true }], [change])
   } catch (error) {

@@ -1,112 +1,143 @@
-// Keeps the local notes of what is delivered (hint.ts) up to date without a commit of their own: after a transaction they travel with the next
-// commit that somebody else asks for. Written at once only by the first connection of a start, after a long pause, and at the end.
+// Delivery notes: what we note locally about deliveries, in the store's state. The centre's position always wins; the notes are used only where the
+// centre has none: it forgets committed offsets after seven days by default, and an edge topic may be new at an upstream topic.
 //
-// Invariant: what is noted as confirmed is at the centre; our batches behind it lie at or behind the noted base offsets.
-// Not for: reading the notes back (hint.ts, resume.ts).
+//   uplink/hint                     2;<incarnation of the writer>;<closed|open>
+//   uplink/confirmed/<edge topic>   <edge topic>;<upstream topic>,…;<next offset>,…   known to be at the centre
+//   uplink/written/<edge topic>     <edge topic>;<upstream topic>;<topic id>;<partition>:<offset>,… base offset of its last confirmed batch there
+//
+// A name that is too long for a key is shortened there; the value has all of it.
+//
+// The notes travel with commits that are made anyway (Store.note), so they may be a few transactions old. Whatever was delivered after them lies
+// at the centre at or behind the noted base offsets: look-back.ts finds it there. "closed": the writer ended cleanly, nothing came after.
+// Numbers of lists are in base 36. Not for: deciding where to go on (find-positions.ts).
 
-import { WadiError } from '../base/errors.ts'
-import type { Clock } from '../io/clock.ts'
-import type { Store } from '../log/contract.ts'
-import { type Confirmed, type Hint, hintChanges } from './hint.ts'
-import type { Ledger } from './ledger.ts'
+import type { StateChange, Store } from '../log/contract.ts'
 import type { Source } from './source.ts'
-import type { WrittenBatch } from './transaction-send.ts'
-import type { UpstreamTopic } from './upstream.ts'
 
-/** Notes add this much to what is written to the disk, at most, once a second at most. */
-const NOTE_BYTES_PER_MS = 1
-const NOTE_INTERVAL_MS_MIN = 1_000
-/** A topic that is moved so often before anything of it is delivered may be sent twice. */
-const PLACES_MAX = 8
+const HEAD_KEY = 'uplink/hint'
+const CONFIRMED_PREFIX = 'uplink/confirmed/'
+const WRITTEN_PREFIX = 'uplink/written/'
+/** Of version 1: one JSON value. */
+const OLD_KEY = 'uplink/position'
+/** A state value holds 64 KiB: upstream topics with more partitions than fit are read from their beginning. */
+const WRITTEN_PARTITIONS_MAX = 3000
+const NAME_CHARS_MAX = 200
 
-export interface DeliveryNotesOptions {
-  readonly store: Store
-  readonly clock: Clock
-  readonly ledger: Ledger
-  /** What is delivered now. */
-  sources(): readonly Source[]
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+export interface Confirmed {
+  /** Where its position may be: the topic that it is delivered to, then those before, until something was. Empty when an older version did not say. */
+  readonly upstreamTopics: readonly string[]
+  /** By partition index. */
+  readonly nextOffsets: readonly number[]
 }
 
-export class DeliveryNotes {
-  readonly #options: DeliveryNotesOptions
-  /** Edge topic → where its last confirmed batches lie. */
-  readonly #written = new Map<
-    string,
-    { readonly upstreamTopic: string; readonly topicId: string; readonly baseOffsets: Map<number, number> }
-  >()
-  /** Edge topic → where its position may be, the present topic first. */
-  readonly #places = new Map<string, readonly string[]>()
-  #topicIds: ReadonlyMap<string, string> = new Map()
-  #nextNoteAtMs = 0
+export interface Written {
+  readonly upstreamTopic: string
+  /** 32 hex digits; '' when the cluster does not tell. */
+  readonly topicId: string
+  /** Partition index → base offset. */
+  readonly baseOffsets: ReadonlyMap<number, number>
+}
 
-  constructor(options: DeliveryNotesOptions) {
-    this.#options = options
+export interface DeliveryNotes {
+  /** The start that wrote them. */
+  readonly incarnation: number
+  readonly isClosed: boolean
+  /** By edge topic. */
+  readonly confirmed: ReadonlyMap<string, Confirmed>
+  /** By edge topic. */
+  readonly written: ReadonlyMap<string, Written>
+}
+
+/** First offset of the partition that is not noted as delivered; 0 when nothing is. */
+export function notedOffset(notes: DeliveryNotes | null, { edgeTopic, partition }: Source): number {
+  return notes?.confirmed.get(edgeTopic)?.nextOffsets[partition.partitionIndex] ?? 0
+}
+
+/** null when there are none, or they are not readable: notes may be missing at any time. */
+export function readDeliveryNotes(store: Pick<Store, 'getState' | 'listState' | 'incarnation'>): DeliveryNotes | null {
+  const head = textOf(store, HEAD_KEY)?.split(';')
+  if (!head) return readOldNotes(store)
+  const incarnation = Number(head[1])
+  if (head[0] !== '2' || !Number.isSafeInteger(incarnation)) return null
+  const confirmed = new Map<string, Confirmed>()
+  for (const key of store.listState(CONFIRMED_PREFIX)) {
+    const [edgeTopic = '', topics = '', list = ''] = (textOf(store, key) ?? '').split(';')
+    const nextOffsets = list.split(',').map((text) => Number.parseInt(text, 36))
+    if (nextOffsets.every(isOffset)) confirmed.set(edgeTopic, { upstreamTopics: topics === '' ? [] : topics.split(','), nextOffsets })
   }
+  const written = new Map<string, Written>()
+  for (const key of store.listState(WRITTEN_PREFIX)) {
+    const [edgeTopic = '', upstreamTopic = '', topicId = '', list = ''] = (textOf(store, key) ?? '').split(';')
+    const pairs = list === '' ? [] : list.split(',').map((pair) => pair.split(':').map((text) => Number.parseInt(text, 36)))
+    if (pairs.every((pair) => pair.length === 2 && pair.every(isOffset)))
+      written.set(edgeTopic, { upstreamTopic, topicId, baseOffsets: new Map(pairs as [number, number][]) })
+  }
+  return { incarnation, isClosed: head[2] === 'closed', confirmed, written }
+}
 
-  /** The centre was heard: these are its topics; `hint` says what was noted before. */
-  onConnected(topics: ReadonlyMap<string, UpstreamTopic>, hint: Hint | null): void {
-    for (const { edgeTopic, upstreamTopic } of this.#options.sources()) {
-      const before = this.#places.get(edgeTopic) ?? hint?.confirmed.get(edgeTopic)?.upstreamTopics ?? []
-      this.#places.set(edgeTopic, [upstreamTopic, ...before.filter((name) => name !== upstreamTopic)].slice(0, PLACES_MAX))
+/** What has to change in the state to hold `notes`; what they do not mention stays. */
+export function deliveryNoteChanges(store: Pick<Store, 'getState'>, notes: DeliveryNotes): StateChange[] {
+  const changes: StateChange[] = []
+  const put = (key: string, text: string): void => {
+    if (textOf(store, key) !== text) changes.push({ key, value: encoder.encode(text) })
+  }
+  for (const [edgeTopic, { upstreamTopics, nextOffsets }] of notes.confirmed)
+    put(
+      keyOf(CONFIRMED_PREFIX, edgeTopic),
+      `${edgeTopic};${upstreamTopics.join(',')};${nextOffsets.map((offset) => offset.toString(36)).join(',')}`
+    )
+  for (const [edgeTopic, { upstreamTopic, topicId, baseOffsets }] of notes.written) {
+    const pairs = [...baseOffsets].slice(0, WRITTEN_PARTITIONS_MAX)
+    put(
+      keyOf(WRITTEN_PREFIX, edgeTopic),
+      `${edgeTopic};${upstreamTopic};${topicId};${pairs.map((pair) => pair.map((n) => n.toString(36)).join(':')).join(',')}`
+    )
+  }
+  put(HEAD_KEY, `2;${notes.incarnation};${notes.isClosed ? 'closed' : 'open'}`)
+  if (store.getState(OLD_KEY)) changes.push({ key: OLD_KEY, value: null })
+  return changes
+}
+
+function keyOf(prefix: string, name: string): string {
+  if (name.length <= NAME_CHARS_MAX) return prefix + name
+  let hash = 5381
+  for (const character of name) hash = (hash * 33 + character.charCodeAt(0)) >>> 0
+  return `${prefix}${name.slice(0, NAME_CHARS_MAX)}~${hash.toString(36)}`
+}
+
+function textOf(store: Pick<Store, 'getState'>, key: string): string | null {
+  const value = store.getState(key)
+  return value ? decoder.decode(value) : null
+}
+
+function isOffset(value: number | undefined): boolean {
+  return value !== undefined && Number.isSafeInteger(value) && value >= 0
+}
+
+interface OldNotes {
+  version: number
+  confirmed: [string, number[]][]
+  ending: object | null
+}
+
+/** Version 1 noted each transaction before it asked for the commit: without such a note nothing was in doubt. */
+function readOldNotes(store: Pick<Store, 'getState' | 'incarnation'>): DeliveryNotes | null {
+  const text = textOf(store, OLD_KEY)
+  if (text === null) return null
+  try {
+    const value = JSON.parse(text) as OldNotes
+    if (value.version !== 1 || !value.confirmed.every(([, offsets]) => offsets.every(isOffset))) return null
+    // Which edge topic a batch was of was not noted: each is looked for from the beginning.
+    return {
+      incarnation: store.incarnation - 1,
+      isClosed: value.ending === null,
+      confirmed: new Map(value.confirmed.map(([topic, nextOffsets]) => [String(topic), { upstreamTopics: [], nextOffsets }])),
+      written: new Map()
     }
-    this.#topicIds = new Map([...topics.values()].map(({ name, topicId }) => [name, /[^0]/.test(topicId) ? topicId : '']))
-    for (const { edgeTopic, upstreamTopic } of this.#options.sources()) {
-      const known = this.#written.get(edgeTopic) ?? hint?.written.get(edgeTopic)
-      const topicId = this.#topicIds.get(upstreamTopic) ?? ''
-      const isSame = known?.upstreamTopic === upstreamTopic && (known.topicId === topicId || known.topicId === '' || topicId === '')
-      this.#written.set(edgeTopic, { upstreamTopic, topicId, baseOffsets: new Map(isSame ? known.baseOffsets : []) })
-    }
-  }
-
-  /** An edge topic is delivered to another topic than before: without a durable note of it a later start would not look there. */
-  get hasMoved(): boolean {
-    return [...this.#places.values()].some((names) => names.length > 1)
-  }
-
-  /** A transaction was committed, with positions on `upstreamTopics`. */
-  onDelivered(written: readonly WrittenBatch[], upstreamTopics: Iterable<string>): void {
-    const positioned = new Set(upstreamTopics)
-    for (const [edgeTopic, [now]] of this.#places) if (now !== undefined && positioned.has(now)) this.#places.set(edgeTopic, [now])
-    for (const { edgeTopic, partitionIndex, baseOffset } of written)
-      this.#written.get(edgeTopic)?.baseOffsets.set(partitionIndex, baseOffset)
-    const { store, clock } = this.#options
-    const nowMs = clock.monotonicMs()
-    if (nowMs < this.#nextNoteAtMs) return
-    const changes = hintChanges(store, this.#hint(false))
-    store.note(changes)
-    const bytes = changes.reduce((sum, { key, value }) => sum + key.length + (value?.byteLength ?? 0), 0)
-    this.#nextNoteAtMs = nowMs + Math.max(NOTE_INTERVAL_MS_MIN, bytes / NOTE_BYTES_PER_MS)
-  }
-
-  /** The state does not say yet what is delivered. */
-  get isBehind(): boolean {
-    return hintChanges(this.#options.store, this.#hint(false)).length > 0
-  }
-
-  /** With a commit of its own. False when it could not be written, which is told. */
-  async write({ isClosed }: { isClosed: boolean }): Promise<boolean> {
-    const { store, ledger } = this.#options
-    const changes = hintChanges(store, this.#hint(isClosed))
-    if (changes.length === 0) return true
-    store.note(changes) // in the place of an older note that waits
-    try {
-      await store.commit([], changes)
-      return true
-    } catch (error) {
-      if (!(error instanceof WadiError)) throw error
-      ledger.notice('hint', `The local note of what is delivered could not be written: ${error.message}`)
-      return false
-    }
-  }
-
-  #hint(isClosed: boolean): Hint {
-    const { store } = this.#options
-    const confirmed = new Map<string, Confirmed & { nextOffsets: number[] }>()
-    for (const { edgeTopic, upstreamTopic, partition, confirmed: next } of this.#options.sources()) {
-      const entry = confirmed.get(edgeTopic) ?? { upstreamTopics: this.#places.get(edgeTopic) ?? [upstreamTopic], nextOffsets: [] }
-      entry.nextOffsets[partition.partitionIndex] = next
-      confirmed.set(edgeTopic, entry)
-    }
-    return { incarnation: store.incarnation, isClosed, confirmed, written: this.#written }
+  } catch {
+    return null
   }
 }

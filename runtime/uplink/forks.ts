@@ -1,9 +1,9 @@
-// Where the history of this log has parted from what the centre knows: an older image of the disk was put back, or a disk forgot what it had
-// said was stored. What was written after such a point is a branch of its own: its events carry the branch's id in `wadi.id`, because the same
+// Where the history of this log has parted from what the centre knows: an older image of the disk was put back, or the disk lost what it had
+// stored. What was written after such a point is a branch of its own: its events carry the branch's id in `wadi.id`, because the same
 // offsets were used before for other events; its position at the centre is an entry of its own.
 //
 // Kept in the state under uplink/forks, durable before the first event of a branch leaves. Invariant: branches are in the order of their starts.
-// Not for: finding out that there is a fork (resume.ts).
+// Not for: finding out that there is a fork (find-positions.ts).
 
 import type { Partition, StateChange, Store } from '../log/contract.ts'
 

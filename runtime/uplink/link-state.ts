@@ -1,4 +1,4 @@
-// In which state the uplink is, since when, and why. Times are kept on the monotonic clock and told as wall time when asked.
+// In which state the uplink is, since when, and why. Times are kept on the monotonic clock and given as wall time.
 
 import type { Clock } from '../io/clock.ts'
 
@@ -18,7 +18,7 @@ export interface LinkStatus {
   readonly state: LinkPhase
   /** Wall time at which this state began. */
   readonly sinceMs: number
-  /** The last thing that went wrong, in words; stays until a transaction succeeds. */
+  /** Text of the last failure; stays until a transaction succeeds. */
   readonly lastError: string | null
   /** Wall time of the next try; null when none is planned. */
   readonly retryAtMs: number | null
@@ -56,8 +56,8 @@ export class LinkState {
     this.#notify()
   }
 
-  fail(words: string): void {
-    this.#lastError = words
+  fail(message: string): void {
+    this.#lastError = message
   }
 
   succeed(): void {

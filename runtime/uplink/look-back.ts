@@ -1,8 +1,8 @@
 // What of ours is at the centre, found by reading it: for positions that the centre has forgotten, when the local notes may be older than the last
 // transactions. Reads committed batches from a noted base offset on and takes the greatest `wadi.offset` of each branch and edge partition.
 //
-// Bounded per upstream partition in bytes: what lies behind that is not looked at, and the answer says so.
-// Not for: deciding what it means (resume.ts).
+// Bounded per upstream partition in bytes: what lies behind that is not looked at, and isComplete is false.
+// Not for: deciding what it means (find-positions.ts).
 
 import type { Core } from '../core/core.ts'
 import type { BlockCodec } from '../io/codec.ts'
@@ -60,7 +60,7 @@ async function noteRecords(context: { core: Core; codec: BlockCodec; logId: stri
     }
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
-    found.isComplete = false // somebody else's codec: it may not be ours, but nobody can tell
+    found.isComplete = false // it cannot be opened, so it may be ours
   }
 }
 

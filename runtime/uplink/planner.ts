@@ -8,9 +8,10 @@ import type { Clock } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
 import { DiskError } from '../io/disk.ts'
 import type { Store } from '../log/contract.ts'
-import { park, parkedRange } from './dead-letters.ts'
-import type { Ledger } from './ledger.ts'
-import { skipHole } from './resume.ts'
+import type { UplinkCounters } from './counters.ts'
+import { deadLetterRange, writeDeadLetter } from './dead-letters.ts'
+import { skipHole } from './holes.ts'
+import type { Notices } from './notices.ts'
 import type { UplinkSettings } from './settings.ts'
 import type { Source } from './source.ts'
 import { type Part, type Poison, type PreparedTransaction, TransactionBuilder } from './transaction-builder.ts'
@@ -22,7 +23,7 @@ const PARTS_AT_ONCE = 4
 const UNREADABLE_DELAY_MS = 10_000
 /** The store notes a log start again with its next round of retention. */
 const LOG_START_DELAY_MS = 1_000
-/** Targets of one transaction; the hint must fit a state value. */
+/** Of one transaction. */
 const PARTS_MAX = 256
 
 export interface PlannerContext {
@@ -30,7 +31,8 @@ export interface PlannerContext {
   readonly core: Core
   readonly codec: BlockCodec
   readonly clock: Clock
-  readonly ledger: Ledger
+  readonly counters: UplinkCounters
+  readonly notices: Notices
   readonly settings: UplinkSettings
 }
 
@@ -118,9 +120,9 @@ export class Planner {
     return { parts, partitionCounts: counts }
   }
 
-  /** It is about to leave. Not counted when it is made: what is made may wait while the link comes and goes. */
-  sending({ parts }: PreparedTransaction): void {
-    for (const { source, from, wholeBecause } of parts) if (wholeBecause !== undefined) source.triedWhole(from)
+  /** The centre's answer was an error that may be about the content of `suspects`. Where one of them went whole, it counts as a try. */
+  answeredWithError(suspects: readonly Part[]): void {
+    for (const { source, from, wholeBecause } of suspects) if (wholeBecause !== undefined) source.triedWhole(from)
   }
 
   /** A transaction was committed. */
@@ -148,7 +150,7 @@ export class Planner {
       part.source.suspectUntil = null
       const offset = part.until - 1
       if (part.until - part.from > 1) part.source.suspectUntil = part.until
-      else await this.#putAside({ source: part.source, offset, reason })
+      else await this.#deadLetter({ source: part.source, offset, reason })
       return
     }
     if (kind === 'too-large') {
@@ -171,32 +173,32 @@ export class Planner {
   }
 
   async #part(source: Source, budgetBytes: number): Promise<Part | null> {
-    const { ledger, store, clock } = this.#context
+    const { notices, store, clock } = this.#context
     const topic = this.#topics.get(source.upstreamTopic)
     const sourceCount = store.topics.get(source.edgeTopic)?.partitions.length
     if (!topic || sourceCount === undefined) return null
     const from = source.planned
     try {
       for (;;) {
-        if (!skipHole(source, ledger)) {
+        if (!skipHole(source, this.#context)) {
           source.blockedUntilMs = clock.monotonicMs() + LOG_START_DELAY_MS
           return skippedPart(source, from)
         }
-        for (let parked = parkedRange(store, source, source.planned); parked; parked = parkedRange(store, source, source.planned))
-          source.plan(parked.last + 1)
+        for (let range = deadLetterRange(store, source, source.planned); range; range = deadLetterRange(store, source, source.planned))
+          source.plan(range.last + 1)
         if (!source.hasUnplanned) return skippedPart(source, from)
         const part = await this.#builder.part(source, topic, sourceCount, budgetBytes)
         if (part === null) source.blockedUntilMs = clock.monotonicMs() + UNREADABLE_DELAY_MS
         if (part !== null && 'until' in part && part.wholeBecause !== undefined) this.#noteWhole(part)
         if (part === null || 'until' in part) return part
-        if (!(await this.#putAside(part))) return null
+        if (!(await this.#deadLetter(part))) return null
       }
     } catch (error) {
       if (error instanceof WadiError && error.code === 'WADI_OFFSET_OUT_OF_RANGE' && source.planned < source.partition.logStartOffset)
         return null
       if (!(error instanceof WadiError || error instanceof DiskError || error instanceof RangeError)) throw error
       source.blockedUntilMs = clock.monotonicMs() + UNREADABLE_DELAY_MS
-      ledger.notice('unreadable', `${source.key}: reading at ${source.planned} failed: ${error.message}`, {
+      notices.add('unreadable', `${source.key}: reading at ${source.planned} failed: ${error.message}`, {
         partition: source.key,
         offset: source.planned
       })
@@ -205,27 +207,27 @@ export class Planner {
   }
 
   #noteWhole({ source, from, until, wholeBecause }: Part): void {
-    const words = `${source.key}: the batch at ${from} cannot be opened (${wholeBecause}); it is sent as it is, without wadi.id and wadi.offset.`
-    this.#context.ledger.notice('whole', words, { partition: source.key, offset: from, until })
+    const text = `${source.key}: the batch at ${from} cannot be opened (${wholeBecause}); it is sent as it is, without wadi.id and wadi.offset.`
+    this.#context.notices.add('whole', text, { partition: source.key, offset: from, until })
   }
 
   /** false when the topic had to be stopped. */
-  async #putAside(poison: Poison): Promise<boolean> {
-    const { store, core, codec, ledger, settings } = this.#context
+  async #deadLetter(poison: Poison): Promise<boolean> {
+    const { store, core, codec, counters, notices, settings } = this.#context
     const { source, offset, reason } = poison
-    if (parkedRange(store, source, offset)) return true // in a transaction that was made before it was put aside
+    if (deadLetterRange(store, source, offset)) return true // in a transaction that was made before it was put aside
     const facts = { partition: source.key, offset, reason }
-    const count = await park({ store, core, codec, deadLetterTopic: settings.deadLetterTopic }, poison)
+    const count = await writeDeadLetter({ store, core, codec, deadLetterTopic: settings.deadLetterTopic }, poison)
     const what = count > 1 ? `the batch of ${count} events at` : 'event'
     if (count > 0) {
-      ledger.counters.parkedEvents += count
-      const words = `${source.key}: ${what} ${offset} cannot be delivered (${reason}); it is in ${settings.deadLetterTopic}.`
-      ledger.notice('parked', words, facts)
+      counters.deadLetterEvents += count
+      const text = `${source.key}: ${what} ${offset} cannot be delivered (${reason}); it is in ${settings.deadLetterTopic}.`
+      notices.add('dead-letter', text, facts)
       return true
     }
-    const words = `event ${offset} of partition ${source.partition.partitionIndex} cannot be delivered (${reason}) and there is no topic ${settings.deadLetterTopic} to put it`
-    this.stopped.set(source.edgeTopic, words)
-    ledger.notice('stopped', `${source.edgeTopic} is not delivered any further: ${words}.`, facts)
+    const text = `event ${offset} of partition ${source.partition.partitionIndex} cannot be delivered (${reason}) and there is no topic ${settings.deadLetterTopic} to put it`
+    this.stopped.set(source.edgeTopic, text)
+    notices.add('stopped', `${source.edgeTopic} is not delivered any further: ${text}.`, facts)
     return false
   }
 

@@ -8,7 +8,7 @@
 //
 // A branch is one line of a log's history. When an older image of a disk is put back, what it takes in from then on is a branch of its own: it
 // has the log's id and its own branch id, and an entry of its own here, so that none of the copies takes the other's place.
-// Not for: deciding what to do with a position (resume.ts), where the pieces are kept (adapters/kafka-upstream).
+// Not for: deciding what to do with a position (find-positions.ts), where the pieces are kept (adapters/kafka-upstream).
 
 import { TOPIC_NAME } from '../base/topic-names.ts'
 import { type Beginning, STARTS_NAMED, type Start } from '../log/lineage.ts'

@@ -30,7 +30,7 @@ export class Progress {
     while (this.#samples.length > 2 && sample.atMs - (this.#samples[0] as Sample).atMs > WINDOW_MS) this.#samples.shift()
   }
 
-  /** The link is gone: what was measured says nothing about what comes. */
+  /** The link was lost: the rates before do not count for the time after. */
   restart(sample: Sample): void {
     this.#samples = [sample]
   }

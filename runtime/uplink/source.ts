@@ -1,6 +1,6 @@
 // One edge partition on its way to the centre: how far it is prepared, how far it is known to be delivered, what holds it up.
 //
-// Invariant: confirmed ≤ planned; both only go back together, to what the centre says (reset).
+// Invariant: confirmed ≤ planned; both only go back together, to the position that was found (reset).
 
 import { assert } from '../base/assert.ts'
 import { type Offset, toOffset } from '../base/offset.ts'
@@ -17,7 +17,7 @@ export class Source {
   #confirmed = 0
   /** First offset no prepared transaction looks at. */
   #planned = 0
-  /** The centre has told us where it is. */
+  /** Its position was found since the start (find-positions.ts). */
   isPlaced = false
   /** Something in [planned, suspectUntil) is refused by the centre: it is sent in halves until it is found. */
   suspectUntil: number | null = null
@@ -25,7 +25,7 @@ export class Source {
   blockedUntilMs = 0
   /** Branches of this log: what one part carries is of one branch. */
   forks: Forks | null = null
-  /** Offset of a batch that cannot be opened → how often it was tried whole. Several: more than one transaction is made ahead. */
+  /** Offset of a batch that cannot be opened → errors that the centre answered to it when it was sent whole. Several: more than one transaction is made ahead. */
   readonly #wholeTries = new Map<number, number>()
   /** Offset → timestamp of the batch that holds it, where parts began. */
   readonly #times = new Map<number, number>()
@@ -120,7 +120,7 @@ export class Source {
     if (this.suspectUntil !== null && this.#confirmed >= this.suspectUntil) this.suspectUntil = null
   }
 
-  /** The centre's word, or the best we have without it. */
+  /** To the position that was found, or for the status to the noted one. */
   reset(offset: number): void {
     this.#confirmed = offset
     this.#planned = offset

@@ -41,7 +41,7 @@ export interface PreparedTransaction {
   readonly partitionCounts: ReadonlyMap<string, number>
 }
 
-/** What can not be sent, whatever we try: one record, or a batch that cannot be opened. */
+/** What cannot be sent in any way: one record, or a batch that cannot be opened. */
 export interface Poison {
   readonly source: Source
   readonly offset: number
@@ -84,7 +84,7 @@ interface Repacked {
 
 const RATIO_MAX = 16
 const RATIO_SAFETY = 0.8
-/** Connections on which a closed batch was tried whole and not taken. */
+/** Errors that the centre answered to a closed batch that was sent whole. A lost link is no answer. */
 const WHOLE_TRIES_MAX = 3
 
 export class TransactionBuilder {
@@ -95,6 +95,8 @@ export class TransactionBuilder {
   readonly #ratios = new Map<string, number>()
   /** Source → bytes in the clear per stored byte, as last seen. */
   readonly #openedRatios = new Map<string, number>()
+  /** Source → bytes of its repacked records per byte in the clear, as last seen: two headers make small records much larger. */
+  readonly #repackedRatios = new Map<string, number>()
   /** Upstream topic → largest compressed batch the centre was seen to refuse, less. */
   readonly #learnedMax = new Map<string, number>()
 
@@ -102,7 +104,7 @@ export class TransactionBuilder {
     this.#options = options
   }
 
-  /** The centre said too-large to a batch of this many bytes. */
+  /** The centre refused a batch of this many bytes as too large. */
   learnLimit(upstreamTopic: string, refusedBytes: number): void {
     const known = this.#learnedMax.get(upstreamTopic) ?? Number.POSITIVE_INFINITY
     this.#learnedMax.set(upstreamTopic, Math.max(1, Math.min(known, Math.floor(refusedBytes / 2))))
@@ -120,8 +122,10 @@ export class TransactionBuilder {
       Math.max(limitBytes, limitBytes * ratio * RATIO_SAFETY)
     )
     const targetCount = topic.partitionCount === sourceCount ? 0 : topic.partitionCount
+    // What is opened and does not fit is opened again for the next part. With several targets, each has room for all that is read.
+    const openBytesMax = targetCount === 0 ? bytesMax / (this.#repackedRatios.get(source.key) ?? 1) : bytesMax
     let untilMax = source.untilMax
-    let opened = await this.#read(source, bytesMax, untilMax)
+    let opened = await this.#read(source, openBytesMax, untilMax)
     for (;;) {
       const { plain, end, closed } = opened
       if (plain.length === 0) {
@@ -132,7 +136,7 @@ export class TransactionBuilder {
         const packed = await this.#pack(source, topic, opened, { targetCount, bytesMax, limitBytes })
         if (!('tooLargeUntil' in packed)) return packed
         untilMax = from + Math.max(1, Math.floor((packed.tooLargeUntil - from) / 2))
-        opened = await this.#read(source, bytesMax, untilMax)
+        opened = await this.#read(source, openBytesMax, untilMax)
       } catch (error) {
         if (!(error instanceof RangeError)) throw error
         opened = this.#beforeMisfit(source, opened, error)
@@ -161,6 +165,7 @@ export class TransactionBuilder {
       if (bytesMax < core.batchBytesMax) repacked = this.#repackAll(source, topic, plain, alone)
       if (repacked.isTooLarge) return { source, offset: from, reason: `it does not fit a batch of ${core.batchBytesMax} bytes` }
     }
+    if (targetCount === 0) this.#learnRepackedRatio(source, plain, repacked)
     for (const [index, batch] of plain.entries()) releaseOpened(this.#options.codec, batch, stored[index] as Uint8Array)
     plain.length = 0
     stored.length = 0
@@ -176,24 +181,27 @@ export class TransactionBuilder {
     return { source, from, until, batches, eventCount, plainBytes }
   }
 
-  /** Whole batches from the source's planned offset on, uncompressed, until there are enough bytes. */
+  /** Whole batches from the source's planned offset on, uncompressed: at least one, then as long as the next one should fit `bytesMax`. */
   async #read(source: Source, bytesMax: number, untilMax: number): Promise<Opened> {
     const { partition } = source
     const plain: OpenedBatch[] = []
     const stored: Uint8Array[] = []
     let closed: Closed | null = null
     let bytes = 0
+    let isEnough = false
     let next: number = source.planned
-    while (next < untilMax && bytes < bytesMax && !closed) {
+    while (next < untilMax && bytes < bytesMax && !closed && !isEnough) {
+      const ratio = this.#openedRatios.get(source.key) ?? 1
       const readBytes = Math.max(4096, Math.floor((bytesMax - bytes) / (this.#openedRatios.get(source.key) ?? 2)))
       const result = await partition.readCommitted(next as typeof partition.highWatermark, { bytesMax: readBytes })
       let readTo: number = result.nextOffset
       let storedBytes = 0
       const bytesBefore = bytes
       for (const batch of result.batches) {
-        if (bytes >= bytesMax) {
+        if (bytes >= bytesMax || (bytes > 0 && bytes + batch.byteLength * ratio > bytesMax)) {
           // Opened it may be twenty times as much: what does not fit is left to the next part.
           readTo = readBatchHeader(batch)?.baseOffset ?? readTo
+          isEnough = true
           break
         }
         storedBytes += batch.byteLength
@@ -325,6 +333,16 @@ export class TransactionBuilder {
     const bytes = await compressBatch(core, codec, batch.bytes, compression)
     if (bytes !== batch.bytes) codec.release(batch.bytes)
     return { ...batch, bytes }
+  }
+
+  #learnRepackedRatio(source: Source, plain: readonly OpenedBatch[], { until, plainBytes }: Repacked): void {
+    let takenBytes = 0
+    for (const { head, records } of plain) {
+      const { baseOffset, lastOffset } = readBatchHeader(head) as BatchHeader
+      const taken = Math.min(until, lastOffset + 1) - Math.max(source.planned, baseOffset)
+      takenBytes += (RECORDS_AT + records.byteLength) * Math.max(0, taken / (lastOffset + 1 - baseOffset))
+    }
+    if (takenBytes > 0 && plainBytes > 0) this.#repackedRatios.set(source.key, Math.max(1, plainBytes / takenBytes))
   }
 
   #learnRatio(upstreamTopic: string, plainBytes: number, batches: readonly PreparedBatch[]): void {

@@ -38,7 +38,7 @@ export interface SendContext {
   readonly positions: ReadonlyMap<string, CommittedPosition>
   /** The commit is about to be asked for. */
   onEnding(): void
-  /** Which parts the refused batches came from. */
+  /** Which parts the batches came from that the centre refused, or answered with an error that may be about their content. */
   onRefused(suspects: readonly Part[]): void
 }
 
@@ -116,7 +116,7 @@ async function produceAll(context: SendContext, rounds: readonly Round[]): Promi
         written.push({ edgeTopic: part.source.edgeTopic, topicName: batch.topicName, partitionIndex: batch.partitionIndex, baseOffset })
       })
     } catch (error) {
-      if (error instanceof UpstreamFault && (error.kind === 'too-large' || error.kind === 'bad-record')) {
+      if (error instanceof UpstreamFault && (error.kind === 'too-large' || error.kind === 'bad-record' || error.mayBeContent)) {
         const { target } = error
         const isMeant = (batch: PreparedBatch): boolean =>
           !target || (batch.topicName === target.topicName && batch.partitionIndex === target.partitionIndex)
@@ -128,7 +128,7 @@ async function produceAll(context: SendContext, rounds: readonly Round[]): Promi
   return written
 }
 
-/** In doubt, the same question is asked once more: a commit that happened says so again. */
+/** In doubt, the commit is asked for once more: when it happened the first time, the answer is the same. */
 async function endTransaction(context: SendContext): Promise<boolean> {
   const end = (): Promise<void> => inPlace(context, () => context.upstream.endTransaction('commit'))
   try {
@@ -141,7 +141,7 @@ async function endTransaction(context: SendContext): Promise<boolean> {
   }
 }
 
-/** "Not now" means nothing happened: the same call again, a few times. */
+/** A fault of the kind retry means that nothing happened: the same call again, a few times. */
 async function inPlace<T>(context: SendContext, call: () => Promise<T>): Promise<T> {
   for (let failures = 0; ; failures++) {
     try {

@@ -1,13 +1,14 @@
 // Delivers what is durable here to the central cluster, each event once and in order per partition. The log is the queue: nothing is
-// buffered but two transactions. What is delivered is known from the centre: every transaction carries our position (position.ts), and
-// after a start or any fault we take a new producer epoch (which ends what was open), read the position back, and go on from there (resume.ts).
+// buffered but two transactions. What is delivered is known from the centre: every transaction carries our position (transaction-positions.ts),
+// and after a start or any fault we take a new producer epoch, which ends what was open, read the position back, and go on from there
+// (find-positions.ts).
 //
 // One loop: connect → deliver until something fails → wait → connect …
-// Not for: the wire (adapters/kafka-upstream), bandwidth policy, deleting (storage does, below what setDelivered says).
+// Not for: which partitions there are (sources.ts), what a transaction carries (planner.ts), the status (status.ts), the wire
+// (adapters/kafka-upstream), deleting (the store does, below what setDelivered was called with).
 
 import { assert } from '../base/assert.ts'
 import { WadiError } from '../base/errors.ts'
-import { toOffset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import { type Clock, sleep } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
@@ -15,23 +16,28 @@ import { DiskError } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
 import type { Store } from '../log/contract.ts'
 import { Backoff } from './backoff.ts'
-import { DeliveryNotes } from './delivery-notes.ts'
+import { newCounters } from './counters.ts'
+import { readDeliveryNotes } from './delivery-notes.ts'
+import { DeliveryNotesWriter } from './delivery-notes-writer.ts'
+import { findPositions, placeByNotes } from './find-positions.ts'
 import { Forks } from './forks.ts'
-import { readHint } from './hint.ts'
-import { Ledger, type Notice, type UplinkCounters } from './ledger.ts'
-import { LinkState, type LinkStatus } from './link-state.ts'
+import { LinkState } from './link-state.ts'
+import { type Notice, Notices } from './notices.ts'
 import { Planner } from './planner.ts'
-import { type BeginningAt, beginningsOf, encodePosition, firstNamed } from './position.ts'
-import { Progress, type Rate } from './progress.ts'
-import { type Carried, placeByHint, resume } from './resume.ts'
 import { defaultUplinkSettings, type UplinkSettings } from './settings.ts'
-import { Source } from './source.ts'
+import type { Source } from './source.ts'
+import { Sources } from './sources.ts'
+import { StatusReport, type UplinkStatus } from './status.ts'
 import type { Part, PreparedTransaction } from './transaction-builder.ts'
+import { TransactionPositions } from './transaction-positions.ts'
 import { ProducerSession, sendTransaction } from './transaction-send.ts'
-import { type CommittedPosition, type Upstream, UpstreamFault, type UpstreamTopic } from './upstream.ts'
+import { type Upstream, UpstreamFault } from './upstream.ts'
+import { recreatedTopics, UpstreamTopics } from './upstream-topics.ts'
+
+export type { UplinkStatus } from './status.ts'
 
 const IDLE_POLL_MS = 5_000
-/** A pause so long is used to note what is delivered, when no commit of events has carried the note. */
+/** After so long without an event the delivery notes are written with a commit of their own, when no commit of events has carried them. */
 const IDLE_NOTE_DELAY_MS = 600_000
 
 export interface UplinkOptions {
@@ -44,85 +50,65 @@ export interface UplinkOptions {
   readonly settings: Pick<UplinkSettings, 'topics' | 'gatewayId'> & Partial<UplinkSettings>
 }
 
-export interface TopicLag {
-  readonly edgeTopic: string
-  readonly upstreamTopic: string
-  readonly lagEvents: number
-  /** As stored. */
-  readonly lagBytes: number
-  /** Age of the oldest event that is not delivered, by its own timestamp; null when nothing lags or it was not looked at yet. */
-  readonly lagMs: number | null
-  /** Why nothing of this topic is sent; null when it is. */
-  readonly stoppedBecause: string | null
-}
-
-export interface UplinkStatus extends LinkStatus, Rate {
-  readonly description: string
-  readonly counters: Readonly<UplinkCounters>
-  readonly lagEvents: number
-  readonly lagBytes: number
-  readonly lagMs: number | null
-  readonly topics: readonly TopicLag[]
-  readonly wireBytes: { readonly sent: number; readonly received: number }
-}
-
 export class Uplink {
   readonly #options: UplinkOptions
   readonly #settings: UplinkSettings
-  /** Edge topic → topic at the centre. */
-  readonly #topics: Map<string, string>
   readonly #clock: Clock
   readonly #store: Store
   readonly #upstream: Upstream
-  readonly #ledger = new Ledger()
+  readonly #counters = newCounters()
+  readonly #notices = new Notices()
   readonly #link: LinkState
-  readonly #progress = new Progress()
   readonly #planner: Planner
   readonly #backoff: Backoff
-  #sources: Source[] = []
-  #unsubscribe: (() => void)[] = []
-  readonly #notes: DeliveryNotes
+  readonly #sources: Sources
+  readonly #topics: UpstreamTopics
+  readonly #positions: TransactionPositions
+  readonly #notes: DeliveryNotesWriter
   readonly #forks: Forks
-  /** Upstream topic → what its position holds beside ours. */
-  #carried: ReadonlyMap<string, Carried> = new Map()
+  readonly #report: StatusReport
   #session: ProducerSession | null = null
   #isClosing = false
   #isPaused = false
-  /** A commit was asked for and nobody has said yet whether it happened: the notes must not say that all is known. */
+  /** A commit was asked for and it is not known yet whether it happened: the delivery notes are not closed meanwhile. */
   #isCommitOpen = false
-  /** The centre was heard in this start: the notes are ours. */
+  /** The centre was connected to in this start: the delivery notes on the disk are those of this start. */
   #hasConnected = false
-  /** A topic was refused: the centre is asked again at this monotonic time. */
-  #describeAgainAtMs: number | null = null
   #loop: Promise<void> | null = null
   #suspects: readonly Part[] = []
   #fencedAtMs: number[] = []
-  /** Aborts the wait under way: close, pause, resume, new events. */
+  /** Aborted by close, pause, resume and new events: ends the wait under way. */
   #wake = new AbortController()
   #isWaitingForWork = false
   #idleSinceMs: number | null = null
 
   constructor(options: UplinkOptions) {
+    const { store, clock, upstream } = options
+    const settings = { ...defaultUplinkSettings, ...options.settings }
+    const [counters, notices] = [this.#counters, this.#notices]
     this.#options = options
-    this.#settings = { ...defaultUplinkSettings, ...options.settings }
-    this.#topics = new Map(this.#settings.topics)
-    this.#clock = options.clock
-    this.#store = options.store
-    this.#upstream = options.upstream
-    this.#link = new LinkState(options.clock)
-    this.#backoff = new Backoff(this.#settings.backoff, options.random)
-    this.#planner = new Planner({ ...options, ledger: this.#ledger, settings: this.#settings })
-    this.#forks = new Forks(options.store)
-    const { store, clock } = options
-    this.#notes = new DeliveryNotes({ store, clock, ledger: this.#ledger, sources: () => this.#sources })
+    this.#settings = settings
+    this.#clock = clock
+    this.#store = store
+    this.#upstream = upstream
+    this.#link = new LinkState(clock)
+    this.#backoff = new Backoff(settings.backoff, options.random)
+    this.#planner = new Planner({ ...options, counters, notices, settings })
+    this.#forks = new Forks(store)
+    this.#sources = new Sources({ store, topics: settings.topics, onAdvance: () => this.#interruptIdle() })
+    const sources = (): readonly Source[] => this.#sources.list
+    this.#topics = new UpstreamTopics({ store, upstream, clock, settings })
+    this.#positions = new TransactionPositions({ store, forks: this.#forks, sources })
+    this.#notes = new DeliveryNotesWriter({ store, clock, notices, sources })
+    this.#report = new StatusReport({ clock, upstream, link: this.#link, counters, sources: this.#sources, stopped: this.#planner.stopped })
   }
 
   /** Begins; returns at once. */
   start(): void {
     assert(this.#loop === null, 'the uplink was started twice')
-    this.#findSources()
-    const hint = readHint(this.#store)
-    for (const source of this.#sources) placeByHint(source, hint)
+    this.#sources.refresh()
+    const notes = readDeliveryNotes(this.#store)
+    for (const source of this.#sources.list) placeByNotes(source, notes)
     this.#loop = this.#run()
   }
 
@@ -143,8 +129,8 @@ export class Uplink {
 
   /** One more topic to deliver, from now on. A pause, a back-off or a fence goes on as it is. */
   addTopic(edgeTopic: string, upstreamTopic: string): void {
-    this.#topics.set(edgeTopic, upstreamTopic)
-    if (this.#isWaitingForWork) this.#interrupt()
+    this.#sources.addTopic(edgeTopic, upstreamTopic)
+    this.#interruptIdle()
   }
 
   /** Lets the transaction under way end, at most `deadlineMs`; what it leaves open the next start resolves. */
@@ -155,7 +141,7 @@ export class Uplink {
       const timeout = new AbortController()
       await Promise.race([this.#loop.finally(() => timeout.abort()), sleep(this.#clock, options.deadlineMs, timeout.signal)])
     }
-    for (const unsubscribe of this.#unsubscribe.splice(0)) unsubscribe()
+    this.#sources.close()
     this.#link.enter('closed')
     await this.#upstream.close()
   }
@@ -165,36 +151,11 @@ export class Uplink {
   }
 
   onNotice(listener: (notice: Notice) => void): () => void {
-    return this.#ledger.onNotice(listener)
+    return this.#notices.onNotice(listener)
   }
 
   status(): UplinkStatus {
-    const nowMs = this.#clock.wallMs()
-    const topics = [...this.#topics].map(([edgeTopic, upstreamTopic]): TopicLag => {
-      const sources = this.#sources.filter((source) => source.edgeTopic === edgeTopic)
-      const oldest = sources.flatMap((source) => source.oldestTimestampMs ?? [])
-      return {
-        edgeTopic,
-        upstreamTopic,
-        lagEvents: sources.reduce((sum, source) => sum + source.lagEvents, 0),
-        lagBytes: sources.reduce((sum, source) => sum + source.lagBytes, 0),
-        lagMs: oldest.length === 0 ? null : Math.max(0, nowMs - Math.min(...oldest)),
-        stoppedBecause: this.#planner.stopped.get(edgeTopic) ?? null
-      }
-    })
-    const lagEvents = topics.reduce((sum, topic) => sum + topic.lagEvents, 0)
-    const lags = topics.flatMap((topic) => topic.lagMs ?? [])
-    return {
-      ...this.#link.status(),
-      ...this.#progress.rate(lagEvents),
-      description: this.#upstream.description,
-      counters: { ...this.#ledger.counters },
-      lagEvents,
-      lagBytes: topics.reduce((sum, topic) => sum + topic.lagBytes, 0),
-      lagMs: lags.length === 0 ? null : Math.max(...lags),
-      topics,
-      wireBytes: { ...this.#upstream.wireBytes }
-    }
+    return this.#report.status()
   }
 
   async #run(): Promise<void> {
@@ -217,36 +178,33 @@ export class Uplink {
   async #connect(): Promise<void> {
     this.#link.enter('connecting')
     this.#session = null
-    this.#findSources()
-    await this.#noteOldest()
-    const topics = await this.#describe()
+    this.#sources.refresh()
+    await this.#sources.noteOldest()
+    const { found: topics, refusal } = await this.#topics.describe(this.#sources.list)
+    if (refusal) this.#link.fail(refusal.message)
     this.#session = new ProducerSession(await this.#upstream.initProducer())
-    const hint = readHint(this.#store)
-    const sources = this.#sources.filter((source) => topics.has(source.upstreamTopic))
+    const notes = readDeliveryNotes(this.#store)
+    const sources = this.#sources.list.filter((source) => topics.has(source.upstreamTopic))
     const { core, codec } = this.#options
     const context = {
       store: this.#store,
       upstream: this.#upstream,
       core,
       codec,
-      ledger: this.#ledger,
-      hint,
+      counters: this.#counters,
+      notices: this.#notices,
+      notes,
       forks: this.#forks,
       topics,
       isCommitOpen: this.#isCommitOpen
     }
-    this.#carried = await resume(context, sources)
+    this.#positions.carry(await findPositions(context, sources))
     this.#isCommitOpen = false
-    const recreated = new Set<string>()
-    for (const { upstreamTopic: name, topicId } of hint?.written.values() ?? []) {
-      const now = topics.get(name)?.topicId ?? topicId
-      if (topicId !== '' && now !== topicId && /[^0]/.test(now)) recreated.add(name)
-    }
-    for (const topic of recreated)
-      this.#ledger.notice('recreated', `The topic ${topic} at the centre was made anew since we last wrote there.`, { topic })
-    this.#notes.onConnected(topics, hint)
+    for (const topic of recreatedTopics(topics, notes))
+      this.#notices.add('recreated', `The topic ${topic} at the centre was made anew since we last wrote there.`, { topic })
+    this.#notes.onConnected(topics, notes)
     this.#planner.restart(sources, topics)
-    this.#progress.restart(this.#sample())
+    this.#report.onConnected()
     // Once in each start, before it delivers: so what is noted tells which start may have delivered something after it.
     if (!this.#hasConnected && !(await this.#notes.write({ isClosed: false })) && this.#notes.hasMoved) throw notNoted()
     this.#hasConnected = true
@@ -254,7 +212,7 @@ export class Uplink {
 
   /** Sends until closed, paused, or the topics here changed. @throws UpstreamFault */
   async #deliver(): Promise<void> {
-    while (!this.#isClosing && !this.#isPaused && !this.#mustConnectAgain()) {
+    while (!this.#isClosing && !this.#isPaused && !this.#sources.isOutdated && !this.#topics.isDue) {
       this.#session ??= new ProducerSession(await this.#upstream.initProducer())
       const transaction = await this.#planner.next()
       if (!transaction) {
@@ -262,7 +220,7 @@ export class Uplink {
         continue
       }
       if (transaction.parts.every((part) => part.batches.length === 0)) {
-        for (const part of transaction.parts) this.#confirm(part)
+        for (const part of transaction.parts) this.#positions.confirm(part)
         continue
       }
       this.#link.enter('sending')
@@ -284,9 +242,8 @@ export class Uplink {
   async #send(transaction: PreparedTransaction): Promise<void> {
     const session = this.#session
     assert(session !== null, 'a transaction without a producer id')
-    const positions = this.#positions(transaction)
+    const positions = this.#positions.of(transaction)
     this.#suspects = []
-    this.#planner.sending(transaction)
     const { wasInDoubt, written } = await sendTransaction(
       {
         upstream: this.#upstream,
@@ -304,24 +261,19 @@ export class Uplink {
       transaction
     )
     if (wasInDoubt) this.#session = null // a new epoch: see sendTransaction
-    const { counters } = this.#ledger
+    const counters = this.#counters
     counters.transactions++
     for (const part of transaction.parts) {
       counters.deliveredEvents += part.eventCount
       counters.deliveredBytes += part.batches.reduce((sum, batch) => sum + batch.bytes.byteLength, 0)
-      this.#confirm(part)
+      this.#positions.confirm(part)
     }
     this.#planner.delivered()
-    this.#progress.add(this.#sample())
+    this.#report.onDelivered()
     this.#backoff.reset()
     this.#link.succeed()
     this.#isCommitOpen = false
     this.#notes.onDelivered(written, positions.keys())
-  }
-
-  #confirm(part: Part): void {
-    part.source.confirm(part.until)
-    this.#store.setDelivered(part.source.partition, toOffset(part.until))
   }
 
   /** Everything is delivered: wait for events, then a little longer for more of them. */
@@ -331,7 +283,7 @@ export class Uplink {
     const nowMs = this.#clock.monotonicMs()
     this.#idleSinceMs ??= nowMs
     const noteInMs = this.#notes.isBehind ? Math.max(0, this.#idleSinceMs + IDLE_NOTE_DELAY_MS - nowMs) : Number.POSITIVE_INFINITY
-    const waitMs = this.#needsPoll() ? Math.min(IDLE_POLL_MS, noteInMs) : noteInMs
+    const waitMs = this.#sources.needsPoll || this.#topics.hasRefused ? Math.min(IDLE_POLL_MS, noteInMs) : noteInMs
     this.#isWaitingForWork = true
     const wasWoken = this.#planner.hasOpen || (await this.#wait(waitMs))
     this.#isWaitingForWork = false
@@ -341,9 +293,10 @@ export class Uplink {
 
   async #afterFault(error: unknown): Promise<void> {
     if (!(error instanceof UpstreamFault || error instanceof WadiError || error instanceof DiskError)) throw error
-    this.#ledger.counters.failures++
+    this.#counters.failures++
     this.#link.fail(error.message)
     const kind = error instanceof UpstreamFault ? error.kind : 'retry'
+    if (error instanceof UpstreamFault && error.mayBeContent) this.#planner.answeredWithError(this.#suspects)
     switch (kind) {
       case 'too-large':
       case 'bad-record':
@@ -369,11 +322,11 @@ export class Uplink {
     await this.#delay('waiting', this.#backoff.nextDelayMs())
   }
 
-  /** Two gateways with one id would take it from each other for ever: the one that notices stops. */
+  /** Two gateways with one id fence each other for ever: the one that is fenced too often waits for long. */
   async #afterFence(): Promise<void> {
     const { fencesMax, fenceWindowMs, fencedDelayMs } = this.#settings
     const nowMs = this.#clock.monotonicMs()
-    this.#ledger.counters.fences++
+    this.#counters.fences++
     this.#fencedAtMs = [...this.#fencedAtMs.filter((atMs) => nowMs - atMs < fenceWindowMs), nowMs]
     if (this.#fencedAtMs.length < fencesMax) return this.#delay('waiting', this.#backoff.nextDelayMs())
     return this.#delay('fenced', fencedDelayMs)
@@ -400,112 +353,9 @@ export class Uplink {
     this.#wake.abort()
   }
 
-  #findSources(): void {
-    const sources: Source[] = []
-    for (const [edgeTopic, upstreamTopic] of this.#topics) {
-      for (const partition of this.#store.topics.get(edgeTopic)?.partitions ?? []) {
-        sources.push(this.#sources.find((source) => source.partition === partition) ?? new Source(edgeTopic, upstreamTopic, partition))
-      }
-    }
-    this.#sources = sources
-    for (const unsubscribe of this.#unsubscribe.splice(0)) unsubscribe()
-    const onAdvance = (): void => {
-      if (this.#isWaitingForWork) this.#interrupt()
-    }
-    this.#unsubscribe = sources.map((source) => source.partition.onAdvance(onAdvance))
-  }
-
-  #mustConnectAgain(): boolean {
-    if (this.#describeAgainAtMs !== null && this.#clock.monotonicMs() >= this.#describeAgainAtMs) return true
-    let count = 0
-    for (const edgeTopic of this.#topics.keys()) count += this.#store.topics.get(edgeTopic)?.partitions.length ?? 0
-    return count !== this.#sources.length
-  }
-
-  /** Something may change that nobody tells us about: a topic is made, a damaged partition can be read again. */
-  #needsPoll(): boolean {
-    return (
-      [...this.#topics.keys()].some((topic) => !this.#store.topics.has(topic)) ||
-      this.#sources.some((source) => source.hasUnplanned) ||
-      this.#describeAgainAtMs !== null
-    )
-  }
-
-  /** A topic the centre refuses is stopped alone. @throws UpstreamFault when none is left or the centre is not there */
-  async #describe(): Promise<Map<string, UpstreamTopic>> {
-    const counts = new Map<string, number>()
-    for (const source of this.#sources) {
-      const edgeCount = this.#store.topics.get(source.edgeTopic)?.partitions.length ?? 1
-      counts.set(source.upstreamTopic, Math.max(edgeCount, counts.get(source.upstreamTopic) ?? 0))
-    }
-    const found = new Map<string, UpstreamTopic>()
-    let refusal: UpstreamFault | null = null
-    for (const count of new Set(counts.values())) {
-      const names = [...counts].filter(([, wanted]) => wanted === count).map(([name]) => name)
-      const createPartitionCount = this.#settings.createTopics ? count : null
-      for (const group of [names, ...names.map((name) => [name])]) {
-        if (group.every((name) => found.has(name))) continue
-        try {
-          for (const topic of await this.#upstream.describeTopics(group, { createPartitionCount })) found.set(topic.name, topic)
-        } catch (error) {
-          if (!(error instanceof UpstreamFault) || error.kind !== 'refused') throw error
-          refusal = error
-        }
-      }
-    }
-    if (refusal && found.size === 0) throw refusal
-    this.#describeAgainAtMs = refusal ? this.#clock.monotonicMs() + this.#settings.refusedDelayMs : null
-    if (refusal) this.#link.fail(refusal.message)
-    return found
-  }
-
-  /** Of every upstream topic that the transaction writes to: how far each of its edge topics is delivered when it is committed. */
-  #positions(transaction: PreparedTransaction): Map<string, CommittedPosition> {
-    const { logId, starts } = this.#store
-    const ends = new Map(transaction.parts.map((part) => [part.source, part.until]))
-    const positions = new Map<string, CommittedPosition>()
-    for (const upstreamTopic of new Set(transaction.parts.map(({ source }) => source.upstreamTopic))) {
-      const { own, others } = this.#carried.get(upstreamTopic) ?? { own: new Map<string, readonly number[]>(), others: [] }
-      const nextOffsets = new Map<string, readonly number[]>(own)
-      let committedOffset = 0
-      for (const source of this.#sources.filter((candidate) => candidate.upstreamTopic === upstreamTopic)) {
-        const offsets = [...(nextOffsets.get(source.edgeTopic) ?? [])]
-        offsets[source.partition.partitionIndex] = ends.get(source) ?? source.confirmed
-        nextOffsets.set(source.edgeTopic, offsets)
-        committedOffset += ends.get(source) ?? source.confirmed
-      }
-      const beginnings = beginningsOf(starts, this.#beginningsOf(nextOffsets.keys()))
-      const pieces = encodePosition([{ logId, branchId: this.#forks.branchId, starts, nextOffsets, beginnings }, ...others])
-      positions.set(upstreamTopic, { committedOffset, pieces })
-    }
-    return positions
-  }
-
-  #beginningsOf(edgeTopics: Iterable<string>): BeginningAt[] {
-    const first = firstNamed(this.#store.starts)
-    return [...edgeTopics].flatMap((edgeTopic) =>
-      (this.#store.topics.get(edgeTopic)?.partitions ?? []).flatMap((partition) =>
-        partition.beginningsSince(first).map((beginning) => ({ ...beginning, edgeTopic, partitionIndex: partition.partitionIndex }))
-      )
-    )
-  }
-
-  /** So that the status can say how old the oldest event is while the centre is away. */
-  async #noteOldest(): Promise<void> {
-    for (const source of this.#sources) {
-      if (source.lagEvents === 0 || source.oldestTimestampMs !== null) continue
-      try {
-        await source.noteOldest()
-      } catch (error) {
-        if (!(error instanceof WadiError || error instanceof DiskError)) throw error
-      }
-    }
-  }
-
-  #sample(): Parameters<Progress['add']>[0] {
-    const { deliveredEvents, deliveredBytes } = this.#ledger.counters
-    const lagEvents = this.#sources.reduce((sum, source) => sum + source.lagEvents, 0)
-    return { atMs: this.#clock.monotonicMs(), deliveredEvents, deliveredBytes, totalEvents: deliveredEvents + lagEvents }
+  /** Something may have come that can be sent; a pause, a back-off or a fence goes on. */
+  #interruptIdle(): void {
+    if (this.#isWaitingForWork) this.#interrupt()
   }
 }
 

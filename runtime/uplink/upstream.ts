@@ -3,9 +3,9 @@
 // UpstreamFault; none waits for ever. At most one call of a kind is under way.
 
 /**
- * unreachable   nothing can be said to or heard from the cluster (dial, DNS, reset before the request left): nothing happened
+ * unreachable   no connection to the cluster (dial, DNS, reset before the request left): nothing happened
  * in-doubt      the request may have been carried out: no answer in time, or the connection died behind it
- * retry         the cluster said "not now" (leader moved, coordinator loading, concurrent transaction): nothing happened
+ * retry         the cluster is not ready (leader moved, coordinator loading, concurrent transaction): nothing happened
  * aborted       this transaction is gone (timed out, sequence error, abortable): begin again from initProducer
  * fenced        somebody else uses our transactional id
  * too-large     a batch is larger than the cluster takes; see `batchBytesMax`
@@ -17,17 +17,20 @@ export type UpstreamFaultKind = 'unreachable' | 'in-doubt' | 'retry' | 'aborted'
 export class UpstreamFault extends Error {
   override readonly name = 'UpstreamFault'
   readonly kind: UpstreamFaultKind
-  /** For too-large and bad-record: which target, counted in the produce call. */
+  /** The partition that the cluster's answer names; undefined when it named none, or there was no answer. */
   readonly target: { topicName: string; partitionIndex: number } | undefined
+  /** The cluster answered for `target`, and the content of the batch may be why: an error without a name, a codec it does not take. */
+  readonly mayBeContent: boolean
 
   constructor(
     kind: UpstreamFaultKind,
     message: string,
-    details: { cause?: unknown; target?: { topicName: string; partitionIndex: number } } = {}
+    details: { cause?: unknown; target?: { topicName: string; partitionIndex: number }; mayBeContent?: boolean } = {}
   ) {
     super(message, { cause: details.cause })
     this.kind = kind
     this.target = details.target
+    this.mayBeContent = details.mayBeContent ?? false
   }
 }
 
@@ -36,7 +39,7 @@ export interface UpstreamTopic {
   readonly partitionCount: number
   /** max.message.bytes: the largest compressed batch. */
   readonly batchBytesMax: number
-  /** 32 hex digits; all zero when the cluster does not tell. Changes when the topic is recreated. */
+  /** 32 hex digits; all zero when the cluster has none. Changes when the topic is recreated. */
   readonly topicId: string
 }
 

@@ -145,12 +145,12 @@ t.test('the function that gives the state of a batch has no effect of its own: a
     if (typeof state === 'function' && appends.length > 0) {
       const answers = [7, 3, 7].map((offset) => state([toOffset(offset)]))
       t.same(answers[0], answers[2])
-      t.equal(rig.broker.ledgers.find('a', 0)?.openSince(who.producerId), null, 'asking opens nothing')
+      t.equal(rig.broker.producers.find('a', 0)?.openSince(who.producerId), null, 'asking opens nothing')
       t.equal(rig.partition('a').lastStableOffset, rig.partition('a').highWatermark)
     }
     return commit(appends, state)
   }
   await rig.append('a', rig.batch(['v'], { ...who, baseSequence: 0, isTransactional: true }))
-  t.equal(rig.broker.ledgers.find('a', 0)?.openSince(who.producerId), 0)
+  t.equal(rig.broker.producers.find('a', 0)?.openSince(who.producerId), 0)
   t.equal(rig.partition('a').lastStableOffset, 0)
 })

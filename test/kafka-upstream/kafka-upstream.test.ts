@@ -84,6 +84,30 @@ t.test('every error code has the kind the uplink expects', async (t) => {
   }
 })
 
+t.test('an error that may be about the content of a batch is told from one of the cluster, and from no answer', async (t) => {
+  const { broker, upstream } = await createPair(t)
+  await upstream.initProducer()
+  const produce = (): Promise<unknown> => upstream.produce([{ ...PLACE, batch: new Uint8Array(61) }])
+  for (const [code, mayBeContent] of [
+    [-1, true],
+    [76, true],
+    [9999, true],
+    [7, false],
+    [20, false],
+    [29, false],
+    [47, false]
+  ] as const) {
+    broker.script(api.Produce.key, produced(code))
+    t.equal((await faultOf(produce())).mayBeContent, mayBeContent, `${code}`)
+  }
+  for (const nothing of ['silence', 'reset'] as const) {
+    broker.script(api.Produce.key, () => nothing)
+    t.equal((await faultOf(produce())).mayBeContent, false, nothing)
+  }
+  broker.script(api.EndTxn.key, endTxn(-1))
+  t.equal((await faultOf(upstream.endTransaction('commit'))).mayBeContent, false, 'an answer that names no batch')
+})
+
 t.test('"not now" is tried again within the call, then handed on', async (t) => {
   const { broker, upstream } = await createPair(t)
   await upstream.initProducer()

@@ -1,4 +1,4 @@
-// The simulation has to catch what it is there for: each of the canaries breaks one promise in one place, and some seed must notice.
+// The simulation has to catch what it is there for: each of the canaries breaks one guarantee in one place, and some seed must notice.
 // A canary that stays green means that the rig is broken, not that the product is well.
 
 import t from 'tap'

@@ -1,4 +1,4 @@
-// Mutations of the product and of its edges: each breaks one promise in one place. canaries.test.ts demands that each is noticed.
+// Mutations of the product and of its edges: each breaks one guarantee in one place. canaries.test.ts demands that each is noticed.
 
 import type { Core } from '../../runtime/core/core.ts'
 import { type Disk, DiskError } from '../../runtime/io/disk.ts'
@@ -109,7 +109,7 @@ export const canaries: Record<string, Mutation> = {
         }
       })
   },
-  'the position is taken from the local hint': {
+  'the position is taken from the delivery notes': {
     wrapUpstream: (upstream: Upstream) =>
       withMembers(upstream, {
         fetchPosition: async () => new Map(),

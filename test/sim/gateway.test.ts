@@ -35,7 +35,7 @@ const MUST_REACH = [
   'clients:codec:lz4',
   'clients:codec:zstd',
   'notice:whole',
-  'notice:parked',
+  'notice:dead-letter',
   'refused:WADI_DISK_FULL',
   'refused:WADI_LOG_FAILED',
   'refused:WADI_QUOTA_EXCEEDED',

@@ -217,7 +217,7 @@ export class LocalClients {
     const place = prng.pick(client.places)
     if (client.open === null) client.open = { written: [], doubtful: [], isCommitAsked: false }
     else if (client.open.isCommitAsked) return this.#end(client, broker)
-    const partitions = client.places.flatMap(([topic, index]) => broker.ledgers.find(topic, index)?.partition ?? [])
+    const partitions = client.places.flatMap(([topic, index]) => broker.producers.find(topic, index)?.partition ?? [])
     const fault = await broker.transactions.addPartitions(client.name, client.who, partitions)
     if (this.#broker !== broker) return
     if (fault === 'COORDINATOR_NOT_AVAILABLE') return

@@ -3,7 +3,7 @@
 // Not for: faults (world.ts).
 
 import type { LogStore } from '../../runtime/log/log-store.ts'
-import { readHint } from '../../runtime/uplink/hint.ts'
+import { readDeliveryNotes } from '../../runtime/uplink/delivery-notes.ts'
 import type { Ledger, LedgerSnapshot } from './ledger.ts'
 import { Prng } from './prng.ts'
 import type { DiskImage, SimDisk } from './sim-disk.ts'
@@ -56,7 +56,7 @@ export class Operator {
 
   /** Something of every partition that is delivered was noted as delivered, and where to. */
   #isNoted(store: LogStore): boolean {
-    const confirmed = readHint(store)?.confirmed
+    const confirmed = readDeliveryNotes(store)?.confirmed
     const places = this.#upstream.map((entry) => this.#lastPlace.get(entry[0]) ?? entry) // of topics that are not delivered now too
     return places.every(([edgeTopic, topicName]) => {
       const count = store.topics.get(edgeTopic)?.partitions.length ?? 0

@@ -311,7 +311,7 @@ export class World {
     const mayPutBack = !this.#clients.isActive && !this.#limits.keepsBooks && this.#quotaBytes === null
     if (!this.#isCalm)
       this.#operator.betweenLives(this.disk, this.ledger, {
-        mayMove: !this.reached.has('notice:hint'),
+        mayMove: !this.reached.has('notice:notes'),
         mayPutBack,
         hasForgotten: this.centre.reached.has('positions-expired')
       })
@@ -421,8 +421,8 @@ export class World {
       centre.moveLeader(name, prng.below(partitionCount), prng.between(100, 5_000))
     } else if (kind === 12) {
       centre.expireProducers()
-      // Without a hint an expired position cannot be resolved; a storage that fails for as long as the centre remembers is not simulated.
-      if (prng.chance(50) && !this.reached.has('notice:hint') && !this.#operator.needsPositions) centre.expirePositions()
+      // Without delivery notes an expired position cannot be resolved; a storage that fails for as long as the centre remembers is not simulated.
+      if (prng.chance(50) && !this.reached.has('notice:notes') && !this.#operator.needsPositions) centre.expirePositions()
     } else if (kind === 13) {
       this.#count('clock-jump')
       clock.jumpWall(prng.pick([-3_600_000, 86_400_000, 40 * 365 * 86_400_000]))
@@ -488,7 +488,7 @@ export class World {
   async #calm(): Promise<void> {
     const { clock, centre, disk, ledger } = this
     this.#isCalm = true
-    this.#operator.rest({ mayMove: !this.reached.has('notice:hint') })
+    this.#operator.rest({ mayMove: !this.reached.has('notice:notes') })
     this.#clients.calm()
     disk.heal()
     // The last configuration may deliver less than all: one more start.

@@ -10,8 +10,9 @@ import type { Partition } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import type { PartitionLog } from '../../runtime/log/partition-log.ts'
 import type { StorageSettings } from '../../runtime/log/settings.ts'
-import type { Notice } from '../../runtime/uplink/ledger.ts'
+import type { Notice } from '../../runtime/uplink/notices.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
+import { UpstreamFault } from '../../runtime/uplink/upstream.ts'
 import { type ClientCodec, withCodec } from '../helpers/compressors.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { appendText, event, readAll, SimMachine } from '../helpers/sim-store.ts'
@@ -55,14 +56,14 @@ class Rig {
     await this.machine.settle(this.store.commit([{ partition: this.partition, content: { batch, recordCount } }], []))
   }
 
-  async deliver(): Promise<void> {
+  async deliver(durationMs = 30_000): Promise<void> {
     const process = this.machine.clock.process()
     const upstream = this.centre.connect(process, 'edge.test')
     const settings = { topics: new Map([['plant', 'plant']]), gatewayId: 'g1' }
     this.uplink = new Uplink({ store: this.store, core, codec: simCodec, clock: process, random: new Prng(3), upstream, settings })
     this.uplink.onNotice((notice) => this.notices.push(notice))
     this.uplink.start()
-    await this.machine.run(30_000)
+    await this.machine.run(durationMs)
     await this.machine.settle(this.uplink.close({ deadlineMs: 5_000 }))
   }
 
@@ -126,7 +127,7 @@ for (const codec of ['gzip', 'snappy', 'snappy-framed', 'lz4', 'zstd'] as const)
     )
     t.match(await rig.letters(), [{ source: 'plant/0/1', reason: /./, content: 'record-batch' }])
     t.same(Buffer.from((await rig.letters())[0]?.value ?? []).subarray(RECORDS_AT), Buffer.from(batch).subarray(RECORDS_AT))
-    t.match(rig.uplink.status(), { lagEvents: 0, counters: { parkedEvents: 3 } })
+    t.match(rig.uplink.status(), { lagEvents: 0, counters: { deadLetterEvents: 3 } })
     rig.machine.kill()
     await rig.open()
     await rig.text('after a restart')
@@ -204,6 +205,44 @@ t.test('a batch larger than ours can be goes whole where partitions are one to o
   t.same(await rig.letters(), [])
 })
 
+/** The centre's answers to the next `count` produce calls. */
+function answerProduce(centre: SimCentre, count: number, fault: () => UpstreamFault): void {
+  const produce = centre.produce.bind(centre)
+  let left = count
+  centre.produce = (...call) => {
+    if (left-- > 0) throw fault()
+    return produce(...call)
+  }
+}
+
+t.test('links that are lost while a batch goes whole are no answer to it: it arrives, and nothing is put aside', async (t) => {
+  const rig = new Rig()
+  await rig.open()
+  await rig.raw(large(), 1)
+  await rig.text('behind')
+  answerProduce(rig.centre, 5, () => new UpstreamFault('in-doubt', 'the connection was lost'))
+  await rig.deliver(120_000)
+  t.same(rig.values(), ['L'.repeat(20), 'behind'])
+  t.same(await rig.letters(), [])
+})
+
+t.test('a batch that goes whole and gets no more than an unnamed error for an answer is put aside after three', async (t) => {
+  const rig = new Rig()
+  await rig.open()
+  await rig.raw(large(), 1)
+  await rig.text('behind')
+  let answers = 0
+  answerProduce(rig.centre, 5, () => {
+    answers++
+    const target = { topicName: 'plant', partitionIndex: 0 }
+    return new UpstreamFault('in-doubt', 'UNKNOWN_SERVER_ERROR', { target, mayBeContent: true })
+  })
+  await rig.deliver(120_000)
+  t.equal(rig.values().at(-1), 'behind')
+  t.match(await rig.letters(), [{ source: 'plant/0/0', content: 'record-batch' }])
+  t.ok(answers >= 3, `${answers}`)
+})
+
 t.test('where records have to be spread by their keys it is put aside', async (t) => {
   const rig = new Rig(2)
   await rig.open()
@@ -212,7 +251,7 @@ t.test('where records have to be spread by their keys it is put aside', async (t
   await rig.deliver()
   t.same([...rig.values(0), ...rig.values(1)], ['behind'])
   t.match(await rig.letters(), [{ source: 'plant/0/0', content: 'record-batch', reason: /large/ }])
-  t.same(rig.kinds(), ['parked'])
+  t.same(rig.kinds(), ['dead-letter'])
 })
 
 t.test('what is deleted is not passed over before the new log start is durable: a crash may bring it back', async (t) => {

@@ -1,9 +1,9 @@
-// Proves for runtime/uplink/position.ts and hint.ts: what is written is read back, also from the version before, and nothing else is taken for it.
+// Proves for runtime/uplink/position.ts and delivery-notes.ts: what is written is read back, also from the version before, and nothing else is taken for it.
 
 import t from 'tap'
 import type { StateChange } from '../../runtime/log/contract.ts'
 import { encodeStateKey } from '../../runtime/log/state-map.ts'
-import { type Hint, hintChanges, readHint } from '../../runtime/uplink/hint.ts'
+import { type DeliveryNotes, deliveryNoteChanges, readDeliveryNotes } from '../../runtime/uplink/delivery-notes.ts'
 import {
   type BeginningAt,
   type Branch,
@@ -186,7 +186,7 @@ class State {
   }
 }
 
-const hint: Hint = {
+const notes: DeliveryNotes = {
   incarnation: 5,
   isClosed: false,
   confirmed: new Map([['plant', { upstreamTopics: ['centre.plant', 'before'], nextOffsets: [5, 0, MAX] }]]),
@@ -196,33 +196,33 @@ const hint: Hint = {
   ])
 }
 
-t.test('a hint comes back as it was written, and only what changed is written again', async (t) => {
+t.test('delivery notes come back as they were written, and only what changed is written again', async (t) => {
   const state = new State()
-  t.equal(readHint(state), null)
-  state.apply(hintChanges(state, hint))
-  t.same(readHint(state), hint)
-  t.same(hintChanges(state, hint), [])
-  const closed = { ...hint, isClosed: true }
+  t.equal(readDeliveryNotes(state), null)
+  state.apply(deliveryNoteChanges(state, notes))
+  t.same(readDeliveryNotes(state), notes)
+  t.same(deliveryNoteChanges(state, notes), [])
+  const closed = { ...notes, isClosed: true }
   t.same(
-    hintChanges(state, closed).map(({ key }) => key),
+    deliveryNoteChanges(state, closed).map(({ key }) => key),
     ['uplink/hint']
   )
-  state.apply(hintChanges(state, closed))
-  t.same(readHint(state), closed)
+  state.apply(deliveryNoteChanges(state, closed))
+  t.same(readDeliveryNotes(state), closed)
 })
 
-t.test('the hint of a topic with the most partitions there can be fits one state value', async (t) => {
+t.test('the notes of a topic with the most partitions there can be fit one state value', async (t) => {
   const nextOffsets = Array.from({ length: 1024 }, () => MAX)
   const baseOffsets = new Map(Array.from({ length: 10_000 }, (_, index) => [index, 10 ** 12] as const))
-  const changes = hintChanges(new State(), {
-    ...hint,
+  const changes = deliveryNoteChanges(new State(), {
+    ...notes,
     confirmed: new Map([['t'.repeat(249), { upstreamTopics: ['u'.repeat(249)], nextOffsets }]]),
     written: new Map([['t'.repeat(249), { upstreamTopic: 'u'.repeat(249), topicId: 'ab'.repeat(16), baseOffsets }]])
   })
   for (const change of changes) t.ok(encodeStateKey(change).byteLength > 0, `${change.key.slice(0, 30)}: ${change.value?.byteLength} bytes`)
 })
 
-t.test('the hint of version 1 is taken over', async (t) => {
+t.test('the notes of version 1 are taken over', async (t) => {
   const state = new State()
   const old = {
     version: 1,
@@ -231,19 +231,19 @@ t.test('the hint of version 1 is taken over', async (t) => {
     topicIds: [['centre.plant', 'ab'.repeat(16)]]
   }
   state.values.set('uplink/position', new TextEncoder().encode(JSON.stringify(old)))
-  t.same(readHint(state), {
+  t.same(readDeliveryNotes(state), {
     incarnation: 4,
     isClosed: false,
     confirmed: new Map([['plant', { upstreamTopics: [], nextOffsets: [5, 0] }]]),
     written: new Map()
   })
   state.values.set('uplink/position', new TextEncoder().encode(JSON.stringify({ ...old, ending: null })))
-  t.equal(readHint(state)?.isClosed, true)
-  state.apply(hintChanges(state, hint))
+  t.equal(readDeliveryNotes(state)?.isClosed, true)
+  state.apply(deliveryNoteChanges(state, notes))
   t.same(state.listState('uplink/position'), [], 'and it is gone')
   for (const text of ['null', '[]', '{"version":2}', '{"version":1,"confirmed":[["a",[-1]]],"topicIds":[]}']) {
     const broken = new State()
     broken.values.set('uplink/position', new TextEncoder().encode(text))
-    t.equal(readHint(broken), null, text)
+    t.equal(readDeliveryNotes(broken), null, text)
   }
 })

@@ -2,7 +2,7 @@
 
 import type { TopicConfig } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
-import type { Notice } from '../../runtime/uplink/ledger.ts'
+import type { Notice } from '../../runtime/uplink/notices.ts'
 import type { UplinkSettings } from '../../runtime/uplink/settings.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
 import { loadTestCore } from '../helpers/core.ts'

@@ -241,7 +241,7 @@ t.test('the position expired and the centre has deleted the batch: sent again, a
   await rig.close()
 })
 
-t.test('the position expired long after a clean stop: the local hint is right', async (t) => {
+t.test('the position expired long after a clean stop: the delivery notes are right', async (t) => {
   const rig = new Rig()
   await rig.open()
   await rig.append(numbers(30))
@@ -312,7 +312,7 @@ t.test('an event the centre never takes is put aside; those before and behind it
     rig.values(),
     numbers(200).filter((text) => text !== 'e77')
   )
-  t.equal(rig.uplink.status().counters.parkedEvents, 1)
+  t.equal(rig.uplink.status().counters.deadLetterEvents, 1)
   const dlq = rig.store.topics.get('_wadi.dlq')?.partitions[0]
   t.equal(dlq?.highWatermark, 1)
   const { batches } = await rig.machine.settle(dlq?.read(toOffset(0), { bytesMax: 1 }) ?? Promise.reject(new Error('no dlq')))
@@ -351,7 +351,7 @@ t.test('many events that the centre never takes, on a bad link: each is put asid
   await rig.close()
 })
 
-t.test('without a dead-letter topic that topic stops with words, the others go on', async (t) => {
+t.test('without a dead-letter topic that topic stops with a reason, the others go on', async (t) => {
   const rig = new Rig()
   await rig.open({ plant: {}, meter: {} })
   rig.centre.refusesValue = (value) => value === 'e3'
@@ -399,7 +399,7 @@ t.test('the centre takes only small batches: they are made smaller; an event tha
     texts.filter((_, index) => index !== 50)
   )
   t.ok((rig.centre.reached.get('fault:too-large') ?? 0) > 0)
-  t.equal(rig.uplink.status().counters.parkedEvents, 1)
+  t.equal(rig.uplink.status().counters.deadLetterEvents, 1)
   await rig.close()
 })
 
@@ -445,7 +445,7 @@ t.test('a topic we may not write is refused alone and tried again', async (t) =>
   await rig.close()
 })
 
-t.test('all topics refused: state, words and time of the next try', async (t) => {
+t.test('all topics refused: state, reason and time of the next try', async (t) => {
   const rig = new Rig()
   await rig.open()
   rig.centre.forbiddenTopics.add('centre.plant')

@@ -31,7 +31,7 @@ export function offsetsOf(
     for (const asked of partitions) {
       const { partitionIndex, committedOffset: offset, committedLeaderEpoch: leaderEpoch } = asked
       const metadata = asked.committedMetadata ?? ''
-      if (!broker.ledgers.find(name, partitionIndex)) faultAt.set(`${name}/${partitionIndex}`, 'UNKNOWN_TOPIC_OR_PARTITION')
+      if (!broker.producers.find(name, partitionIndex)) faultAt.set(`${name}/${partitionIndex}`, 'UNKNOWN_TOPIC_OR_PARTITION')
       else if (metadata.length > OFFSET_METADATA_CHARACTERS_MAX) faultAt.set(`${name}/${partitionIndex}`, 'OFFSET_METADATA_TOO_LARGE')
       else offsets.push({ groupId, topicName: name, partitionIndex, offset, leaderEpoch, metadata })
     }

@@ -38,8 +38,8 @@ export const handleAddPartitionsToTxn: Handler<AddPartitionsToTxnRequest, AddPar
   const missing = new Set<string>()
   for (const { name, partitions: indexes } of request.topics) {
     for (const index of indexes) {
-      const ledger = broker.ledgers.find(name, index)
-      if (ledger) partitions.push(ledger.partition)
+      const producers = broker.producers.find(name, index)
+      if (producers) partitions.push(producers.partition)
       else missing.add(`${name}/${index}`)
     }
   }

@@ -1,61 +1,63 @@
-// What the centre says about our deliveries: the positions of upstream topics, read and held against the starts of this disk. A position that names
-// starts which we do not know was written by a disk with another history: of what it says, only what was written up to the last common start is ours.
-// Not for: what follows from it (resume.ts), the text of a position (position.ts).
+// Which offsets the centre claims to have of this log: the positions of upstream topics are read and compared with the starts of this disk. A
+// position that names starts which this disk does not know was written by a disk with another history: a claim counts only for events that were
+// written up to the last common start.
+// Not for: what follows from it (find-positions.ts), the text of a position (position.ts).
 
 import type { Partition } from '../log/contract.ts'
 import type { Start } from '../log/lineage.ts'
+import type { DeliveryNotes } from './delivery-notes.ts'
 import type { Forks } from './forks.ts'
-import type { Hint } from './hint.ts'
 import { type Beginnings, type Branch, decodePosition, pieceCountOf } from './position.ts'
-import type { ResumeContext } from './resume-context.ts'
+import type { PositionContext } from './position-context.ts'
 import type { Source } from './source.ts'
 import { type Upstream, UpstreamFault } from './upstream.ts'
 
 /** How a position names a start that drew no id. */
 export const UNKNOWN_ID = '000000'
 
-/** The word of the centre on one upstream topic. */
-export interface Word {
+/** The position of one upstream topic, as the centre has it. */
+export interface TopicPosition {
   /** Everything that its position holds. */
   readonly branches: readonly Branch[]
-  /** What it says of this log, by branch: each tells how far its writer had come, and up to which incarnation that speaks of our events. */
-  readonly entries: readonly Entry[]
+  /** Its branches of this log. */
+  readonly claims: readonly Claim[]
 }
 
-export interface Entry {
+/** Next offsets of edge topics, as far as a writer had come, and which of them count for this disk. */
+export interface Claim {
   readonly branch: Branch
   readonly limit: Limit
 }
 
-/** Of what a position says of our partitions, only what was written up to `after` is ours. null: all of it. */
+/** A claim counts only for events that the start `after` and those before it wrote. null: for all. */
 export interface Limit {
   readonly after: number | null
-  /** The centre knows of something behind it that is not ours. */
+  /** The writer had starts after `after` that this disk does not have. */
   readonly isFork: boolean
   /** Where the writer's starts after `after` began: what `after` itself wrote is common up to there. null: it had none. */
   readonly theirs: Beginnings | null
 }
 
 /** Of every upstream topic that is delivered to, or was. */
-export async function readWords(context: ResumeContext, sources: readonly Source[]): Promise<Map<string, Word>> {
+export async function readTopicPositions(context: PositionContext, sources: readonly Source[]): Promise<Map<string, TopicPosition>> {
   const names = new Set(sources.map((source) => source.upstreamTopic))
-  const committed = await readPositions(context.upstream, names)
+  const committed = await fetchPieces(context.upstream, names)
   const former = new Set<string>()
   for (const source of sources) {
-    for (const before of context.hint?.confirmed.get(source.edgeTopic)?.upstreamTopics ?? []) if (!names.has(before)) former.add(before)
+    for (const before of context.notes?.confirmed.get(source.edgeTopic)?.upstreamTopics ?? []) if (!names.has(before)) former.add(before)
   }
   if (former.size > 0) {
     try {
-      for (const [name, pieces] of await readPositions(context.upstream, former)) committed.set(name, pieces)
+      for (const [name, pieces] of await fetchPieces(context.upstream, former)) committed.set(name, pieces)
     } catch (error) {
-      // Nobody asks us to have rights on a topic that is not delivered to any more: then the notes are what there is.
+      // Rights on a topic that is not delivered to any more are not required: then the delivery notes are used.
       if (!(error instanceof UpstreamFault) || error.kind !== 'refused') throw error
     }
   }
-  return new Map([...names, ...former].map((name) => [name, wordOf(context, name, committed.get(name) ?? [])]))
+  return new Map([...names, ...former].map((name) => [name, topicPositionOf(context, name, committed.get(name) ?? [])]))
 }
 
-async function readPositions(upstream: Upstream, names: ReadonlySet<string>): Promise<Map<string, readonly string[]>> {
+async function fetchPieces(upstream: Upstream, names: ReadonlySet<string>): Promise<Map<string, readonly string[]>> {
   const committed = new Map<string, readonly string[]>()
   const longer = new Map<string, number>()
   for (const [name, { pieces }] of await upstream.fetchPosition(new Map([...names].map((name) => [name, 1])))) {
@@ -67,38 +69,38 @@ async function readPositions(upstream: Upstream, names: ReadonlySet<string>): Pr
   return committed
 }
 
-function wordOf(context: ResumeContext, upstreamTopic: string, pieces: readonly string[]): Word {
-  const { store, ledger } = context
-  if (pieces.length === 0) return { branches: [], entries: [] }
+function topicPositionOf(context: PositionContext, upstreamTopic: string, pieces: readonly string[]): TopicPosition {
+  const { store, notices } = context
+  if (pieces.length === 0) return { branches: [], claims: [] }
   const branches = decodePosition(pieces)
   if (branches === null) {
     const text = `The position at the centre for ${upstreamTopic} was not written by this version of Wadi; it is not used.`
-    ledger.notice('other-log', text, { upstreamTopic })
-    return { branches: [], entries: [] }
+    notices.add('other-log', text, { upstreamTopic })
+    return { branches: [], claims: [] }
   }
   const own = branches.filter(({ logId }) => logId === store.logId)
   const [other] = branches
   if (own.length === 0 && other) {
     const text = `The position at the centre for ${upstreamTopic} is of another log (${other.logId}); this log starts with what it has.`
-    ledger.notice('other-log', text, { upstreamTopic, otherLogId: other.logId })
+    notices.add('other-log', text, { upstreamTopic, otherLogId: other.logId })
   }
-  return { branches, entries: own.map((branch) => ({ branch, limit: limitOf(context, branch) })) }
+  return { branches, claims: own.map((branch) => ({ branch, limit: limitOf(context, branch) })) }
 }
 
-/** The entries of the line that this disk goes on from: what they know and we do not is a fork of ours. They are others after each fork. */
-export function evidenceIn(words: ReadonlyMap<string, Word>, forks: Forks): ReadonlySet<Entry> {
-  const evidence = new Set<Entry>()
-  for (const { entries } of words.values()) {
+/** The claims of the branch that this disk goes on from: where they exceed what this disk has, it has forked. They are others after each fork. */
+export function evidenceIn(positions: ReadonlyMap<string, TopicPosition>, forks: Forks): ReadonlySet<Claim> {
+  const evidence = new Set<Claim>()
+  for (const { claims } of positions.values()) {
     const ids = evidenceIds(
-      entries.map(({ branch }) => branch),
+      claims.map(({ branch }) => branch),
       forks
     )
-    for (const entry of entries) if (ids.includes(entry.branch.branchId)) evidence.add(entry)
+    for (const claim of claims) if (ids.includes(claim.branch.branchId)) evidence.add(claim)
   }
   return evidence
 }
 
-/** Our own branch; when it has no entry yet the lines that it came from; when they have none either, whatever there is of this log. */
+/** Our own branch; when it has no claim yet the branches that it came from; when they have none either, all of this log. */
 function evidenceIds(own: readonly Branch[], forks: Forks): string[] {
   const ids = own.map(({ branchId }) => branchId)
   if (ids.includes(forks.branchId)) return [forks.branchId]
@@ -107,12 +109,12 @@ function evidenceIds(own: readonly Branch[], forks: Forks): string[] {
 }
 
 /** Up to which of our starts the writer of `branch` has the same history. */
-function limitOf({ store, hint, ledger }: ResumeContext, { starts, beginnings }: Branch): Limit {
+function limitOf({ store, notes, notices }: PositionContext, { starts, beginnings }: Branch): Limit {
   const ours = store.starts
   const common = commonStart(ours, starts)
   if (common === null) {
-    const after = hint?.incarnation ?? 0
-    ledger.notice('undecided', `The centre knows none of the starts of this disk: what was written after start ${after} counts as new.`, {
+    const after = notes?.incarnation ?? 0
+    notices.add('undecided', `The centre knows none of the starts of this disk: what was written after start ${after} counts as new.`, {
       after
     })
     return { after, isFork: true, theirs: null }
@@ -121,7 +123,7 @@ function limitOf({ store, hint, ledger }: ResumeContext, { starts, beginnings }:
   return { after: common.incarnation === store.incarnation ? null : common.incarnation, isFork: false, theirs: null }
 }
 
-/** The newest of their starts that is ours too; isNewest: they know none after it. A start without id is known by its number, up to the last of ours without one. */
+/** The newest of their starts that is ours too; isNewest: they have none after it. A start without id is compared by its number, up to the last of ours without one. */
 function commonStart(ours: readonly Start[], theirs: readonly Start[]): { incarnation: number; isNewest: boolean } | null {
   const newest = theirs.at(-1)
   if (newest?.id === '') {
@@ -136,22 +138,22 @@ function commonStart(ours: readonly Start[], theirs: readonly Start[]): { incarn
   return null
 }
 
-/** What the centre says of the source's edge topic: in the position of its upstream topic, and of those it was delivered to before. */
-export function entriesFor(source: Source, words: ReadonlyMap<string, Word>, hint: Hint | null): Entry[] {
-  const names = new Set([source.upstreamTopic, ...(hint?.confirmed.get(source.edgeTopic)?.upstreamTopics ?? [])])
-  return [...names].flatMap((name) => (words.get(name)?.entries ?? []).filter(({ branch }) => branch.nextOffsets.has(source.edgeTopic)))
+/** The claims on the source's edge topic: in the position of its upstream topic, and of those it was delivered to before. */
+export function claimsFor(source: Source, positions: ReadonlyMap<string, TopicPosition>, notes: DeliveryNotes | null): Claim[] {
+  const names = new Set([source.upstreamTopic, ...(notes?.confirmed.get(source.edgeTopic)?.upstreamTopics ?? [])])
+  return [...names].flatMap((name) => (positions.get(name)?.claims ?? []).filter(({ branch }) => branch.nextOffsets.has(source.edgeTopic)))
 }
 
-/** `said` as far as it speaks of events of ours: what either side wrote after the last common start is not meant. */
-export function limited({ store }: ResumeContext, partition: Partition, said: number, limit: Limit): number {
+/** The part of `claimed` that counts for `partition`: what either side wrote after the last common start does not. */
+export function withinLimit({ store }: PositionContext, partition: Partition, claimed: number, limit: Limit): number {
   const { after } = limit
   const ours = after === null || after >= store.incarnation ? null : partition.firstOffsetAfter(after)
-  return Math.min(said, ours ?? partition.highWatermark, commonEnd(partition, limit)?.offset ?? Number.POSITIVE_INFINITY)
+  return Math.min(claimed, ours ?? partition.highWatermark, commonEnd(partition, limit)?.offset ?? Number.POSITIVE_INFINITY)
 }
 
 /**
  * Where the writer of the position ended what it shares with us, when it had more starts: a copy of a running disk is a copy of the middle of
- * a start. null: it wrote nothing here after the common part. When it does not say any more, nothing of the common start counts as common.
+ * a start. null: it wrote nothing here after the common part. When the position does not list it any more, nothing of the common start counts as common.
  */
 export function commonEnd(partition: Partition, { after, theirs }: Limit): { offset: number; isKnown: boolean } | null {
   if (theirs === null || after === null) return null

@@ -1,23 +1,17 @@
-// What the broker knows of one partition beyond its log: producers. Open and aborted transactions belong to the log (runtime/log).
+// What the broker knows of the producers of one partition: epochs and last sequences, which make a repeated batch known. Open and aborted transactions belong to the log (runtime/log).
 // Persisted: producer/… with each batch, aborted/<topicNumber>/<partition>/<markerOffset> with each abort marker.
 
-import type { Offset } from '../base/offset.ts'
 import type { AbortedTransaction, Partition, StateChange, Store } from '../log/contract.ts'
 import { deleteState, namesOfKey, putState } from '../log/state-codec.ts'
 import { ABORTED_AREA, abortedStateKey, PRODUCER_AREA } from '../log/transaction-index.ts'
 import { type ProducerState, producerStateKey, putProducerState, readProducerState } from './producer-state.ts'
 
-export class PartitionLedger {
+export class PartitionProducers {
   readonly partition: Partition
   readonly #producers = new Map<bigint, ProducerState>()
 
   constructor(partition: Partition) {
     this.partition = partition
-  }
-
-  /** First offset a read_committed reader may not see. */
-  get lastStableOffset(): Offset {
-    return this.partition.lastStableOffset
   }
 
   get producerCount(): number {
@@ -40,11 +34,6 @@ export class PartitionLedger {
   /** What is durable now. */
   setProducer(state: ProducerState): void {
     this.#producers.set(state.producerId, state)
-  }
-
-  /** Runs after every move of the high watermark, the log start or the last stable offset. Returns the unsubscribe. */
-  watch(watcher: () => void): () => void {
-    return this.partition.onAdvance(watcher)
   }
 
   producerKey(producerId: bigint): string {
@@ -72,43 +61,43 @@ export class PartitionLedger {
   }
 }
 
-/** All ledgers of a store. Partitions appear as topics are made. */
-export class Ledgers {
+/** The producers of every partition of a store. Partitions appear as topics are made. */
+export class ProducerStates {
   readonly #store: Store
-  readonly #ledgers = new Map<Partition, PartitionLedger>()
+  readonly #producers = new Map<Partition, PartitionProducers>()
 
   /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   constructor(store: Store) {
     this.#store = store
-    for (const { ledger, name, key, value } of this.#stored(PRODUCER_AREA)) {
-      ledger.setProducer(readProducerState(key, BigInt(name), value))
+    for (const { producers, name, key, value } of this.#stored(PRODUCER_AREA)) {
+      producers.setProducer(readProducerState(key, BigInt(name), value))
     }
   }
 
   /** null when there is no such topic or partition. */
-  find(topicName: string, partitionIndex: number): PartitionLedger | null {
+  find(topicName: string, partitionIndex: number): PartitionProducers | null {
     const partition = this.#store.topics.get(topicName)?.partitions[partitionIndex]
     return partition ? this.of(partition) : null
   }
 
-  of(partition: Partition): PartitionLedger {
-    let ledger = this.#ledgers.get(partition)
-    if (!ledger) {
-      ledger = new PartitionLedger(partition)
-      this.#ledgers.set(partition, ledger)
+  of(partition: Partition): PartitionProducers {
+    let producers = this.#producers.get(partition)
+    if (!producers) {
+      producers = new PartitionProducers(partition)
+      this.#producers.set(partition, producers)
     }
-    return ledger
+    return producers
   }
 
   expire(beforeMs: number): StateChange[] {
-    const changes = [...this.#ledgers.values()].flatMap((ledger) => ledger.expire(beforeMs))
-    for (const { ledger, name, key } of this.#stored(ABORTED_AREA)) {
-      if (Number(name) < ledger.partition.logStartOffset) changes.push(deleteState(key))
+    const changes = [...this.#producers.values()].flatMap((producers) => producers.expire(beforeMs))
+    for (const { producers, name, key } of this.#stored(ABORTED_AREA)) {
+      if (Number(name) < producers.partition.logStartOffset) changes.push(deleteState(key))
     }
     return changes
   }
 
-  *#stored(area: string): Generator<{ ledger: PartitionLedger; name: string; key: string; value: Uint8Array }> {
+  *#stored(area: string): Generator<{ producers: PartitionProducers; name: string; key: string; value: Uint8Array }> {
     const partitions = new Map<string, Partition>()
     for (const topic of this.#store.topics.values()) {
       for (const partition of topic.partitions) partitions.set(`${topic.number}/${partition.partitionIndex}`, partition)
@@ -117,7 +106,7 @@ export class Ledgers {
       const [topicNumber, partitionIndex, name] = namesOfKey(key)
       const partition = partitions.get(`${topicNumber}/${partitionIndex}`)
       const value = this.#store.getState(key)
-      if (partition && value && name !== undefined) yield { ledger: this.of(partition), name, key, value }
+      if (partition && value && name !== undefined) yield { producers: this.of(partition), name, key, value }
     }
   }
 }

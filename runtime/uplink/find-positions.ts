@@ -1,0 +1,225 @@
+// The position of every source after a start or a fault: the first offset that the centre does not have. The centre's position wins; the delivery
+// notes are used only where the centre has none.
+//
+//   the centre has our branch           → there, whatever is noted
+//   it has the branch we came from      → there, but not further than where we branched
+//   it has a start that this disk lacks → an older image of this disk was put back: common is what was written up to the last start that both
+//                                         know, and in that up to where the first of them ended it; everything after it is new here, and is a
+//                                         branch of its own from now on (forks.ts)
+//   the edge topic was moved            → the furthest of what the positions of its upstream topics claim, the present one and those before
+//   it has nothing for an edge topic, or
+//   only of a place it was moved from   → the notes; what may have been delivered after them is looked for in the centre itself (noted-offsets.ts);
+//                                         nothing noted → log start
+// A position below the log start means that events are gone: they are counted (holes.ts).
+// Not for: sending (uplink.ts), writing positions (transaction-positions.ts).
+
+import { toOffset } from '../base/offset.ts'
+import type { Partition } from '../log/contract.ts'
+import {
+  type Claim,
+  claimsFor,
+  commonEnd,
+  evidenceIn,
+  readTopicPositions,
+  type TopicPosition,
+  UNKNOWN_ID,
+  withinLimit
+} from './claimed-offsets.ts'
+import { type DeliveryNotes, notedOffset } from './delivery-notes.ts'
+import { cutKey } from './forks.ts'
+import { skipHole } from './holes.ts'
+import { findNotedOffsets, noteUndecided } from './noted-offsets.ts'
+import { type Branch, CARRIED_MAX } from './position.ts'
+import type { PositionContext } from './position-context.ts'
+import type { Source } from './source.ts'
+
+/** What stands in the position of an upstream topic beside our sources: it is written again with every transaction. */
+export interface Carried {
+  /** Edge topics that are not delivered there any more. */
+  readonly own: ReadonlyMap<string, readonly number[]>
+  /** Other branches and other logs. */
+  readonly others: readonly Branch[]
+}
+
+/** Sets every source to its position. Returns what to carry, by upstream topic. @throws UpstreamFault; WadiError when a fork cannot be made durable */
+export async function findPositions(context: PositionContext, sources: readonly Source[]): Promise<Map<string, Carried>> {
+  const { notes, forks } = context
+  const positions = await readTopicPositions(context, sources)
+  const places = new Map<Source, { next: number; isFromCentre: boolean }>()
+  const unclaimed: Source[] = []
+  const stale = new Map<Source, number>()
+  for (const source of sources) {
+    const next = furthestClaim(context, source, claimsFor(source, positions, notes))
+    if (next !== null && hasPositionOfLastTopic(source, positions, notes)) {
+      places.set(source, { next, isFromCentre: true })
+      continue
+    }
+    stale.set(source, next ?? 0)
+    // What this process delivered itself needs no notes and no looking back.
+    if (source.isPlaced && !context.isCommitOpen) places.set(source, { next: source.confirmed, isFromCentre: false })
+    else unclaimed.push(source)
+  }
+  const found: number[] = []
+  if (unclaimed.length > 0 && notes) {
+    for (const [source, { next, forkAfter }] of await findNotedOffsets(context, notes, unclaimed)) {
+      places.set(source, { next, isFromCentre: false })
+      if (forkAfter !== null) found.push(forkAfter)
+    }
+  }
+  await branchOffAll(context, { positions, sources, found })
+  for (const source of sources) {
+    source.forks = forks
+    const { next, isFromCentre } = places.get(source) ?? { next: 0, isFromCentre: false }
+    place(context, source, { next: Math.max(next, stale.get(source) ?? 0), isFromCentre })
+  }
+  const carried = new Map<string, Carried>()
+  for (const [upstreamTopic, position] of positions) carried.set(upstreamTopic, carriedOf(context, upstreamTopic, position, sources))
+  return carried
+}
+
+/** The furthest offset that `claims` give for the source, within their limits; null when there is no claim. */
+function furthestClaim(context: PositionContext, { edgeTopic, partition }: Source, claims: readonly Claim[]): number | null {
+  let next: number | null = null
+  for (const { branch, limit } of claims) {
+    const claimed = branch.nextOffsets.get(edgeTopic)?.[partition.partitionIndex] ?? 0
+    next = Math.max(next ?? 0, withinLimit(context, partition, claimed, limit))
+  }
+  return next
+}
+
+/**
+ * An edge topic that was moved has positions on several upstream topics. When the centre has forgotten that of the topic where it was delivered
+ * last, the others are older than what is delivered.
+ */
+function hasPositionOfLastTopic(
+  { edgeTopic }: Source,
+  positions: ReadonlyMap<string, TopicPosition>,
+  notes: DeliveryNotes | null
+): boolean {
+  const lastTopic = notes?.confirmed.get(edgeTopic)?.upstreamTopics.at(-1)
+  return lastTopic === undefined || (positions.get(lastTopic)?.claims ?? []).some(({ branch }) => branch.nextOffsets.has(edgeTopic))
+}
+
+/** All next offsets of `branch`, also of topics that are not delivered now; `partition` is null where this disk has none. */
+function* offsetsIn({ store }: PositionContext, { nextOffsets }: Branch): Generator<{ partition: Partition | null; claimed: number }> {
+  for (const [edgeTopic, offsets] of nextOffsets) {
+    const partitions = store.topics.get(edgeTopic)?.partitions ?? []
+    for (const [index, claimed] of offsets.entries()) yield { partition: partitions[index] ?? null, claimed }
+  }
+}
+
+/** Forks that `evidence` shows: the last incarnation before each. */
+function forksIn(context: PositionContext, evidence: Iterable<Claim>): number[] {
+  const found: number[] = []
+  for (const { branch, limit } of evidence) {
+    if (limit.after === null) continue
+    const isBehind = ({ partition, claimed }: { partition: Partition | null; claimed: number }): boolean =>
+      (partition === null ? 0 : withinLimit(context, partition, claimed, limit)) < claimed
+    if (limit.isFork || [...offsetsIn(context, branch)].some(isBehind)) found.push(limit.after)
+  }
+  return found
+}
+
+/**
+ * The earliest fork is made first. The branch that begins there may be at the centre already, further than we are: this disk was copied before it had
+ * noted the fork, and the original went on. Then there is another one behind it.
+ */
+async function branchOffAll(
+  context: PositionContext,
+  { positions, sources, found }: { positions: ReadonlyMap<string, TopicPosition>; sources: readonly Source[]; found: readonly number[] }
+): Promise<void> {
+  const { forks } = context
+  const tried = new Set<number>()
+  for (let told = found; ; told = []) {
+    const evidence = evidenceIn(positions, forks)
+    const unknown = [...told, ...forksIn(context, evidence)].filter((after) => !forks.list.some((fork) => fork.after === after))
+    const after = Math.min(...unknown)
+    if (unknown.length === 0 || tried.has(after)) return
+    tried.add(after)
+    await branchOff(context, after, { sources, evidence })
+  }
+}
+
+/** Sets `source` to its noted offset: for the status before the first connection, nothing more. */
+export function placeByNotes(source: Source, notes: DeliveryNotes | null): void {
+  source.reset(Math.min(Math.max(notedOffset(notes, source), source.partition.logStartOffset), source.partition.highWatermark))
+}
+
+/** From now on what was written after `after` is a branch of its own. Durable before anything of it leaves. */
+async function branchOff(
+  context: PositionContext,
+  after: number,
+  { sources, evidence }: { sources: readonly Source[]; evidence: Iterable<Claim> }
+): Promise<void> {
+  const { store, forks, counters, notices } = context
+  const first = store.starts.find(({ incarnation }) => incarnation > after) ?? store.starts.at(-1)
+  const branchId = first?.id || store.starts.at(-1)?.id || UNKNOWN_ID
+  if (forks.list.some((fork) => fork.branchId === branchId)) return
+  const delivered = new Set(sources.map(({ partition }) => partition))
+  const cuts: Record<string, number> = {}
+  let undecided = 0
+  for (const { branch, limit } of evidence) {
+    if (limit.after !== after) continue
+    for (const { partition } of offsetsIn(context, branch)) {
+      const end = partition && commonEnd(partition, limit)
+      if (!end) continue
+      const key = cutKey(partition)
+      const ourEnd = partition.firstOffsetAfter(after)
+      if (end.offset < (ourEnd ?? Number.POSITIVE_INFINITY)) cuts[key] = Math.min(end.offset, cuts[key] ?? Number.POSITIVE_INFINITY)
+      if (!end.isKnown && delivered.has(partition)) undecided += Math.max(0, (ourEnd ?? partition.highWatermark) - end.offset)
+    }
+  }
+  const fork = { branchId, after, cuts }
+  await store.commit([], [forks.changeFor(fork)])
+  forks.add(fork)
+  counters.forks++
+  const text = `The centre knows more of this log than this disk: an older image was put back, a copy is in use, or this disk lost what it had stored (then its start reported damage). Common is what was written up to start ${after}; everything after it is delivered as branch ${branchId}.`
+  notices.add('forked', text, { after, branchId })
+  if (undecided > 0) noteUndecided(context, undecided)
+}
+
+function carriedOf(
+  context: PositionContext,
+  upstreamTopic: string,
+  { branches, claims }: TopicPosition,
+  sources: readonly Source[]
+): Carried {
+  const { store, forks } = context
+  const delivered = new Set(sources.filter((source) => source.upstreamTopic === upstreamTopic).map((source) => source.edgeTopic))
+  const own = new Map<string, number[]>()
+  for (const { branch, limit } of claims) {
+    for (const [edgeTopic, offsets] of branch.nextOffsets) {
+      if (delivered.has(edgeTopic)) continue
+      const partitions = store.topics.get(edgeTopic)?.partitions ?? []
+      const next = own.get(edgeTopic) ?? []
+      own.set(edgeTopic, next)
+      for (const [index, claimed] of offsets.entries()) {
+        const partition = partitions[index]
+        next[index] = Math.max(next[index] ?? 0, partition ? withinLimit(context, partition, claimed, limit) : claimed)
+      }
+    }
+  }
+  const others = branches.filter(({ logId, branchId }) => logId !== store.logId || branchId !== forks.branchId)
+  return { own, others: others.slice(0, CARRIED_MAX) }
+}
+
+// -- The sources
+
+function place(context: PositionContext, source: Source, { next, isFromCentre }: { next: number; isFromCentre: boolean }): void {
+  const { store, counters, notices, notes } = context
+  const { partition } = source
+  const noted = notedOffset(notes, source)
+  if (isFromCentre && next < noted) {
+    const text = `${source.key}: the centre is at ${next} and had confirmed ${noted}: it has lost part of what it had. We go on from ${next}.`
+    notices.add('went-back', text, { partition: source.key, centre: next, noted })
+  }
+  if (source.isPlaced && next > source.confirmed) {
+    // A commit whose answer was lost.
+    counters.deliveredEvents += next - source.confirmed
+    counters.resolvedCommits++
+  }
+  source.reset(next)
+  source.isPlaced = true
+  skipHole(source, context)
+  store.setDelivered(partition, toOffset(next))
+}

@@ -1,0 +1,102 @@
+// Positions of sources for which the centre has none: from the delivery notes (delivery-notes.ts), and from what the partitions of the centre hold
+// behind them (look-back.ts). Not for: sources that the centre has a position of (find-positions.ts).
+
+import { type Limit, withinLimit } from './claimed-offsets.ts'
+import { type DeliveryNotes, notedOffset } from './delivery-notes.ts'
+import { type Found, foundKey, lookBack } from './look-back.ts'
+import type { PositionContext } from './position-context.ts'
+import type { Source } from './source.ts'
+import { UpstreamFault, type UpstreamTopic } from './upstream.ts'
+import { isTopicId } from './upstream-topics.ts'
+
+/** The limit of our own notes: what the start `after` and those before it wrote. */
+function writtenUpTo(after: number): Limit {
+  return { after, isFork: true, theirs: null }
+}
+
+/** Of `sources`; forkAfter: the last incarnation before a fork, when the centre holds more than this disk has. */
+export async function findNotedOffsets(
+  context: PositionContext,
+  notes: DeliveryNotes,
+  sources: readonly Source[]
+): Promise<Map<Source, { next: number; forkAfter: number | null }>> {
+  const { forks } = context
+  const result = new Map<Source, { next: number; forkAfter: number | null }>()
+  const doubtful: { source: Source; confirmed: number; end: number; isOpen: boolean }[] = []
+  for (const source of sources) {
+    const noted = notedOffset(notes, source)
+    // What was written after the start that wrote the notes cannot have been delivered by us: each start writes notes before it delivers.
+    const end = withinLimit(context, source.partition, source.partition.highWatermark, writtenUpTo(notes.incarnation))
+    const confirmed = Math.min(noted, end)
+    // After a clean end nothing is open, but this disk may be an image from before later starts: what those delivered is looked for behind the notes.
+    const isOpen = !notes.isClosed && noted < end
+    if (isOpen || noted > 0) doubtful.push({ source, confirmed, end, isOpen })
+    else result.set(source, { next: confirmed, forkAfter: null })
+  }
+  const seenIn = new Map<string, Found>()
+  for (const name of new Set(doubtful.map(({ source }) => deliveredTo(source, notes)))) {
+    const edgeTopics = new Set(doubtful.filter(({ source }) => deliveredTo(source, notes) === name).map(({ source }) => source.edgeTopic))
+    seenIn.set(name, await lookThrough(context, notes, name, edgeTopics))
+  }
+  let undecided = 0
+  for (const { source, confirmed, end, isOpen } of doubtful) {
+    const seen = seenIn.get(deliveredTo(source, notes)) as Found
+    let next = confirmed
+    for (const branchId of ['', ...forks.list.map((fork) => fork.branchId)]) {
+      const greatest = seen.greatest.get(foundKey(branchId, source.key)) ?? -1
+      if (greatest >= 0 && (greatest >= end || forks.at(source.partition, greatest).branchId === branchId))
+        next = Math.max(next, greatest + 1)
+    }
+    if (!seen.isComplete && isOpen) undecided += Math.max(0, end - next)
+    result.set(source, { next: Math.min(next, end), forkAfter: next > end ? notes.incarnation : null })
+  }
+  if (undecided > 0) noteUndecided(context, undecided)
+  return result
+}
+
+function deliveredTo(source: Source, notes: DeliveryNotes): string {
+  return notes.confirmed.get(source.edgeTopic)?.upstreamTopics[0] ?? source.upstreamTopic
+}
+
+async function lookThrough(
+  context: PositionContext,
+  notes: DeliveryNotes,
+  topicName: string,
+  edgeTopics: ReadonlySet<string>
+): Promise<Found> {
+  const found: Found = { greatest: new Map(), isComplete: true }
+  const { upstream, core, codec, store } = context
+  const topic = await describedOrNull(context, topicName)
+  const written = [...edgeTopics].map((edgeTopic) => notes.written.get(edgeTopic))
+  const isMadeAnew = written.some(
+    (entry) => entry && entry.topicId !== '' && isTopicId(topic?.topicId ?? '') && entry.topicId !== topic?.topicId
+  )
+  // Gone, forbidden, or made anew: what was there cannot be read.
+  if (!topic || isMadeAnew) return { ...found, isComplete: false }
+  for (let partitionIndex = 0; partitionIndex < topic.partitionCount; partitionIndex++) {
+    const noted = (entry: (typeof written)[number]): number =>
+      entry?.upstreamTopic === topicName ? (entry.baseOffsets.get(partitionIndex) ?? 0) : 0
+    const fromOffset = Math.min(...written.map(noted))
+    await lookBack({ upstream, core, codec, logId: store.logId }, { topicName, partitionIndex, fromOffset }, found)
+  }
+  return found
+}
+
+/** A topic that is not delivered to any more may be gone, or not ours to read. */
+async function describedOrNull({ topics, upstream }: PositionContext, topicName: string): Promise<UpstreamTopic | null> {
+  const known = topics.get(topicName)
+  if (known) return known
+  try {
+    return (await upstream.describeTopics([topicName], { createPartitionCount: null }))[0] ?? null
+  } catch (error) {
+    if (!(error instanceof UpstreamFault) || error.kind !== 'refused') throw error
+    return null
+  }
+}
+
+/** Events that are sent again because it is not known any more whether they arrived: counted, with a notice. */
+export function noteUndecided({ counters, notices }: Pick<PositionContext, 'counters' | 'notices'>, events: number): void {
+  counters.undecidedEvents += events
+  const text = `The centre cannot say any more whether it took the last ${events} events: they are sent again.`
+  notices.add('undecided', text, { events })
+}

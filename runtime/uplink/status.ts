@@ -1,0 +1,98 @@
+// What the uplink says about itself: its state, how much is not delivered yet, how fast it goes.
+// Not for: decisions of the uplink; nothing here is read back by it.
+
+import type { Clock } from '../io/clock.ts'
+import type { UplinkCounters } from './counters.ts'
+import type { LinkState, LinkStatus } from './link-state.ts'
+import { Progress, type Rate } from './progress.ts'
+import type { Sources } from './sources.ts'
+import type { Upstream } from './upstream.ts'
+
+export interface TopicLag {
+  readonly edgeTopic: string
+  readonly upstreamTopic: string
+  readonly lagEvents: number
+  /** As stored. */
+  readonly lagBytes: number
+  /** Age of the oldest event that is not delivered, by its own timestamp; null when nothing lags or it was not looked at yet. */
+  readonly lagMs: number | null
+  /** Why nothing of this topic is sent; null when it is. */
+  readonly stoppedBecause: string | null
+}
+
+export interface UplinkStatus extends LinkStatus, Rate {
+  readonly description: string
+  readonly counters: Readonly<UplinkCounters>
+  readonly lagEvents: number
+  readonly lagBytes: number
+  readonly lagMs: number | null
+  readonly topics: readonly TopicLag[]
+  readonly wireBytes: { readonly sent: number; readonly received: number }
+}
+
+export interface StatusReportOptions {
+  readonly clock: Clock
+  readonly upstream: Upstream
+  readonly link: LinkState
+  readonly counters: UplinkCounters
+  readonly sources: Sources
+  /** Edge topic → why nothing of it is sent any more. */
+  readonly stopped: ReadonlyMap<string, string>
+}
+
+export class StatusReport {
+  readonly #options: StatusReportOptions
+  readonly #progress = new Progress()
+
+  constructor(options: StatusReportOptions) {
+    this.#options = options
+  }
+
+  /** Rates are measured from now on. */
+  onConnected(): void {
+    this.#progress.restart(this.#sample())
+  }
+
+  /** A transaction was committed and counted. */
+  onDelivered(): void {
+    this.#progress.add(this.#sample())
+  }
+
+  /** As of now. */
+  status(): UplinkStatus {
+    const { upstream, link, counters, sources } = this.#options
+    const topics = [...sources.topics].map(([edgeTopic, upstreamTopic]) => this.#lagOf(edgeTopic, upstreamTopic))
+    const lagEvents = topics.reduce((sum, topic) => sum + topic.lagEvents, 0)
+    const lags = topics.flatMap((topic) => topic.lagMs ?? [])
+    return {
+      ...link.status(),
+      ...this.#progress.rate(lagEvents),
+      description: upstream.description,
+      counters: { ...counters },
+      lagEvents,
+      lagBytes: topics.reduce((sum, topic) => sum + topic.lagBytes, 0),
+      lagMs: lags.length === 0 ? null : Math.max(...lags),
+      topics,
+      wireBytes: { ...upstream.wireBytes }
+    }
+  }
+
+  #lagOf(edgeTopic: string, upstreamTopic: string): TopicLag {
+    const sources = this.#options.sources.list.filter((source) => source.edgeTopic === edgeTopic)
+    const oldest = sources.flatMap((source) => source.oldestTimestampMs ?? [])
+    return {
+      edgeTopic,
+      upstreamTopic,
+      lagEvents: sources.reduce((sum, source) => sum + source.lagEvents, 0),
+      lagBytes: sources.reduce((sum, source) => sum + source.lagBytes, 0),
+      lagMs: oldest.length === 0 ? null : Math.max(0, this.#options.clock.wallMs() - Math.min(...oldest)),
+      stoppedBecause: this.#options.stopped.get(edgeTopic) ?? null
+    }
+  }
+
+  #sample(): Parameters<Progress['add']>[0] {
+    const { deliveredEvents, deliveredBytes } = this.#options.counters
+    const totalEvents = deliveredEvents + this.#options.sources.lagEvents
+    return { atMs: this.#options.clock.monotonicMs(), deliveredEvents, deliveredBytes, totalEvents }
+  }
+}
