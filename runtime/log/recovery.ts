@@ -195,7 +195,7 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
       if (frame.kind !== 'batch') continue
       const partition = target.partitionOf(frame.topicNumber, frame.partitionIndex)
       if (!partition) unknown.add(`${frame.topicNumber}/${frame.partitionIndex}`)
-      else replayBatch(partition, frame.batch, { sequence: commit.sequence, nowMs: target.nowMs(), report })
+      else replayBatch(core, partition, frame.batch, { sequence: commit.sequence, nowMs: target.nowMs(), report })
     }
     report.replayedCommits++
     doneBytes += commit.blockBytes
@@ -210,12 +210,12 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
 }
 
 function replayBatch(
+  core: Core,
   partition: PartitionLog,
   batch: Uint8Array,
   commit: { sequence: number; nowMs: number; report: RecoveryReport }
 ): void {
   const header = readBatchHeader(batch)
-  const { core } = partition.env
   if (!header || core.checkBatch(batch) !== null) {
     commit.report.notes.push(
       `a frame of ${partition.topicName}-${partition.partitionIndex} in commit ${commit.sequence} is not a whole batch: not served`
