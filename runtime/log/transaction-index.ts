@@ -13,6 +13,7 @@ import { type Offset, toOffset } from '../base/offset.ts'
 import { CONTROL_BIT, TRANSACTIONAL_BIT } from '../core/batch-header.ts'
 import type { BatchHeader } from '../core/record.ts'
 import type { AbortedTransaction } from './contract.ts'
+import { readProducerRecord } from './producer-record.ts'
 import { namesOfKey, readState, stateKey } from './state-codec.ts'
 
 export const PRODUCER_AREA = 'producer'
@@ -99,7 +100,7 @@ export function readTransactions(state: DurableState): (place: { topicNumber: nu
     }
   }
   each(PRODUCER_AREA, ({ open }, { name, key, value }) => {
-    const { txn: transactionFirstOffset } = readState<{ txn: number | null }>(key, value)
+    const { transactionFirstOffset } = readProducerRecord(key, value)
     if (transactionFirstOffset !== null) open.set(BigInt(name), transactionFirstOffset)
   })
   each(ABORTED_AREA, ({ aborted }, { name, key, value }) => {
