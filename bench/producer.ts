@@ -28,7 +28,7 @@ interface Load {
 
 const LOADS: readonly Load[] = [
   { producerCount: 200, recordsPerBatch: 1, recordCount: 100_000 },
-  { producerCount: 20, recordsPerBatch: 10, recordCount: 200_000 },
+  { producerCount: 100, recordsPerBatch: 10, recordCount: 400_000 },
   { producerCount: 1, recordsPerBatch: 1, recordCount: 2_000 }
 ]
 
