@@ -92,7 +92,7 @@ export class LogStore implements Store {
   #journal!: Journal
   #commit!: GroupCommit
   #upkeep!: Upkeep
-  /** Names of topics that are being made, with their numbers: nobody sees them yet, nobody else gets name or number. */
+  /** Names of topics that are being made, with their numbers: not visible yet, and neither name nor number is given to another. */
   readonly #creating = new Set<string>()
   #lastTopicNumber = 0
   /** Alterations one behind the other: each starts from what the one before left. */
@@ -225,7 +225,7 @@ export class LogStore implements Store {
     this.report.holes = this.report.holes.filter(isNew)
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
     const end = last ? { fileIndex: last.fileIndex, positionBytes: last.positionBytes + last.blockBytes } : null
-    await this.#journal.resume({ end, lastSequences, nowMs: clock.monotonicMs(), lastCommit })
+    await this.#journal.continueFrom({ end, lastSequences, nowMs: clock.monotonicMs(), lastCommit })
     this.#journal.startFilling(firstFillBytes)
     this.#commit = this.#newGroupCommit()
     await this.#commitIncarnation()

@@ -9,7 +9,7 @@
 //   P3  Damaged bytes are never returned: a read goes on behind them and reports the range once.
 //   P4  Batches leave the tail only when the write that brought them into a segment came back: a reader finds every offset in one of both.
 //   P5  Seal, sync, roll and deletion run one behind the other; reads beside them.
-// Nobody else changes segments, tail or offsets: others ask by method and see read-only views.
+// Segments, tail and offsets change only here: others call methods and get read-only views.
 // Not here: when to commit (group-commit.ts), seal (upkeep.ts) or delete (retention.ts); files (partition-segments.ts).
 
 import { assert } from '../base/assert.ts'
@@ -136,7 +136,7 @@ export class PartitionLog implements Partition {
   // -- The start
 
   /**
-   * Takes over the segments that are on the disk, as far as they can be trusted. Nobody reads yet.
+   * Takes over the segments that are on the disk, as far as they can be trusted. Before the first read.
    * @returns the offset up to which a gap at the start of the log is retention's, not damage. @throws DiskError
    */
   async recover(known: KnownPoint | null, coverage: Coverage, report: RecoveryReport): Promise<number> {

@@ -7,7 +7,7 @@
 //   D  a broken place, whole batches behind, journal has not   damage: it stays where it is, readers pass over it, hole reported
 //   E  file shorter than the recovery point, or missing        damage: scanned from its start; what it held up to that point is a hole, its
 //                                                              offsets are not given out again, and the journal brings what came behind
-//   F  an empty file in front of others                        as if it were missing: it would be the oldest for ever, and no quota made room
+//   F  an empty file in front of others                        as if it were missing: retention would find it oldest and delete nothing
 //
 // What the device cannot read (salvage-read.ts) is a broken place like any other, but one that may be read another day: it is cut only when the
 // journal has what was there. At the end of the last file nothing more is appended behind it: the next segment begins.
@@ -249,7 +249,7 @@ async function recoverSegment(
     await cut(partition, path, { fromBytes: found.sizeBytes, endBytes: fileBytes, isInJournal: journalGoesOn, report })
   }
   if (found.sizeBytes === 0 && (found.isBroken || !isLast)) {
-    // Nothing of it is whole: the journal brings it again under the same name, or it was never acknowledged, or it waits for a better day.
+    // Nothing of it is whole: the journal brings it again under the same name, or it was never acknowledged, or it is set aside until the device can read it.
     if (isKept) await disk.rename(path, `${path}${TORN_SUFFIX}0`)
     await partition.segments.fileAt(baseOffset).remove()
     return start.nextOffset

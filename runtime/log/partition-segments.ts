@@ -156,7 +156,7 @@ export class PartitionSegments {
       const { disk } = this.#env
       await disk.syncDirectory(this.directory)
       await disk.syncDirectory(this.directory.slice(0, this.directory.lastIndexOf('/')))
-      this.#isDirectoryDirty = false // only now; nobody else works on this partition meanwhile
+      this.#isDirectoryDirty = false // only now: no other work on this partition runs meanwhile
     }
     return [...this.#retired]
   }

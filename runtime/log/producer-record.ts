@@ -1,7 +1,7 @@
 // The durable state of one producer on one partition, as bytes: producer/<topic number>/<partition>/<producer id>. One travels with every batch of a
-// producer, so it is small: 17 to 40 bytes for a producer in step. docs/formats/state.md has the bytes.
+// producer, so it is small: 20 to 60 bytes. docs/formats/state.md has the bytes.
 //
-// Versions before wrote JSON with `v` 1 (state-codec.ts); it begins with `{`, is read for ever, and is replaced by the producer's next batch.
+// Versions before wrote JSON with `v` 1 (state-codec.ts); it begins with `{`, is still read, and is replaced by the producer's next batch.
 // Not for: what the numbers mean (runtime/broker/producer-state.ts).
 
 import { assert } from '../base/assert.ts'

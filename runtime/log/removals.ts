@@ -1,4 +1,4 @@
-// The durable counts of what the log does not have any more: where each partition starts, and how many events went before anybody had them.
+// The durable counts of what the log does not have any more: where each partition starts, and how many events were deleted before they were delivered.
 //
 //   removed/<topic number>/<partition>   log start, delivered offset, counts by reason: committed before the files of a segment go
 //   damage/<topic number>/<partition>    events that damage took: in the commit that remembers the hole
@@ -79,7 +79,7 @@ export class Removals {
   }
 
   /**
-   * Moves the log start to `until` and counts what nobody had. Resolves when that is durable, or known to be impossible for want of room.
+   * Moves the log start to `until` and counts what was not delivered. Resolves when that is durable, or known to be impossible for want of room.
    * @returns false when the store takes no commits any more: then nothing has changed
    */
   remove(topic: StoredTopic, partition: PartitionLog, range: { until: number; reason: Reason }): Promise<boolean> {

@@ -94,7 +94,7 @@ export class RetentionRound {
     }
   }
 
-  /** Removes up to `count` segments. 'again' = nobody may lose anything. */
+  /** Removes up to `count` segments. 'again' = no segment may be deleted now. */
   async #removeWhile(
     isOver: () => boolean,
     topics: Iterable<StoredTopic>,

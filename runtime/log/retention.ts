@@ -14,7 +14,7 @@ export type Cause = 'age' | 'bytes' | 'topic quota' | 'directory quota' | 'disk 
 /** keep: it stays, whatever the cause. delete: it goes. refuse: it stays, and new events are refused until there is room. */
 export type Verdict = 'keep' | 'delete' | 'refuse'
 
-/** Of an event: nobody forwards its topic; the centre has it; the centre waits for it. */
+/** Of an event: its topic is not forwarded; it is delivered; it is not delivered yet. */
 export type Standing = 'local' | 'delivered' | 'undelivered'
 
 /** when_full, and whether drop_undelivered is set. */
@@ -101,8 +101,8 @@ export async function expiredSegment(config: TopicConfig, partition: PartitionLo
 }
 
 /**
- * Who loses its oldest segment to make room; null when nobody may. What is delivered first, then what may be dropped; of the largest topic
- * the partition that holds most.
+ * The segment to delete next to make room; null when none may be. Delivered ones first, then what may be dropped; of the largest topic the
+ * partition that holds most.
  */
 export function chooseCandidate(topics: Iterable<StoredTopic>, cause: Cause): Candidate | null {
   let best: { candidate: Candidate; isDelivered: boolean; topicBytes: number; bytes: number } | null = null

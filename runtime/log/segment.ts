@@ -10,7 +10,7 @@
 //   S1  0 <= syncedBytes <= sizeBytes. What lies between is still in the journal.
 //   S2  Batches do not overlap and rise; the first begins at or behind the file name's offset.
 //   S3  Bytes below sizeBytes never change. A failed append is cut back to sizeBytes before the next one.
-//   S4  What a sync did not confirm stays marked as unsynced; its failure is final for the store, and nobody asks again.
+//   S4  What a sync did not confirm stays marked as unsynced; its failure is final for the store: it is not asked again.
 //   S5  Index files are derived: written at sync and roll, checked when loaded, rebuilt from the log when wrong.
 // Errors: DiskError of writes and syncs, for the caller to judge; what cannot be read counts as damage (salvage-read.ts). Not here: retention, topic names, what to do about damage.
 // Source: Apache Kafka, LogSegment.java.
@@ -61,7 +61,7 @@ export class Segment {
   #isUnindexed = true
   #maxTimestampMs: number | null = null
   #firstTimestampMs: number | null = null
-  /** Reads under way; a file is closed only when nobody reads it. */
+  /** Reads under way; a file is closed when there are none. */
   #readers = 0
   #idle: (() => void)[] = []
 

@@ -1,4 +1,4 @@
-// The work behind the appends: tails into segments, checkpoints that free journal files, retention. Nobody waits for it but a full journal.
+// The work behind the appends: tails into segments, checkpoints that free journal files, retention. Appends wait for it only when the journal is full.
 //
 // Invariants: one checkpoint at a time, flush() included, one round of housekeeping at a time; a write without room is remembered and tried
 // again, and so is what could not be read; any other error of the disk is final (host.fail).
