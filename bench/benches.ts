@@ -9,6 +9,7 @@ import type { Bench } from './harness.ts'
 import { ingestBench } from './ingest.ts'
 import { limitsBench } from './limits.ts'
 import { memoryBench } from './memory.ts'
+import { producerBench } from './producer.ts'
 import { restartBench } from './restart.ts'
 import { trickleBench } from './trickle.ts'
 
@@ -17,6 +18,7 @@ export const benches: readonly Bench[] = [
   encodeBench,
   functionsBench,
   ingestBench,
+  producerBench,
   deviceBench,
   restartBench,
   memoryBench,

@@ -7,7 +7,18 @@
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -32,17 +43,28 @@ export function buildOf(commit: string): Build {
     mkdirSync(scratch, { recursive: true })
     try {
       execFileSync('sh', ['-c', `git archive ${hash} | tar -x -C "${scratch}"`], { stdio: ['ignore', 'ignore', 'inherit'] })
-      const isSameLock = readFileSync('package-lock.json').equals(readFileSync(join(scratch, 'package-lock.json')))
-      if (isSameLock) symlinkSync(join(process.cwd(), 'node_modules'), join(scratch, 'node_modules'))
-      else run(scratch, 'npm', 'ci', '--no-audit', '--no-fund')
+      provideModules(scratch)
       run(scratch, 'npm', 'run', '--silent', 'build')
       renameSync(scratch, directory)
     } finally {
       rmSync(scratch, { recursive: true, force: true })
     }
-  }
+  } else provideModules(directory)
   layBenchesOver(directory)
   return { name: `g${hash.slice(0, 7)}`, dist: join(directory, 'dist') }
+}
+
+/**
+ * Packages for a build: ours when the lock file is the same, else its own. A build made before may have a link to the packages of a directory that is
+ * gone by now: it is made anew. @throws Error when npm fails
+ */
+export function provideModules(directory: string): void {
+  const modules = join(directory, 'node_modules')
+  if (existsSync(modules)) return // follows links: false when the place it leads to is gone
+  rmSync(modules, { force: true })
+  const isSameLock = readFileSync('package-lock.json').equals(readFileSync(join(directory, 'package-lock.json')))
+  if (isSameLock) symlinkSync(realpathSync('node_modules'), modules)
+  else run(directory, 'npm', 'ci', '--no-audit', '--no-fund')
 }
 
 /** Removes what buildOf() keeps. @returns its place; null when there was none */

@@ -63,7 +63,7 @@ export async function measureCommits(directory: string, options: CommitLoad): Pr
 }
 
 /** The counters when nothing is written any more: the journal files of a new directory are filled with zeros behind the first commits, once. */
-async function quietCounters(counters: () => DeviceCounters | Promise<DeviceCounters>): Promise<DeviceCounters> {
+export async function quietCounters(counters: () => DeviceCounters | Promise<DeviceCounters>): Promise<DeviceCounters> {
   for (let last = await counters(); ; ) {
     await setTimeout(QUIET_MS)
     const now = await counters()

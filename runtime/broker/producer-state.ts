@@ -4,7 +4,8 @@
 // Source: Apache Kafka, ProducerStateEntry and ProducerAppendInfo.
 
 import type { StateChange } from '../log/contract.ts'
-import { putState, readState, stateKey } from '../log/state-codec.ts'
+import { encodeProducerRecord, readProducerRecord } from '../log/producer-record.ts'
+import { stateKey } from '../log/state-codec.ts'
 import { PRODUCER_AREA } from '../log/transaction-index.ts'
 import type { FaultName } from './fault.ts'
 
@@ -17,7 +18,6 @@ export interface RecentBatch {
   readonly lastSequence: number
   readonly baseOffset: number
   readonly lastOffset: number
-  readonly timestampMs: number
 }
 
 export interface ProducerState {
@@ -72,8 +72,7 @@ export function stateAfterBatch(state: ProducerState | undefined, batch: Sequenc
     firstSequence: batch.baseSequence,
     lastSequence: lastSequenceOf(batch.baseSequence, batch.recordCount),
     baseOffset,
-    lastOffset: baseOffset + batch.recordCount - 1,
-    timestampMs: batch.maxTimestampMs
+    lastOffset: baseOffset + batch.recordCount - 1
   }
   const isSameEpoch = state !== undefined && state.producerEpoch === batch.producerEpoch
   const known = isSameEpoch ? state.batches.slice(-(RECENT_BATCHES_MAX - 1)) : []
@@ -106,37 +105,26 @@ export function producerStateKey(topicNumber: number, partitionIndex: number, pr
   return stateKey(PRODUCER_AREA, topicNumber, partitionIndex, producerId)
 }
 
-interface StoredProducer {
-  epoch: number
-  batches: [first: number, last: number, baseOffset: number, lastOffset: number, timestampMs: number][]
-  txn: number | null
-  time: number
-}
-
 export function putProducerState(key: string, state: ProducerState): StateChange {
-  const stored: StoredProducer = {
-    epoch: state.producerEpoch,
-    batches: state.batches.map((batch) => [batch.firstSequence, batch.lastSequence, batch.baseOffset, batch.lastOffset, batch.timestampMs]),
-    txn: state.transactionFirstOffset,
-    time: state.lastTimestampMs
-  }
-  return putState(key, { ...stored })
+  const batches = state.batches.map(({ firstSequence, baseOffset, lastOffset }) => ({
+    firstSequence,
+    recordCount: lastOffset - baseOffset + 1,
+    baseOffset
+  }))
+  return { key, value: encodeProducerRecord({ ...state, batches }) }
 }
 
 /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
 export function readProducerState(key: string, producerId: bigint, value: Uint8Array): ProducerState {
-  const stored = readState<StoredProducer>(key, value)
+  const { batches, ...record } = readProducerRecord(key, value)
   return {
+    ...record,
     producerId,
-    producerEpoch: stored.epoch,
-    batches: stored.batches.map(([firstSequence, lastSequence, baseOffset, lastOffset, timestampMs]) => ({
+    batches: batches.map(({ firstSequence, recordCount, baseOffset }) => ({
       firstSequence,
-      lastSequence,
+      lastSequence: lastSequenceOf(firstSequence, recordCount),
       baseOffset,
-      lastOffset,
-      timestampMs
-    })),
-    transactionFirstOffset: stored.txn,
-    lastTimestampMs: stored.time
+      lastOffset: baseOffset + recordCount - 1
+    }))
   }
 }

@@ -8,7 +8,7 @@ import { type BlockCodec, CODEC_ID, type CodecName, type ReadableCodec } from '.
 
 const READABLE = Object.keys(CODEC_ID) as ReadableCodec[]
 
-/** The batch's codec; null when nobody knows it. */
+/** The batch's codec; null when it is none of Kafka's. */
 export function codecOf(batch: Uint8Array): ReadableCodec | null {
   const id = viewOf(batch).getInt16(ATTRIBUTES_AT) & CODEC_MASK
   return READABLE.find((name) => CODEC_ID[name] === id) ?? null

@@ -1,4 +1,4 @@
-// Reads batches out of a segment file, one after the other, without believing anything: size, magic, CRC, continuity.
+// Reads batches out of a segment file, one after the other, each checked: size, magic, CRC, continuity.
 // Used by reads, recovery, verify and dump. Invariant: memory is bounded by the largest batch plus one chunk.
 // Not for: deciding what a fault means (partition-log.ts on reads, recovery.ts at the start).
 

@@ -20,7 +20,7 @@ export interface TopicConfig {
   readonly quotaBytes: number | null
   readonly whenFull: WhenFull
   readonly dropUndelivered: boolean
-  /** false = nobody delivers it: retention by age and bytes need not wait, and no event of it counts as undelivered. */
+  /** false = it is not delivered: retention by age and bytes need not wait, and no event of it counts as undelivered. */
   readonly isForwarded: boolean
 }
 
@@ -121,11 +121,11 @@ export interface DroppedRange {
   readonly startOffset: Offset
   readonly endOffset: Offset
   readonly reason: 'retention' | 'quota' | 'damage' | 'hole'
-  /** Nobody waits for it any more: the centre has it, or its topic is not forwarded. */
+  /** The centre has it, or its topic is not forwarded. */
   readonly isDelivered: boolean
 }
 
-/** Events that are gone and that nobody has, since the directory was made; durable. */
+/** Events that are gone and were not delivered, since the directory was made; durable. */
 export interface Removal {
   readonly topicName: string
   readonly reason: 'quota' | 'retention' | 'damage'
@@ -146,7 +146,7 @@ export interface StoreMetrics {
   readonly rejectedAppends: number
   /** By topic and reason. */
   readonly removals: readonly Removal[]
-  /** Of all topics: what a quota took where nobody forwards. */
+  /** Of all topics that are not forwarded: what a quota took. */
   readonly droppedRecords: number
   /** Of all topics: what never reached the centre because retention, a quota or damage took it. */
   readonly lostRecords: number

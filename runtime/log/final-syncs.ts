@@ -3,7 +3,7 @@
 // first one that failed, with the same error.
 //
 // Invariant: nothing that depends on a sync (a snapshot, a released journal, an acknowledgement) is reached after one failed.
-// Not for: reads, and writes that nobody counts on.
+// Not for: reads, and writes without a sync.
 
 import { type Disk, DiskError, type DiskFile } from '../io/disk.ts'
 
@@ -14,7 +14,7 @@ export function withFinalSyncs(disk: Disk): Disk {
     try {
       await sync()
     } catch (error) {
-      // "No room" for a write is no failed sync, and nothing of it was promised.
+      // "No room" for a write is no failed sync: nothing of the write was acknowledged.
       if (error instanceof DiskError && !error.isFull && error.code !== 'ENOENT') failure ??= error
       throw error
     }

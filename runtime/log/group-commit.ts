@@ -45,8 +45,11 @@ export function recordBytesBound(record: RecordInput): number {
 
 type StateOf = readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
 
+/** An append whose partition the store has found among its own. */
+export type LogAppend = Append & { readonly partition: PartitionLog }
+
 interface Request {
-  readonly appends: readonly Append[]
+  readonly appends: readonly LogAppend[]
   readonly state: StateOf
   readonly bytesBound: number
   readonly done: (error: WadiError | null, baseOffsets: readonly Offset[]) => void
@@ -131,7 +134,7 @@ export class GroupCommit {
   }
 
   /** Several appends and state changes, all or nothing. */
-  submit(appends: readonly Append[], state: StateOf, done: Request['done']): void {
+  submit(appends: readonly LogAppend[], state: StateOf, done: Request['done']): void {
     let bytesBound = stateBytes(typeof state === 'function' ? state(appends.map(() => toOffset(Number.MAX_SAFE_INTEGER))) : state)
     for (const { content } of appends) {
       bytesBound += BUCKET_BYTES_MAX + ('batch' in content ? content.batch.byteLength : recordBytesBound(content.record))
@@ -303,7 +306,7 @@ export class GroupCommit {
         continue
       }
       const baseOffsets = request.appends.map(({ partition, content }) => {
-        const bucket = bucketOf(plan, partition as PartitionLog)
+        const bucket = bucketOf(plan, partition)
         const baseOffset = bucket.nextOffset
         if ('batch' in content) {
           bucket.items.push({ record: null, batch: content.batch, baseOffset, startsBatch: true })
@@ -324,8 +327,7 @@ export class GroupCommit {
     const incarnation = this.#options.incarnation()
     for (const { partition, items } of plan.buckets.values()) {
       const startOffset = items[0]?.baseOffset
-      if (startOffset === undefined || !partition.incarnations.isNew(incarnation)) continue
-      plan.state.push(...partition.incarnations.changesFor(incarnation, startOffset, partition.logStartOffset))
+      if (startOffset !== undefined) plan.state.push(...partition.changesForIncarnation(incarnation, startOffset))
     }
   }
 
@@ -401,7 +403,7 @@ export class GroupCommit {
         `${partition.topicName}-${partition.partitionIndex} ends at ${partition.highWatermark}, not ${nextOffset}`
       )
       const startOffset = items[0]?.baseOffset ?? nextOffset
-      if (partition.incarnations.isNew(incarnation)) partition.incarnations.apply(incarnation, startOffset, partition.logStartOffset)
+      partition.onIncarnation(incarnation, startOffset)
       recordCount += nextOffset - startOffset
     }
     for (const request of plan.taken) reserve(request, -1)
@@ -467,7 +469,7 @@ function addRecord(bucket: Bucket, record: RecordInput, bytesBound: number): voi
 /** Bytes that wait for their commit count in the quota of their topic. `sign`: 1 when they are taken, -1 when they are stored or refused. */
 function reserve(request: Waiting, sign: 1 | -1): void {
   if ('record' in request) return request.partition.account.reserve(sign * request.bytesBound)
-  for (const { partition, content } of request.appends) (partition as PartitionLog).account.reserve(sign * contentBytesBound(content))
+  for (const { partition, content } of request.appends) partition.account.reserve(sign * contentBytesBound(content))
 }
 
 /** What an append takes in the log at most, without the header of its batch. */

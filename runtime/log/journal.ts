@@ -174,10 +174,10 @@ export class Journal {
   }
 
   /**
-   * Continues where recovery stopped. The last commit is written again where it lies: it may be in the page cache only, and
-   * nobody may see an event that a power cut could take back.
+   * Continues where recovery stopped. The last commit is written again where it lies: it may be in the page cache only, and a reader
+   * must not see an event that a power cut could take back.
    */
-  async resume(found: {
+  async continueFrom(found: {
     end: JournalPosition | null
     lastSequences: ReadonlyMap<number, { sequence: number; generation: number }>
     nowMs: number

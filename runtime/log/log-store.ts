@@ -6,6 +6,7 @@
 //   L3  After a failed durable write or sync the store only reads (failure is set); restart reads the disk again.
 // Not here: what a record means, topics' routes, clients; seals, checkpoints and retention (upkeep.ts).
 
+import { assert } from '../base/assert.ts'
 import type { WadiError } from '../base/errors.ts'
 import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
@@ -24,7 +25,6 @@ import {
   type StateChange,
   type Store,
   type StoreMetrics,
-  type Topic,
   type TopicConfig
 } from './contract.ts'
 import { prepareDirectory } from './data-directory.ts'
@@ -34,8 +34,9 @@ import { EPOCH_PREFIX } from './incarnation-offsets.ts'
 import { BLOCK_BYTES, Journal } from './journal.ts'
 import { partitionDirectory } from './layout.ts'
 import { decodeStarts, drawStartId, encodeStarts, LINEAGE_KEY, type Start, withStart } from './lineage.ts'
-import { type PartitionEnvironment, PartitionLog } from './partition-log.ts'
-import { type Coverage, knownPoint, recoverPartition } from './partition-recovery.ts'
+import type { PartitionEnvironment } from './partition-environment.ts'
+import { PartitionLog } from './partition-log.ts'
+import { type Coverage, knownPoint } from './partition-recovery.ts'
 import { Quota } from './quota.ts'
 import { readJournals, replayJournals } from './recovery.ts'
 import { newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
@@ -48,8 +49,9 @@ import { decodeBytes, encodeBytes, type LoadedSnapshot, loadSnapshot, type Recov
 import { asStoreError, diskFull, storeClosed, tooLarge, topicExists, topicUnknown } from './store-errors.ts'
 import { StoreMeter } from './store-meter.ts'
 import { StoredTopic } from './stored-topic.ts'
+import { TailTotals } from './tail.ts'
 import { checkTopic, collisionKey, decodeTopicEntry, encodeTopicEntry, TOPIC_PREFIX, type TopicEntry } from './topic-catalogue.ts'
-import { restoreTransactions } from './transaction-index.ts'
+import { readTransactions } from './transaction-index.ts'
 import { Upkeep } from './upkeep.ts'
 
 export interface LogStoreOptions {
@@ -81,6 +83,7 @@ export class LogStore implements Store {
   readonly #dropListeners = new Set<(range: DroppedRange) => void>()
   readonly #env: PartitionEnvironment
   readonly #account = new DirectoryAccount()
+  readonly #tails = new TailTotals()
   readonly #quota: Quota
   readonly #removals: Removals
   readonly #retention: RetentionRound
@@ -89,7 +92,7 @@ export class LogStore implements Store {
   #journal!: Journal
   #commit!: GroupCommit
   #upkeep!: Upkeep
-  /** Names of topics that are being made, with their numbers: nobody sees them yet, nobody else gets name or number. */
+  /** Names of topics that are being made, with their numbers: not visible yet, and neither name nor number is given to another. */
   readonly #creating = new Set<string>()
   #lastTopicNumber = 0
   /** Alterations one behind the other: each starts from what the one before left. */
@@ -119,6 +122,7 @@ export class LogStore implements Store {
       meter: this.#meter,
       indexIntervalBytes: this.#settings.indexIntervalBytes,
       unreadablePatienceMs: this.#settings.unreadablePatienceMs,
+      tails: this.#tails,
       nowMs: () => options.clock.monotonicMs(),
       onDropped: (range) => this.#onDamage(range),
       isReported: (range) => this.#state.get(this.#holeKey(range)) !== undefined
@@ -152,7 +156,7 @@ export class LogStore implements Store {
       topicOf: (partition) => this.#topicOf(partition),
       wallMs: () => this.#options.clock.wallMs(),
       freeBytes: () => this.#freeBytes(),
-      tailBytes: () => this.#upkeep.tailBytes,
+      tailBytes: () => this.#tails.bytes,
       seal: (partition) => this.#upkeep.seal(partition)
     })
   }
@@ -190,8 +194,7 @@ export class LogStore implements Store {
     this.#isClosed = true
     this.#upkeep?.halt()
     const quietly = (work: Promise<void> | undefined): Promise<void> => (work ?? Promise.resolve()).catch(() => undefined)
-    for (const { partitions } of this.#topics.values())
-      for (const { segments } of partitions) for (const segment of segments) await quietly(segment.close())
+    for (const { partitions } of this.#topics.values()) for (const partition of partitions) await quietly(partition.close())
     await quietly(this.#journal?.close())
   }
 
@@ -222,7 +225,7 @@ export class LogStore implements Store {
     this.report.holes = this.report.holes.filter(isNew)
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
     const end = last ? { fileIndex: last.fileIndex, positionBytes: last.positionBytes + last.blockBytes } : null
-    await this.#journal.resume({ end, lastSequences, nowMs: clock.monotonicMs(), lastCommit })
+    await this.#journal.continueFrom({ end, lastSequences, nowMs: clock.monotonicMs(), lastCommit })
     this.#journal.startFilling(firstFillBytes)
     this.#commit = this.#newGroupCommit()
     await this.#commitIncarnation()
@@ -233,8 +236,9 @@ export class LogStore implements Store {
 
   /** The state is that of the last commit already, while the journal was replayed batch by batch: it is the state that counts. */
   #restoreTransactions(): void {
-    for (const { partitions } of this.#topics.values()) for (const { transactions } of partitions) transactions.clear()
-    restoreTransactions(this.#state, (number, index) => this.#byNumber.get(number)?.partitions[index]?.transactions)
+    const transactionsOf = readTransactions(this.#state)
+    for (const { partitions } of this.#topics.values())
+      for (const partition of partitions) partition.restoreTransactions(transactionsOf(partition))
   }
 
   /** A random start, so that nobody can publish bytes that look like a commit of ours. */
@@ -259,7 +263,7 @@ export class LogStore implements Store {
           if (this.#quota.isTopicOver(this.#topicOf(partition))) this.#upkeep.makeRoomSoon()
         }
         if (this.#quota.isDirectoryOver) this.#upkeep.makeRoomSoon()
-        if (this.#upkeep.tailMemoryBytes > this.#settings.tailBytesMax) this.#upkeep.housekeep()
+        if (this.#tails.memoryBytes > this.#settings.tailBytesMax) this.#upkeep.housekeep()
         if (this.#journal.fullUpTo !== null) void this.#upkeep.checkpoint()
       },
       onFull: () => {
@@ -268,6 +272,13 @@ export class LogStore implements Store {
       },
       onFailed: (error) => this.#fail(error)
     })
+  }
+
+  /** The partition of this store that the handle stands for. */
+  #own({ topicNumber, partitionIndex }: Partition): PartitionLog {
+    const partition = this.#byNumber.get(topicNumber)?.partitions[partitionIndex]
+    assert(partition !== undefined, `this store has no topic number ${topicNumber} with a partition ${partitionIndex}`)
+    return partition
   }
 
   #topicOf(partition: Partition): StoredTopic {
@@ -284,6 +295,7 @@ export class LogStore implements Store {
       journal: this.#journal,
       retention: this.#retention,
       topics: this.#topics,
+      tails: this.#tails,
       writeSnapshot: (sequence, points) => this.#writeSnapshot(sequence, points),
       fail: (error) => this.#fail(error)
     })
@@ -313,12 +325,11 @@ export class LogStore implements Store {
     for (const partition of topic.partitions) {
       const id = `${topic.number}/${partition.partitionIndex}`
       const point = points.get(id)
-      partition.incarnations.restore(epochKeys, (epochKey) => this.#state.get(epochKey))
-      const books = this.#removals.load(partition)
-      partition.deliveredOffset = Math.max(point?.[6] ?? 0, books.deliveredOffset)
-      const known = knownPoint(point, books.startOffset)
-      const untilOffset = await recoverPartition(partition, known, coverage.get(id) ?? [], this.report)
-      partition.account.touch()
+      partition.restoreIncarnations(epochKeys, (epochKey) => this.#state.get(epochKey))
+      const removed = this.#removals.load(partition)
+      partition.setDelivered(Math.max(point?.[6] ?? 0, removed.deliveredOffset))
+      const known = knownPoint(point, removed.startOffset)
+      const untilOffset = await partition.recover(known, coverage.get(id) ?? [], this.report)
       this.#removals.foundDeleted(topic.config, partition, { fromOffset: known?.logStartOffset ?? 0, untilOffset })
     }
   }
@@ -336,10 +347,10 @@ export class LogStore implements Store {
     for (let partitionIndex = topic.partitions.length; partitionIndex < topic.config.partitionCount; partitionIndex++) {
       const directory = partitionDirectory(this.#options.directory, topic.name, partitionIndex)
       const place = { topicName: topic.name, topicNumber: topic.number, partitionIndex, directory, account: topic.account }
-      topic.partitions.push(new PartitionLog(place, this.#env))
+      topic.add(new PartitionLog(place, this.#env))
     }
     const share = segmentShareOf(topic.config, this.#settings)
-    for (const partition of topic.partitions) partition.share = share
+    for (const partition of topic.partitions) partition.setShare(share)
   }
 
   get incarnation(): number {
@@ -350,7 +361,7 @@ export class LogStore implements Store {
     return this.#starts
   }
 
-  get topics(): ReadonlyMap<string, Topic> {
+  get topics(): ReadonlyMap<string, StoredTopic> {
     return this.#topics
   }
 
@@ -361,13 +372,13 @@ export class LogStore implements Store {
   get metrics(): StoreMetrics {
     return this.#meter.snapshot({
       usedBytes: this.#usedBytes(),
-      tailBytes: this.#upkeep.tailBytes,
+      tailBytes: this.#tails.bytes,
       removals: this.#removals.list(this.#topics.values()),
       lostBefore: this.#before.droppedRecords + this.#before.lostRecords
     })
   }
 
-  async createTopic(name: string, config: Partial<TopicConfig> = {}): Promise<Topic> {
+  async createTopic(name: string, config: Partial<TopicConfig> = {}): Promise<StoredTopic> {
     const whole = { ...defaultTopicConfig, ...config }
     checkTopic(name, whole)
     for (const other of [...this.#topics.keys(), ...this.#creating]) {
@@ -386,13 +397,13 @@ export class LogStore implements Store {
     }
   }
 
-  alterTopic(name: string, config: Partial<TopicConfig>): Promise<Topic> {
+  alterTopic(name: string, config: Partial<TopicConfig>): Promise<StoredTopic> {
     const altered = this.#altering.then(() => this.#alterNow(name, config))
     this.#altering = altered.catch(() => undefined)
     return altered
   }
 
-  async #alterNow(name: string, config: Partial<TopicConfig>): Promise<Topic> {
+  async #alterNow(name: string, config: Partial<TopicConfig>): Promise<StoredTopic> {
     const topic = this.#topics.get(name)
     if (!topic) throw topicUnknown(name)
     const whole = { ...topic.config, ...config, partitionCount: Math.max(topic.config.partitionCount, config.partitionCount ?? 0) }
@@ -421,8 +432,10 @@ export class LogStore implements Store {
       return done(refusal, 0 as Offset)
     }
     if (state && state.length > 0) {
-      this.#commit.submit([{ partition, content: { record } }], state, (error, offsets) => done(error, offsets[0] ?? (0 as Offset)))
-    } else this.#commit.append(partition as PartitionLog, record, done)
+      this.#commit.submit([{ partition: this.#own(partition), content: { record } }], state, (error, offsets) =>
+        done(error, offsets[0] ?? (0 as Offset))
+      )
+    } else this.#commit.append(this.#own(partition), record, done)
   }
 
   commit(
@@ -443,7 +456,8 @@ export class LogStore implements Store {
         asked.set(partition.topicName, topicBytes + bytes)
         askedBytes += bytes
       }
-      this.#commit.submit(appends, state, (error, offsets) => (error ? reject(error) : resolve(offsets)))
+      const owned = appends.map((append) => ({ ...append, partition: this.#own(append.partition) }))
+      this.#commit.submit(owned, state, (error, offsets) => (error ? reject(error) : resolve(offsets)))
     })
   }
 
@@ -471,8 +485,7 @@ export class LogStore implements Store {
   }
 
   setDelivered(partition: Partition, offset: Offset): void {
-    const log = partition as PartitionLog
-    log.deliveredOffset = Math.max(log.deliveredOffset, offset)
+    this.#own(partition).setDelivered(offset)
   }
 
   onDropped(listener: (range: DroppedRange) => void): () => void {
@@ -567,8 +580,7 @@ export class LogStore implements Store {
       if (!(error instanceof DiskError)) throw error
       this.report.notes.push(`the clean stop could not finish (${error.message}); the next start replays the journal`)
     }
-    for (const { partitions } of this.#topics.values())
-      for (const { segments } of partitions) for (const segment of segments) await segment.close()
+    for (const { partitions } of this.#topics.values()) for (const partition of partitions) await partition.close()
     await this.#journal.close()
     await this.#lock.release()
   }

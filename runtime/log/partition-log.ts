@@ -7,42 +7,38 @@
 //   P1  logStartOffset <= sealedEndOffset <= highWatermark. Readers see below the high watermark, and all of it is durable.
 //   P2  Offsets are given by the group commit from highWatermark on and count only when the commit succeeded: a refused append leaves no hole.
 //   P3  Damaged bytes are never returned: a read goes on behind them and reports the range once.
-// Not here: when to commit (group-commit.ts), seal (seal.ts), delete (retention.ts).
+//   P4  Batches leave the tail only when the write that brought them into a segment came back: a reader finds every offset in one of both.
+//   P5  Seal, sync, roll and deletion run one behind the other; reads beside them.
+// Segments, tail and offsets change only here: others call methods and get read-only views.
+// Not here: when to commit (group-commit.ts), seal (upkeep.ts) or delete (retention.ts); files (partition-segments.ts).
 
 import { assert } from '../base/assert.ts'
 import { WadiError } from '../base/errors.ts'
 import { type Offset, toOffset } from '../base/offset.ts'
 import { readBatchHeader } from '../core/batch-header.ts'
 import type { BatchHeader } from '../core/record.ts'
-import type { BlockCodec } from '../io/codec.ts'
 import { DiskError } from '../io/disk.ts'
 import { decompressBatch } from './batch-codec.ts'
-import type { AbortedTransaction, DroppedRange, Partition, ReadResult } from './contract.ts'
+import type { AbortedTransaction, DroppedRange, Partition, ReadResult, StateChange } from './contract.ts'
 import { IncarnationOffsets } from './incarnation-offsets.ts'
 import type { Beginning } from './lineage.ts'
-import type { Segment, SegmentEnvironment } from './segment.ts'
+import type { BytesAccount, PartitionEnvironment, PartitionPlace, ReservedBytes } from './partition-environment.ts'
+import { type Coverage, type KnownPoint, recoverSegments } from './partition-recovery.ts'
+import { PartitionSegments } from './partition-segments.ts'
+import type { RecoveryReport } from './recovery-report.ts'
+import { type SealOptions, sealFront } from './seal.ts'
+import type { Segment } from './segment.ts'
 import { type DamagedRange, readSegment } from './segment-read.ts'
 import type { SegmentShare } from './segment-share.ts'
-import { Tail } from './tail.ts'
-import { isCommitted, TransactionIndex } from './transaction-index.ts'
+import type { RecoveryPoint } from './state-snapshot.ts'
+import { onlyFull } from './store-errors.ts'
+import { Tail, type TailView } from './tail.ts'
+import { isCommitted, TransactionIndex, type TransactionsOfPartition } from './transaction-index.ts'
 
-export interface PartitionEnvironment extends SegmentEnvironment {
-  readonly codec: BlockCodec
-  /** So long after the first refusal a place that the device refuses to read counts as damaged. */
-  readonly unreadablePatienceMs: number
-  nowMs(): number
-  onDropped(range: DroppedRange): void
-  /** This damage was reported before, in this life or an earlier one. */
-  isReported(range: DroppedRange): boolean
-}
-
-/** Where the bytes of a partition are counted. */
-export interface BytesAccount {
-  /** They wait for their commit. */
-  reserve(bytes: number): void
-  release(bytes: number): void
-  /** Segments or tail have changed. */
-  touch(): void
+/** The oldest segment as it was when somebody chose it. It may be the one that grows; what came behind `nextOffset` is not meant. */
+export interface OldestSegment {
+  readonly segment: Segment
+  readonly nextOffset: number
 }
 
 export class PartitionLog implements Partition {
@@ -50,44 +46,34 @@ export class PartitionLog implements Partition {
   readonly topicNumber: number
   readonly partitionIndex: number
   readonly directory: string
-  readonly env: PartitionEnvironment
-  readonly account: BytesAccount
-  /** See segmentShareOf; set when the topic's settings are known. */
-  share: SegmentShare = { segmentBytes: Number.POSITIVE_INFINITY, sealBytes: Number.POSITIVE_INFINITY }
-  readonly tail = new Tail()
-  readonly incarnations: IncarnationOffsets
-  readonly transactions = new TransactionIndex()
-  readonly segments: Segment[] = []
-  /** Directory entries were made or removed since the last syncDirectory. */
-  isDirectoryDirty = false
-  /** The partition's own directory exists. */
-  hasDirectory = false
-  /** Empty files of deleted segments, to be removed when the log start is in a durable snapshot. */
-  retired: string[] = []
-  /** Kept by removals.ts. */
-  isLogStartDurable = true
-  /** Below it everything is at the centre. */
-  deliveredOffset = 0
-  /** Serialises seal, roll and deletion. */
-  work: Promise<void> = Promise.resolve()
-  #logStartOffset = 0
-  #highWatermark = 0
+  readonly #env: PartitionEnvironment
+  readonly #account: BytesAccount
+  readonly #segments: PartitionSegments
+  readonly #tail: Tail
+  readonly #incarnations: IncarnationOffsets
+  readonly #transactions = new TransactionIndex()
   readonly #listeners = new Set<() => void>()
   readonly #reportedDamage = new Set<string>()
   /** Place → when the device first refused to read it. */
   readonly #unreadableSinceMs = new Map<string, number>()
+  #share: SegmentShare = { segmentBytes: Number.POSITIVE_INFINITY, sealBytes: Number.POSITIVE_INFINITY }
+  #logStartOffset = 0
+  #isLogStartDurable = true
+  #highWatermark = 0
+  #deliveredOffset = 0
+  /** The last of the work that runs one behind the other. */
+  #work: Promise<void> = Promise.resolve()
 
-  constructor(
-    place: { topicName: string; topicNumber: number; partitionIndex: number; directory: string; account: BytesAccount },
-    env: PartitionEnvironment
-  ) {
-    this.account = place.account
+  constructor(place: PartitionPlace, env: PartitionEnvironment) {
+    this.#account = place.account
     this.topicName = place.topicName
     this.topicNumber = place.topicNumber
     this.partitionIndex = place.partitionIndex
     this.directory = place.directory
-    this.incarnations = new IncarnationOffsets(place.topicNumber, place.partitionIndex)
-    this.env = env
+    this.#incarnations = new IncarnationOffsets(place.topicNumber, place.partitionIndex)
+    this.#env = env
+    this.#segments = new PartitionSegments(env, place.directory)
+    this.#tail = new Tail(env.tails)
   }
 
   get logStartOffset(): Offset {
@@ -98,34 +84,81 @@ export class PartitionLog implements Partition {
     return toOffset(this.#highWatermark)
   }
 
+  /** false: the log start was moved, and no commit or snapshot that says so is known to be durable. */
+  get isLogStartDurable(): boolean {
+    return this.#isLogStartDurable
+  }
+
+  get deliveredOffset(): number {
+    return this.#deliveredOffset
+  }
+
   get lastStableOffset(): Offset {
-    return this.transactions.lastStableOffset(this.#highWatermark)
+    return this.#transactions.lastStableOffset(this.#highWatermark)
   }
 
   abortedBetween(startOffset: number, endOffset: number): readonly AbortedTransaction[] {
-    return this.transactions.abortedBetween(startOffset, endOffset)
+    return this.#transactions.abortedBetween(startOffset, endOffset)
   }
 
   /** Where the segments end. */
   get sealedEndOffset(): number {
-    return this.segments.at(-1)?.nextOffset ?? this.#logStartOffset
+    return this.#segments.active?.nextOffset ?? this.#logStartOffset
   }
 
-  get activeSegment(): Segment | null {
-    return this.segments.at(-1) ?? null
+  /** Oldest first. */
+  get segments(): readonly Segment[] {
+    return this.#segments.all
   }
 
   get segmentBytes(): number {
-    let bytes = 0
-    for (const segment of this.segments) bytes += segment.sizeBytes
-    return bytes
+    return this.#segments.bytes
   }
 
-  /** Set by recovery, before anybody reads. */
-  restore(offsets: { logStartOffset: number; nextOffset: number }): void {
-    this.#logStartOffset = offsets.logStartOffset
-    this.#highWatermark = Math.max(offsets.nextOffset, offsets.logStartOffset)
+  get tail(): TailView {
+    return this.#tail
   }
+
+  /** How large its segments and tails are meant to be. */
+  get share(): SegmentShare {
+    return this.#share
+  }
+
+  setShare(share: SegmentShare): void {
+    this.#share = share
+  }
+
+  /** For bytes that wait for their commit. */
+  get account(): ReservedBytes {
+    return this.#account
+  }
+
+  // -- The start
+
+  /**
+   * Takes over the segments that are on the disk, as far as they can be trusted. Before the first read.
+   * @returns the offset up to which a gap at the start of the log is retention's, not damage. @throws DiskError
+   */
+  async recover(known: KnownPoint | null, coverage: Coverage, report: RecoveryReport): Promise<number> {
+    const { topicName, partitionIndex } = this
+    const place = { topicName, partitionIndex, deliveredOffset: this.#deliveredOffset, segments: this.#segments, env: this.#env }
+    const { logStartOffset, nextOffset, untilOffset } = await recoverSegments(place, known, coverage, report)
+    this.#logStartOffset = logStartOffset
+    this.#highWatermark = Math.max(nextOffset, logStartOffset)
+    this.#account.touch()
+    return untilOffset
+  }
+
+  /** As the last commit has it; the partition forgets what it knew. */
+  restoreTransactions(transactions: TransactionsOfPartition): void {
+    this.#transactions.restore(transactions)
+  }
+
+  restoreIncarnations(keys: readonly string[], read: (key: string) => Uint8Array | undefined): void {
+    this.#incarnations.restore(keys, read)
+  }
+
+  // -- Commits
 
   /** A commit with this batch was synced (or replayed): it becomes visible. The bytes are copied. */
   onCommitted(batch: Uint8Array, commit: { sequence: number; nowMs: number }): void {
@@ -133,10 +166,21 @@ export class PartitionLog implements Partition {
     assert(header !== null, 'committed a batch without a header')
     assert(header.baseOffset >= this.#highWatermark, `committed ${header.baseOffset} below ${this.#highWatermark}`)
     assert(header.batchBytes === batch.byteLength, `a batch of ${header.batchBytes} bytes in ${batch.byteLength}`)
-    this.tail.push(batch, { sequence: commit.sequence, addedMs: commit.nowMs })
-    this.transactions.onBatch(header, () => this.env.core.readRecords(batch)[0]?.key ?? null)
+    this.#tail.push(batch, { sequence: commit.sequence, addedMs: commit.nowMs })
+    this.#transactions.onBatch(header, () => this.#env.core.readRecords(batch)[0]?.key ?? null)
     this.#highWatermark = header.lastOffset + 1
-    this.account.touch()
+    this.#account.touch()
+  }
+
+  /** What a commit must say when `incarnation` writes its first batch here, at `startOffset`; empty when it has written before. */
+  changesForIncarnation(incarnation: number, startOffset: number): StateChange[] {
+    if (!this.#incarnations.isNew(incarnation)) return []
+    return this.#incarnations.changesFor(incarnation, startOffset, this.#logStartOffset)
+  }
+
+  /** A commit of `incarnation` is durable, whose first batch here begins at `startOffset`. */
+  onIncarnation(incarnation: number, startOffset: number): void {
+    if (this.#incarnations.isNew(incarnation)) this.#incarnations.apply(incarnation, startOffset, this.#logStartOffset)
   }
 
   /** Next offsets start here: a hole that recovery found. */
@@ -144,19 +188,117 @@ export class PartitionLog implements Partition {
     this.#highWatermark = Math.max(this.#highWatermark, offset)
   }
 
-  advanceLogStart(offset: number): void {
-    this.#logStartOffset = Math.max(this.#logStartOffset, offset)
-    this.transactions.forgetBelow(this.#logStartOffset)
-  }
-
   firstOffsetAfter(incarnation: number): Offset | null {
-    const offset = this.incarnations.firstAfter(incarnation)
+    const offset = this.#incarnations.firstAfter(incarnation)
     return offset === null ? null : toOffset(offset)
   }
 
   beginningsSince(incarnation: number): readonly Beginning[] {
-    return this.incarnations.since(incarnation)
+    return this.#incarnations.since(incarnation)
   }
+
+  // -- Work on the files
+
+  /** All that is in the tail now becomes part of a segment. @throws DiskError: what was not written stays in the tail */
+  seal(options: SealOptions): Promise<void> {
+    return this.#behindOthers(async () => {
+      const untilOffset = this.#highWatermark
+      for (;;) {
+        const { startOffset } = this.#tail
+        if (startOffset === null || startOffset >= untilOffset) return
+        const sealed = await sealFront(this.#tail, this.#env, options)
+        for (let at = 0; at < sealed.length; ) {
+          const written = sealed.slice(at, at + (await this.#segments.append(sealed.slice(at), options)))
+          this.#tail.drop(written.reduce((sum, { count }) => sum + count, 0))
+          this.#account.touch()
+          at += written.length
+        }
+      }
+    })
+  }
+
+  /** Segments and directory survive a power cut. `retired` is for removeRetired(), when a snapshot with `point` is durable. @throws DiskError */
+  sync(): Promise<{ point: RecoveryPoint; retired: readonly string[] }> {
+    return this.#behindOthers(async () => {
+      const retired = await this.#segments.sync()
+      const { active } = this.#segments
+      const place = [this.topicNumber, this.partitionIndex, this.#logStartOffset] as const
+      const end = [active?.baseOffset ?? -1, active?.syncedBytes ?? 0, this.sealedEndOffset] as const
+      return { point: [...place, ...end, this.#deliveredOffset], retired }
+    })
+  }
+
+  removeRetired(retired: readonly string[]): Promise<void> {
+    return this.#segments.removeRetired(retired)
+  }
+
+  /** The oldest segment; null when there is none, or nothing in it. */
+  get oldest(): OldestSegment | null {
+    const segment = this.#segments.first
+    return !segment || segment.sizeBytes === 0 ? null : { segment, nextOffset: segment.nextOffset }
+  }
+
+  /**
+   * Nothing more comes into the oldest segment: it is rolled when it is the only one. false when it has grown since `oldest` was asked for, or is not
+   * the oldest any more. @throws DiskError; when only the room is missing it is not rolled, and evict() looks again
+   */
+  closeOldest(oldest: OldestSegment): Promise<boolean> {
+    return this.#behindOthers(async () => {
+      if (!this.#isOldest(oldest)) return false
+      if (this.#segments.all.length === 1) await this.#segments.roll(oldest.nextOffset).catch(onlyFull)
+      return true
+    })
+  }
+
+  /**
+   * Deletes the oldest segment, unless it has grown since `oldest` was asked for. Its offsets must lie below the log start.
+   * When the disk refuses, the segment stays as it was, below the log start: a later round tries again. @throws DiskError
+   */
+  evict(oldest: OldestSegment): Promise<void> {
+    return this.#behindOthers(async () => {
+      if (!this.#isOldest(oldest)) return // there was no room to roll, and it has grown
+      assert(oldest.nextOffset <= this.#logStartOffset, `${oldest.segment.logPath} reaches above the log start ${this.#logStartOffset}`)
+      const { segment, retired } = await this.#segments.retireFirst()
+      this.#account.touch()
+      await segment.discard(retired)
+    })
+  }
+
+  #isOldest({ segment, nextOffset }: OldestSegment): boolean {
+    return this.#segments.first === segment && segment.nextOffset === nextOffset
+  }
+
+  /** The log starts at `offset` now, if it started before it. */
+  advanceLogStart(offset: number): void {
+    this.#logStartOffset = Math.max(this.#logStartOffset, offset)
+    this.#transactions.forgetBelow(this.#logStartOffset)
+  }
+
+  /** Whether a crash can bring back what lies below the log start. */
+  setLogStartDurable(isDurable: boolean): void {
+    this.#isLogStartDurable = isDurable
+  }
+
+  /** Everything below `offset` is at the centre. Never goes back. */
+  setDelivered(offset: number): void {
+    this.#deliveredOffset = Math.max(this.#deliveredOffset, offset)
+  }
+
+  /** Closes all files, when nothing works on them any more. */
+  async close(): Promise<void> {
+    await this.#segments.close()
+  }
+
+  #behindOthers<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#work.then(work)
+    this.#work = run.then(
+      () => undefined,
+      () => undefined
+    )
+    return run
+  }
+
+  // -- Readers
 
   onAdvance(listener: () => void): () => void {
     this.#listeners.add(listener)
@@ -170,16 +312,15 @@ export class PartitionLog implements Partition {
   async read(offset: Offset, options: { bytesMax: number }): Promise<ReadResult> {
     for (;;) {
       this.#checkRange(offset)
-      const tailStart = this.tail.startOffset
+      const tailStart = this.#tail.startOffset
       if (tailStart !== null && offset >= tailStart) return this.#readTail(offset, options.bytesMax)
-      const segment = this.#segmentFor(offset)
+      const segment = this.#segments.at(offset)
       if (!segment) return { batches: [], nextOffset: toOffset(tailStart ?? this.#highWatermark) }
       try {
         return await this.#readSegment(segment, offset, options.bytesMax)
       } catch (error) {
         // Retention took the segment while we were reading it: look again.
-        const isTaken = segment.isRetiring || !this.segments.includes(segment)
-        if (error instanceof DiskError && error.code === 'ENOENT' && isTaken) continue
+        if (error instanceof DiskError && error.code === 'ENOENT' && this.#segments.isGone(segment)) continue
         throw error
       }
     }
@@ -211,7 +352,7 @@ export class PartitionLog implements Partition {
     const batches: Uint8Array[] = []
     let bytes = 0
     let nextOffset = offset
-    for (const { batch, lastOffset } of this.tail.from(offset)) {
+    for (const { batch, lastOffset } of this.#tail.from(offset)) {
       if (batches.length > 0 && bytes + batch.byteLength > bytesMax) break
       batches.push(batch)
       bytes += batch.byteLength
@@ -220,20 +361,8 @@ export class PartitionLog implements Partition {
     return { batches, nextOffset: toOffset(batches.length === 0 ? this.#highWatermark : nextOffset) }
   }
 
-  /** The segment that holds `offset` or, in a hole, the next one. */
-  #segmentFor(offset: number): Segment | null {
-    let low = 0
-    let high = this.segments.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.segments[middle] as Segment).nextOffset <= offset) low = middle + 1
-      else high = middle
-    }
-    return this.segments[low] ?? null
-  }
-
   async #readSegment(segment: Segment, offset: number, bytesMax: number): Promise<ReadResult> {
-    const { batches, nextOffset, damage } = await readSegment(this.env.core, segment, { offset, bytesMax })
+    const { batches, nextOffset, damage } = await readSegment(this.#env.core, segment, { offset, bytesMax })
     for (const range of damage) this.#passOver(segment, range)
     return { batches, nextOffset: toOffset(nextOffset) }
   }
@@ -251,30 +380,30 @@ export class PartitionLog implements Partition {
       startOffset: toOffset(startOffset),
       endOffset: toOffset(endOffset),
       reason: 'damage',
-      isDelivered: endOffset <= this.deliveredOffset
+      isDelivered: endOffset <= this.#deliveredOffset
     }
-    if (isUnreadable && !this.env.isReported(range)) {
-      const nowMs = this.env.nowMs()
+    if (isUnreadable && !this.#env.isReported(range)) {
+      const nowMs = this.#env.nowMs()
       const sinceMs = this.#unreadableSinceMs.get(key) ?? nowMs
       this.#unreadableSinceMs.set(key, sinceMs)
-      if (nowMs - sinceMs < this.env.unreadablePatienceMs) {
+      if (nowMs - sinceMs < this.#env.unreadablePatienceMs) {
         const detail = `offsets ${startOffset} to ${endOffset - 1} cannot be read now`
         throw new DiskError('EIO', { operation: 'read', path: segment.logPath, detail })
       }
     }
     this.#unreadableSinceMs.delete(key)
     this.#reportedDamage.add(key)
-    this.env.onDropped(range)
+    this.#env.onDropped(range)
   }
 
   async offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {
     let offset: number | null = null
-    for (const segment of [...this.segments]) {
+    for (const segment of [...this.#segments.all]) {
       if (segment.nextOffset <= this.#logStartOffset || (await segment.maxTimestampMs()) < timestampMs) continue
-      offset = Math.max(this.#logStartOffset, (await segment.index()).offsetBefore(this.env.core, timestampMs))
+      offset = Math.max(this.#logStartOffset, (await segment.index()).offsetBefore(this.#env.core, timestampMs))
       break
     }
-    offset ??= this.tail.startOffset
+    offset ??= this.#tail.startOffset
     while (offset !== null && offset < this.#highWatermark) {
       const { batches, nextOffset } = await this.read(toOffset(Math.max(offset, this.#logStartOffset)), { bytesMax: 1 })
       for (const batch of batches) {
@@ -291,8 +420,8 @@ export class PartitionLog implements Partition {
     const header = readBatchHeader(batch) as BatchHeader
     if (header.maxTimestampMs < timestampMs) return null
     try {
-      const plain = await decompressBatch(this.env.core, this.env.codec, batch)
-      const record = this.env.core.readRecords(plain).find((r) => r.timestampMs >= timestampMs && r.offset >= this.#logStartOffset)
+      const plain = await decompressBatch(this.#env.core, this.#env.codec, batch)
+      const record = this.#env.core.readRecords(plain).find((r) => r.timestampMs >= timestampMs && r.offset >= this.#logStartOffset)
       return record ? { offset: record.offset, timestampMs: record.timestampMs } : null
     } catch (error) {
       if (!(error instanceof RangeError)) throw error
@@ -303,22 +432,12 @@ export class PartitionLog implements Partition {
 
   bytesFrom(offset: Offset): number {
     let bytes = 0
-    for (const segment of this.segments) {
+    for (const segment of this.#segments.all) {
       if (segment.nextOffset <= offset) continue
       const records = segment.nextOffset - segment.baseOffset
       const share = offset <= segment.baseOffset ? 1 : (segment.nextOffset - offset) / Math.max(1, records)
       bytes += Math.round(segment.sizeBytes * share)
     }
-    return bytes + this.tail.bytesFrom(offset)
+    return bytes + this.#tail.bytesFrom(offset)
   }
-}
-
-/** Runs behind whatever else works on the partition's files. */
-export function withPartition<T>(partition: PartitionLog, work: () => Promise<T>): Promise<T> {
-  const run = partition.work.then(work)
-  partition.work = run.then(
-    () => undefined,
-    () => undefined
-  )
-  return run
 }

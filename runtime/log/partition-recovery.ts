@@ -7,7 +7,7 @@
 //   D  a broken place, whole batches behind, journal has not   damage: it stays where it is, readers pass over it, hole reported
 //   E  file shorter than the recovery point, or missing        damage: scanned from its start; what it held up to that point is a hole, its
 //                                                              offsets are not given out again, and the journal brings what came behind
-//   F  an empty file in front of others                        as if it were missing: it would be the oldest for ever, and no quota made room
+//   F  an empty file in front of others                        as if it were missing: retention would find it oldest and delete nothing
 //
 // What the device cannot read (salvage-read.ts) is a broken place like any other, but one that may be read another day: it is cut only when the
 // journal has what was there. At the end of the last file nothing more is appended behind it: the next segment begins.
@@ -19,11 +19,10 @@ import type { BatchHeader } from '../core/record.ts'
 import { DiskError } from '../io/disk.ts'
 import { BatchScan } from './batch-scan.ts'
 import { isRetiredSegment, parseSegmentFileName, TORN_SUFFIX } from './layout.ts'
-import type { PartitionLog } from './partition-log.ts'
+import type { PartitionEnvironment } from './partition-environment.ts'
+import type { PartitionSegments } from './partition-segments.ts'
 import { noteUnreadable, type RecoveryReport } from './recovery-report.ts'
 import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
-import { rollSegment } from './seal.ts'
-import { Segment } from './segment.ts'
 import type { RecoveryPoint } from './state-snapshot.ts'
 import { onlyFull } from './store-errors.ts'
 
@@ -77,13 +76,28 @@ interface Found {
   readonly isClosedToUs: boolean
 }
 
-/** @returns the offset up to which a gap at the start of the log is retention's, not damage */
-export async function recoverPartition(
-  partition: PartitionLog,
+/** A partition whose segments are being taken over: `segments` is empty at first. */
+export interface RecoveringPartition {
+  readonly topicName: string
+  readonly partitionIndex: number
+  readonly deliveredOffset: number
+  readonly segments: PartitionSegments
+  readonly env: PartitionEnvironment
+}
+
+export interface RecoveredOffsets {
+  readonly logStartOffset: number
+  readonly nextOffset: number
+  /** Up to here a gap at the start of the log is retention's, not damage. */
+  readonly untilOffset: number
+}
+
+export async function recoverSegments(
+  partition: RecoveringPartition,
   known: KnownPoint | null,
   coverage: Coverage,
   report: RecoveryReport
-): Promise<number> {
+): Promise<RecoveredOffsets> {
   const { baseOffsets, retiredBases } = await listSegments(partition)
   await removeStale(partition, baseOffsets, Math.min(Math.max(-1, ...retiredBases), known?.logStartOffset ?? 0))
   // When retention has taken the segment of the recovery point, what comes next is what the journal has behind that point.
@@ -97,7 +111,7 @@ export async function recoverPartition(
   for (const baseOffset of baseOffsets.slice(sealed.length)) {
     if (baseOffset > nextOffset) {
       if (await isSuperseded(partition, { baseOffset, nextOffset, known, coverage })) continue
-      if (partition.segments.length > 0) report.holes.push(hole(partition, nextOffset, baseOffset))
+      if (partition.segments.first !== null) report.holes.push(hole(partition, nextOffset, baseOffset))
     }
     const isLast = baseOffset === lastBase
     nextOffset = Math.max(nextOffset, await recoverSegment(partition, { baseOffset, isLast }, known, coverage, report))
@@ -115,33 +129,33 @@ interface Ends {
   readonly firstListed: number
 }
 
-/** Where the log begins and goes on, and what is missing at either end. @returns as recoverPartition */
-async function settleEnds(partition: PartitionLog, ends: Ends, report: RecoveryReport): Promise<number> {
+/** Where the log begins and goes on, and what is missing at either end. */
+async function settleEnds(partition: RecoveringPartition, ends: Ends, report: RecoveryReport): Promise<RecoveredOffsets> {
   const { known, coverage, nextOffset, retiredBases, firstListed } = ends
   const knownStart = known?.logStartOffset ?? 0
-  const isGone = partition.segments.length === 0 && known !== null && known.segmentBaseOffset >= 0
+  const { first } = partition.segments
+  const isGone = first === null && known !== null && known.segmentBaseOffset >= 0
   const restoredNext = Math.max(nextOffset, known?.nextOffset ?? 0)
   // What was synced up to the recovery point is not there, and no later file: its offsets are not given out again.
-  const isEndMissing = partition.segments.length > 0 && restoredNext > nextOffset && !isCovered(coverage, nextOffset, restoredNext)
+  const isEndMissing = first !== null && restoredNext > nextOffset && !isCovered(coverage, nextOffset, restoredNext)
   if (isEndMissing) report.holes.push(hole(partition, nextOffset, restoredNext))
-  const logStartOffset = Math.max(knownStart, isGone ? restoredNext : (partition.segments[0]?.baseOffset ?? 0))
+  const logStartOffset = Math.max(knownStart, isGone ? restoredNext : (first?.baseOffset ?? 0))
   // A gap at the start that a deleted segment explains is retention's, up to the file that lay behind it; any other is damage.
   const isRetired = retiredBases.some((baseOffset) => baseOffset < logStartOffset)
   const holeStart = isRetired ? Math.max(knownStart, firstListed) : knownStart
   if (logStartOffset > holeStart) report.holes.push(hole(partition, holeStart, logStartOffset))
-  partition.restore({ logStartOffset, nextOffset: restoredNext })
   // Nothing is appended behind a file whose end is not known: a reader would take what lies between for one gap.
-  if (isEndMissing) await rollSegment(partition, restoredNext).catch(onlyFull)
-  return Math.min(holeStart, logStartOffset)
+  if (isEndMissing) await partition.segments.roll(restoredNext).catch(onlyFull)
+  return { logStartOffset, nextOffset: restoredNext, untilOffset: Math.min(holeStart, logStartOffset) }
 }
 
 /**
  * Retention takes the oldest first: a file in front of one that it took, and below the log start of the snapshot, is what a failed deletion
  * left. (Above that log start it may be new: the journal brings events again whose deletion was not in a snapshot yet.)
  */
-async function removeStale(partition: PartitionLog, baseOffsets: number[], belowBase: number): Promise<void> {
+async function removeStale(partition: RecoveringPartition, baseOffsets: number[], belowBase: number): Promise<void> {
   for (let baseOffset = baseOffsets[0]; baseOffset !== undefined && baseOffset < belowBase; baseOffset = baseOffsets[0]) {
-    await segmentAt(partition, baseOffset).remove()
+    await partition.segments.fileAt(baseOffset).remove()
     baseOffsets.shift()
   }
 }
@@ -150,17 +164,17 @@ async function removeStale(partition: PartitionLog, baseOffsets: number[], below
  * The files in front of the recovery point, up to `untilOffset`: taken as they are. Case F: what an empty one held is missing between its
  * neighbours, as if it were deleted. @returns where they end; null when there is none
  */
-async function adoptSealed(partition: PartitionLog, baseOffsets: readonly number[], untilOffset: number): Promise<number | null> {
+async function adoptSealed(partition: RecoveringPartition, baseOffsets: readonly number[], untilOffset: number): Promise<number | null> {
   const files: { baseOffset: number; sizeBytes: number }[] = []
   for (const baseOffset of baseOffsets) {
-    const segment = segmentAt(partition, baseOffset)
+    const segment = partition.segments.fileAt(baseOffset)
     const sizeBytes = (await sizeOf(partition.env.disk, segment.logPath)) ?? 0
     if (sizeBytes > 0) files.push({ baseOffset, sizeBytes })
     else await segment.remove()
   }
   for (const [index, { baseOffset, sizeBytes }] of files.entries()) {
     const nextOffset = files[index + 1]?.baseOffset ?? untilOffset // the file of the recovery point may be missing
-    partition.segments.push(new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes, nextOffset }))
+    partition.segments.add(partition.segments.segmentOf({ baseOffset, sizeBytes, nextOffset }))
   }
   return files.length === 0 ? null : untilOffset
 }
@@ -172,11 +186,11 @@ async function adoptSealed(partition: PartitionLog, baseOffsets: readonly number
  * segment holds below it is only there.
  */
 async function isSuperseded(
-  partition: PartitionLog,
+  partition: RecoveringPartition,
   gap: { baseOffset: number; nextOffset: number; known: KnownPoint | null; coverage: Coverage }
 ): Promise<boolean> {
   if (gap.known !== null && gap.baseOffset <= gap.known.segmentBaseOffset) return false
-  const segment = segmentAt(partition, gap.baseOffset)
+  const segment = partition.segments.fileAt(gap.baseOffset)
   const endBytes = (await sizeOf(partition.env.disk, segment.logPath)) ?? 0
   const found = await scanFrom(partition, segment.logPath, { startBytes: 0, endBytes, nextOffset: gap.baseOffset })
   const journalStart = gap.coverage.find(({ end }) => end > gap.nextOffset)?.start ?? Number.POSITIVE_INFINITY
@@ -186,14 +200,11 @@ async function isSuperseded(
   return true
 }
 
-/** The directory's entries may be newer than its last sync (the process before was killed), and recovery builds on them: it is dirty. */
-async function listSegments(partition: PartitionLog): Promise<{ baseOffsets: number[]; retiredBases: number[] }> {
+async function listSegments(partition: RecoveringPartition): Promise<{ baseOffsets: number[]; retiredBases: number[] }> {
   try {
-    const names = await patiently(() => partition.env.disk.list(partition.directory))
-    partition.hasDirectory = true
-    partition.isDirectoryDirty = true
+    const names = await patiently(() => partition.env.disk.list(partition.segments.directory))
     const retired = names.filter(isRetiredSegment)
-    partition.retired = retired.map((name) => `${partition.directory}/${name}`)
+    partition.segments.onDirectoryFound(retired)
     const baseOffsets = names.flatMap((name) => parseSegmentFileName(name) ?? []).sort((a, b) => a - b)
     return { baseOffsets, retiredBases: retired.map((name) => Number.parseInt(name, 10)) }
   } catch (error) {
@@ -202,22 +213,17 @@ async function listSegments(partition: PartitionLog): Promise<{ baseOffsets: num
   }
 }
 
-/** Only for its names. */
-function segmentAt(partition: PartitionLog, baseOffset: number): Segment {
-  return new Segment(partition.env, { directory: partition.directory, baseOffset, sizeBytes: 0, nextOffset: baseOffset })
-}
-
 /** Scans one segment from its recovery point, cuts what cannot be trusted. Returns its next offset. */
 async function recoverSegment(
-  partition: PartitionLog,
+  partition: RecoveringPartition,
   { baseOffset, isLast }: { baseOffset: number; isLast: boolean },
   known: KnownPoint | null,
   coverage: Coverage,
   report: RecoveryReport
 ): Promise<number> {
   const { disk } = partition.env
-  const path = segmentAt(partition, baseOffset).logPath
-  const previousEnd = partition.segments.at(-1)?.nextOffset ?? 0
+  const path = partition.segments.fileAt(baseOffset).logPath
+  const previousEnd = partition.segments.active?.nextOffset ?? 0
   if (baseOffset < previousEnd) {
     report.notes.push(`${path} begins below the end of the segment before it and is set aside`)
     await disk.rename(path, `${path}.overlap`)
@@ -231,7 +237,7 @@ async function recoverSegment(
   if (firstGap && isCovered(coverage, firstGap.startOffset, found.nextOffset)) {
     await cut(partition, path, { fromBytes: firstGap.positionBytes, endBytes: fileBytes, isInJournal: true, report })
     if (firstGap.positionBytes === 0 && !isLast) {
-      await segmentAt(partition, baseOffset).remove()
+      await partition.segments.fileAt(baseOffset).remove()
       return start.nextOffset
     }
     return adopt(partition, { baseOffset, startBytes: start.startBytes, found: beforeGap(found, firstGap) })
@@ -244,18 +250,18 @@ async function recoverSegment(
     await cut(partition, path, { fromBytes: found.sizeBytes, endBytes: fileBytes, isInJournal: journalGoesOn, report })
   }
   if (found.sizeBytes === 0 && (found.isBroken || !isLast)) {
-    // Nothing of it is whole: the journal brings it again under the same name, or it was never acknowledged, or it waits for a better day.
+    // Nothing of it is whole: the journal brings it again under the same name, or it was never acknowledged, or it is set aside until the device can read it.
     if (isKept) await disk.rename(path, `${path}${TORN_SUFFIX}0`)
-    await segmentAt(partition, baseOffset).remove()
+    await partition.segments.fileAt(baseOffset).remove()
     return start.nextOffset
   }
   await adopt(partition, { baseOffset, startBytes: start.startBytes, found })
   // A batch that begins on a page that cannot be read cannot be written either.
-  if (isLast && (isKept || (await isEndPageUnreadable(partition, path, found.sizeBytes)))) await rollSegment(partition, found.nextOffset)
+  if (isLast && (isKept || (await isEndPageUnreadable(partition, path, found.sizeBytes)))) await partition.segments.roll(found.nextOffset)
   return found.nextOffset
 }
 
-async function isEndPageUnreadable(partition: PartitionLog, path: string, sizeBytes: number): Promise<boolean> {
+async function isEndPageUnreadable(partition: RecoveringPartition, path: string, sizeBytes: number): Promise<boolean> {
   const file = await SalvageFile.open(partition.env.disk, path)
   try {
     const startBytes = sizeBytes - (sizeBytes % PAGE_BYTES)
@@ -284,17 +290,17 @@ function beforeGap(found: Found, gap: Gap): Found {
   return { ...found, headers, gaps: [], sizeBytes: gap.positionBytes, nextOffset: gap.startOffset, isBroken: false }
 }
 
-async function adopt(partition: PartitionLog, of: { baseOffset: number; startBytes: number; found: Found }): Promise<number> {
+async function adopt(partition: RecoveringPartition, of: { baseOffset: number; startBytes: number; found: Found }): Promise<number> {
   const { sizeBytes, nextOffset, headers } = of.found
-  const segment = new Segment(partition.env, { directory: partition.directory, baseOffset: of.baseOffset, sizeBytes, nextOffset })
+  const segment = partition.segments.segmentOf({ baseOffset: of.baseOffset, sizeBytes, nextOffset })
   if (sizeBytes === 0 && of.found.isUnreadable) return nextOffset
   if (!of.found.isClosedToUs) await segment.adopt({ sizeBytes, syncedBytes: Math.min(of.startBytes, sizeBytes), nextOffset, headers })
-  partition.segments.push(segment)
+  partition.segments.add(segment)
   return nextOffset
 }
 
 /** Case D: readers pass over the place; what is behind it stays where it is. */
-function reportGap(partition: PartitionLog, path: string, gap: Gap, report: RecoveryReport): void {
+function reportGap(partition: RecoveringPartition, path: string, gap: Gap, report: RecoveryReport): void {
   if (gap.endOffset <= gap.startOffset) {
     report.notes.push(`${path} has broken bytes from byte ${gap.positionBytes} on, between offsets that adjoin: nothing is missing`)
     return
@@ -306,7 +312,7 @@ function reportGap(partition: PartitionLog, path: string, gap: Gap, report: Reco
 }
 
 async function scanFrom(
-  partition: PartitionLog,
+  partition: RecoveringPartition,
   path: string,
   range: { startBytes: number; endBytes: number; nextOffset: number }
 ): Promise<Found> {
@@ -357,7 +363,7 @@ export function isCovered(coverage: Coverage, start: number, end: number): boole
 }
 
 async function cut(
-  partition: PartitionLog,
+  partition: RecoveringPartition,
   path: string,
   what: { fromBytes: number; endBytes: number; isInJournal: boolean; report: RecoveryReport }
 ): Promise<void> {
@@ -373,7 +379,7 @@ async function cut(
   await truncate(partition, path, fromBytes)
 }
 
-async function truncate(partition: PartitionLog, path: string, sizeBytes: number): Promise<void> {
+async function truncate(partition: RecoveringPartition, path: string, sizeBytes: number): Promise<void> {
   const file = await partition.env.disk.open(path, 'write')
   try {
     await file.truncate(sizeBytes)
@@ -383,7 +389,7 @@ async function truncate(partition: PartitionLog, path: string, sizeBytes: number
   }
 }
 
-async function isAllZero(partition: PartitionLog, path: string, startBytes: number, endBytes: number): Promise<boolean> {
+async function isAllZero(partition: RecoveringPartition, path: string, startBytes: number, endBytes: number): Promise<boolean> {
   const file = await SalvageFile.open(partition.env.disk, path)
   try {
     const chunk = new Uint8Array(64 * 1024)
@@ -397,7 +403,12 @@ async function isAllZero(partition: PartitionLog, path: string, startBytes: numb
   }
 }
 
-export function hole(partition: PartitionLog, startOffset: number, endOffset: number) {
+/** A range of the partition's offsets that nothing on the disk has. */
+export function hole(
+  partition: Pick<RecoveringPartition, 'topicName' | 'partitionIndex' | 'deliveredOffset'>,
+  startOffset: number,
+  endOffset: number
+) {
   return {
     topicName: partition.topicName,
     partitionIndex: partition.partitionIndex,
@@ -409,7 +420,7 @@ export function hole(partition: PartitionLog, startOffset: number, endOffset: nu
 }
 
 async function copyRange(
-  partition: PartitionLog,
+  partition: RecoveringPartition,
   range: { from: string; to: string; startBytes: number; endBytes: number }
 ): Promise<void> {
   const { disk } = partition.env

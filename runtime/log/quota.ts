@@ -1,4 +1,4 @@
-// Is there room for an append? Asked before it is taken, and what was taken counts at once: nothing slips in while retention thinks.
+// Is there room for an append? Asked before it is taken, and what was taken counts at once: no append passes the limit while a round of retention runs.
 //
 //   counted     segments (their .log files), tails in memory, and what waits for its commit
 //   not counted the journal, which has its size from the start, and indexes (about half a percent); the directory's quota counts the journal

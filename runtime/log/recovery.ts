@@ -4,8 +4,8 @@
 //   one that continues at the end                            goes to the tail
 //   one beyond it                                            is a hole: reported with topic, partition and offsets, then kept
 //   a commit that is missing before later ones               is damage in the middle of the journal: reported, the rest is replayed
-//   nothing whole behind the last commit                     a torn end: nobody was told about it
-//   a place that cannot be read where a commit may begin     it may have been told: reported, also at the end
+//   nothing whole behind the last commit                     a torn end: it was never acknowledged
+//   a place that cannot be read where a commit may begin     it may have been acknowledged: reported, also at the end
 //
 // Cost depends on the size of the journal, not on what is stored. Memory: one commit plus the tails, which are sealed when they are large.
 
@@ -169,7 +169,7 @@ export interface ReplayTarget {
   afterCommit(): Promise<void>
 }
 
-/** Second pass: every frame to its partition. Returns the bytes of the last commit, for Journal.resume. */
+/** Second pass: every frame to its partition. Returns the bytes of the last commit, for Journal.continueFrom. */
 export async function replayJournals(context: ReadContext, contents: JournalContents, target: ReplayTarget): Promise<Uint8Array | null> {
   const { disk, core, report } = context
   let lastBlock: Uint8Array | null = null
@@ -195,7 +195,7 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
       if (frame.kind !== 'batch') continue
       const partition = target.partitionOf(frame.topicNumber, frame.partitionIndex)
       if (!partition) unknown.add(`${frame.topicNumber}/${frame.partitionIndex}`)
-      else replayBatch(partition, frame.batch, { sequence: commit.sequence, nowMs: target.nowMs(), report })
+      else replayBatch(core, partition, frame.batch, { sequence: commit.sequence, nowMs: target.nowMs(), report })
     }
     report.replayedCommits++
     doneBytes += commit.blockBytes
@@ -210,12 +210,12 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
 }
 
 function replayBatch(
+  core: Core,
   partition: PartitionLog,
   batch: Uint8Array,
   commit: { sequence: number; nowMs: number; report: RecoveryReport }
 ): void {
   const header = readBatchHeader(batch)
-  const { core } = partition.env
   if (!header || core.checkBatch(batch) !== null) {
     commit.report.notes.push(
       `a frame of ${partition.topicName}-${partition.partitionIndex} in commit ${commit.sequence} is not a whole batch: not served`

@@ -1,11 +1,12 @@
-// The durable books of what the log does not have any more: where each partition starts, and how many events went before anybody had them.
+// The durable counts of what the log does not have any more: where each partition starts, and how many events were deleted before they were delivered.
 //
 //   removed/<topic number>/<partition>   log start, delivered offset, counts by reason: committed before the files of a segment go
 //   damage/<topic number>/<partition>    events that damage took: in the commit that remembers the hole
 //
 // The commit is the deletion: with it the log start moves and the count rises, in memory and after every crash; files below the log start
 // are left-overs. Only when the disk is too full for a commit the files go first, or nothing could ever free it; then the next snapshot or
-// commit carries the books, and a start that finds the log start behind them counts the difference, as undelivered where that was allowed.
+// commit carries log start and counts, and a start that finds the log to begin behind them counts the difference, as undelivered where that was
+// allowed. Until then PartitionLog.isLogStartDurable is false.
 //
 // Not here: what may go (retention.ts), files (retention-round.ts), numbers since the start (store-meter.ts).
 
@@ -45,8 +46,6 @@ export class Removals {
   readonly #host: RemovalsHost
   readonly #records = new Map<PartitionLog, RemovalRecord>()
   readonly #damage = new Map<PartitionLog, number>()
-  /** Their books are not known to be durable. */
-  readonly #unsaved = new Set<PartitionLog>()
 
   constructor(host: RemovalsHost) {
     this.#host = host
@@ -61,7 +60,7 @@ export class Removals {
     return { startOffset: record.start, deliveredOffset: record.delivered }
   }
 
-  /** The start found the log to begin behind `fromOffset`, where the books had it, and up to `untilOffset` no damage: a deletion they do not have. */
+  /** The start found the log to begin behind `fromOffset`, where the last commit had it, and up to `untilOffset` no damage: a deletion that was not counted. */
   foundDeleted(
     config: TopicConfig,
     partition: PartitionLog,
@@ -76,11 +75,11 @@ export class Removals {
     const [, reason] = causes.find(([cause]) => verdictFor(config, standing, cause) === 'delete') ?? [null, null]
     if (reason === null) return // only what was delivered could go
     this.#records.set(partition, this.#with(config, partition, { from: fromOffset, until: untilOffset, reason }))
-    this.#setUnsaved(partition, true)
+    partition.setLogStartDurable(false)
   }
 
   /**
-   * Moves the log start to `until` and counts what nobody had. Resolves when that is durable, or known to be impossible for want of room.
+   * Moves the log start to `until` and counts what was not delivered. Resolves when that is durable, or known to be impossible for want of room.
    * @returns false when the store takes no commits any more: then nothing has changed
    */
   remove(topic: StoredTopic, partition: PartitionLog, range: { until: number; reason: Reason }): Promise<boolean> {
@@ -90,7 +89,7 @@ export class Removals {
     return new Promise((resolve) => {
       this.#host.commit([{ key: removedKey(partition), value: encode(record) }], (error) => {
         if (error && error.code !== 'WADI_DISK_FULL') return resolve(false)
-        this.#setUnsaved(partition, error !== null)
+        partition.setLogStartDurable(error === null)
         this.#records.set(partition, record)
         partition.advanceLogStart(range.until)
         this.#report(topic.config, partition, { from, ...range })
@@ -106,27 +105,25 @@ export class Removals {
     return { key: damageKey(partition), value: encodeNumber(count) }
   }
 
-  /** The books that no commit has: for the snapshot, and for the next commit. */
+  /** What no commit is known to have: for the snapshot, and for the next commit. */
   unsaved(): StateChange[] {
-    return [...this.#unsaved].map((partition) => ({ key: removedKey(partition), value: encode(this.#recordOf(partition)) }))
+    return this.#unsavedPartitions().map((partition) => ({ key: removedKey(partition), value: encode(this.#recordOf(partition)) }))
   }
 
   /** What could not be committed, again. */
   save(): Promise<void> {
-    const partitions = [...this.#unsaved]
+    const partitions = this.#unsavedPartitions()
     if (partitions.length === 0) return Promise.resolve()
     return new Promise((resolve) => {
       this.#host.commit(this.unsaved(), (error) => {
-        if (!error) for (const partition of partitions) this.#setUnsaved(partition, false)
+        if (!error) for (const partition of partitions) partition.setLogStartDurable(true)
         resolve()
       })
     })
   }
 
-  #setUnsaved(partition: PartitionLog, isUnsaved: boolean): void {
-    if (isUnsaved) this.#unsaved.add(partition)
-    else this.#unsaved.delete(partition)
-    partition.isLogStartDurable = !isUnsaved
+  #unsavedPartitions(): PartitionLog[] {
+    return [...this.#records.keys()].filter((partition) => !partition.isLogStartDurable)
   }
 
   list(topics: Iterable<StoredTopic>): Removal[] {

@@ -5,11 +5,10 @@
 // is never taken for a deletion. Deleting needs no space and no journal: it must work when both are full.
 // Not here: the rules (retention.ts), who is refused meanwhile (quota.ts), when a round runs (upkeep.ts).
 
-import { type PartitionLog, withPartition } from './partition-log.ts'
+import type { PartitionLog } from './partition-log.ts'
 import type { Quota } from './quota.ts'
 import type { Removals } from './removals.ts'
-import { type Cause, chooseVictim, expiredSegment, leftOver, type Victim } from './retention.ts'
-import { rollSegment } from './seal.ts'
+import { type Candidate, type Cause, chooseCandidate, expiredSegment, leftOver } from './retention.ts'
 import { onlyFull } from './store-errors.ts'
 import type { StoredTopic } from './stored-topic.ts'
 
@@ -55,13 +54,13 @@ export class RetentionRound {
   }
 
   async #runPartition(topic: StoredTopic, partition: PartitionLog, nowWallMs: number): Promise<Outcome> {
-    for (let victim = leftOver(partition); victim; victim = leftOver(partition)) {
-      if (!(await this.#prepare(victim))) break
-      await this.#deleteFiles(victim)
+    for (let candidate = leftOver(partition); candidate; candidate = leftOver(partition)) {
+      if (!(await partition.closeOldest(candidate))) break
+      await partition.evict(candidate)
     }
-    const expired = (): Promise<Victim | null> => expiredSegment(topic.config, partition, nowWallMs)
-    for (let victim = await expired(); victim; victim = await expired()) {
-      if ((await this.#remove(victim, 'age')) === 'stopped') return 'stopped'
+    const expired = (): Promise<Candidate | null> => expiredSegment(topic.config, partition, nowWallMs)
+    for (let candidate = await expired(); candidate; candidate = await expired()) {
+      if ((await this.#remove(candidate, 'age')) === 'stopped') return 'stopped'
     }
     return 'removed'
   }
@@ -95,7 +94,7 @@ export class RetentionRound {
     }
   }
 
-  /** Removes up to `count` segments. 'again' = nobody may lose anything. */
+  /** Removes up to `count` segments. 'again' = no segment may be deleted now. */
   async #removeWhile(
     isOver: () => boolean,
     topics: Iterable<StoredTopic>,
@@ -103,51 +102,27 @@ export class RetentionRound {
     count: number = Number.POSITIVE_INFINITY
   ): Promise<Outcome> {
     for (let removed = 0; isOver() && removed < count; ) {
-      const victim = chooseVictim(topics, cause)
-      if (!victim) return 'again'
-      const outcome = await this.#remove(victim, cause)
+      const candidate = chooseCandidate(topics, cause)
+      if (!candidate) return 'again'
+      const outcome = await this.#remove(candidate, cause)
       if (outcome === 'stopped') return 'stopped'
       if (outcome === 'removed') removed++
     }
     return 'removed'
   }
 
-  async #remove(victim: Victim, cause: Cause): Promise<Outcome> {
-    const { partition, nextOffset } = victim
+  async #remove(candidate: Candidate, cause: Cause): Promise<Outcome> {
+    const { partition, nextOffset } = candidate
     const topic = this.#host.topicOf(partition)
-    if (!(await this.#prepare(victim))) return 'again'
+    // What came behind it was not asked about, and may be neither delivered nor old: the caller chooses again.
+    if (!(await partition.closeOldest(candidate))) return 'again'
     const reason = cause === 'age' || cause === 'bytes' ? 'retention' : 'quota'
     // A left-over was counted when the log start passed it.
     if (nextOffset > partition.logStartOffset) {
       if (!(await this.#host.removals.remove(topic, partition, { until: nextOffset, reason }))) return 'stopped'
       partition.notify()
     }
-    await this.#deleteFiles(victim)
+    await partition.evict(candidate)
     return 'removed'
-  }
-
-  /**
-   * Rolls first when it is the only segment, so that nothing more comes into it. False when it has grown since it was chosen: what came behind
-   * was not asked about, and may be neither delivered nor old. The caller chooses again.
-   */
-  #prepare({ partition, segment, nextOffset }: Victim): Promise<boolean> {
-    return withPartition(partition, async () => {
-      if (partition.segments[0] !== segment || segment.nextOffset !== nextOffset) return false
-      if (partition.segments.length === 1) await rollSegment(partition, nextOffset).catch(onlyFull)
-      return true
-    })
-  }
-
-  /** When the disk refuses, the segment stays as it was, below the log start: the next round tries again. */
-  #deleteFiles({ partition, segment, nextOffset }: Victim): Promise<void> {
-    return withPartition(partition, async () => {
-      if (segment.nextOffset !== nextOffset) return // there was no room to roll, and it has grown
-      const retired = await segment.retire()
-      partition.segments.shift()
-      partition.account.touch()
-      partition.retired.push(retired)
-      partition.isDirectoryDirty = true
-      await segment.discard(retired)
-    })
   }
 }

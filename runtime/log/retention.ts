@@ -5,8 +5,7 @@
 // Not here: deleting files (retention-round.ts), asking for room before an append (quota.ts), the count of what went (removals.ts).
 
 import type { TopicConfig } from './contract.ts'
-import type { PartitionLog } from './partition-log.ts'
-import type { Segment } from './segment.ts'
+import type { OldestSegment, PartitionLog } from './partition-log.ts'
 import type { StoredTopic } from './stored-topic.ts'
 
 /** Why something should go. */
@@ -15,7 +14,7 @@ export type Cause = 'age' | 'bytes' | 'topic quota' | 'directory quota' | 'disk 
 /** keep: it stays, whatever the cause. delete: it goes. refuse: it stays, and new events are refused until there is room. */
 export type Verdict = 'keep' | 'delete' | 'refuse'
 
-/** Of an event: nobody forwards its topic; the centre has it; the centre waits for it. */
+/** Of an event: its topic is not forwarded; it is delivered; it is not delivered yet. */
 export type Standing = 'local' | 'delivered' | 'undelivered'
 
 /** when_full, and whether drop_undelivered is set. */
@@ -59,22 +58,20 @@ export function standingOf(config: TopicConfig, partition: PartitionLog, endOffs
   return endOffset <= partition.deliveredOffset ? 'delivered' : 'undelivered'
 }
 
-/** What was decided to go: the segment as it was then. It may be the one that grows; what came behind `nextOffset` is not meant. */
-export interface Victim {
+/** What was chosen to be deleted: the oldest segment of a partition, as it was then. */
+export interface Candidate extends OldestSegment {
   readonly partition: PartitionLog
-  readonly segment: Segment
-  readonly nextOffset: number
 }
 
-function oldestOf(partition: PartitionLog): Victim | null {
-  const segment = partition.segments[0]
-  return !segment || segment.sizeBytes === 0 ? null : { partition, segment, nextOffset: segment.nextOffset }
+function oldestOf(partition: PartitionLog): Candidate | null {
+  const { oldest } = partition
+  return oldest && { partition, ...oldest }
 }
 
 /** The oldest segment when all of it lies below the log start: a deletion that did not get to its files. */
-export function leftOver(partition: PartitionLog): Victim | null {
-  const victim = oldestOf(partition)
-  return victim && victim.nextOffset <= partition.logStartOffset ? victim : null
+export function leftOver(partition: PartitionLog): Candidate | null {
+  const candidate = oldestOf(partition)
+  return candidate && candidate.nextOffset <= partition.logStartOffset ? candidate : null
 }
 
 /** A gateway has no clock before it has asked for the time: events that are stamped earlier are as old as the first behind them that is not. */
@@ -90,32 +87,37 @@ async function firstKnownAge(partition: PartitionLog): Promise<number | null> {
 }
 
 /** The oldest segment of the partition when it has expired by age or bytes. */
-export async function expiredSegment(config: TopicConfig, partition: PartitionLog, nowWallMs: number): Promise<Victim | null> {
-  const victim = oldestOf(partition)
-  if (!victim) return null
-  const oldest = victim.segment
-  const standing = standingOf(config, partition, victim.nextOffset)
+export async function expiredSegment(config: TopicConfig, partition: PartitionLog, nowWallMs: number): Promise<Candidate | null> {
+  const candidate = oldestOf(partition)
+  if (!candidate) return null
+  const oldest = candidate.segment
+  const standing = standingOf(config, partition, candidate.nextOffset)
   const { retentionBytes, retentionMs } = config
   const isSurplus = retentionBytes !== null && partition.segments.length > 1 && partition.segmentBytes - oldest.sizeBytes >= retentionBytes
-  if (isSurplus && verdictFor(config, standing, 'bytes') === 'delete') return victim
+  if (isSurplus && verdictFor(config, standing, 'bytes') === 'delete') return candidate
   if (retentionMs === null || verdictFor(config, standing, 'age') !== 'delete') return null
   const newestMs = await firstKnownAge(partition)
-  return newestMs !== null && nowWallMs - newestMs > retentionMs ? victim : null
+  return newestMs !== null && nowWallMs - newestMs > retentionMs ? candidate : null
 }
 
 /**
- * Who loses its oldest segment to make room; null when nobody may. What is delivered first, then what may be dropped; of the largest topic
- * the partition that holds most.
+ * The segment to delete next to make room; null when none may be. Delivered ones first, then what may be dropped; of the largest topic the
+ * partition that holds most.
  */
-export function chooseVictim(topics: Iterable<StoredTopic>, cause: Cause): Victim | null {
-  let best: { victim: Victim; isDelivered: boolean; topicBytes: number; bytes: number } | null = null
+export function chooseCandidate(topics: Iterable<StoredTopic>, cause: Cause): Candidate | null {
+  let best: { candidate: Candidate; isDelivered: boolean; topicBytes: number; bytes: number } | null = null
   for (const topic of topics) {
     for (const partition of topic.partitions) {
-      const victim = oldestOf(partition)
-      if (!victim) continue
-      const standing = standingOf(topic.config, partition, victim.nextOffset)
+      const candidate = oldestOf(partition)
+      if (!candidate) continue
+      const standing = standingOf(topic.config, partition, candidate.nextOffset)
       if (verdictFor(topic.config, standing, cause) !== 'delete') continue
-      const next = { victim, isDelivered: standing === 'delivered', topicBytes: topic.account.storedBytes, bytes: partition.segmentBytes }
+      const next = {
+        candidate,
+        isDelivered: standing === 'delivered',
+        topicBytes: topic.account.storedBytes,
+        bytes: partition.segmentBytes
+      }
       const isBetter =
         best === null ||
         (next.isDelivered !== best.isDelivered
@@ -126,7 +128,7 @@ export function chooseVictim(topics: Iterable<StoredTopic>, cause: Cause): Victi
       if (isBetter) best = next
     }
   }
-  return best?.victim ?? null
+  return best?.candidate ?? null
 }
 
 /** Room for new events is being made, or can be by deleting, now or when the tail has become a segment. */

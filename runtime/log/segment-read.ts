@@ -1,6 +1,6 @@
 // Reads whole, checked batches out of one segment from an offset on. Damaged bytes are passed over and named; the reader goes on behind them.
 // Invariant: what is returned is contiguous from the asked offset, except for the ranges in `damage`.
-// Not for: telling anybody about damage (partition-log.ts does, once per range).
+// Not for: reporting damage (partition-log.ts does, once per range).
 
 import type { Core } from '../core/core.ts'
 import type { BatchScan, ScanStep } from './batch-scan.ts'

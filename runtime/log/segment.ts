@@ -10,8 +10,8 @@
 //   S1  0 <= syncedBytes <= sizeBytes. What lies between is still in the journal.
 //   S2  Batches do not overlap and rise; the first begins at or behind the file name's offset.
 //   S3  Bytes below sizeBytes never change. A failed append is cut back to sizeBytes before the next one.
-//   S4  What a sync did not confirm stays marked as unsynced; its failure is final for the store, and nobody asks again.
-//   S5  Index files are hints: written at sync and roll, checked when loaded, rebuilt from the log when wrong.
+//   S4  What a sync did not confirm stays marked as unsynced; its failure is final for the store: it is not asked again.
+//   S5  Index files are derived: written at sync and roll, checked when loaded, rebuilt from the log when wrong.
 // Errors: DiskError of writes and syncs, for the caller to judge; what cannot be read counts as damage (salvage-read.ts). Not here: retention, topic names, what to do about damage.
 // Source: Apache Kafka, LogSegment.java.
 
@@ -39,6 +39,12 @@ export interface SegmentEnvironment {
   readonly indexIntervalBytes: number
 }
 
+/** A batch as it is written, with its final offsets. */
+export interface SealedBatch {
+  readonly batch: Uint8Array
+  readonly header: BatchHeader
+}
+
 export class Segment {
   readonly directory: string
   readonly baseOffset: number
@@ -55,7 +61,7 @@ export class Segment {
   #isUnindexed = true
   #maxTimestampMs: number | null = null
   #firstTimestampMs: number | null = null
-  /** Reads under way; a file is closed only when nobody reads it. */
+  /** Reads under way; a file is closed when there are none. */
   #readers = 0
   #idle: (() => void)[] = []
 
@@ -95,21 +101,28 @@ export class Segment {
     return this.#file !== null && (this.#syncedBytes < this.#sizeBytes || this.#isUnindexed)
   }
 
-  /** Appends a batch that is already encoded for this place. @throws DiskError; then nothing was appended */
-  async append(batch: Uint8Array, header: BatchHeader): Promise<void> {
-    assert(header.baseOffset >= this.#nextOffset, `batch ${header.baseOffset} below ${this.#nextOffset} in ${this.logPath}`)
+  /** Appends batches that are already encoded for this place, in one write. @throws DiskError; then nothing was appended */
+  async append(batches: readonly SealedBatch[]): Promise<void> {
+    let nextOffset = this.#nextOffset
+    for (const { header } of batches) {
+      assert(header.baseOffset >= nextOffset, `batch ${header.baseOffset} below ${nextOffset} in ${this.logPath}`)
+      nextOffset = header.lastOffset + 1
+    }
     this.#file ??= await this.#env.disk.open(this.logPath, 'create')
     const file = this.#file
     const index = await this.index()
     if (this.#isTorn) await file.truncate(this.#sizeBytes)
+    const bytes = joined(batches)
     this.#isTorn = true
-    await file.writeAt(this.#sizeBytes, batch)
+    await file.writeAt(this.#sizeBytes, bytes)
     this.#isTorn = false
-    this.#env.meter.onWrite('segment', batch.byteLength)
-    if (this.#sizeBytes === 0) this.#firstTimestampMs = header.maxTimestampMs
-    index.onAppend(header, this.#sizeBytes, this.#env.indexIntervalBytes)
-    this.#sizeBytes += batch.byteLength
-    this.#nextOffset = header.lastOffset + 1
+    this.#env.meter.onWrite('segment', bytes.byteLength)
+    for (const { batch, header } of batches) {
+      if (this.#sizeBytes === 0) this.#firstTimestampMs = header.maxTimestampMs
+      index.onAppend(header, this.#sizeBytes, this.#env.indexIntervalBytes)
+      this.#sizeBytes += batch.byteLength
+    }
+    this.#nextOffset = nextOffset
     this.#isUnindexed = true
     this.#maxTimestampMs = null
   }
@@ -200,7 +213,7 @@ export class Segment {
     return index
   }
 
-  /** null when there is none that fits, or a part of it cannot be read: a hint is not worth more trouble. */
+  /** null when there is none that fits, or a part of it cannot be read: then it is made from the log. */
   async #loadIndex(): Promise<SegmentIndex | null> {
     try {
       const offsetBytes = await this.#readSmall('index')
@@ -377,6 +390,19 @@ export class Segment {
       if ((await sizeOf(this.#env.disk, path)) !== null) await this.#env.disk.remove(path)
     }
   }
+}
+
+/** One behind the other, in memory of their own unless it is only one. */
+function joined(batches: readonly SealedBatch[]): Uint8Array {
+  const [only] = batches
+  if (only && batches.length === 1) return only.batch
+  const bytes = new Uint8Array(batches.reduce((sum, { batch }) => sum + batch.byteLength, 0))
+  let at = 0
+  for (const { batch } of batches) {
+    bytes.set(batch, at)
+    at += batch.byteLength
+  }
+  return bytes
 }
 
 /** A page of the old content that cannot be read cannot be written in part either: then the old content goes first. */

@@ -1,5 +1,5 @@
 // How durable state beside the events is written: JSON in UTF-8 with a format number `v`, keys of "area/name/…" with %-escaped names.
-// Not for: hot values of the log itself.
+// Not for: what travels with every batch (producer-record.ts).
 
 import { WadiError } from '../base/errors.ts'
 import type { StateChange } from './contract.ts'
@@ -32,19 +32,23 @@ export function deleteState(key: string): StateChange {
   return { key, value: null }
 }
 
+export function stateDamaged(key: string, value: Uint8Array, cause?: unknown): WadiError {
+  return new WadiError('WADI_STATE_DAMAGED', {
+    happened: `The stored state "${key}" (${value.byteLength} bytes) cannot be read.`,
+    kept: 'Nothing was changed.',
+    next: 'Run "wadi log verify" on the data directory and restore it from a copy when it reports damage.',
+    facts: { key, valueBytes: value.byteLength },
+    ...(cause !== undefined && { cause })
+  })
+}
+
 /** @throws WadiError WADI_STATE_DAMAGED or WADI_FORMAT_NEWER */
 export function readState<T>(key: string, value: Uint8Array): T {
   let parsed: { v?: unknown }
   try {
     parsed = JSON.parse(decoder.decode(value)) as { v?: unknown }
   } catch (cause) {
-    throw new WadiError('WADI_STATE_DAMAGED', {
-      happened: `The stored state "${key}" (${value.byteLength} bytes) cannot be read.`,
-      kept: 'Nothing was changed.',
-      next: 'Run "wadi log verify" on the data directory and restore it from a copy when it reports damage.',
-      facts: { key, valueBytes: value.byteLength },
-      cause
-    })
+    throw stateDamaged(key, value, cause)
   }
   if (parsed.v !== STATE_VERSION) {
     throw new WadiError('WADI_FORMAT_NEWER', {

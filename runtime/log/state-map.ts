@@ -1,4 +1,4 @@
-// Small durable values beside the events: topics, the uplink's hints, QoS 2 packet ids, offsets of groups. They travel in the same commits
+// Small durable values beside the events: topics, the uplink's notes, QoS 2 packet ids, offsets of groups. They travel in the same commits
 // and are written whole into the snapshot at each checkpoint.
 // Invariant: holds exactly what completed commits said, in commit order.
 

@@ -1,4 +1,4 @@
-// Counters of the store since its start: what was committed, written, synced, sealed. Every promise has one.
+// Counters of the store since its start: what was committed, written, synced, sealed.
 // Not here: what was dropped or lost, which outlives the process (removals.ts).
 
 import type { Removal, StoreMetrics } from './contract.ts'

@@ -1,5 +1,6 @@
 // A topic as the store keeps it: its settings, its partitions, and how many bytes they hold.
 
+import { assert } from '../base/assert.ts'
 import { type DirectoryAccount, TopicAccount } from './accounts.ts'
 import type { Topic, TopicConfig } from './contract.ts'
 import type { PartitionLog } from './partition-log.ts'
@@ -10,7 +11,7 @@ export class StoredTopic implements Topic {
   readonly number: number
   readonly id: Uint8Array
   config: TopicConfig
-  readonly partitions: PartitionLog[] = []
+  readonly #partitions: PartitionLog[] = []
   readonly account: TopicAccount
 
   constructor(name: string, entry: TopicEntry, directory: DirectoryAccount) {
@@ -21,10 +22,20 @@ export class StoredTopic implements Topic {
     this.account = new TopicAccount(directory, () => this.#countBytes())
   }
 
+  get partitions(): readonly PartitionLog[] {
+    return this.#partitions
+  }
+
+  /** The next partition: its index is the count of those before it. */
+  add(partition: PartitionLog): void {
+    assert(partition.partitionIndex === this.#partitions.length, `${this.name}-${partition.partitionIndex} is not the next partition`)
+    this.#partitions.push(partition)
+  }
+
   /** Segments and tails: what a quota counts as stored. */
   #countBytes(): number {
     let bytes = 0
-    for (const partition of this.partitions) bytes += partition.segmentBytes + partition.tail.bytes
+    for (const partition of this.#partitions) bytes += partition.segmentBytes + partition.tail.bytes
     return bytes
   }
 }

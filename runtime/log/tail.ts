@@ -46,13 +46,44 @@ interface Block {
   readonly addedMs: number[]
 }
 
+/** Of the batches in the tail: what may be asked without reading them. */
+export type TailView = Readonly<
+  Pick<Tail, 'bytes' | 'memoryBytes' | 'count' | 'isEmpty' | 'startOffset' | 'oldestSequence' | 'oldestAddedMs'>
+>
+
+/** Of several tails together; each tail adds its own changes. */
+export class TailTotals {
+  #bytes = 0
+  #memoryBytes = 0
+
+  /** Bytes of the batches. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** What they take in memory. */
+  get memoryBytes(): number {
+    return this.#memoryBytes
+  }
+
+  add(bytes: number, memoryBytes: number): void {
+    this.#bytes += bytes
+    this.#memoryBytes += memoryBytes
+  }
+}
+
 export class Tail {
+  readonly #totals: TailTotals
   #blocks: Block[] = []
   /** Batches of the first block that are dropped already. */
   #dropped = 0
   #count = 0
   #bytes = 0
   #memoryBytes = 0
+
+  constructor(totals: TailTotals = new TailTotals()) {
+    this.#totals = totals
+  }
 
   /** Bytes of the batches. */
   get bytes(): number {
@@ -96,8 +127,13 @@ export class Tail {
     block.sequences.push(commit.sequence)
     block.addedMs.push(commit.addedMs)
     this.#count++
-    this.#bytes += batch.byteLength
-    this.#memoryBytes += BATCH_OVERHEAD_BYTES
+    this.#add(batch.byteLength, BATCH_OVERHEAD_BYTES)
+  }
+
+  #add(bytes: number, memoryBytes: number): void {
+    this.#bytes += bytes
+    this.#memoryBytes += memoryBytes
+    this.#totals.add(bytes, memoryBytes)
   }
 
   #blockFor(bytes: number): Block {
@@ -107,7 +143,7 @@ export class Tail {
     const memory = new Uint8Array(Math.max(bytes, wanted))
     const block = { bytes: memory, view: new DataView(memory.buffer), usedBytes: 0, starts: [], sequences: [], addedMs: [] }
     this.#blocks.push(block)
-    this.#memoryBytes += memory.byteLength + BLOCK_OVERHEAD_BYTES
+    this.#add(0, memory.byteLength + BLOCK_OVERHEAD_BYTES)
     return block
   }
 
@@ -121,11 +157,11 @@ export class Tail {
       const held = block.starts.length - this.#dropped
       const taken = Math.min(left, held)
       const until = this.#dropped + taken
-      this.#bytes -= (block.starts[until] ?? block.usedBytes) - (block.starts[this.#dropped] ?? 0)
+      this.#add((block.starts[this.#dropped] ?? 0) - (block.starts[until] ?? block.usedBytes), 0)
       this.#dropped = until
       left -= taken
       if (until < block.starts.length) break
-      this.#memoryBytes -= block.bytes.byteLength + BLOCK_OVERHEAD_BYTES + BATCH_OVERHEAD_BYTES * block.starts.length
+      this.#add(0, -(block.bytes.byteLength + BLOCK_OVERHEAD_BYTES + BATCH_OVERHEAD_BYTES * block.starts.length))
       this.#dropped = 0
       gone++
       if (left === 0) break

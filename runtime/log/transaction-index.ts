@@ -6,13 +6,14 @@
 // - A transaction is open from the commit of its first batch to the commit of its marker, both included.
 // - lastStableOffset ≤ high watermark, and lies on a batch boundary (transactional batches are stored as they came).
 // - Transactions of one producer do not overlap on a partition.
-// State: producer/<topic number>/<partition>/<producer id> (`txn`), aborted/<topic number>/<partition>/<marker offset>; who writes it is in
+// State: producer/<topic number>/<partition>/<producer id> (where its transaction began), aborted/<topic number>/<partition>/<marker offset>; who writes it is in
 // runtime/broker. Not for: who may write, when a transaction ends.
 
 import { type Offset, toOffset } from '../base/offset.ts'
 import { CONTROL_BIT, TRANSACTIONAL_BIT } from '../core/batch-header.ts'
 import type { BatchHeader } from '../core/record.ts'
 import type { AbortedTransaction } from './contract.ts'
+import { readProducerRecord } from './producer-record.ts'
 import { namesOfKey, readState, stateKey } from './state-codec.ts'
 
 export const PRODUCER_AREA = 'producer'
@@ -23,10 +24,6 @@ const ABORT_TYPE = 0
 export class TransactionIndex {
   readonly #openSince = new Map<bigint, number>()
   #aborted: AbortedTransaction[] = []
-
-  get openCount(): number {
-    return this.#openSince.size
-  }
 
   lastStableOffset(highWatermark: number): Offset {
     let stable = highWatermark
@@ -61,18 +58,19 @@ export class TransactionIndex {
       this.#aborted = this.#aborted.filter((entry) => entry.lastOffset >= logStartOffset)
   }
 
-  clear(): void {
+  /** Forgets everything else. */
+  restore({ open, aborted }: TransactionsOfPartition): void {
     this.#openSince.clear()
-    this.#aborted = []
+    for (const [producerId, firstOffset] of open) this.#openSince.set(producerId, firstOffset)
+    this.#aborted = [...aborted]
   }
+}
 
-  restoreOpen(producerId: bigint, firstOffset: number): void {
-    this.#openSince.set(producerId, firstOffset)
-  }
-
-  restoreAborted(entry: AbortedTransaction): void {
-    this.#aborted.push(entry)
-  }
+/** What the durable state has of one partition. */
+export interface TransactionsOfPartition {
+  /** Producer id → first offset. */
+  readonly open: ReadonlyMap<bigint, number>
+  readonly aborted: readonly AbortedTransaction[]
 }
 
 export function abortedStateKey(place: { topicNumber: number; partitionIndex: number }, markerOffset: number): string {
@@ -84,27 +82,38 @@ interface DurableState {
   list(prefix: string): string[]
 }
 
-/** At a start, after the last commit was replayed. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
-export function restoreTransactions(
-  state: DurableState,
-  indexOf: (topicNumber: number, partitionIndex: number) => TransactionIndex | undefined
-): void {
-  const each = (area: string, restore: (index: TransactionIndex, name: string, key: string, value: Uint8Array) => void): void => {
+/**
+ * At a start, after the last commit was replayed: a function that gives what the state has of a partition.
+ * @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER
+ */
+export function readTransactions(state: DurableState): (place: { topicNumber: number; partitionIndex: number }) => TransactionsOfPartition {
+  const byPlace = new Map<string, { open: Map<bigint, number>; aborted: AbortedTransaction[] }>()
+  const each = (area: string, add: (of: { open: Map<bigint, number>; aborted: AbortedTransaction[] }, entry: Entry) => void): void => {
     for (const key of state.list(`${area}/`)) {
       const [topicNumber, partitionIndex, name] = namesOfKey(key)
-      const index = indexOf(Number(topicNumber), Number(partitionIndex))
       const value = state.get(key)
-      if (index && value && name !== undefined) restore(index, name, key, value)
+      if (!value || name === undefined) continue
+      const place = `${topicNumber}/${partitionIndex}`
+      const of = byPlace.get(place) ?? { open: new Map(), aborted: [] }
+      byPlace.set(place, of)
+      add(of, { name, key, value })
     }
   }
-  each(PRODUCER_AREA, (index, name, key, value) => {
-    const { txn } = readState<{ txn: number | null }>(key, value)
-    if (txn !== null) index.restoreOpen(BigInt(name), txn)
+  each(PRODUCER_AREA, ({ open }, { name, key, value }) => {
+    const { transactionFirstOffset } = readProducerRecord(key, value)
+    if (transactionFirstOffset !== null) open.set(BigInt(name), transactionFirstOffset)
   })
-  each(ABORTED_AREA, (index, name, key, value) => {
+  each(ABORTED_AREA, ({ aborted }, { name, key, value }) => {
     const { producerId, firstOffset } = readState<{ producerId: string; firstOffset: number }>(key, value)
-    index.restoreAborted({ producerId: BigInt(producerId), firstOffset, lastOffset: Number(name) })
+    aborted.push({ producerId: BigInt(producerId), firstOffset, lastOffset: Number(name) })
   })
+  return ({ topicNumber, partitionIndex }) => byPlace.get(`${topicNumber}/${partitionIndex}`) ?? { open: new Map(), aborted: [] }
+}
+
+interface Entry {
+  readonly name: string
+  readonly key: string
+  readonly value: Uint8Array
 }
 
 /**

@@ -1,4 +1,4 @@
-// The work behind the appends: tails into segments, checkpoints that free journal files, retention. Nobody waits for it but a full journal.
+// The work behind the appends: tails into segments, checkpoints that free journal files, retention. Appends wait for it only when the journal is full.
 //
 // Invariants: one checkpoint at a time, flush() included, one round of housekeeping at a time; a write without room is remembered and tried
 // again, and so is what could not be read; any other error of the disk is final (host.fail).
@@ -12,11 +12,12 @@ import { type CheckpointTarget, runCheckpoint } from './checkpoint.ts'
 import type { Journal } from './journal.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { RetentionRound } from './retention-round.ts'
-import { type SealOptions, sealPartition } from './seal.ts'
+import type { SealOptions } from './seal.ts'
 import type { StorageSettings } from './settings.ts'
 import { writeFailed } from './store-errors.ts'
 import type { StoreMeter } from './store-meter.ts'
 import type { StoredTopic } from './stored-topic.ts'
+import type { TailTotals } from './tail.ts'
 
 const RETRY_MS = 1_000
 /** A quiet partition would only make many small batches: it waits so many times as long. */
@@ -30,6 +31,7 @@ export interface UpkeepHost {
   readonly journal: Journal
   readonly retention: RetentionRound
   readonly topics: ReadonlyMap<string, StoredTopic>
+  readonly tails: TailTotals
   readonly writeSnapshot: CheckpointTarget['writeSnapshot']
   /** From now on the store only reads. */
   fail(error: WadiError): void
@@ -55,19 +57,6 @@ export class Upkeep {
   /** Why the last seal or checkpoint could not be written; null when there was room again. */
   get full(): DiskError | null {
     return this.#full
-  }
-
-  get tailBytes(): number {
-    let bytes = 0
-    for (const topic of this.#host.topics.values()) for (const { tail } of topic.partitions) bytes += tail.bytes
-    return bytes
-  }
-
-  /** What all tails take in memory. */
-  get tailMemoryBytes(): number {
-    let bytes = 0
-    for (const topic of this.#host.topics.values()) for (const { tail } of topic.partitions) bytes += tail.memoryBytes
-    return bytes
   }
 
   /** Housekeeping again and again, until stop(). */
@@ -112,7 +101,7 @@ export class Upkeep {
 
   /** @throws DiskError */
   async sealAboveLimit(): Promise<void> {
-    while (this.tailMemoryBytes > this.#host.settings.tailBytesMax) {
+    while (this.#host.tails.memoryBytes > this.#host.settings.tailBytesMax) {
       await this.#seal(this.#partitions().reduce((a, b) => (b.tail.memoryBytes > a.tail.memoryBytes ? b : a)))
     }
   }
@@ -234,7 +223,7 @@ export class Upkeep {
   }
 
   async #seal(partition: PartitionLog): Promise<void> {
-    await sealPartition(partition, this.#sealOptions(partition))
+    await partition.seal(this.#sealOptions(partition))
     this.#host.meter.onSeal()
   }
 

@@ -21,7 +21,7 @@ import {
   type TopicConfig
 } from '../../runtime/log/contract.ts'
 
-import { isCommitted, restoreTransactions, TransactionIndex } from '../../runtime/log/transaction-index.ts'
+import { isCommitted, readTransactions, TransactionIndex } from '../../runtime/log/transaction-index.ts'
 
 type StateOf = readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
 
@@ -166,12 +166,12 @@ export class MemoryStore implements Store {
         const target = copy.partitions[index] as MemoryPartition
         for (const batch of partition.batches) target.push(batch.slice())
         target.nextOffset = target.highWatermark
-        target.transactions.clear()
       })
     }
     const state = { get: (key: string) => next.getState(key), list: (prefix: string) => next.listState(prefix) }
-    const topics = new Map([...next.topics.values()].map((topic) => [topic.number, topic]))
-    restoreTransactions(state, (number, index) => topics.get(number)?.partitions[index]?.transactions)
+    const transactionsOf = readTransactions(state)
+    for (const { partitions } of next.topics.values())
+      for (const partition of partitions) partition.transactions.restore(transactionsOf(partition))
     return next
   }
 

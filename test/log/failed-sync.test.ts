@@ -85,7 +85,7 @@ t.test('a checkpoint without room is tried again and forgets no file of a delete
   const machine = new SimMachine(9)
   const store = await machine.open()
   const topic = await machine.settle(store.createTopic('telemetry', { partitionCount: 2, codec: 'none', retentionBytes: 8_000 }))
-  const [first, second] = topic.partitions as [Partition, Partition]
+  const [first, second] = topic.partitions as readonly Partition[] as [Partition, Partition]
   const retired = (): string[] => machine.disk.files().flatMap(({ path }) => (path.endsWith('.deleted') ? [path] : []))
   for (let i = 0; i < 120; i++) await machine.settle(appendText(store, first, `event ${i} ${'r'.repeat(300)}`))
   await machine.settle(store.flush())

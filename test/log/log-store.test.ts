@@ -44,7 +44,7 @@ t.test('what was appended is read back, before and after a clean stop', async (t
   const machine = new SimMachine(1)
   const store = await machine.open()
   const topic = await machine.settle(store.createTopic('telemetry', { partitionCount: 2 }))
-  const [partition] = topic.partitions as [Partition]
+  const [partition] = topic.partitions as readonly Partition[] as [Partition]
   await fill(machine, store, partition, { from: 0, to: 50 })
   await checkEvents(t, machine, partition, { from: 0, to: 50 })
   await machine.settle(store.close())

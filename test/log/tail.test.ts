@@ -3,7 +3,7 @@
 // How: random batches, gaps and drops against a plain array.
 
 import t from 'tap'
-import { Tail } from '../../runtime/log/tail.ts'
+import { Tail, TailTotals } from '../../runtime/log/tail.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { Prng } from '../sim/prng.ts'
 
@@ -30,7 +30,9 @@ t.test('a tail gives what an array of batches would give', async (t) => {
   const seed = Number(process.env.SEED ?? 11)
   t.comment(`SEED=${seed}`)
   const prng = new Prng(seed)
-  const tail = new Tail()
+  const totals = new TailTotals()
+  const tail = new Tail(totals)
+  const other = new Tail(totals)
   let model: Entry[] = []
   const held: { view: Uint8Array; copy: Uint8Array }[] = []
   let nextOffset = 0
@@ -69,8 +71,13 @@ t.test('a tail gives what an array of batches would give', async (t) => {
     tail.drop(dropped)
     model = model.slice(dropped)
     if (tail.memoryBytes < tail.bytes) t.fail(`${tail.memoryBytes} bytes of memory for ${tail.bytes}`)
+    other.push(batchAt(round, 100, 1), { sequence: round, addedMs: round })
+    if (round % 3 === 0) other.drop(other.count - (round % 2))
+    t.same([totals.bytes, totals.memoryBytes], [tail.bytes + other.bytes, tail.memoryBytes + other.memoryBytes], 'the sum of both')
   }
   tail.drop(model.length)
+  other.drop(other.count)
+  t.same([totals.bytes, totals.memoryBytes], [0, 0])
   t.same([tail.isEmpty, tail.bytes, tail.memoryBytes, tail.startOffset], [true, 0, 0, null])
   t.ok(
     held.every(({ view, copy }) => Buffer.from(view).equals(copy)),

@@ -71,6 +71,7 @@ export const canaries: Record<string, Mutation> = {
       Removals.prototype.foundDeleted = () => undefined
       Removals.prototype.remove = function (topic, partition, range) {
         void remove.call(this, topic, partition, range)
+        partition.advanceLogStart(range.until)
         return Promise.resolve(true)
       }
     }

@@ -1,0 +1,144 @@
+// The durable state of one producer on one partition, as bytes: producer/<topic number>/<partition>/<producer id>. One travels with every batch of a
+// producer, so it is small: 20 to 60 bytes. docs/formats/state.md has the bytes.
+//
+// Versions before wrote JSON with `v` 1 (state-codec.ts); it begins with `{`, is still read, and is replaced by the producer's next batch.
+// Not for: what the numbers mean (runtime/broker/producer-state.ts).
+
+import { assert } from '../base/assert.ts'
+import { WadiError } from '../base/errors.ts'
+import { viewOf } from '../core/batch-header.ts'
+import { readState, stateDamaged } from './state-codec.ts'
+
+/** A batch that was appended: its sequences are firstSequence and the recordCount - 1 behind it, modulo 2^31. */
+export interface ProducedBatch {
+  readonly firstSequence: number
+  readonly recordCount: number
+  readonly baseOffset: number
+}
+
+export interface ProducerRecord {
+  readonly producerEpoch: number
+  /** Oldest first. */
+  readonly batches: readonly ProducedBatch[]
+  /** Where the open transaction began on this partition; null when none is open. */
+  readonly transactionFirstOffset: number | null
+  /** Unix time. */
+  readonly lastTimestampMs: number
+}
+
+const VERSION = 2
+const JSON_START = 0x7b
+const EPOCH_AT = 1
+const TIMESTAMP_AT = 3
+const VARINTS_AT = 11
+const VARINT_BYTES_MAX = 8
+const VARINTS_PER_BATCH = 3
+
+export function encodeProducerRecord(record: ProducerRecord): Uint8Array {
+  const { producerEpoch, batches, transactionFirstOffset, lastTimestampMs } = record
+  const bytes = new Uint8Array(VARINTS_AT + VARINT_BYTES_MAX * (2 + VARINTS_PER_BATCH * batches.length))
+  const view = viewOf(bytes)
+  bytes[0] = VERSION
+  view.setInt16(EPOCH_AT, producerEpoch)
+  view.setBigInt64(TIMESTAMP_AT, BigInt(lastTimestampMs))
+  let at = putVarint(bytes, VARINTS_AT, transactionFirstOffset === null ? 0 : transactionFirstOffset + 1)
+  at = putVarint(bytes, at, batches.length)
+  let endOffset = 0
+  for (const { firstSequence, recordCount, baseOffset } of batches) {
+    at = putVarint(bytes, at, firstSequence)
+    at = putVarint(bytes, at, recordCount)
+    at = putVarint(bytes, at, baseOffset - endOffset)
+    endOffset = baseOffset + recordCount
+  }
+  return bytes.slice(0, at)
+}
+
+/** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
+export function readProducerRecord(key: string, value: Uint8Array): ProducerRecord {
+  const version = value[0]
+  if (version === JSON_START) return fromJson(key, value)
+  if (version !== undefined && version > VERSION && version < JSON_START) {
+    throw new WadiError('WADI_FORMAT_NEWER', {
+      happened: `The stored state "${key}" has format ${version}, this program knows format ${VERSION}.`,
+      kept: 'Nothing was changed.',
+      next: 'Start the newer version of Wadi that wrote this directory.',
+      facts: { key }
+    })
+  }
+  if (version !== VERSION || value.byteLength < VARINTS_AT) throw stateDamaged(key, value)
+  const view = viewOf(value)
+  const varints = new VarintReader(key, value, VARINTS_AT)
+  const transactionEnd = varints.next()
+  const count = varints.next()
+  const batches: ProducedBatch[] = []
+  for (let endOffset = 0; batches.length < count; ) {
+    const firstSequence = varints.next()
+    const recordCount = varints.next()
+    const baseOffset = endOffset + varints.next()
+    batches.push({ firstSequence, recordCount, baseOffset })
+    endOffset = baseOffset + recordCount
+  }
+  varints.end()
+  return {
+    producerEpoch: view.getInt16(EPOCH_AT),
+    batches,
+    transactionFirstOffset: transactionEnd === 0 ? null : transactionEnd - 1,
+    lastTimestampMs: Number(view.getBigInt64(TIMESTAMP_AT))
+  }
+}
+
+interface JsonRecord {
+  readonly epoch: number
+  readonly batches: readonly (readonly [firstSequence: number, lastSequence: number, baseOffset: number, lastOffset: number])[]
+  readonly txn: number | null
+  readonly time: number
+}
+
+function fromJson(key: string, value: Uint8Array): ProducerRecord {
+  const { epoch, batches, txn, time } = readState<JsonRecord>(key, value)
+  return {
+    producerEpoch: epoch,
+    batches: batches.map(([firstSequence, , baseOffset, lastOffset]) => ({
+      firstSequence,
+      recordCount: lastOffset - baseOffset + 1,
+      baseOffset
+    })),
+    transactionFirstOffset: txn,
+    lastTimestampMs: time
+  }
+}
+
+/** Seven bits a byte, low ones first, the top bit on all but the last. `value`: an integer from 0 to 2^53. @returns where the next one goes */
+function putVarint(bytes: Uint8Array, at: number, value: number): number {
+  assert(value >= 0 && value <= 2 ** 53, `${value} in a producer's state`)
+  let left = value
+  for (; left >= 0x80; left = Math.floor(left / 0x80)) bytes[at++] = (left % 0x80) | 0x80
+  bytes[at++] = left
+  return at
+}
+
+class VarintReader {
+  readonly #key: string
+  readonly #bytes: Uint8Array
+  #at: number
+
+  constructor(key: string, bytes: Uint8Array, at: number) {
+    this.#key = key
+    this.#bytes = bytes
+    this.#at = at
+  }
+
+  next(): number {
+    let value = 0
+    for (let factor = 1; ; factor *= 0x80) {
+      const byte = this.#bytes[this.#at++]
+      if (byte === undefined || factor > 2 ** 49) throw stateDamaged(this.#key, this.#bytes)
+      value += (byte % 0x80) * factor
+      if (byte < 0x80) return value
+    }
+  }
+
+  end(): void {
+    if (this.#at !== this.#bytes.byteLength) throw stateDamaged(this.#key, this.#bytes)
+  }
+}
