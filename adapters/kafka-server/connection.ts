@@ -89,6 +89,7 @@ export class Connection {
   #queue: QueuedFrame[] = []
   #queuedBytes = 0
   #isRunning = false
+  #work: Promise<void> | null = null
   #isWaitingForDrain = false
   #isClosed = false
 
@@ -106,6 +107,11 @@ export class Connection {
     socket.on('close', () => this.close('peer', 'closed by the client'))
     socket.on('timeout', () => this.#timeOut())
     socket.setTimeout(limits.idleMsMax)
+  }
+
+  /** What is being carried out, until it has ended; never rejects. null = nothing is. */
+  get work(): Promise<void> | null {
+    return this.#isRunning ? this.#work : null
   }
 
   /** The first reason counts. */
@@ -150,7 +156,7 @@ export class Connection {
       return
     }
     this.#steer()
-    void this.#run()
+    if (!this.#isRunning) this.#work = this.#run()
   }
 
   /** True when the next request has its bytes; false while its length is not known, or when it waits for them. */
@@ -215,7 +221,6 @@ export class Connection {
   }
 
   async #run(): Promise<void> {
-    if (this.#isRunning) return
     this.#isRunning = true
     try {
       for (let next = this.#queue.shift(); next && !this.#isClosed; next = this.#queue.shift()) await this.#carryOut(next)

@@ -6,6 +6,7 @@ import { api } from '../../adapters/kafka-protocol/apis.ts'
 import { FrameSplitter } from '../../adapters/kafka-protocol/frame.ts'
 import { joinChunks } from '../../adapters/kafka-protocol/writer.ts'
 import type { CloseReason } from '../../adapters/kafka-server/connection.ts'
+import { KafkaListener } from '../../adapters/kafka-server/listener.ts'
 import { Prng } from '../sim/prng.ts'
 import { type Centre, startCentre, until } from './centre.ts'
 
@@ -230,9 +231,25 @@ t.test('closing the listener ends every connection, parked ones too', async (t) 
     topics: [{ topic: 'quiet', partitions: [{ partition: 0, fetchOffset: 0, partitionMaxBytes: 1 }] }]
   }
   peer.send(joinChunks(api.Fetch.encodeRequest(4, fetch, header)))
-  await until(() => centre.listener.broker.fetches.waitingCount === 1, 'the fetch to be parked')
+  await until(() => centre.broker.fetches.waitingCount === 1, 'the fetch to be parked')
   await centre.listener.close()
   await until(() => peer.isClosed, 'the end')
   t.same(reasons, ['shutdown'])
-  t.equal(centre.listener.broker.fetches.waitingCount, 0)
+  t.equal(centre.broker.fetches.waitingCount, 0)
+})
+
+t.test('who connects before the listener is open is held and then served; above the cap it is refused', async (t) => {
+  const centre = await startCentre(t)
+  const listener = new KafkaListener({ connectionCountMax: 2 })
+  await listener.bind()
+  t.teardown(() => listener.close())
+  const peers = [new Peer(listener.address.port), new Peer(listener.address.port), new Peer(listener.address.port)]
+  for (const peer of peers) peer.send(joinChunks(api.Metadata.encodeRequest(1, { topics: null }, header)))
+  await until(() => peers.some(({ isClosed }) => isClosed), 'one to be refused')
+  t.same([listener.metrics.requests, listener.metrics.closesByReason], [0, { full: 1 }])
+  listener.open({ broker: centre.broker, clusterId: 'c' })
+  await until(() => listener.metrics.requests === 2, 'both to be served')
+  await listener.close()
+  await listener.settled()
+  await until(() => peers.every(({ isClosed }) => isClosed), 'the end of all')
 })

@@ -13,7 +13,7 @@ export const handleMetadata: Handler<MetadataRequest, MetadataResponse> = async 
   const { node, clusterId, broker, apiVersion } = context
   const isAll = request.topics === null || (apiVersion === 0 && request.topics.length === 0)
   const topics: Draft<MetadataTopic>[] = []
-  if (isAll) topics.push(...broker.topics.list().map((topic) => describe(topic, node.nodeId)))
+  if (isAll) topics.push(...broker.topics.list().map((topic) => describe(topic, context)))
   else for (const asked of request.topics ?? []) topics.push(await lookUp(asked, request.allowAutoTopicCreation, context))
   return {
     brokers: [{ nodeId: node.nodeId, host: node.host, port: node.port }],
@@ -26,23 +26,24 @@ export const handleMetadata: Handler<MetadataRequest, MetadataResponse> = async 
 async function lookUp(
   asked: { topicId: string; name: string | null },
   mayCreate: boolean,
-  { broker, node, autoCreateTopics, apiVersion }: RequestContext
+  context: RequestContext
 ): Promise<Draft<MetadataTopic>> {
+  const { broker, autoCreateTopics, apiVersion } = context
   if (asked.name === null) {
     const known = broker.topics.findById(Buffer.from(asked.topicId, 'hex'))
-    if (known) return describe(known, node.nodeId)
+    if (known) return describe(known, context)
     return { errorCode: errorCodeOf('UNKNOWN_TOPIC_ID'), name: apiVersion >= 12 ? null : '', topicId: asked.topicId }
   }
   const { name } = asked
   try {
     const topic = autoCreateTopics && mayCreate ? await broker.topics.ensure(name) : broker.topics.find(name)
-    return topic ? describe(topic, node.nodeId) : { errorCode: errorCodeOf('UNKNOWN_TOPIC_OR_PARTITION'), name, topicId: ZERO_TOPIC_ID }
+    return topic ? describe(topic, context) : { errorCode: errorCodeOf('UNKNOWN_TOPIC_OR_PARTITION'), name, topicId: ZERO_TOPIC_ID }
   } catch (error) {
     return { errorCode: errorCodeOf(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR')), name, topicId: ZERO_TOPIC_ID }
   }
 }
 
-function describe(topic: Topic, nodeId: number): Draft<MetadataTopic> {
+function describe(topic: Topic, { node: { nodeId }, broker }: RequestContext): Draft<MetadataTopic> {
   const partitions = topic.partitions.map((partition) => ({
     errorCode: 0,
     partitionIndex: partition.partitionIndex,
@@ -51,5 +52,5 @@ function describe(topic: Topic, nodeId: number): Draft<MetadataTopic> {
     replicaNodes: [nodeId],
     isrNodes: [nodeId]
   }))
-  return { errorCode: 0, name: topic.name, topicId: topicIdOf(topic), partitions }
+  return { errorCode: 0, name: topic.name, topicId: topicIdOf(topic), isInternal: broker.topics.isReserved(topic.name), partitions }
 }
