@@ -128,7 +128,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
 
   const mqtt = await openMqtt(listeners, { ingest, store, edges, log })
   closers.add(() => mqtt.close())
-  if (kafka) serveKafka(kafka, broker, store, closers)
+  if (kafka) serveKafka(kafka, { broker, store, edges }, closers)
 
   watchStore(store, closers, (failure) => {
     log('error', failure.message, failure.facts)
@@ -165,8 +165,12 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   }
 }
 
-function serveKafka(kafka: KafkaListener, broker: Broker, store: Store, closers: Closers): void {
-  kafka.open({ broker, clusterId: store.logId })
+function serveKafka(
+  kafka: KafkaListener,
+  { broker, store, edges }: { broker: Broker; store: Store; edges: Edges },
+  closers: Closers
+): void {
+  kafka.open({ broker, clusterId: store.logId, release: (block) => edges.codec.release(block) })
   closers.add(async () => {
     await kafka.close()
     broker.close() // answers what is parked

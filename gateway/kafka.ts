@@ -34,6 +34,8 @@ export function createKafka({ listen, advertised, create_topics, limits }: Kafka
     ...(advertised && { advertised }),
     autoCreateTopics: create_topics,
     connectionCountMax: limits.connections,
+    requestBytesMax: limits.memory / 2,
+    answerBytesMax: limits.memory / 2,
     onClose: (reason, detail, client) => {
       if (!USUAL_ENDS.has(reason))
         log('warn', `closed the connection of the Kafka client ${client}: ${reason}, ${detail}`, { reason, client })

@@ -24,6 +24,8 @@ export interface KafkaListenerOptions {
   readonly connectionCountMax?: number
   /** Requests in work of all connections together; each connection has 16 KiB of its own besides. */
   readonly requestBytesMax?: number
+  /** The same for answers above 4 KiB: from before they are made until the kernel has them. */
+  readonly answerBytesMax?: number
   readonly fetchBytesMax?: number
   readonly limits?: Partial<ConnectionLimits>
   /** A connection ended, with its reason. */
@@ -45,6 +47,9 @@ export interface KafkaListenerMetrics {
   /** Requests that wait for them now, and that ever had to. */
   readonly waitingRequests: number
   readonly requestWaits: number
+  /** The same for answers. */
+  readonly answerBytes: number
+  readonly waitingAnswers: number
 }
 
 /** Whom the clients talk to. */
@@ -52,6 +57,8 @@ export interface KafkaServed {
   readonly broker: Broker
   /** The same at every start: clients that meet another one refuse to go on. */
   readonly clusterId: string
+  /** Gives back the memory of a request that was answered. Default: it is left to the collector. */
+  readonly release?: (block: Uint8Array) => void
 }
 
 const MIB = 1024 * 1024
@@ -64,9 +71,10 @@ const defaultLimits: ConnectionLimits = {
   frameBytesPerSecondMin: 64 * 1024
 }
 const CONNECTION_COUNT_MAX = 1000
-/** Twice the largest frame: one being read, one being carried out. */
-const REQUEST_BYTES_MAX = 32 * MIB
-const FETCH_BYTES_MAX = 16 * MIB
+const REQUEST_BYTES_MAX = 8 * MIB
+const ANSWER_BYTES_MAX = 8 * MIB
+/** More than a network takes at once, and small enough for several to be made at a time. */
+const FETCH_BYTES_MAX = MIB
 
 export class KafkaListener {
   readonly #options: KafkaListenerOptions
@@ -76,6 +84,8 @@ export class KafkaListener {
   readonly #onError: (error: unknown) => void
   readonly #meter = createMeter()
   readonly #budget: FrameBudget
+  readonly #answerBudget: FrameBudget
+  #release: (block: Uint8Array) => void = () => undefined
   readonly #connections = new Set<Connection>()
   /** Requests in work of connections that are closed. */
   readonly #ending = new Set<Promise<void>>()
@@ -90,6 +100,7 @@ export class KafkaListener {
     this.#connectionCountMax = options.connectionCountMax ?? CONNECTION_COUNT_MAX
     this.#onError = options.onError ?? throwLater
     this.#budget = new FrameBudget(options.requestBytesMax ?? REQUEST_BYTES_MAX)
+    this.#answerBudget = new FrameBudget(options.answerBytesMax ?? ANSWER_BYTES_MAX)
     this.#server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: true }, (socket) => this.#accept(socket))
   }
 
@@ -109,7 +120,8 @@ export class KafkaListener {
   }
 
   /** Serves what connected meanwhile, and from now on everything that comes. After bind(), once. */
-  open({ broker, clusterId }: KafkaServed): void {
+  open({ broker, clusterId, release }: KafkaServed): void {
+    if (release) this.#release = release
     const { advertised, nodeId = 1, autoCreateTopics = true, fetchBytesMax = FETCH_BYTES_MAX } = this.#options
     const { host, port } = this.address
     this.#context = {
@@ -136,6 +148,8 @@ export class KafkaListener {
       requestBytes: this.#budget.usedBytes,
       waitingRequests: this.#budget.waitingCount,
       requestWaits: this.#budget.waitCount,
+      answerBytes: this.#answerBudget.usedBytes,
+      waitingAnswers: this.#answerBudget.waitingCount,
       requestsByApi: { ...meter.requestsByApi },
       closesByReason: { ...meter.closesByReason }
     }
@@ -186,7 +200,7 @@ export class KafkaListener {
     const connection: Connection = new Connection(
       socket,
       context,
-      { limits: this.#limits, budget: this.#budget },
+      { limits: this.#limits, budget: this.#budget, answerBudget: this.#answerBudget, release: this.#release },
       {
         onRequest: (name) => {
           meter.requests++
@@ -206,7 +220,6 @@ export class KafkaListener {
       }
     )
     this.#connections.add(connection)
-    socket.resume()
   }
 }
 

@@ -152,7 +152,7 @@ upstream: { brokers: [${cluster.brokers.join(', ')}] }
       ...(existsSync(KCAT) && { kcat: () => readByKcat(bootstrap, 'telemetry') }),
       'kafka-console-consumer at the centre': () => readByConsole(cluster, cluster.bootstrap, 'telemetry', EVENTS)
     }
-    if (!readers.kcat) t.skip('kcat is not installed')
+    if (!readers.kcat) await t.test('kcat', { skip: 'kcat is not installed' }, async () => undefined)
     for (const [name, read] of Object.entries(readers)) {
       const lines = await read()
       t.equal(lines.length, EVENTS, `${name}: every event once`)

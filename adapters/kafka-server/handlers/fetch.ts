@@ -34,7 +34,8 @@ export const handleFetch: Handler<FetchRequest, FetchResponse> = async (request,
       bytesMin: Math.min(request.minBytes, context.fetchBytesMax),
       bytesMax: Math.min(request.maxBytes, context.fetchBytesMax)
     },
-    context.signal
+    context.signal,
+    (bytes) => context.reserveAnswer(bytes)
   )
   let next = 0
   return {

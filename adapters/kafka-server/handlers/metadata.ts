@@ -9,18 +9,35 @@ import type { Handler, RequestContext } from '../context.ts'
 import { errorCodeOf } from '../error-map.ts'
 import { topicIdOf, ZERO_TOPIC_ID } from '../topic-id.ts'
 
+const TOPIC_BYTES = 40
+const PARTITION_BYTES = 40
+
 export const handleMetadata: Handler<MetadataRequest, MetadataResponse> = async (request, context) => {
   const { node, clusterId, broker, apiVersion } = context
   const isAll = request.topics === null || (apiVersion === 0 && request.topics.length === 0)
   const topics: Draft<MetadataTopic>[] = []
+  const asked = distinct(request.topics ?? [])
+  await context.reserveAnswer(
+    isAll ? bytesOf(broker.topics.list()) : bytesOf(asked.flatMap(({ name }) => broker.topics.find(name ?? '') ?? []))
+  )
   if (isAll) topics.push(...broker.topics.list().map((topic) => describe(topic, context)))
-  else for (const asked of request.topics ?? []) topics.push(await lookUp(asked, request.allowAutoTopicCreation, context))
+  else for (const one of asked) topics.push(await lookUp(one, request.allowAutoTopicCreation, context))
   return {
     brokers: [{ nodeId: node.nodeId, host: node.host, port: node.port }],
     clusterId,
     controllerId: node.nodeId,
     topics
   }
+}
+
+/** A topic that is named a thousand times is described once, as in Kafka. */
+function distinct(asked: MetadataRequest['topics'] & object): MetadataRequest['topics'] & object {
+  return [...new Map(asked.map((one) => [`${one.name ?? ''}/${one.topicId}`, one])).values()]
+}
+
+/** About what the answer takes. */
+function bytesOf(topics: readonly Topic[]): number {
+  return topics.reduce((sum, { name, partitions }) => sum + name.length + TOPIC_BYTES + partitions.length * PARTITION_BYTES, 0)
 }
 
 async function lookUp(
