@@ -18,6 +18,9 @@ const USUAL_ENDS: ReadonlySet<CloseReason> = new Set(['peer', 'idle', 'shutdown'
 /** The same fault of the address is told once in that time: without a file descriptor it comes with every connection. */
 const FAULT_AGAIN_MS = 60_000
 
+/** Batches of a megabyte for as many partitions as a gateway has clients for. */
+const REQUEST_BYTES_MAX = 16 * 1024 * 1024
+
 export const gatewayBrokerSettings: Partial<BrokerSettings> = {
   /** A gateway without a battery for its clock starts in 1970: a time ahead of ours is no reason to refuse an event. */
   timestampAheadMsMax: null,
@@ -36,6 +39,7 @@ export function createKafka({ listen, advertised, create_topics, limits }: Kafka
     connectionCountMax: limits.connections,
     requestBytesMax: limits.memory / 2,
     answerBytesMax: limits.memory / 2,
+    limits: { frameBytesMax: Math.min(limits.memory / 2, REQUEST_BYTES_MAX) },
     onClose: (reason, detail, client) => {
       if (!USUAL_ENDS.has(reason))
         log('warn', `closed the connection of the Kafka client ${client}: ${reason}, ${detail}`, { reason, client })

@@ -11,6 +11,7 @@ import { ProtocolError } from '../kafka-protocol/protocol-error.ts'
 import { ConnectionRefusal, type RequestContext, type ServerContext } from './context.ts'
 import { dispatch } from './dispatch.ts'
 import type { FrameBudget } from './frame-budget.ts'
+import type { FrameMemory } from './frame-memory.ts'
 import { withSharedReads } from './shared-reads.ts'
 
 /**
@@ -49,8 +50,6 @@ export interface ConnectionLimits {
 }
 
 const LENGTH_BYTES = 4
-/** Below, memory is taken from what node shares among small buffers. */
-const SMALL_FRAME_BYTES = 2 * 1024
 /** Answers up to this size wait for nobody. */
 const OWN_ANSWER_BYTES = 4 * 1024
 /** Requests up to this size wait for nobody, as long as the connection has no others in work. */
@@ -76,6 +75,7 @@ export interface ConnectionBounds {
   readonly budget: FrameBudget
   /** Of answers. */
   readonly answerBudget: FrameBudget
+  readonly memory: FrameMemory
   /** Nobody reads it any more. */
   readonly release: (block: Uint8Array) => void
 }
@@ -97,6 +97,7 @@ export class Connection {
   readonly #clientHost: string
   readonly #budget: FrameBudget
   readonly #answerBudget: FrameBudget
+  readonly #memory: FrameMemory
   readonly #release: (block: Uint8Array) => void
   readonly #length = new Uint8Array(LENGTH_BYTES)
   #lengthFilled = 0
@@ -105,6 +106,8 @@ export class Connection {
   #frameFilled = 0
   /** Read behind the length of a request that waits for its bytes. */
   #rest: Uint8Array | null = null
+  /** Memory of the answer in work. */
+  #answerBlocks: Uint8Array[] = []
   /** Common bytes that the answer in work holds. */
   #answerBytes = 0
   #ownBytesLeft = OWN_BYTES
@@ -121,7 +124,7 @@ export class Connection {
 
   /** `accepted` has not been read yet, and is not to be used any more. */
   constructor(accepted: Socket, server: ServerContext, bounds: ConnectionBounds, events: ConnectionEvents) {
-    const { limits, budget, answerBudget, release } = bounds
+    const { limits, budget, answerBudget, memory, release } = bounds
     const socket = withSharedReads(accepted, {
       isExpecting: () => this.#frame !== null,
       onBytes: (bytes) => this.#receive(bytes)
@@ -131,6 +134,7 @@ export class Connection {
     this.#limits = limits
     this.#budget = budget
     this.#answerBudget = answerBudget
+    this.#memory = memory
     this.#release = release
     this.#events = events
     this.#clientHost = socket.remoteAddress ?? ''
@@ -213,7 +217,7 @@ export class Connection {
   #begin(frameBytes: number): boolean {
     const bytes = frameBytes + FRAME_OVERHEAD_BYTES
     const allocate = (): void => {
-      this.#frame = frameBytes < SMALL_FRAME_BYTES ? Buffer.allocUnsafe(frameBytes) : Buffer.allocUnsafeSlow(frameBytes)
+      this.#frame = this.#memory.take(frameBytes)
     }
     if (bytes <= this.#ownBytesLeft) {
       this.#ownBytesLeft -= bytes
@@ -308,10 +312,12 @@ export class Connection {
       const answer = await dispatch(frame, (header) => this.#contextOf(header))
       if (answer && !this.#isClosed) await this.#send(answer)
     } finally {
-      this.#release(frame)
+      this.#memory.give(frame)
       this.#giveBack(reserved)
+      this.#memory.trim()
       this.#answerBudget.giveBack(this.#answerBytes)
       this.#answerBytes = 0
+      this.#answerBlocks = []
     }
     this.#steer()
   }
@@ -352,7 +358,8 @@ export class Connection {
       clientId,
       clientHost: this.#clientHost,
       signal: this.#abort.signal,
-      reserveAnswer: (bytes) => this.#reserveAnswer(bytes)
+      reserveAnswer: (bytes) => this.#reserveAnswer(bytes),
+      releaseWhenSent: (block) => void this.#answerBlocks.push(block)
     }
   }
 
@@ -378,6 +385,8 @@ export class Connection {
     })
     if (watch) clearInterval(watch)
     this.#isWaitingForDrain = false
+    if (this.#isClosed) return // the kernel may not be through with them: left to the collector
+    for (const block of this.#answerBlocks) this.#release(block)
   }
 
   /** Who holds bytes of answers that others wait for must read them, in all and not only now and then. */

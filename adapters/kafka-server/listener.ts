@@ -9,6 +9,7 @@ import type { Broker } from '../../runtime/broker/broker.ts'
 import { type CloseReason, Connection, type ConnectionLimits } from './connection.ts'
 import type { ServerContext } from './context.ts'
 import { FrameBudget } from './frame-budget.ts'
+import { FrameMemory } from './frame-memory.ts'
 
 export interface KafkaListenerOptions {
   /** Default 127.0.0.1. */
@@ -86,6 +87,7 @@ export class KafkaListener {
   readonly #budget: FrameBudget
   readonly #answerBudget: FrameBudget
   #release: (block: Uint8Array) => void = () => undefined
+  readonly #memory = new FrameMemory((block) => this.#release(block))
   readonly #connections = new Set<Connection>()
   /** Requests in work of connections that are closed. */
   readonly #ending = new Set<Promise<void>>()
@@ -200,7 +202,7 @@ export class KafkaListener {
     const connection: Connection = new Connection(
       socket,
       context,
-      { limits: this.#limits, budget: this.#budget, answerBudget: this.#answerBudget, release: this.#release },
+      { limits: this.#limits, budget: this.#budget, answerBudget: this.#answerBudget, memory: this.#memory, release: this.#release },
       {
         onRequest: (name) => {
           meter.requests++

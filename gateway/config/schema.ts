@@ -129,7 +129,7 @@ const kafka = optionalSection(
           default: '16MiB',
           min: 4 * 2 ** 20,
           max: 2 ** 30,
-          doc: 'most bytes that requests and answers of all connections hold together; each connection has a few KiB besides'
+          doc: 'most bytes that requests (half of it, which is also the largest one, at most 16MiB) and answers of all connections hold together'
         }),
         partitions: count({
           default: '1000',

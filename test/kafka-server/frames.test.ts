@@ -253,3 +253,62 @@ t.test('who connects before the listener is open is held and then served; above 
   await listener.settled()
   await until(() => peers.every(({ isClosed }) => isClosed), 'the end of all')
 })
+
+t.test('what a request names again and again is answered once', async (t) => {
+  const centre = await startCentre(t)
+  await centre.store.createTopic('wide', { partitionCount: 100 })
+  const ask = async (request: Uint8Array): Promise<Uint8Array> => {
+    const peer = new Peer(centre.port)
+    peer.send(request)
+    await until(() => peer.frames.length === 1, 'the answer')
+    peer.socket.destroy()
+    return peer.frames[0] as Uint8Array
+  }
+  const times = <T>(count: number, what: T): T[] => Array.from({ length: count }, () => what)
+  const questions: ((count: number) => Uint8Array[])[] = [
+    (count) => api.Metadata.encodeRequest(4, { topics: times(count, { name: 'wide' }) }, header),
+    (count) =>
+      api.DescribeConfigs.encodeRequest(
+        1,
+        { resources: times(count, { resourceType: 2, resourceName: 'wide', configurationKeys: null }) },
+        header
+      ),
+    (count) => api.OffsetFetch.encodeRequest(2, { groupId: 'g', topics: [{ name: 'wide', partitionIndexes: times(count, 0) }] }, header)
+  ]
+  for (const question of questions)
+    t.equal((await ask(joinChunks(question(300)))).byteLength, (await ask(joinChunks(question(1)))).byteLength)
+})
+
+t.test('large answers wait until those before them are read, and who does not read is closed while others wait', async (t) => {
+  const { centre, reasons } = await startWithReasons(t, {
+    answerBytesMax: 256 * 1024,
+    limits: { frameIdleMsMax: 300, frameBytesPerSecondMin: 2 ** 30 }
+  })
+  const topic = await centre.store.createTopic('large')
+  const value = Buffer.alloc(900_000, 'x')
+  for (let at = 0; at < 12; at++)
+    await new Promise((resolve) =>
+      centre.store.append(topic.partitions[0] as never, { key: null, value, headers: [], timestampMs: 0 } as never, resolve)
+    )
+  const place = { topic: 'large', partitions: [{ partition: 0, fetchOffset: 0, partitionMaxBytes: 2 ** 30 }] }
+  const fetch = joinChunks(api.Fetch.encodeRequest(4, { maxWaitMs: 0, minBytes: 1, maxBytes: 2 ** 30, topics: [place] }, header))
+  const deaf = new Peer(centre.port)
+  deaf.socket.pause()
+  deaf.send(Buffer.concat(Array.from({ length: 100 }, () => fetch)))
+  let sent = 0
+  let looks = 0
+  const isStuck = (): boolean => {
+    const { answerBytes, sentBytes } = centre.listener.metrics
+    looks = answerBytes > 0 && sentBytes === sent ? looks + 1 : 0
+    sent = sentBytes
+    return looks === 40
+  }
+  await until(isStuck, 'an answer that the kernel does not take any more')
+  const hungry = new Peer(centre.port)
+  hungry.send(fetch)
+  await until(() => hungry.frames.length === 1, 'the answer of the one that reads')
+  t.same(reasons, ['slow-reader'])
+  hungry.socket.destroy()
+  await until(() => centre.listener.metrics.answerBytes === 0, 'everything given back')
+  t.equal(centre.listener.metrics.waitingAnswers, 0)
+})

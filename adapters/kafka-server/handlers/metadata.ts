@@ -6,6 +6,7 @@ import type { Topic } from '../../../runtime/log/contract.ts'
 import type { Draft } from '../../kafka-protocol/api.ts'
 import type { MetadataRequest, MetadataResponse, MetadataTopic } from '../../kafka-protocol/messages/metadata.ts'
 import type { Handler, RequestContext } from '../context.ts'
+import { distinct } from '../distinct.ts'
 import { errorCodeOf } from '../error-map.ts'
 import { topicIdOf, ZERO_TOPIC_ID } from '../topic-id.ts'
 
@@ -16,7 +17,7 @@ export const handleMetadata: Handler<MetadataRequest, MetadataResponse> = async 
   const { node, clusterId, broker, apiVersion } = context
   const isAll = request.topics === null || (apiVersion === 0 && request.topics.length === 0)
   const topics: Draft<MetadataTopic>[] = []
-  const asked = distinct(request.topics ?? [])
+  const asked = distinct(request.topics ?? [], ({ name, topicId }) => `${name ?? ''}/${topicId}`)
   await context.reserveAnswer(
     isAll ? bytesOf(broker.topics.list()) : bytesOf(asked.flatMap(({ name }) => broker.topics.find(name ?? '') ?? []))
   )
@@ -28,11 +29,6 @@ export const handleMetadata: Handler<MetadataRequest, MetadataResponse> = async 
     controllerId: node.nodeId,
     topics
   }
-}
-
-/** A topic that is named a thousand times is described once, as in Kafka. */
-function distinct(asked: MetadataRequest['topics'] & object): MetadataRequest['topics'] & object {
-  return [...new Map(asked.map((one) => [`${one.name ?? ''}/${one.topicId}`, one])).values()]
 }
 
 /** About what the answer takes. */
