@@ -10,6 +10,8 @@ import { Consumer, stringDeserializers } from '@platformatic/kafka'
 import { Kafka, logLevel } from 'kafkajs'
 import mqtt from 'mqtt'
 import t from 'tap'
+import { askControl } from '../../adapters/control/control-client.ts'
+import type { StatusReport } from '../../gateway/status-report.ts'
 import { freePort, GatewayProcess } from '../faults/gateway-process.ts'
 import { type KafkaCluster, startKafkaCluster } from './kafka-cluster.ts'
 
@@ -126,6 +128,15 @@ async function write(bootstrap: string, topic: string, prefix: string): Promise<
   return messages.map(({ key, value }) => `${key}|${value}`)
 }
 
+/** The centre has everything that is stored of the topic. */
+async function delivered({ dataDirectory, lastLines }: GatewayProcess, topic: string): Promise<void> {
+  for (const endMs = performance.now() + WAIT_MS; ; await delay(100)) {
+    const { topics } = (await askControl(dataDirectory, { command: 'status' })) as StatusReport
+    if (topics.find(({ name }) => name === topic)?.lagEvents === 0) return
+    if (performance.now() > endMs) throw new Error(`${topic} was not delivered within ${WAIT_MS} ms:\n${lastLines.join('\n')}`)
+  }
+}
+
 t.test('clients of every kind read on the gateway what MQTT wrote while it is delivered', { timeout: 300_000 }, async (t) => {
   const cluster = await startKafkaCluster()
   const kafkaPort = await freePort()
@@ -161,6 +172,7 @@ upstream: { brokers: [${cluster.brokers.join(', ')}] }
     }
 
     const written = await write(bootstrap, 'from-a-client', 'kafka')
+    await delivered(gateway, 'from-a-client') // before, there is no such topic at the centre
     t.equal(
       sortedOf(await readByKafkajs(cluster.brokers, 'from-a-client', WRITTEN)),
       sortedOf(written),
