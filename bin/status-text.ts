@@ -1,15 +1,16 @@
 // The status report for people: four lines and a table.
 
 import { formatBytes, formatCount, formatDuration } from '../gateway/config/units.ts'
-import type { StatusReport, TopicStatus, UplinkReport } from '../gateway/status-report.ts'
+import type { KafkaStatus, StatusReport, TopicStatus, UplinkReport } from '../gateway/status-report.ts'
 import { columns, paint } from './terminal.ts'
 
 export function statusText(report: StatusReport): string {
-  const { gateway, ingest, storage, uplink, topics } = report
+  const { gateway, ingest, kafka, storage, uplink, topics } = report
   const label = (name: string): string => paint('bold', name.padEnd(9))
   const lines = [
     `${label('gateway')} ${gateway.id}  ${gateway.version}  up ${formatDuration(gateway.upMs)}  pid ${gateway.pid}  ${formatBytes(gateway.residentBytes)} of memory`,
     `${label('ingest')} ${ingestWords(ingest)}`,
+    ...(kafka ? [`${label('kafka')} ${kafkaWords(kafka)}`] : []),
     `${label('storage')} ${storageWords(storage)}`,
     ...lossLines(topics).map((line) => `${' '.repeat(10)}${paint('red', line)}`),
     ...storage.recovery.findings.map((finding) => `${' '.repeat(10)}${paint('yellow', finding)}`),
@@ -34,6 +35,17 @@ function ingestWords(ingest: StatusReport['ingest']): string {
   ] as const) {
     if (count > 0) parts.push(paint('yellow', `${formatCount(count)} ${word}`))
   }
+  return parts.join('  ')
+}
+
+function kafkaWords(kafka: KafkaStatus): string {
+  const parts = [
+    `${kafka.connections} ${kafka.connections === 1 ? 'connection' : 'connections'} on ${kafka.listener}`,
+    `${formatCount(kafka.requests)} requests since start`,
+    `${formatBytes(kafka.receivedBytes)} received`,
+    `${formatBytes(kafka.sentBytes)} sent`
+  ]
+  if (kafka.refusedConnections > 0) parts.push(paint('yellow', `${formatCount(kafka.refusedConnections)} connections refused`))
   return parts.join('  ')
 }
 

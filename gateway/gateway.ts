@@ -1,28 +1,30 @@
-// The composition root: takes or builds the edges, wires store → ingest → MQTT → uplink → control socket, and closes in reverse.
+// The composition root: takes or builds the edges, wires store → ingest → MQTT → uplink → Kafka → control socket, and closes in reverse.
 // The only place that knows which implementation stands behind an interface.
 // Invariants: whatever fails while opening, what was opened before is closed again; nothing is printed, no signal is handled and no flag of the
 // process is set here.
 
 import { openControlServer } from '../adapters/control/control-server.ts'
+import type { KafkaListener } from '../adapters/kafka-server/listener.ts'
 import { KafkaUpstream } from '../adapters/kafka-upstream/kafka-upstream.ts'
 import { Listener } from '../adapters/mqtt/listener.ts'
 import { createMqttBroker, type MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import { payloadDecoders } from '../adapters/mqtt/payload.ts'
 import { WadiError } from '../runtime/base/errors.ts'
-import { openBroker } from '../runtime/broker/broker.ts'
+import { type Broker, openBroker } from '../runtime/broker/broker.ts'
 import { Ingest } from '../runtime/broker/ingest.ts'
 import { compileRoutes } from '../runtime/broker/routes.ts'
 import { DiskError } from '../runtime/io/disk.ts'
-import type { Topic } from '../runtime/log/contract.ts'
+import type { Store, Topic } from '../runtime/log/contract.ts'
 import { LogStore } from '../runtime/log/log-store.ts'
 import type { StorageSettings } from '../runtime/log/settings.ts'
 import { asStoreError } from '../runtime/log/store-errors.ts'
 import { Uplink, type UplinkStatus } from '../runtime/uplink/uplink.ts'
 import type { Address } from './config/address.ts'
 import { routesConfigOf } from './config/routes-config.ts'
-import type { Config, UpstreamSection } from './config/schema.ts'
+import type { Config, KafkaSection, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
 import { type Edges, openEdges } from './edges.ts'
+import { createKafka, gatewayBrokerSettings, topicRules } from './kafka.ts'
 import type { Log } from './log.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
@@ -45,7 +47,8 @@ export interface RecordsOptions {
 }
 
 export interface Gateway {
-  readonly addresses: { readonly mqtt: readonly string[] }
+  /** kafka: null when there is no listener for Kafka clients. */
+  readonly addresses: { readonly mqtt: readonly string[]; readonly kafka: string | null }
   /** Set when storage failed for good: it only reads until a restart. */
   readonly failure: WadiError | null
   /** Since it was opened. */
@@ -105,34 +108,34 @@ export async function openGateway(config: Config, options: GatewayOptions = {}):
 async function wire(config: Config, options: GatewayOptions, closers: Closers): Promise<Gateway> {
   const { edges = openEdges(), log = () => undefined, onRecovery = () => undefined, fatal = () => undefined } = options
   const listeners = await bindListeners(config, edges, closers) // before anything is written: an address that is taken changes nothing
+  const kafka = config.kafka ? await bindKafka(createKafka(config.kafka, log), config, edges, closers) : null
   const store = await openStore(config, { edges, log, onRecovery })
   closers.add(() => store.close())
 
-  // Nobody speaks Kafka to a gateway yet, but a client of an embedded server may have left a transaction open in this directory: it has to end.
-  const broker = openBroker({ ...edges, store })
-  closers.add(() => Promise.resolve(broker.close()))
+  // Also without a listener: an open transaction that a client left in this directory has to end.
+  let uplink: GrowingUplink | null = null
+  const rules = topicRules(config, store, ({ name }) => uplink?.add(name))
+  const broker = openBroker({ ...edges, store, settings: gatewayBrokerSettings, topicRules: rules })
+  closers.add(async () => broker.close())
 
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
   await setUpTopics(store, config, [...config.topics.keys(), ...table.topicNames], log)
-  const uplink = config.upstream ? openUplink(config, config.upstream, { store, edges, log }) : null
-  if (uplink) closers.add(() => uplink.close({ deadlineMs: UPLINK_CLOSE_MS }))
-  const createTopic = async (name: string): Promise<Topic> => {
-    const topic = await store.createTopic(name, topicConfigOf(config, name))
-    uplink?.add(name)
-    return topic
-  }
+  if (config.upstream) uplink = openUplink(config, config.upstream, { store, edges, log })
+  closers.add(async () => uplink?.close({ deadlineMs: UPLINK_CLOSE_MS }))
+  const createTopic = (name: string): Promise<Topic> => broker.topics.ensureOwn(name, topicConfigOf(config, name))
   const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic })
   uplink?.start()
 
   const mqtt = await openMqtt(listeners, { ingest, store, edges, log })
   closers.add(() => mqtt.close())
+  if (kafka) serveKafka(kafka, { broker, store, edges }, closers)
 
   watchStore(store, closers, (failure) => {
     log('error', failure.message, failure.facts)
     void mqtt.close() // devices keep what they have; what is in flight has been refused
     fatal(failure)
   })
-  const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, uplink })
+  const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, kafka, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, core: edges.core, codec: edges.codec }
   const control = await openControlServer(config.gateway.data, {
@@ -141,8 +144,9 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   })
   closers.add(() => control.close())
 
-  const addresses = { mqtt: mqtt.addresses.map(formatAddress) }
-  log('info', `ready: MQTT on ${addresses.mqtt.join(', ') || 'no address'}, data in ${config.gateway.data}`, {
+  const addresses = { mqtt: mqtt.addresses.map(formatAddress), kafka: kafka && formatAddress(kafka.address) }
+  const doors = `MQTT on ${addresses.mqtt.join(', ') || 'no address'}${addresses.kafka ? `, Kafka on ${addresses.kafka}` : ''}`
+  log('info', `ready: ${doors}, data in ${config.gateway.data}`, {
     ...addresses,
     data: config.gateway.data
   })
@@ -159,6 +163,19 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
       tailRecords(source, { patterns: topicNames, last: from === 'start' ? Number.POSITIVE_INFINITY : 0, isFollowing: follow }, signal),
     close: () => closers.close()
   }
+}
+
+function serveKafka(
+  kafka: KafkaListener,
+  { broker, store, edges }: { broker: Broker; store: Store; edges: Edges },
+  closers: Closers
+): void {
+  kafka.open({ broker, clusterId: store.logId, release: (block) => edges.codec.release(block) })
+  closers.add(async () => {
+    await kafka.close()
+    broker.close() // answers what is parked
+    await kafka.settled()
+  })
 }
 
 function watchStore(store: LogStore, closers: Closers, onFailure: (failure: WadiError) => void): void {
@@ -195,8 +212,10 @@ async function openStore(
   return store
 }
 
-function storageSettings({ storage }: Config): Partial<StorageSettings> {
+function storageSettings({ storage, kafka }: Config): Partial<StorageSettings> {
   return {
+    // What the gateway compresses is read by its own Kafka clients too, and not all of them know zstd.
+    ...(kafka && { defaultCodec: 'gzip' }),
     journalFileCount: storage.journal.files,
     journalFileBytes: Math.ceil(storage.journal.file_size / 4096) * 4096,
     lingerMs: storage.linger,
@@ -218,17 +237,36 @@ async function bindListeners(config: Config, edges: Edges, closers: Closers): Pr
   for (const { listen, limits } of config.mqtt) {
     const { host, port } = listen
     const listener = new Listener({ host, port, limits: { packetBytesMax: limits.packet, connectionsMax: limits.connections } })
-    try {
-      await listener.bind()
-    } catch (cause) {
-      const { code } = cause as NodeJS.ErrnoException
-      if (code === 'EADDRINUSE') await throwWhenOpenElsewhere(config.gateway.data, edges)
-      throw addressUnavailable(listen, cause as NodeJS.ErrnoException)
-    }
+    await bindDoor(listener, { listen, name: 'MQTT', key: 'mqtt[].listen' }, config, edges)
     closers.add(async () => listener.stopAccepting())
     listeners.push(listener)
   }
   return listeners
+}
+
+async function bindKafka(listener: KafkaListener, config: Config, edges: Edges, closers: Closers): Promise<KafkaListener> {
+  const { listen } = config.kafka as KafkaSection
+  await bindDoor(listener, { listen, name: 'Kafka', key: 'kafka.listen' }, config, edges)
+  closers.add(() => listener.close())
+  return listener
+}
+
+interface Door {
+  readonly listen: Address
+  readonly name: string
+  /** Of the configuration. */
+  readonly key: string
+}
+
+/** @throws WadiError WADI_UNAVAILABLE, WADI_DATA_DIR_LOCKED */
+async function bindDoor(listener: { bind(): Promise<void> }, door: Door, config: Config, edges: Edges): Promise<void> {
+  try {
+    await listener.bind()
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') await throwWhenOpenElsewhere(config.gateway.data, edges)
+    throw addressUnavailable(door, cause as NodeJS.ErrnoException)
+  }
 }
 
 /** The same gateway, started twice, is what most often holds the address. @throws WadiError WADI_DATA_DIR_LOCKED */
@@ -241,12 +279,12 @@ async function throwWhenOpenElsewhere(directory: string, { disk }: Edges): Promi
   }
 }
 
-function addressUnavailable(listen: Address, cause: NodeJS.ErrnoException): WadiError {
+function addressUnavailable({ listen, name, key }: Door, cause: NodeJS.ErrnoException): WadiError {
   const { code = String(cause) } = cause
   return new WadiError('WADI_UNAVAILABLE', {
-    happened: `MQTT cannot listen on ${formatAddress(listen)} (${code}).`,
+    happened: `${name} cannot listen on ${formatAddress(listen)} (${code}).`,
     kept: 'Nothing was written; what is stored is untouched.',
-    next: code === 'EADDRINUSE' ? 'Another program has this port: stop it, or choose another in mqtt[].listen.' : 'Check mqtt[].listen.',
+    next: code === 'EADDRINUSE' ? `Another program has this port: stop it, or choose another in ${key}.` : `Check ${key}.`,
     cause
   })
 }

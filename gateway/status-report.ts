@@ -31,6 +31,18 @@ export interface UplinkReport {
   readonly etaMs: number | null
 }
 
+export interface KafkaStatus {
+  readonly listener: string
+  /** Open now. */
+  readonly connections: number
+  /** Since start. */
+  readonly requests: number
+  readonly receivedBytes: number
+  readonly sentBytes: number
+  /** Connections that were refused because the most were open. */
+  readonly refusedConnections: number
+}
+
 export interface RecoveryStatus {
   readonly durationMs: number
   /** In words, one line each; empty = nothing out of the ordinary. */
@@ -58,6 +70,8 @@ export interface StatusReport {
     readonly deadLetters: number
     readonly recordsPerSync: number
   }
+  /** null without a listener for Kafka clients. */
+  readonly kafka: KafkaStatus | null
   readonly storage: {
     readonly usedBytes: number
     readonly quotaBytes: number | null

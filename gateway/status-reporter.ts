@@ -1,5 +1,6 @@
 // Gathers the status report of a running gateway. Reading it costs a walk over topics; nothing here is on the path of an event.
 
+import type { KafkaListener } from '../adapters/kafka-server/listener.ts'
 import type { MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import type { Ingest } from '../runtime/broker/ingest.ts'
 import type { Removal } from '../runtime/log/contract.ts'
@@ -9,7 +10,7 @@ import type { UplinkStatus } from '../runtime/uplink/uplink.ts'
 import type { Config } from './config/schema.ts'
 import type { Edges } from './edges.ts'
 import { RateMeter } from './rate.ts'
-import type { StatusReport, TopicStatus, UplinkReport } from './status-report.ts'
+import type { KafkaStatus, StatusReport, TopicStatus, UplinkReport } from './status-report.ts'
 import { VERSION } from './version.ts'
 
 const SAMPLE_MS = 1000
@@ -20,6 +21,7 @@ export interface StatusSources {
   readonly edges: Edges
   readonly ingest: Ingest
   readonly mqtt: MqttBroker
+  readonly kafka: KafkaListener | null
   readonly uplink: { status(): UplinkStatus } | null
 }
 
@@ -68,9 +70,24 @@ export class StatusReporter {
         deadLetters: sum(metrics.deadLettered),
         recordsPerSync: store.metrics.commits > 0 ? store.metrics.committedRecords / store.metrics.commits : 0
       },
+      kafka: this.#kafka(),
       storage: await this.#storage(),
       uplink: this.#uplink(),
       topics: this.#topics()
+    }
+  }
+
+  #kafka(): KafkaStatus | null {
+    const { kafka } = this.#sources
+    if (!kafka) return null
+    const { connectionCount, requests, receivedBytes, sentBytes, closesByReason } = kafka.metrics
+    return {
+      listener: `${kafka.address.host}:${kafka.address.port}`,
+      connections: connectionCount,
+      requests,
+      receivedBytes,
+      sentBytes,
+      refusedConnections: closesByReason.full ?? 0
     }
   }
 

@@ -9,7 +9,7 @@ const LOG = [...CORE, 'runtime/log']
 const BROKER = [...LOG, 'runtime/broker']
 const UPLINK = [...BROKER, 'runtime/uplink']
 
-const ADAPTERS = ['adapters/control', 'adapters/kafka-upstream', 'adapters/mqtt']
+const ADAPTERS = ['adapters/control', 'adapters/kafka-server', 'adapters/kafka-upstream', 'adapters/mqtt']
 
 /** Sockets and what comes with them: for adapters only. */
 const SOCKETS = ['net', 'tls', 'stream', 'events', 'fs', 'fs/promises', 'http', 'util']

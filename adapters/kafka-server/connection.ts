@@ -2,19 +2,22 @@
 // what follows it. Nothing is read while enough is waiting, and nothing is carried out while the client does not read its answers.
 // A request takes its bytes from the budget of all connections once its length is known: until it has them, the socket is not read.
 // Small ones come from a few bytes that each connection has of its own, so that heartbeats and fetches do not wait for large produces.
+// A large answer takes its bytes from a second budget before it is made, and gives them back when the kernel has it: who does not read holds
+// up others only for a while. Requests are read into memory of their own length, which is given back at once when they are answered.
 // Every end has a name (CloseReason).
 
 import type { Socket } from 'node:net'
-import { FrameSplitter } from '../kafka-protocol/frame.ts'
 import { ProtocolError } from '../kafka-protocol/protocol-error.ts'
 import { ConnectionRefusal, type RequestContext, type ServerContext } from './context.ts'
 import { dispatch } from './dispatch.ts'
 import type { FrameBudget } from './frame-budget.ts'
+import type { FrameMemory } from './frame-memory.ts'
+import { withSharedReads } from './shared-reads.ts'
 
 /**
  * peer         the client closed or vanished
  * idle         silent for too long, or in the middle of a request while others wait for its bytes
- * slow-reader  answers were not read for too long
+ * slow-reader  answers were not read for too long, or not in time while others wait for the bytes of a large one
  * frame        a length in front of a message that is negative or above the bound
  * malformed    a message that cannot be read
  * unsupported  an API or version that is not served
@@ -46,6 +49,9 @@ export interface ConnectionLimits {
   readonly frameBytesPerSecondMin: number
 }
 
+const LENGTH_BYTES = 4
+/** Answers up to this size wait for nobody. */
+const OWN_ANSWER_BYTES = 4 * 1024
 /** Requests up to this size wait for nobody, as long as the connection has no others in work. */
 const OWN_BYTES = 16 * 1024
 /** What a request takes in memory beside its bytes: buffers, places in queues, its answer's promise. */
@@ -64,6 +70,16 @@ interface QueuedFrame {
   readonly reserved: Reserved
 }
 
+export interface ConnectionBounds {
+  readonly limits: ConnectionLimits
+  readonly budget: FrameBudget
+  /** Of answers. */
+  readonly answerBudget: FrameBudget
+  readonly memory: FrameMemory
+  /** Nobody reads it any more. */
+  readonly release: (block: Uint8Array) => void
+}
+
 export interface ConnectionEvents {
   readonly onRequest: (name: string) => void
   readonly onBytes: (direction: 'received' | 'sent', bytes: number) => void
@@ -77,10 +93,23 @@ export class Connection {
   readonly #server: ServerContext
   readonly #limits: ConnectionLimits
   readonly #events: ConnectionEvents
-  readonly #splitter: FrameSplitter
   readonly #abort = new AbortController()
   readonly #clientHost: string
   readonly #budget: FrameBudget
+  readonly #answerBudget: FrameBudget
+  readonly #memory: FrameMemory
+  readonly #release: (block: Uint8Array) => void
+  readonly #length = new Uint8Array(LENGTH_BYTES)
+  #lengthFilled = 0
+  /** The request that is being read. */
+  #frame: Uint8Array | null = null
+  #frameFilled = 0
+  /** Read behind the length of a request that waits for its bytes. */
+  #rest: Uint8Array | null = null
+  /** Memory of the answer in work. */
+  #answerBlocks: Uint8Array[] = []
+  /** Common bytes that the answer in work holds. */
+  #answerBytes = 0
   #ownBytesLeft = OWN_BYTES
   /** Of the request that is being read. */
   #reserved: Reserved | null = null
@@ -89,23 +118,36 @@ export class Connection {
   #queue: QueuedFrame[] = []
   #queuedBytes = 0
   #isRunning = false
+  #work: Promise<void> | null = null
   #isWaitingForDrain = false
   #isClosed = false
 
-  constructor(socket: Socket, server: ServerContext, bounds: { limits: ConnectionLimits; budget: FrameBudget }, events: ConnectionEvents) {
-    const { limits, budget } = bounds
+  /** `accepted` has not been read yet, and is not to be used any more. */
+  constructor(accepted: Socket, server: ServerContext, bounds: ConnectionBounds, events: ConnectionEvents) {
+    const { limits, budget, answerBudget, memory, release } = bounds
+    const socket = withSharedReads(accepted, {
+      isExpecting: () => this.#frame !== null,
+      onBytes: (bytes) => this.#receive(bytes)
+    })
     this.#socket = socket
     this.#server = server
     this.#limits = limits
     this.#budget = budget
+    this.#answerBudget = answerBudget
+    this.#memory = memory
+    this.#release = release
     this.#events = events
-    this.#splitter = new FrameSplitter(limits.frameBytesMax)
     this.#clientHost = socket.remoteAddress ?? ''
-    socket.on('data', (chunk: Buffer) => this.#receive(chunk))
     socket.on('error', (error) => this.close('peer', error.message))
     socket.on('close', () => this.close('peer', 'closed by the client'))
     socket.on('timeout', () => this.#timeOut())
     socket.setTimeout(limits.idleMsMax)
+    socket.resume()
+  }
+
+  /** What is being carried out, until it has ended; never rejects. null = nothing is. */
+  get work(): Promise<void> | null {
+    return this.#isRunning ? this.#work : null
   }
 
   /** The first reason counts. */
@@ -117,6 +159,8 @@ export class Connection {
     this.#reserved = null
     this.#queue = []
     this.#queuedBytes = 0
+    this.#frame = null
+    this.#rest = null
     this.#abort.abort()
     this.#socket.destroy()
     this.#events.onClose(reason, detail)
@@ -126,40 +170,55 @@ export class Connection {
     for (const reserved of held) this.#giveBack(reserved)
   }
 
-  #receive(chunk: Buffer): void {
+  #receive(bytes: Uint8Array): void {
     if (this.#isClosed) return
-    this.#events.onBytes('received', chunk.byteLength)
-    this.#splitter.add(chunk)
-    this.#takeFrames()
+    this.#events.onBytes('received', bytes.byteLength)
+    this.#take(bytes)
   }
 
-  #takeFrames(): void {
-    if (this.#isClosed) return
+  /** Cuts requests, as far as they have their bytes, and goes on with them. */
+  #take(bytes: Uint8Array): void {
     try {
-      while (this.#reserveNext()) {
-        const frame = this.#splitter.take()
-        if (frame === null) break
-        this.#queue.push({ frame, reserved: this.#reserved as Reserved })
-        this.#queuedBytes += frame.byteLength + FRAME_OVERHEAD_BYTES
-        this.#reserved = null
-        this.#stopDeadline()
-      }
+      this.#cut(bytes)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.close('frame', error.message)
       return
     }
     this.#steer()
-    void this.#run()
+    if (!this.#isRunning) this.#work = this.#run()
   }
 
-  /** True when the next request has its bytes; false while its length is not known, or when it waits for them. */
-  #reserveNext(): boolean {
-    if (this.#reserved) return true
-    const frameBytes = this.#splitter.nextFrameBytes()
-    if (frameBytes === null || this.#stopWaiting) return false
+  #cut(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.byteLength; ) {
+      if (this.#frame === null) {
+        while (this.#lengthFilled < LENGTH_BYTES && at < bytes.byteLength) this.#length[this.#lengthFilled++] = bytes[at++] as number
+        if (this.#lengthFilled < LENGTH_BYTES) return
+        if (!this.#begin(this.#frameBytes())) {
+          this.#rest = new Uint8Array(bytes.subarray(at))
+          return
+        }
+      }
+      at += this.#fill(bytes.subarray(at))
+    }
+  }
+
+  /** @throws ProtocolError */
+  #frameBytes(): number {
+    const frameBytes = new DataView(this.#length.buffer).getInt32(0)
+    const { frameBytesMax } = this.#limits
+    if (frameBytes < 0 || frameBytes > frameBytesMax)
+      throw new ProtocolError('frame', `frame of ${frameBytes} bytes, the bound is ${frameBytesMax}`)
     if (frameBytes < FRAME_BYTES_MIN) throw new ProtocolError('frame', `frame of ${frameBytes} bytes, shorter than a request's header`)
+    return frameBytes
+  }
+
+  /** True when the request has its bytes; false when it waits for them. */
+  #begin(frameBytes: number): boolean {
     const bytes = frameBytes + FRAME_OVERHEAD_BYTES
+    const allocate = (): void => {
+      this.#frame = this.#memory.take(frameBytes)
+    }
     if (bytes <= this.#ownBytesLeft) {
       this.#ownBytesLeft -= bytes
       this.#reserved = { ownBytes: bytes, commonBytes: 0 }
@@ -168,11 +227,32 @@ export class Connection {
       this.#stopWaiting = this.#budget.wait(bytes, () => {
         this.#stopWaiting = null
         this.#holdCommon(bytes)
-        this.#takeFrames()
+        allocate()
+        const rest = this.#rest ?? new Uint8Array(0)
+        this.#rest = null
+        this.#take(rest)
       })
       return false
     }
+    allocate()
     return true
+  }
+
+  /** Returns how many of `bytes` belonged to the request. */
+  #fill(bytes: Uint8Array): number {
+    const frame = this.#frame as Uint8Array
+    const count = Math.min(frame.byteLength - this.#frameFilled, bytes.byteLength)
+    frame.set(bytes.subarray(0, count), this.#frameFilled)
+    this.#frameFilled += count
+    if (this.#frameFilled < frame.byteLength) return count
+    this.#queue.push({ frame, reserved: this.#reserved as Reserved })
+    this.#queuedBytes += frame.byteLength + FRAME_OVERHEAD_BYTES
+    this.#frame = null
+    this.#frameFilled = 0
+    this.#lengthFilled = 0
+    this.#reserved = null
+    this.#stopDeadline()
+    return count
   }
 
   /** Who holds bytes that others wait for must send them: in all, not only now and then. */
@@ -215,7 +295,6 @@ export class Connection {
   }
 
   async #run(): Promise<void> {
-    if (this.#isRunning) return
     this.#isRunning = true
     try {
       for (let next = this.#queue.shift(); next && !this.#isClosed; next = this.#queue.shift()) await this.#carryOut(next)
@@ -233,28 +312,68 @@ export class Connection {
       const answer = await dispatch(frame, (header) => this.#contextOf(header))
       if (answer && !this.#isClosed) await this.#send(answer)
     } finally {
+      this.#memory.give(frame)
       this.#giveBack(reserved)
+      this.#memory.trim()
+      this.#answerBudget.giveBack(this.#answerBytes)
+      this.#answerBytes = 0
+      this.#answerBlocks = []
     }
-    this.#takeFrames()
+    this.#steer()
+  }
+
+  /** Takes bytes of the common budget for the answer in work; resolves when it has them, or when the connection is gone. */
+  async #reserveAnswer(bytes: number): Promise<void> {
+    if (bytes <= OWN_ANSWER_BYTES || this.#isClosed) return
+    const { signal } = this.#abort
+    const hasBytes =
+      this.#answerBudget.take(bytes) ||
+      (await new Promise<boolean>((resolve) => {
+        const leave = this.#answerBudget.wait(bytes, () => {
+          signal.removeEventListener('abort', giveUp)
+          resolve(true)
+        })
+        const giveUp = (): void => {
+          leave()
+          resolve(false)
+        }
+        signal.addEventListener('abort', giveUp, { once: true })
+      }))
+    if (hasBytes) this.#answerBytes += bytes
+  }
+
+  /** The answer is there: what it really takes is held from now on, whether there is room or not. */
+  #holdAnswer(bytes: number): void {
+    const heldBytes = bytes <= OWN_ANSWER_BYTES ? 0 : bytes
+    if (heldBytes > this.#answerBytes) this.#answerBudget.force(heldBytes - this.#answerBytes)
+    else this.#answerBudget.giveBack(this.#answerBytes - heldBytes)
+    this.#answerBytes = heldBytes
   }
 
   #contextOf({ apiVersion, clientId, name }: { apiVersion: number; clientId: string; name: string }): RequestContext {
     this.#events.onRequest(name)
-    return { ...this.#server, apiVersion, clientId, clientHost: this.#clientHost, signal: this.#abort.signal }
+    return {
+      ...this.#server,
+      apiVersion,
+      clientId,
+      clientHost: this.#clientHost,
+      signal: this.#abort.signal,
+      reserveAnswer: (bytes) => this.#reserveAnswer(bytes),
+      releaseWhenSent: (block) => void this.#answerBlocks.push(block)
+    }
   }
 
   async #send(chunks: readonly Uint8Array[]): Promise<void> {
+    const bytes = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0)
+    this.#holdAnswer(bytes)
     this.#socket.cork()
     let hasRoom = true
-    let bytes = 0
-    for (const chunk of chunks) {
-      hasRoom = this.#socket.write(chunk)
-      bytes += chunk.byteLength
-    }
+    for (const chunk of chunks) hasRoom = this.#socket.write(chunk)
     this.#socket.uncork()
     this.#events.onBytes('sent', bytes)
     if (hasRoom || this.#isClosed) return
     this.#isWaitingForDrain = true
+    const watch = this.#answerBytes > 0 ? this.#watchReader(bytes) : null
     await new Promise<void>((resolve) => {
       const done = (): void => {
         this.#socket.off('drain', done)
@@ -264,7 +383,21 @@ export class Connection {
       this.#socket.once('drain', done)
       this.#abort.signal.addEventListener('abort', done, { once: true })
     })
+    if (watch) clearInterval(watch)
     this.#isWaitingForDrain = false
+    if (this.#isClosed) return // the kernel may not be through with them: left to the collector
+    for (const block of this.#answerBlocks) this.#release(block)
+  }
+
+  /** Who holds bytes of answers that others wait for must read them, in all and not only now and then. */
+  #watchReader(bytes: number): NodeJS.Timeout {
+    const { frameIdleMsMax, frameBytesPerSecondMin } = this.#limits
+    const allowedMs = frameIdleMsMax + (bytes / frameBytesPerSecondMin) * 1000
+    const look = (): void => {
+      if (this.#answerBudget.waitingCount === 0) return
+      this.close('slow-reader', `an answer of ${bytes} bytes was not read within ${Math.round(allowedMs)} ms, and others wait`)
+    }
+    return setInterval(look, allowedMs).unref()
   }
 
   #timeOut(): void {

@@ -25,6 +25,10 @@ export interface RequestContext extends ServerContext {
   readonly clientHost: string
   /** Aborts when the connection is gone: stop waiting. */
   readonly signal: AbortSignal
+  /** Before an answer that may be large is made: resolves when all connections together have room for so many bytes more. */
+  reserveAnswer(bytes: number): Promise<void>
+  /** `block` is made for the answer: its memory is given back when the kernel has the answer. */
+  releaseWhenSent(block: Uint8Array): void
 }
 
 /** null = this request gets no answer. @throws ConnectionRefusal when the connection has to end */

@@ -1,7 +1,8 @@
-// Bytes of requests that all connections together may hold: being read, waiting behind another, or being carried out.
+// Bytes that all connections together may hold, of requests (being read, waiting behind another, being carried out) or of answers (being
+// made, not yet read by the client).
 // Invariants: who waits is served in the order of asking; a request larger than the whole budget is alone, and so is not stuck;
 // what was granted is given back exactly once (connection.ts does).
-// Not for: answers, and small requests, for which each connection has some bytes of its own (connection.ts).
+// Not for: small requests and answers, for which each connection has some bytes of its own (connection.ts).
 
 interface Waiter {
   readonly bytes: number
@@ -22,12 +23,12 @@ export class FrameBudget {
     return this.#usedBytes
   }
 
-  /** Requests that wait now. */
+  /** Who waits now. */
   get waitingCount(): number {
     return this.#waiting.length
   }
 
-  /** Requests that ever had to wait. */
+  /** Who ever had to wait. */
   get waitCount(): number {
     return this.#waitCount
   }
@@ -50,7 +51,13 @@ export class FrameBudget {
     }
   }
 
+  /** Takes what is in memory already: there may be more than bytesMax for a while, and nobody is let in meanwhile. */
+  force(bytes: number): void {
+    this.#usedBytes += bytes
+  }
+
   giveBack(bytes: number): void {
+    if (bytes === 0) return
     this.#usedBytes -= bytes
     this.#grant()
   }

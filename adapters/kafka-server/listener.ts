@@ -1,42 +1,37 @@
-// The Kafka listener: accepts clients, bounds what they cost, counts what they do. The broker behind it knows no wire.
+// The Kafka listener: one address for Kafka clients, what they may cost, and what they did. The broker behind it knows no wire.
+//
+// Binding and opening are two steps, so that an address that is taken is known before anything is written, and nothing is read before
+// everything is recovered. What connects in between is held unread (within the cap) and handed over by open().
+// Not for: the broker's life (whoever opened it closes it, after the listener).
 
-import { type AddressInfo, createServer, type Server } from 'node:net'
-import { type Broker, type BrokerSettings, openBroker } from '../../runtime/broker/broker.ts'
-import type { Core } from '../../runtime/core/core.ts'
-import type { Clock } from '../../runtime/io/clock.ts'
-import type { BlockCodec } from '../../runtime/io/codec.ts'
-import type { Random } from '../../runtime/io/random.ts'
-import type { Store } from '../../runtime/log/contract.ts'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import type { Broker } from '../../runtime/broker/broker.ts'
 import { type CloseReason, Connection, type ConnectionLimits } from './connection.ts'
 import type { ServerContext } from './context.ts'
 import { FrameBudget } from './frame-budget.ts'
+import { FrameMemory } from './frame-memory.ts'
 
 export interface KafkaListenerOptions {
-  readonly store: Store
-  readonly core: Core
-  readonly clock: Clock
-  readonly random: Random
-  readonly codec: BlockCodec
   /** Default 127.0.0.1. */
   readonly host?: string
   /** 0 (default) = any free port. */
   readonly port?: number
   /** Where clients reach us when that is not the bound address. A port of 0 means the bound one. */
   readonly advertised?: { readonly host: string; readonly port: number }
-  /** Default: the store's log id. */
-  readonly clusterId?: string
   /** Default 1. */
   readonly nodeId?: number
+  /** Default true: asking for a topic that is not there makes it, unless the client says that it should not. */
   readonly autoCreateTopics?: boolean
   readonly connectionCountMax?: number
   /** Requests in work of all connections together; each connection has 16 KiB of its own besides. */
   readonly requestBytesMax?: number
+  /** The same for answers above 4 KiB: from before they are made until the kernel has them. */
+  readonly answerBytesMax?: number
   readonly fetchBytesMax?: number
   readonly limits?: Partial<ConnectionLimits>
-  readonly broker?: Partial<BrokerSettings>
   /** A connection ended, with its reason. */
   readonly onClose?: (reason: CloseReason, detail: string, client: string) => void
-  /** A fault of ours. Without it the error is thrown where nobody catches it: a bug ends the process. */
+  /** A fault of ours, or of the address (no file descriptor for one more connection). Without it the error is thrown where nobody catches it. */
   readonly onError?: (error: unknown) => void
 }
 
@@ -53,15 +48,18 @@ export interface KafkaListenerMetrics {
   /** Requests that wait for them now, and that ever had to. */
   readonly waitingRequests: number
   readonly requestWaits: number
+  /** The same for answers. */
+  readonly answerBytes: number
+  readonly waitingAnswers: number
 }
 
-export interface KafkaListener {
-  /** The bound address. */
-  readonly address: { readonly host: string; readonly port: number }
+/** Whom the clients talk to. */
+export interface KafkaServed {
   readonly broker: Broker
-  readonly metrics: KafkaListenerMetrics
-  /** Ends every connection and the broker. The store stays open: whoever opened it closes it afterwards. */
-  close(): Promise<void>
+  /** The same at every start: clients that meet another one refuse to go on. */
+  readonly clusterId: string
+  /** Gives back the memory of a request that was answered. Default: it is left to the collector. */
+  readonly release?: (block: Uint8Array) => void
 }
 
 const MIB = 1024 * 1024
@@ -74,58 +72,169 @@ const defaultLimits: ConnectionLimits = {
   frameBytesPerSecondMin: 64 * 1024
 }
 const CONNECTION_COUNT_MAX = 1000
-/** Twice the largest frame: one being read, one being carried out. */
-const REQUEST_BYTES_MAX = 32 * MIB
-const FETCH_BYTES_MAX = 16 * MIB
+const REQUEST_BYTES_MAX = 8 * MIB
+const ANSWER_BYTES_MAX = 8 * MIB
+/** More than a network takes at once, and small enough for several to be made at a time. */
+const FETCH_BYTES_MAX = MIB
 
-/** @throws WadiError when the stored state cannot be read; Error of node:net when the address cannot be bound */
-export async function createKafkaListener(options: KafkaListenerOptions): Promise<KafkaListener> {
-  const { store, core, clock, random, codec } = options
-  const broker = openBroker({ store, core, clock, random, codec, settings: options.broker ?? {} })
-  const server = createServer({ noDelay: true, keepAlive: true })
-  try {
-    await listen(server, options.port ?? 0, options.host ?? '127.0.0.1')
-  } catch (error) {
-    broker.close()
-    throw error
+export class KafkaListener {
+  readonly #options: KafkaListenerOptions
+  readonly #server: Server
+  readonly #limits: ConnectionLimits
+  readonly #connectionCountMax: number
+  readonly #onError: (error: unknown) => void
+  readonly #meter = createMeter()
+  readonly #budget: FrameBudget
+  readonly #answerBudget: FrameBudget
+  #release: (block: Uint8Array) => void = () => undefined
+  readonly #memory = new FrameMemory((block) => this.#release(block))
+  readonly #connections = new Set<Connection>()
+  /** Requests in work of connections that are closed. */
+  readonly #ending = new Set<Promise<void>>()
+  /** Connected before open(). */
+  readonly #held = new Set<Socket>()
+  #context: ServerContext | null = null
+  #address = { host: '', port: 0 }
+
+  constructor(options: KafkaListenerOptions) {
+    this.#options = options
+    this.#limits = { ...defaultLimits, ...options.limits }
+    this.#connectionCountMax = options.connectionCountMax ?? CONNECTION_COUNT_MAX
+    this.#onError = options.onError ?? throwLater
+    this.#budget = new FrameBudget(options.requestBytesMax ?? REQUEST_BYTES_MAX)
+    this.#answerBudget = new FrameBudget(options.answerBytesMax ?? ANSWER_BYTES_MAX)
+    this.#server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: true }, (socket) => this.#accept(socket))
   }
-  const bound = server.address() as AddressInfo
-  const address = { host: bound.address, port: bound.port }
-  const context: ServerContext = {
-    broker,
-    node: {
-      nodeId: options.nodeId ?? 1,
-      host: options.advertised?.host ?? address.host,
-      port: options.advertised?.port || address.port
-    },
-    clusterId: options.clusterId ?? store.logId,
-    autoCreateTopics: options.autoCreateTopics ?? true,
-    fetchBytesMax: options.fetchBytesMax ?? FETCH_BYTES_MAX
+
+  /** The address is ours when it resolves. Rejects with the error of the operating system (EADDRINUSE, EACCES …). */
+  bind(): Promise<void> {
+    const { host = '127.0.0.1', port = 0 } = this.#options
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen({ host, port }, () => {
+        this.#server.off('error', reject)
+        this.#server.on('error', this.#onError)
+        const { address, port: boundPort } = this.#server.address() as AddressInfo
+        this.#address = { host: address, port: boundPort }
+        resolve()
+      })
+    })
   }
-  const meter = createMeter()
-  const budget = new FrameBudget(options.requestBytesMax ?? REQUEST_BYTES_MAX)
-  const connections = acceptOn(server, context, options, { meter, budget })
-  return {
-    address,
-    broker,
-    get metrics(): KafkaListenerMetrics {
-      return {
-        ...meter,
-        connectionCount: connections.size,
-        requestBytes: budget.usedBytes,
-        waitingRequests: budget.waitingCount,
-        requestWaits: budget.waitCount,
-        requestsByApi: { ...meter.requestsByApi },
-        closesByReason: { ...meter.closesByReason }
-      }
-    },
-    async close(): Promise<void> {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-      for (const connection of [...connections]) connection.close('shutdown', 'the listener closes')
-      broker.close()
-      await closed
+
+  /** Serves what connected meanwhile, and from now on everything that comes. After bind(), once. */
+  open({ broker, clusterId, release }: KafkaServed): void {
+    if (release) this.#release = release
+    const { advertised, nodeId = 1, autoCreateTopics = true, fetchBytesMax = FETCH_BYTES_MAX } = this.#options
+    const { host, port } = this.address
+    this.#context = {
+      broker,
+      node: { nodeId, host: advertised?.host ?? host, port: advertised?.port || port },
+      clusterId,
+      autoCreateTopics,
+      fetchBytesMax
+    }
+    for (const socket of this.#held) this.#serve(socket, this.#context)
+    this.#held.clear()
+  }
+
+  /** The bound address, also after close(). */
+  get address(): { readonly host: string; readonly port: number } {
+    return this.#address
+  }
+
+  get metrics(): KafkaListenerMetrics {
+    const meter = this.#meter
+    return {
+      ...meter,
+      connectionCount: this.#connections.size,
+      requestBytes: this.#budget.usedBytes,
+      waitingRequests: this.#budget.waitingCount,
+      requestWaits: this.#budget.waitCount,
+      answerBytes: this.#answerBudget.usedBytes,
+      waitingAnswers: this.#answerBudget.waitingCount,
+      requestsByApi: { ...meter.requestsByApi },
+      closesByReason: { ...meter.closesByReason }
     }
   }
+
+  /** Ends every connection; the requests they had in work go on, see settled(). Fine to call twice. */
+  async close(): Promise<void> {
+    const closed = this.#server.listening ? new Promise<void>((resolve) => this.#server.close(() => resolve())) : null
+    for (const socket of this.#held) socket.destroy()
+    for (const connection of [...this.#connections]) connection.close('shutdown', 'the listener closes')
+    await closed
+  }
+
+  /** Resolves when no request of a closed connection is being carried out. Some of them end only when the broker closes. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#ending)
+  }
+
+  #accept(socket: Socket): void {
+    socket.on('error', () => undefined)
+    if (this.#held.size + this.#connections.size >= this.#connectionCountMax) return this.#refuse(socket)
+    if (this.#context) return this.#serve(socket, this.#context)
+    this.#held.add(socket)
+    socket.once('close', () => this.#held.delete(socket))
+  }
+
+  #refuse(socket: Socket): void {
+    const client = clientOf(socket)
+    socket.destroy()
+    this.#count('full')
+    this.#options.onClose?.('full', `${this.#connectionCountMax} connections are open already`, client)
+  }
+
+  #count(reason: CloseReason): void {
+    this.#meter.closesByReason[reason] = (this.#meter.closesByReason[reason] ?? 0) + 1
+  }
+
+  #end(work: Promise<void> | null): void {
+    if (work === null) return
+    this.#ending.add(work)
+    void work.then(() => this.#ending.delete(work))
+  }
+
+  #serve(socket: Socket, context: ServerContext): void {
+    const client = clientOf(socket)
+    const meter = this.#meter
+    meter.acceptedConnections++
+    const connection: Connection = new Connection(
+      socket,
+      context,
+      { limits: this.#limits, budget: this.#budget, answerBudget: this.#answerBudget, memory: this.#memory, release: this.#release },
+      {
+        onRequest: (name) => {
+          meter.requests++
+          meter.requestsByApi[name] = (meter.requestsByApi[name] ?? 0) + 1
+        },
+        onBytes: (direction, bytes) => {
+          if (direction === 'received') meter.receivedBytes += bytes
+          else meter.sentBytes += bytes
+        },
+        onClose: (reason, detail) => {
+          this.#connections.delete(connection)
+          this.#end(connection.work)
+          this.#count(reason)
+          this.#options.onClose?.(reason, detail, client)
+        },
+        onError: this.#onError
+      }
+    )
+    this.#connections.add(connection)
+  }
+}
+
+/** A listener that is bound and open. @throws Error of node:net when the address cannot be bound */
+export async function createKafkaListener(options: KafkaListenerOptions & KafkaServed): Promise<KafkaListener> {
+  const listener = new KafkaListener(options)
+  await listener.bind()
+  listener.open(options)
+  return listener
+}
+
+function clientOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress}:${remotePort}`
 }
 
 interface Meter {
@@ -141,58 +250,8 @@ function createMeter(): Meter {
   return { acceptedConnections: 0, requests: 0, requestsByApi: {}, closesByReason: {}, receivedBytes: 0, sentBytes: 0 }
 }
 
-function acceptOn(
-  server: Server,
-  context: ServerContext,
-  options: KafkaListenerOptions,
-  { meter, budget }: { meter: Meter; budget: FrameBudget }
-): Set<Connection> {
-  const connections = new Set<Connection>()
-  const limits = { ...defaultLimits, ...options.limits }
-  const connectionCountMax = options.connectionCountMax ?? CONNECTION_COUNT_MAX
-  const onError = options.onError ?? throwLater
-  server.on('connection', (socket) => {
-    const client = `${socket.remoteAddress}:${socket.remotePort}`
-    meter.acceptedConnections++
-    const connection: Connection = new Connection(
-      socket,
-      context,
-      { limits, budget },
-      {
-        onRequest(name) {
-          meter.requests++
-          meter.requestsByApi[name] = (meter.requestsByApi[name] ?? 0) + 1
-        },
-        onBytes(direction, bytes) {
-          if (direction === 'received') meter.receivedBytes += bytes
-          else meter.sentBytes += bytes
-        },
-        onClose(reason, detail) {
-          connections.delete(connection)
-          meter.closesByReason[reason] = (meter.closesByReason[reason] ?? 0) + 1
-          options.onClose?.(reason, detail, client)
-        },
-        onError
-      }
-    )
-    if (connections.size >= connectionCountMax) return connection.close('full', `${connectionCountMax} connections are open already`)
-    connections.add(connection)
-  })
-  return connections
-}
-
 function throwLater(error: unknown): void {
   setImmediate(() => {
     throw error
-  })
-}
-
-function listen(server: Server, port: number, host: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve()
-    })
   })
 }

@@ -17,23 +17,22 @@ export const demoCentre: Command = {
 
   async run(input) {
     const directory = resolve(input.text('data') ?? usage('--data DIR'))
-    const [{ openEdges }, { LogStore }, { createKafkaListener }] = await Promise.all([
+    const [{ openEdges }, { LogStore }, { openBroker }, { createKafkaListener }] = await Promise.all([
       import('../../gateway/edges.ts'),
       import('../../runtime/log/log-store.ts'),
+      import('../../runtime/broker/broker.ts'),
       import('../../adapters/kafka-server/listener.ts')
     ])
     await mkdir(directory, { recursive: true, mode: 0o700 })
     const edges = openEdges()
     // kafkajs, which reads it, knows no zstd.
     const store = await LogStore.open({ ...edges, directory, settings: { defaultCodec: 'gzip' } })
-    const listener = await createKafkaListener({
-      ...edges,
-      store,
-      broker: { initialRebalanceDelayMs: 0 }
-    })
+    const broker = openBroker({ ...edges, store, settings: { initialRebalanceDelayMs: 0 } })
+    const listener = await createKafkaListener({ broker, clusterId: store.logId })
     process.send?.({ address: listener.address })
     await new Promise<void>((done) => input.signal.addEventListener('abort', () => done(), { once: true }))
     await listener.close()
+    broker.close()
     await store.close()
     return EXIT.ok
   }

@@ -222,6 +222,11 @@ export function address(options: Described): Field<Address> {
   return scalar({ kind: 'host:port', doc: options.doc, harmless: { host: '127.0.0.1', port: 0 }, parse: parseAddress })
 }
 
+/** null when absent. */
+export function optionalAddress(options: Described): Field<Address | null> {
+  return scalar<Address | null>({ kind: 'host:port', doc: options.doc, absent: { value: null }, parse: parseAddress })
+}
+
 /** A section with fixed keys; an unknown key is a problem. */
 export function section<S extends Fields>(fields: S, options: Described): Field<SectionValue<S>> & { readonly fields: S } {
   return {

@@ -4,7 +4,7 @@ import { compileRoutes, type PayloadDecoders } from '../../runtime/broker/routes
 import type { CodecName } from '../../runtime/io/codec.ts'
 import type { Address } from './address.ts'
 import { routesConfigOf } from './routes-config.ts'
-import type { Config, TopicSection } from './schema.ts'
+import type { Config, KafkaSection, TopicSection } from './schema.ts'
 
 export type Report = (path: string, message: string) => void
 
@@ -23,8 +23,9 @@ export function checkRules(config: Config, { isTrusted, isWritten, canWrite }: F
   checkListeners(config, report)
   checkQuotas(config, report)
   if (isTrusted('upstream')) warnOfLimits(config, warn)
-  if (config.mqtt.length === 0) warn('mqtt', 'has no listener: no device can connect')
-  else if (config.routes.length === 0 && config.unmatched.action !== 'topic') warn('routes', 'is empty: no event is stored')
+  if (config.mqtt.length === 0 && !config.kafka) warn('mqtt', 'has no listener: no device can connect')
+  else if (config.mqtt.length > 0 && config.routes.length === 0 && config.unmatched.action !== 'topic')
+    warn('routes', 'is empty: no event is stored')
   checkRoutes(config, report)
   checkTopics(config, report)
   checkCodecs(config, canWrite, report)
@@ -34,14 +35,18 @@ export function checkRules(config: Config, { isTrusted, isWritten, canWrite }: F
       'is missing: with an upstream each gateway needs an id of its own, two with the same one would shut each other out'
     )
   }
-  checkUpstream(config, isTrusted('routes') && isTrusted('topics') && isTrusted('unmatched') && isTrusted('dead_letter'), report)
+  checkUpstream(config, isTrusted('routes') && isTrusted('topics') && isTrusted('unmatched') && isTrusted('dead_letter'), report, warn)
 }
 
 export function isLoopback({ host }: Address): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
-function checkListeners({ mqtt }: Config, report: Report): void {
+function isEveryAddress({ host }: Address): boolean {
+  return /^(0\.0\.0\.0|[0:]*:[0:]*)$/.test(host)
+}
+
+function checkListeners({ mqtt, kafka }: Config, report: Report): void {
   const taken = new Map<string, number>()
   mqtt.forEach(({ listen, insecure }, index) => {
     const name = `${listen.host}:${listen.port}`
@@ -54,6 +59,26 @@ function checkListeners({ mqtt }: Config, report: Report): void {
       `is ${name}, where everybody on the network could publish without a password: listen on 127.0.0.1, or write "insecure: true" beside it`
     )
   })
+  if (kafka) checkKafka(kafka, taken, report)
+}
+
+function checkKafka({ listen, advertised, insecure }: KafkaSection, taken: ReadonlyMap<string, number>, report: Report): void {
+  const name = `${listen.host}:${listen.port}`
+  const other = taken.get(name)
+  if (other !== undefined && listen.port !== 0) report('kafka.listen', `is ${name}, which mqtt[${other}] already has`)
+  if (!isLoopback(listen) && !insecure) {
+    report(
+      'kafka.listen',
+      `is ${name}, where everybody on the network could read and write without a password: listen on 127.0.0.1, or write "insecure: true" beside it`
+    )
+  }
+  const told = advertised ?? listen
+  if (isEveryAddress(told)) {
+    report(
+      advertised ? 'kafka.advertised' : 'kafka.listen',
+      `is ${told.host}:${told.port}, which no client can connect to: write the address that clients reach as "advertised: host:port"`
+    )
+  }
 }
 
 function checkRoutes(config: Config, report: Report): void {
@@ -129,7 +154,7 @@ function checkCodecs({ topics, upstream }: Config, canWrite: FileFacts['canWrite
 
 const DEFAULT_RETENTION_MS = 7 * 86_400_000
 
-function checkUpstream(config: Config, areTopicsTrusted: boolean, report: Report): void {
+function checkUpstream(config: Config, areTopicsTrusted: boolean, report: Report, warn: Report): void {
   if (!config.upstream) return
   const { brokers, topics } = config.upstream
   if (brokers.length === 0) report('upstream.brokers', 'is empty: name at least one broker, host:port')
@@ -138,12 +163,15 @@ function checkUpstream(config: Config, areTopicsTrusted: boolean, report: Report
   })
   const known = areTopicsTrusted ? knownTopics(config) : null
   for (const name of topics.keys()) {
-    if (known && !known.has(name))
-      report(`upstream.topics.${name}`, 'is delivered but never stored: no route, topic or dead letter has this name')
+    if (!known || known.has(name)) continue
+    const path = `upstream.topics.${name}`
+    if (config.kafka?.create_topics)
+      warn(path, 'is not there yet: no route, topic or dead letter has this name; a Kafka client has to make it')
+    else report(path, 'is delivered but never stored: no route, topic or dead letter has this name')
   }
 }
 
-/** Every topic an event can reach, or null when a route makes topic names from the event. */
+/** Every topic that is made without a Kafka client, or null when a route makes topic names from the event. */
 export function knownTopics(config: Config): Set<string> | null {
   const names = new Set([...config.topics.keys(), config.dead_letter.topic])
   if (config.unmatched.topic !== null) names.add(config.unmatched.topic)

@@ -15,6 +15,7 @@ import {
   kafkaNumber,
   listOf,
   mapOf,
+  optionalAddress,
   optionalChoice,
   optionalSection,
   optionalText,
@@ -105,6 +106,42 @@ const mqttListener = section(
     )
   },
   { doc: 'one MQTT listener' }
+)
+
+const kafka = optionalSection(
+  {
+    listen: address({ doc: 'host:port for Kafka clients; port 0 takes a free one' }),
+    advertised: optionalAddress({
+      doc: 'host:port that clients are told to connect to, when it is not that of listen (0.0.0.0, containers); port 0 = the port of listen'
+    }),
+    insecure: flag({
+      default: 'false',
+      doc: 'true = anybody who reaches this address may read and write everything; needed for any address that is not loopback'
+    }),
+    create_topics: flag({
+      default: 'true',
+      doc: 'clients may make topics, also by asking for one that is not there; delivered like those that routes make'
+    }),
+    limits: section(
+      {
+        connections: count({ default: '250', min: 1, max: 10_000, doc: 'most connections at a time; a client has two or three' }),
+        memory: bytes({
+          default: '16MiB',
+          min: 4 * 2 ** 20,
+          max: 2 ** 30,
+          doc: 'most bytes that requests (half of it, which is also the largest one, at most 16MiB) and answers of all connections hold together'
+        }),
+        partitions: count({
+          default: '1000',
+          min: 1,
+          max: 100_000,
+          doc: 'clients make no topic that would bring the partitions of the gateway above this'
+        })
+      },
+      { doc: 'what Kafka clients may take' }
+    )
+  },
+  { doc: 'Kafka clients on this gateway (docs/kafka.md); without it there is no Kafka listener' }
 )
 
 const topic = section(
@@ -205,6 +242,7 @@ export const configSchema = section(
     gateway,
     storage,
     mqtt: listOf(mqttListener, { doc: 'MQTT listeners' }),
+    kafka,
     topics: mapOf(topic, { ...topicName, doc: 'topics; one that a route names and that is not here is made with the defaults' }),
     routes: listOf(route, { doc: 'from MQTT to topics; the first that matches takes the event' }),
     unmatched: section(
@@ -234,4 +272,5 @@ export type Config = ValueOf<typeof configSchema>
 export type TopicSection = ValueOf<typeof topic>
 export type RouteSection = ValueOf<typeof route>
 export type MqttSection = ValueOf<typeof mqttListener>
+export type KafkaSection = NonNullable<ValueOf<typeof kafka>>
 export type UpstreamSection = NonNullable<ValueOf<typeof upstream>>

@@ -14,7 +14,7 @@ import { Groups } from './groups.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { ProducerStates } from './partition-producers.ts'
 import { ProducerIds } from './producer-ids.ts'
-import { Topics } from './topics.ts'
+import { type TopicRules, Topics } from './topics.ts'
 import { Transactions } from './transactions.ts'
 
 export interface BrokerSettings {
@@ -71,6 +71,8 @@ export function openBroker(context: {
   random: Random
   codec: BlockCodec
   settings?: Partial<BrokerSettings>
+  /** Default: clients make what they like, and nobody delivers it. */
+  topicRules?: TopicRules
 }): Broker {
   const { store, core, clock, random, codec } = context
   const settings = { ...defaultBrokerSettings, ...context.settings }
@@ -102,7 +104,11 @@ export function openBroker(context: {
   let isClosed = false
   return {
     settings,
-    topics: new Topics(store, { partitionCount: settings.partitionCountDefault, partitionCountMax: settings.partitionCountMax }),
+    topics: new Topics(
+      store,
+      { partitionCount: settings.partitionCountDefault, partitionCountMax: settings.partitionCountMax },
+      context.topicRules
+    ),
     appends,
     fetches: new Fetches({ producers, clock }),
     producers,

@@ -61,10 +61,18 @@ export class Fetches {
     this.#clock = context.clock
   }
 
-  /** One answer per place, in order. Never rejects for a partition's fault. */
-  async fetch(request: FetchRequest, signal?: AbortSignal): Promise<readonly FetchedPartition[]> {
+  /**
+   * One answer per place, in order. Never rejects for a partition's fault. `admit` is asked before anything is read, with about as many bytes
+   * as will be: a first batch that is larger than the limits is not in it.
+   */
+  async fetch(
+    request: FetchRequest,
+    signal?: AbortSignal,
+    admit: (bytes: number) => Promise<void> = async () => undefined
+  ): Promise<readonly FetchedPartition[]> {
     const readers = request.places.map((place) => this.#open(place))
     if (!isReady(readers, request) && request.maxWaitMs > 0) await this.#wait(readers, request, signal)
+    if (!signal?.aborted) await admit(Math.min(availableTo(readers, request), Math.max(0, request.bytesMax)))
     const answers: FetchedPartition[] = []
     let bytesLeft = request.bytesMax
     let isEmpty = true
@@ -163,6 +171,15 @@ function isReady(readers: readonly Reader[], request: FetchRequest): boolean {
     if (bytes >= request.bytesMin) return true
   }
   return bytes >= request.bytesMin
+}
+
+function availableTo(readers: readonly Reader[], { isolation }: FetchRequest): number {
+  let bytes = 0
+  for (const { place, partition } of readers) {
+    if (partition && placeFault(place, partition) === 'NONE')
+      bytes += Math.min(availableBytes(partition, place.fetchOffset, isolation), place.bytesMax)
+  }
+  return bytes
 }
 
 function availableBytes(partition: Partition, fetchOffset: number, isolation: Isolation): number {

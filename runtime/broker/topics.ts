@@ -20,6 +20,29 @@ export interface TopicDefaults {
   readonly partitionCountMax: number
 }
 
+/** The word of whoever owns the store on what clients make. */
+export interface TopicRules {
+  /**
+   * What a topic of this name is, as far as the client does not say otherwise. isForwarded is never the client's to say.
+   * @throws BrokerFault POLICY_VIOLATION, INVALID_TOPIC_EXCEPTION when clients may not make it
+   */
+  configOf(name: string): Partial<TopicConfig>
+  /** @throws BrokerFault POLICY_VIOLATION when clients may not make so many more */
+  checkPartitions(count: number): void
+  /** It is durable. */
+  onCreated(topic: Topic): void
+  /** Clients read it and do not write it. */
+  isReserved(name: string): boolean
+}
+
+/** A server that is alone with its store. */
+const noRules: TopicRules = {
+  configOf: () => ({ isForwarded: false }),
+  checkPartitions: () => undefined,
+  onCreated: () => undefined,
+  isReserved: () => false
+}
+
 /** What every Kafka client can read, unless the topic says otherwise. */
 const SEAL_CODEC = 'gzip'
 const CODECS: Readonly<Record<string, TopicConfig['codec']>> = {
@@ -33,11 +56,18 @@ const CODECS: Readonly<Record<string, TopicConfig['codec']>> = {
 export class Topics {
   readonly #store: Store
   readonly #defaults: TopicDefaults
+  readonly #rules: TopicRules
   readonly #lock = new KeyedLock()
 
-  constructor(store: Store, defaults: TopicDefaults) {
+  constructor(store: Store, defaults: TopicDefaults, rules: TopicRules = noRules) {
     this.#store = store
     this.#defaults = defaults
+    this.#rules = rules
+  }
+
+  /** Not for clients to write. */
+  isReserved(name: string): boolean {
+    return this.#rules.isReserved(name)
   }
 
   find(name: string): Topic | null {
@@ -56,33 +86,50 @@ export class Topics {
 
   /**
    * What would be created. Nothing is written.
-   * @throws BrokerFault INVALID_TOPIC_EXCEPTION, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR, INVALID_CONFIG
+   * @throws BrokerFault INVALID_TOPIC_EXCEPTION, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR, INVALID_CONFIG,
+   * POLICY_VIOLATION
    */
   check(topic: NewTopic): { partitionCount: number; config: Partial<TopicConfig> } {
     this.#checkName(topic.name)
     if (this.#store.topics.has(topic.name)) throw new BrokerFault('TOPIC_ALREADY_EXISTS', `there is a topic "${topic.name}" already`)
-    const partitionCount = topic.partitionCount === -1 ? this.#defaults.partitionCount : topic.partitionCount
+    const rules = this.#rules.configOf(topic.name)
+    const partitionCount = topic.partitionCount === -1 ? (rules.partitionCount ?? this.#defaults.partitionCount) : topic.partitionCount
     if (partitionCount < 1 || partitionCount > this.#defaults.partitionCountMax) {
       throw new BrokerFault('INVALID_PARTITIONS', `a topic has 1 to ${this.#defaults.partitionCountMax} partitions, not ${partitionCount}`)
     }
+    this.#rules.checkPartitions(partitionCount)
     if (topic.replicationFactor !== -1 && topic.replicationFactor !== 1) {
       throw new BrokerFault('INVALID_REPLICATION_FACTOR', `there is one node, the replication factor cannot be ${topic.replicationFactor}`)
     }
-    return { partitionCount, config: { partitionCount, isForwarded: false, codec: SEAL_CODEC, ...configOf(topic.settings) } }
+    return { partitionCount, config: { codec: SEAL_CODEC, ...rules, ...configOf(topic.settings), partitionCount } }
   }
 
   /** Durable before it resolves. @throws BrokerFault as check(); WadiError when the store refuses */
   create(topic: NewTopic): Promise<Topic> {
-    return this.#lock.run('create', async () => this.#store.createTopic(topic.name, this.check(topic).config))
+    return this.#lock.run('create', () => this.#make(topic))
   }
 
-  /** The topic of this name, made with the defaults when absent. @throws BrokerFault INVALID_TOPIC_EXCEPTION; WadiError when the store refuses */
+  /** The topic of this name, made with the defaults when absent. @throws BrokerFault as check(); WadiError when the store refuses */
   ensure(name: string): Promise<Topic> {
     return this.#lock.run('create', async () => {
       const known = this.find(name)
       if (known) return known
-      return this.#store.createTopic(name, this.check({ name, partitionCount: -1, replicationFactor: -1, settings: new Map() }).config)
+      return this.#make({ name, partitionCount: -1, replicationFactor: -1, settings: new Map() })
     })
+  }
+
+  /** As ensure(), for whoever owns the store: with his settings, whatever clients may do. @throws WadiError when the store refuses */
+  ensureOwn(name: string, config: Partial<TopicConfig>): Promise<Topic> {
+    return this.#lock.run('create', async () => this.find(name) ?? this.#store.createTopic(name, config).then((made) => this.#tell(made)))
+  }
+
+  async #make(topic: NewTopic): Promise<Topic> {
+    return this.#tell(await this.#store.createTopic(topic.name, this.check(topic).config))
+  }
+
+  #tell(made: Topic): Topic {
+    this.#rules.onCreated(made)
+    return made
   }
 
   #checkName(name: string): void {

@@ -30,6 +30,7 @@ function reportOf(topics: readonly TopicStatus[]): StatusReport {
       deadLetters: 0,
       recordsPerSync: 0
     },
+    kafka: null,
     storage: {
       usedBytes: 0,
       quotaBytes: null,
@@ -58,4 +59,24 @@ t.test('undelivered events that a quota dropped are lost, by topic and reason', 
 t.test('a quota of a topic that stays here drops, and nothing is lost', async (t) => {
   const text = statusText(reportOf([topicOf('ring', { droppedEvents: 12 })]))
   t.match(text, /0 lost {2}12 dropped by quotas of topics that stay here/)
+})
+
+t.test('Kafka clients have a line of their own when there is a listener for them', async (t) => {
+  t.notMatch(statusText(reportOf([])), /kafka/)
+  const kafka = {
+    listener: '127.0.0.1:9092',
+    connections: 1,
+    requests: 12_345,
+    receivedBytes: 2048,
+    sentBytes: 4096,
+    refusedConnections: 0
+  }
+  t.match(
+    statusText({ ...reportOf([]), kafka }),
+    /kafka +1 connection on 127\.0\.0\.1:9092 {2}12,345 requests since start {2}2\.0 KiB received {2}4\.0 KiB sent\n/
+  )
+  t.match(
+    statusText({ ...reportOf([]), kafka: { ...kafka, connections: 2, refusedConnections: 3 } }),
+    /2 connections .* 3 connections refused/
+  )
 })

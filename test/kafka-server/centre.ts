@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createKafkaListener, type KafkaListener, type KafkaListenerOptions } from '../../adapters/kafka-server/listener.ts'
+import { type Broker, type BrokerSettings, openBroker } from '../../runtime/broker/broker.ts'
 import { nodeClock } from '../../runtime/io/node-clock.ts'
 import { createNodeCodec } from '../../runtime/io/node-codec.ts'
 import { nodeDisk } from '../../runtime/io/node-disk.ts'
@@ -17,12 +18,15 @@ const MIB = 1024 * 1024
 export interface Centre {
   readonly port: number
   readonly listener: KafkaListener
+  readonly broker: Broker
   readonly store: LogStore
   /** Closes listener and store and opens both again on the same directory and port. */
   restart(): Promise<void>
 }
 
-type ListenerOptions = Partial<KafkaListenerOptions>
+interface ListenerOptions extends KafkaListenerOptions {
+  readonly broker?: Partial<BrokerSettings>
+}
 
 export async function startCentre(t: { teardown(work: () => Promise<void>): void }, options: ListenerOptions = {}): Promise<Centre> {
   const directory = await mkdtemp(path.join(tmpdir(), 'wadi-centre-'))
@@ -30,6 +34,7 @@ export async function startCentre(t: { teardown(work: () => Promise<void>): void
   const { port } = open.listener.address
   const closeBoth = async (): Promise<void> => {
     await open.listener.close()
+    open.broker.close()
     await open.store.close()
   }
   t.teardown(async () => {
@@ -40,6 +45,9 @@ export async function startCentre(t: { teardown(work: () => Promise<void>): void
     port,
     get listener() {
       return open.listener
+    },
+    get broker() {
+      return open.broker
     },
     get store() {
       return open.store
@@ -55,7 +63,7 @@ async function openCentre(
   directory: string,
   port: number,
   options: ListenerOptions
-): Promise<{ store: LogStore; listener: KafkaListener }> {
+): Promise<{ store: LogStore; broker: Broker; listener: KafkaListener }> {
   const core = loadTestCore()
   const edges = { clock: nodeClock, random: nodeRandom, core, codec: createNodeCodec() }
   const store = await LogStore.open({
@@ -64,14 +72,9 @@ async function openCentre(
     directory,
     settings: { journalFileBytes: 4 * MIB, lingerMs: 0 }
   })
-  const listener = await createKafkaListener({
-    ...edges,
-    store,
-    port,
-    ...options,
-    broker: { initialRebalanceDelayMs: 0, ...options.broker }
-  })
-  return { store, listener }
+  const broker = openBroker({ ...edges, store, settings: { initialRebalanceDelayMs: 0, ...options.broker } })
+  const listener = await createKafkaListener({ ...options, port, broker, clusterId: store.logId })
+  return { store, broker, listener }
 }
 
 /** Looks again and again until it is so. @throws Error naming what did not come in time */

@@ -6,6 +6,7 @@ import { api } from '../../adapters/kafka-protocol/apis.ts'
 import { FrameSplitter } from '../../adapters/kafka-protocol/frame.ts'
 import { joinChunks } from '../../adapters/kafka-protocol/writer.ts'
 import type { CloseReason } from '../../adapters/kafka-server/connection.ts'
+import { KafkaListener } from '../../adapters/kafka-server/listener.ts'
 import { Prng } from '../sim/prng.ts'
 import { type Centre, startCentre, until } from './centre.ts'
 
@@ -230,9 +231,84 @@ t.test('closing the listener ends every connection, parked ones too', async (t) 
     topics: [{ topic: 'quiet', partitions: [{ partition: 0, fetchOffset: 0, partitionMaxBytes: 1 }] }]
   }
   peer.send(joinChunks(api.Fetch.encodeRequest(4, fetch, header)))
-  await until(() => centre.listener.broker.fetches.waitingCount === 1, 'the fetch to be parked')
+  await until(() => centre.broker.fetches.waitingCount === 1, 'the fetch to be parked')
   await centre.listener.close()
   await until(() => peer.isClosed, 'the end')
   t.same(reasons, ['shutdown'])
-  t.equal(centre.listener.broker.fetches.waitingCount, 0)
+  t.equal(centre.broker.fetches.waitingCount, 0)
+})
+
+t.test('who connects before the listener is open is held and then served; above the cap it is refused', async (t) => {
+  const centre = await startCentre(t)
+  const listener = new KafkaListener({ connectionCountMax: 2 })
+  await listener.bind()
+  t.teardown(() => listener.close())
+  const peers = [new Peer(listener.address.port), new Peer(listener.address.port), new Peer(listener.address.port)]
+  for (const peer of peers) peer.send(joinChunks(api.Metadata.encodeRequest(1, { topics: null }, header)))
+  await until(() => peers.some(({ isClosed }) => isClosed), 'one to be refused')
+  t.same([listener.metrics.requests, listener.metrics.closesByReason], [0, { full: 1 }])
+  listener.open({ broker: centre.broker, clusterId: 'c' })
+  await until(() => listener.metrics.requests === 2, 'both to be served')
+  await listener.close()
+  await listener.settled()
+  await until(() => peers.every(({ isClosed }) => isClosed), 'the end of all')
+})
+
+t.test('what a request names again and again is answered once', async (t) => {
+  const centre = await startCentre(t)
+  await centre.store.createTopic('wide', { partitionCount: 100 })
+  const ask = async (request: Uint8Array): Promise<Uint8Array> => {
+    const peer = new Peer(centre.port)
+    peer.send(request)
+    await until(() => peer.frames.length === 1, 'the answer')
+    peer.socket.destroy()
+    return peer.frames[0] as Uint8Array
+  }
+  const times = <T>(count: number, what: T): T[] => Array.from({ length: count }, () => what)
+  const questions: ((count: number) => Uint8Array[])[] = [
+    (count) => api.Metadata.encodeRequest(4, { topics: times(count, { name: 'wide' }) }, header),
+    (count) =>
+      api.DescribeConfigs.encodeRequest(
+        1,
+        { resources: times(count, { resourceType: 2, resourceName: 'wide', configurationKeys: null }) },
+        header
+      ),
+    (count) => api.OffsetFetch.encodeRequest(2, { groupId: 'g', topics: [{ name: 'wide', partitionIndexes: times(count, 0) }] }, header)
+  ]
+  for (const question of questions)
+    t.equal((await ask(joinChunks(question(300)))).byteLength, (await ask(joinChunks(question(1)))).byteLength)
+})
+
+t.test('large answers wait until those before them are read, and who does not read is closed while others wait', async (t) => {
+  const { centre, reasons } = await startWithReasons(t, {
+    answerBytesMax: 256 * 1024,
+    limits: { frameIdleMsMax: 300, frameBytesPerSecondMin: 2 ** 30 }
+  })
+  const topic = await centre.store.createTopic('large', { codec: 'none' })
+  const value = Buffer.alloc(900_000, 'x')
+  for (let at = 0; at < 12; at++)
+    await new Promise((resolve) =>
+      centre.store.append(topic.partitions[0] as never, { key: null, value, headers: [], timestampMs: 0 } as never, resolve)
+    )
+  const place = { topic: 'large', partitions: [{ partition: 0, fetchOffset: 0, partitionMaxBytes: 2 ** 30 }] }
+  const fetch = joinChunks(api.Fetch.encodeRequest(4, { maxWaitMs: 0, minBytes: 1, maxBytes: 2 ** 30, topics: [place] }, header))
+  const deaf = new Peer(centre.port)
+  deaf.socket.pause()
+  deaf.send(Buffer.concat(Array.from({ length: 100 }, () => fetch)))
+  let sent = 0
+  let looks = 0
+  const isStuck = (): boolean => {
+    const { answerBytes, sentBytes } = centre.listener.metrics
+    looks = answerBytes > 0 && sentBytes === sent ? looks + 1 : 0
+    sent = sentBytes
+    return looks === 40
+  }
+  await until(isStuck, 'an answer that the kernel does not take any more')
+  const hungry = new Peer(centre.port)
+  hungry.send(fetch)
+  await until(() => hungry.frames.length === 1, 'the answer of the one that reads')
+  t.same(reasons, ['slow-reader'])
+  hungry.socket.destroy()
+  await until(() => centre.listener.metrics.answerBytes === 0, 'everything given back')
+  t.equal(centre.listener.metrics.waitingAnswers, 0)
 })

@@ -27,7 +27,7 @@ t.test('produces idempotently and consumes in a group', async (t) => {
     if (values.length === 3) break
   }
   t.same(values, ['a', 'b', 'c'])
-  t.equal(centre.listener.broker.committedOffsets.find('group', { topicName: 'events', partitionIndex: 0 })?.offset, 3)
+  t.equal(centre.broker.committedOffsets.find('group', { topicName: 'events', partitionIndex: 0 })?.offset, 3)
   await stream.close()
   await consumer.close()
   await admin.close()

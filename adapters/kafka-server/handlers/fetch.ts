@@ -34,7 +34,8 @@ export const handleFetch: Handler<FetchRequest, FetchResponse> = async (request,
       bytesMin: Math.min(request.minBytes, context.fetchBytesMax),
       bytesMax: Math.min(request.maxBytes, context.fetchBytesMax)
     },
-    context.signal
+    context.signal,
+    (bytes) => context.reserveAnswer(bytes)
   )
   let next = 0
   return {
@@ -42,9 +43,7 @@ export const handleFetch: Handler<FetchRequest, FetchResponse> = async (request,
     responses: request.topics.map(({ topic, topicId, partitions }, at) => ({
       topic,
       topicId,
-      partitions: partitions.map(({ partition }) =>
-        answerOf(partition, fetched[next++] as FetchedPartition, names[at] !== null, context.apiVersion)
-      )
+      partitions: partitions.map(({ partition }) => answerOf(partition, fetched[next++] as FetchedPartition, names[at] !== null, context))
     }))
   }
 }
@@ -59,10 +58,10 @@ function answerOf(
   partitionIndex: number,
   fetched: FetchedPartition,
   isKnownId: boolean,
-  apiVersion: number
+  context: RequestContext
 ): Draft<FetchPartitionResponse> {
   const isTooNew =
-    apiVersion < ZSTD_FROM && fetched.batches.some((batch) => ((batch[ATTRIBUTES_AT + 1] as number) & CODEC_MASK) === CODEC_ZSTD)
+    context.apiVersion < ZSTD_FROM && fetched.batches.some((batch) => ((batch[ATTRIBUTES_AT + 1] as number) & CODEC_MASK) === CODEC_ZSTD)
   const fault = isKnownId ? (isTooNew ? 'UNSUPPORTED_COMPRESSION_TYPE' : fetched.fault) : 'UNKNOWN_TOPIC_ID'
   return {
     partitionIndex,
@@ -71,12 +70,20 @@ function answerOf(
     lastStableOffset: fetched.lastStableOffset,
     logStartOffset: fetched.logStartOffset,
     abortedTransactions: fetched.abortedTransactions?.map(({ producerId, firstOffset }) => ({ producerId, firstOffset })) ?? null,
-    records: fault === 'NONE' ? recordsOf(fetched.batches) : NO_RECORDS
+    records: fault === 'NONE' ? recordsOf(fetched.batches, context) : NO_RECORDS
   }
 }
 
-function recordsOf(batches: readonly Uint8Array[]): Uint8Array {
+function recordsOf(batches: readonly Uint8Array[], context: RequestContext): Uint8Array {
   const [first] = batches
   if (!first) return NO_RECORDS
-  return batches.length === 1 ? first : Buffer.concat(batches)
+  if (batches.length === 1) return first
+  const block = Buffer.allocUnsafeSlow(batches.reduce((sum, { byteLength }) => sum + byteLength, 0))
+  let at = 0
+  for (const batch of batches) {
+    block.set(batch, at)
+    at += batch.byteLength
+  }
+  context.releaseWhenSent(block)
+  return block
 }

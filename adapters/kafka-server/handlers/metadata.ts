@@ -6,15 +6,23 @@ import type { Topic } from '../../../runtime/log/contract.ts'
 import type { Draft } from '../../kafka-protocol/api.ts'
 import type { MetadataRequest, MetadataResponse, MetadataTopic } from '../../kafka-protocol/messages/metadata.ts'
 import type { Handler, RequestContext } from '../context.ts'
+import { distinct } from '../distinct.ts'
 import { errorCodeOf } from '../error-map.ts'
 import { topicIdOf, ZERO_TOPIC_ID } from '../topic-id.ts'
+
+const TOPIC_BYTES = 40
+const PARTITION_BYTES = 40
 
 export const handleMetadata: Handler<MetadataRequest, MetadataResponse> = async (request, context) => {
   const { node, clusterId, broker, apiVersion } = context
   const isAll = request.topics === null || (apiVersion === 0 && request.topics.length === 0)
   const topics: Draft<MetadataTopic>[] = []
-  if (isAll) topics.push(...broker.topics.list().map((topic) => describe(topic, node.nodeId)))
-  else for (const asked of request.topics ?? []) topics.push(await lookUp(asked, request.allowAutoTopicCreation, context))
+  const asked = distinct(request.topics ?? [], ({ name, topicId }) => `${name ?? ''}/${topicId}`)
+  await context.reserveAnswer(
+    isAll ? bytesOf(broker.topics.list()) : bytesOf(asked.flatMap(({ name }) => broker.topics.find(name ?? '') ?? []))
+  )
+  if (isAll) topics.push(...broker.topics.list().map((topic) => describe(topic, context)))
+  else for (const one of asked) topics.push(await lookUp(one, request.allowAutoTopicCreation, context))
   return {
     brokers: [{ nodeId: node.nodeId, host: node.host, port: node.port }],
     clusterId,
@@ -23,26 +31,32 @@ export const handleMetadata: Handler<MetadataRequest, MetadataResponse> = async 
   }
 }
 
+/** About what the answer takes. */
+function bytesOf(topics: readonly Topic[]): number {
+  return topics.reduce((sum, { name, partitions }) => sum + name.length + TOPIC_BYTES + partitions.length * PARTITION_BYTES, 0)
+}
+
 async function lookUp(
   asked: { topicId: string; name: string | null },
   mayCreate: boolean,
-  { broker, node, autoCreateTopics, apiVersion }: RequestContext
+  context: RequestContext
 ): Promise<Draft<MetadataTopic>> {
+  const { broker, autoCreateTopics, apiVersion } = context
   if (asked.name === null) {
     const known = broker.topics.findById(Buffer.from(asked.topicId, 'hex'))
-    if (known) return describe(known, node.nodeId)
+    if (known) return describe(known, context)
     return { errorCode: errorCodeOf('UNKNOWN_TOPIC_ID'), name: apiVersion >= 12 ? null : '', topicId: asked.topicId }
   }
   const { name } = asked
   try {
     const topic = autoCreateTopics && mayCreate ? await broker.topics.ensure(name) : broker.topics.find(name)
-    return topic ? describe(topic, node.nodeId) : { errorCode: errorCodeOf('UNKNOWN_TOPIC_OR_PARTITION'), name, topicId: ZERO_TOPIC_ID }
+    return topic ? describe(topic, context) : { errorCode: errorCodeOf('UNKNOWN_TOPIC_OR_PARTITION'), name, topicId: ZERO_TOPIC_ID }
   } catch (error) {
     return { errorCode: errorCodeOf(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR')), name, topicId: ZERO_TOPIC_ID }
   }
 }
 
-function describe(topic: Topic, nodeId: number): Draft<MetadataTopic> {
+function describe(topic: Topic, { node: { nodeId }, broker }: RequestContext): Draft<MetadataTopic> {
   const partitions = topic.partitions.map((partition) => ({
     errorCode: 0,
     partitionIndex: partition.partitionIndex,
@@ -51,5 +65,5 @@ function describe(topic: Topic, nodeId: number): Draft<MetadataTopic> {
     replicaNodes: [nodeId],
     isrNodes: [nodeId]
   }))
-  return { errorCode: 0, name: topic.name, topicId: topicIdOf(topic), partitions }
+  return { errorCode: 0, name: topic.name, topicId: topicIdOf(topic), isInternal: broker.topics.isReserved(topic.name), partitions }
 }

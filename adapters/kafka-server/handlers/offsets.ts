@@ -10,6 +10,7 @@ import type {
   OffsetFetchResponse
 } from '../../kafka-protocol/messages/offsets.ts'
 import type { Handler } from '../context.ts'
+import { distinct } from '../distinct.ts'
 import { errorCodeOf } from '../error-map.ts'
 
 const BATCHED_FROM = 8
@@ -75,7 +76,7 @@ type FetchedTopics = OffsetFetchResponse['topics']
 export const handleOffsetFetch: Handler<OffsetFetchRequest, OffsetFetchResponse> = (request, { broker, apiVersion }) => {
   const { requireStable } = request
   if (apiVersion < BATCHED_FROM) return { errorCode: 0, topics: committedOf(broker, request, requireStable) }
-  const groups = request.groups.map((group) => ({
+  const groups = distinct(request.groups, ({ groupId }) => groupId).map((group) => ({
     groupId: group.groupId,
     topics: committedOf(broker, group, requireStable),
     errorCode: 0
@@ -85,9 +86,10 @@ export const handleOffsetFetch: Handler<OffsetFetchRequest, OffsetFetchResponse>
 
 function committedOf(broker: Broker, asked: Pick<AskedGroup, 'groupId' | 'topics'>, requireStable: boolean): FetchedTopics {
   const { groupId } = asked
-  return (asked.topics ?? allTopicsOf(broker, groupId)).map(({ name, partitionIndexes }) => ({
+  const topics = distinct(asked.topics ?? allTopicsOf(broker, groupId), ({ name }) => name)
+  return topics.map(({ name, partitionIndexes }) => ({
     name,
-    partitions: partitionIndexes.map((partitionIndex) => {
+    partitions: [...new Set(partitionIndexes)].map((partitionIndex) => {
       const isUnstable = requireStable && broker.transactions.hasPendingOffset(groupId, name, partitionIndex)
       const committed = isUnstable ? null : broker.committedOffsets.find(groupId, { topicName: name, partitionIndex })
       return {

@@ -1,6 +1,8 @@
 // Produce: batches into the log. Every answer follows the sync, whatever acks says: durability costs one group commit, not a choice.
 
-import type { AppendOutcome, BatchToAppend } from '../../../runtime/broker/appends.ts'
+import type { AppendOptions, AppendOutcome, BatchToAppend } from '../../../runtime/broker/appends.ts'
+import type { Broker } from '../../../runtime/broker/broker.ts'
+import type { FaultName } from '../../../runtime/broker/fault.ts'
 import type { Draft } from '../../kafka-protocol/api.ts'
 import type { ProducePartitionResponse, ProduceRequest, ProduceResponse } from '../../kafka-protocol/messages/produce.ts'
 import { ConnectionRefusal, type Handler } from '../context.ts'
@@ -10,13 +12,12 @@ const ACKS = new Set([-1, 0, 1])
 const ZSTD_FROM = 7
 
 export const handleProduce: Handler<ProduceRequest, ProduceResponse> = async (request, { broker, apiVersion }) => {
-  const places = request.topicData.flatMap(({ name, partitionData }) => partitionData.map(({ index }) => ({ name, index })))
   const batches: BatchToAppend[] = request.topicData.flatMap(({ name, partitionData }) =>
     partitionData.map(({ index, records }) => ({ topicName: name, partitionIndex: index, records }))
   )
   const outcomes: readonly AppendOutcome[] = ACKS.has(request.acks)
-    ? await broker.appends.append(batches, { isZstdAllowed: apiVersion >= ZSTD_FROM, hasTransactionalId: request.transactionalId !== null })
-    : places.map(() => ({ fault: 'INVALID_REQUIRED_ACKS', message: `acks ${request.acks}`, baseOffset: -1, logStartOffset: -1 }))
+    ? await appendAll(broker, batches, { isZstdAllowed: apiVersion >= ZSTD_FROM, hasTransactionalId: request.transactionalId !== null })
+    : batches.map(() => refused('INVALID_REQUIRED_ACKS', `acks ${request.acks}`))
   if (request.acks === 0) {
     const refused = outcomes.find((outcome) => outcome.fault !== 'NONE')
     if (refused) throw new ConnectionRefusal('refused', `acks=0 and ${refused.fault}: ${refused.message}`)
@@ -29,6 +30,21 @@ export const handleProduce: Handler<ProduceRequest, ProduceResponse> = async (re
       partitionResponses: partitionData.map(({ index }) => answerOf(index, outcomes[at++] as AppendOutcome))
     }))
   }
+}
+
+/** One outcome per batch, in order. */
+async function appendAll(broker: Broker, batches: readonly BatchToAppend[], options: AppendOptions): Promise<readonly AppendOutcome[]> {
+  const isTaken = ({ topicName }: BatchToAppend): boolean => !broker.topics.isReserved(topicName)
+  const outcomes = [...(await broker.appends.append(batches.filter(isTaken), options))].reverse()
+  return batches.map((batch) =>
+    isTaken(batch)
+      ? (outcomes.pop() as AppendOutcome)
+      : refused('INVALID_TOPIC_EXCEPTION', `the topic ${batch.topicName} is written by the gateway only`)
+  )
+}
+
+function refused(fault: FaultName, message: string): AppendOutcome {
+  return { fault, message, baseOffset: -1, logStartOffset: -1 }
 }
 
 function answerOf(index: number, outcome: AppendOutcome): Draft<ProducePartitionResponse> {

@@ -13,11 +13,14 @@ import type {
 } from '../../kafka-protocol/messages/topics.ts'
 import { brokerConfigs, type ConfigEntry, topicConfigs } from '../configs.ts'
 import type { Handler, RequestContext } from '../context.ts'
+import { distinct } from '../distinct.ts'
 import { errorCodeOf } from '../error-map.ts'
 import { topicIdOf, ZERO_TOPIC_ID } from '../topic-id.ts'
 
 const RESOURCE_TOPIC = 2
 const RESOURCE_BROKER = 4
+/** About what the settings of one topic take in an answer, with synonyms. */
+const DESCRIBED_BYTES = 2048
 
 type AskedTopic = CreateTopicsRequest['topics'][number]
 type CreatedTopic = Draft<CreateTopicsResponse['topics'][number]>
@@ -75,21 +78,25 @@ function refused(name: string, fault: FaultName, errorMessage: string): CreatedT
   return { name, topicId: ZERO_TOPIC_ID, errorCode: errorCodeOf(fault), errorMessage, configs: [] }
 }
 
-export const handleDescribeConfigs: Handler<DescribeConfigsRequest, DescribeConfigsResponse> = (request, context) => ({
-  results: request.resources.map(({ resourceType, resourceName, configurationKeys }) => {
-    const entries = entriesOf(context.broker, resourceType, resourceName, context.node.nodeId)
-    const isFault = typeof entries === 'string'
-    return {
-      errorCode: errorCodeOf(isFault ? entries : 'NONE'),
-      errorMessage: isFault ? `no settings of resource type ${resourceType} named "${resourceName}"` : null,
-      resourceType,
-      resourceName,
-      configs: isFault
-        ? []
-        : entries.filter(({ name }) => configurationKeys?.includes(name) ?? true).map((entry) => describe(entry, request.includeSynonyms))
-    }
-  })
-})
+export const handleDescribeConfigs: Handler<DescribeConfigsRequest, DescribeConfigsResponse> = async (request, context) => {
+  const resources = distinct(request.resources, ({ resourceType, resourceName }) => `${resourceType}/${resourceName}`)
+  await context.reserveAnswer(resources.length * DESCRIBED_BYTES)
+  return {
+    results: resources.map(({ resourceType, resourceName, configurationKeys }) => {
+      const entries = entriesOf(context.broker, resourceType, resourceName, context.node.nodeId)
+      const isFault = typeof entries === 'string'
+      return {
+        errorCode: errorCodeOf(isFault ? entries : 'NONE'),
+        errorMessage: isFault ? `no settings of resource type ${resourceType} named "${resourceName}"` : null,
+        resourceType,
+        resourceName,
+        configs: isFault
+          ? []
+          : entries.filter(({ name }) => configurationKeys?.includes(name) ?? true).map((entry) => describe(entry, request.includeSynonyms))
+      }
+    })
+  }
+}
 
 function entriesOf(broker: Broker, resourceType: number, resourceName: string, nodeId: number): readonly ConfigEntry[] | FaultName {
   if (resourceType === RESOURCE_TOPIC) {

@@ -26,8 +26,59 @@ t.test('a small file is complete: the rest are defaults', async (t) => {
     routes: [{ name: null, filter: '#rest', topic: 'events', key: 'none', time: null, value: { decode: 'raw', require: [] } }],
     unmatched: { action: 'reject', topic: null },
     dead_letter: { topic: '_wadi.dlq' },
+    kafka: null,
     upstream: null
   })
+})
+
+t.test('kafka: what is left out has defaults, and every key arrives', async (t) => {
+  const kafkaOf = (text: string) => loadConfig(`${minimal}kafka: ${text}`, { fileName: 'wadi.yaml', environment: {} }).kafka
+  t.same(kafkaOf('{ listen: "127.0.0.1:9092" }'), {
+    listen: { host: '127.0.0.1', port: 9092 },
+    advertised: null,
+    insecure: false,
+    create_topics: true,
+    limits: { connections: 250, memory: 16 * 2 ** 20, partitions: 1000 }
+  })
+  const full =
+    '{ listen: "0.0.0.0:9092", advertised: "edge:19092", insecure: true, create_topics: false, limits: { connections: 9, memory: 4MiB, partitions: 8 } }'
+  t.same(kafkaOf(full), {
+    listen: { host: '0.0.0.0', port: 9092 },
+    advertised: { host: 'edge', port: 19_092 },
+    insecure: true,
+    create_topics: false,
+    limits: { connections: 9, memory: 4 * 2 ** 20, partitions: 8 }
+  })
+})
+
+t.test('kafka: slips are named; an address for everybody needs "insecure: true", one that nobody can connect to is refused', async (t) => {
+  const kafka = (text: string): string[] => problemsOf(`${minimal}kafka: ${text}`)
+  t.match(kafka('{ advertised: "a:1" }'), [/kafka\.listen is missing: host:port for Kafka clients/])
+  t.match(kafka('{ listen: "127.0.0.1:9092", advertized: "a:1" }'), [
+    /kafka\.advertized is not a known key \(did you mean "advertised"\?\)/
+  ])
+  t.match(kafka('{ listen: "9092" }'), [/kafka\.listen is "9092", expected host:port/])
+  t.match(kafka('{ listen: "127.0.0.1:1883" }'), [/kafka\.listen is 127\.0\.0\.1:1883, which mqtt\[0\] already has/])
+  t.match(kafka('{ listen: "192.168.1.2:9092" }'), [/everybody on the network could read and write.*insecure: true/])
+  t.same(kafka('{ listen: "192.168.1.2:9092", insecure: true }'), [])
+  for (const address of ['0.0.0.0:9092', '[::]:9092', '[0:0:0:0:0:0:0:0]:9092']) {
+    t.match(kafka(`{ listen: "${address}", insecure: true }`), [/kafka\.listen .*which no client can connect to/], address)
+    t.same(kafka(`{ listen: "${address}", insecure: true, advertised: "edge:9092" }`), [], address)
+  }
+  t.match(kafka('{ listen: "127.0.0.1:9092", advertised: "0.0.0.0:9092" }'), [/kafka\.advertised .*which no client can connect to/])
+  t.match(kafka('{ listen: "127.0.0.1:9092", limits: { memory: 1MiB } }'), [/kafka\.limits\.memory is 1048576 bytes, at least 4194304/])
+})
+
+t.test('a delivered topic that only a Kafka client can make is warned of; without a Kafka listener it is a mistake', async (t) => {
+  const text = `${minimal}gateway: { id: a }\nupstream: { brokers: ["a:1"], topics: { orders: {} } }\n`
+  const read = (more: string) => readConfig(text + more, { fileName: 'f', environment: {} })
+  t.match(read('').problems, [{ path: 'upstream.topics.orders' }])
+  t.match(read('kafka: { listen: "127.0.0.1:9092", create_topics: false }').problems, [{ path: 'upstream.topics.orders' }])
+  const { problems, warnings } = read('kafka: { listen: "127.0.0.1:9092" }')
+  t.same(problems, [])
+  t.match(warnings, [{ path: 'upstream.topics.orders', message: /a Kafka client has to make it/ }])
+  const alone = readConfig('kafka: { listen: "127.0.0.1:9092" }', { fileName: 'f', environment: {} })
+  t.same([alone.problems, alone.warnings], [[], []], 'a gateway for Kafka clients only')
 })
 
 t.test('every key of a full file arrives', async (t) => {

@@ -1,0 +1,81 @@
+// Kafka clients on this gateway: their listener as the configuration says, and what topics they may make.
+// Invariants: a topic that a client makes is what a route would have made of the same name, delivered or not by the same rules; what is
+// Wadi's own or Kafka's own is read by clients and not written; a fault of one connection ends that connection and is told, no more.
+// Not for: the protocol (adapters/kafka-server), what is behind it (runtime/broker).
+
+import type { CloseReason } from '../adapters/kafka-server/connection.ts'
+import { KafkaListener } from '../adapters/kafka-server/listener.ts'
+import type { BrokerSettings } from '../runtime/broker/broker.ts'
+import { BrokerFault } from '../runtime/broker/fault.ts'
+import type { TopicRules } from '../runtime/broker/topics.ts'
+import type { Store, Topic } from '../runtime/log/contract.ts'
+import type { Config, KafkaSection } from './config/schema.ts'
+import type { Log } from './log.ts'
+import { isInternal, topicConfigOf } from './topics-setup.ts'
+
+/** Ends that are part of every day. */
+const USUAL_ENDS: ReadonlySet<CloseReason> = new Set(['peer', 'idle', 'shutdown'])
+/** The same fault of the address is told once in that time: without a file descriptor it comes with every connection. */
+const FAULT_AGAIN_MS = 60_000
+
+/** Batches of a megabyte for as many partitions as a gateway has clients for. */
+const REQUEST_BYTES_MAX = 16 * 1024 * 1024
+
+export const gatewayBrokerSettings: Partial<BrokerSettings> = {
+  /** A gateway without a battery for its clock starts in 1970: a time ahead of ours is no reason to refuse an event. */
+  timestampAheadMsMax: null,
+  /** Few members start together here, so nobody waits three seconds for company. */
+  initialRebalanceDelayMs: 0
+}
+
+/** Not bound yet. */
+export function createKafka({ listen, advertised, create_topics, limits }: KafkaSection, log: Log): KafkaListener {
+  const toldAtMs = new Map<string, number>()
+  return new KafkaListener({
+    host: listen.host,
+    port: listen.port,
+    ...(advertised && { advertised }),
+    autoCreateTopics: create_topics,
+    connectionCountMax: limits.connections,
+    requestBytesMax: limits.memory / 2,
+    answerBytesMax: limits.memory / 2,
+    limits: { frameBytesMax: Math.min(limits.memory / 2, REQUEST_BYTES_MAX) },
+    onClose: (reason, detail, client) => {
+      if (!USUAL_ENDS.has(reason))
+        log('warn', `closed the connection of the Kafka client ${client}: ${reason}, ${detail}`, { reason, client })
+    },
+    onError: (error) => {
+      const words = error instanceof Error ? error.message : String(error)
+      const nowMs = performance.now()
+      if (nowMs - (toldAtMs.get(words) ?? Number.NEGATIVE_INFINITY) < FAULT_AGAIN_MS) return
+      toldAtMs.clear()
+      toldAtMs.set(words, nowMs)
+      log('error', `a fault while serving Kafka clients: ${words}`, { error: error instanceof Error ? (error.stack ?? words) : words })
+    }
+  })
+}
+
+/** `onCreated`: a topic is there that was not, whoever made it. */
+export function topicRules(config: Config, store: Store, onCreated: (topic: Topic) => void): TopicRules {
+  const isReserved = (name: string): boolean => isInternal(name) || name === config.dead_letter.topic
+  return {
+    isReserved,
+    onCreated,
+    configOf(name) {
+      if (isReserved(name)) throw new BrokerFault('INVALID_TOPIC_EXCEPTION', `the name "${name}" is reserved`)
+      if (!config.kafka?.create_topics) throw new BrokerFault('POLICY_VIOLATION', 'clients make no topics here (kafka.create_topics)')
+      return topicConfigOf(config, name)
+    },
+    checkPartitions(count) {
+      const { partitions: countMax } = config.kafka?.limits ?? { partitions: 0 }
+      let total = count
+      for (const { partitions } of store.topics.values()) total += partitions.length
+      if (total > countMax) {
+        throw new BrokerFault(
+          'POLICY_VIOLATION',
+          `the gateway would have ${total} partitions; ${countMax} is the most (kafka.limits.partitions)`
+        )
+      }
+    }
+  }
+}
