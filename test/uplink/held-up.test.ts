@@ -269,7 +269,7 @@ t.test('what is deleted is not passed over before the new log start is durable: 
   t.match(rig.partition, { logStartOffset: 2, isLogStartDurable: false })
   await rig.deliver()
   t.same(rig.values(), [])
-  const kinds = (): string[] => rig.kinds().filter((kind) => kind !== 'hint') // its notes find no room either
+  const kinds = (): string[] => rig.kinds().filter((kind) => kind !== 'notes') // its notes find no room either
   t.same(kinds(), [])
   rig.machine.disk.heal()
   await rig.deliver()
