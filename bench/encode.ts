@@ -68,10 +68,13 @@ export const encodeBench: Bench = {
     const records: RecordInput[] = events.map(({ key, value }) => ({ timestampMs: TIMESTAMP_MS, key, value, headers }))
     const stored = core.buildBatch(records, { baseOffset: 0 })
     const encodeByWadi = (): Uint8Array => {
+      core.pool.clear()
+      const pooled = core.pool.openBatch()
+      if (pooled === null) throw new Error('encode: the pool has no place')
+      for (const record of records) if (!core.pool.addRecord(pooled, record)) throw new Error('encode: the pool is too small')
       core.commit.begin()
-      core.commit.openBatch({ topicNumber: 1, partitionIndex: 0, baseOffset: 0 })
-      for (const record of records) if (!core.commit.addRecord(record)) throw new Error('encode: a commit is too small')
-      const { batch } = core.commit.closeBatch()
+      const batch = core.commit.addPooled({ topicNumber: 1, partitionIndex: 0, baseOffset: 0 }, pooled)
+      if (batch === null) throw new Error('encode: a commit is too small')
       core.commit.finish({ generation: 1, sequence: 1 }) // the journal's block with its own CRC: part of what an event costs
       core.commit.release()
       return batch

@@ -17,6 +17,7 @@ import { isInternal, topicConfigOf } from './topics-setup.ts'
 const USUAL_ENDS: ReadonlySet<CloseReason> = new Set(['peer', 'idle', 'shutdown'])
 /** The same fault of the address is told once in that time: without a file descriptor it comes with every connection. */
 const FAULT_AGAIN_MS = 60_000
+const FAULTS_KNOWN_MAX = 100
 
 /** Batches of a megabyte for as many partitions as a gateway has clients for. */
 const REQUEST_BYTES_MAX = 16 * 1024 * 1024
@@ -48,7 +49,7 @@ export function createKafka({ listen, advertised, create_topics, limits }: Kafka
       const words = error instanceof Error ? error.message : String(error)
       const nowMs = performance.now()
       if (nowMs - (toldAtMs.get(words) ?? Number.NEGATIVE_INFINITY) < FAULT_AGAIN_MS) return
-      toldAtMs.clear()
+      if (toldAtMs.size >= FAULTS_KNOWN_MAX) toldAtMs.clear()
       toldAtMs.set(words, nowMs)
       log('error', `a fault while serving Kafka clients: ${words}`, { error: error instanceof Error ? (error.stack ?? words) : words })
     }

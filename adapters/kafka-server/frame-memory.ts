@@ -4,6 +4,8 @@
 
 const SMALL_BYTES = 2 * 1024
 const KEPT_BYTES_MIN = 64 * 1024
+/** A block that is handed on may be larger by this part of what is asked for: the budget counts requests, not blocks. */
+const SPARE_SHARE = 8
 
 export class FrameMemory {
   readonly #release: (block: Uint8Array) => void
@@ -17,7 +19,7 @@ export class FrameMemory {
   take(bytes: number): Uint8Array {
     if (bytes < SMALL_BYTES) return Buffer.allocUnsafe(bytes) // of what node shares among small buffers
     const spareBytes = this.#spare?.byteLength ?? 0
-    if (this.#spare === null || spareBytes < bytes || spareBytes > bytes * 2) return Buffer.allocUnsafeSlow(bytes)
+    if (this.#spare === null || spareBytes < bytes || spareBytes > bytes + bytes / SPARE_SHARE) return Buffer.allocUnsafeSlow(bytes)
     const block = this.#spare
     this.#spare = null
     return block.subarray(0, bytes)

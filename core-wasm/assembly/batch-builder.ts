@@ -56,6 +56,18 @@ export function batchCursor(builder: usize): usize {
   return load<u32>(builder, CURSOR)
 }
 
+/** Where the batch begins, and with which offset, when its records grow elsewhere (record-pool.ts). */
+export function beginBatchAt(builder: usize, start: usize, baseOffset: i64): void {
+  store<u32>(builder, <u32>start)
+  store<i64>(builder, baseOffset, BASE_OFFSET)
+}
+
+/** The next record is written to `cursor`, up to `limit`. */
+export function moveRecords(builder: usize, cursor: usize, limit: usize): void {
+  store<u32>(builder, <u32>cursor, CURSOR)
+  store<u32>(builder, <u32>limit, LIMIT)
+}
+
 export function batchBaseOffset(builder: usize): i64 {
   return load<i64>(builder, BASE_OFFSET)
 }

@@ -7,14 +7,14 @@
 //   frame  batch  kind 1 u8 | reserved u8 | partitionIndex u16 | topicNumber u32 | length u32 | RecordBatch v2
 //          state  kind 2 u8 | keyBytes u8 | flags u16 (1 = delete) | valueBytes u32 | reserved u32 | key | value
 //
-// Invariants: COMMIT + 40 <= cursor <= COMMIT + COMMIT_BYTES_MAX; one batch frame is open at most;
+// Invariants: COMMIT + 40 <= cursor <= COMMIT + COMMIT_BYTES_MAX;
 // everything between the cursor and the end of the block is zero when it is finished.
 
-import { batchCount, batchCursor, beginBatch, addStagedRecord, finishBatch } from './batch-builder'
 import { BASE_OFFSET_AT, LEADER_EPOCH_AT, RECORDS_AT } from './batch-layout'
 import { load32, store16, store32, store64 } from './bytes'
 import { crc32c } from './crc32c'
-import { COMMIT, COMMIT_BATCH, COMMIT_BYTES_MAX } from './memory'
+import { COMMIT, COMMIT_BYTES_MAX } from './memory'
+import { gatherBatch, pooledBytes } from './record-pool'
 
 const MAGIC: u32 = 0x57414443 // 'WADC'
 const VERSION: u32 = 1
@@ -33,18 +33,15 @@ const LIMIT: usize = COMMIT + COMMIT_BYTES_MAX
 
 let cursor: usize = 0
 let frameCount: u32 = 0
-/** Frame of the open batch, 0 = none. */
-let openFrame: usize = 0
 
 export function commitBegin(): void {
   cursor = COMMIT + PAYLOAD_AT
   frameCount = 0
-  openFrame = 0
 }
 
-/** Bytes that still fit behind what was added, the records of an open batch included. */
+/** Bytes that still fit behind what was added. */
 export function commitLeft(): u32 {
-  return <u32>(LIMIT - (openFrame != 0 ? batchCursor(COMMIT_BATCH) : cursor))
+  return <u32>(LIMIT - cursor)
 }
 
 function writeBatchFrame(topicNumber: u32, partitionIndex: u32, batchBytes: u32): void {
@@ -54,38 +51,19 @@ function writeBatchFrame(topicNumber: u32, partitionIndex: u32, batchBytes: u32)
   store32(cursor + 8, batchBytes)
 }
 
-/** @returns 1, or 0 when not even the headers fit: nothing was opened */
-export function commitOpenBatch(topicNumber: u32, partitionIndex: u32, baseOffset: f64): i32 {
-  assert(openFrame == 0, 'one batch at a time')
-  if (FRAME_HEADER_BYTES + RECORDS_AT > LIMIT - cursor) return 0
-  writeBatchFrame(topicNumber, partitionIndex, 0)
-  openFrame = cursor
-  beginBatch(COMMIT_BATCH, cursor + FRAME_HEADER_BYTES, LIMIT, <i64>baseOffset)
-  return 1
-}
-
-/** Adds the staged record to the open batch. @returns 1, or 0 when it does not fit */
-export function commitAddRecord(timestamp: f64, keyBytes: i32, valueBytes: i32, headersBytes: u32): i32 {
-  return addStagedRecord(COMMIT_BATCH, timestamp, keyBytes, valueBytes, headersBytes)
-}
-
-export function commitRecordCount(): i32 {
-  return batchCount(COMMIT_BATCH)
-}
-
-/** Seals the open batch; without records its frame vanishes. @returns bytes of the batch, 0 = vanished */
-export function commitCloseBatch(): u32 {
-  assert(openFrame != 0, 'a batch is open')
-  openFrame = 0
-  if (batchCount(COMMIT_BATCH) == 0) return 0
-  const batchBytes = finishBatch(COMMIT_BATCH, -1, -1, -1, 0)
-  store32(cursor + 8, batchBytes)
-  cursor += FRAME_HEADER_BYTES + batchBytes
+/** The batch of a slot of the record pool that has records. @returns its bytes, 0 = does not fit */
+export function commitAddPooled(topicNumber: u32, partitionIndex: u32, slot: u32, baseOffset: f64): u32 {
+  const batchBytes: u64 = <u64>RECORDS_AT + pooledBytes(slot)
+  if (<u64>FRAME_HEADER_BYTES + batchBytes > <u64>(LIMIT - cursor)) return 0
+  writeBatchFrame(topicNumber, partitionIndex, <u32>batchBytes)
+  const written = gatherBatch(slot, cursor + FRAME_HEADER_BYTES, <i64>baseOffset)
+  assert(written == <u32>batchBytes, 'the batch has the announced size')
+  cursor += FRAME_HEADER_BYTES + written
   frameCount++
-  return batchBytes
+  return written
 }
 
-/** Where the batch closed last begins. */
+/** Where the batch added last begins. */
 export function commitBatchPtr(batchBytes: u32): usize {
   return cursor - batchBytes
 }
@@ -126,7 +104,6 @@ function crcOf(ptr: usize, payloadBytes: u32): u32 {
 
 /** Header, padding and CRC. @returns bytes of the block, a multiple of 4096 */
 export function commitFinish(generation: u32, sequence: f64): u32 {
-  assert(openFrame == 0, 'no batch is open')
   const payloadBytes = <u32>(cursor - COMMIT - PAYLOAD_AT)
   const blockBytes = (<u32>PAYLOAD_AT + payloadBytes + BLOCK_ALIGNMENT - 1) & ~(BLOCK_ALIGNMENT - 1)
   memory.fill(cursor, 0, COMMIT + blockBytes - cursor)

@@ -8,14 +8,11 @@ export { stageHeaders } from './batch-builder'
 export { checkBatch } from './batch-check'
 export { patchProducer } from './batch-patch'
 export {
-  commitAddRecord,
+  commitAddPooled,
   commitBatchPtr,
   commitBegin,
-  commitCloseBatch,
   commitFinish,
   commitLeft,
-  commitOpenBatch,
-  commitRecordCount,
   commitReserveBatch,
   commitReserveState,
   commitVerify,
@@ -40,6 +37,7 @@ export {
   REPACK
 } from './memory'
 export { murmur2 } from './murmur2'
+export { poolAdd, poolBegin, poolOpen } from './record-pool'
 export { viewHeader, viewRecord } from './record-reader'
 export { repackAdd, repackAddedCount, repackBeginForward, repackBeginSeal, repackFinish, repackNextOffset } from './repack'
 
@@ -62,4 +60,4 @@ if (__heap_base > CRC_TABLES) unreachable() // the compiler's static data would 
 fillCrcTables()
 
 /** Raised with every change of what an export takes or does: a module of another version is refused before it can do harm. */
-export const ABI_VERSION: u32 = 2
+export const ABI_VERSION: u32 = 3

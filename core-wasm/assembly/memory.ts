@@ -17,8 +17,7 @@ export const HEADERS_BYTES_MAX: u32 = COMMIT_BYTES_MAX
 // Compiler's static data ends below this address (checked by the start function in index.ts).
 export const CRC_TABLES: usize = 0x10000 // 16 tables of 1 KiB
 export const CRC_POWERS: usize = 0x14000 // x^(2^k) mod P, k = 0 … 31, u32 each
-export const COMMIT_BATCH: usize = 0x14100 // struct of batch-builder.ts
-export const SCRATCH_BATCH: usize = 0x14180
+export const SCRATCH_BATCH: usize = 0x14180 // struct of batch-builder.ts
 export const REPACK_BATCH: usize = 0x14200
 export const RECORD_VIEW: usize = 0x14300 // struct of record-reader.ts
 export const FORWARD_ID: usize = 0x15000 // bytes of the header value wadi.id
@@ -36,4 +35,9 @@ export const OUTPUT: usize = 0x0450000 // batches being built, LZ4 results
 export const REPACK: usize = 0x0860000 // the batch being repacked
 export const COMMIT: usize = 0x0c70000 // the commit being built, pinned until its release
 export const HEADERS: usize = 0x0e80000 // encoded headers of the records being added
-export const MEMORY_END: usize = 0x1090000 // 265 pages
+export const POOL_SLOTS: usize = 0x1090000 // structs of record-pool.ts, 64 bytes each
+export const POOL_SLOTS_MAX: u32 = 4096
+export const GRAINS: usize = 0x10d0000 // the records of the commit that is being filled
+/** Any record that fits a commit fits an empty pool. */
+export const GRAINS_BYTES: usize = 0x220000
+export const MEMORY_END: usize = 0x12f0000 // 303 pages

@@ -1,10 +1,9 @@
 // Builds the commit block inside linear memory. Owned by the journal: one commit at a time, pinned from finish() to release().
-// Invariants: begin … finish … release in this order; one batch open at most; nothing else writes the COMMIT region.
+// Invariants: begin … finish … release in this order; nothing else writes the COMMIT region.
 
 import { assert } from '../base/assert.ts'
 import type { CommitBuilder } from './core.ts'
 import type { CoreModule } from './core-module.ts'
-import type { RecordInput } from './record.ts'
 
 type Frame = { topicNumber: number; partitionIndex: number; baseOffset: number }
 type Phase = 'idle' | 'building' | 'pinned'
@@ -12,13 +11,10 @@ type Phase = 'idle' | 'building' | 'pinned'
 const STATE_KEY_BYTES_MAX = 255
 const PARTITION_INDEX_MAX = 0xffff
 const TOPIC_NUMBER_MAX = 0xffffffff
-const noBytes = new Uint8Array(0)
 
 export class WasmCommitBuilder implements CommitBuilder {
   readonly #module: CoreModule
   #phase: Phase = 'idle'
-  /** 'full' = openBatch found no room: records are refused, closeBatch has nothing to close. */
-  #batch: 'none' | 'open' | 'full' = 'none'
 
   constructor(module: CoreModule) {
     this.#module = module
@@ -28,7 +24,6 @@ export class WasmCommitBuilder implements CommitBuilder {
     assert(this.#phase !== 'pinned', 'the last commit was not released')
     this.#module.call.commitBegin()
     this.#phase = 'building'
-    this.#batch = 'none'
   }
 
   get bytesLeft(): number {
@@ -36,44 +31,27 @@ export class WasmCommitBuilder implements CommitBuilder {
     return this.#module.call.commitLeft()
   }
 
-  openBatch(frame: Frame): void {
+  addPooled(frame: Frame, batch: number): Uint8Array | null {
     this.#checkFrame(frame)
-    const isOpen = this.#module.call.commitOpenBatch(frame.topicNumber, frame.partitionIndex, frame.baseOffset) !== 0
-    this.#batch = isOpen ? 'open' : 'full'
-  }
-
-  addRecord(record: RecordInput): boolean {
-    if (this.#batch !== 'open') {
-      assert(this.#batch === 'full', 'no batch is open')
-      return false
-    }
-    return this.#module.addRecord(this.#module.call.commitAddRecord, record)
-  }
-
-  closeBatch(): { batch: Uint8Array; recordCount: number } {
-    assert(this.#batch !== 'none', 'no batch is open')
-    const isOpen = this.#batch === 'open'
-    this.#batch = 'none'
-    if (!isOpen) return { batch: noBytes, recordCount: 0 }
     const { call, bytes } = this.#module
-    const recordCount = call.commitRecordCount()
-    const batchBytes = call.commitCloseBatch()
+    const batchBytes = call.commitAddPooled(frame.topicNumber, frame.partitionIndex, batch, frame.baseOffset)
+    if (batchBytes === 0) return null
     const at = call.commitBatchPtr(batchBytes)
-    return { batch: bytes.subarray(at, at + batchBytes), recordCount }
+    return bytes.subarray(at, at + batchBytes)
   }
 
-  addBatch(frame: Frame, batch: Uint8Array): boolean {
+  addBatch(frame: Frame, batch: Uint8Array): Uint8Array | null {
     this.#checkFrame(frame)
     const { call, bytes } = this.#module
     const at = call.commitReserveBatch(frame.topicNumber, frame.partitionIndex, batch.byteLength)
-    if (at === 0) return false
+    if (at === 0) return null
     bytes.set(batch, at)
     call.stampBatch(at, frame.baseOffset)
-    return true
+    return bytes.subarray(at, at + batch.byteLength)
   }
 
   addState(key: Uint8Array, value: Uint8Array | null): boolean {
-    assert(this.#phase === 'building' && this.#batch === 'none', 'no commit is being built, or a batch is open')
+    assert(this.#phase === 'building', 'no commit is being built')
     if (key.byteLength === 0 || key.byteLength > STATE_KEY_BYTES_MAX) throw new RangeError(`state key of ${key.byteLength} bytes`)
     const { call, bytes, at } = this.#module
     if (value !== null && value.byteLength > at.COMMIT_BYTES_MAX) return false
@@ -85,7 +63,7 @@ export class WasmCommitBuilder implements CommitBuilder {
   }
 
   finish(block: { generation: number; sequence: number }): Uint8Array {
-    assert(this.#phase === 'building' && this.#batch === 'none', 'no commit is being built, or a batch is open')
+    assert(this.#phase === 'building', 'no commit is being built')
     assert(Number.isSafeInteger(block.sequence) && block.sequence >= 0, `commit sequence ${block.sequence}`)
     const { call, bytes, at } = this.#module
     const blockBytes = call.commitFinish(block.generation, block.sequence)
@@ -99,7 +77,7 @@ export class WasmCommitBuilder implements CommitBuilder {
   }
 
   #checkFrame(frame: Frame): void {
-    assert(this.#phase === 'building' && this.#batch === 'none', 'no commit is being built, or a batch is open')
+    assert(this.#phase === 'building', 'no commit is being built')
     const { topicNumber, partitionIndex, baseOffset } = frame
     assert(Number.isInteger(topicNumber) && topicNumber >= 0 && topicNumber <= TOPIC_NUMBER_MAX, `topic number ${topicNumber}`)
     assert(Number.isInteger(partitionIndex) && partitionIndex >= 0 && partitionIndex <= PARTITION_INDEX_MAX, `partition ${partitionIndex}`)

@@ -35,16 +35,16 @@ export interface CoreFunctions {
   ): void
   commitBegin(): void
   commitLeft(): number
-  commitOpenBatch(topicNumber: number, partitionIndex: number, baseOffset: number): number
-  commitAddRecord(timestampMs: number, keyBytes: number, valueBytes: number, headersBytes: number): number
-  commitRecordCount(): number
-  commitCloseBatch(): number
+  commitAddPooled(topicNumber: number, partitionIndex: number, slot: number, baseOffset: number): number
   commitBatchPtr(batchBytes: number): number
   commitReserveBatch(topicNumber: number, partitionIndex: number, batchBytes: number): number
   commitReserveState(keyBytes: number, valueBytes: number): number
   stampBatch(ptr: number, baseOffset: number): void
   commitFinish(generation: number, sequence: number): number
   commitVerify(ptr: number, payloadBytes: number): number
+  poolBegin(): void
+  poolOpen(): number
+  poolAdd(slot: number, timestampMs: number, keyBytes: number, valueBytes: number, headersBytes: number): number
   repackBeginSeal(bytesMax: number): void
   repackBeginForward(
     bytesMax: number,
@@ -91,11 +91,11 @@ declare const WebAssembly: {
   Instance: new (module: object, imports: object) => { exports: unknown }
 }
 
-/** Export that adds the record staged. */
-type AddRecord = CoreFunctions['commitAddRecord']
+/** Adds the record staged: one of the core's builders. */
+type AddRecord = (timestampMs: number, keyBytes: number, valueBytes: number, headersBytes: number) => number
 
 /** Of core-wasm/assembly/index.ts. */
-const ABI_VERSION = 2
+const ABI_VERSION = 3
 
 /** Fields up to this long are cheaper to copy byte by byte than by TypedArray.set. */
 const LOOP_BYTES_MAX = 8

@@ -23,7 +23,9 @@ export interface Core {
   /** Header patch without reading the payload: sets attributes' transactional bit and producer fields, recombines the CRC, in place. */
   patchProducer(batch: Uint8Array, producer: ProducerFields): void
 
-  /** The commit being built: at most one, owned by the journal. */
+  /** The records of the commit that is being filled, while the one before it is written. Owned by the group commit. */
+  readonly pool: RecordPool
+  /** The commit being built: at most one, pinned while it is written. Owned by the group commit. */
   readonly commit: CommitBuilder
   /** The batch being repacked: begin … finish without an await between. */
   readonly repack: Repacker
@@ -56,21 +58,30 @@ export interface CommitHeader {
 }
 
 /**
+ * The records of the commit that is being filled: batches that grow side by side, encoded as the records come. They do not know their offsets yet.
+ * CommitBuilder.addPooled puts them into the commit that is built.
+ */
+export interface RecordPool {
+  /** Forgets everything. */
+  clear(): void
+  /** A place for one more batch, of at least one record; null when there are 4,096. */
+  openBatch(): number | null
+  /** false = the pool is full, nothing was added. An empty pool takes any record that fits a commit. @throws RangeError when the timestamp is not a safe integer */
+  addRecord(batch: number, record: RecordInput): boolean
+}
+
+/**
  * Builds a commit block inside linear memory: frames of batches and of state changes, then one header with one CRC.
- * begin → (openBatch → addRecord… → closeBatch | addBatch | addState)… → finish. The view of finish() is pinned until release().
+ * begin → (addPooled | addBatch | addState)… → finish. The view of finish() is pinned until release().
  */
 export interface CommitBuilder {
   begin(): void
   /** Bytes that still fit, block header and padding considered. */
   readonly bytesLeft: number
-  /** Starts a batch frame; the batch's baseTimestamp is that of its first record. */
-  openBatch(frame: { topicNumber: number; partitionIndex: number; baseOffset: number }): void
-  /** false = does not fit any more (nothing was written): close the batch and finish the commit without it. */
-  addRecord(record: RecordInput): boolean
-  /** Completes header and CRC. The view is the batch inside the commit: copy it to keep it. */
-  closeBatch(): { batch: Uint8Array; recordCount: number }
-  /** A batch that is already encoded: base offset and leader epoch are written into the copy, the rest is untouched. false = no room. */
-  addBatch(frame: { topicNumber: number; partitionIndex: number; baseOffset: number }, batch: Uint8Array): boolean
+  /** The records of `batch` in the pool as one batch; its baseTimestamp is that of its first record. A view inside the commit; null = no room. */
+  addPooled(frame: { topicNumber: number; partitionIndex: number; baseOffset: number }, batch: number): Uint8Array | null
+  /** A batch that is already encoded: base offset and leader epoch are written into the copy, the rest is untouched. A view of the copy; null = no room. */
+  addBatch(frame: { topicNumber: number; partitionIndex: number; baseOffset: number }, batch: Uint8Array): Uint8Array | null
   /** A durable state change; null deletes the key. false = no room. */
   addState(key: Uint8Array, value: Uint8Array | null): boolean
   /** Whole blocks, zero-padded, ready to write. */

@@ -8,7 +8,7 @@ import { ATTRIBUTES_AT, BATCH_LENGTH_AT, CODEC_MASK, LENGTH_PREFIX_BYTES, RECORD
 import { BatchRepacker } from './batch-repacker.ts'
 import { WasmCommitBuilder } from './commit-builder.ts'
 import { COMMIT_PAYLOAD_AT, parseCommitHeader } from './commit-frames.ts'
-import type { CommitBuilder, CommitHeader, Core, Repacker } from './core.ts'
+import type { CommitBuilder, CommitHeader, Core, RecordPool, Repacker } from './core.ts'
 import {
   CoreModule,
   VIEW_HEADER_COUNT,
@@ -22,6 +22,7 @@ import {
   VIEW_VALUE_PTR
 } from './core-module.ts'
 import type { BatchFault, ProducerFields, RecordHeader, RecordInput, StoredRecord } from './record.ts'
+import { WasmRecordPool } from './record-pool.ts'
 
 /** Answers of checkBatch in their order (core-wasm/assembly/batch-check.ts). */
 const batchFaults: readonly (BatchFault | null)[] = [null, 'short', 'length', 'magic', 'crc', 'attributes', 'count', 'record']
@@ -41,6 +42,7 @@ export function instantiateCore(wasmBytes: Uint8Array): Core {
 export class WasmCore implements Core {
   readonly batchBytesMax: number
   readonly commitBytesMax: number
+  readonly pool: RecordPool
   readonly commit: CommitBuilder
   readonly repack: Repacker
   readonly #module: CoreModule
@@ -50,6 +52,7 @@ export class WasmCore implements Core {
     this.#module = module
     this.batchBytesMax = module.at.BATCH_BYTES_MAX
     this.commitBytesMax = module.at.COMMIT_BYTES_MAX
+    this.pool = new WasmRecordPool(module)
     this.commit = new WasmCommitBuilder(module)
     this.repack = new BatchRepacker(module)
   }

@@ -1,7 +1,11 @@
 // Group commit: one write and one sync for all partitions; the only place where an append is resolved.
 //
-// Appends wait in a queue. A commit takes as many as fit, encodes them by partition into one block, writes it durably and only then
-// makes them visible and calls who waits, in the order of the appends. One commit is in flight; what arrives meanwhile forms the next.
+// Appends go into the open commit as they come (open-commit.ts). One commit is written at a time; meanwhile the next one is filled. When a write is
+// durable its events become visible, the next write begins if there is enough for it, and only then are those called who waited for the last one: the
+// device works while the processor answers.
+//
+//   fill 1 ──▶ write 1 ──▶ visible 1 ▶ write 2 ─ ─ ─ ─ ─ ─▶ visible 2 ▶ write 3
+//              fill 2 ─────────────────▶ answer 1, fill 3 ─▶            ▶ answer 2
 //
 // Invariants:
 //   G1  `done` is called with null only after the journal's durable write resolved.
@@ -13,79 +17,34 @@
 
 import { assert } from '../base/assert.ts'
 import type { WadiError } from '../base/errors.ts'
-import { type Offset, toOffset } from '../base/offset.ts'
-import { LEADER_EPOCH_AT, viewOf, writeBaseOffset } from '../core/batch-header.ts'
+import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
 import type { Clock, Timer } from '../io/clock.ts'
 import { DiskError } from '../io/disk.ts'
-import type { Append, AppendDone, StateChange } from './contract.ts'
-import { ENTRY_CHANGES_BYTES_MAX } from './incarnation-offsets.ts'
+import type { AppendDone, StateChange } from './contract.ts'
 import type { Journal } from './journal.ts'
+import {
+  type BuiltCommit,
+  type CommitRequest,
+  contentBytesBound,
+  type LogAppend,
+  OpenCommit,
+  requestBytesBound,
+  type StateOf
+} from './open-commit.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { encodeStateKey, type StateMap } from './state-map.ts'
 import { diskFull, tooLarge, writeFailed } from './store-errors.ts'
 
-const BLOCK_HEADER_BYTES_MAX = 64
 /** At the default linger 16 KiB, of which padding to whole blocks is a small part; a long linger, set to spare flash, asks for more. */
 const WELL_FILLED_BYTES_PER_MS = 8 * 1024
-const FRAME_BYTES_MAX = 16
-const BATCH_OVERHEAD_BYTES = 61
-/** The first batch of a partition: its frame, its header, and where this incarnation began there. */
-const BUCKET_BYTES_MAX = FRAME_BYTES_MAX + BATCH_OVERHEAD_BYTES + ENTRY_CHANGES_BYTES_MAX
-const RECORD_OVERHEAD_BYTES_MAX = 32
-const HEADER_OVERHEAD_BYTES_MAX = 10
 
-/** Upper bound of what a record takes inside a batch. */
-export function recordBytesBound(record: RecordInput): number {
-  let bytes = RECORD_OVERHEAD_BYTES_MAX + (record.key?.byteLength ?? 0) + (record.value?.byteLength ?? 0)
-  for (const header of record.headers) bytes += HEADER_OVERHEAD_BYTES_MAX + header.key.byteLength + (header.value?.byteLength ?? 0)
-  return bytes
-}
-
-type StateOf = readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
-
-/** An append whose partition the store has found among its own. */
-export type LogAppend = Append & { readonly partition: PartitionLog }
-
-interface Request {
-  readonly appends: readonly LogAppend[]
-  readonly state: StateOf
-  readonly bytesBound: number
-  readonly done: (error: WadiError | null, baseOffsets: readonly Offset[]) => void
-}
-
-interface HotRequest {
+interface SingleAppend {
   readonly partition: PartitionLog
   readonly record: RecordInput
   readonly bytesBound: number
   readonly done: AppendDone
-}
-
-type Waiting = Request | HotRequest
-
-interface Bucket {
-  readonly partition: PartitionLog
-  nextOffset: number
-  /** `startsBatch`: not in the same batch as the record before. */
-  readonly items: { record: RecordInput | null; batch: Uint8Array | null; baseOffset: number; startsBatch: boolean }[]
-  /** Of the batch that the next record may join. */
-  openBytes: number
-}
-
-interface Encoded {
-  readonly partition: PartitionLog
-  readonly batch: Uint8Array
-  readonly recordCount: number
-}
-
-interface Plan {
-  /** Notes that travel with it. */
-  readonly notes: StateChange[]
-  readonly taken: Waiting[]
-  readonly baseOffsets: (number | readonly Offset[])[]
-  readonly buckets: Map<PartitionLog, Bucket>
-  readonly state: StateChange[]
 }
 
 export interface GroupCommitOptions {
@@ -97,7 +56,7 @@ export interface GroupCommitOptions {
   readonly commitBytesMax: number
   /** The present start's number. */
   readonly incarnation: () => number
-  /** Called after each commit with what became visible. */
+  /** Called after each commit with what became visible, when all who waited were called. */
   onCommit(commit: { recordCount: number; payloadBytes: number; partitions: Iterable<PartitionLog> }): void
   /** The journal is full and waits for a checkpoint. */
   onFull(): void
@@ -107,9 +66,10 @@ export interface GroupCommitOptions {
 
 export class GroupCommit {
   readonly #options: GroupCommitOptions
-  #waiting: Waiting[] = []
-  #waitingBytes = 0
-  /** Requests in the last commit. */
+  readonly #open: OpenCommit
+  /** What the open commit has no room for, in order. */
+  #waiting: (CommitRequest | SingleAppend)[] = []
+  /** Appends and requests in the last commit. */
   #lastCount = 0
   #isRunning = false
   #timer: Timer | null = null
@@ -122,27 +82,33 @@ export class GroupCommit {
 
   constructor(options: GroupCommitOptions) {
     this.#options = options
+    this.#open = new OpenCommit(options.core, options.commitBytesMax)
   }
 
-  get waitingBytes(): number {
-    return this.#waitingBytes
-  }
-
-  /** One record: the hot path. */
-  append(partition: PartitionLog, record: RecordInput, done: AppendDone): void {
-    this.#enqueue({ partition, record, bytesBound: recordBytesBound(record), done })
+  /** One record, the hot path. `bytesBound`: recordBytesBound(record). */
+  append(partition: PartitionLog, record: RecordInput, bytesBound: number, done: AppendDone): void {
+    const refusal = this.#refusalFor(bytesBound)
+    if (refusal) return this.#call(() => done(refusal, 0 as Offset))
+    if (this.#isEmpty) this.#oldestMs = this.#options.clock.monotonicMs()
+    if (this.#waiting.length > 0 || !this.#open.addRecord(partition, record, bytesBound, done)) {
+      this.#waiting.push({ partition, record, bytesBound, done })
+    }
+    partition.account.reserve(bytesBound)
+    this.#schedule()
   }
 
   /** Several appends and state changes, all or nothing. */
-  submit(appends: readonly LogAppend[], state: StateOf, done: Request['done']): void {
-    let bytesBound = stateBytes(typeof state === 'function' ? state(appends.map(() => toOffset(Number.MAX_SAFE_INTEGER))) : state)
-    for (const { content } of appends) {
-      bytesBound += BUCKET_BYTES_MAX + ('batch' in content ? content.batch.byteLength : recordBytesBound(content.record))
-    }
-    this.#enqueue({ appends, state, bytesBound, done })
+  submit(appends: readonly LogAppend[], state: StateOf, done: CommitRequest['done']): void {
+    const request = { appends, state, bytesBound: requestBytesBound(appends, state), done }
+    const refusal = this.#refusalFor(request.bytesBound)
+    if (refusal) return this.#call(() => done(refusal, []))
+    if (this.#isEmpty) this.#oldestMs = this.#options.clock.monotonicMs()
+    if (this.#waiting.length > 0 || !this.#open.addRequest(request)) this.#waiting.push(request)
+    for (const { partition, content } of appends) partition.account.reserve(contentBytesBound(content))
+    this.#schedule()
   }
 
-  /** Travels with the next commit that has room for it. Not for what a promise depends on. */
+  /** Travels with the next commit that has room for it. Not for what must be durable when somebody is answered. */
   note(changes: readonly StateChange[]): void {
     for (const change of changes) {
       encodeStateKey(change)
@@ -150,25 +116,28 @@ export class GroupCommit {
     }
   }
 
-  #enqueue(request: Waiting): void {
-    const { commitBytesMax } = this.#options
-    if (this.#refusal) return this.#refuse(request, this.#refusal)
-    if (request.bytesBound + BUCKET_BYTES_MAX + BLOCK_HEADER_BYTES_MAX > commitBytesMax)
-      return this.#refuse(request, tooLarge(request.bytesBound, commitBytesMax))
-    if (this.#waiting.length === 0) this.#oldestMs = this.#options.clock.monotonicMs()
-    this.#waiting.push(request)
-    this.#waitingBytes += request.bytesBound
-    reserve(request, 1)
-    this.#schedule()
+  #refusalFor(bytesBound: number): WadiError | null {
+    if (this.#refusal) return this.#refusal
+    return this.#open.fitsAlone(bytesBound) ? null : tooLarge(bytesBound, this.#options.commitBytesMax)
+  }
+
+  get #isEmpty(): boolean {
+    return this.#open.count === 0 && this.#waiting.length === 0
+  }
+
+  /** Enough, or old enough, for a commit. */
+  get #isDue(): boolean {
+    const { clock, lingerMs, commitBytesMax } = this.#options
+    if (this.#waiting.length > 0 || this.#open.bytes >= commitBytesMax / 2) return true
+    // Whoever was answered by the last commit has come again, so nobody else is expected; and padding is a small part of the block.
+    const areAllBack = this.#open.count >= this.#lastCount && this.#open.bytes >= lingerMs * WELL_FILLED_BYTES_PER_MS
+    return areAllBack || clock.monotonicMs() - this.#oldestMs >= lingerMs
   }
 
   #schedule(): void {
-    if (this.#isRunning || this.#isScheduled || this.#waiting.length === 0) return
-    const { clock, lingerMs, commitBytesMax } = this.#options
-    const waitedMs = clock.monotonicMs() - this.#oldestMs
-    // Whoever was answered by the last commit has come again, so nobody else is expected; and padding is a small part of the block.
-    const allAreBack = this.#waiting.length >= this.#lastCount && this.#waitingBytes >= lingerMs * WELL_FILLED_BYTES_PER_MS
-    if (waitedMs >= lingerMs || allAreBack || this.#waitingBytes >= commitBytesMax / 2) {
+    if (this.#isRunning || this.#isScheduled || this.#isEmpty) return
+    const { clock, lingerMs } = this.#options
+    if (this.#isDue) {
       this.#timer?.cancel()
       this.#timer = null
       this.#isScheduled = true
@@ -177,7 +146,7 @@ export class GroupCommit {
         this.#start()
       })
     } else if (this.#timer === null) {
-      this.#timer = clock.after(lingerMs - waitedMs, () => {
+      this.#timer = clock.after(lingerMs - (clock.monotonicMs() - this.#oldestMs), () => {
         this.#timer = null
         this.#start()
       })
@@ -186,34 +155,30 @@ export class GroupCommit {
 
   /** Resolves when nothing waits and nothing is in flight. */
   drained(): Promise<void> {
-    if (!this.#isRunning && this.#waiting.length === 0) return Promise.resolve()
+    if (!this.#isRunning && this.#isEmpty) return Promise.resolve()
     return new Promise((resolve) => this.#idle.push(resolve))
   }
 
   /** From now on every append is refused with `error`; what waits is refused at once unless `drain`. */
   refuseAll(error: WadiError, options: { drain: boolean }): void {
     this.#refusal = error
-    if (!options.drain) this.#refuseWaiting(error)
+    if (!options.drain) this.refuseWaiting(error)
   }
 
   /** Refuses what waits now; later appends are taken again. For "disk full". */
   refuseWaiting(error: WadiError): void {
-    this.#refuseWaiting(error)
-  }
-
-  #refuseWaiting(error: WadiError): void {
+    const taken = this.#open.takeBack()
     const waiting = this.#waiting
     this.#waiting = []
-    this.#waitingBytes = 0
-    for (const request of waiting) {
-      reserve(request, -1)
-      this.#refuse(request, error)
-    }
+    taken.release()
+    for (const one of waiting) release(one)
+    taken.answer(error, this.#call)
+    for (const one of waiting) this.#call(() => refuse(one, error))
     this.#settleIdle()
   }
 
   #settleIdle(): void {
-    if (this.#isRunning || this.#waiting.length > 0) return
+    if (this.#isRunning || !this.#isEmpty) return
     for (const resolve of this.#idle.splice(0)) resolve()
   }
 
@@ -232,259 +197,141 @@ export class GroupCommit {
     this.#options.onFailed(failed)
   }
 
+  /** Commit after commit, for as long as the next one is due when the last one is durable. */
   async #run(): Promise<void> {
-    if (this.#isRunning || this.#waiting.length === 0) return
+    if (this.#isRunning || this.#isEmpty) return
+    const { journal, commitBytesMax, onFull } = this.#options
     this.#isRunning = true
     this.#timer?.cancel()
     this.#timer = null
-    while (!this.#options.journal.prepare(this.#options.commitBytesMax)) {
-      if (!this.#options.journal.isFilling) this.#options.onFull()
-      await this.#options.journal.waitForRoom()
-      if (this.#waiting.length === 0) break
+    /** Durable and visible, those who wait for it were not called yet. */
+    let durable: BuiltCommit | null = null
+    while (!this.#isEmpty && (durable === null || this.#isDue)) {
+      if (!journal.prepare(commitBytesMax)) {
+        this.#answer(durable)
+        durable = null
+        if (!journal.isFilling) onFull()
+        await journal.waitForRoom()
+        continue
+      }
+      const next = this.#build(durable)
+      const written = this.#write(next)
+      this.#refill()
+      this.#answer(durable)
+      durable = (await written) ? next : null
+      if (durable === null) break
     }
-    if (this.#waiting.length > 0) await this.#commitOnce()
+    this.#answer(durable)
     this.#isRunning = false
-    if (this.#waiting.length > 0) {
-      this.#oldestMs = Math.max(this.#oldestMs, 0)
-      this.#schedule()
-    }
+    this.#schedule()
     this.#settleIdle()
   }
 
-  async #commitOnce(): Promise<void> {
-    const { core, journal, clock } = this.#options
-    const plan: Plan = { taken: [], baseOffsets: [], buckets: new Map(), state: [], notes: [] }
-    let encoded: Encoded[]
-    let block: Uint8Array
+  /** @param durable is answered also when this throws */
+  #build(durable: BuiltCommit | null): BuiltCommit {
+    const { journal, incarnation } = this.#options
     try {
-      this.#fill(plan)
-      encoded = this.#encode(plan)
-      block = core.commit.finish({ generation: journal.generation, sequence: journal.sequence + 1 })
+      return this.#open.build({
+        generation: journal.generation,
+        sequence: journal.sequence + 1,
+        incarnation: incarnation(),
+        notes: this.#notes.values()
+      })
     } catch (error) {
-      const failed = writeFailed('A program error: building a commit', error)
-      for (const request of plan.taken) this.#refuse(request, failed)
+      this.#answer(durable)
       throw error
     }
+  }
+
+  /** What waited for room, as far as there is room now. */
+  #refill(): void {
+    let count = 0
+    for (const one of this.#waiting) {
+      const isTaken =
+        'record' in one ? this.#open.addRecord(one.partition, one.record, one.bytesBound, one.done) : this.#open.addRequest(one)
+      if (!isTaken) break
+      count++
+    }
+    this.#waiting = this.#waiting.slice(count)
+    this.#oldestMs = this.#options.clock.monotonicMs()
+  }
+
+  /** @returns whether it is durable; if not, those who wait for it were told why */
+  async #write(commit: BuiltCommit): Promise<boolean> {
+    const { core, journal, clock } = this.#options
     let isDurable = false
     try {
-      await journal.append(block, clock.monotonicMs(), (sequence) => {
+      await journal.append(commit.block, clock.monotonicMs(), (sequence) => {
         isDurable = true
+        this.#publish(commit, sequence)
         core.commit.release()
-        this.#publish(plan, encoded, sequence)
       })
+      return true
     } catch (error) {
-      if (isDurable) throw error
+      if (isDurable) {
+        commit.answer(writeFailed('A program error: making a commit visible', error), this.#call)
+        throw error
+      }
       core.commit.release()
-      this.#onWriteError(plan, error)
+      this.#onWriteError(commit, error)
+      return false
     }
   }
 
-  /** Takes requests from the queue while they fit, gives offsets, computes state. */
-  #fill(plan: Plan): void {
-    try {
-      this.#take(plan)
-    } finally {
-      this.#waiting = this.#waiting.slice(plan.taken.length)
-      if (this.#waiting.length > 0) this.#oldestMs = this.#options.clock.monotonicMs()
-    }
-  }
-
-  #take(plan: Plan): void {
-    let bytes = BLOCK_HEADER_BYTES_MAX
-    let count = 0
-    for (const request of this.#waiting) {
-      const newBuckets = this.#opensBatch(plan, request) ? BUCKET_BYTES_MAX : 0
-      if (count > 0 && bytes + request.bytesBound + newBuckets > this.#options.commitBytesMax) break
-      bytes += request.bytesBound + newBuckets
-      this.#waitingBytes -= request.bytesBound
-      count++
-      plan.taken.push(request)
-      if ('record' in request) {
-        const bucket = bucketOf(plan, request.partition)
-        plan.baseOffsets.push(bucket.nextOffset)
-        addRecord(bucket, request.record, request.bytesBound)
-        continue
-      }
-      const baseOffsets = request.appends.map(({ partition, content }) => {
-        const bucket = bucketOf(plan, partition)
-        const baseOffset = bucket.nextOffset
-        if ('batch' in content) {
-          bucket.items.push({ record: null, batch: content.batch, baseOffset, startsBatch: true })
-          bucket.nextOffset += content.recordCount
-        } else addRecord(bucket, content.record, recordBytesBound(content.record))
-        return toOffset(baseOffset)
-      })
-      plan.baseOffsets.push(baseOffsets)
-      const changes = typeof request.state === 'function' ? request.state(baseOffsets) : request.state
-      plan.state.push(...changes)
-    }
-    this.#planIncarnations(plan)
-    this.#planNotes(plan, bytes)
-  }
-
-  /** Where this incarnation begins to write, once per partition. The bytes are in BUCKET_BYTES_MAX. */
-  #planIncarnations(plan: Plan): void {
-    const incarnation = this.#options.incarnation()
-    for (const { partition, items } of plan.buckets.values()) {
-      const startOffset = items[0]?.baseOffset
-      if (startOffset !== undefined) plan.state.push(...partition.changesForIncarnation(incarnation, startOffset))
-    }
-  }
-
-  #planNotes(plan: Plan, planBytes: number): void {
-    let bytes = planBytes
-    const changed = new Set(plan.state.map(({ key }) => key))
-    for (const note of this.#notes.values()) {
-      const noteBytes = stateBytes([note])
-      // What a request says of the same key is newer or more important than a note.
-      if (changed.has(note.key) || bytes + noteBytes > this.#options.commitBytesMax) continue
-      bytes += noteBytes
-      plan.notes.push(note)
-    }
-    plan.state.push(...plan.notes)
-  }
-
-  /** A single record begins a batch of its own when there is none for it to join: the partition's first, behind a client's batch, or at the end of a full one. */
-  #opensBatch(plan: Plan, request: Waiting): boolean {
-    if (!('record' in request)) return false
-    const bucket = plan.buckets.get(request.partition)
-    return bucket?.items.at(-1)?.record == null || startsBatch(bucket, request.bytesBound)
-  }
-
-  #encode(plan: Plan): Encoded[] {
-    const { commit } = this.#options.core
-    const encoded: Encoded[] = []
-    commit.begin()
-    for (const { partition, items } of plan.buckets.values()) {
-      const frame = { topicNumber: partition.topicNumber, partitionIndex: partition.partitionIndex }
-      let isOpen = false
-      const closeBatch = (): void => {
-        if (!isOpen) return
-        const { batch, recordCount } = commit.closeBatch()
-        encoded.push({ partition, batch, recordCount }) // a view of the commit: the tail copies it when it is durable
-        isOpen = false
-      }
-      for (const { record, batch, baseOffset, startsBatch } of items) {
-        if (record !== null) {
-          if (startsBatch) closeBatch()
-          if (!isOpen) commit.openBatch({ ...frame, baseOffset })
-          isOpen = true
-          assert(commit.addRecord(record), 'a record that was counted did not fit')
-        } else if (batch !== null) {
-          closeBatch()
-          assert(commit.addBatch({ ...frame, baseOffset }, batch), 'a batch that was counted did not fit')
-          const copy = copyOf(batch)
-          writeBaseOffset(copy, baseOffset)
-          viewOf(copy).setInt32(LEADER_EPOCH_AT, 0)
-          encoded.push({ partition, batch: copy, recordCount: 0 })
-        }
-      }
-      closeBatch()
-    }
-    for (const change of plan.state) assert(commit.addState(encodeStateKey(change), change.value), 'a state change did not fit')
-    return encoded
-  }
-
-  #publish(plan: Plan, encoded: readonly Encoded[], sequence: number): void {
+  /** Makes it visible. The batches are views of the core's commit: they are copied here. */
+  #publish(commit: BuiltCommit, sequence: number): void {
     const nowMs = this.#options.clock.monotonicMs()
-    this.#lastCount = plan.taken.length
-    this.#options.state.apply(plan.state)
-    for (const note of plan.notes) if (this.#notes.get(note.key) === note) this.#notes.delete(note.key)
+    this.#lastCount = commit.count
+    this.#options.state.apply(commit.state)
+    for (const note of commit.notes) if (this.#notes.get(note.key) === note) this.#notes.delete(note.key)
     const incarnation = this.#options.incarnation()
-    let payloadBytes = 0
-    let recordCount = 0
-    for (const { partition, batch } of encoded) {
-      partition.onCommitted(batch, { sequence, nowMs })
-      payloadBytes += batch.byteLength
-    }
-    for (const { partition, nextOffset, items } of plan.buckets.values()) {
-      assert(
-        partition.highWatermark === nextOffset,
-        `${partition.topicName}-${partition.partitionIndex} ends at ${partition.highWatermark}, not ${nextOffset}`
-      )
-      const startOffset = items[0]?.baseOffset ?? nextOffset
+    for (const { partition, batch } of commit.batches) partition.onCommitted(batch, { sequence, nowMs })
+    for (const { partition, startOffset, endOffset } of commit.appended()) {
+      const { topicName, partitionIndex, highWatermark } = partition
+      assert(highWatermark === endOffset, `${topicName}-${partitionIndex} ends at ${highWatermark}, not ${endOffset}`)
       partition.onIncarnation(incarnation, startOffset)
-      recordCount += nextOffset - startOffset
     }
-    for (const request of plan.taken) reserve(request, -1)
-    plan.taken.forEach((request, i) => {
-      const base = plan.baseOffsets[i]
-      this.#call(() => {
-        if ('record' in request) request.done(null, base as Offset)
-        else request.done(null, base as readonly Offset[])
-      })
-    })
-    this.#options.onCommit({ recordCount, payloadBytes, partitions: plan.buckets.keys() })
+    commit.release()
   }
 
-  #refuse(request: Waiting, error: WadiError): void {
-    this.#call(() => {
-      if ('record' in request) request.done(error, 0 as Offset)
-      else request.done(error, [])
-    })
+  #answer(commit: BuiltCommit | null): void {
+    if (commit === null) return
+    commit.answer(null, this.#call)
+    let recordCount = 0
+    const partitions: PartitionLog[] = []
+    for (const { partition, startOffset, endOffset } of commit.appended()) {
+      recordCount += endOffset - startOffset
+      partitions.push(partition)
+    }
+    this.#options.onCommit({ recordCount, payloadBytes: commit.payloadBytes, partitions })
   }
 
-  #call(done: () => void): void {
+  readonly #call = (answer: () => void): void => {
     try {
-      done()
+      answer()
     } catch (error) {
       this.#onProgramError(error)
     }
   }
 
-  #onWriteError(plan: Plan, error: unknown): void {
-    for (const request of plan.taken) reserve(request, -1)
-    if (error instanceof DiskError && error.isFull) {
-      const full = diskFull(error)
-      for (const request of plan.taken) this.#refuse(request, full)
-      return
-    }
+  #onWriteError(commit: BuiltCommit, error: unknown): void {
+    commit.release()
+    if (error instanceof DiskError && error.isFull) return commit.answer(diskFull(error), this.#call)
     const failed = writeFailed('A durable write to the journal', error)
-    this.refuseAll(failed, { drain: false })
-    for (const request of plan.taken) this.#refuse(request, failed)
+    this.refuseAll(failed, { drain: true })
+    commit.answer(failed, this.#call)
+    this.refuseWaiting(failed)
     this.#options.onFailed(failed)
   }
 }
 
-function bucketOf(plan: Plan, partition: PartitionLog): Bucket {
-  let bucket = plan.buckets.get(partition)
-  if (!bucket) {
-    bucket = { partition, nextOffset: partition.highWatermark, items: [], openBytes: 0 }
-    plan.buckets.set(partition, bucket)
-  }
-  return bucket
+function refuse(one: CommitRequest | SingleAppend, error: WadiError): void {
+  if ('record' in one) one.done(error, 0 as Offset)
+  else one.done(error, [])
 }
 
-/** A batch is not larger than a segment of its partition may be: retention deletes whole segments. */
-function startsBatch({ openBytes, partition }: Bucket, bytesBound: number): boolean {
-  return openBytes > 0 && openBytes + bytesBound + BATCH_OVERHEAD_BYTES > partition.share.segmentBytes
-}
-
-function addRecord(bucket: Bucket, record: RecordInput, bytesBound: number): void {
-  const isFirst = startsBatch(bucket, bytesBound)
-  bucket.openBytes = (isFirst ? 0 : bucket.openBytes) + bytesBound
-  bucket.items.push({ record, batch: null, baseOffset: bucket.nextOffset++, startsBatch: isFirst })
-}
-
-/** Bytes that wait for their commit count in the quota of their topic. `sign`: 1 when they are taken, -1 when they are stored or refused. */
-function reserve(request: Waiting, sign: 1 | -1): void {
-  if ('record' in request) return request.partition.account.reserve(sign * request.bytesBound)
-  for (const { partition, content } of request.appends) partition.account.reserve(sign * contentBytesBound(content))
-}
-
-/** What an append takes in the log at most, without the header of its batch. */
-export function contentBytesBound(content: Append['content']): number {
-  return 'batch' in content ? content.batch.byteLength : recordBytesBound(content.record)
-}
-
-function stateBytes(changes: readonly StateChange[]): number {
-  let bytes = 0
-  for (const change of changes) bytes += FRAME_BYTES_MAX + encodeStateKey(change).byteLength + (change.value?.byteLength ?? 0)
-  return bytes
-}
-
-function copyOf(bytes: Uint8Array): Uint8Array {
-  const copy = Buffer.allocUnsafe(bytes.byteLength)
-  copy.set(bytes)
-  return copy
+/** Bytes that wait for their commit count in the quota of their topic. */
+function release(one: CommitRequest | SingleAppend): void {
+  if ('record' in one) return one.partition.account.release(one.bytesBound)
+  for (const { partition, content } of one.appends) partition.account.release(contentBytesBound(content))
 }

@@ -11,6 +11,7 @@ import type { WadiError } from '../base/errors.ts'
 import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
+import { recordBytesBound } from '../core/record-bytes.ts'
 import type { Clock } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
 import { type Disk, DiskError, type DiskLock } from '../io/disk.ts'
@@ -29,11 +30,12 @@ import {
 } from './contract.ts'
 import { prepareDirectory } from './data-directory.ts'
 import { withFinalSyncs } from './final-syncs.ts'
-import { contentBytesBound, GroupCommit, recordBytesBound } from './group-commit.ts'
+import { GroupCommit } from './group-commit.ts'
 import { EPOCH_PREFIX } from './incarnation-offsets.ts'
 import { BLOCK_BYTES, Journal } from './journal.ts'
 import { partitionDirectory } from './layout.ts'
 import { decodeStarts, drawStartId, encodeStarts, LINEAGE_KEY, type Start, withStart } from './lineage.ts'
+import { contentBytesBound } from './open-commit.ts'
 import type { PartitionEnvironment } from './partition-environment.ts'
 import { PartitionLog } from './partition-log.ts'
 import { type Coverage, knownPoint } from './partition-recovery.ts'
@@ -426,7 +428,8 @@ export class LogStore implements Store {
   }
 
   append(partition: Partition, record: RecordInput, done: AppendDone, state?: readonly StateChange[]): void {
-    const refusal = this.#refusalFor(partition, recordBytesBound(record))
+    const bytesBound = recordBytesBound(record)
+    const refusal = this.#refusalFor(partition, bytesBound)
     if (refusal) {
       this.#meter.onRejected(1)
       return done(refusal, 0 as Offset)
@@ -435,7 +438,7 @@ export class LogStore implements Store {
       this.#commit.submit([{ partition: this.#own(partition), content: { record } }], state, (error, offsets) =>
         done(error, offsets[0] ?? (0 as Offset))
       )
-    } else this.#commit.append(this.#own(partition), record, done)
+    } else this.#commit.append(this.#own(partition), record, bytesBound, done)
   }
 
   commit(

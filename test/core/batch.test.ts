@@ -57,15 +57,16 @@ for (const build of ['debug', 'release'] as const) {
     const [celsius, bar, none] = [header('°C'), header('bar'), []]
     const order = [celsius, celsius, bar, none, none, celsius, bar, bar, none, celsius]
     const records = order.map((headers, index) => ({ timestampMs: aTime, key: text(`s${index}`), value: text(`v${index}`), headers }))
-    core.commit.begin()
-    core.commit.openBatch({ topicNumber: 1, partitionIndex: 0, baseOffset: 7 })
+    core.pool.clear()
+    const pooled = core.pool.openBatch() as number
     for (const record of records) {
       core.crc32c(Buffer.alloc(300_000, 0xa5))
-      t.ok(core.commit.addRecord(record))
+      t.ok(core.pool.addRecord(pooled, record))
       core.murmur2(text('another call works on the same memory'))
       core.checkBatch(core.buildBatch([threeRecords[2] as RecordInput], { baseOffset: 0 }))
     }
-    const batch = core.commit.closeBatch().batch.slice()
+    core.commit.begin()
+    const batch = core.commit.addPooled({ topicNumber: 1, partitionIndex: 0, baseOffset: 7 }, pooled)?.slice() ?? new Uint8Array()
     core.commit.finish({ generation: 1, sequence: 1 })
     core.commit.release()
     // buildBatch staged other headers between any two of them.
@@ -77,13 +78,14 @@ for (const build of ['debug', 'release'] as const) {
     const few = [{ key: text('unit'), value: text('bar') }]
     const large = [{ key: text('dump'), value: Buffer.alloc(2 * 2 ** 20) }]
     const record = (headers: RecordInput['headers']): RecordInput => ({ timestampMs: aTime, key: null, value: text('1'), headers })
+    core.pool.clear()
+    const pooled = core.pool.openBatch() as number
+    t.ok(core.pool.addRecord(pooled, record(few)))
+    t.notOk(core.pool.addRecord(pooled, record(large)))
+    t.notOk(core.pool.addRecord(pooled, record(large)), 'nor the second time')
+    t.ok(core.pool.addRecord(pooled, record(few)))
     core.commit.begin()
-    core.commit.openBatch({ topicNumber: 1, partitionIndex: 0, baseOffset: 0 })
-    t.ok(core.commit.addRecord(record(few)))
-    t.notOk(core.commit.addRecord(record(large)))
-    t.notOk(core.commit.addRecord(record(large)), 'nor the second time')
-    t.ok(core.commit.addRecord(record(few)))
-    const batch = core.commit.closeBatch().batch.slice()
+    const batch = core.commit.addPooled({ topicNumber: 1, partitionIndex: 0, baseOffset: 0 }, pooled)?.slice() ?? new Uint8Array()
     core.commit.finish({ generation: 1, sequence: 1 })
     core.commit.release()
     t.same(Buffer.from(batch), Buffer.from(oracleBatch(numbered([record(few), record(few)], 0), { baseOffset: 0 })))

@@ -3,7 +3,8 @@
 import t from 'tap'
 import { viewOf } from '../../runtime/core/batch-header.ts'
 import { COMMIT_CRC_AT, COMMIT_PAYLOAD_AT, type CommitFrame, readFrames } from '../../runtime/core/commit-frames.ts'
-import type { CommitHeader } from '../../runtime/core/core.ts'
+import type { CommitHeader, Core } from '../../runtime/core/core.ts'
+import type { RecordInput } from '../../runtime/core/record.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { randomRecord, randomRecords } from '../helpers/random-records.ts'
 import { numbered, oracleBatch } from '../oracle/batch.ts'
@@ -13,6 +14,14 @@ import { Prng, seeds } from '../sim/prng.ts'
 const text = (value: string) => Buffer.from(value)
 const frame = { topicNumber: 7, partitionIndex: 3, baseOffset: 100 }
 const record = { timestampMs: 1, key: text('k'), value: text('v'), headers: [] }
+
+/** A batch of `records` in the core's pool. */
+function pooled({ pool }: Core, records: readonly RecordInput[]): number {
+  const batch = pool.openBatch()
+  if (batch === null) throw new Error('the pool has no place for a batch')
+  for (const one of records) if (!pool.addRecord(batch, one)) throw new Error('the pool is full')
+  return batch
+}
 
 for (const build of ['debug', 'release'] as const) {
   const core = loadTestCore(build)
@@ -29,14 +38,8 @@ for (const build of ['debug', 'release'] as const) {
         const records = randomRecords(prng, 20)
         const batch = oracleBatch(numbered(records, baseOffset), { baseOffset })
         if (prng.chance(40)) {
-          commit.openBatch(place)
-          for (const one of records) {
-            t.ok(commit.addRecord(one))
-            core.crc32c(new Uint8Array(50_000).fill(255)) // others use the core meanwhile
-          }
-          const closed = commit.closeBatch()
-          t.equal(closed.recordCount, records.length)
-          t.same(Buffer.from(closed.batch), Buffer.from(batch))
+          core.pool.clear()
+          t.same(Buffer.from(commit.addPooled(place, pooled(core, records)) ?? []), Buffer.from(batch))
           expected.push({ kind: 'batch', topicNumber, partitionIndex, batch })
         } else if (prng.chance(50)) {
           t.ok(commit.addBatch(place, oracleBatch(numbered(records, 0), { baseOffset: 0 })))
@@ -71,10 +74,9 @@ for (const build of ['debug', 'release'] as const) {
   }
 
   t.test(`${build}: no truncated block verifies, no flipped bit does`, async (t) => {
+    core.pool.clear()
     core.commit.begin()
-    core.commit.openBatch(frame)
-    core.commit.addRecord({ ...record, value: new Uint8Array(4500).fill(3) })
-    core.commit.closeBatch()
+    core.commit.addPooled(frame, pooled(core, [{ ...record, value: new Uint8Array(4500).fill(3) }]))
     core.commit.addState(text('a/b'), text('value'))
     const block = core.commit.finish({ generation: 1, sequence: 2 }).slice()
     core.commit.release()
@@ -111,25 +113,17 @@ for (const build of ['debug', 'release'] as const) {
     t.notOk(commit.addBatch(frame, new Uint8Array(atFirst)))
     t.notOk(commit.addState(text('k'), new Uint8Array(core.commitBytesMax * 2)))
     t.equal(commit.bytesLeft, atFirst, 'a refusal takes no room')
-    commit.openBatch(frame)
-    t.notOk(commit.addRecord({ ...record, value: new Uint8Array(atFirst) }))
-    t.notOk(commit.addRecord({ ...record, value: new Uint8Array(core.batchBytesMax * 2) }), 'not even into the core')
-    t.same(commit.closeBatch().recordCount, 0, 'a batch without records vanishes')
+    core.pool.clear()
+    t.equal(commit.addPooled(frame, pooled(core, [{ ...record, value: new Uint8Array(atFirst) }])), null)
     t.equal(commit.bytesLeft, atFirst)
 
     const prng = new Prng(1)
-    commit.openBatch(frame)
-    let count = 0
-    while (commit.addRecord(randomRecord(prng, 5000))) count++
-    const left = commit.bytesLeft
-    const { recordCount } = commit.closeBatch()
-    t.equal(recordCount, count, 'a refused record is not counted')
-    t.equal(commit.bytesLeft, left, 'closing takes no room')
-    t.ok(commit.addState(text('k'), new Uint8Array(left - 13)), 'the rest fits exactly')
+    core.pool.clear()
+    const records = Array.from({ length: 400 }, () => randomRecord(prng, 5000))
+    t.ok(commit.addPooled(frame, pooled(core, records)))
+    t.ok(commit.addState(text('k'), new Uint8Array(commit.bytesLeft - 13)), 'the rest fits exactly')
     t.equal(commit.bytesLeft, 0)
-    commit.openBatch(frame)
-    t.notOk(commit.addRecord(record), 'a batch without room refuses its records')
-    t.equal(commit.closeBatch().recordCount, 0)
+    t.equal(commit.addPooled(frame, pooled(core, [record])), null, 'a commit without room takes no batch')
     const block = commit.finish({ generation: 0, sequence: 0 }).slice()
     commit.release()
     t.equal(block.length, core.commitBytesMax)
@@ -205,17 +199,13 @@ t.test('an impossible header is no block even when its CRC is right', async (t) 
 })
 
 t.test('the order of calls is asserted', async (t) => {
-  const { commit } = loadTestCore()
-  t.throws(() => commit.addRecord(record), { name: 'AssertionError' })
+  const other = loadTestCore()
+  const { commit } = other
+  const batch = pooled(other, [record])
+  t.throws(() => commit.addPooled(frame, batch), { name: 'AssertionError' })
   t.throws(() => commit.finish({ generation: 0, sequence: 0 }), { name: 'AssertionError' })
   commit.begin()
-  t.throws(() => commit.closeBatch(), { name: 'AssertionError' })
-  commit.openBatch(frame)
-  t.throws(() => commit.openBatch(frame), { name: 'AssertionError' }, 'one batch at a time')
-  t.throws(() => commit.addState(text('k'), null), { name: 'AssertionError' }, 'not into an open batch')
-  t.throws(() => commit.finish({ generation: 0, sequence: 0 }), { name: 'AssertionError' }, 'a batch is open')
-  commit.addRecord(record)
-  commit.closeBatch()
+  t.ok(commit.addPooled(frame, batch))
   t.throws(() => commit.addState(new Uint8Array(0), null), RangeError)
   t.throws(() => commit.addState(new Uint8Array(256), null), RangeError)
   commit.finish({ generation: 0, sequence: 0 })
@@ -225,10 +215,9 @@ t.test('the order of calls is asserted', async (t) => {
 })
 
 t.test('a pinned commit does not change while the core works', async (t) => {
+  core.pool.clear()
   core.commit.begin()
-  core.commit.openBatch(frame)
-  core.commit.addRecord(record)
-  core.commit.closeBatch()
+  core.commit.addPooled(frame, pooled(core, [record]))
   const view = core.commit.finish({ generation: 1, sequence: 1 })
   const before = Buffer.from(view)
   const large = new Prng(2).bytes(core.batchBytesMax)
@@ -238,15 +227,19 @@ t.test('a pinned commit does not change while the core works', async (t) => {
   core.repack.beginSeal({ bytesMax: core.batchBytesMax })
   core.repack.add(batch, { fromOffset: 0, untilOffset: 1 })
   core.repack.finish()
+  core.pool.clear()
+  pooled(
+    core,
+    Array.from({ length: 20 }, () => ({ ...record, value: large.subarray(0, 90_000) }))
+  )
   t.ok(before.equals(view))
   core.commit.release()
 })
 
 t.test('frames that lie under a right CRC are a RangeError', async (t) => {
+  core.pool.clear()
   core.commit.begin()
-  core.commit.openBatch(frame)
-  core.commit.addRecord(record)
-  core.commit.closeBatch()
+  core.commit.addPooled(frame, pooled(core, [record]))
   core.commit.addState(text('key'), text('value'))
   const block = core.commit.finish({ generation: 1, sequence: 1 }).slice()
   core.commit.release()

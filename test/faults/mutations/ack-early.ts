@@ -4,7 +4,7 @@ import type { Offset } from '../../../runtime/base/offset.ts'
 import { GroupCommit } from '../../../runtime/log/group-commit.ts'
 
 const append = GroupCommit.prototype.append
-GroupCommit.prototype.append = function (partition, record, done): void {
+GroupCommit.prototype.append = function (partition, record, bytesBound, done): void {
   done(null, 0 as Offset)
-  append.call(this, partition, record, () => undefined)
+  append.call(this, partition, record, bytesBound, () => undefined)
 }

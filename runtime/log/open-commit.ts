@@ -1,0 +1,342 @@
+// The commit that is being filled, while the one before it is written: records are encoded into the core's pool when they come, encoded batches and
+// state changes are kept as they are. build() gives offsets, makes one block of everything, and leaves an empty commit behind.
+//
+// Invariants:
+//   - what was taken fits one commit block;
+//   - of one partition, everything lies in the order in which it was taken;
+//   - offsets exist from build() on: they follow the partition's high watermark, which has counted every commit before.
+// Not for: when to write, what a failed write means (group-commit.ts), what a topic allows (log-store.ts).
+
+import { assert } from '../base/assert.ts'
+import type { WadiError } from '../base/errors.ts'
+import { type Offset, toOffset } from '../base/offset.ts'
+import type { Core } from '../core/core.ts'
+import type { RecordInput } from '../core/record.ts'
+import { recordBytesBound } from '../core/record-bytes.ts'
+import type { Append, AppendDone, StateChange } from './contract.ts'
+import { ENTRY_CHANGES_BYTES_MAX } from './incarnation-offsets.ts'
+import type { PartitionLog } from './partition-log.ts'
+import { encodeStateKey } from './state-map.ts'
+
+const BLOCK_HEADER_BYTES_MAX = 64
+const FRAME_BYTES_MAX = 16
+const BATCH_OVERHEAD_BYTES = 61
+/** The first batch of a partition: its frame, its header, and where this incarnation began there. */
+const BUCKET_BYTES_MAX = FRAME_BYTES_MAX + BATCH_OVERHEAD_BYTES + ENTRY_CHANGES_BYTES_MAX
+const NONE = -1
+
+export type StateOf = readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
+
+/** An append whose partition the store has found among its own. */
+export type LogAppend = Append & { readonly partition: PartitionLog }
+
+/** Several appends and state changes, all or nothing. */
+export interface CommitRequest {
+  readonly appends: readonly LogAppend[]
+  readonly state: StateOf
+  /** Upper bound of what it takes in a commit. */
+  readonly bytesBound: number
+  readonly done: (error: WadiError | null, baseOffsets: readonly Offset[]) => void
+}
+
+/** Beside what is in the commit itself. */
+export interface BuildOptions {
+  readonly generation: number
+  readonly sequence: number
+  /** The present start's number. */
+  readonly incarnation: number
+  /** Travel along as far as there is room. */
+  readonly notes: Iterable<StateChange>
+}
+
+/** What is appended to one partition. */
+class Bucket {
+  readonly partition: PartitionLog
+  readonly pieces: Piece[] = []
+  recordCount = 0
+  /** In the core's pool: the batch that the next record may join. */
+  openBatch = NONE
+  openBytes = 0
+  /** Counted in the quota of the topic until the commit is done. */
+  reservedBytes = 0
+  baseOffset = 0
+
+  constructor(partition: PartitionLog) {
+    this.partition = partition
+  }
+}
+
+/** One batch: in the core's pool, or encoded by somebody else. */
+interface Piece {
+  readonly pooled: number
+  readonly encoded: Uint8Array | null
+  /** Offset of its first record behind the bucket's base offset. */
+  readonly delta: number
+}
+
+interface TakenRequest {
+  readonly request: CommitRequest
+  readonly places: { readonly bucket: Bucket; readonly delta: number }[]
+}
+
+/** What was taken, in the order in which it was taken. A single record is its callback, with its bucket and its delta in the other lists. */
+interface Taken {
+  readonly waiters: (AppendDone | TakenRequest)[]
+  readonly buckets: (Bucket | null)[]
+  readonly deltas: number[]
+  readonly byPartition: Map<PartitionLog, Bucket>
+}
+
+const nothingTaken = (): Taken => ({ waiters: [], buckets: [], deltas: [], byPartition: new Map() })
+
+export class OpenCommit {
+  readonly #core: Core
+  readonly #bytesMax: number
+  #taken = nothingTaken()
+  #bytes = BLOCK_HEADER_BYTES_MAX
+  #last: Bucket | null = null
+
+  constructor(core: Core, bytesMax: number) {
+    this.#core = core
+    this.#bytesMax = bytesMax
+    core.pool.clear()
+  }
+
+  /** Appends and requests. */
+  get count(): number {
+    return this.#taken.waiters.length
+  }
+
+  /** Upper bound of the block. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Whether something of this size could ever be taken. */
+  fitsAlone(bytesBound: number): boolean {
+    return bytesBound + BUCKET_BYTES_MAX + BLOCK_HEADER_BYTES_MAX <= this.#bytesMax
+  }
+
+  /** Takes one record; its bytes are copied. @returns false when it does not fit beside what is there. @throws RangeError when it cannot be encoded */
+  addRecord(partition: PartitionLog, record: RecordInput, bytesBound: number, done: AppendDone): boolean {
+    const bucket = this.#bucketFor(partition)
+    if (!this.#addPooled(bucket, record, bytesBound)) return false
+    this.#push(done, bucket, bucket.recordCount - 1)
+    return true
+  }
+
+  /** @returns false when it does not fit beside what is there: nothing of it was taken */
+  addRequest(request: CommitRequest): boolean {
+    const { appends, bytesBound } = request
+    const [only] = appends
+    if (only && appends.length === 1 && 'record' in only.content) {
+      const bucket = this.#bucketFor(only.partition)
+      const { record } = only.content
+      if (!this.#fits(bytesBound + BUCKET_BYTES_MAX) || !this.#addPooled(bucket, record, recordBytesBound(record))) return false
+      this.#bytes += bytesBound - recordBytesBound(record)
+      this.#push({ request, places: [{ bucket, delta: bucket.recordCount - 1 }] }, null, 0)
+      return true
+    }
+    if (!this.#fits(bytesBound)) return false
+    this.#bytes += bytesBound
+    const places = appends.map(({ partition, content }) => {
+      const bucket = this.#bucketFor(partition)
+      const delta = bucket.recordCount
+      // Of several records one may find the pool full when others are in it: each is a batch of its own.
+      const encoded = 'batch' in content ? content.batch : this.#core.buildBatch([content.record], { baseOffset: 0 })
+      bucket.pieces.push({ pooled: NONE, encoded, delta })
+      bucket.openBatch = NONE
+      bucket.recordCount += 'batch' in content ? content.recordCount : 1
+      bucket.reservedBytes += contentBytesBound(content)
+      return { bucket, delta }
+    })
+    this.#push({ request, places }, null, 0)
+    return true
+  }
+
+  #fits(bytes: number): boolean {
+    return this.count === 0 || this.#bytes + bytes <= this.#bytesMax
+  }
+
+  #push(waiter: AppendDone | TakenRequest, bucket: Bucket | null, delta: number): void {
+    const { waiters, buckets, deltas } = this.#taken
+    waiters.push(waiter)
+    buckets.push(bucket)
+    deltas.push(delta)
+  }
+
+  #bucketFor(partition: PartitionLog): Bucket {
+    if (this.#last?.partition === partition) return this.#last
+    const { byPartition } = this.#taken
+    let bucket = byPartition.get(partition)
+    if (!bucket) byPartition.set(partition, (bucket = new Bucket(partition)))
+    this.#last = bucket
+    return bucket
+  }
+
+  /** Into the open batch of the bucket, or into a new one: a batch is not larger than a segment may be, because retention deletes whole segments. */
+  #addPooled(bucket: Bucket, record: RecordInput, bytesBound: number): boolean {
+    const { pool } = this.#core
+    const isFull = bucket.openBytes + bytesBound + BATCH_OVERHEAD_BYTES > bucket.partition.share.segmentBytes
+    const startsBatch = bucket.openBatch === NONE || isFull
+    const bytes = bytesBound + (startsBatch ? BUCKET_BYTES_MAX : 0)
+    if (!this.#fits(bytes)) return false
+    const batch = startsBatch ? pool.openBatch() : bucket.openBatch
+    if (batch === null || !pool.addRecord(batch, record)) {
+      assert(this.count > 0, 'a record that fits a commit does not fit an empty pool')
+      return false
+    }
+    if (startsBatch) {
+      bucket.pieces.push({ pooled: batch, encoded: null, delta: bucket.recordCount })
+      bucket.openBatch = batch
+      bucket.openBytes = 0
+    }
+    bucket.openBytes += bytesBound
+    bucket.reservedBytes += bytesBound
+    bucket.recordCount++
+    this.#bytes += bytes
+    return true
+  }
+
+  /** Everything that was taken, not written: to be refused. */
+  takeBack(): BuiltCommit {
+    return new BuiltCommit(this.#takeAll(), { batches: [], state: [], notes: [], block: new Uint8Array(0) })
+  }
+
+  /** One block with everything that was taken; the block and the batches are views of the core's commit, which is pinned. */
+  build({ generation, sequence, incarnation, notes }: BuildOptions): BuiltCommit {
+    const { commit } = this.#core
+    const bytes = this.#bytes
+    const taken = this.#taken
+    commit.begin()
+    const batches: CommittedBatch[] = []
+    const state: StateChange[] = []
+    for (const bucket of taken.byPartition.values()) {
+      if (bucket.recordCount === 0) continue // nothing of it fitted
+      const { partition } = bucket
+      bucket.baseOffset = partition.highWatermark
+      for (const piece of bucket.pieces) batches.push({ partition, batch: this.#addPiece(bucket, piece) })
+      state.push(...partition.changesForIncarnation(incarnation, bucket.baseOffset))
+    }
+    for (const waiter of taken.waiters) if (typeof waiter !== 'function') state.push(...stateOf(waiter))
+    const fitting = notesThatFit(notes, { state, room: this.#bytesMax - bytes })
+    state.push(...fitting)
+    for (const change of state) assert(commit.addState(encodeStateKey(change), change.value), 'a state change did not fit')
+    const block = commit.finish({ generation, sequence })
+    return new BuiltCommit(this.#takeAll(), { batches, state, notes: fitting, block })
+  }
+
+  #addPiece({ partition, baseOffset }: Bucket, { pooled, encoded, delta }: Piece): Uint8Array {
+    const { topicNumber, partitionIndex } = partition
+    const frame = { topicNumber, partitionIndex, baseOffset: baseOffset + delta }
+    const { commit } = this.#core
+    const batch = encoded === null ? commit.addPooled(frame, pooled) : commit.addBatch(frame, encoded)
+    assert(batch !== null, 'a batch that was counted did not fit')
+    return batch
+  }
+
+  #takeAll(): Taken {
+    const taken = this.#taken
+    this.#taken = nothingTaken()
+    this.#bytes = BLOCK_HEADER_BYTES_MAX
+    this.#last = null
+    this.#core.pool.clear()
+    return taken
+  }
+}
+
+export interface CommittedBatch {
+  readonly partition: PartitionLog
+  readonly batch: Uint8Array
+}
+
+/** A commit on its way: what is in it, and who waits for it. */
+export class BuiltCommit {
+  readonly block: Uint8Array
+  readonly batches: readonly CommittedBatch[]
+  readonly state: readonly StateChange[]
+  /** Those of `state` that came as notes. */
+  readonly notes: readonly StateChange[]
+  readonly #taken: Taken
+
+  constructor(taken: Taken, { batches, state, notes, block }: Pick<BuiltCommit, 'batches' | 'state' | 'notes' | 'block'>) {
+    this.#taken = taken
+    this.block = block
+    this.batches = batches
+    this.state = state
+    this.notes = notes
+  }
+
+  get count(): number {
+    return this.#taken.waiters.length
+  }
+
+  /** Of the batches. */
+  get payloadBytes(): number {
+    return this.batches.reduce((sum, { batch }) => sum + batch.byteLength, 0)
+  }
+
+  /** The partitions that it appends to, with the offsets [startOffset, endOffset) that they get. */
+  *appended(): Generator<{ partition: PartitionLog; startOffset: number; endOffset: number }> {
+    for (const { partition, baseOffset, recordCount } of this.#taken.byPartition.values())
+      if (recordCount > 0) yield { partition, startOffset: baseOffset, endOffset: baseOffset + recordCount }
+  }
+
+  /** Its bytes do not wait any more: they are stored, or refused. */
+  release(): void {
+    for (const { partition, reservedBytes } of this.#taken.byPartition.values()) partition.account.release(reservedBytes)
+  }
+
+  /** Answers all who wait, in the order of their appends. `call` runs each answer, and catches what it throws. */
+  answer(error: WadiError | null, call: (answer: () => void) => void): void {
+    const { waiters, buckets, deltas } = this.#taken
+    for (let i = 0; i < waiters.length; i++) {
+      const waiter = waiters[i] as AppendDone | TakenRequest
+      if (typeof waiter === 'function') {
+        const offset = error ? 0 : (buckets[i]?.baseOffset ?? 0) + (deltas[i] ?? 0)
+        call(() => waiter(error, offset as Offset))
+      } else {
+        const offsets = error ? [] : waiter.places.map(({ bucket, delta }) => toOffset(bucket.baseOffset + delta))
+        call(() => waiter.request.done(error, offsets))
+      }
+    }
+  }
+}
+
+function stateOf({ request, places }: TakenRequest): readonly StateChange[] {
+  const { state } = request
+  return typeof state === 'function' ? state(places.map(({ bucket, delta }) => toOffset(bucket.baseOffset + delta))) : state
+}
+
+/** What a request says of the same key is newer or more important than a note. */
+function notesThatFit(notes: Iterable<StateChange>, { state, room }: { state: readonly StateChange[]; room: number }): StateChange[] {
+  const changed = new Set(state.map(({ key }) => key))
+  const fitting: StateChange[] = []
+  let bytes = 0
+  for (const note of notes) {
+    const noteBytes = stateBytesBound([note])
+    if (changed.has(note.key) || bytes + noteBytes > room) continue
+    bytes += noteBytes
+    fitting.push(note)
+  }
+  return fitting
+}
+
+/** Upper bound of what a request takes in a commit. A function for the state is asked with the largest offsets. */
+export function requestBytesBound(appends: readonly Append[], state: StateOf): number {
+  const changes = typeof state === 'function' ? state(appends.map(() => toOffset(Number.MAX_SAFE_INTEGER))) : state
+  let bytes = stateBytesBound(changes)
+  for (const { content } of appends) bytes += BUCKET_BYTES_MAX + contentBytesBound(content)
+  return bytes
+}
+
+/** What an append takes in the log at most, without the header of its batch. */
+export function contentBytesBound(content: Append['content']): number {
+  return 'batch' in content ? content.batch.byteLength : recordBytesBound(content.record)
+}
+
+function stateBytesBound(changes: readonly StateChange[]): number {
+  let bytes = 0
+  for (const change of changes) bytes += FRAME_BYTES_MAX + encodeStateKey(change).byteLength + (change.value?.byteLength ?? 0)
+  return bytes
+}
