@@ -49,34 +49,37 @@ function isEveryAddress({ host }: Address): boolean {
 function checkListeners({ mqtt, kafka }: Config, report: Report): void {
   const taken = new Map<string, number>()
   mqtt.forEach(({ listen, insecure }, index) => {
-    const name = `${listen.host}:${listen.port}`
-    const other = taken.get(name)
-    if (other !== undefined && listen.port !== 0) report(`mqtt[${index}].listen`, `is ${name}, which mqtt[${other}] already has`)
-    taken.set(name, index)
-    if (isLoopback(listen) || insecure) return
-    report(
-      `mqtt[${index}].listen`,
-      `is ${name}, where everybody on the network could publish without a password: listen on 127.0.0.1, or write "insecure: true" beside it`
-    )
+    checkListen(`mqtt[${index}].listen`, { listen, insecure, everybodyCould: 'publish' }, taken, report)
+    taken.set(nameOf(listen), index)
   })
   if (kafka) checkKafka(kafka, taken, report)
 }
 
-function checkKafka({ listen, advertised, insecure }: KafkaSection, taken: ReadonlyMap<string, number>, report: Report): void {
-  const name = `${listen.host}:${listen.port}`
+const nameOf = ({ host, port }: Address): string => `${host}:${port}`
+
+function checkListen(
+  path: string,
+  { listen, insecure, everybodyCould }: { listen: Address; insecure: boolean; everybodyCould: string },
+  taken: ReadonlyMap<string, number>,
+  report: Report
+): void {
+  const name = nameOf(listen)
   const other = taken.get(name)
-  if (other !== undefined && listen.port !== 0) report('kafka.listen', `is ${name}, which mqtt[${other}] already has`)
-  if (!isLoopback(listen) && !insecure) {
-    report(
-      'kafka.listen',
-      `is ${name}, where everybody on the network could read and write without a password: listen on 127.0.0.1, or write "insecure: true" beside it`
-    )
-  }
+  if (other !== undefined && listen.port !== 0) report(path, `is ${name}, which mqtt[${other}] already has`)
+  if (isLoopback(listen) || insecure) return
+  report(
+    path,
+    `is ${name}, where everybody on the network could ${everybodyCould} without a password: listen on 127.0.0.1, or write "insecure: true" beside it`
+  )
+}
+
+function checkKafka({ listen, advertised, insecure }: KafkaSection, taken: ReadonlyMap<string, number>, report: Report): void {
+  checkListen('kafka.listen', { listen, insecure, everybodyCould: 'read and write' }, taken, report)
   const told = advertised ?? listen
   if (isEveryAddress(told)) {
     report(
       advertised ? 'kafka.advertised' : 'kafka.listen',
-      `is ${told.host}:${told.port}, which no client can connect to: write the address that clients reach as "advertised: host:port"`
+      `is ${nameOf(told)}, which no client can connect to: write the address that clients reach as "advertised: host:port"`
     )
   }
 }

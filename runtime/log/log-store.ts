@@ -35,7 +35,7 @@ import { EPOCH_PREFIX } from './incarnation-offsets.ts'
 import { BLOCK_BYTES, Journal } from './journal.ts'
 import { partitionDirectory } from './layout.ts'
 import { decodeStarts, drawStartId, encodeStarts, LINEAGE_KEY, type Start, withStart } from './lineage.ts'
-import { contentBytesBound } from './open-commit.ts'
+import { contentBytesBound, type LogAppend, type StateOf } from './open-commit.ts'
 import type { PartitionEnvironment } from './partition-environment.ts'
 import { PartitionLog } from './partition-log.ts'
 import { type Coverage, knownPoint } from './partition-recovery.ts'
@@ -276,15 +276,17 @@ export class LogStore implements Store {
     })
   }
 
-  /** The partition of this store that the handle stands for. */
-  #own({ topicNumber, partitionIndex }: Partition): PartitionLog {
-    const partition = this.#byNumber.get(topicNumber)?.partitions[partitionIndex]
-    assert(partition !== undefined, `this store has no topic number ${topicNumber} with a partition ${partitionIndex}`)
-    return partition
+  #topicOf({ topicNumber }: Partition): StoredTopic {
+    const topic = this.#byNumber.get(topicNumber)
+    assert(topic !== undefined, `this store has no topic number ${topicNumber}`)
+    return topic
   }
 
-  #topicOf(partition: Partition): StoredTopic {
-    return this.#topics.get(partition.topicName) as StoredTopic
+  /** The partition of `topic` that the handle stands for. */
+  #own(handle: Partition, topic = this.#topicOf(handle)): PartitionLog {
+    const partition = topic.partitions[handle.partitionIndex]
+    assert(partition !== undefined, `${topic.name} has no partition ${handle.partitionIndex}`)
+    return partition
   }
 
   #newUpkeep(): Upkeep {
@@ -429,50 +431,48 @@ export class LogStore implements Store {
 
   append(partition: Partition, record: RecordInput, done: AppendDone, state?: readonly StateChange[]): void {
     const bytesBound = recordBytesBound(record)
-    const refusal = this.#refusalFor(partition, bytesBound)
+    const topic = this.#topicOf(partition)
+    const refusal = this.#refusalFor(topic, bytesBound)
     if (refusal) {
       this.#meter.onRejected(1)
       return done(refusal, 0 as Offset)
     }
+    const own = this.#own(partition, topic)
     if (state && state.length > 0) {
-      this.#commit.submit([{ partition: this.#own(partition), content: { record } }], state, (error, offsets) =>
-        done(error, offsets[0] ?? (0 as Offset))
-      )
-    } else this.#commit.append(this.#own(partition), record, bytesBound, done)
+      this.#commit.submit([{ partition: own, content: { record } }], state, (error, offsets) => done(error, offsets[0] ?? (0 as Offset)))
+    } else this.#commit.append(own, record, bytesBound, done)
   }
 
-  commit(
-    appends: readonly Append[],
-    state: readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
-  ): Promise<readonly Offset[]> {
+  commit(appends: readonly Append[], state: StateOf): Promise<readonly Offset[]> {
     return new Promise((resolve, reject) => {
-      const asked = new Map<string, number>()
+      const asked = new Map<StoredTopic, number>()
       let askedBytes = 0
-      for (const { partition, content, mayExceedQuota } of appends) {
-        const bytes = contentBytesBound(content)
-        const topicBytes = asked.get(partition.topicName) ?? 0
-        const refusal = this.#refusalFor(partition, bytes, { topic: topicBytes, directory: askedBytes }, mayExceedQuota)
+      const owned: LogAppend[] = []
+      for (const append of appends) {
+        const topic = this.#topicOf(append.partition)
+        const bytes = contentBytesBound(append.content)
+        const topicBytes = asked.get(topic) ?? 0
+        const refusal = this.#refusalFor(topic, bytes, { topic: topicBytes, directory: askedBytes }, append.mayExceedQuota)
         if (refusal) {
           this.#meter.onRejected(appends.length)
           return reject(refusal)
         }
-        asked.set(partition.topicName, topicBytes + bytes)
+        asked.set(topic, topicBytes + bytes)
         askedBytes += bytes
+        owned.push({ ...append, partition: this.#own(append.partition, topic) })
       }
-      const owned = appends.map((append) => ({ ...append, partition: this.#own(append.partition) }))
       this.#commit.submit(owned, state, (error, offsets) => (error ? reject(error) : resolve(offsets)))
     })
   }
 
   #refusalFor(
-    partition: Partition,
+    topic: StoredTopic,
     bytes: number,
     alsoBytes?: { topic: number; directory: number },
     mayExceedQuota = false
   ): WadiError | null {
     if (bytes > this.#settings.batchBytesMax) return tooLarge(bytes, this.#settings.batchBytesMax)
-    const topic = this.#topics.get(partition.topicName)
-    return topic && !mayExceedQuota ? this.#quota.refusalFor(topic, bytes, alsoBytes) : null
+    return mayExceedQuota ? null : this.#quota.refusalFor(topic, bytes, alsoBytes)
   }
 
   note(changes: readonly StateChange[]): void {

@@ -132,8 +132,9 @@ export class OpenCommit {
     if (only && appends.length === 1 && 'record' in only.content) {
       const bucket = this.#bucketFor(only.partition)
       const { record } = only.content
-      if (!this.#fits(bytesBound + BUCKET_BYTES_MAX) || !this.#addPooled(bucket, record, recordBytesBound(record))) return false
-      this.#bytes += bytesBound - recordBytesBound(record)
+      const recordBytes = recordBytesBound(record)
+      if (!this.#fits(bytesBound + BUCKET_BYTES_MAX) || !this.#addPooled(bucket, record, recordBytes)) return false
+      this.#bytes += bytesBound - recordBytes
       this.#push({ request, places: [{ bucket, delta: bucket.recordCount - 1 }] }, null, 0)
       return true
     }

@@ -5,9 +5,8 @@
 // Not for: what the numbers mean (runtime/broker/producer-state.ts).
 
 import { assert } from '../base/assert.ts'
-import { WadiError } from '../base/errors.ts'
 import { viewOf } from '../core/batch-header.ts'
-import { readState, stateDamaged } from './state-codec.ts'
+import { readState, stateDamaged, stateNewer } from './state-codec.ts'
 
 /** A batch that was appended: its sequences are firstSequence and the recordCount - 1 behind it, modulo 2^31. */
 export interface ProducedBatch {
@@ -57,14 +56,7 @@ export function encodeProducerRecord(record: ProducerRecord): Uint8Array {
 export function readProducerRecord(key: string, value: Uint8Array): ProducerRecord {
   const version = value[0]
   if (version === JSON_START) return fromJson(key, value)
-  if (version !== undefined && version > VERSION && version < JSON_START) {
-    throw new WadiError('WADI_FORMAT_NEWER', {
-      happened: `The stored state "${key}" has format ${version}, this program knows format ${VERSION}.`,
-      kept: 'Nothing was changed.',
-      next: 'Start the newer version of Wadi that wrote this directory.',
-      facts: { key }
-    })
-  }
+  if (version !== undefined && version > VERSION && version < JSON_START) throw stateNewer(key, version, VERSION)
   if (version !== VERSION || value.byteLength < VARINTS_AT) throw stateDamaged(key, value)
   const view = viewOf(value)
   const varints = new VarintReader(key, value, VARINTS_AT)

@@ -42,6 +42,15 @@ export function stateDamaged(key: string, value: Uint8Array, cause?: unknown): W
   })
 }
 
+export function stateNewer(key: string, version: unknown, knownVersion: number): WadiError {
+  return new WadiError('WADI_FORMAT_NEWER', {
+    happened: `The stored state "${key}" has format ${String(version)}, this program knows format ${knownVersion}.`,
+    kept: 'Nothing was changed.',
+    next: 'Start the newer version of Wadi that wrote this directory.',
+    facts: { key }
+  })
+}
+
 /** @throws WadiError WADI_STATE_DAMAGED or WADI_FORMAT_NEWER */
 export function readState<T>(key: string, value: Uint8Array): T {
   let parsed: { v?: unknown }
@@ -50,13 +59,6 @@ export function readState<T>(key: string, value: Uint8Array): T {
   } catch (cause) {
     throw stateDamaged(key, value, cause)
   }
-  if (parsed.v !== STATE_VERSION) {
-    throw new WadiError('WADI_FORMAT_NEWER', {
-      happened: `The stored state "${key}" has format ${String(parsed.v)}, this program knows format ${STATE_VERSION}.`,
-      kept: 'Nothing was changed.',
-      next: 'Start the newer version of Wadi that wrote this directory.',
-      facts: { key }
-    })
-  }
+  if (parsed.v !== STATE_VERSION) throw stateNewer(key, parsed.v, STATE_VERSION)
   return parsed as T
 }

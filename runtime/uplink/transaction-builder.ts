@@ -191,14 +191,14 @@ export class TransactionBuilder {
     let isEnough = false
     let next: number = source.planned
     while (next < untilMax && bytes < bytesMax && !closed && !isEnough) {
-      const ratio = this.#openedRatios.get(source.key) ?? 1
-      const readBytes = Math.max(4096, Math.floor((bytesMax - bytes) / (this.#openedRatios.get(source.key) ?? 2)))
+      const ratio = this.#openedRatios.get(source.key)
+      const readBytes = Math.max(4096, Math.floor((bytesMax - bytes) / (ratio ?? 2)))
       const result = await partition.readCommitted(next as typeof partition.highWatermark, { bytesMax: readBytes })
       let readTo: number = result.nextOffset
       let storedBytes = 0
       const bytesBefore = bytes
       for (const batch of result.batches) {
-        if (bytes >= bytesMax || (bytes > 0 && bytes + batch.byteLength * ratio > bytesMax)) {
+        if (bytes >= bytesMax || (bytes > 0 && bytes + batch.byteLength * (ratio ?? 1) > bytesMax)) {
           // Opened it may be twenty times as much: what does not fit is left to the next part.
           readTo = readBatchHeader(batch)?.baseOffset ?? readTo
           isEnough = true
