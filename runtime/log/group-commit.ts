@@ -243,17 +243,26 @@ export class GroupCommit {
     }
   }
 
+  #take(one: CommitRequest | SingleAppend): boolean {
+    return 'record' in one ? this.#open.addRecord(one.partition, one.record, one.bytesBound, one.done) : this.#open.addRequest(one)
+  }
+
   /** What waited for room, as far as there is room now. */
   #refill(): void {
     let count = 0
+    let failure: unknown = null
     for (const one of this.#waiting) {
-      const isTaken =
-        'record' in one ? this.#open.addRecord(one.partition, one.record, one.bytesBound, one.done) : this.#open.addRequest(one)
-      if (!isTaken) break
+      try {
+        if (!this.#take(one)) break
+      } catch (error) {
+        failure = error
+        break
+      }
       count++
     }
     this.#waiting = this.#waiting.slice(count)
     this.#oldestMs = this.#options.clock.monotonicMs()
+    if (failure !== null) this.#onProgramError(failure) // not thrown: the commit that is being written is answered all the same
   }
 
   /** @returns whether it is durable; if not, those who wait for it were told why */
@@ -303,7 +312,7 @@ export class GroupCommit {
       recordCount += endOffset - startOffset
       partitions.push(partition)
     }
-    this.#options.onCommit({ recordCount, payloadBytes: commit.payloadBytes, partitions })
+    this.#call(() => this.#options.onCommit({ recordCount, payloadBytes: commit.payloadBytes, partitions }))
   }
 
   readonly #call = (answer: () => void): void => {

@@ -40,7 +40,7 @@ import type { PartitionEnvironment } from './partition-environment.ts'
 import { PartitionLog } from './partition-log.ts'
 import { type Coverage, knownPoint } from './partition-recovery.ts'
 import { Quota } from './quota.ts'
-import { readJournals, replayJournals } from './recovery.ts'
+import { readJournals, replayJournals, restoreTransactions } from './recovery.ts'
 import { newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
 import { Removals } from './removals.ts'
 import { RetentionRound } from './retention-round.ts'
@@ -53,7 +53,6 @@ import { StoreMeter } from './store-meter.ts'
 import { StoredTopic } from './stored-topic.ts'
 import { TailTotals } from './tail.ts'
 import { checkTopic, collisionKey, decodeTopicEntry, encodeTopicEntry, TOPIC_PREFIX, type TopicEntry } from './topic-catalogue.ts'
-import { readTransactions } from './transaction-index.ts'
 import { Upkeep } from './upkeep.ts'
 
 export interface LogStoreOptions {
@@ -222,7 +221,7 @@ export class LogStore implements Store {
       onProgress: (done, total) => this.#options.onProgress?.({ what: 'journal', done, total }),
       afterCommit: () => this.#upkeep.sealAboveLimitOrLater()
     })
-    this.#restoreTransactions()
+    restoreTransactions(this.#topics.values(), this.#state, this.report)
     const isNew = (range: DroppedRange): boolean => this.#state.get(this.#holeKey(range)) === undefined
     this.report.holes = this.report.holes.filter(isNew)
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
@@ -234,13 +233,6 @@ export class LogStore implements Store {
     for (const hole of this.report.holes) this.#onDamage(hole)
     if (this.report.missingCommits > 0) await this.flush() // or the gap in the sequences would be found again at every start
     this.#upkeep.schedule()
-  }
-
-  /** The state is that of the last commit already, while the journal was replayed batch by batch: it is the state that counts. */
-  #restoreTransactions(): void {
-    const transactionsOf = readTransactions(this.#state)
-    for (const { partitions } of this.#topics.values())
-      for (const partition of partitions) partition.restoreTransactions(transactionsOf(partition))
   }
 
   /** A random start, so that nobody can publish bytes that look like a commit of ours. */

@@ -125,7 +125,7 @@ export class OpenCommit {
     return true
   }
 
-  /** @returns false when it does not fit beside what is there: nothing of it was taken */
+  /** @returns false when it does not fit beside what is there: nothing of it was taken. @throws RangeError as addRecord, then neither */
   addRequest(request: CommitRequest): boolean {
     const { appends, bytesBound } = request
     const [only] = appends
@@ -139,13 +139,15 @@ export class OpenCommit {
       return true
     }
     if (!this.#fits(bytesBound)) return false
+    // Of several records one may find the pool full when others are in it: each is a batch of its own. All are encoded before the first is taken.
+    const batches = appends.map(({ content }) =>
+      'batch' in content ? content.batch : this.#core.buildBatch([content.record], { baseOffset: 0 })
+    )
     this.#bytes += bytesBound
-    const places = appends.map(({ partition, content }) => {
+    const places = appends.map(({ partition, content }, index) => {
       const bucket = this.#bucketFor(partition)
       const delta = bucket.recordCount
-      // Of several records one may find the pool full when others are in it: each is a batch of its own.
-      const encoded = 'batch' in content ? content.batch : this.#core.buildBatch([content.record], { baseOffset: 0 })
-      bucket.pieces.push({ pooled: NONE, encoded, delta })
+      bucket.pieces.push({ pooled: NONE, encoded: batches[index] as Uint8Array, delta })
       bucket.openBatch = NONE
       bucket.recordCount += 'batch' in content ? content.recordCount : 1
       bucket.reservedBytes += contentBytesBound(content)

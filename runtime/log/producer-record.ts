@@ -34,7 +34,8 @@ const VARINT_BYTES_MAX = 8
 const VARINTS_PER_BATCH = 3
 
 export function encodeProducerRecord(record: ProducerRecord): Uint8Array {
-  const { producerEpoch, batches, transactionFirstOffset, lastTimestampMs } = record
+  const { producerEpoch, transactionFirstOffset, lastTimestampMs } = record
+  const batches = lastAscending(record.batches)
   const bytes = new Uint8Array(VARINTS_AT + VARINT_BYTES_MAX * (2 + VARINTS_PER_BATCH * batches.length))
   const view = viewOf(bytes)
   bytes[0] = VERSION
@@ -50,6 +51,16 @@ export function encodeProducerRecord(record: ProducerRecord): Uint8Array {
     endOffset = baseOffset + recordCount
   }
   return bytes.slice(0, at)
+}
+
+/** Without those in front of one that begins below their end: versions before gave offsets out again that damage had taken from the log. */
+function lastAscending(batches: readonly ProducedBatch[]): readonly ProducedBatch[] {
+  let first = 0
+  for (const [index, { baseOffset, recordCount }] of batches.entries()) {
+    const next = batches[index + 1]
+    if (next && next.baseOffset < baseOffset + recordCount) first = index + 1
+  }
+  return batches.slice(first)
 }
 
 /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */

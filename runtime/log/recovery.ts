@@ -24,6 +24,7 @@ import { noteUnreadable, type RecoveryReport } from './recovery-report.ts'
 import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
 import type { StateMap } from './state-map.ts'
 import type { LoadedSnapshot } from './state-snapshot.ts'
+import { readTransactions } from './transaction-index.ts'
 
 export interface JournalContents {
   /** In commit order. */
@@ -234,4 +235,27 @@ function replayBatch(
   }
   partition.onCommitted(batch, commit)
   commit.report.replayedRecords += header.lastOffset - header.baseOffset + 1
+}
+
+/**
+ * When the journal was replayed, batch by batch: transactions are as the state has them, which is that of the last commit already. What the state names
+ * and the log does not hold was lost by damage: a hole, and its offsets are not given out again, or they would be taken for what is gone.
+ * @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER
+ */
+export function restoreTransactions(
+  topics: Iterable<{ readonly partitions: readonly PartitionLog[] }>,
+  state: StateMap,
+  report: RecoveryReport
+): void {
+  const transactionsOf = readTransactions(state)
+  for (const { partitions } of topics) {
+    for (const partition of partitions) {
+      const transactions = transactionsOf(partition)
+      partition.restoreTransactions(transactions)
+      const { highWatermark } = partition
+      if (transactions.endOffset <= highWatermark) continue
+      report.holes.push(hole(partition, highWatermark, transactions.endOffset))
+      partition.skipTo(transactions.endOffset)
+    }
+  }
 }

@@ -71,6 +71,8 @@ export interface TransactionsOfPartition {
   /** Producer id → first offset. */
   readonly open: ReadonlyMap<bigint, number>
   readonly aborted: readonly AbortedTransaction[]
+  /** Behind the last offset that the state names: it was given out, also when damage took it from the log. */
+  readonly endOffset: number
 }
 
 export function abortedStateKey(place: { topicNumber: number; partitionIndex: number }, markerOffset: number): string {
@@ -87,27 +89,36 @@ interface DurableState {
  * @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER
  */
 export function readTransactions(state: DurableState): (place: { topicNumber: number; partitionIndex: number }) => TransactionsOfPartition {
-  const byPlace = new Map<string, { open: Map<bigint, number>; aborted: AbortedTransaction[] }>()
-  const each = (area: string, add: (of: { open: Map<bigint, number>; aborted: AbortedTransaction[] }, entry: Entry) => void): void => {
+  const byPlace = new Map<string, Found>()
+  const each = (area: string, add: (of: Found, entry: Entry) => void): void => {
     for (const key of state.list(`${area}/`)) {
       const [topicNumber, partitionIndex, name] = namesOfKey(key)
       const value = state.get(key)
       if (!value || name === undefined) continue
       const place = `${topicNumber}/${partitionIndex}`
-      const of = byPlace.get(place) ?? { open: new Map(), aborted: [] }
+      const of = byPlace.get(place) ?? { open: new Map(), aborted: [], endOffset: 0 }
       byPlace.set(place, of)
       add(of, { name, key, value })
     }
   }
-  each(PRODUCER_AREA, ({ open }, { name, key, value }) => {
-    const { transactionFirstOffset } = readProducerRecord(key, value)
-    if (transactionFirstOffset !== null) open.set(BigInt(name), transactionFirstOffset)
+  each(PRODUCER_AREA, (of, { name, key, value }) => {
+    const { transactionFirstOffset, batches } = readProducerRecord(key, value)
+    if (transactionFirstOffset !== null) of.open.set(BigInt(name), transactionFirstOffset)
+    of.endOffset = Math.max(of.endOffset, ...batches.map(({ baseOffset, recordCount }) => baseOffset + recordCount))
   })
-  each(ABORTED_AREA, ({ aborted }, { name, key, value }) => {
+  each(ABORTED_AREA, (of, { name, key, value }) => {
     const { producerId, firstOffset } = readState<{ producerId: string; firstOffset: number }>(key, value)
-    aborted.push({ producerId: BigInt(producerId), firstOffset, lastOffset: Number(name) })
+    of.aborted.push({ producerId: BigInt(producerId), firstOffset, lastOffset: Number(name) })
+    of.endOffset = Math.max(of.endOffset, Number(name) + 1)
   })
-  return ({ topicNumber, partitionIndex }) => byPlace.get(`${topicNumber}/${partitionIndex}`) ?? { open: new Map(), aborted: [] }
+  return ({ topicNumber, partitionIndex }) =>
+    byPlace.get(`${topicNumber}/${partitionIndex}`) ?? { open: new Map(), aborted: [], endOffset: 0 }
+}
+
+interface Found extends TransactionsOfPartition {
+  readonly open: Map<bigint, number>
+  readonly aborted: AbortedTransaction[]
+  endOffset: number
 }
 
 interface Entry {

@@ -4,7 +4,7 @@
 import t from 'tap'
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Offset } from '../../runtime/base/offset.ts'
-import type { Append, Partition } from '../../runtime/log/contract.ts'
+import type { Append, Partition, Store } from '../../runtime/log/contract.ts'
 import { KIB } from '../../runtime/log/settings.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { appendText, event, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
@@ -107,4 +107,51 @@ t.test('notes that find no room travel with a later commit, and a commit is not 
   t.ok(store.metrics.writtenBytes.journal - before <= 16 * KIB, `${store.metrics.writtenBytes.journal - before} bytes`)
   await machine.settle(appendText(store, partition, 'y'))
   t.equal(known(), 4)
+})
+
+/** Four events for the first commit, and more than one commit behind them that waits. */
+function appendMany(store: Store, partition: Partition, badAt = -1): Map<number, (number | string)[]> {
+  const answers = new Map<number, (number | string)[]>()
+  for (let index = 0; index < 12; index++) {
+    const one = event(String(index).padEnd(1_500, '.'))
+    store.append(partition, index === badAt ? { ...one, timestampMs: 1.5 } : one, (error, offset) => {
+      answers.set(index, [...(answers.get(index) ?? []), error?.code ?? offset])
+    })
+  }
+  return answers
+}
+
+const smallCommits = { commitBytesMax: 8 * KIB, batchBytesMax: 4 * KIB }
+
+t.test('an event that cannot be encoded, found while a commit is being written: that commit is answered, everybody once', async (t) => {
+  const { machine, store, partition } = await open(smallCommits)
+  const answers = appendMany(store, partition, 10)
+  await machine.run(2_000)
+  t.equal(answers.size, 12)
+  const stored = [...answers.values()].filter(([answer]) => typeof answer === 'number')
+  t.same(
+    stored,
+    stored.map((_, offset) => [offset])
+  )
+  t.equal(partition.highWatermark, stored.length)
+  t.ok(stored.length > 0 && stored.length < 12, `${stored.length} stored`)
+  for (const answer of [...answers.values()].slice(stored.length)) t.same(answer, ['WADI_LOG_FAILED'])
+  t.match(store.failure, { code: 'WADI_LOG_FAILED' }, 'a program error is not silent')
+  await machine.settle(store.close())
+})
+
+t.test('a watcher of a partition that throws: those whose events are durable are called all the same', async (t) => {
+  const { machine, store, partition } = await open(smallCommits)
+  const remove = partition.onAdvance(() => {
+    remove()
+    throw new Error('of the watcher')
+  })
+  const answers = appendMany(store, partition)
+  await machine.run(2_000)
+  t.equal(answers.size, 12)
+  const stored = [...answers.values()].filter(([answer]) => typeof answer === 'number')
+  t.equal(stored.length, partition.highWatermark)
+  t.ok(stored.length > 4, `${stored.length} stored: the commit that was being written, too`)
+  t.match(store.failure, { code: 'WADI_LOG_FAILED' })
+  await machine.settle(store.close())
 })

@@ -78,3 +78,11 @@ t.test('versions', async (t) => {
     t.throws(() => readProducerRecord(KEY, Buffer.from(text)), { code: 'WADI_STATE_DAMAGED' }, JSON.stringify(text))
   for (const text of ['{"v":2}', '\u0003']) t.throws(() => readProducerRecord(KEY, Buffer.from(text)), { code: 'WADI_FORMAT_NEWER' })
 })
+
+t.test('batches whose offsets an older version gave out again are written without those in front', async (t) => {
+  const batch = (firstSequence: number, baseOffset: number) => ({ firstSequence, recordCount: 2, baseOffset })
+  const record = { producerEpoch: 0, transactionFirstOffset: null, lastTimestampMs: 0 }
+  const read = (batches: ReturnType<typeof batch>[]) => readProducerRecord(KEY, encodeProducerRecord({ ...record, batches })).batches
+  t.same(read([batch(0, 20), batch(2, 22), batch(4, 22), batch(6, 24)]), [batch(4, 22), batch(6, 24)])
+  t.same(read([batch(0, 20), batch(2, 3)]), [batch(2, 3)])
+})

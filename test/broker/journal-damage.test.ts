@@ -1,0 +1,114 @@
+// Proves for restoreTransactions (runtime/log/recovery.ts): the state may know of commits that damage took from the journal. Offsets that it names are
+// not given out again: producers go on, and what is committed later is read.
+// How: the blocks of the active journal file rot while the state file, which is newer, is whole.
+
+import t from 'tap'
+import { type Broker, openBroker } from '../../runtime/broker/broker.ts'
+import type { LogStore } from '../../runtime/log/log-store.ts'
+import { loadTestCore } from '../helpers/core.ts'
+import { event, SimMachine } from '../helpers/sim-store.ts'
+import { Prng } from '../sim/prng.ts'
+import { simCodec } from '../sim/sim-codec.ts'
+
+const core = loadTestCore()
+const BLOCK_BYTES = 4096
+
+class Rig {
+  readonly machine = new SimMachine(3, { settings: { checkpointAgeMs: 1e9, sealAgeMs: 1e9, sealBytes: 4096 } })
+  store!: LogStore
+  broker!: Broker
+  sequence = 0
+  producer = { producerId: 7n, producerEpoch: 0 }
+
+  async open(): Promise<void> {
+    this.store = await this.machine.open()
+    this.broker = openBroker({ store: this.store, core, clock: this.machine.clock, random: new Prng(1), codec: simCodec })
+  }
+
+  get partition() {
+    const partition = this.store.topics.get('telemetry')?.partitions[0]
+    if (!partition) throw new Error('there is no topic')
+    return partition
+  }
+
+  async send(text: string, isTransactional: boolean): Promise<string> {
+    const producer = { ...this.producer, baseSequence: this.sequence, isTransactional }
+    const timestampMs = this.machine.clock.wallMs()
+    const records = core.buildBatch([event(text.padEnd(300), { timestampMs })], { baseOffset: 0, producer }).slice()
+    const asked = this.broker.appends.append([{ topicName: 'telemetry', partitionIndex: 0, records }], {
+      isZstdAllowed: true,
+      hasTransactionalId: isTransactional
+    })
+    const [outcome] = await this.machine.settle(asked)
+    if (outcome?.fault === 'NONE') this.sequence++
+    return outcome?.fault ?? 'no answer'
+  }
+
+  async transaction(text: string, outcome: 'commit' | 'abort'): Promise<string[]> {
+    await this.machine.settle(this.broker.transactions.addPartitions('t', this.producer, [this.partition]))
+    return [await this.send(text, true), await this.machine.settle(this.broker.transactions.end('t', this.producer, outcome))]
+  }
+
+  async init(): Promise<void> {
+    const asked = this.broker.transactions.initProducer({ transactionalId: 't', timeoutMs: 60_000, expected: null })
+    const made = await this.machine.settle(asked)
+    if (!('producerId' in made)) throw new Error('no producer id')
+    this.producer = { producerId: made.producerId, producerEpoch: made.producerEpoch }
+    this.sequence = 0
+  }
+
+  /** The journal loses what it holds; returns how many offsets the start found missing. */
+  async damage(): Promise<number> {
+    await this.machine.run(300)
+    const { disk } = this.machine
+    this.machine.kill()
+    for (const { path, bytes } of disk.files().filter((file) => file.path.includes('journal/')))
+      for (let at = BLOCK_BYTES; at < bytes.byteLength; at += BLOCK_BYTES) disk.rot(path, at + 60, 3)
+    await this.open()
+    return this.store.report.holes.reduce((sum, { startOffset, endOffset }) => sum + endOffset - startOffset, 0)
+  }
+
+  async committed(): Promise<string[]> {
+    const texts: string[] = []
+    const { partition } = this
+    for (let offset = partition.logStartOffset; offset < partition.highWatermark; ) {
+      const { batches, nextOffset } = await this.machine.settle(partition.readCommitted(offset, { bytesMax: 1e6 }))
+      for (const batch of batches) {
+        const { value } = core.readRecords(batch)[0] ?? {}
+        texts.push(new TextDecoder().decode(value ?? new Uint8Array()).trim())
+      }
+      if (nextOffset <= offset) break
+      offset = nextOffset
+    }
+    return texts
+  }
+}
+
+t.test('a producer goes on when the journal has lost its last batches and the state knows of them', async (t) => {
+  const rig = new Rig()
+  await rig.open()
+  await rig.machine.settle(rig.store.createTopic('telemetry', { codec: 'none' }))
+  for (let index = 0; index < 24; index++) t.equal(await rig.send(`p${index}`, false), 'NONE')
+  t.ok((await rig.damage()) > 0, 'what is gone is reported')
+  for (const life of [1, 2]) {
+    t.equal(rig.partition.highWatermark, 23 + life, 'no offset is given out twice')
+    t.equal(await rig.send(`life ${life}`, false), 'NONE')
+    t.equal(rig.store.failure, null)
+    await rig.machine.settle(rig.store.close())
+    await rig.open()
+    t.same(rig.store.report.holes, [], 'it is reported once')
+  }
+})
+
+t.test('what is committed after such a loss is not taken for the transaction that was aborted before it', async (t) => {
+  const rig = new Rig()
+  await rig.open()
+  await rig.machine.settle(rig.store.createTopic('telemetry', { codec: 'none' }))
+  await rig.init()
+  for (let index = 0; index < 4; index++) await rig.transaction(`old ${index}`, 'abort')
+  t.ok((await rig.damage()) > 0, 'what is gone is reported')
+  await rig.init()
+  const texts = ['new 0', 'new 1', 'new 2', 'new 3']
+  for (const text of texts) t.same(await rig.transaction(text, 'commit'), ['NONE', 'NONE'])
+  t.same(await rig.committed(), texts)
+})
