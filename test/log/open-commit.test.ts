@@ -109,7 +109,7 @@ t.test('notes that find no room travel with a later commit, and a commit is not 
   t.equal(known(), 4)
 })
 
-/** Four events for the first commit, and more than one commit behind them that waits. */
+/** More than three commits' worth, in one turn: what an append was answered, by its number; the map keeps every answer. */
 function appendMany(store: Store, partition: Partition, badAt = -1): Map<number, (number | string)[]> {
   const answers = new Map<number, (number | string)[]>()
   for (let index = 0; index < 12; index++) {
@@ -127,15 +127,13 @@ t.test('an event that cannot be encoded, found while a commit is being written: 
   const { machine, store, partition } = await open(smallCommits)
   const answers = appendMany(store, partition, 10)
   await machine.run(2_000)
-  t.equal(answers.size, 12)
-  const stored = [...answers.values()].filter(([answer]) => typeof answer === 'number')
+  const all = Array.from({ length: 12 }, (_, index) => answers.get(index))
+  const storedCount = partition.highWatermark
+  t.ok(storedCount > 0 && storedCount < 10, `${storedCount} stored`)
   t.same(
-    stored,
-    stored.map((_, offset) => [offset])
+    all,
+    Array.from({ length: 12 }, (_, index) => [index < storedCount ? index : 'WADI_LOG_FAILED'])
   )
-  t.equal(partition.highWatermark, stored.length)
-  t.ok(stored.length > 0 && stored.length < 12, `${stored.length} stored`)
-  for (const answer of [...answers.values()].slice(stored.length)) t.same(answer, ['WADI_LOG_FAILED'])
   t.match(store.failure, { code: 'WADI_LOG_FAILED' }, 'a program error is not silent')
   await machine.settle(store.close())
 })
