@@ -11,7 +11,7 @@
 //   G1  `done` is called with null only after the journal's durable write resolved.
 //   G2  Offsets are computed when a commit is built and count only when it succeeded.
 //   G3  Callbacks run in the order of the appends, whatever the partitions. One that throws keeps nobody else from being called, and then the
-//       store fails: a program error is never silent and never leaves the queue standing.
+//       store fails: a program error is never silent and never leaves the queue standing. What waits is refused then before the rest is called.
 // Errors handed to `done`: WADI_DISK_FULL (nothing written, retriable), WADI_LOG_FAILED (final), WADI_CLOSED, WADI_RECORD_TOO_LARGE.
 // Not here: what a topic allows (retention.ts decides and refuses before), files (journal.ts).
 

@@ -209,7 +209,7 @@ export class LogStore implements Store {
     const last = contents.commits.at(-1)
     const start = {
       generation: last?.generation ?? this.#firstGeneration(loaded),
-      sequence: Math.max(contents.lastSequence, loaded?.snapshot.stateSequence ?? 0)
+      sequence: contents.lastSequence
     }
     const { journalFileCount: fileCount, journalFileBytes: fileBytes, journalFirstFillBytes: firstFillBytes } = this.#settings
     this.#journal = await Journal.open({ disk, core, directory, meter: this.#meter, fileCount, fileBytes, firstFillBytes, ...start })

@@ -99,13 +99,14 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
       range,
       'it may have held the newest acknowledged events; if so they are lost, their offsets cannot be told'
     )
-  if (isEndDamaged) report.missingCommits += lastBroken - expected + 1
+  // A broken last commit is a torn end, unless the state file knows of it: then it was durable.
+  const lastSequence = Math.max(isEndDamaged ? lastBroken : expected - 1, loaded?.snapshot.stateSequence ?? 0)
+  report.missingCommits += lastSequence - (expected - 1)
   if (report.missingCommits > 0)
     report.notes.push(
       `${report.missingCommits} commits of the journal are missing or do not verify: damage; what they held is reported by offset where it can be told`
     )
   noteOlderJournal(scans, afterSequence, context)
-  const lastSequence = isEndDamaged ? lastBroken : expected - 1
   return { commits: found.map(({ commit }) => commit), coverage, lastSequence }
 }
 

@@ -6,7 +6,7 @@ import t from 'tap'
 import { type Broker, openBroker } from '../../runtime/broker/broker.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import { loadTestCore } from '../helpers/core.ts'
-import { event, SimMachine } from '../helpers/sim-store.ts'
+import { appendText, event, SimMachine } from '../helpers/sim-store.ts'
 import { Prng } from '../sim/prng.ts'
 import { simCodec } from '../sim/sim-codec.ts'
 
@@ -57,13 +57,20 @@ class Rig {
     this.sequence = 0
   }
 
-  /** The journal loses what it holds; returns how many offsets the start found missing. */
-  async damage(): Promise<number> {
+  /** The journal loses what it holds, or only its newest commit; returns how many offsets the start found missing. */
+  async damage(what: 'all' | 'newest commit' = 'all'): Promise<number> {
     await this.machine.run(300)
     const { disk } = this.machine
     this.machine.kill()
-    for (const { path, bytes } of disk.files().filter((file) => file.path.includes('journal/')))
-      for (let at = BLOCK_BYTES; at < bytes.byteLength; at += BLOCK_BYTES) disk.rot(path, at + 60, 3)
+    const blocks = disk
+      .files()
+      .filter(({ path }) => path.includes('journal/'))
+      .flatMap(({ path, bytes }) => {
+        const positions = Array.from({ length: Math.floor(bytes.byteLength / BLOCK_BYTES) - 1 }, (_, index) => (index + 1) * BLOCK_BYTES)
+        return positions.map((at) => ({ path, at, sequence: core.readCommitHeader(bytes.subarray(at, at + BLOCK_BYTES))?.sequence ?? -1 }))
+      })
+    const newest = Math.max(...blocks.map(({ sequence }) => sequence))
+    for (const { path, at, sequence } of blocks) if (what === 'all' || sequence === newest) disk.rot(path, at + 60, what === 'all' ? 3 : 1)
     await this.open()
     return this.store.report.holes.reduce((sum, { startOffset, endOffset }) => sum + endOffset - startOffset, 0)
   }
@@ -111,4 +118,22 @@ t.test('what is committed after such a loss is not taken for the transaction tha
   const texts = ['new 0', 'new 1', 'new 2', 'new 3']
   for (const text of texts) t.same(await rig.transaction(text, 'commit'), ['NONE', 'NONE'])
   t.same(await rig.committed(), texts)
+})
+
+t.test('the newest commit, damaged, is no torn end when the state file knows of it: that it is gone is said', async (t) => {
+  for (const count of [12, 24]) {
+    const rig = new Rig()
+    await rig.open()
+    await rig.machine.settle(rig.store.createTopic('telemetry', { codec: 'none' }))
+    for (let index = 0; index < count; index++) await rig.machine.settle(appendText(rig.store, rig.partition, `e${index}`.padEnd(300)))
+    await rig.damage('newest commit')
+    t.equal(rig.partition.highWatermark, count - 1, 'it is gone')
+    t.equal(rig.store.report.missingCommits, 1)
+    t.match(rig.store.report.notes.join(), /1 commits of the journal are missing/)
+    t.equal(rig.store.failure, null)
+    await rig.machine.settle(appendText(rig.store, rig.partition, 'after'))
+    await rig.machine.settle(rig.store.close())
+    await rig.open()
+    t.equal(rig.store.report.missingCommits, 0, 'it is said once')
+  }
 })

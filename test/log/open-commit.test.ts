@@ -125,11 +125,11 @@ const smallCommits = { commitBytesMax: 8 * KIB, batchBytesMax: 4 * KIB }
 
 t.test('an event that cannot be encoded, found while a commit is being written: that commit is answered, everybody once', async (t) => {
   const { machine, store, partition } = await open(smallCommits)
-  const answers = appendMany(store, partition, 10)
+  const answers = appendMany(store, partition, 8)
   await machine.run(2_000)
   const all = Array.from({ length: 12 }, (_, index) => answers.get(index))
   const storedCount = partition.highWatermark
-  t.ok(storedCount > 0 && storedCount < 10, `${storedCount} stored`)
+  t.ok(storedCount > 0 && storedCount < 8, `${storedCount} stored`)
   t.same(
     all,
     Array.from({ length: 12 }, (_, index) => [index < storedCount ? index : 'WADI_LOG_FAILED'])
