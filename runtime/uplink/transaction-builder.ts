@@ -12,6 +12,7 @@ import type { Core } from '../core/core.ts'
 import type { BatchHeader, OpenedBatch } from '../core/record.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
 import { codecOf, compressBatch, joinBatch, openBatch, releaseOpened } from '../log/batch-codec.ts'
+import { OpenedRemainders, type Remainder } from './opened-remainders.ts'
 import type { Source } from './source.ts'
 import type { UpstreamTopic } from './upstream.ts'
 
@@ -100,8 +101,11 @@ export class TransactionBuilder {
   /** Upstream topic → largest compressed batch the centre was seen to refuse, less. */
   readonly #learnedMax = new Map<string, number>()
 
+  readonly #remainders: OpenedRemainders
+
   constructor(options: BuilderOptions) {
     this.#options = options
+    this.#remainders = new OpenedRemainders(options.codec)
   }
 
   /** The centre refused a batch of this many bytes as too large. */
@@ -122,7 +126,7 @@ export class TransactionBuilder {
       Math.max(limitBytes, limitBytes * ratio * RATIO_SAFETY)
     )
     const targetCount = topic.partitionCount === sourceCount ? 0 : topic.partitionCount
-    // What is opened and does not fit is opened again for the next part. With several targets, each has room for all that is read.
+    // Not more than fits is opened. With several targets, each has room for all that is read.
     const openBytesMax = targetCount === 0 ? bytesMax / (this.#repackedRatios.get(source.key) ?? 1) : bytesMax
     let untilMax = source.untilMax
     let opened = await this.#read(source, openBytesMax, untilMax)
@@ -157,7 +161,7 @@ export class TransactionBuilder {
     const { core } = this.#options
     const { targetCount, bytesMax, limitBytes } = limits
     const from = source.planned
-    const { plain, stored, end } = opened
+    const { plain, end } = opened
     let repacked = this.#repackAll(source, topic, plain, { from, until: end, targetCount, bytesMax })
     if (repacked.isTooLarge) {
       // Alone it may be as large as the core can make it: compressed it may still fit.
@@ -166,10 +170,8 @@ export class TransactionBuilder {
       if (repacked.isTooLarge) return { source, offset: from, reason: `it does not fit a batch of ${core.batchBytesMax} bytes` }
     }
     if (targetCount === 0) this.#learnRepackedRatio(source, plain, repacked)
-    for (const [index, batch] of plain.entries()) releaseOpened(this.#options.codec, batch, stored[index] as Uint8Array)
-    plain.length = 0
-    stored.length = 0
     const { until, plainBytes } = repacked
+    this.#letGo(source, opened, until)
     const batches = await Promise.all(repacked.batches.map((batch) => this.#compress(batch)))
     const largest = batches.reduce((max, batch) => Math.max(max, batch.bytes.byteLength), 0)
     if (plainBytes > 0) this.#learnRatio(topic.name, plainBytes, batches)
@@ -181,27 +183,43 @@ export class TransactionBuilder {
     return { source, from, until, batches, eventCount, plainBytes }
   }
 
-  /** Whole batches from the source's planned offset on, uncompressed: at least one, then as long as the next one should fit `bytesMax`. */
+  /** What the next part begins with is kept, the rest is given back; `opened` is empty afterwards. */
+  #letGo(source: Source, { plain, stored }: Opened, until: number): void {
+    const remainders: Remainder[] = []
+    for (const [index, opened] of plain.entries()) {
+      const remainder = { opened, stored: stored[index] as Uint8Array }
+      if ((readBatchHeader(opened.head) as BatchHeader).lastOffset >= until) remainders.push(remainder)
+      else releaseOpened(this.#options.codec, opened, remainder.stored)
+    }
+    this.#remainders.keep(source.key, remainders)
+    plain.length = 0
+    stored.length = 0
+  }
+
+  /** Whole batches from the source's planned offset on, uncompressed, until there are enough bytes. */
   async #read(source: Source, bytesMax: number, untilMax: number): Promise<Opened> {
     const { partition } = source
     const plain: OpenedBatch[] = []
     const stored: Uint8Array[] = []
     let closed: Closed | null = null
     let bytes = 0
-    let isEnough = false
     let next: number = source.planned
-    while (next < untilMax && bytes < bytesMax && !closed && !isEnough) {
-      const ratio = this.#openedRatios.get(source.key)
-      const readBytes = Math.max(4096, Math.floor((bytesMax - bytes) / (ratio ?? 2)))
+    for (const remainder of this.#remainders.take(source.key, next)) {
+      plain.push(remainder.opened)
+      stored.push(remainder.stored)
+      bytes += bytesInRange(remainder.opened, next, untilMax)
+      next = (readBatchHeader(remainder.opened.head) as BatchHeader).lastOffset + 1
+    }
+    while (next < untilMax && bytes < bytesMax && !closed) {
+      const readBytes = Math.max(4096, Math.floor((bytesMax - bytes) / (this.#openedRatios.get(source.key) ?? 2)))
       const result = await partition.readCommitted(next as typeof partition.highWatermark, { bytesMax: readBytes })
       let readTo: number = result.nextOffset
       let storedBytes = 0
       const bytesBefore = bytes
       for (const batch of result.batches) {
-        if (bytes >= bytesMax || (bytes > 0 && bytes + batch.byteLength * (ratio ?? 1) > bytesMax)) {
+        if (bytes >= bytesMax) {
           // Opened it may be twenty times as much: what does not fit is left to the next part.
           readTo = readBatchHeader(batch)?.baseOffset ?? readTo
-          isEnough = true
           break
         }
         storedBytes += batch.byteLength
@@ -336,12 +354,7 @@ export class TransactionBuilder {
   }
 
   #learnRepackedRatio(source: Source, plain: readonly OpenedBatch[], { until, plainBytes }: Repacked): void {
-    let takenBytes = 0
-    for (const { head, records } of plain) {
-      const { baseOffset, lastOffset } = readBatchHeader(head) as BatchHeader
-      const taken = Math.min(until, lastOffset + 1) - Math.max(source.planned, baseOffset)
-      takenBytes += (RECORDS_AT + records.byteLength) * Math.max(0, taken / (lastOffset + 1 - baseOffset))
-    }
+    const takenBytes = plain.reduce((sum, batch) => sum + bytesInRange(batch, source.planned, until), 0)
     if (takenBytes > 0 && plainBytes > 0) this.#repackedRatios.set(source.key, Math.max(1, plainBytes / takenBytes))
   }
 
@@ -352,4 +365,11 @@ export class TransactionBuilder {
     const known = this.#ratios.get(upstreamTopic) ?? 1
     this.#ratios.set(upstreamTopic, seen < known ? seen : known * 0.7 + seen * 0.3)
   }
+}
+
+/** About: as if all records of the batch had one length. */
+function bytesInRange({ head, records }: OpenedBatch, from: number, until: number): number {
+  const { baseOffset, lastOffset } = readBatchHeader(head) as BatchHeader
+  const taken = Math.min(until, lastOffset + 1) - Math.max(from, baseOffset)
+  return (RECORDS_AT + records.byteLength) * Math.max(0, taken / (lastOffset + 1 - baseOffset))
 }
