@@ -44,7 +44,8 @@ export async function readTopicPositions(context: PositionContext, sources: read
   const committed = await fetchPieces(context.upstream, names)
   const former = new Set<string>()
   for (const source of sources) {
-    for (const before of context.notes?.confirmed.get(source.edgeTopic)?.upstreamTopics ?? []) if (!names.has(before)) former.add(before)
+    for (const { upstreamTopic } of context.notes?.confirmed.get(source.edgeTopic)?.places ?? [])
+      if (!names.has(upstreamTopic)) former.add(upstreamTopic)
   }
   if (former.size > 0) {
     try {
@@ -140,7 +141,8 @@ function commonStart(ours: readonly Start[], theirs: readonly Start[]): { incarn
 
 /** The claims on the source's edge topic: in the position of its upstream topic, and of those it was delivered to before. */
 export function claimsFor(source: Source, positions: ReadonlyMap<string, TopicPosition>, notes: DeliveryNotes | null): Claim[] {
-  const names = new Set([source.upstreamTopic, ...(notes?.confirmed.get(source.edgeTopic)?.upstreamTopics ?? [])])
+  const before = notes?.confirmed.get(source.edgeTopic)?.places ?? []
+  const names = new Set([source.upstreamTopic, ...before.map(({ upstreamTopic }) => upstreamTopic)])
   return [...names].flatMap((name) => (positions.get(name)?.claims ?? []).filter(({ branch }) => branch.nextOffsets.has(source.edgeTopic)))
 }
 

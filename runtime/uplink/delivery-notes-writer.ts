@@ -7,7 +7,7 @@
 import { WadiError } from '../base/errors.ts'
 import type { Clock } from '../io/clock.ts'
 import type { Store } from '../log/contract.ts'
-import { type Confirmed, type DeliveryNotes, deliveryNoteChanges } from './delivery-notes.ts'
+import { type Confirmed, type DeliveryNotes, deliveryNoteChanges, type Place } from './delivery-notes.ts'
 import type { Notices } from './notices.ts'
 import type { Source } from './source.ts'
 import type { WrittenBatch } from './transaction-send.ts'
@@ -17,13 +17,14 @@ import { isTopicId } from './upstream-topics.ts'
 /** Notes add this much to what is written to the disk, at most, once a second at most. */
 const NOTE_BYTES_PER_MS = 1
 const NOTE_INTERVAL_MS_MIN = 1_000
-/** A topic that is moved so often before anything of it is delivered may be sent twice. */
+/** A topic that is moved, or a gateway that is renamed, so often before anything of it is delivered may be sent twice. */
 const PLACES_MAX = 8
 
 export interface DeliveryNotesWriterOptions {
   readonly store: Store
   readonly clock: Clock
   readonly notices: Notices
+  readonly gatewayId: string
   /** What is delivered now. */
   sources(): readonly Source[]
 }
@@ -35,8 +36,8 @@ export class DeliveryNotesWriter {
     string,
     { readonly upstreamTopic: string; readonly topicId: string; readonly baseOffsets: Map<number, number> }
   >()
-  /** Edge topic → where its position may be, the present topic first. */
-  readonly #places = new Map<string, readonly string[]>()
+  /** Edge topic → where its position may be, the present place first. */
+  readonly #places = new Map<string, readonly Place[]>()
   #topicIds: ReadonlyMap<string, string> = new Map()
   #nextNoteAtMs = 0
 
@@ -47,8 +48,10 @@ export class DeliveryNotesWriter {
   /** A connection was made: `topics` are those of the centre, `notes` what was noted before. */
   onConnected(topics: ReadonlyMap<string, UpstreamTopic>, notes: DeliveryNotes | null): void {
     for (const { edgeTopic, upstreamTopic } of this.#options.sources()) {
-      const before = this.#places.get(edgeTopic) ?? notes?.confirmed.get(edgeTopic)?.upstreamTopics ?? []
-      this.#places.set(edgeTopic, [upstreamTopic, ...before.filter((name) => name !== upstreamTopic)].slice(0, PLACES_MAX))
+      const now = { upstreamTopic, gatewayId: this.#options.gatewayId }
+      const before = this.#places.get(edgeTopic) ?? notes?.confirmed.get(edgeTopic)?.places ?? []
+      const isNow = (place: Place): boolean => place.upstreamTopic === upstreamTopic && [now.gatewayId, ''].includes(place.gatewayId)
+      this.#places.set(edgeTopic, [now, ...before.filter((place) => !isNow(place))].slice(0, PLACES_MAX))
     }
     this.#topicIds = new Map([...topics.values()].map(({ name, topicId }) => [name, isTopicId(topicId) ? topicId : '']))
     for (const { edgeTopic, upstreamTopic } of this.#options.sources()) {
@@ -59,15 +62,15 @@ export class DeliveryNotesWriter {
     }
   }
 
-  /** An edge topic is delivered to another topic than before: without a durable note of it a later start would not look there. */
+  /** An edge topic is delivered to another topic than before, or under another gateway id: without a durable note of it a later start would not look there. */
   get hasMoved(): boolean {
-    return [...this.#places.values()].some((names) => names.length > 1)
+    return [...this.#places.values()].some((places) => places.length > 1)
   }
 
   /** A transaction was committed, with positions on `upstreamTopics`. */
   onDelivered(written: readonly WrittenBatch[], upstreamTopics: Iterable<string>): void {
     const positioned = new Set(upstreamTopics)
-    for (const [edgeTopic, [now]] of this.#places) if (now !== undefined && positioned.has(now)) this.#places.set(edgeTopic, [now])
+    for (const [edgeTopic, [now]] of this.#places) if (now && positioned.has(now.upstreamTopic)) this.#places.set(edgeTopic, [now])
     for (const { edgeTopic, partitionIndex, baseOffset } of written)
       this.#written.get(edgeTopic)?.baseOffsets.set(partitionIndex, baseOffset)
     const { store, clock } = this.#options
@@ -101,10 +104,11 @@ export class DeliveryNotesWriter {
   }
 
   #current(isClosed: boolean): DeliveryNotes {
-    const { store } = this.#options
+    const { store, gatewayId } = this.#options
     const confirmed = new Map<string, Confirmed & { nextOffsets: number[] }>()
     for (const { edgeTopic, upstreamTopic, partition, confirmed: next } of this.#options.sources()) {
-      const entry = confirmed.get(edgeTopic) ?? { upstreamTopics: this.#places.get(edgeTopic) ?? [upstreamTopic], nextOffsets: [] }
+      const places = this.#places.get(edgeTopic) ?? [{ upstreamTopic, gatewayId }]
+      const entry = confirmed.get(edgeTopic) ?? { places, nextOffsets: [] }
       entry.nextOffsets[partition.partitionIndex] = next
       confirmed.set(edgeTopic, entry)
     }

@@ -2,7 +2,7 @@
 // centre has none: it forgets committed offsets after seven days by default, and an edge topic may be new at an upstream topic.
 //
 //   uplink/hint                     2;<incarnation of the writer>;<closed|open>
-//   uplink/confirmed/<edge topic>   <edge topic>;<upstream topic>,…;<next offset>,…   known to be at the centre
+//   uplink/confirmed/<edge topic>   <edge topic>;<upstream topic>@<gateway id>,…;<next offset>,…   known to be at the centre
 //   uplink/written/<edge topic>     <edge topic>;<upstream topic>;<topic id>;<partition>:<offset>,… base offset of its last confirmed batch there
 //
 // A name that is too long for a key is shortened there; the value has all of it.
@@ -26,9 +26,16 @@ const NAME_CHARS_MAX = 200
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
+/** Where a position may be: the consumer group of each gateway id has one for each upstream topic. */
+export interface Place {
+  readonly upstreamTopic: string
+  /** '' when an older version did not say. */
+  readonly gatewayId: string
+}
+
 export interface Confirmed {
-  /** Where its position may be: the topic that it is delivered to, then those before, until something was. Empty when an older version did not say. */
-  readonly upstreamTopics: readonly string[]
+  /** Where its position may be: where it is delivered to, then the places before, until something was. Empty when an older version did not say. */
+  readonly places: readonly Place[]
   /** By partition index. */
   readonly nextOffsets: readonly number[]
 }
@@ -66,7 +73,7 @@ export function readDeliveryNotes(store: Pick<Store, 'getState' | 'listState' | 
   for (const key of store.listState(CONFIRMED_PREFIX)) {
     const [edgeTopic = '', topics = '', list = ''] = (textOf(store, key) ?? '').split(';')
     const nextOffsets = list.split(',').map((text) => Number.parseInt(text, 36))
-    if (nextOffsets.every(isOffset)) confirmed.set(edgeTopic, { upstreamTopics: topics === '' ? [] : topics.split(','), nextOffsets })
+    if (nextOffsets.every(isOffset)) confirmed.set(edgeTopic, { places: topics === '' ? [] : topics.split(',').map(placeOf), nextOffsets })
   }
   const written = new Map<string, Written>()
   for (const key of store.listState(WRITTEN_PREFIX)) {
@@ -84,11 +91,11 @@ export function deliveryNoteChanges(store: Pick<Store, 'getState'>, notes: Deliv
   const put = (key: string, text: string): void => {
     if (textOf(store, key) !== text) changes.push({ key, value: encoder.encode(text) })
   }
-  for (const [edgeTopic, { upstreamTopics, nextOffsets }] of notes.confirmed)
-    put(
-      keyOf(CONFIRMED_PREFIX, edgeTopic),
-      `${edgeTopic};${upstreamTopics.join(',')};${nextOffsets.map((offset) => offset.toString(36)).join(',')}`
-    )
+  for (const [edgeTopic, { places, nextOffsets }] of notes.confirmed) {
+    const names = places.map(({ upstreamTopic, gatewayId }) => (gatewayId === '' ? upstreamTopic : `${upstreamTopic}@${gatewayId}`))
+    const offsets = nextOffsets.map((offset) => offset.toString(36))
+    put(keyOf(CONFIRMED_PREFIX, edgeTopic), `${edgeTopic};${names.join(',')};${offsets.join(',')}`)
+  }
   for (const [edgeTopic, { upstreamTopic, topicId, baseOffsets }] of notes.written) {
     const pairs = [...baseOffsets].slice(0, WRITTEN_PARTITIONS_MAX)
     put(
@@ -99,6 +106,11 @@ export function deliveryNoteChanges(store: Pick<Store, 'getState'>, notes: Deliv
   put(HEAD_KEY, `2;${notes.incarnation};${notes.isClosed ? 'closed' : 'open'}`)
   if (store.getState(OLD_KEY)) changes.push({ key: OLD_KEY, value: null })
   return changes
+}
+
+function placeOf(text: string): Place {
+  const [upstreamTopic = '', gatewayId = ''] = text.split('@')
+  return { upstreamTopic, gatewayId }
 }
 
 function keyOf(prefix: string, name: string): string {
@@ -134,7 +146,7 @@ function readOldNotes(store: Pick<Store, 'getState' | 'incarnation'>): DeliveryN
     return {
       incarnation: store.incarnation - 1,
       isClosed: value.ending === null,
-      confirmed: new Map(value.confirmed.map(([topic, nextOffsets]) => [String(topic), { upstreamTopics: [], nextOffsets }])),
+      confirmed: new Map(value.confirmed.map(([topic, nextOffsets]) => [String(topic), { places: [], nextOffsets }])),
       written: new Map()
     }
   } catch {

@@ -7,6 +7,8 @@
 //                                         know, and in that up to where the first of them ended it; everything after it is new here, and is a
 //                                         branch of its own from now on (forks.ts)
 //   the edge topic was moved            → the furthest of what the positions of its upstream topics claim, the present one and those before
+//   it was delivered under another
+//   gateway id, perhaps                 → as if the centre had nothing: its positions belong to that id; what ours says is older, and the least
 //   it has nothing for an edge topic, or
 //   only of a place it was moved from   → the notes; what may have been delivered after them is looked for in the centre itself (noted-offsets.ts);
 //                                         nothing noted → log start
@@ -50,7 +52,7 @@ export async function findPositions(context: PositionContext, sources: readonly 
   const stale = new Map<Source, number>()
   for (const source of sources) {
     const next = furthestClaim(context, source, claimsFor(source, positions, notes))
-    if (next !== null && hasPositionOfLastTopic(source, positions, notes)) {
+    if (next !== null && hasPositionOfLastPlace(source, positions, context)) {
       places.set(source, { next, isFromCentre: true })
       continue
     }
@@ -88,15 +90,18 @@ function furthestClaim(context: PositionContext, { edgeTopic, partition }: Sourc
 }
 
 /**
- * An edge topic that was moved has positions on several upstream topics. When the centre has forgotten that of the topic where it was delivered
- * last, the others are older than what is delivered.
+ * An edge topic that was moved has positions on several upstream topics, and one that was delivered under another gateway id has them in another
+ * group. When the centre has forgotten that of the place where it was delivered last, or it is in another group, the others are older than
+ * what is delivered.
  */
-function hasPositionOfLastTopic(
+function hasPositionOfLastPlace(
   { edgeTopic }: Source,
   positions: ReadonlyMap<string, TopicPosition>,
-  notes: DeliveryNotes | null
+  { notes, gatewayId }: Pick<PositionContext, 'notes' | 'gatewayId'>
 ): boolean {
-  const lastTopic = notes?.confirmed.get(edgeTopic)?.upstreamTopics.at(-1)
+  const places = notes?.confirmed.get(edgeTopic)?.places ?? []
+  if (places.some((place) => place.gatewayId !== '' && place.gatewayId !== gatewayId)) return false
+  const lastTopic = places.at(-1)?.upstreamTopic
   return lastTopic === undefined || (positions.get(lastTopic)?.claims ?? []).some(({ branch }) => branch.nextOffsets.has(edgeTopic))
 }
 

@@ -55,7 +55,7 @@ export async function findNotedOffsets(
 }
 
 function deliveredTo(source: Source, notes: DeliveryNotes): string {
-  return notes.confirmed.get(source.edgeTopic)?.upstreamTopics[0] ?? source.upstreamTopic
+  return notes.confirmed.get(source.edgeTopic)?.places[0]?.upstreamTopic ?? source.upstreamTopic
 }
 
 async function lookThrough(

@@ -20,6 +20,8 @@ export interface PositionContext {
   /** A commit was asked for and nobody knows whether it happened: what this process has confirmed may not be all. */
   readonly isCommitOpen: boolean
   readonly forks: Forks
+  /** Whose positions the centre is asked for. */
+  readonly gatewayId: string
   /** As described just now. */
   readonly topics: ReadonlyMap<string, UpstreamTopic>
 }

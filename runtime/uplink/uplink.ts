@@ -99,7 +99,7 @@ export class Uplink {
     const sources = (): readonly Source[] => this.#sources.list
     this.#topics = new UpstreamTopics({ store, upstream, clock, settings })
     this.#positions = new TransactionPositions({ store, forks: this.#forks, sources })
-    this.#notes = new DeliveryNotesWriter({ store, clock, notices, sources })
+    this.#notes = new DeliveryNotesWriter({ store, clock, notices, gatewayId: settings.gatewayId, sources })
     this.#report = new StatusReport({ clock, upstream, link: this.#link, counters, sources: this.#sources, stopped: this.#planner.stopped })
   }
 
@@ -196,7 +196,8 @@ export class Uplink {
       notes,
       forks: this.#forks,
       topics,
-      isCommitOpen: this.#isCommitOpen
+      isCommitOpen: this.#isCommitOpen,
+      gatewayId: this.#settings.gatewayId
     }
     this.#positions.carry(await findPositions(context, sources))
     this.#isCommitOpen = false

@@ -76,6 +76,7 @@ const MUST_REACH = [
   'centre:read-back:aborted',
   'operator:image-put-back',
   'operator:topics-changed',
+  'operator:gateway-renamed',
   'notice:forked',
   'centre:leader-moved',
   'centre:centre-restart',

@@ -152,7 +152,7 @@ export class Ledger {
 
   /** All records of the centre, by upstream partition in its order: each acknowledged event once, each edge partition in order and without gaps. */
   checkCentre(upstream: readonly { name: string; records: readonly DecodedRecord[] }[]): void {
-    /** "<wadi.id> <topic>/<partition>" → offset → event id. */
+    /** "<log and branch> <topic>/<partition>" → offset → event id. */
     const arrived = new Map<string, Map<number, string>>()
     for (const { name, records } of upstream) this.#checkArrivals(name, records, arrived)
     for (const [partitionKey, acked] of this.acked) {
@@ -208,8 +208,9 @@ export class Ledger {
         continue
       }
       const event = this.#see(partitionKey, offset, record.value, `the centre (${name})`)
-      // "<wadi.id> <topic>/<partition>": with the offset it names one event.
-      const place = `${record.headers.get('wadi.id')} ${partitionKey}`
+      // With the offset it names one event, under whatever gateway.id it was sent.
+      const id = record.headers.get('wadi.id') ?? ''
+      const place = `${id.slice(id.indexOf('/') + 1)} ${partitionKey}`
       const places = mapOf(arrived, place)
       const before = last.get(place) ?? -1
       if (places.has(offset)) this.violate('duplicated', `${place}/${offset} arrived again at ${name}`)

@@ -1,5 +1,6 @@
 // What an operator does to a gateway between two of its lives: puts an older image of its disk back, takes a topic out of the delivery or moves it
-// to another topic of the centre, and undoes it. Draws from a stream of its own, so that it does not shift what the rest of a seed does.
+// to another topic of the centre, and undoes it, gives the gateway another id and the old one again. Draws from streams of its own, so that
+// it does not shift what the rest of a seed does.
 // Not for: faults (world.ts).
 
 import type { LogStore } from '../../runtime/log/log-store.ts'
@@ -10,12 +11,17 @@ import type { DiskImage, SimDisk } from './sim-disk.ts'
 
 type UpstreamMap = readonly (readonly [edgeTopic: string, topicName: string, partitionCount: number])[]
 
+const GATEWAY_IDS = ['gateway', 'renamed'] as const
+
 export class Operator {
   readonly #prng: Prng
   readonly #upstream: UpstreamMap
   /** Percent of restarts. */
   readonly #imagePercent: number
   readonly #topicsPercent: number
+  readonly #renames: Prng
+  readonly #renamePercent: number
+  #gatewayId = GATEWAY_IDS[0] as string
   #image: { disk: DiskImage; ledger: LedgerSnapshot; isReplaced: boolean; isNoted: boolean } | null = null
   #delivered: UpstreamMap
   /** Edge topic → where it was delivered to last. */
@@ -31,11 +37,19 @@ export class Operator {
     this.#delivered = upstream
     this.#imagePercent = this.#prng.chance(60) ? 80 : 0
     this.#topicsPercent = this.#prng.chance(20) ? 50 : 0
+    this.#renames = new Prng(seed ^ 0x72656e61)
+    // An older image does not know of a later id: what was delivered under it nobody can know.
+    this.#renamePercent = this.#imagePercent === 0 && this.#renames.chance(30) ? 60 : 0
   }
 
   /** Edge topic → topic at the centre, in the life that begins. */
   get delivered(): UpstreamMap {
     return this.#delivered
+  }
+
+  /** `gateway.id`, in the life that begins. */
+  get gatewayId(): string {
+    return this.#gatewayId
   }
 
   /** Every topic of the centre that may have been delivered to. */
@@ -60,9 +74,13 @@ export class Operator {
     const places = this.#upstream.map((entry) => this.#lastPlace.get(entry[0]) ?? entry) // of topics that are not delivered now too
     return places.every(([edgeTopic, topicName]) => {
       const count = store.topics.get(edgeTopic)?.partitions.length ?? 0
-      const { nextOffsets = [], upstreamTopics = [] } = confirmed?.get(edgeTopic) ?? {}
+      const { nextOffsets = [], places: noted = [] } = confirmed?.get(edgeTopic) ?? {}
       const isKnown = (index: number): boolean => (nextOffsets[index] ?? 0) > 0
-      return upstreamTopics.includes(topicName) && count > 0 && Array.from({ length: count }, (_, index) => isKnown(index)).every(Boolean)
+      return (
+        noted.some((place) => place.upstreamTopic === topicName) &&
+        count > 0 &&
+        Array.from({ length: count }, (_, index) => isKnown(index)).every(Boolean)
+      )
     })
   }
 
@@ -100,6 +118,11 @@ export class Operator {
       ledger.putBack(this.#image.ledger)
       // The disk that was replaced lies in a drawer: it may come back.
       if (this.#prng.chance(80)) this.#image = replaced
+    }
+    if (this.#renamePercent > 0 && this.#renames.chance(this.#renamePercent) && mayMove) {
+      const renamed = this.#renames.pick(GATEWAY_IDS)
+      if (renamed !== this.#gatewayId) this.#count('gateway-renamed')
+      this.#gatewayId = renamed
     }
     if (!this.#prng.chance(this.#topicsPercent) || !mayMove || this.#isPlaceUnknown) return
     this.#count('topics-changed')

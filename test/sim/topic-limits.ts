@@ -4,13 +4,15 @@
 //   a topic that stays, when_full: reject        never loses an acknowledged event and never holds more than its quota
 //   a topic that stays, when_full: drop_oldest   loses only from its start, and every event below it is in the durable count
 //   a forwarded topic without drop_undelivered   loses nothing that was not delivered (the world's ledger says so)
-//   any quota                                    is exceeded by at most one commit
+//   any quota                                    is exceeded by at most one commit, and by what may exceed it (markers, dead letters)
 //   any undelivered event that was dropped       is in the count that a restart finds
 //   no segment is empty in front of others       or nothing behind it could be deleted, and its topic would be full for ever
 
+import { WadiError } from '../../runtime/base/errors.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import type { DroppedRange, Partition, Topic, TopicConfig } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
+import { contentBytesBound } from '../../runtime/log/open-commit.ts'
 import { PartitionLog } from '../../runtime/log/partition-log.ts'
 import { KIB } from '../../runtime/log/settings.ts'
 import { Prng } from './prng.ts'
@@ -64,6 +66,8 @@ export class TopicLimits {
   /** Topic → offsets given out when this life began. What the journal brings back is not compressed yet, and nobody was let in for it. */
   readonly #before = new Map<string, number>()
   #directoryQuota: number | null = null
+  /** What may exceed a quota, by topic. offset: null until its commit is answered; a kill may keep that answer. */
+  readonly #exempt = new Map<string, { readonly partition: number; readonly bytes: number; offset: number | null }[]>()
 
   constructor(seed: number, host: LimitsHost, options: { commitBytesMax: number }) {
     const prng = new Prng(seed ^ 0x71d5)
@@ -104,7 +108,38 @@ export class TopicLimits {
   }
 
   async create(store: LogStore): Promise<void> {
+    this.#noteExempt(store)
     for (const [name, config] of this.#local) if (!store.topics.has(name)) await store.createTopic(name, config)
+  }
+
+  #noteExempt(store: LogStore): void {
+    const commit = store.commit.bind(store)
+    store.commit = async (appends, state) => {
+      const noted = appends.map(({ partition: { topicName, partitionIndex }, content, mayExceedQuota }) => {
+        const entries = this.#exempt.get(topicName) ?? []
+        this.#exempt.set(topicName, entries)
+        const entry = { partition: partitionIndex, bytes: mayExceedQuota ? contentBytesBound(content) : 0, offset: null as number | null }
+        if (mayExceedQuota) entries.push(entry)
+        return { entry, entries }
+      })
+      try {
+        const offsets = await commit(appends, state)
+        for (const [index, { entry }] of noted.entries()) entry.offset = offsets[index] ?? null
+        return offsets
+      } catch (error) {
+        // When the log failed, the commit may be in the journal all the same.
+        if (error instanceof WadiError && error.code !== 'WADI_LOG_FAILED')
+          for (const { entry, entries } of noted) if (entries.includes(entry)) entries.splice(entries.indexOf(entry), 1)
+        throw error
+      }
+    }
+  }
+
+  /** Of what the topic holds, about: what lies in front of its log start is gone. */
+  #exemptBytes({ name, partitions }: Topic): number {
+    const isHeld = ({ partition, offset }: { partition: number; offset: number | null }): boolean =>
+      offset === null || offset >= (partitions[partition]?.logStartOffset ?? 0)
+    return (this.#exempt.get(name) ?? []).filter(isHeld).reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
   start(): void {
@@ -183,15 +218,16 @@ export class TopicLimits {
       const { quotaBytes, whenFull } = topic.config
       if (quotaBytes === null) continue
       const isStrict = this.#isLocal(topic.name) && whenFull === 'reject'
-      const bytesMax = quotaBytes + FRAMING_BYTES + (isStrict ? 0 : this.#commitBytesMax)
+      const bytesMax = quotaBytes + FRAMING_BYTES + (isStrict ? 0 : this.#commitBytesMax) + this.#exemptBytes(topic)
       const bytes = storedBytes(topic)
       if (bytes > bytesMax && this.#hasTaken(topic)) this.#host.violate(`${topic.name} holds ${bytes} bytes, its quota is ${quotaBytes}`)
     }
     const quota = this.#directoryQuota
     if (quota === null) return
     const { usedBytes, tailBytes } = store.metrics
+    const exemptBytes = [...store.topics.values()].reduce((sum, topic) => sum + this.#exemptBytes(topic), 0)
     if (
-      usedBytes + tailBytes > quota + STATE_GROWTH_BYTES + FRAMING_BYTES + this.#commitBytesMax &&
+      usedBytes + tailBytes > quota + STATE_GROWTH_BYTES + FRAMING_BYTES + this.#commitBytesMax + exemptBytes &&
       [...store.topics.values()].some((topic) => this.#hasTaken(topic))
     )
       this.#host.violate(`the directory holds ${usedBytes + tailBytes} bytes, its quota is ${quota}`)

@@ -242,8 +242,8 @@ export class World {
       this.#store = store
       this.#clients.start({ store, core, clock: process })
       this.#count('started')
-      const { delivered } = this.#operator
-      const link = this.centre.connect(process, 'edge.sim.gateway')
+      const { delivered, gatewayId } = this.#operator
+      const link = this.centre.connect(process, `edge.sim.${gatewayId}`)
       const upstream = this.#mutation.wrapUpstream?.(link) ?? link
       this.#uplink = new Uplink({
         store,
@@ -254,7 +254,7 @@ export class World {
         upstream,
         settings: {
           topics: new Map(delivered.map(([edge, name]) => [edge, name])),
-          gatewayId: 'gateway',
+          gatewayId,
           compression: this.prng.pick(['none', 'gzip'] as const),
           transactionBytesMax: this.prng.pick([2 * KIB, 64 * KIB]),
           aheadBytesMin: this.prng.pick([1, 2 * KIB, 64 * KIB]),

@@ -3,7 +3,7 @@
 import t from 'tap'
 import type { StateChange } from '../../runtime/log/contract.ts'
 import { encodeStateKey } from '../../runtime/log/state-map.ts'
-import { type DeliveryNotes, deliveryNoteChanges, readDeliveryNotes } from '../../runtime/uplink/delivery-notes.ts'
+import { type DeliveryNotes, deliveryNoteChanges, type Place, readDeliveryNotes } from '../../runtime/uplink/delivery-notes.ts'
 import {
   type BeginningAt,
   type Branch,
@@ -189,7 +189,15 @@ class State {
 const notes: DeliveryNotes = {
   incarnation: 5,
   isClosed: false,
-  confirmed: new Map([['plant', { upstreamTopics: ['centre.plant', 'before'], nextOffsets: [5, 0, MAX] }]]),
+  confirmed: new Map([
+    [
+      'plant',
+      {
+        places: [place('centre.plant'), { ...place('before'), gatewayId: 'other' }, { ...place('old'), gatewayId: '' }],
+        nextOffsets: [5, 0, MAX]
+      }
+    ]
+  ]),
   written: new Map([
     ['plant', { upstreamTopic: 'centre.plant', topicId: 'ab'.repeat(16), baseOffsets: new Map([[1, 77]]) }],
     ['meter', { upstreamTopic: 'centre.new', topicId: '', baseOffsets: new Map() }]
@@ -216,7 +224,7 @@ t.test('the notes of a topic with the most partitions there can be fit one state
   const baseOffsets = new Map(Array.from({ length: 10_000 }, (_, index) => [index, 10 ** 12] as const))
   const changes = deliveryNoteChanges(new State(), {
     ...notes,
-    confirmed: new Map([['t'.repeat(249), { upstreamTopics: ['u'.repeat(249)], nextOffsets }]]),
+    confirmed: new Map([['t'.repeat(249), { places: [place('u'.repeat(249))], nextOffsets }]]),
     written: new Map([['t'.repeat(249), { upstreamTopic: 'u'.repeat(249), topicId: 'ab'.repeat(16), baseOffsets }]])
   })
   for (const change of changes) t.ok(encodeStateKey(change).byteLength > 0, `${change.key.slice(0, 30)}: ${change.value?.byteLength} bytes`)
@@ -234,7 +242,7 @@ t.test('the notes of version 1 are taken over', async (t) => {
   t.same(readDeliveryNotes(state), {
     incarnation: 4,
     isClosed: false,
-    confirmed: new Map([['plant', { upstreamTopics: [], nextOffsets: [5, 0] }]]),
+    confirmed: new Map([['plant', { places: [], nextOffsets: [5, 0] }]]),
     written: new Map()
   })
   state.values.set('uplink/position', new TextEncoder().encode(JSON.stringify({ ...old, ending: null })))
@@ -247,3 +255,7 @@ t.test('the notes of version 1 are taken over', async (t) => {
     t.equal(readDeliveryNotes(broken), null, text)
   }
 })
+
+function place(upstreamTopic: string): Place {
+  return { upstreamTopic, gatewayId: 'gateway-1' }
+}

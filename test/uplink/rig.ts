@@ -13,6 +13,7 @@ import type { SimProcessClock } from '../sim/sim-clock.ts'
 import { simCodec } from '../sim/sim-codec.ts'
 
 export const ID = 'edge.test.gateway'
+const GATEWAY_ID = 'g1'
 const core = loadTestCore()
 
 export class Rig {
@@ -37,7 +38,8 @@ export class Rig {
 
   start(settings: Partial<UplinkSettings> = {}): void {
     this.process = this.machine.clock.process()
-    this.upstream = this.centre.connect(this.process, ID)
+    const { gatewayId = GATEWAY_ID } = settings
+    this.upstream = this.centre.connect(this.process, gatewayId === GATEWAY_ID ? ID : `edge.test.${gatewayId}`)
     this.uplink = new Uplink({
       store: this.store,
       core,
@@ -45,7 +47,7 @@ export class Rig {
       clock: this.process,
       random: new Prng(3),
       upstream: this.upstream,
-      settings: { topics: new Map([['plant', 'centre.plant']]), gatewayId: 'g1', ...settings }
+      settings: { topics: new Map([['plant', 'centre.plant']]), gatewayId, ...settings }
     })
     this.uplink.onNotice((notice) => this.notices.push(notice))
     this.uplink.start()
