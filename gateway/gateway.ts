@@ -205,8 +205,10 @@ async function openStore(
   }
   for (const finding of recoveryFindings(report)) log('warn', finding)
   store.onDropped(({ topicName, partitionIndex, startOffset, endOffset, reason, isDelivered }) => {
-    if (isDelivered) return
-    const words = `${topicName}-${partitionIndex}: offsets ${startOffset} to ${endOffset - 1} are gone before they were delivered (${reason})`
+    const isDamage = reason === 'damage' || reason === 'hole'
+    if (isDelivered && !isDamage) return
+    const what = isDelivered ? 'are damaged, the centre has them: readers pass over them' : 'are gone before they were delivered'
+    const words = `${topicName}-${partitionIndex}: offsets ${startOffset} to ${endOffset - 1} ${what} (${reason})`
     log('warn', words, { topic: topicName, partition: partitionIndex, startOffset, endOffset, reason })
   })
   return store

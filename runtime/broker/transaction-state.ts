@@ -2,7 +2,7 @@
 // Persisted under txn/<id>; offsets waiting for the commit under txn-offsets/<id>/<number>, one key per request that sent them.
 
 import type { Partition, StateChange, Store } from '../log/contract.ts'
-import { deleteState, namesOfKey, putState, readState, stateKey } from '../log/state-codec.ts'
+import { deleteState, namesOfKey, putState, readState, STATE_KEY_BYTES_MAX, stateKey } from '../log/state-codec.ts'
 import type { OffsetToCommit } from './committed-offsets.ts'
 
 export const TRANSACTION_AREA = 'txn'
@@ -78,11 +78,23 @@ export function readTransactions(store: Store): TransactionState[] {
   })
 }
 
+/** Of a state change besides the names and texts in it, about, and not less. */
+const CHANGE_BYTES = 128
+
+/** What the commit that ends a transaction takes for these, about, and not less. */
+function endBytesOf(offsets: readonly OffsetToCommit[]): number {
+  let bytes = CHANGE_BYTES + STATE_KEY_BYTES_MAX // the chunk is deleted
+  for (const { groupId, metadata } of offsets)
+    bytes += 2 * CHANGE_BYTES + Buffer.byteLength(encodeURIComponent(groupId)) + Buffer.byteLength(JSON.stringify(metadata))
+  return bytes
+}
+
 /** Offsets an open transaction will commit, in the order they were sent: later ones win. */
 export class PendingOffsets {
   readonly #transactionalId: string
   readonly #chunks = new Map<number, readonly OffsetToCommit[]>()
   #nextNumber = 0
+  #endBytes = 0
 
   constructor(transactionalId: string) {
     this.#transactionalId = transactionalId
@@ -105,6 +117,11 @@ export class PendingOffsets {
 
   list(): OffsetToCommit[] {
     return [...this.#chunks.values()].flat()
+  }
+
+  /** What the commit that ends the transaction takes for the offsets, with `added`. */
+  endBytesWith(added: readonly OffsetToCommit[]): number {
+    return this.#endBytes + (added.length === 0 ? 0 : endBytesOf(added))
   }
 
   hasGroup(groupId: string): boolean {
@@ -131,10 +148,12 @@ export class PendingOffsets {
   clear(): void {
     this.#chunks.clear()
     this.#nextNumber = 0
+    this.#endBytes = 0
   }
 
   #enter(number: number, offsets: readonly OffsetToCommit[]): void {
     this.#chunks.set(number, offsets)
+    this.#endBytes += endBytesOf(offsets)
     this.#nextNumber = Math.max(this.#nextNumber, number + 1)
   }
 

@@ -4,6 +4,7 @@
 // - A transaction ends in ONE commit: the markers on every partition, the group offsets, the producers' states and the
 //   coordinator's state. There is no moment in which some readers see it ended and others do not after a crash.
 // - Everything of one transactional id runs one after another; whatever also touches the partitions takes the producer's lock too.
+// - No transaction grows so large that its end does not fit a commit: what would do that is refused when it is added.
 // - Fencing bumps the epoch in the same commit that aborts, so that a zombie is refused by the coordinator and by every partition.
 // Source: Apache Kafka, TransactionCoordinator and TransactionMetadata.
 
@@ -32,6 +33,10 @@ import {
 export const TRANSACTION_TIMEOUT_MS_MAX = 900_000
 const EPOCH_MAX = 32_766
 const PENDING_CHUNK_COUNT = 64
+/** Of a commit: the end of a transaction, of what was allowed while it was open. */
+const END_SHARE_MAX = 0.75
+/** Marker, state of the producer and aborted range of one partition, about, and not less. */
+const PARTITION_END_BYTES = 768
 
 export interface ProducerIdentity {
   readonly producerId: bigint
@@ -118,6 +123,7 @@ export class Transactions {
   addOffsets(transactionalId: string, producer: ProducerIdentity, groupId: string, offsets: readonly OffsetToCommit[]): Promise<FaultName> {
     return this.#within(transactionalId, producer, async (entry) => {
       if (entry.state.status !== 'Ongoing' || !entry.state.groupIds.has(groupId)) return 'INVALID_TXN_STATE'
+      if (!this.#canEnd(entry, { partitions: entry.state.partitions.size, offsets })) return 'INVALID_COMMIT_OFFSET_SIZE'
       const plans: ReturnType<PendingOffsets['plan']>[] = []
       for (let at = 0; at < offsets.length; at += PENDING_CHUNK_COUNT)
         plans.push(entry.pending.plan(offsets.slice(at, at + PENDING_CHUNK_COUNT)))
@@ -228,10 +234,17 @@ export class Transactions {
     }
     const isKnown = isOpen && next.partitions.size === state.partitions.size && next.groupIds.size === state.groupIds.size
     if (isKnown) return 'NONE'
+    if (!this.#canEnd(entry, { partitions: next.partitions.size, offsets: [] })) return 'POLICY_VIOLATION'
     await this.#context.store.commit([], [putTransaction(next)])
     entry.state = next
     if (!isOpen) this.#startTimer(entry)
     return 'NONE'
+  }
+
+  /** The end of the transaction, with so many partitions and with `offsets` added, fits one commit. */
+  #canEnd({ pending }: Entry, { partitions, offsets }: { partitions: number; offsets: readonly OffsetToCommit[] }): boolean {
+    const bytes = partitions * PARTITION_END_BYTES + pending.endBytesWith(offsets)
+    return bytes <= this.#context.store.commitBytesMax * END_SHARE_MAX
   }
 
   /** Ends the open transaction as `identity` (bumped when it fences). All in one commit, or nothing. */

@@ -150,6 +150,7 @@ export interface StoreMetrics {
   readonly droppedRecords: number
   /** Of all topics: what never reached the centre because retention, a quota or damage took it. */
   readonly lostRecords: number
+  /** That were found since the directory was made, and are not in front of the log start yet. */
   readonly damagedRanges: number
   /** Bytes of segments, indexes, state and journals now. */
   readonly usedBytes: number
@@ -164,6 +165,8 @@ export interface Store {
   readonly incarnation: number
   /** The starts of this directory, oldest first; the last one is this. */
   readonly starts: readonly Start[]
+  /** One commit can hold so much: appends and state changes. */
+  readonly commitBytesMax: number
   readonly topics: ReadonlyMap<string, Topic>
   readonly metrics: StoreMetrics
   /** null while appends can succeed. */

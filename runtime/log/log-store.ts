@@ -230,6 +230,7 @@ export class LogStore implements Store {
     this.#journal.startFilling(firstFillBytes)
     this.#commit = this.#newGroupCommit()
     await this.#commitIncarnation()
+    this.#meter.onDamage(this.#state.list(HOLE_PREFIX).length)
     for (const hole of this.report.holes) this.#onDamage(hole)
     if (this.report.missingCommits > 0) await this.flush() // or the gap in the sequences would be found again at every start
     this.#upkeep.schedule()
@@ -351,6 +352,10 @@ export class LogStore implements Store {
 
   get incarnation(): number {
     return decodeNumber(this.#state.get(INCARNATION_KEY))
+  }
+
+  get commitBytesMax(): number {
+    return this.#settings.commitBytesMax
   }
 
   get starts(): readonly Start[] {
@@ -551,8 +556,12 @@ export class LogStore implements Store {
       const place = key.slice(HOLE_PREFIX.length, key.lastIndexOf('/'))
       if (decodeNumber(this.#state.get(key)) <= (starts.get(place) ?? 0)) expired.push({ key, value: null })
     }
-    for (let at = 0; at < expired.length; at += HOLES_PER_COMMIT)
-      this.#commit.submit([], expired.slice(at, at + HOLES_PER_COMMIT), () => undefined) // when refused: behind the next checkpoint
+    for (let at = 0; at < expired.length; at += HOLES_PER_COMMIT) {
+      const some = expired.slice(at, at + HOLES_PER_COMMIT)
+      this.#commit.submit([], some, (error) => {
+        if (error === null) this.#meter.onDamage(-some.length) // when refused: behind the next checkpoint
+      })
+    }
   }
 
   /** Everything into synced segments now: for a clean stop, and for whoever wants to copy the directory. */

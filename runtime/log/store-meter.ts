@@ -41,8 +41,9 @@ export class StoreMeter implements WriteMeter {
     this.#rejectedAppends += count
   }
 
-  onDamage(): void {
-    this.#damagedRanges++
+  /** Ranges that are known to be damaged: more at the start, and when one is met; fewer when the log start has passed them. */
+  onDamage(change = 1): void {
+    this.#damagedRanges += change
   }
 
   snapshot(now: { usedBytes: number; tailBytes: number; removals: readonly Removal[]; lostBefore: number }): StoreMetrics {

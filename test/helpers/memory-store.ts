@@ -122,6 +122,7 @@ export class MemoryStore implements Store {
   readonly logId = 'memory'
   readonly incarnation: number
   readonly starts = []
+  readonly commitBytesMax = Number.POSITIVE_INFINITY
   readonly topics = new Map<string, MemoryTopic>()
   readonly failure: WadiError | null = null
   readonly #core: Core
