@@ -1,6 +1,7 @@
 // All benchmarks, in the order they run. One file per question.
 
 import { catchUpBench } from './catch-up.ts'
+import { checkpointBench } from './checkpoint.ts'
 import { crc32cBench } from './crc32c.ts'
 import { deviceBench } from './device.ts'
 import { encodeBench } from './encode.ts'
@@ -21,6 +22,7 @@ export const benches: readonly Bench[] = [
   producerBench,
   deviceBench,
   restartBench,
+  checkpointBench,
   memoryBench,
   limitsBench,
   trickleBench,

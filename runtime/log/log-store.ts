@@ -47,7 +47,7 @@ import { RetentionRound } from './retention-round.ts'
 import { segmentShareOf } from './segment-share.ts'
 import { defaultStorageSettings, type StorageSettings } from './settings.ts'
 import { decodeNumber, encodeNumber, StateMap } from './state-map.ts'
-import { decodeBytes, encodeBytes, type LoadedSnapshot, loadSnapshot, type RecoveryPoint, writeSnapshot } from './state-snapshot.ts'
+import { decodeBytes, type LoadedSnapshot, loadSnapshot, type RecoveryPoint, writeSnapshot } from './state-snapshot.ts'
 import { asStoreError, diskFull, storeClosed, tooLarge, topicExists, topicUnknown } from './store-errors.ts'
 import { StoreMeter } from './store-meter.ts'
 import { StoredTopic } from './stored-topic.ts'
@@ -527,13 +527,13 @@ export class LogStore implements Store {
   }
 
   async #writeSnapshot(replayAfter: number, recoveryPoints: readonly RecoveryPoint[]): Promise<void> {
-    const { disk, core, directory } = this.#options
-    const state: Record<string, string> = Object.create(null) as Record<string, string>
-    for (const [key, value] of this.#state.entries()) state[key] = encodeBytes(value)
-    for (const { key, value } of this.#removals.unsaved()) if (value) state[key] = encodeBytes(value)
+    const { disk, core, clock, directory } = this.#options
+    const unsaved = new Map(this.#removals.unsaved().flatMap(({ key, value }) => (value ? [[key, value] as const] : [])))
+    const all = this.#state.entries() // one moment, with the sequence below
+    const state = unsaved.size === 0 ? all : [...all.filter(([key]) => !unsaved.has(key)), ...unsaved]
     this.#snapshotNumber++
     this.#snapshotBytes = await writeSnapshot(
-      { disk, core, directory, meter: this.#meter, number: this.#snapshotNumber },
+      { disk, core, clock, directory, meter: this.#meter, number: this.#snapshotNumber },
       {
         logId: this.logId,
         replayAfter,
@@ -541,9 +541,9 @@ export class LogStore implements Store {
         generation: this.#journal.generationBehind(replayAfter),
         journalFileBytes: this.#journal.fileBytes,
         recoveryPoints,
-        state,
         ...this.#before
-      }
+      },
+      state
     )
     if (this.#commit && !this.#isClosed) this.#expireHoles(recoveryPoints)
   }

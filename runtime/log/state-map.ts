@@ -9,30 +9,57 @@ export const STATE_KEY_BYTES_MAX = 255
 export const STATE_VALUE_BYTES_MAX = 64 * 1024
 
 export class StateMap {
-  readonly #values: Map<string, Uint8Array>
+  /** By area (the key up to its first "/"): a list of one small area does not look at the keys of a large one. */
+  readonly #areas = new Map<string, Map<string, Uint8Array>>()
 
   constructor(values: Iterable<readonly [string, Uint8Array]> = []) {
-    this.#values = new Map(values)
+    for (const [key, value] of values) this.#set(key, value)
   }
 
   get(key: string): Uint8Array | undefined {
-    return this.#values.get(key)
+    return this.#areas.get(areaOf(key))?.get(key)
   }
 
+  /** Keys that begin with `prefix`, in the order of their characters. */
   list(prefix: string): string[] {
-    return [...this.#values.keys()].filter((key) => key.startsWith(prefix)).sort()
+    const areas = prefix.includes('/') ? [this.#areas.get(areaOf(prefix))] : this.#areas.values()
+    const keys: string[] = []
+    for (const area of areas) for (const key of area?.keys() ?? []) if (key.startsWith(prefix)) keys.push(key)
+    return keys.sort()
   }
 
   apply(changes: readonly StateChange[]): void {
     for (const { key, value } of changes) {
-      if (value === null) this.#values.delete(key)
-      else this.#values.set(key, value)
+      if (value !== null) this.#set(key, value)
+      else this.#delete(key)
     }
   }
 
-  entries(): IterableIterator<[string, Uint8Array]> {
-    return this.#values.entries()
+  /** All, as they are now. */
+  entries(): [key: string, value: Uint8Array][] {
+    const entries: [string, Uint8Array][] = []
+    for (const area of this.#areas.values()) for (const entry of area) entries.push(entry)
+    return entries
   }
+
+  #set(key: string, value: Uint8Array): void {
+    const name = areaOf(key)
+    const area = this.#areas.get(name) ?? new Map<string, Uint8Array>()
+    area.set(key, value)
+    this.#areas.set(name, area)
+  }
+
+  #delete(key: string): void {
+    const name = areaOf(key)
+    const area = this.#areas.get(name)
+    area?.delete(key)
+    if (area?.size === 0) this.#areas.delete(name)
+  }
+}
+
+function areaOf(key: string): string {
+  const end = key.indexOf('/')
+  return end < 0 ? key : key.slice(0, end)
 }
 
 const encoder = new TextEncoder()

@@ -1,9 +1,11 @@
 // The state snapshot: everything small and durable in one file, written whole at each checkpoint. docs/formats/state.md has the bytes.
 // Invariants: a new name, synced, renamed, directory synced; the generation before stays until then. A snapshot that does not
-// verify is never used; the one before is, and that is reported. Newer formats are refused untouched.
+// verify is never used; the one before is, and that is reported. Newer formats are refused untouched. However much state there is, the
+// event loop is free again after a slice of it: appends and keep-alives do not wait for a checkpoint.
 
 import { WadiError } from '../base/errors.ts'
 import type { Core } from '../core/core.ts'
+import type { Clock } from '../io/clock.ts'
 import { type Disk, DiskError } from '../io/disk.ts'
 import { parseStateFileName, STATE_DIRECTORY, stateFileName } from './layout.ts'
 import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
@@ -13,6 +15,8 @@ const MAGIC = 0x57414453 // "WADS"
 export const STATE_FORMAT_VERSION = 1
 const HEADER_BYTES = 16
 const KEPT_GENERATIONS = 2
+/** Of the payload, between two turns of the event loop. */
+const SLICE_CHARS = 64 * 1024
 
 /** [topicNumber, partitionIndex, logStartOffset, segmentBaseOffset, syncedBytes, nextOffset, deliveredOffset]; segmentBaseOffset -1 = no segment */
 export type RecoveryPoint = readonly [number, number, number, number, number, number, number]
@@ -42,36 +46,75 @@ export interface LoadedSnapshot {
   readonly damaged: readonly string[]
 }
 
+/**
+ * `state`: each key once, of the moment of the call; keys and values are not changed meanwhile.
+ * @returns bytes of the file. @throws DiskError
+ */
 export async function writeSnapshot(
-  place: { disk: Disk; core: Core; meter: WriteMeter; directory: string; number: number },
-  snapshot: StateSnapshot
+  place: { disk: Disk; core: Core; clock: Clock; meter: WriteMeter; directory: string; number: number },
+  snapshot: Omit<StateSnapshot, 'state'>,
+  state: readonly (readonly [key: string, value: Uint8Array])[]
 ): Promise<number> {
-  const { disk, core, number } = place
+  const { disk, core, clock, number } = place
   const directory = `${place.directory}/${STATE_DIRECTORY}`
-  const payload = new TextEncoder().encode(JSON.stringify(snapshot))
-  const bytes = new Uint8Array(HEADER_BYTES + payload.byteLength)
-  const view = new DataView(bytes.buffer)
+  const payload: Uint8Array[] = []
+  for (const slice of payloadSlices(snapshot, state)) {
+    payload.push(slice)
+    await turn(clock)
+  }
+  const payloadBytes = payload.reduce((sum, { byteLength }) => sum + byteLength, 0)
+  const header = new Uint8Array(HEADER_BYTES)
+  const view = new DataView(header.buffer)
   view.setUint32(0, MAGIC)
   view.setUint32(4, STATE_FORMAT_VERSION)
-  view.setUint32(8, payload.byteLength)
-  bytes.set(payload, HEADER_BYTES)
-  view.setUint32(12, core.crc32c(payload, core.crc32c(bytes.subarray(0, 12))))
+  view.setUint32(8, payloadBytes)
 
   const temporary = `${directory}/next.tmp`
   const file = await disk.open(temporary, 'create')
   try {
     await file.truncate(0)
-    await file.writeAt(0, bytes)
+    let crc = core.crc32c(header.subarray(0, 12))
+    let at = HEADER_BYTES
+    for (const slice of payload) {
+      crc = core.crc32c(slice, crc)
+      await file.writeAt(at, slice)
+      at += slice.byteLength
+    }
+    view.setUint32(12, crc)
+    await file.writeAt(0, header)
     await file.sync()
   } finally {
     await file.close()
   }
   await disk.rename(temporary, `${directory}/${stateFileName(number)}`)
   await disk.syncDirectory(directory)
-  place.meter.onWrite('state', bytes.byteLength)
+  place.meter.onWrite('state', HEADER_BYTES + payloadBytes)
   place.meter.onSync()
   await removeOlder(disk, directory, number)
-  return bytes.byteLength
+  return HEADER_BYTES + payloadBytes
+}
+
+/** The JSON of the snapshot in pieces of about SLICE_CHARS. */
+function* payloadSlices(
+  snapshot: Omit<StateSnapshot, 'state'>,
+  state: readonly (readonly [key: string, value: Uint8Array])[]
+): Generator<Uint8Array> {
+  const encoder = new TextEncoder()
+  let text = `${JSON.stringify(snapshot).slice(0, -1)},"state":{`
+  let separator = ''
+  for (const [key, value] of state) {
+    text += `${separator}${JSON.stringify(key)}:"${encodeBytes(value)}"`
+    separator = ','
+    if (text.length < SLICE_CHARS) continue
+    yield encoder.encode(text)
+    text = ''
+  }
+  yield encoder.encode(`${text}}}`)
+}
+
+/** What else waits in the event loop runs first. */
+function turn(clock: Clock): Promise<void> {
+  return new Promise((resolve) => clock.soon(resolve))
 }
 
 /** What cannot be listed or removed now is tried again with the next snapshot: this one is durable. */
@@ -133,7 +176,7 @@ function decodeSnapshot(core: Core, path: string, content: Uint8Array): StateSna
   return JSON.parse(new TextDecoder().decode(payload)) as StateSnapshot
 }
 
-export function encodeBytes(bytes: Uint8Array): string {
+function encodeBytes(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
 }
 
