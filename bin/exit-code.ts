@@ -28,6 +28,7 @@ const EXIT_BY_ERROR: Readonly<Record<ErrorCode, number>> = {
   WADI_DISK_FULL: EXIT.ioError,
   WADI_FORMAT_NEWER: EXIT.dataError,
   WADI_LOG_FAILED: EXIT.ioError,
+  WADI_NOT_ALLOWED: EXIT.noPermission,
   WADI_OFFSET_OUT_OF_RANGE: EXIT.no,
   WADI_QUOTA_EXCEEDED: EXIT.ioError,
   WADI_RECORD_INVALID: EXIT.dataError,

@@ -8,7 +8,7 @@ const EXIT_CODES = `exit codes
   0   done                              70  a bug: the path of a report is printed
   1   the asked-for condition is false  73  data directory locked or unusable
   64  wrong use of the command line     74  disk error, or disk full
-  65  damage found in stored data       77  the central cluster refused
+  65  damage found in stored data       77  this user may not do that
   69  gateway or cluster not reachable  78  configuration invalid
                                         130 interrupted`
 

@@ -3,7 +3,7 @@
 import { resolve } from 'node:path'
 import { WadiError } from '../runtime/base/errors.ts'
 import type { dumpRecords as Dump, listSegmentFiles as List, verifyDirectory as Verify } from '../runtime/log/inspect.ts'
-import type { dumpJournal as DumpJournal } from '../runtime/log/inspect-journal.ts'
+import type { dumpJournal as DumpJournal, viewJournal as ViewJournal } from '../runtime/log/inspect-journal.ts'
 import type { Inspection } from '../runtime/log/inspection.ts'
 
 export interface OpenInspection {
@@ -12,12 +12,13 @@ export interface OpenInspection {
   readonly listSegmentFiles: typeof List
   readonly dumpRecords: typeof Dump
   readonly dumpJournal: typeof DumpJournal
+  readonly viewJournal: typeof ViewJournal
 }
 
 /** @throws WadiError WADI_DATA_DIR_UNUSABLE when `path` is not a data directory */
 export async function openInspection(path: string): Promise<OpenInspection> {
   const directory = resolve(path)
-  const [{ openEdges }, inspect, { dumpJournal }] = await Promise.all([
+  const [{ openEdges }, inspect, { dumpJournal, viewJournal }] = await Promise.all([
     import('../gateway/edges.ts'),
     import('../runtime/log/inspect.ts'),
     import('../runtime/log/inspect-journal.ts')
@@ -36,5 +37,5 @@ export async function openInspection(path: string): Promise<OpenInspection> {
       cause
     })
   }
-  return { inspection, dumpJournal, ...inspect }
+  return { inspection, dumpJournal, viewJournal, ...inspect }
 }

@@ -6,14 +6,27 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { WadiError } from '../runtime/base/errors.ts'
 
-/** Resolves when there is room for more; false when the reader has gone (`wadi tail x | head`). */
+/** process.stdout cannot be destroyed, so it does not say so itself. */
+let isOutputGone = false
+
+/** From now on nothing is printed when writing has failed. `onFailure` hears of it, once, when it is not that the reader has gone (`wadi tail x | head`). */
+export function watchOutput(onFailure: (reason: string) => void): void {
+  process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    if (isOutputGone) return
+    isOutputGone = true
+    if (code !== 'EPIPE') onFailure(code ?? message)
+  })
+  process.stderr.on('error', () => process.stderr.destroy())
+}
+
+/** Resolves when there is room for more; false when the reader has gone, or nothing can be written. */
 export function print(text: string): Promise<boolean> {
-  if (process.stdout.destroyed || process.stdout.writableEnded) return Promise.resolve(false)
+  if (isOutputGone || process.stdout.writableEnded) return Promise.resolve(false)
   if (process.stdout.write(text)) return Promise.resolve(true)
   return new Promise((resolve) => {
     const settle = (): void => {
       process.stdout.off('drain', settle).off('close', settle).off('error', settle)
-      resolve(!process.stdout.destroyed)
+      resolve(!isOutputGone)
     }
     process.stdout.once('drain', settle).once('close', settle).once('error', settle)
   })

@@ -16,7 +16,7 @@ import { tail } from './commands/tail.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
 import { findCommand, helpFor, helpOverview } from './help.ts'
 import { interruption, runLastSteps } from './signals.ts'
-import { print, printError } from './terminal.ts'
+import { note, print, printError, watchOutput } from './terminal.ts'
 
 const help: Command = {
   name: 'help',
@@ -75,8 +75,12 @@ async function main(args: readonly string[]): Promise<number> {
   return command.run(parseCommand(command, rest, interruption()))
 }
 
-process.stdout.on('error', () => process.stdout.destroy()) // `wadi tail x | head` is no error
-process.stderr.on('error', () => process.stderr.destroy())
+let hasLostOutput = false
+watchOutput((reason) => {
+  hasLostOutput = true
+  process.exitCode = EXIT.ioError
+  note(`The output cannot be written (${reason}): it is not complete.`)
+})
 
 /** A bug never continues: what it left behind cannot be trusted, the next start reads the disk. */
 function onBug(error: unknown): void {
@@ -90,7 +94,8 @@ function onBug(error: unknown): void {
 process.on('uncaughtException', onBug).on('unhandledRejection', onBug)
 
 try {
-  process.exitCode = await main(process.argv.slice(2))
+  const code = await main(process.argv.slice(2))
+  process.exitCode = hasLostOutput ? EXIT.ioError : code
 } catch (error) {
   printError(error)
   process.exitCode = exitCodeOf(error)

@@ -56,7 +56,7 @@ export async function askControl(directory: string, request: ControlRequest, opt
 
 async function connect(directory: string): Promise<Socket> {
   const address = await socketAddress(directory).catch((cause) => {
-    throw unavailable(directory, `There is no data directory ${directory}`, cause)
+    throw notAllowed(directory, cause) ?? unavailable(directory, `There is no data directory ${directory}`, cause)
   })
   try {
     return await new Promise<Socket>((resolve, reject) => {
@@ -64,6 +64,8 @@ async function connect(directory: string): Promise<Socket> {
       socket.once('connect', () => resolve(socket)).once('error', reject)
     })
   } catch (cause) {
+    const refusal = notAllowed(directory, cause)
+    if (refusal) throw refusal
     throw unavailable(
       directory,
       `No gateway is running on ${directory} (${CONTROL_SOCKET}: ${(cause as NodeJS.ErrnoException).code ?? 'no answer'})`,
@@ -72,6 +74,18 @@ async function connect(directory: string): Promise<Socket> {
   } finally {
     await address.release()
   }
+}
+
+/** null when it is not for want of rights. */
+function notAllowed(directory: string, cause: unknown): WadiError | null {
+  const { code = '' } = cause as NodeJS.ErrnoException
+  if (code !== 'EACCES' && code !== 'EPERM') return null
+  return new WadiError('WADI_NOT_ALLOWED', {
+    happened: `This user may not ask the gateway on ${directory} (${CONTROL_SOCKET}: ${code}).`,
+    kept: 'Whether a gateway runs there is not known; nothing was touched.',
+    next: `Ask as the user that runs the gateway, who owns ${directory}: for example with "sudo -u USER wadi …".`,
+    cause
+  })
 }
 
 function unavailable(directory: string, happened: string, cause?: unknown): WadiError {

@@ -1,5 +1,6 @@
 // wadi log dump: what is stored, batch by batch or event by event. Offline and read-only.
 
+import { nearestWord } from '../../gateway/config/suggest.ts'
 import { toTailEvent } from '../../gateway/tail-feed.ts'
 import type { BatchHeader, StoredRecord } from '../../runtime/core/record.ts'
 import type { Inspection, Problem } from '../../runtime/log/inspection.ts'
@@ -30,6 +31,7 @@ Without --events a line per batch, with the fields of Kafka's DumpLogSegments.`,
     const printer = new DumpPrinter({ areEvents: input.flag('events'), isJson: input.flag('json') })
     const ended = await dumpSegments(opened, takes, printer, input.signal)
     if (ended && !input.signal.aborted) await dumpJournalOnly(opened, takes, printer)
+    if (selector !== undefined && ended && printer.isEmpty && !input.signal.aborted) await throwWhenUnknown(opened, selector, takes)
     return input.signal.aborted ? EXIT.interrupted : printer.problemCount > 0 ? EXIT.dataError : EXIT.ok
   }
 }
@@ -42,6 +44,26 @@ function parseSelector(selector: string | undefined): Selector {
   if (!match) throw usageError(`"${selector}" is not TOPIC or TOPIC:PARTITION.`, 'Write for example telemetry or telemetry:0.')
   const [, topic, partition] = match
   return (topicName, partitionIndex) => topicName === topic && (partition === undefined || Number(partition) === partitionIndex)
+}
+
+/** Nothing was dumped: the topic has no events, or there is none of that name. @throws WadiError WADI_USAGE */
+async function throwWhenUnknown(
+  { inspection, listSegmentFiles, viewJournal }: OpenInspection,
+  selector: string,
+  takes: Selector
+): Promise<void> {
+  const { partitionNames } = await viewJournal(inspection)
+  const names = new Set([...partitionNames, ...(await listSegmentFiles(inspection)).map((file) => file.partitionName)])
+  const partitions = [...names].map(splitName)
+  if (partitions.some(([topicName, partitionIndex]) => takes(topicName, partitionIndex))) return
+  const [topic = '', partition] = selector.split(':')
+  const counts = new Map<string, number>()
+  for (const [topicName] of partitions) counts.set(topicName, (counts.get(topicName) ?? 0) + 1)
+  const count = counts.get(topic)
+  if (count !== undefined) throw usageError(`${topic} has no partition ${partition}.`, `It has ${count}: 0 to ${count - 1}.`)
+  const near = nearestWord(topic, counts.keys())
+  const known = counts.size === 0 ? 'There are no topics there.' : `There are: ${[...counts.keys()].sort().join(', ')}.`
+  throw usageError(`There is no topic "${topic}" in ${inspection.directory}.`, near ? `Did you mean "${near}"? ${known}` : known)
 }
 
 function splitName(partitionName: string): [topicName: string, partitionIndex: number] {
@@ -95,6 +117,11 @@ class DumpPrinter {
   constructor(options: { areEvents: boolean; isJson: boolean }) {
     this.#areEvents = options.areEvents
     this.#isJson = options.isJson
+  }
+
+  /** Nothing was printed, and nothing was wrong. */
+  get isEmpty(): boolean {
+    return this.#ends.size === 0 && this.problemCount === 0
   }
 
   /** Behind the last offset that was printed of this partition. */

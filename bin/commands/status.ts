@@ -1,11 +1,12 @@
 // wadi status: how the running gateway is.
 
+import { formatCount } from '../../gateway/config/units.ts'
 import type { StatusReport } from '../../gateway/status-report.ts'
 import { type Command, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
 import { statusText } from '../status-text.ts'
 import { dataDirectoryOf, targetOptions } from '../target.ts'
-import { print } from '../terminal.ts'
+import { note, print } from '../terminal.ts'
 
 const WATCH_MS = 1000
 
@@ -34,18 +35,42 @@ export const status: Command = {
       const isScreen = isWatching && process.stdout.isTTY && !input.flag('json')
       const text = input.flag('json') ? `${JSON.stringify(report)}\n` : statusText(report)
       if (!(await print(isScreen ? `\x1b[H\x1b[J${text}` : text))) return EXIT.ok
-      if (!isWatching) return condition(report) ? EXIT.ok : EXIT.no
+      if (!isWatching) {
+        const refusal = condition(report)
+        if (refusal !== null) note(refusal)
+        return refusal === null ? EXIT.ok : EXIT.no
+      }
       await pause(WATCH_MS, input.signal)
       if (input.signal.aborted) return EXIT.interrupted
     }
   }
 }
 
-function conditionOf(word: string | undefined): (report: StatusReport) => boolean {
-  if (word === undefined) return () => true
-  if (word === 'up') return (report) => report.uplink?.link === 'up'
-  if (word === 'delivered') return (report) => report.topics.every((topic) => (topic.lagEvents ?? 0) === 0)
+/** Answers why the condition is false, null when it is true. */
+function conditionOf(word: string | undefined): (report: StatusReport) => string | null {
+  if (word === undefined) return () => null
+  if (word === 'up') return whyNotUp
+  if (word === 'delivered') return whyNotDelivered
   throw usageError(`--require is "${word}".`, 'Write up or delivered.')
+}
+
+const NO_UPSTREAM = 'this gateway has no upstream (wadi.yaml: upstream)'
+
+function whyNotUp({ uplink }: StatusReport): string | null {
+  if (!uplink) return `not up: ${NO_UPSTREAM}`
+  return uplink.link === 'up' ? null : `not up: the link is ${uplink.link}${uplink.lastError ? `, ${uplink.lastError}` : ''}`
+}
+
+/** A script swaps the card when this is null: what is kept here for good counts as not delivered when nothing is delivered at all. */
+function whyNotDelivered({ uplink, topics }: StatusReport): string | null {
+  const holding = topics.filter(({ events }) => events > 0)
+  if (!uplink) {
+    const kept = holding.map(({ name, events }) => `${name} holds ${formatCount(events)} events`)
+    return `not delivered: ${[NO_UPSTREAM, ...kept].join('; ')}`
+  }
+  const waiting = topics.filter(({ lagEvents }) => (lagEvents ?? 0) > 0)
+  if (waiting.length === 0) return null
+  return `not delivered: ${waiting.map(({ name, lagEvents }) => `${formatCount(lagEvents ?? 0)} events of ${name} wait`).join('; ')}`
 }
 
 function pause(delayMs: number, signal: AbortSignal): Promise<void> {

@@ -9,6 +9,7 @@ export const errorCatalogue = {
   WADI_DISK_FULL: { retriable: true },
   WADI_FORMAT_NEWER: { retriable: false },
   WADI_LOG_FAILED: { retriable: false },
+  WADI_NOT_ALLOWED: { retriable: false },
   WADI_OFFSET_OUT_OF_RANGE: { retriable: false },
   WADI_QUOTA_EXCEEDED: { retriable: true },
   WADI_RECORD_INVALID: { retriable: false },

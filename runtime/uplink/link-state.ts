@@ -16,12 +16,17 @@ export type LinkPhase = 'connecting' | 'idle' | 'sending' | 'waiting' | 'fenced'
 
 export interface LinkStatus {
   readonly state: LinkPhase
-  /** Wall time at which this state began. */
+  /** Wall time since when it is up, or is not up (tries do not count), or is paused. */
   readonly sinceMs: number
   /** Text of the last failure; stays until a transaction succeeds. */
   readonly lastError: string | null
   /** Wall time of the next try; null when none is planned. */
   readonly retryAtMs: number | null
+}
+
+function kindOf(phase: LinkPhase): 'up' | 'not up' | 'paused' {
+  if (phase === 'paused') return phase
+  return phase === 'idle' || phase === 'sending' ? 'up' : 'not up'
 }
 
 export class LinkState {
@@ -43,8 +48,8 @@ export class LinkState {
 
   enter(phase: LinkPhase): void {
     if (this.#phase === phase) return
+    if (kindOf(this.#phase) !== kindOf(phase)) this.#sinceMs = this.#clock.monotonicMs()
     this.#phase = phase
-    this.#sinceMs = this.#clock.monotonicMs()
     this.#retryAtMs = null
     this.#notify()
   }

@@ -63,7 +63,11 @@ t.test('run, publish, tail, status, stop, verify, dump', { timeout: 120_000 }, a
   t.match(report, { gateway: { id: 'cli-test', pid: process.child.pid }, ingest: { storedEvents: 50, clients: 1 }, uplink: null })
   t.match(report.topics, [{ name: '_wadi.dlq' }, { name: 'telemetry', partitionCount: 2, events: 50, lagEvents: null }])
   t.match(await wadi(t, 'status', '--data', join(directory, 'data')), { code: 0, stdout: /gateway +cli-test[\s\S]*telemetry +2 +50/ })
-  t.match(await wadi(t, 'status', '--require', 'up', '--data', data), { code: 1 })
+  t.match(await wadi(t, 'status', '--require', 'up', '--data', data), { code: 1, stderr: /not up: this gateway has no upstream/ })
+  t.match(await wadi(t, 'status', '--require', 'delivered', '--data', data), {
+    code: 1, // a script that swaps the card would lose what stays here
+    stderr: /not delivered: this gateway has no upstream \(wadi.yaml: upstream\); telemetry holds 50 events/
+  })
 
   await new Promise((resolve) => setTimeout(resolve, 300)) // the follower subscribes; if it came later it would see nothing and the wait below fails
   await publish(client, 3, 100)
@@ -83,6 +87,15 @@ t.test('run, publish, tail, status, stop, verify, dump', { timeout: 120_000 }, a
   t.match(verify, { code: 0, stdout: /verified 2 topics, 3 partitions, .* 53 events, 0 of them in the journal only, .*no problem/ })
   const dump = await wadi(t, 'log', 'dump', data, 'telemetry', '--events', '--json')
   t.equal(valuesOf(dump.stdout).length, 53)
+  t.match(await wadi(t, 'log', 'dump', data, '_wadi.dlq'), { code: 0, stdout: '' }, 'a topic without events')
+  t.match(await wadi(t, 'log', 'dump', data, 'telemetri'), {
+    code: 64,
+    stderr: /There is no topic "telemetri" in .*[\s\S]*Did you mean "telemetry"\? There are: _wadi\.dlq, telemetry\./
+  })
+  t.match(await wadi(t, 'log', 'dump', data, 'telemetry:7'), {
+    code: 64,
+    stderr: /telemetry has no partition 7\.[\s\S]*It has 2: 0 to 1\./
+  })
   t.match(await wadi(t, 'log', 'dump', data), {
     code: 0,
     stdout: /telemetry-\d baseOffset: 0 lastOffset: \d+ count: \d+ .*compresscodec: gzip|zstd/

@@ -463,10 +463,12 @@ t.test('while the link is down the status tells lag, age, reason and the next tr
   const rig = new Rig()
   await rig.open()
   rig.centre.link = { ...goodLink, isDown: true }
+  const startedMs = rig.machine.clock.wallMs()
   rig.start()
   await rig.append(numbers(20))
   await rig.machine.run(120_000)
   const status = rig.uplink.status()
+  t.equal(status.sinceMs, Math.round(startedMs), 'not up since the start: tries do not count')
   t.match(status, { state: 'waiting', lagEvents: 20, lastError: 'connection refused', etaMs: null })
   t.ok(status.lagBytes > 0)
   t.ok((status.lagMs ?? 0) > 0)
@@ -475,6 +477,16 @@ t.test('while the link is down the status tells lag, age, reason and the next tr
   rig.uplink.resume()
   await rig.machine.run(2_000)
   t.same(rig.values(), numbers(20), 'resume does not wait for the back-off')
+  const upSinceMs = rig.uplink.status().sinceMs
+  await rig.deliver(numbers(5, 20))
+  t.equal(rig.uplink.status().sinceMs, upSinceMs, 'up since then, whatever is sent')
+  rig.centre.link = { ...goodLink, isDown: true }
+  await rig.append(['later'])
+  await rig.machine.run(1_000)
+  const downSinceMs = rig.uplink.status().sinceMs
+  t.ok(downSinceMs > upSinceMs)
+  await rig.machine.run(120_000)
+  t.equal(rig.uplink.status().sinceMs, downSinceMs, 'and down since it was last up')
   await rig.close()
 })
 
