@@ -3,6 +3,7 @@
 import { compileRoutes, type PayloadDecoders } from '../../runtime/broker/routes.ts'
 import type { CodecName } from '../../runtime/io/codec.ts'
 import type { Address } from './address.ts'
+import { warnOfRoutes } from './route-warnings.ts'
 import { routesConfigOf } from './routes-config.ts'
 import type { Config, KafkaSection, TopicSection } from './schema.ts'
 
@@ -27,6 +28,7 @@ export function checkRules(config: Config, { isTrusted, isWritten, canWrite }: F
   else if (config.mqtt.length > 0 && config.routes.length === 0 && config.unmatched.action !== 'topic')
     warn('routes', 'is empty: no event is stored')
   checkRoutes(config, report)
+  if (isTrusted('routes') && isTrusted('topics') && isTrusted('unmatched')) warnOfRoutes(config, knownTopics(config), warn)
   checkTopics(config, report)
   checkCodecs(config, canWrite, report)
   if (config.upstream && !isWritten('gateway.id')) {

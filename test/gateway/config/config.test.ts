@@ -294,13 +294,55 @@ upstream: { brokers: [k:9092], topics: { sent: {}, dropped: {} } }
     { fileName: 'wadi.yaml', environment: {} }
   )
   t.same(problems, [])
+  const ofLimits = warnings.filter(({ message }) => !message.startsWith('holds nothing'))
   t.same(
-    warnings.map((warning) => formatProblem(warning, 'wadi.yaml')),
+    ofLimits.map((warning) => formatProblem(warning, 'wadi.yaml')),
     [
       'wadi.yaml:6:35 topics.sent.when_full is drop_oldest without drop_undelivered: true, so nothing undelivered is ever dropped; at its quota the topic refuses, like reject',
       'wadi.yaml:8:42 topics.kept.drop_undelivered has no effect: the topic is not forwarded, so nothing of it waits to be delivered',
       'wadi.yaml:9:19 topics.small.quota is 262144 bytes; below 524288 (128 KiB per partition) large parts of it go at a time'
     ]
+  )
+})
+
+t.test('routes that never match, keys that spread nothing, topics that nothing is stored in: warnings', async (t) => {
+  const source = (routes: string, rest = ''): string => `mqtt: [{ listen: "127.0.0.1:1883" }]
+routes:
+${routes}
+topics: { telemetry: { partitions: 4 }, telemetri: { partitions: 3 }, sys: {} }
+${rest}`
+  const routes = `  - { filter: "#", topic: telemetri, key: plain }
+  - { filter: "plant/+/x", topic: sys, key: none }
+  - { filter: "$SYS/#", topic: sys, key: none }
+  - { filter: "$share/g/a", topic: sys, key: constant }`
+  const { problems, warnings } = readConfig(source(routes), { fileName: 'wadi.yaml', environment: {} })
+  t.same(problems, [])
+  t.same(
+    warnings.map((warning) => formatProblem(warning, 'wadi.yaml')),
+    [
+      'wadi.yaml:3:43 routes[0].key is "plain" for every event: all go to one of the 3 partitions of telemetri; meant "{plain}", or none?',
+      'wadi.yaml:4:15 routes[1].filter can never match: routes[0] "#" covers plant/+/x before it',
+      'wadi.yaml:5:15 routes[2].filter can never match: a device cannot publish to $SYS/…, which is for subscribers',
+      'wadi.yaml:6:15 routes[3].filter can never match: a device cannot publish to $share/…, which is for subscribers',
+      'wadi.yaml:7:22 topics.telemetry holds nothing: no route stores in it; one stores in "telemetri": did you mean that?'
+    ]
+  )
+  const warningsOf = (text: string): string[] =>
+    readConfig(text, { fileName: 'wadi.yaml', environment: {} }).warnings.map(({ path }) => path)
+  t.same(warningsOf(source('  - { filter: "+site/#", topic: "{site}", key: none }')), [], 'names come from the events')
+  t.same(
+    warningsOf(source('  - { filter: "a/#", topic: sys, key: none }', 'kafka: { listen: "127.0.0.1:9092" }')),
+    [],
+    'Kafka clients may write'
+  )
+  t.same(
+    warningsOf(
+      source(
+        '  - { filter: "b", topic: sys, key: none }\n  - { filter: "a/+x/#", topic: telemetry, key: "{x}" }',
+        'unmatched: { action: topic, topic: telemetri }'
+      )
+    ),
+    []
   )
 })
 
