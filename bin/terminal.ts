@@ -69,8 +69,16 @@ export function columns(rows: readonly (readonly string[])[], options: { rightAl
     .join('\n')
 }
 
+let areErrorsJson = false
+
+/** From now on an error is one JSON line, as the log lines are among which it stands. */
+export function printErrorsAsJson(): void {
+  areErrorsJson = true
+}
+
 /** Code, what happened, what was kept, what to do. A bug also leaves a report file and says where. */
 export function printError(error: unknown): void {
+  if (areErrorsJson) return note(errorAsJson(error))
   if (error instanceof WadiError) {
     const { happened, kept, next } = error.story
     note(`${paint('red', 'error', process.stderr)} ${paint('bold', error.code, process.stderr)}`)
@@ -87,6 +95,17 @@ export function printError(error: unknown): void {
   note(`${paint('red', 'bug', process.stderr)} ${story.split('\n')[0]}`)
   note(`  ${paint('dim', 'kept'.padEnd(9), process.stderr)}Every acknowledged event is in the data directory.`)
   note(`  ${paint('dim', 'next'.padEnd(9), process.stderr)}Please report it with the file ${writeReport(story)}`)
+}
+
+function errorAsJson(error: unknown): string {
+  const head = { time: new Date().toISOString(), level: 'error' }
+  if (error instanceof WadiError) {
+    const { happened, kept, next } = error.story
+    return JSON.stringify({ ...head, message: happened, code: error.code, kept, next })
+  }
+  const story = error instanceof Error ? (error.stack ?? String(error)) : String(error)
+  const kept = 'Every acknowledged event is in the data directory.'
+  return JSON.stringify({ ...head, message: `bug: ${story.split('\n')[0]}`, kept, report: writeReport(story) })
 }
 
 function writeReport(story: string): string {

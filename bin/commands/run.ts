@@ -3,6 +3,7 @@
 import type { Command } from '../command.ts'
 import { YoungSpace } from '../heap.ts'
 import { DEFAULT_CONFIG_FILE, readConfigFile } from '../target.ts'
+import { printErrorsAsJson } from '../terminal.ts'
 
 export const run: Command = {
   name: 'run',
@@ -23,13 +24,15 @@ What it has to say goes to stderr: lines for people on a terminal, JSON lines el
 
   async run(input) {
     const youngSpace = new YoungSpace()
+    const isJson = input.flag('json') || (!input.flag('text') && !process.stderr.isTTY)
+    if (isJson) printErrorsAsJson()
     const { config, warnings } = await readConfigFile(input.text('config') ?? DEFAULT_CONFIG_FILE)
     const { serve } = await import('../serve.ts')
     return serve(config, {
       signal: input.signal,
       youngSpace,
       warnings,
-      isJson: input.flag('json') || (!input.flag('text') && !process.stderr.isTTY)
+      isJson
     })
   }
 }

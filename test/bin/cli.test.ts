@@ -76,7 +76,17 @@ t.test('run, publish, tail, status, stop, verify, dump', { timeout: 120_000 }, a
   following.child.kill('SIGINT')
   t.equal((await following.exited).code, 130)
 
-  t.match(await wadi(t, 'run', '-c', join(directory, 'wadi.yaml')), { code: 73, stderr: /WADI_DATA_DIR_LOCKED/ })
+  const again = await wadi(t, 'run', '-c', join(directory, 'wadi.yaml'))
+  t.equal(again.code, 73)
+  t.match(
+    JSON.parse(again.stderr),
+    { level: 'error', code: 'WADI_DATA_DIR_LOCKED', message: /./, kept: /./, next: /./ },
+    'as the log lines are'
+  )
+  t.match(await wadi(t, 'run', '--text', '-c', join(directory, 'wadi.yaml')), {
+    code: 73,
+    stderr: /^error WADI_DATA_DIR_LOCKED\n {2}happened /
+  })
 
   process.child.kill('SIGTERM')
   const outcome = await process.exited
