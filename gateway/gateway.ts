@@ -29,7 +29,7 @@ import type { Log } from './log.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
 import { feedTail, type PlacedRecord, tailRecords } from './tail-feed.ts'
-import { deliveredTopics, setUpTopics, topicConfigOf } from './topics-setup.ts'
+import { deliveredTopics, partitionWords, setUpTopics, topicConfigOf } from './topics-setup.ts'
 
 /** Of the ten seconds that a stop may take: what the uplink may use to end a transaction. */
 const UPLINK_CLOSE_MS = 2_500
@@ -122,7 +122,12 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   await setUpTopics(store, config, [...config.topics.keys(), ...table.topicNames], log)
   if (config.upstream) uplink = openUplink(config, config.upstream, { store, edges, log })
   closers.add(async () => uplink?.close({ deadlineMs: UPLINK_CLOSE_MS }))
-  const createTopic = (name: string): Promise<Topic> => broker.topics.ensureOwn(name, topicConfigOf(config, name))
+  const createTopic = async (name: string): Promise<Topic> => {
+    const isNew = !store.topics.has(name)
+    const topic = await broker.topics.ensureOwn(name, topicConfigOf(config, name))
+    if (isNew) log('info', `made topic ${name} with ${partitionWords(topic.partitions.length)}, for an event of a route`, { topic: name })
+    return topic
+  }
   const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic })
   uplink?.start()
 

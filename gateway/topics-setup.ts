@@ -60,14 +60,20 @@ export async function setUpTopics(store: Store, config: Config, names: Iterable<
     const topic = store.topics.get(name)
     if (!topic) {
       await store.createTopic(name, wanted)
-      log('info', `made topic ${name} with ${wanted.partitionCount} ${wanted.partitionCount === 1 ? 'partition' : 'partitions'}`)
+      log('info', `made topic ${name} with ${partitionWords(wanted.partitionCount)}, which ${makerOf(config, name)} names`, { topic: name })
       continue
     }
     if (wanted.partitionCount < topic.config.partitionCount) {
       log('warn', `topic ${name} keeps its ${topic.config.partitionCount} partitions: partitions are never taken away`)
     }
     const target = { ...wanted, partitionCount: Math.max(wanted.partitionCount, topic.config.partitionCount) }
-    if (JSON.stringify(sorted(target)) !== JSON.stringify(sorted(topic.config))) await store.alterTopic(name, target)
+    if (JSON.stringify(sorted(target)) === JSON.stringify(sorted(topic.config))) continue
+    const before = topic.config.partitionCount
+    await store.alterTopic(name, target)
+    if (target.partitionCount > before) {
+      const words = `topic ${name} has ${partitionWords(target.partitionCount)} now, ${before} before: a key may be in another one than its older events`
+      log('warn', words, { topic: name })
+    }
   }
   for (const { name, config: known } of store.topics.values()) {
     const { isForwarded } = topicConfigOf(config, name)
@@ -75,6 +81,18 @@ export async function setUpTopics(store: Store, config: Config, names: Iterable<
     await store.alterTopic(name, { isForwarded })
     log('info', isForwarded ? `topic ${name} is delivered from now on` : `topic ${name} is not delivered any more`)
   }
+}
+
+export function partitionWords(count: number): string {
+  return count === 1 ? '1 partition' : `${count} partitions`
+}
+
+/** The part of wadi.yaml that a topic is made for. */
+function makerOf(config: Config, name: string): string {
+  const index = config.routes.findIndex(({ topic }) => topic === name)
+  if (index >= 0) return `routes[${index}]`
+  if (name === config.dead_letter.topic) return 'dead_letter.topic'
+  return name === config.unmatched.topic ? 'unmatched.topic' : 'topics'
 }
 
 function sorted(config: TopicConfig): [string, unknown][] {

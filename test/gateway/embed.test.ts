@@ -138,3 +138,16 @@ t.test('a gateway that is started twice is told so, also when its address is met
   t.same(await read(first), ['still there'])
   await first.close()
 })
+
+t.test('a topic that an event makes is told once', async (t) => {
+  const lines: string[] = []
+  const yaml = `{ gateway: { id: a, data: ${join(directory(t), 'data')} }, mqtt: [{ listen: "127.0.0.1:0" }], routes: [{ filter: "plant/+line", topic: "line-{line}", key: none }] }`
+  const log = (_: LogLevel, message: string): void => void lines.push(message)
+  const gateway = await openGateway(loadConfig(yaml, { fileName: 'inline', environment: {} }), { log })
+  await publish(gateway, ['1', '2'])
+  t.same(
+    lines.filter((line) => line.startsWith('made topic line-')),
+    ['made topic line-oven with 1 partition, for an event of a route']
+  )
+  await gateway.close()
+})

@@ -61,3 +61,30 @@ t.test('the upstream is taken away: retention need not wait for a centre any mor
   t.equal(store.topics.get('line-1')?.config.isForwarded, false)
   await machine.settle(store.close())
 })
+
+t.test('what is made and what grows is told, with the part of the configuration that names it', async (t) => {
+  const machine = new SimMachine(3)
+  const store = await machine.open()
+  const lines: string[] = []
+  const setUp = (topics: string): Promise<void> => {
+    const config = configOf(`mqtt: [ { listen: "127.0.0.1:1883" } ]
+routes: [ { filter: "a/#", topic: routed, key: "{mqtt.client}" } ]
+unmatched: { action: topic, topic: rest }
+topics: { ${topics} }
+`)
+    const names = ['routed', 'rest', '_wadi.dlq', ...config.topics.keys()]
+    return machine.settle(setUpTopics(store, config, names, (level, message) => void lines.push(`${level} ${message}`)))
+  }
+  await setUp('routed: { partitions: 2 }, other: {}')
+  t.same(lines.splice(0), [
+    'info made topic routed with 2 partitions, which routes[0] names',
+    'info made topic rest with 1 partition, which unmatched.topic names',
+    'info made topic _wadi.dlq with 1 partition, which dead_letter.topic names',
+    'info made topic other with 1 partition, which topics names'
+  ])
+  await setUp('routed: { partitions: 5 }, other: { retention: 1d }')
+  t.same(lines.splice(0), ['warn topic routed has 5 partitions now, 2 before: a key may be in another one than its older events'])
+  await setUp('routed: { partitions: 3 }, other: { retention: 1d }')
+  t.same(lines, ['warn topic routed keeps its 5 partitions: partitions are never taken away'])
+  await machine.settle(store.close())
+})
