@@ -41,10 +41,12 @@ function ingestWords(ingest: StatusReport['ingest']): string {
 function kafkaWords(kafka: KafkaStatus): string {
   const parts = [
     `${kafka.connections} ${kafka.connections === 1 ? 'connection' : 'connections'} on ${kafka.listener}`,
+    `${formatCount(kafka.storedEvents)} events stored`,
     `${formatCount(kafka.requests)} requests since start`,
     `${formatBytes(kafka.receivedBytes)} received`,
     `${formatBytes(kafka.sentBytes)} sent`
   ]
+  if (kafka.refusedBatches > 0) parts.push(paint('yellow', `${formatCount(kafka.refusedBatches)} batches refused`))
   if (kafka.refusedConnections > 0) parts.push(paint('yellow', `${formatCount(kafka.refusedConnections)} connections refused`))
   return parts.join('  ')
 }

@@ -24,7 +24,7 @@ import { routesConfigOf } from './config/routes-config.ts'
 import type { Config, KafkaSection, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
 import { type Edges, openEdges } from './edges.ts'
-import { createKafka, gatewayBrokerSettings, topicRules } from './kafka.ts'
+import { createKafka, gatewayBrokerSettings, refusalLog, topicRules } from './kafka.ts'
 import type { Log } from './log.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
@@ -115,7 +115,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   // Also without a listener: an open transaction that a client left in this directory has to end.
   let uplink: GrowingUplink | null = null
   const rules = topicRules(config, store, ({ name }) => uplink?.add(name))
-  const broker = openBroker({ ...edges, store, settings: gatewayBrokerSettings, topicRules: rules })
+  const broker = openBroker({ ...edges, store, settings: gatewayBrokerSettings, topicRules: rules, onRefused: refusalLog(log) })
   closers.add(async () => broker.close())
 
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
@@ -140,7 +140,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     void mqtt.close() // devices keep what they have; what is in flight has been refused
     fatal(failure)
   })
-  const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, kafka, uplink })
+  const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, kafka, broker, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, core: edges.core, codec: edges.codec }
   const control = await openControlServer(config.gateway.data, {

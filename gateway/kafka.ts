@@ -5,6 +5,8 @@
 
 import type { CloseReason } from '../adapters/kafka-server/connection.ts'
 import { KafkaListener } from '../adapters/kafka-server/listener.ts'
+import { TOPIC_NAME } from '../runtime/base/topic-names.ts'
+import type { RefusedBatch } from '../runtime/broker/appends.ts'
 import type { BrokerSettings } from '../runtime/broker/broker.ts'
 import { BrokerFault } from '../runtime/broker/fault.ts'
 import type { TopicRules } from '../runtime/broker/topics.ts'
@@ -18,6 +20,7 @@ const USUAL_ENDS: ReadonlySet<CloseReason> = new Set(['peer', 'idle', 'shutdown'
 /** The same fault of the address is told once in that time: without a file descriptor it comes with every connection. */
 const FAULT_AGAIN_MS = 60_000
 const FAULTS_KNOWN_MAX = 100
+const NAME_CHARS_TOLD = 100
 
 /** Batches of a megabyte for as many partitions as a gateway has clients for. */
 const REQUEST_BYTES_MAX = 16 * 1024 * 1024
@@ -29,9 +32,34 @@ export const gatewayBrokerSettings: Partial<BrokerSettings> = {
   initialRebalanceDelayMs: 0
 }
 
+/** True when `words` were not said for a minute. */
+function oncePerMinute(): (words: string) => boolean {
+  const toldAtMs = new Map<string, number>()
+  return (words) => {
+    const nowMs = performance.now()
+    if (nowMs - (toldAtMs.get(words) ?? Number.NEGATIVE_INFINITY) < FAULT_AGAIN_MS) return false
+    if (toldAtMs.size >= FAULTS_KNOWN_MAX) toldAtMs.clear()
+    toldAtMs.set(words, nowMs)
+    return true
+  }
+}
+
+/** A producer that sends again and again is told once a minute for each topic and reason. */
+export function refusalLog(log: Log): (refusal: RefusedBatch) => void {
+  const isDue = oncePerMinute()
+  return ({ topicName, partitionIndex, fault, message }) => {
+    // A name that no topic can have may hold anything, and so may the message that repeats it.
+    const isName = TOPIC_NAME.test(topicName)
+    const name = isName ? topicName : JSON.stringify(topicName.slice(0, NAME_CHARS_TOLD))
+    if (!isDue(`${fault} ${name}`)) return
+    const words = `refused a batch of a Kafka client for ${name}-${partitionIndex}: ${fault}${isName ? `, ${message}` : ''}`
+    log('warn', words, { topic: name, partition: partitionIndex, fault })
+  }
+}
+
 /** Not bound yet. */
 export function createKafka({ listen, advertised, create_topics, limits }: KafkaSection, log: Log): KafkaListener {
-  const toldAtMs = new Map<string, number>()
+  const isDue = oncePerMinute()
   return new KafkaListener({
     host: listen.host,
     port: listen.port,
@@ -47,11 +75,8 @@ export function createKafka({ listen, advertised, create_topics, limits }: Kafka
     },
     onError: (error) => {
       const words = error instanceof Error ? error.message : String(error)
-      const nowMs = performance.now()
-      if (nowMs - (toldAtMs.get(words) ?? Number.NEGATIVE_INFINITY) < FAULT_AGAIN_MS) return
-      if (toldAtMs.size >= FAULTS_KNOWN_MAX) toldAtMs.clear()
-      toldAtMs.set(words, nowMs)
-      log('error', `a fault while serving Kafka clients: ${words}`, { error: error instanceof Error ? (error.stack ?? words) : words })
+      if (isDue(words))
+        log('error', `a fault while serving Kafka clients: ${words}`, { error: error instanceof Error ? (error.stack ?? words) : words })
     }
   })
 }

@@ -39,6 +39,10 @@ export interface KafkaStatus {
   readonly requests: number
   readonly receivedBytes: number
   readonly sentBytes: number
+  /** Of clients, since start; a transaction's count when they are written. */
+  readonly storedEvents: number
+  /** Of Produce requests: their clients heard why. */
+  readonly refusedBatches: number
   /** Connections that were refused because the most were open. */
   readonly refusedConnections: number
 }

@@ -2,6 +2,7 @@
 
 import type { KafkaListener } from '../adapters/kafka-server/listener.ts'
 import type { MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
+import type { Broker } from '../runtime/broker/broker.ts'
 import type { Ingest } from '../runtime/broker/ingest.ts'
 import type { Removal } from '../runtime/log/contract.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
@@ -22,6 +23,7 @@ export interface StatusSources {
   readonly ingest: Ingest
   readonly mqtt: MqttBroker
   readonly kafka: KafkaListener | null
+  readonly broker: Broker
   readonly uplink: { status(): UplinkStatus } | null
 }
 
@@ -78,7 +80,7 @@ export class StatusReporter {
   }
 
   #kafka(): KafkaStatus | null {
-    const { kafka } = this.#sources
+    const { kafka, broker } = this.#sources
     if (!kafka) return null
     const { connectionCount, requests, receivedBytes, sentBytes, closesByReason } = kafka.metrics
     return {
@@ -87,6 +89,7 @@ export class StatusReporter {
       requests,
       receivedBytes,
       sentBytes,
+      ...broker.appends.counters,
       refusedConnections: closesByReason.full ?? 0
     }
   }

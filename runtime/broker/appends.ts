@@ -54,6 +54,15 @@ export interface AppendsContext {
   readonly batchBytesMax: number
   /** null = any timestamp is taken. */
   readonly timestampAheadMsMax: number | null
+  /** A batch was not taken: its producer hears the fault, most of them not the message. */
+  readonly onRefused?: (refusal: RefusedBatch) => void
+}
+
+export interface RefusedBatch {
+  readonly topicName: string
+  readonly partitionIndex: number
+  readonly fault: FaultName
+  readonly message: string
 }
 
 interface Candidate {
@@ -67,6 +76,8 @@ export class Appends {
   readonly #context: AppendsContext
   readonly #turns = new Turns()
   readonly #slots = new Slots(OPENED_AT_ONCE)
+  /** Since the start. A batch that came again is not stored again. */
+  readonly counters = { storedEvents: 0, refusedBatches: 0 }
 
   constructor(context: AppendsContext) {
     this.#context = context
@@ -103,6 +114,12 @@ export class Appends {
       candidates.filter(({ at }) => outcomes[at] === undefined),
       outcomes
     )
+    for (const [at, { fault, message }] of outcomes.entries()) {
+      if (fault === 'NONE') continue
+      this.counters.refusedBatches++
+      const { topicName, partitionIndex } = batches[at] as BatchToAppend
+      this.#context.onRefused?.({ topicName, partitionIndex, fault, message: message ?? '' })
+    }
     return outcomes
   }
 
@@ -150,6 +167,7 @@ export class Appends {
   async #appendPlain(producers: PartitionProducers, batch: CheckedBatch, bytes: Uint8Array): Promise<AppendOutcome> {
     try {
       const [baseOffset] = await this.#context.store.commit([appendOf(producers, batch, bytes)], [])
+      this.counters.storedEvents += batch.header.recordCount
       return appended(baseOffset as Offset, producers)
     } catch (error) {
       return refusedByStore(error, producers)
@@ -173,6 +191,7 @@ export class Appends {
         producers.putProducer(after(offset as Offset))
       ])
       producers.setProducer(after(baseOffset as Offset))
+      this.counters.storedEvents += header.recordCount
       return appended(baseOffset as Offset, producers)
     } catch (error) {
       return refusedByStore(error, producers)

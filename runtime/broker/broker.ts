@@ -6,7 +6,7 @@ import type { Clock } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
 import type { Random } from '../io/random.ts'
 import type { Store } from '../log/contract.ts'
-import { Appends } from './appends.ts'
+import { Appends, type AppendsContext } from './appends.ts'
 import { CommittedOffsets } from './committed-offsets.ts'
 import { Expiry } from './expiry.ts'
 import { Fetches } from './fetch.ts'
@@ -73,6 +73,7 @@ export function openBroker(context: {
   settings?: Partial<BrokerSettings>
   /** Default: clients make what they like, and nobody delivers it. */
   topicRules?: TopicRules
+  onRefused?: AppendsContext['onRefused']
 }): Broker {
   const { store, core, clock, random, codec } = context
   const settings = { ...defaultBrokerSettings, ...context.settings }
@@ -97,7 +98,8 @@ export function openBroker(context: {
     producerLock,
     verifyTransaction: (producer, partition) => transactions.verify(producer, partition),
     batchBytesMax: settings.batchBytesMax,
-    timestampAheadMsMax: settings.timestampAheadMsMax
+    timestampAheadMsMax: settings.timestampAheadMsMax,
+    ...(context.onRefused && { onRefused: context.onRefused })
   })
   const groups = new Groups({ clock, random, settings: { ...settings, memberCountMax: settings.groupMemberCountMax } })
   const expiry = new Expiry({ store, clock, producers, groups, committedOffsets, transactions, ...settings })

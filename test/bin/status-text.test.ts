@@ -66,6 +66,8 @@ t.test('Kafka clients have a line of their own when there is a listener for them
   const kafka = {
     listener: '127.0.0.1:9092',
     connections: 1,
+    storedEvents: 1_500,
+    refusedBatches: 0,
     requests: 12_345,
     receivedBytes: 2048,
     sentBytes: 4096,
@@ -73,10 +75,10 @@ t.test('Kafka clients have a line of their own when there is a listener for them
   }
   t.match(
     statusText({ ...reportOf([]), kafka }),
-    /kafka +1 connection on 127\.0\.0\.1:9092 {2}12,345 requests since start {2}2\.0 KiB received {2}4\.0 KiB sent\n/
+    /kafka +1 connection on 127\.0\.0\.1:9092 {2}1,500 events stored {2}12,345 requests since start {2}2\.0 KiB received {2}4\.0 KiB sent\n/
   )
   t.match(
-    statusText({ ...reportOf([]), kafka: { ...kafka, connections: 2, refusedConnections: 3 } }),
-    /2 connections .* 3 connections refused/
+    statusText({ ...reportOf([]), kafka: { ...kafka, connections: 2, refusedBatches: 4, refusedConnections: 3 } }),
+    /2 connections .* 4 batches refused {2}3 connections refused/
   )
 })

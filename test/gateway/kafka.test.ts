@@ -3,6 +3,7 @@
 // read only; an address that is taken changes nothing; what a client sends never ends the gateway.
 // How: whole gateways in this process, kafkajs as a client, raw frames, and our own Kafka server as the centre.
 
+import { randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -33,7 +34,7 @@ gateway: { id: local, data: "${data}" }
 storage: { journal: { file_size: 4MiB } }
 mqtt: [{ listen: "127.0.0.1:0" }]
 kafka: ${kafka}
-topics: { plant: { partitions: 3, retention: 3d } }
+${more.includes('topics:') ? '' : 'topics: { plant: { partitions: 3, retention: 3d } }'}
 routes: [{ filter: "plant/+device/#", topic: plant, key: "{device}" }]
 ${more}`
 
@@ -189,6 +190,24 @@ t.test('create_topics: false leaves the topics to the configuration', async (t) 
     await produce(client, 'plant', ['x'])
     t.same((await admin.listTopics()).sort(), ['_wadi.dlq', 'plant'])
   })
+})
+
+t.test('what clients store is counted; what is refused is counted, and told once a minute for each reason', async (t) => {
+  const more = 'topics: { plant: { partitions: 3 }, full: { quota: 256KiB, when_full: reject } }'
+  const place = await start(t, { more })
+  const producer = clientOf(place, 0).producer({ allowAutoTopicCreation: false })
+  await producer.connect()
+  t.teardown(() => producer.disconnect())
+  await producer.send({ topic: 'plant', messages: [{ value: '1' }, { value: '2' }] })
+  const large = { topic: 'full', messages: [{ value: randomBytes(100_000) }] }
+  let refusals = 0
+  for (let index = 0; index < 8; index++) await producer.send(large).catch(() => refusals++)
+  t.ok(refusals > 2, `${refusals} refusals`)
+  const { kafka } = await place.gateway.status()
+  t.match(kafka, { storedEvents: 2 + 8 - refusals, refusedBatches: refusals })
+  const told = place.lines.filter((line) => line.startsWith('warn: refused a batch'))
+  t.equal(told.length, 1)
+  t.match(told[0], /^warn: refused a batch of a Kafka client for full-0: KAFKA_STORAGE_ERROR, .*full/)
 })
 
 t.test('an address that is taken changes nothing and is named', async (t) => {
