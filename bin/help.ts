@@ -26,7 +26,15 @@ ${EXIT_CODES}
 `
 }
 
-export function helpFor(command: Command): string {
+/** Of one command, or of all that begin with the one word of `words`. @throws WadiError WADI_USAGE with a suggestion */
+export function helpOf(commands: readonly Command[], words: readonly string[]): string {
+  const group = words.length === 1 ? commands.filter(({ name, isHidden }) => !isHidden && name.startsWith(`${words[0]} `)) : []
+  if (group.length === 0 || commands.some(({ name }) => name === words[0])) return helpFor(findCommand(commands, words).command)
+  const rows = group.map(({ name, operands, summary }) => [`wadi ${name} ${operands}`.trimEnd(), summary])
+  return `wadi ${words[0]}\n\n${columns(rows, { indent: '  ' })}\n\n"wadi help ${group[0]?.name}" tells more.\n`
+}
+
+function helpFor(command: Command): string {
   const parts = [`wadi ${command.name} ${command.operands}`.trimEnd(), '', `  ${command.summary}.`]
   if (command.details) parts.push('', command.details.replace(/^/gm, '  ').replace(/^ +$/gm, ''))
   if (command.options.length > 0) parts.push('', 'options', columns(command.options.map(optionRow), { indent: '  ' }))

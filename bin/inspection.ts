@@ -2,6 +2,7 @@
 
 import { resolve } from 'node:path'
 import { WadiError } from '../runtime/base/errors.ts'
+import { DiskError } from '../runtime/io/disk.ts'
 import type { dumpRecords as Dump, listSegmentFiles as List, verifyDirectory as Verify } from '../runtime/log/inspect.ts'
 import type { dumpJournal as DumpJournal, viewJournal as ViewJournal } from '../runtime/log/inspect-journal.ts'
 import type { Inspection } from '../runtime/log/inspection.ts'
@@ -15,7 +16,7 @@ export interface OpenInspection {
   readonly viewJournal: typeof ViewJournal
 }
 
-/** @throws WadiError WADI_DATA_DIR_UNUSABLE when `path` is not a data directory */
+/** @throws WadiError WADI_DATA_DIR_UNUSABLE when `path` is not a data directory, WADI_NOT_ALLOWED when this user may not read it */
 export async function openInspection(path: string): Promise<OpenInspection> {
   const directory = resolve(path)
   const [{ openEdges }, inspect, { dumpJournal, viewJournal }] = await Promise.all([
@@ -30,6 +31,14 @@ export async function openInspection(path: string): Promise<OpenInspection> {
     const { JOURNAL_DIRECTORY } = await import('../runtime/log/layout.ts')
     await disk.list(`${directory}/${JOURNAL_DIRECTORY}`)
   } catch (cause) {
+    if (cause instanceof DiskError && ['EACCES', 'EPERM'].includes((cause.cause as NodeJS.ErrnoException | undefined)?.code ?? '')) {
+      throw new WadiError('WADI_NOT_ALLOWED', {
+        happened: `This user may not read ${directory} (${cause.message}).`,
+        kept: 'Nothing was touched.',
+        next: 'Look as the user that runs the gateway: for example with "sudo -u USER wadi …".',
+        cause
+      })
+    }
     throw new WadiError('WADI_DATA_DIR_UNUSABLE', {
       happened: `${directory} is not a data directory of Wadi (${cause instanceof Error ? cause.message : String(cause)}).`,
       kept: 'Nothing was touched.',

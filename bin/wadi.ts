@@ -14,7 +14,7 @@ import { run } from './commands/run.ts'
 import { status } from './commands/status.ts'
 import { tail } from './commands/tail.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
-import { findCommand, helpFor, helpOverview } from './help.ts'
+import { findCommand, helpOf, helpOverview } from './help.ts'
 import { interruption, runLastSteps } from './signals.ts'
 import { note, print, printError, watchOutput } from './terminal.ts'
 
@@ -27,7 +27,7 @@ const help: Command = {
   options: [],
   examples: ['wadi help run'],
   async run({ operands }) {
-    await print(operands.length === 0 ? helpOverview(commands, VERSION) : helpFor(findCommand(commands, operands).command))
+    await print(operands.length === 0 ? helpOverview(commands, VERSION) : helpOf(commands, operands))
     return EXIT.ok
   }
 }
@@ -68,7 +68,7 @@ async function main(args: readonly string[]): Promise<number> {
   const wantsHelp = args.includes('--help') || args.includes('-h')
   const words = args.filter((arg) => !arg.startsWith('-'))
   if (wantsHelp) {
-    await print(words.length === 0 ? helpOverview(commands, VERSION) : helpFor(findCommand(commands, words).command))
+    await print(words.length === 0 ? helpOverview(commands, VERSION) : helpOf(commands, words))
     return EXIT.ok
   }
   const { command, rest } = findCommand(commands, args)

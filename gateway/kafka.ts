@@ -11,9 +11,10 @@ import type { BrokerSettings } from '../runtime/broker/broker.ts'
 import { BrokerFault } from '../runtime/broker/fault.ts'
 import type { TopicRules } from '../runtime/broker/topics.ts'
 import type { Store, Topic } from '../runtime/log/contract.ts'
+import { isInternal } from './config/internal-topics.ts'
 import type { Config, KafkaSection } from './config/schema.ts'
 import type { Log } from './log.ts'
-import { isInternal, topicConfigOf } from './topics-setup.ts'
+import { topicConfigOf } from './topics-setup.ts'
 
 /** Ends that are part of every day. */
 const USUAL_ENDS: ReadonlySet<CloseReason> = new Set(['peer', 'idle', 'shutdown'])

@@ -1,6 +1,7 @@
 // From the topics section of wadi.yaml to topics of the store: made when absent, altered when different, never shrunk.
 
 import { defaultTopicConfig, type Store, type TopicConfig } from '../runtime/log/contract.ts'
+import { isInternal } from './config/internal-topics.ts'
 import { mergedTopic } from './config/rules.ts'
 import type { Config, TopicSection } from './config/schema.ts'
 import type { Log } from './log.ts'
@@ -16,11 +17,6 @@ export function deliveredTopics(config: Config, names: Iterable<string>): Map<st
   }
   for (const name of names) if (name !== config.dead_letter.topic && !isInternal(name)) delivered.set(name, name)
   return delivered
-}
-
-/** Kafka's own bookkeeping topics, and ours. */
-export function isInternal(topicName: string): boolean {
-  return topicName.startsWith('__') || topicName.startsWith('_wadi')
 }
 
 /** What the store should know of a topic. A topic that only a route names has the defaults. */

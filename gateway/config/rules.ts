@@ -3,6 +3,7 @@
 import { compileRoutes, type PayloadDecoders } from '../../runtime/broker/routes.ts'
 import type { CodecName } from '../../runtime/io/codec.ts'
 import type { Address } from './address.ts'
+import { isInternal } from './internal-topics.ts'
 import { warnOfRoutes } from './route-warnings.ts'
 import { routesConfigOf } from './routes-config.ts'
 import type { Config, KafkaSection, TopicSection } from './schema.ts'
@@ -94,6 +95,13 @@ function checkRoutes(config: Config, report: Report): void {
   if (mqtt.length > 0 && routes.length === 0 && unmatched.action !== 'topic') {
     report('routes', 'is empty, so every event would be refused: add a route, or let "unmatched" store to a topic')
   }
+  routes.forEach(({ topic }, index) => {
+    if (topic === config.dead_letter.topic) {
+      const why = 'the oldest of them are dropped, delivered or not'
+      report(`routes[${index}].topic`, `is ${topic}, where the dead letters go: ${why}; take another, or name another in dead_letter.topic`)
+    } else if (isInternal(topic))
+      report(`routes[${index}].topic`, `is ${topic}: names that begin with __ or _wadi are not for events, and are not delivered`)
+  })
   const unread: PayloadDecoders = { json: () => null, cbor: () => null } // nothing is decoded by a check
   for (const { path, message, severity } of compileRoutes(routesConfigOf(config), unread).problems) {
     if (severity === 'error') report(path, message)

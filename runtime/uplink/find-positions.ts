@@ -61,6 +61,7 @@ export async function findPositions(context: PositionContext, sources: readonly 
     if (source.isPlaced && !context.isCommitOpen) places.set(source, { next: source.confirmed, isFromCentre: false })
     else unclaimed.push(source)
   }
+  noteRename(context, sources)
   const found: number[] = []
   if (unclaimed.length > 0 && notes) {
     for (const [source, { next, forkAfter }] of await findNotedOffsets(context, notes, unclaimed)) {
@@ -103,6 +104,16 @@ function hasPositionOfLastPlace(
   if (places.some((place) => place.gatewayId !== '' && place.gatewayId !== gatewayId)) return false
   const lastTopic = places.at(-1)?.upstreamTopic
   return lastTopic === undefined || (positions.get(lastTopic)?.claims ?? []).some(({ branch }) => branch.nextOffsets.has(edgeTopic))
+}
+
+/** Once in a start, and at each until something is delivered under the new id. */
+function noteRename({ notes, gatewayId, notices }: PositionContext, sources: readonly Source[]): void {
+  const isNew = (source: Source): boolean => !source.isPlaced
+  const places = sources.filter(isNew).flatMap(({ edgeTopic }) => notes?.confirmed.get(edgeTopic)?.places ?? [])
+  const former = new Set(places.map((place) => place.gatewayId).filter((id) => id !== '' && id !== gatewayId))
+  if (former.size === 0) return
+  const text = `gateway.id is ${gatewayId} now, and was ${[...former].join(', ')} when something was delivered last: how far that came is looked up in the delivery notes and at the centre; events that are sent from now on carry the new id.`
+  notices.add('renamed', text, { gatewayId, former: [...former].join(',') })
 }
 
 /** All next offsets of `branch`, also of topics that are not delivered now; `partition` is null where this disk has none. */

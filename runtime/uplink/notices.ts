@@ -10,6 +10,7 @@ export type NoticeKind =
   | 'recreated'
   | 'undecided'
   | 'went-back'
+  | 'renamed'
   | 'unreadable'
   | 'whole'
   | 'notes'

@@ -35,11 +35,13 @@ export class Progress {
     this.#samples = [sample]
   }
 
-  rate(lagEvents: number): Rate {
+  /** As of `nowMs` on the monotonic clock: what is idle gets slower, and nothing is known while the link is not up. */
+  rate(lagEvents: number, { nowMs, isUp }: { nowMs: number; isUp: boolean }): Rate {
     const first = this.#samples[0]
     const last = this.#samples.at(-1)
-    if (!first || !last || last.atMs <= first.atMs) return { eventsPerSecond: 0, bytesPerSecond: 0, etaMs: null }
-    const seconds = (last.atMs - first.atMs) / 1000
+    const isOld = last !== undefined && nowMs - last.atMs > WINDOW_MS
+    if (!isUp || !first || !last || last.atMs <= first.atMs || isOld) return { eventsPerSecond: 0, bytesPerSecond: 0, etaMs: null }
+    const seconds = (Math.max(nowMs, last.atMs) - first.atMs) / 1000
     const eventsPerSecond = (last.deliveredEvents - first.deliveredEvents) / seconds
     const arrivingPerSecond = (last.totalEvents - first.totalEvents) / seconds
     const gain = eventsPerSecond - arrivingPerSecond

@@ -60,13 +60,15 @@ export class StatusReport {
 
   /** As of now. */
   status(): UplinkStatus {
-    const { upstream, link, counters, sources } = this.#options
+    const { upstream, link, counters, sources, clock } = this.#options
     const topics = [...sources.topics].map(([edgeTopic, upstreamTopic]) => this.#lagOf(edgeTopic, upstreamTopic))
     const lagEvents = topics.reduce((sum, topic) => sum + topic.lagEvents, 0)
     const lags = topics.flatMap((topic) => topic.lagMs ?? [])
+    const linkStatus = link.status()
+    const isUp = linkStatus.state === 'idle' || linkStatus.state === 'sending'
     return {
-      ...link.status(),
-      ...this.#progress.rate(lagEvents),
+      ...linkStatus,
+      ...this.#progress.rate(lagEvents, { nowMs: clock.monotonicMs(), isUp }),
       description: upstream.description,
       counters: { ...counters },
       lagEvents,

@@ -12,7 +12,7 @@ import { readEventId } from '../../bin/demo/sensors.ts'
 import { jsonFormat, percentFormat, textFormat } from '../../bin/event-format.ts'
 import { EXIT, exitCodeOf } from '../../bin/exit-code.ts'
 import { YoungSpace } from '../../bin/heap.ts'
-import { findCommand, helpFor, helpOverview } from '../../bin/help.ts'
+import { findCommand, helpOf, helpOverview } from '../../bin/help.ts'
 import { createLog } from '../../bin/log-lines.ts'
 import { formatProgress, Progress } from '../../bin/progress.ts'
 import { columns } from '../../bin/terminal.ts'
@@ -68,7 +68,13 @@ t.test('commands are found by one word or two; a slip gets a suggestion', async 
   t.throws(() => findCommand([command], ['zzz']), { message: /"wadi help" lists/ })
   t.match(helpOverview([command, { ...command, name: 'secret', isHidden: true }], '1'), /wadi log show DIR/)
   t.notMatch(helpOverview([command, { ...command, name: 'secret', isHidden: true }], '1'), /secret/)
-  t.match(helpFor(command), /-n, --last N {2}how many/)
+  t.match(helpOf([command], ['log', 'show']), /-n, --last N {2}how many/)
+  const group = [command, { ...command, name: 'log verify' }, { ...command, name: 'log secret', isHidden: true }]
+  t.match(
+    helpOf(group, ['log']),
+    /^wadi log\n\n {2}wadi log show DIR .*\n {2}wadi log verify DIR .*\n\n"wadi help log show" tells more\.\n$/
+  )
+  t.throws(() => helpOf(group, ['lgo']), { code: 'WADI_USAGE' })
 })
 
 t.test('the version is that of package.json', async (t) => {

@@ -25,13 +25,16 @@ t.test('two gateways do not wait the same time', async (t) => {
 
 t.test('rate and ETA follow what was delivered and what keeps arriving', async (t) => {
   const progress = new Progress()
-  t.same(progress.rate(10), { eventsPerSecond: 0, bytesPerSecond: 0, etaMs: null })
+  t.same(progress.rate(10, upAt(0)), { eventsPerSecond: 0, bytesPerSecond: 0, etaMs: null })
   progress.restart({ atMs: 0, deliveredEvents: 0, deliveredBytes: 0, totalEvents: 1_000 })
   progress.add({ atMs: 10_000, deliveredEvents: 500, deliveredBytes: 5_000, totalEvents: 1_100 })
-  t.same(progress.rate(600), { eventsPerSecond: 50, bytesPerSecond: 500, etaMs: 15_000 })
-  t.equal(progress.rate(0).etaMs, null)
+  t.same(progress.rate(600, upAt(10_000)), { eventsPerSecond: 50, bytesPerSecond: 500, etaMs: 15_000 })
+  t.equal(progress.rate(0, upAt(10_000)).etaMs, null)
+  t.same(progress.rate(600, { nowMs: 10_000, isUp: false }), { eventsPerSecond: 0, bytesPerSecond: 0, etaMs: null }, 'a link that is down')
+  t.equal(progress.rate(0, upAt(50_000)).eventsPerSecond, 10, 'nothing came for forty seconds')
+  t.equal(progress.rate(0, upAt(71_000)).eventsPerSecond, 0, 'nor for a minute')
   progress.add({ atMs: 20_000, deliveredEvents: 600, deliveredBytes: 6_000, totalEvents: 3_000 })
-  t.equal(progress.rate(2_400).etaMs, null, 'more arrives than leaves')
+  t.equal(progress.rate(2_400, upAt(20_000)).etaMs, null, 'more arrives than leaves')
 })
 
 t.test('the rate looks at the last minute only and keeps few samples', async (t) => {
@@ -40,5 +43,9 @@ t.test('the rate looks at the last minute only and keeps few samples', async (t)
     const delivered = second <= 500 ? 0 : (second - 500) * 10
     progress.add({ atMs: second * 1_000, deliveredEvents: delivered, deliveredBytes: 0, totalEvents: 10_000 })
   }
-  t.ok(Math.abs(progress.rate(100).eventsPerSecond - 10) < 1)
+  t.ok(Math.abs(progress.rate(100, upAt(600_000)).eventsPerSecond - 10) < 1)
 })
+
+function upAt(nowMs: number): { nowMs: number; isUp: boolean } {
+  return { nowMs, isUp: true }
+}

@@ -38,6 +38,7 @@ for (const ending of ['closed', 'killed', 'killed, the last commit in doubt'] as
     await rig.machine.run(100_000)
     t.same(rig.values(), numbers(next))
     t.notOk(rig.noticeKinds().includes('went-back'))
+    t.equal(rig.noticeKinds().filter((kind) => kind === 'renamed').length, 6, 'each change is told once')
     t.equal(rig.uplink.status().counters.undecidedEvents, 0)
     await rig.close()
   })

@@ -346,6 +346,18 @@ ${rest}`
   )
 })
 
+t.test('a route does not store where the dead letters go, nor under a name that is not for events', async (t) => {
+  const withTopic = (topic: string, more = ''): string[] =>
+    problemsOf(`mqtt: [{ listen: "127.0.0.1:1883" }]\nroutes: [{ filter: "a/#", topic: ${topic}, key: none }]\n${more}`)
+  t.match(withTopic('_wadi.dlq'), [
+    /^wadi\.yaml:2:34 routes\[0\]\.topic is _wadi\.dlq, where the dead letters go: the oldest of them are dropped/
+  ])
+  t.match(withTopic('mine', 'dead_letter: { topic: mine }\n'), [/routes\[0\]\.topic is mine, where the dead letters go/])
+  t.match(withTopic('_wadi.x'), [/names that begin with __ or _wadi are not for events, and are not delivered/])
+  t.match(withTopic('__consumer_offsets'), [/names that begin with __ or _wadi/])
+  t.same(withTopic('wadi'), [])
+})
+
 t.test('the dead letters are bounded and never refused, forwarded or not', async (t) => {
   for (const upstream of ['', 'gateway: { id: a }\nupstream: { brokers: [k:9092], topics: { _wadi.dlq: {} } }\n']) {
     const config = loadConfig(minimal + upstream, { fileName: 'wadi.yaml', environment: {} })

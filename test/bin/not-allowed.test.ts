@@ -1,4 +1,5 @@
-// Proves for adapters/control/control-client.ts: a user who may not open the control socket is told that, not that no gateway runs.
+// Proves for adapters/control/control-client.ts and bin/inspection.ts: a user who may not open the control socket, or not read the data directory, is
+// told that, not that no gateway runs or that it is no data directory.
 
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,6 +8,7 @@ import t from 'tap'
 import { askControl } from '../../adapters/control/control-client.ts'
 import { CONTROL_SOCKET } from '../../adapters/control/control-path.ts'
 import { openControlServer } from '../../adapters/control/control-server.ts'
+import { openInspection } from '../../bin/inspection.ts'
 
 const NOBODY = 65_534
 
@@ -42,3 +44,19 @@ for (const [what, close] of [
     )
   })
 }
+
+t.test('the data directory may not be read', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'wadi-private-'))
+  t.teardown(() => {
+    chmodSync(directory, 0o700)
+    rmSync(directory, { recursive: true, force: true })
+  })
+  chmodSync(directory, 0)
+  await openInspection(directory).catch(() => undefined) // its modules are loaded as the user that may read them
+  await t.rejects(
+    withoutRights(() => openInspection(directory)),
+    { code: 'WADI_NOT_ALLOWED' }
+  )
+  chmodSync(directory, 0o700)
+  await t.rejects(openInspection(directory), { code: 'WADI_DATA_DIR_UNUSABLE' }, 'an empty one')
+})
