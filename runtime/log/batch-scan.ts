@@ -18,16 +18,19 @@ export class BatchScan {
   readonly #core: Core
   readonly #file: SalvageFile
   readonly #endBytes: number
+  /** Behind a broken place no batch goes on to here or further: a record may hold the bytes of a whole batch of somewhere else. */
+  readonly #endOffset: number
   #chunk: Uint8Array = new Uint8Array(0)
   #chunkAt = 0
   positionBytes: number
   /** The next batch must not begin below this. */
   nextOffset: number
 
-  constructor(core: Core, file: SalvageFile, range: { startBytes: number; endBytes: number; nextOffset: number }) {
+  constructor(core: Core, file: SalvageFile, range: { startBytes: number; endBytes: number; nextOffset: number; endOffset?: number }) {
     this.#core = core
     this.#file = file
     this.#endBytes = range.endBytes
+    this.#endOffset = range.endOffset ?? Number.POSITIVE_INFINITY
     this.positionBytes = range.startBytes
     this.nextOffset = range.nextOffset
   }
@@ -58,18 +61,29 @@ export class BatchScan {
     return this.#file.isUnreadable(startBytes, endBytes)
   }
 
-  /** After a fault: the next byte position where a whole, checked batch begins; null when there is none. */
+  /**
+   * After a fault: the next byte position where a whole, checked batch begins; null when there is none. Where the broken batch says that it ends is
+   * looked at first, because what lies in it is its records, whatever they hold.
+   */
   async findBehind(faultBytes: number): Promise<number | null> {
+    const broken = readBatchHeader(await this.#bytesAt(faultBytes, RECORDS_AT))
+    const extentBytes = faultBytes + (broken?.batchBytes ?? 0)
+    if (broken && broken.batchBytes >= RECORDS_AT && (await this.#isBatchAt(extentBytes))) return extentBytes
     for (let at = faultBytes + 1; at + RECORDS_AT <= this.#endBytes; at++) {
       at = await this.#nextMagic(at)
       if (at + RECORDS_AT > this.#endBytes) return null
-      const header = readBatchHeader(await this.#bytesAt(at, RECORDS_AT))
-      if (header === null || header.baseOffset < this.nextOffset) continue
-      if (header.batchBytes > this.#core.batchBytesMax || at + header.batchBytes > this.#endBytes) continue
-      const batch = await this.#bytesAt(at, header.batchBytes)
-      if (this.#core.checkBatch(batch) === null) return at
+      if (await this.#isBatchAt(at)) return at
     }
     return null
+  }
+
+  /** A whole batch begins there that can be one of this file. */
+  async #isBatchAt(at: number): Promise<boolean> {
+    if (at + RECORDS_AT > this.#endBytes) return false
+    const header = readBatchHeader(await this.#bytesAt(at, RECORDS_AT))
+    if (header === null || header.baseOffset < this.nextOffset || header.lastOffset >= this.#endOffset) return false
+    if (header.batchBytes > this.#core.batchBytesMax || at + header.batchBytes > this.#endBytes) return false
+    return this.#core.checkBatch(await this.#bytesAt(at, header.batchBytes)) === null
   }
 
   /** The first position from `at` on where a batch's magic would be right, without a turn of the loop for every byte. */

@@ -190,7 +190,7 @@ export interface Store {
 
   /**
    * State that may wait: it travels with the next commit that somebody else asks for, and is visible then. A later note of the same key
-   * takes the place of an earlier one. A crash before that loses it.
+   * takes the place of an earlier one. A crash before that loses it. Of several, a later one is never durable without those before it.
    */
   note(changes: readonly StateChange[]): void
 

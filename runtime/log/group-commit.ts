@@ -112,6 +112,7 @@ export class GroupCommit {
   note(changes: readonly StateChange[]): void {
     for (const change of changes) {
       encodeStateKey(change)
+      this.#notes.delete(change.key) // they travel in the order in which they were given
       this.#notes.set(change.key, change)
     }
   }

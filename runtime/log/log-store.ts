@@ -48,7 +48,7 @@ import { segmentShareOf } from './segment-share.ts'
 import { defaultStorageSettings, type StorageSettings } from './settings.ts'
 import { decodeNumber, encodeNumber, StateMap } from './state-map.ts'
 import { decodeBytes, type LoadedSnapshot, loadSnapshot, type RecoveryPoint, writeSnapshot } from './state-snapshot.ts'
-import { asStoreError, diskFull, storeClosed, tooLarge, topicExists, topicUnknown } from './store-errors.ts'
+import { asStoreError, diskFull, onlyDisk, storeClosed, tooLarge, topicExists, topicUnknown } from './store-errors.ts'
 import { StoreMeter } from './store-meter.ts'
 import { StoredTopic } from './stored-topic.ts'
 import { TailTotals } from './tail.ts'
@@ -531,9 +531,9 @@ export class LogStore implements Store {
     const unsaved = new Map(this.#removals.unsaved().flatMap(({ key, value }) => (value ? [[key, value] as const] : [])))
     const all = this.#state.entries() // one moment, with the sequence below
     const state = unsaved.size === 0 ? all : [...all.filter(([key]) => !unsaved.has(key)), ...unsaved]
-    this.#snapshotNumber++
+    const number = this.#snapshotNumber + 1 // counted when it is there: else one that fails would take an older one away
     this.#snapshotBytes = await writeSnapshot(
-      { disk, core, clock, directory, meter: this.#meter, number: this.#snapshotNumber },
+      { disk, core, clock, directory, meter: this.#meter, number },
       {
         logId: this.logId,
         replayAfter,
@@ -545,6 +545,7 @@ export class LogStore implements Store {
       },
       state
     )
+    this.#snapshotNumber = number
     if (this.#commit && !this.#isClosed) this.#expireHoles(recoveryPoints)
   }
 
@@ -558,9 +559,8 @@ export class LogStore implements Store {
     }
     for (let at = 0; at < expired.length; at += HOLES_PER_COMMIT) {
       const some = expired.slice(at, at + HOLES_PER_COMMIT)
-      this.#commit.submit([], some, (error) => {
-        if (error === null) this.#meter.onDamage(-some.length) // when refused: behind the next checkpoint
-      })
+      // When refused: behind the next checkpoint.
+      this.#commit.submit([], some, (error) => error === null && this.#meter.onDamage(-some.length))
     }
   }
 
@@ -584,8 +584,9 @@ export class LogStore implements Store {
       if (!(error instanceof DiskError)) throw error
       this.report.notes.push(`the clean stop could not finish (${error.message}); the next start replays the journal`)
     }
-    for (const { partitions } of this.#topics.values()) for (const partition of partitions) await partition.close()
-    await this.#journal.close()
+    // What close() of a file says is about nothing that is not synced, or in the journal.
+    for (const { partitions } of this.#topics.values()) for (const partition of partitions) await partition.close().catch(onlyDisk)
+    await this.#journal.close().catch(onlyDisk)
     await this.#lock.release()
   }
 }

@@ -311,14 +311,18 @@ function stateOf({ request, places }: TakenRequest): readonly StateChange[] {
   return typeof state === 'function' ? state(places.map(({ bucket, delta }) => toOffset(bucket.baseOffset + delta))) : state
 }
 
-/** What a request says of the same key is newer or more important than a note. */
+/**
+ * What a request says of the same key is newer or more important than a note. From the first on, as many as fit: a note is never durable before
+ * those that were given before it.
+ */
 function notesThatFit(notes: Iterable<StateChange>, { state, room }: { state: readonly StateChange[]; room: number }): StateChange[] {
   const changed = new Set(state.map(({ key }) => key))
   const fitting: StateChange[] = []
   let bytes = 0
   for (const note of notes) {
     const noteBytes = stateBytesBound([note])
-    if (changed.has(note.key) || bytes + noteBytes > room) continue
+    if (changed.has(note.key)) continue
+    if (bytes + noteBytes > room) break
     bytes += noteBytes
     fitting.push(note)
   }

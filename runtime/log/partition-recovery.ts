@@ -102,6 +102,7 @@ export async function recoverSegments(
   await removeStale(partition, baseOffsets, Math.min(Math.max(-1, ...retiredBases), known?.logStartOffset ?? 0))
   // When retention has taken the segment of the recovery point, what comes next is what the journal has behind that point.
   const isPointRetired = known !== null && retiredBases.includes(known.segmentBaseOffset)
+  const endOffset = endOffsetOf(known, coverage, report)
   let nextOffset = isPointRetired ? Math.max(known.logStartOffset, known.nextOffset) : (known?.logStartOffset ?? 0)
   const recoveryBase = known && known.segmentBaseOffset >= 0 ? known.segmentBaseOffset : (baseOffsets[0] ?? 0)
   const firstListed = baseOffsets[0] ?? Number.POSITIVE_INFINITY
@@ -110,7 +111,7 @@ export async function recoverSegments(
   nextOffset = (await adoptSealed(partition, sealed, Math.min(baseOffsets[sealed.length] ?? recoveryBase, recoveryBase))) ?? nextOffset
   for (const baseOffset of baseOffsets.slice(sealed.length)) {
     if (baseOffset > nextOffset) {
-      if (await isSuperseded(partition, { baseOffset, nextOffset, known, coverage })) continue
+      if (await isSuperseded(partition, { baseOffset, nextOffset, known, coverage, endOffset })) continue
       if (partition.segments.first !== null) report.holes.push(hole(partition, nextOffset, baseOffset))
     }
     const isLast = baseOffset === lastBase
@@ -187,12 +188,17 @@ async function adoptSealed(partition: RecoveringPartition, baseOffsets: readonly
  */
 async function isSuperseded(
   partition: RecoveringPartition,
-  gap: { baseOffset: number; nextOffset: number; known: KnownPoint | null; coverage: Coverage }
+  gap: { baseOffset: number; nextOffset: number; known: KnownPoint | null; coverage: Coverage; endOffset: number }
 ): Promise<boolean> {
   if (gap.known !== null && gap.baseOffset <= gap.known.segmentBaseOffset) return false
   const segment = partition.segments.fileAt(gap.baseOffset)
   const endBytes = (await sizeOf(partition.env.disk, segment.logPath)) ?? 0
-  const found = await scanFrom(partition, segment.logPath, { startBytes: 0, endBytes, nextOffset: gap.baseOffset })
+  const found = await scanFrom(partition, segment.logPath, {
+    startBytes: 0,
+    endBytes,
+    nextOffset: gap.baseOffset,
+    endOffset: gap.endOffset
+  })
   const journalStart = gap.coverage.find(({ end }) => end > gap.nextOffset)?.start ?? Number.POSITIVE_INFINITY
   const fromOffset = Math.max(gap.nextOffset, journalStart)
   if (found.isUnreadable || fromOffset >= gap.baseOffset || !isCovered(gap.coverage, fromOffset, found.nextOffset)) return false
@@ -231,7 +237,7 @@ async function recoverSegment(
   }
   const fileBytes = (await sizeOf(disk, path)) ?? 0
   const start = startOf(path, { baseOffset, fileBytes, known, report })
-  const found = await scanFrom(partition, path, { ...start, endBytes: fileBytes })
+  const found = await scanFrom(partition, path, { ...start, endBytes: fileBytes, endOffset: endOffsetOf(known, coverage, report) })
   const journalGoesOn = coverage.some((range) => range.start <= found.nextOffset && range.end > found.nextOffset)
   const firstGap = found.gaps[0]
   if (firstGap && isCovered(coverage, firstGap.startOffset, found.nextOffset)) {
@@ -311,10 +317,20 @@ function reportGap(partition: RecoveringPartition, path: string, gap: Gap, repor
   report.holes.push(hole(partition, gap.startOffset, gap.endOffset))
 }
 
+/**
+ * What segments hold is in the journal until it is in front of the recovery point, so nothing in them goes on to this offset or further. Infinity
+ * where that is not known: the journal or the newest state is damaged.
+ */
+function endOffsetOf(known: KnownPoint | null, coverage: Coverage, report: RecoveryReport): number {
+  const isWhole = report.missingCommits === 0 && report.damagedFiles.length === 0 && report.unreadable.length === 0
+  if (!isWhole || (known === null && coverage.length === 0)) return Number.POSITIVE_INFINITY
+  return Math.max(known?.nextOffset ?? 0, coverage.at(-1)?.end ?? 0)
+}
+
 async function scanFrom(
   partition: RecoveringPartition,
   path: string,
-  range: { startBytes: number; endBytes: number; nextOffset: number }
+  range: { startBytes: number; endBytes: number; nextOffset: number; endOffset: number }
 ): Promise<Found> {
   const file = await SalvageFile.open(partition.env.disk, path)
   try {

@@ -276,7 +276,8 @@ export class Segment {
   }
 
   scan(file: SalvageFile, startBytes: number): BatchScan {
-    return new BatchScan(this.#env.core, file, { startBytes, endBytes: this.#sizeBytes, nextOffset: this.baseOffset })
+    const range = { startBytes, endBytes: this.#sizeBytes, nextOffset: this.baseOffset, endOffset: this.nextOffset }
+    return new BatchScan(this.#env.core, file, range)
   }
 
   /** Runs `work` with the file open for reading. */

@@ -23,6 +23,11 @@ export function asStoreError(error: unknown, directory: string): unknown {
   })
 }
 
+/** For what a file says when it is closed and nothing depends on it. */
+export function onlyDisk(error: unknown): void {
+  if (!(error instanceof DiskError)) throw error
+}
+
 /** For what goes on without room: only a full disk is passed over. */
 export function onlyFull(error: unknown): void {
   if (!(error instanceof DiskError && error.isFull)) throw error

@@ -13,12 +13,15 @@ import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { readCoreWasm } from '../helpers/core.ts'
+import { CleanStop } from './clean-stop.ts'
 import { DiskFaults } from './disk-faults.ts'
+import { fingerprintOf } from './fingerprint.ts'
 import { Ledger, type LedgerCounts, type SimEvent } from './ledger.ts'
 import { type BrokerMutation, DEAD_LETTERS, LocalClients } from './local-clients.ts'
 import { MAPPINGS, type Mapping } from './mappings.ts'
 import { Operator } from './operator.ts'
 import { Prng } from './prng.ts'
+import { allReached } from './reached.ts'
 import { readPartition } from './read-partition.ts'
 import { goodLink, SimCentre } from './sim-centre.ts'
 import { SimClock, type SimProcessClock } from './sim-clock.ts'
@@ -79,6 +82,7 @@ export class World {
   readonly #mutation: Mutation
   readonly #mapping: Mapping
   readonly #operator: Operator
+  readonly #cleanStop: CleanStop
   readonly #devices: Device[] = []
   readonly #clients: LocalClients
   readonly #storage: Partial<StorageSettings>
@@ -128,6 +132,7 @@ export class World {
       { commitBytesMax: 16 * KIB }
     )
     this.#operator = new Operator(seed, this.#mapping.upstream)
+    this.#cleanStop = new CleanStop(seed)
     this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
     this.#storage = {
       journalFileBytes: prng.pick([32, 64]) * KIB,
@@ -188,10 +193,16 @@ export class World {
       seed: this.#seed,
       counts: ledger.counts,
       violations: ledger.violations,
-      reached: this.#allReached(),
+      reached: allReached({
+        '': this.reached,
+        'clients:': this.#clients.reached,
+        'disk:': this.disk.reached,
+        'operator:': this.#operator.reached,
+        'centre:': this.centre.reached
+      }),
       simulatedMs: Math.round(clock.monotonicMs()),
       recoveryMsMax: Math.round(this.#recoveryMsMax),
-      fingerprint: this.#fingerprint()
+      fingerprint: fingerprintOf(this, { core: sharedCore, topics: this.#operator.everDelivered.map(([, name]) => name) })
     }
   }
 
@@ -443,7 +454,19 @@ export class World {
 
   #crash(kind: 'power' | 'kill'): void {
     this.#count(this.#store ? `${kind}-while-running` : `${kind}-while-starting`)
-    if (this.#process === null) return
+    const [process, store, uplink] = [this.#process, this.#store, this.#uplink]
+    if (process === null) return
+    if (kind === 'kill' && store && uplink && this.#cleanStop.isDue()) {
+      this.#count('closed-cleanly')
+      this.#uplink = null // it is nobody's any more, and a crash meanwhile is a crash
+      this.#cleanStop.run(store, uplink).then(
+        () => process === this.#process && this.#crashNow('kill'),
+        (error: unknown) => this.ledger.violate('lost', `a clean stop ended with ${String(error)}`)
+      )
+    } else this.#crashNow(kind)
+  }
+
+  #crashNow(kind: 'power' | 'kill'): void {
     this.#kill(kind)
     this.clock.after(this.prng.between(1, 2_000), () => this.#restartIfDown())
   }
@@ -492,7 +515,7 @@ export class World {
     this.#clients.calm()
     disk.heal()
     // The last configuration may deliver less than all: one more start.
-    if (this.#process !== null) this.#crash('kill')
+    if (this.#process !== null) this.#crashNow('kill')
     centre.link = structuredClone(goodLink)
     const limitMs = clock.monotonicMs() + 1_800_000
     while (clock.monotonicMs() < limitMs && this.ledger.violations.length < 20) {
@@ -565,33 +588,6 @@ export class World {
 
   #count(what: string): void {
     this.reached.set(what, (this.reached.get(what) ?? 0) + 1)
-  }
-
-  #allReached(): Map<string, number> {
-    const all = new Map<string, number>()
-    for (const [prefix, counts] of [
-      ['', this.reached] as const,
-      ['clients:', this.#clients.reached] as const,
-      ['disk:', this.disk.reached] as const,
-      ['operator:', this.#operator.reached] as const,
-      ['centre:', this.centre.reached] as const
-    ]) {
-      for (const [what, count] of counts) all.set(prefix + what, count)
-    }
-    return all
-  }
-
-  #fingerprint(): string {
-    const core = sharedCore
-    let crc = 0
-    for (const { path, bytes } of this.disk.files()) crc = core.crc32c(bytes, core.crc32c(new TextEncoder().encode(path), crc))
-    for (const [, name] of this.#operator.everDelivered) {
-      for (let index = 0; index < this.centre.partitionCount(name); index++) {
-        const text = this.centre.committed(name, index).map((record) => `${record.offset} ${record.value}`)
-        crc = core.crc32c(new TextEncoder().encode(text.join('\n')), crc)
-      }
-    }
-    return `${crc.toString(16)}-${this.clock.monotonicMs()}`
   }
 }
 
