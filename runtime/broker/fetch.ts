@@ -70,9 +70,21 @@ export class Fetches {
     signal?: AbortSignal,
     admit: (bytes: number) => Promise<void> = async () => undefined
   ): Promise<readonly FetchedPartition[]> {
+    const startMs = this.#clock.monotonicMs()
     const readers = request.places.map((place) => this.#open(place))
-    if (!isReady(readers, request) && request.maxWaitMs > 0) await this.#wait(readers, request, signal)
+    if (!isReady(readers, request) && request.maxWaitMs > 0)
+      await this.#wait(readers, { maxWaitMs: request.maxWaitMs, isOver: () => isReady(readers, request) }, signal)
     if (!signal?.aborted) await admit(Math.min(availableTo(readers, request), Math.max(0, request.bytesMax)))
+    const answers = await this.#readAll(readers, request, signal)
+    const leftMs = startMs + request.maxWaitMs - this.#clock.monotonicMs()
+    // Damage up to the end is no data: the client would ask the same again at once, and again.
+    const isFruitless = request.bytesMin > 0 && answers.every(({ fault, batches }) => fault === 'NONE' && batches.length === 0)
+    if (!isFruitless || leftMs <= 0 || signal?.aborted) return answers
+    await this.#wait(readers, { maxWaitMs: leftMs, isOver: () => true }, signal)
+    return this.#readAll(readers, request, signal)
+  }
+
+  async #readAll(readers: readonly Reader[], request: FetchRequest, signal: AbortSignal | undefined): Promise<FetchedPartition[]> {
     const answers: FetchedPartition[] = []
     let bytesLeft = request.bytesMax
     let isEmpty = true
@@ -92,7 +104,12 @@ export class Fetches {
     return { place, partition, fault: placeFault(place, partition) }
   }
 
-  #wait(readers: readonly Reader[], request: FetchRequest, signal: AbortSignal | undefined): Promise<void> {
+  /** Until `isOver` says so when a partition has advanced, or the time is over. */
+  #wait(
+    readers: readonly Reader[],
+    { maxWaitMs, isOver: isReadyNow }: { maxWaitMs: number; isOver: () => boolean },
+    signal: AbortSignal | undefined
+  ): Promise<void> {
     return new Promise((resolve) => {
       if (signal?.aborted) return resolve()
       this.waitingCount++
@@ -106,9 +123,9 @@ export class Fetches {
         this.waitingCount--
         resolve()
       }
-      const timer = this.#clock.after(request.maxWaitMs, done)
+      const timer = this.#clock.after(maxWaitMs, done)
       const look = (): void => {
-        if (isReady(readers, request)) done()
+        if (isReadyNow()) done()
       }
       const unwatchers = readers.map((reader) => reader.partition?.onAdvance(look) ?? ((): void => undefined))
       signal?.addEventListener('abort', done, { once: true })

@@ -45,21 +45,33 @@ export class DeliveryNotesWriter {
     this.#options = options
   }
 
-  /** A connection was made: `topics` are those of the centre, `notes` what was noted before. */
+  /**
+   * A connection was made: `topics` are those of the centre, `notes` what was noted before. A topic whose position was not looked for, because
+   * its upstream topic was refused, keeps the notes it has.
+   */
   onConnected(topics: ReadonlyMap<string, UpstreamTopic>, notes: DeliveryNotes | null): void {
-    for (const { edgeTopic, upstreamTopic } of this.#options.sources()) {
+    for (const { edgeTopic, upstreamTopic } of this.#placed()) {
       const now = { upstreamTopic, gatewayId: this.#options.gatewayId }
       const before = this.#places.get(edgeTopic) ?? notes?.confirmed.get(edgeTopic)?.places ?? []
       const isNow = (place: Place): boolean => place.upstreamTopic === upstreamTopic && [now.gatewayId, ''].includes(place.gatewayId)
       this.#places.set(edgeTopic, [now, ...before.filter((place) => !isNow(place))].slice(0, PLACES_MAX))
     }
     this.#topicIds = new Map([...topics.values()].map(({ name, topicId }) => [name, isTopicId(topicId) ? topicId : '']))
-    for (const { edgeTopic, upstreamTopic } of this.#options.sources()) {
+    for (const { edgeTopic, upstreamTopic } of this.#placed()) {
       const known = this.#written.get(edgeTopic) ?? notes?.written.get(edgeTopic)
       const topicId = this.#topicIds.get(upstreamTopic) ?? ''
       const isSame = known?.upstreamTopic === upstreamTopic && (known.topicId === topicId || known.topicId === '' || topicId === '')
       this.#written.set(edgeTopic, { upstreamTopic, topicId, baseOffsets: new Map(isSame ? known.baseOffsets : []) })
     }
+  }
+
+  /** `notes`, those on the disk, do not say of every topic that is delivered now that it is, and where to. */
+  isNewTo(notes: DeliveryNotes | null): boolean {
+    return [...this.#places].some(([edgeTopic, [now]]) => {
+      const noted = notes?.confirmed.get(edgeTopic)
+      const before = noted?.places[0]
+      return !noted || noted.isClosed || before?.upstreamTopic !== now?.upstreamTopic || before?.gatewayId !== now?.gatewayId
+    })
   }
 
   /** An edge topic is delivered to another topic than before, or under another gateway id: without a durable note of it a later start would not look there. */
@@ -103,12 +115,19 @@ export class DeliveryNotesWriter {
     }
   }
 
+  /** All of the edge topics of which something was placed: a partition may have been added since. */
+  #placed(): Source[] {
+    const sources = this.#options.sources()
+    const topics = new Set(sources.filter(({ isPlaced }) => isPlaced).map(({ edgeTopic }) => edgeTopic))
+    return sources.filter(({ edgeTopic }) => topics.has(edgeTopic))
+  }
+
   #current(isClosed: boolean): DeliveryNotes {
     const { store, gatewayId } = this.#options
     const confirmed = new Map<string, Confirmed & { nextOffsets: number[] }>()
-    for (const { edgeTopic, upstreamTopic, partition, confirmed: next } of this.#options.sources()) {
+    for (const { edgeTopic, upstreamTopic, partition, confirmed: next } of this.#placed()) {
       const places = this.#places.get(edgeTopic) ?? [{ upstreamTopic, gatewayId }]
-      const entry = confirmed.get(edgeTopic) ?? { places, nextOffsets: [] }
+      const entry = confirmed.get(edgeTopic) ?? { places, nextOffsets: [], isClosed }
       entry.nextOffsets[partition.partitionIndex] = next
       confirmed.set(edgeTopic, entry)
     }

@@ -2,7 +2,7 @@
 // centre has none: it forgets committed offsets after seven days by default, and an edge topic may be new at an upstream topic.
 //
 //   uplink/hint                     2;<incarnation of the writer>;<closed|open>
-//   uplink/confirmed/<edge topic>   <edge topic>;<upstream topic>@<gateway id>,…;<next offset>,…   known to be at the centre
+//   uplink/confirmed/<edge topic>   <edge topic>;<upstream topic>@<gateway id>,…;<next offset>,…;<closed|open>   known to be at the centre
 //   uplink/written/<edge topic>     <edge topic>;<upstream topic>;<topic id>;<partition>:<offset>,… base offset of its last confirmed batch there
 //
 // A name that is too long for a key is shortened there; the value has all of it.
@@ -38,6 +38,8 @@ export interface Confirmed {
   readonly places: readonly Place[]
   /** By partition index. */
   readonly nextOffsets: readonly number[]
+  /** The last start that delivered it ended cleanly: nothing came after. Not that of all notes: a later start may not have delivered it. */
+  readonly isClosed: boolean
 }
 
 export interface Written {
@@ -51,6 +53,7 @@ export interface Written {
 export interface DeliveryNotes {
   /** The start that wrote them. */
   readonly incarnation: number
+  /** Of topics that have no note of their own. */
   readonly isClosed: boolean
   /** By edge topic. */
   readonly confirmed: ReadonlyMap<string, Confirmed>
@@ -71,9 +74,11 @@ export function readDeliveryNotes(store: Pick<Store, 'getState' | 'listState' | 
   if (head[0] !== '2' || !Number.isSafeInteger(incarnation)) return null
   const confirmed = new Map<string, Confirmed>()
   for (const key of store.listState(CONFIRMED_PREFIX)) {
-    const [edgeTopic = '', topics = '', list = ''] = (textOf(store, key) ?? '').split(';')
+    const [edgeTopic = '', topics = '', list = '', ending = head[2]] = (textOf(store, key) ?? '').split(';')
+    const isClosed = ending === 'closed' // an older version says it for all topics together
     const nextOffsets = list.split(',').map((text) => Number.parseInt(text, 36))
-    if (nextOffsets.every(isOffset)) confirmed.set(edgeTopic, { places: topics === '' ? [] : topics.split(',').map(placeOf), nextOffsets })
+    if (nextOffsets.every(isOffset))
+      confirmed.set(edgeTopic, { places: topics === '' ? [] : topics.split(',').map(placeOf), nextOffsets, isClosed })
   }
   const written = new Map<string, Written>()
   for (const key of store.listState(WRITTEN_PREFIX)) {
@@ -91,10 +96,10 @@ export function deliveryNoteChanges(store: Pick<Store, 'getState'>, notes: Deliv
   const put = (key: string, text: string): void => {
     if (textOf(store, key) !== text) changes.push({ key, value: encoder.encode(text) })
   }
-  for (const [edgeTopic, { places, nextOffsets }] of notes.confirmed) {
+  for (const [edgeTopic, { places, nextOffsets, isClosed }] of notes.confirmed) {
     const names = places.map(({ upstreamTopic, gatewayId }) => (gatewayId === '' ? upstreamTopic : `${upstreamTopic}@${gatewayId}`))
     const offsets = nextOffsets.map((offset) => offset.toString(36))
-    put(keyOf(CONFIRMED_PREFIX, edgeTopic), `${edgeTopic};${names.join(',')};${offsets.join(',')}`)
+    put(keyOf(CONFIRMED_PREFIX, edgeTopic), `${edgeTopic};${names.join(',')};${offsets.join(',')};${isClosed ? 'closed' : 'open'}`)
   }
   for (const [edgeTopic, { upstreamTopic, topicId, baseOffsets }] of notes.written) {
     const pairs = [...baseOffsets].slice(0, WRITTEN_PARTITIONS_MAX)
@@ -143,10 +148,11 @@ function readOldNotes(store: Pick<Store, 'getState' | 'incarnation'>): DeliveryN
     const value = JSON.parse(text) as OldNotes
     if (value.version !== 1 || !value.confirmed.every(([, offsets]) => offsets.every(isOffset))) return null
     // Which edge topic a batch was of was not noted: each is looked for from the beginning.
+    const isClosed = value.ending === null
     return {
       incarnation: store.incarnation - 1,
-      isClosed: value.ending === null,
-      confirmed: new Map(value.confirmed.map(([topic, nextOffsets]) => [String(topic), { places: [], nextOffsets }])),
+      isClosed,
+      confirmed: new Map(value.confirmed.map(([topic, nextOffsets]) => [String(topic), { places: [], nextOffsets, isClosed }])),
       written: new Map()
     }
   } catch {

@@ -19,13 +19,22 @@ export interface Found {
   isComplete: boolean
 }
 
+export interface LookBackContext {
+  readonly upstream: Upstream
+  readonly core: Core
+  readonly codec: BlockCodec
+  readonly logId: string
+  /** Under which this log was delivered; null: not known. Another one is that of a copy of this disk, whose events are not ours. */
+  readonly gatewayIds: ReadonlySet<string> | null
+}
+
 export function foundKey(branchId: string, sourceKey: string): string {
   return `${branchId} ${sourceKey}`
 }
 
 /** Adds to `found` what partition `place` holds from `fromOffset` on. @throws UpstreamFault */
 export async function lookBack(
-  context: { upstream: Upstream; core: Core; codec: BlockCodec; logId: string },
+  context: LookBackContext,
   place: { topicName: string; partitionIndex: number; fromOffset: number },
   found: Found
 ): Promise<void> {
@@ -46,11 +55,11 @@ export async function lookBack(
   }
 }
 
-async function noteRecords(context: { core: Core; codec: BlockCodec; logId: string }, batch: Uint8Array, found: Found): Promise<void> {
+async function noteRecords(context: LookBackContext, batch: Uint8Array, found: Found): Promise<void> {
   try {
     const plain = await decompressBatch(context.core, context.codec, batch)
     for (const { headers } of context.core.readRecords(plain)) {
-      const branchId = branchOf(headerText(headers, 'wadi.id'), context.logId)
+      const branchId = branchOf(headerText(headers, 'wadi.id'), context)
       const place = headerText(headers, 'wadi.offset')
       if (branchId === null || place === null) continue
       const cut = place.lastIndexOf('/')
@@ -64,9 +73,11 @@ async function noteRecords(context: { core: Core; codec: BlockCodec; logId: stri
   }
 }
 
-/** The branch that an id names when it is of this log; null when it is of another. */
-function branchOf(id: string | null, logId: string): string | null {
-  const [log, branchId = ''] = (id?.slice(id.lastIndexOf('/') + 1) ?? '').split('~')
+/** The branch that an id names when it is of this log, delivered by this gateway; null when it is another's. */
+function branchOf(id: string | null, { logId, gatewayIds }: LookBackContext): string | null {
+  const cut = id?.lastIndexOf('/') ?? -1
+  if (id === null || (gatewayIds && !gatewayIds.has(id.slice(0, cut)))) return null
+  const [log, branchId = ''] = id.slice(cut + 1).split('~')
   return log === logId ? branchId : null
 }
 

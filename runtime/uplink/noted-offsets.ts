@@ -29,7 +29,7 @@ export async function findNotedOffsets(
     const end = withinLimit(context, source.partition, source.partition.highWatermark, writtenUpTo(notes.incarnation))
     const confirmed = Math.min(noted, end)
     // After a clean end nothing is open, but this disk may be an image from before later starts: what those delivered is looked for behind the notes.
-    const isOpen = !notes.isClosed && noted < end
+    const isOpen = !(notes.confirmed.get(source.edgeTopic) ?? notes).isClosed && noted < end
     if (isOpen || noted > 0) doubtful.push({ source, confirmed, end, isOpen })
     else result.set(source, { next: confirmed, forkAfter: null })
   }
@@ -71,15 +71,29 @@ async function lookThrough(
   const isMadeAnew = written.some(
     (entry) => entry && entry.topicId !== '' && isTopicId(topic?.topicId ?? '') && entry.topicId !== topic?.topicId
   )
+  const gatewayIds = idsOf(context, notes, edgeTopics)
   // Gone, forbidden, or made anew: what was there cannot be read.
   if (!topic || isMadeAnew) return { ...found, isComplete: false }
   for (let partitionIndex = 0; partitionIndex < topic.partitionCount; partitionIndex++) {
     const noted = (entry: (typeof written)[number]): number =>
       entry?.upstreamTopic === topicName ? (entry.baseOffsets.get(partitionIndex) ?? 0) : 0
     const fromOffset = Math.min(...written.map(noted))
-    await lookBack({ upstream, core, codec, logId: store.logId }, { topicName, partitionIndex, fromOffset }, found)
+    try {
+      await lookBack({ upstream, core, codec, logId: store.logId, gatewayIds }, { topicName, partitionIndex, fromOffset }, found)
+    } catch (error) {
+      // Rights to read are not needed otherwise, and other topics do not wait for them: what may have been delivered is sent again, and counted.
+      if (!(error instanceof UpstreamFault) || error.kind !== 'refused') throw error
+      return { ...found, isComplete: false }
+    }
   }
   return found
+}
+
+/** The ids under which any of `edgeTopics` may have been delivered; null when notes of an older version do not say. */
+function idsOf({ gatewayId }: PositionContext, notes: DeliveryNotes, edgeTopics: ReadonlySet<string>): ReadonlySet<string> | null {
+  const noted = [...edgeTopics].flatMap((edgeTopic) => notes.confirmed.get(edgeTopic)?.places ?? [{ upstreamTopic: '', gatewayId: '' }])
+  const ids = noted.map((place) => place.gatewayId)
+  return ids.includes('') || ids.length === 0 ? null : new Set([gatewayId, ...ids])
 }
 
 /** A topic that is not delivered to any more may be gone, or not ours to read. */

@@ -240,6 +240,7 @@ export class Planner {
         topic !== undefined &&
         transaction.partitionCounts.get(topic.name) === topic.partitionCount &&
         source.planned === part.from &&
+        source.branchId === part.branchId &&
         part.until <= source.untilMax &&
         part.batches.every((batch) => batch.bytes.byteLength <= topic.batchBytesMax)
       )
@@ -249,5 +250,7 @@ export class Planner {
 
 /** All of it was put aside or is gone: nothing to send, and still to be confirmed in its turn. */
 function skippedPart(source: Source, from: number): Part | null {
-  return source.planned > from ? { source, from, until: source.planned, batches: [], eventCount: 0, plainBytes: 0 } : null
+  return source.planned > from
+    ? { source, from, until: source.planned, batches: [], eventCount: 0, plainBytes: 0, branchId: source.branchId }
+    : null
 }

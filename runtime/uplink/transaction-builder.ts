@@ -32,6 +32,8 @@ export interface Part {
   readonly batches: readonly PreparedBatch[]
   readonly eventCount: number
   readonly plainBytes: number
+  /** Branch of this log that its events were named by. */
+  readonly branchId: string
   /** Why this part is one batch that goes as it is, without `wadi.id` and `wadi.offset`. */
   readonly wholeBecause?: string
 }
@@ -133,7 +135,7 @@ export class TransactionBuilder {
     for (;;) {
       const { plain, end, closed } = opened
       if (plain.length === 0) {
-        if (end > from) return { source, from, until: end, batches: [], eventCount: 0, plainBytes: 0 }
+        if (end > from) return { source, from, until: end, batches: [], eventCount: 0, plainBytes: 0, branchId: source.branchId }
         return closed ? this.#closedPart(source, topic, closed, targetCount === 0 ? limitBytes : 0) : null
       }
       try {
@@ -160,7 +162,7 @@ export class TransactionBuilder {
   ): Promise<Part | Poison | { readonly tooLargeUntil: number }> {
     const { core } = this.#options
     const { targetCount, bytesMax, limitBytes } = limits
-    const from = source.planned
+    const { planned: from, branchId } = source // before anything is awaited
     const { plain, end } = opened
     let repacked = this.#repackAll(source, topic, plain, { from, until: end, targetCount, bytesMax })
     if (repacked.isTooLarge) {
@@ -175,12 +177,12 @@ export class TransactionBuilder {
     const batches = await Promise.all(repacked.batches.map((batch) => this.#compress(batch)))
     const largest = batches.reduce((max, batch) => Math.max(max, batch.bytes.byteLength), 0)
     if (plainBytes > 0) this.#learnRatio(topic.name, plainBytes, batches)
-    if (largest > limitBytes) {
-      if (until > from + 1) return { tooLargeUntil: until }
-      return { source, offset: from, reason: `compressed it takes ${largest} bytes and the centre takes ${limitBytes}` }
-    }
+    if (largest > limitBytes && until > from + 1) return { tooLargeUntil: until }
+    // What was learned is about batches. One event goes until the centre refuses it, unless it is larger than the centre says that it takes.
+    if (largest > topic.batchBytesMax)
+      return { source, offset: from, reason: `compressed it takes ${largest} bytes and the centre takes ${topic.batchBytesMax}` }
     const eventCount = batches.reduce((sum, batch) => sum + batch.recordCount, 0)
-    return { source, from, until, batches, eventCount, plainBytes }
+    return { source, from, until, batches, eventCount, plainBytes, branchId }
   }
 
   /** What the next part begins with is kept, the rest is given back; `opened` is empty afterwards. */
@@ -276,7 +278,17 @@ export class TransactionBuilder {
     const { recordCount } = header
     const prepared = { topicName: topic.name, partitionIndex: source.partition.partitionIndex, bytes, recordCount }
     const until = header.lastOffset + 1
-    return { source, from, until, batches: [prepared], eventCount: recordCount, plainBytes: bytes.byteLength, wholeBecause: reason }
+    const { branchId } = source
+    return {
+      source,
+      from,
+      until,
+      batches: [prepared],
+      eventCount: recordCount,
+      plainBytes: bytes.byteLength,
+      branchId,
+      wholeBecause: reason
+    }
   }
 
   /** All targets cover the same range: where one is full, the others end too. */

@@ -206,8 +206,9 @@ export class Uplink {
     this.#notes.onConnected(topics, notes)
     this.#planner.restart(sources, topics)
     this.#report.onConnected()
-    // Once in each start, before it delivers: so what is noted tells which start may have delivered something after it.
-    if (!this.#hasConnected && !(await this.#notes.write({ isClosed: false })) && this.#notes.hasMoved) throw notNoted()
+    // Before a start delivers, and before it delivers one more topic: so what is noted tells which start may have delivered something after it.
+    const isNew = !this.#hasConnected || this.#notes.isNewTo(notes)
+    if (isNew && !(await this.#notes.write({ isClosed: false })) && this.#notes.hasMoved) throw notNoted()
     this.#hasConnected = true
   }
 

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { toOffset } from '../../runtime/base/offset.ts'
 import type { FetchRequest } from '../../runtime/broker/fetch.ts'
 import { listOffset } from '../../runtime/broker/list-offsets.ts'
 import { NOW_MS, Rig } from './rig.ts'
@@ -53,6 +54,27 @@ t.test('a read_committed fetch wakes when the transaction in front of it ends', 
   t.equal(rig.broker.fetches.waitingCount, 1)
   await rig.broker.transactions.end('w', who, 'commit')
   t.equal((await waiting)[0]?.batches.length, 2, 'the batch and the marker')
+})
+
+t.test('damage up to the end of the log is no data: a fetch there waits, and wakes with what comes behind it', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  await rig.append('a', rig.batch(['gone']))
+  const partition = rig.partition('a')
+  const read = partition.read.bind(partition)
+  partition.read = async (offset, options) => (offset < 1 ? { batches: [], nextOffset: toOffset(1) } : read(offset, options))
+  const timed = rig.broker.fetches.fetch(ask({}))
+  await rig.clock.run({ untilMs: 499 })
+  t.equal(rig.broker.fetches.waitingCount, 1, 'or the client would ask again at once, and again')
+  await rig.clock.run({ untilMs: 500 })
+  t.match((await timed)[0], { fault: 'NONE', batches: [] })
+  const woken = rig.broker.fetches.fetch(ask({}))
+  await rig.clock.run({ untilMs: 600 })
+  t.equal(rig.broker.fetches.waitingCount, 1)
+  await rig.append('a', rig.batch(['behind']))
+  t.equal((await woken)[0]?.batches.length, 1)
+  t.equal(rig.clock.monotonicMs(), 600)
+  t.match((await rig.broker.fetches.fetch(ask({ bytesMin: 0 })))[0], { fault: 'NONE' })
 })
 
 t.test('a fetch whose caller is gone ends at once', async (t) => {

@@ -44,13 +44,15 @@ export function event(text: string, options: { key?: string; timestampMs?: numbe
 export interface SimMachineOptions {
   readonly settings?: Partial<StorageSettings>
   readonly disk?: Partial<SimDiskOptions>
+  /** A second machine, in the time of a first. */
+  readonly beside?: { readonly clock: SimClock; readonly disk: SimDisk }
   /** Instead of a right one: for canaries. */
   readonly core?: Core
 }
 
 /** One machine with one disk: open, kill, cut the power, open again. */
 export class SimMachine {
-  readonly clock = new SimClock()
+  readonly clock: SimClock
   readonly disk: SimDisk
   readonly prng: Prng
   readonly settings: Partial<StorageSettings>
@@ -59,8 +61,9 @@ export class SimMachine {
   readonly #core: Core | undefined
 
   constructor(seed: number, options: SimMachineOptions = {}) {
+    this.clock = options.beside?.clock ?? new SimClock()
     this.prng = new Prng(seed)
-    this.disk = new SimDisk({ clock: this.clock, prng: this.prng.fork(), ...options.disk })
+    this.disk = options.beside?.disk ?? new SimDisk({ clock: this.clock, prng: this.prng.fork(), ...options.disk })
     this.settings = { ...smallSettings, ...options.settings }
     this.#core = options.core
   }

@@ -194,7 +194,8 @@ const notes: DeliveryNotes = {
       'plant',
       {
         places: [place('centre.plant'), { ...place('before'), gatewayId: 'other' }, { ...place('old'), gatewayId: '' }],
-        nextOffsets: [5, 0, MAX]
+        nextOffsets: [5, 0, MAX],
+        isClosed: true
       }
     ]
   ]),
@@ -224,7 +225,7 @@ t.test('the notes of a topic with the most partitions there can be fit one state
   const baseOffsets = new Map(Array.from({ length: 10_000 }, (_, index) => [index, 10 ** 12] as const))
   const changes = deliveryNoteChanges(new State(), {
     ...notes,
-    confirmed: new Map([['t'.repeat(249), { places: [place('u'.repeat(249))], nextOffsets }]]),
+    confirmed: new Map([['t'.repeat(249), { places: [place('u'.repeat(249))], nextOffsets, isClosed: false }]]),
     written: new Map([['t'.repeat(249), { upstreamTopic: 'u'.repeat(249), topicId: 'ab'.repeat(16), baseOffsets }]])
   })
   for (const change of changes) t.ok(encodeStateKey(change).byteLength > 0, `${change.key.slice(0, 30)}: ${change.value?.byteLength} bytes`)
@@ -242,7 +243,7 @@ t.test('the notes of version 1 are taken over', async (t) => {
   t.same(readDeliveryNotes(state), {
     incarnation: 4,
     isClosed: false,
-    confirmed: new Map([['plant', { places: [], nextOffsets: [5, 0] }]]),
+    confirmed: new Map([['plant', { places: [], nextOffsets: [5, 0], isClosed: false }]]),
     written: new Map()
   })
   state.values.set('uplink/position', new TextEncoder().encode(JSON.stringify({ ...old, ending: null })))

@@ -11,6 +11,7 @@ import { Prng } from '../sim/prng.ts'
 import { SimCentre, type SimUpstream } from '../sim/sim-centre.ts'
 import type { SimProcessClock } from '../sim/sim-clock.ts'
 import { simCodec } from '../sim/sim-codec.ts'
+import type { SimDisk } from '../sim/sim-disk.ts'
 
 export const ID = 'edge.test.gateway'
 const GATEWAY_ID = 'g1'
@@ -25,9 +26,10 @@ export class Rig {
   process!: SimProcessClock
   upstream!: SimUpstream
 
-  constructor(options: { batchBytesMax?: number } = {}) {
-    this.machine = new SimMachine(1)
-    this.centre = new SimCentre({ clock: this.machine.clock, prng: new Prng(2), ...options })
+  /** `beside`: another machine with `disk`, at the same time and before the same centre. */
+  constructor({ beside, disk, ...options }: { batchBytesMax?: number; beside?: Rig; disk?: SimDisk } = {}) {
+    this.machine = beside && disk ? new SimMachine(77, { beside: { clock: beside.machine.clock, disk } }) : new SimMachine(1)
+    this.centre = beside?.centre ?? new SimCentre({ clock: this.machine.clock, prng: new Prng(2), ...options })
   }
 
   async open(topics: Record<string, Partial<TopicConfig>> = { plant: {} }): Promise<void> {
