@@ -7,18 +7,21 @@ import type { Uplink } from '../../runtime/uplink/uplink.ts'
 import { Prng } from './prng.ts'
 
 const UPLINK_DEADLINE_MS = 5_000
+/** Of kills, in half of all worlds. */
 const PERCENT = 40
 
 export class CleanStop {
   readonly #prng: Prng
+  readonly #percent: number
 
   constructor(seed: number) {
     this.#prng = new Prng(seed ^ 0x73746f70)
+    this.#percent = this.#prng.chance(50) ? PERCENT : 0
   }
 
   /** A kill that is to come is a clean stop instead. */
   isDue(): boolean {
-    return this.#prng.chance(PERCENT)
+    return this.#prng.chance(this.#percent)
   }
 
   /** Resolves when the process has nothing more to do; a store that has failed meanwhile cannot end cleanly. Never when it is killed before. */
