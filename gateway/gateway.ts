@@ -18,6 +18,7 @@ import type { Store, Topic } from '../runtime/log/contract.ts'
 import { LogStore } from '../runtime/log/log-store.ts'
 import type { StorageSettings } from '../runtime/log/settings.ts'
 import { asStoreError } from '../runtime/log/store-errors.ts'
+import { isUp } from '../runtime/uplink/link-state.ts'
 import { Uplink, type UplinkStatus } from '../runtime/uplink/uplink.ts'
 import type { Address } from './config/address.ts'
 import { routesConfigOf } from './config/routes-config.ts'
@@ -348,9 +349,8 @@ function openUplink(config: Config, section: UpstreamSection, { store, edges, lo
   let told = ''
   uplink.onStatus(({ state, lastError }) => {
     const words = lastError ? `uplink ${state}: ${lastError}` : `uplink ${state}`
-    const isUp = state === 'idle' || state === 'sending'
-    const summary = isUp ? 'up' : words
-    if (summary !== told && state !== 'connecting') log(isUp ? 'info' : 'warn', isUp ? 'uplink up' : words)
+    const summary = isUp(state) ? 'up' : words
+    if (summary !== told && state !== 'connecting') log(isUp(state) ? 'info' : 'warn', isUp(state) ? 'uplink up' : words)
     if (state !== 'connecting') told = summary
   })
   return {

@@ -7,6 +7,7 @@ import type { Ingest } from '../runtime/broker/ingest.ts'
 import type { Removal } from '../runtime/log/contract.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
 import type { RecoveryReport } from '../runtime/log/recovery-report.ts'
+import { isUp } from '../runtime/uplink/link-state.ts'
 import type { UplinkStatus } from '../runtime/uplink/uplink.ts'
 import type { Config } from './config/schema.ts'
 import type { Edges } from './edges.ts'
@@ -124,12 +125,7 @@ export class StatusReporter {
     const nowMs = edges.clock.wallMs()
     return {
       description: status.description,
-      link:
-        status.state === 'idle' || status.state === 'sending'
-          ? 'up'
-          : status.state === 'waiting' || status.state === 'connecting'
-            ? 'down'
-            : status.state,
+      link: isUp(status.state) ? 'up' : status.state === 'waiting' || status.state === 'connecting' ? 'down' : status.state,
       sinceMs: Math.max(0, nowMs - status.sinceMs),
       lastError: status.lastError,
       retryInMs: status.retryAtMs === null ? null : Math.max(0, status.retryAtMs - nowMs),

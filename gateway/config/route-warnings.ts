@@ -1,18 +1,21 @@
 // What routes and topics do not do though they seem to say it: routes that never match, keys that spread nothing, topics that nothing is stored in.
 // Not for: mistakes (rules.ts, and compileRoutes).
 
-import { compileRoutes, type PayloadDecoders } from '../../runtime/broker/routes.ts'
-import { routesConfigOf } from './routes-config.ts'
+import type { RouteProblem } from '../../runtime/broker/route-compile.ts'
 import type { Config } from './schema.ts'
 import { nearestWord } from './suggest.ts'
 
 type Warn = (path: string, message: string) => void
 
-/** `known`: every topic that is made without a Kafka client; null when a route makes names from the event. */
-export function warnOfRoutes(config: Config, known: ReadonlySet<string> | null, warn: Warn): void {
-  const unread: PayloadDecoders = { json: () => null, cbor: () => null } // nothing is decoded by a check
-  for (const { path, message, severity } of compileRoutes(routesConfigOf(config), unread).problems)
-    if (severity === 'warning') warn(path, message)
+export interface RouteFacts {
+  /** Of all routes together, as they were compiled. */
+  readonly problems: readonly RouteProblem[]
+  /** Every topic that is made without a Kafka client; null when a route makes names from the event. */
+  readonly known: ReadonlySet<string> | null
+}
+
+export function warnOfRoutes(config: Config, { problems, known }: RouteFacts, warn: Warn): void {
+  for (const { path, message, severity } of problems) if (severity === 'warning') warn(path, message)
   for (const [index, { filter, key, topic }] of config.routes.entries()) {
     if (filter.startsWith('$'))
       warn(`routes[${index}].filter`, `can never match: a device cannot publish to ${filter.split('/')[0]}/…, which is for subscribers`)

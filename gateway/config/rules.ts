@@ -1,5 +1,6 @@
 // Rules between keys: what each key alone cannot know.
 
+import type { RouteProblem } from '../../runtime/broker/route-compile.ts'
 import { compileRoutes, type PayloadDecoders } from '../../runtime/broker/routes.ts'
 import type { CodecName } from '../../runtime/io/codec.ts'
 import type { Address } from './address.ts'
@@ -28,8 +29,11 @@ export function checkRules(config: Config, { isTrusted, isWritten, canWrite }: F
   if (config.mqtt.length === 0 && !config.kafka) warn('mqtt', 'has no listener: no device can connect')
   else if (config.mqtt.length > 0 && config.routes.length === 0 && config.unmatched.action !== 'topic')
     warn('routes', 'is empty: no event is stored')
-  checkRoutes(config, report)
-  if (isTrusted('routes') && isTrusted('topics') && isTrusted('unmatched')) warnOfRoutes(config, knownTopics(config), warn)
+  const unread: PayloadDecoders = { json: () => null, cbor: () => null } // nothing is decoded by a check
+  const { problems } = compileRoutes(routesConfigOf(config), unread)
+  checkRoutes(config, problems, report)
+  if (isTrusted('routes') && isTrusted('topics') && isTrusted('unmatched'))
+    warnOfRoutes(config, { problems, known: knownTopics(config) }, warn)
   checkTopics(config, report)
   checkCodecs(config, canWrite, report)
   if (config.upstream && !isWritten('gateway.id')) {
@@ -87,7 +91,7 @@ function checkKafka({ listen, advertised, insecure }: KafkaSection, taken: Reado
   }
 }
 
-function checkRoutes(config: Config, report: Report): void {
+function checkRoutes(config: Config, problems: readonly RouteProblem[], report: Report): void {
   const { routes, unmatched, mqtt } = config
   if (unmatched.action === 'topic' && unmatched.topic === null) report('unmatched.topic', 'is missing, and action is "topic": name one')
   if (unmatched.action !== 'topic' && unmatched.topic !== null)
@@ -102,10 +106,7 @@ function checkRoutes(config: Config, report: Report): void {
     } else if (isInternal(topic))
       report(`routes[${index}].topic`, `is ${topic}: names that begin with __ or _wadi are not for events, and are not delivered`)
   })
-  const unread: PayloadDecoders = { json: () => null, cbor: () => null } // nothing is decoded by a check
-  for (const { path, message, severity } of compileRoutes(routesConfigOf(config), unread).problems) {
-    if (severity === 'error') report(path, message)
-  }
+  for (const { path, message, severity } of problems) if (severity === 'error') report(path, message)
 }
 
 function checkQuotas({ storage }: Config, report: Report): void {

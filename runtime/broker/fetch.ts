@@ -53,6 +53,8 @@ interface Reader {
 export class Fetches {
   readonly #producers: ProducerStates
   readonly #clock: Clock
+  /** Where nothing could be read up to `until`: damage up to the end is no data, or clients would ask for it at once, again and again. */
+  readonly #barren = new WeakMap<Partition, { readonly from: number; readonly until: number }>()
   /** Fetches that wait for data now. */
   waitingCount = 0
 
@@ -70,18 +72,16 @@ export class Fetches {
     signal?: AbortSignal,
     admit: (bytes: number) => Promise<void> = async () => undefined
   ): Promise<readonly FetchedPartition[]> {
-    const startMs = this.#clock.monotonicMs()
+    const endMs = this.#clock.monotonicMs() + request.maxWaitMs
     const readers = request.places.map((place) => this.#open(place))
-    if (!isReady(readers, request) && request.maxWaitMs > 0)
-      await this.#wait(readers, { maxWaitMs: request.maxWaitMs, isOver: () => isReady(readers, request) }, signal)
-    if (!signal?.aborted) await admit(Math.min(availableTo(readers, request), Math.max(0, request.bytesMax)))
-    const answers = await this.#readAll(readers, request, signal)
-    const leftMs = startMs + request.maxWaitMs - this.#clock.monotonicMs()
-    // Damage up to the end is no data: the client would ask the same again at once, and again.
-    const isFruitless = request.bytesMin > 0 && answers.every(({ fault, batches }) => fault === 'NONE' && batches.length === 0)
-    if (!isFruitless || leftMs <= 0 || signal?.aborted) return answers
-    await this.#wait(readers, { maxWaitMs: leftMs, isOver: () => true }, signal)
-    return this.#readAll(readers, request, signal)
+    for (;;) {
+      const leftMs = endMs - this.#clock.monotonicMs()
+      if (!this.#isReady(readers, request) && leftMs > 0) await this.#wait(readers, { ...request, maxWaitMs: leftMs }, signal)
+      if (!signal?.aborted) await admit(Math.min(this.#availableTo(readers, request), Math.max(0, request.bytesMax)))
+      const answers = await this.#readAll(readers, request, signal)
+      const isBarren = answers.length > 0 && answers.every(({ fault, batches }) => fault === 'NONE' && batches.length === 0)
+      if (signal?.aborted || !isBarren || request.bytesMin <= 0 || this.#clock.monotonicMs() >= endMs) return answers
+    }
   }
 
   async #readAll(readers: readonly Reader[], request: FetchRequest, signal: AbortSignal | undefined): Promise<FetchedPartition[]> {
@@ -104,12 +104,7 @@ export class Fetches {
     return { place, partition, fault: placeFault(place, partition) }
   }
 
-  /** Until `isOver` says so when a partition has advanced, or the time is over. */
-  #wait(
-    readers: readonly Reader[],
-    { maxWaitMs, isOver: isReadyNow }: { maxWaitMs: number; isOver: () => boolean },
-    signal: AbortSignal | undefined
-  ): Promise<void> {
+  #wait(readers: readonly Reader[], request: FetchRequest, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve) => {
       if (signal?.aborted) return resolve()
       this.waitingCount++
@@ -123,9 +118,9 @@ export class Fetches {
         this.waitingCount--
         resolve()
       }
-      const timer = this.#clock.after(maxWaitMs, done)
+      const timer = this.#clock.after(request.maxWaitMs, done)
       const look = (): void => {
-        if (isReadyNow()) done()
+        if (this.#isReady(readers, request)) done()
       }
       const unwatchers = readers.map((reader) => reader.partition?.onAdvance(look) ?? ((): void => undefined))
       signal?.addEventListener('abort', done, { once: true })
@@ -145,6 +140,7 @@ export class Fetches {
     const aborted = isCommitted ? partition.abortedBetween(place.fetchOffset, limit) : null
     try {
       const batches = await readBelow(partition, toOffset(place.fetchOffset), limit, Math.max(bytesMax, 1))
+      if (batches.length === 0) this.#barren.set(partition, { from: place.fetchOffset, until: limit })
       const first = batches[0]
       const isTooLarge = first !== undefined && first.byteLength > bytesMax && !options.isEmpty
       return answerOf(partition, isTooLarge ? [] : batches, aborted, isCommitted ? limit : partition.lastStableOffset)
@@ -152,6 +148,35 @@ export class Fetches {
       if (!(error instanceof WadiError)) throw error
       return failed(error.code === 'WADI_OFFSET_OUT_OF_RANGE' ? 'OFFSET_OUT_OF_RANGE' : 'KAFKA_STORAGE_ERROR', partition)
     }
+  }
+
+  #isReady(readers: readonly Reader[], request: FetchRequest): boolean {
+    if (readers.length === 0) return true
+    let bytes = 0
+    for (const { place, partition, fault } of readers) {
+      if (!partition || fault !== 'NONE' || placeFault(place, partition) !== 'NONE') return true
+      bytes += Math.min(this.#availableBytes(partition, place.fetchOffset, request.isolation), place.bytesMax)
+      if (bytes >= request.bytesMin) return true
+    }
+    return bytes >= request.bytesMin
+  }
+
+  #availableTo(readers: readonly Reader[], { isolation }: FetchRequest): number {
+    let bytes = 0
+    for (const { place, partition } of readers) {
+      if (partition && placeFault(place, partition) === 'NONE')
+        bytes += Math.min(this.#availableBytes(partition, place.fetchOffset, isolation), place.bytesMax)
+    }
+    return bytes
+  }
+
+  #availableBytes(partition: Partition, fetchOffset: number, isolation: Isolation): number {
+    const limit = limitOf(partition, isolation)
+    if (fetchOffset >= limit) return 0
+    const barren = this.#barren.get(partition)
+    if (barren && fetchOffset >= barren.from && limit <= barren.until) return 0
+    const beyond = limit < partition.highWatermark ? partition.bytesFrom(limit) : 0
+    return Math.max(1, partition.bytesFrom(toOffset(fetchOffset)) - beyond)
   }
 }
 
@@ -177,33 +202,6 @@ function placeFault(place: FetchPlace, partition: Partition): FaultName {
   if (place.leaderEpoch > LEADER_EPOCH) return 'UNKNOWN_LEADER_EPOCH'
   const { logStartOffset, highWatermark } = partition
   return place.fetchOffset < logStartOffset || place.fetchOffset > highWatermark ? 'OFFSET_OUT_OF_RANGE' : 'NONE'
-}
-
-function isReady(readers: readonly Reader[], request: FetchRequest): boolean {
-  if (readers.length === 0) return true
-  let bytes = 0
-  for (const { place, partition, fault } of readers) {
-    if (!partition || fault !== 'NONE' || placeFault(place, partition) !== 'NONE') return true
-    bytes += Math.min(availableBytes(partition, place.fetchOffset, request.isolation), place.bytesMax)
-    if (bytes >= request.bytesMin) return true
-  }
-  return bytes >= request.bytesMin
-}
-
-function availableTo(readers: readonly Reader[], { isolation }: FetchRequest): number {
-  let bytes = 0
-  for (const { place, partition } of readers) {
-    if (partition && placeFault(place, partition) === 'NONE')
-      bytes += Math.min(availableBytes(partition, place.fetchOffset, isolation), place.bytesMax)
-  }
-  return bytes
-}
-
-function availableBytes(partition: Partition, fetchOffset: number, isolation: Isolation): number {
-  const limit = limitOf(partition, isolation)
-  if (fetchOffset >= limit) return 0
-  const beyond = limit < partition.highWatermark ? partition.bytesFrom(limit) : 0
-  return Math.max(1, partition.bytesFrom(toOffset(fetchOffset)) - beyond)
 }
 
 /** `aborted`: what overlaps the asked range; null for read_uncommitted. */

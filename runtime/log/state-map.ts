@@ -4,8 +4,8 @@
 
 import { WadiError } from '../base/errors.ts'
 import type { StateChange } from './contract.ts'
+import { STATE_KEY_BYTES_MAX } from './state-codec.ts'
 
-export const STATE_KEY_BYTES_MAX = 255
 export const STATE_VALUE_BYTES_MAX = 64 * 1024
 
 export class StateMap {

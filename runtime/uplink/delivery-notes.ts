@@ -61,6 +61,12 @@ export interface DeliveryNotes {
   readonly written: ReadonlyMap<string, Written>
 }
 
+/** Other gateway ids than `gatewayId` under which the edge topic may have been delivered last; notes of an older version do not say. */
+export function otherIds(notes: DeliveryNotes | null, edgeTopic: string, gatewayId: string): string[] {
+  const places = notes?.confirmed.get(edgeTopic)?.places ?? []
+  return places.map((place) => place.gatewayId).filter((id) => id !== '' && id !== gatewayId)
+}
+
 /** First offset of the partition that is not noted as delivered; 0 when nothing is. */
 export function notedOffset(notes: DeliveryNotes | null, { edgeTopic, partition }: Source): number {
   return notes?.confirmed.get(edgeTopic)?.nextOffsets[partition.partitionIndex] ?? 0

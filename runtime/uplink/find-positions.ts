@@ -27,7 +27,7 @@ import {
   UNKNOWN_ID,
   withinLimit
 } from './claimed-offsets.ts'
-import { type DeliveryNotes, notedOffset } from './delivery-notes.ts'
+import { type DeliveryNotes, notedOffset, otherIds } from './delivery-notes.ts'
 import { cutKey } from './forks.ts'
 import { skipHole } from './holes.ts'
 import { findNotedOffsets, noteUndecided } from './noted-offsets.ts'
@@ -100,17 +100,15 @@ function hasPositionOfLastPlace(
   positions: ReadonlyMap<string, TopicPosition>,
   { notes, gatewayId }: Pick<PositionContext, 'notes' | 'gatewayId'>
 ): boolean {
-  const places = notes?.confirmed.get(edgeTopic)?.places ?? []
-  if (places.some((place) => place.gatewayId !== '' && place.gatewayId !== gatewayId)) return false
-  const lastTopic = places.at(-1)?.upstreamTopic
+  if (otherIds(notes, edgeTopic, gatewayId).length > 0) return false
+  const lastTopic = notes?.confirmed.get(edgeTopic)?.places.at(-1)?.upstreamTopic
   return lastTopic === undefined || (positions.get(lastTopic)?.claims ?? []).some(({ branch }) => branch.nextOffsets.has(edgeTopic))
 }
 
 /** Once in a start, and at each until something is delivered under the new id. */
 function noteRename({ notes, gatewayId, notices }: PositionContext, sources: readonly Source[]): void {
-  const isNew = (source: Source): boolean => !source.isPlaced
-  const places = sources.filter(isNew).flatMap(({ edgeTopic }) => notes?.confirmed.get(edgeTopic)?.places ?? [])
-  const former = new Set(places.map((place) => place.gatewayId).filter((id) => id !== '' && id !== gatewayId))
+  const unplaced = sources.filter((source) => !source.isPlaced)
+  const former = new Set(unplaced.flatMap(({ edgeTopic }) => otherIds(notes, edgeTopic, gatewayId)))
   if (former.size === 0) return
   const text = `gateway.id is ${gatewayId} now, and was ${[...former].join(', ')} when something was delivered last: how far that came is looked up in the delivery notes and at the centre; events that are sent from now on carry the new id.`
   notices.add('renamed', text, { gatewayId, former: [...former].join(',') })

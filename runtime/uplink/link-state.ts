@@ -24,9 +24,14 @@ export interface LinkStatus {
   readonly retryAtMs: number | null
 }
 
+/** Connected, as far as what was sent last has told. */
+export function isUp(phase: LinkPhase): boolean {
+  return phase === 'idle' || phase === 'sending'
+}
+
 function kindOf(phase: LinkPhase): 'up' | 'not up' | 'paused' {
   if (phase === 'paused') return phase
-  return phase === 'idle' || phase === 'sending' ? 'up' : 'not up'
+  return isUp(phase) ? 'up' : 'not up'
 }
 
 export class LinkState {

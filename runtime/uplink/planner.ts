@@ -14,7 +14,7 @@ import { skipHole } from './holes.ts'
 import type { Notices } from './notices.ts'
 import type { UplinkSettings } from './settings.ts'
 import type { Source } from './source.ts'
-import { type Part, type Poison, type PreparedTransaction, TransactionBuilder } from './transaction-builder.ts'
+import { emptyPart, type Part, type Poison, type PreparedTransaction, TransactionBuilder } from './transaction-builder.ts'
 import type { UpstreamTopic } from './upstream.ts'
 
 const SHARE_BYTES_MIN = 256 * 1024
@@ -250,7 +250,5 @@ export class Planner {
 
 /** All of it was put aside or is gone: nothing to send, and still to be confirmed in its turn. */
 function skippedPart(source: Source, from: number): Part | null {
-  return source.planned > from
-    ? { source, from, until: source.planned, batches: [], eventCount: 0, plainBytes: 0, branchId: source.branchId }
-    : null
+  return source.planned > from ? emptyPart(source, from, source.planned) : null
 }

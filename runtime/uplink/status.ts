@@ -3,7 +3,7 @@
 
 import type { Clock } from '../io/clock.ts'
 import type { UplinkCounters } from './counters.ts'
-import type { LinkState, LinkStatus } from './link-state.ts'
+import { isUp, type LinkState, type LinkStatus } from './link-state.ts'
 import { Progress, type Rate } from './progress.ts'
 import type { Sources } from './sources.ts'
 import type { Upstream } from './upstream.ts'
@@ -65,10 +65,9 @@ export class StatusReport {
     const lagEvents = topics.reduce((sum, topic) => sum + topic.lagEvents, 0)
     const lags = topics.flatMap((topic) => topic.lagMs ?? [])
     const linkStatus = link.status()
-    const isUp = linkStatus.state === 'idle' || linkStatus.state === 'sending'
     return {
       ...linkStatus,
-      ...this.#progress.rate(lagEvents, { nowMs: clock.monotonicMs(), isUp }),
+      ...this.#progress.rate(lagEvents, { nowMs: clock.monotonicMs(), isUp: isUp(linkStatus.state) }),
       description: upstream.description,
       counters: { ...counters },
       lagEvents,

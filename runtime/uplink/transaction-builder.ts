@@ -135,7 +135,7 @@ export class TransactionBuilder {
     for (;;) {
       const { plain, end, closed } = opened
       if (plain.length === 0) {
-        if (end > from) return { source, from, until: end, batches: [], eventCount: 0, plainBytes: 0, branchId: source.branchId }
+        if (end > from) return emptyPart(source, from, end)
         return closed ? this.#closedPart(source, topic, closed, targetCount === 0 ? limitBytes : 0) : null
       }
       try {
@@ -377,6 +377,11 @@ export class TransactionBuilder {
     const known = this.#ratios.get(upstreamTopic) ?? 1
     this.#ratios.set(upstreamTopic, seen < known ? seen : known * 0.7 + seen * 0.3)
   }
+}
+
+/** Nothing of [from, until) is to be sent. */
+export function emptyPart(source: Source, from: number, until: number): Part {
+  return { source, from, until, batches: [], eventCount: 0, plainBytes: 0, branchId: source.branchId }
 }
 
 /** About: as if all records of the batch had one length. */

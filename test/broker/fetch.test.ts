@@ -68,12 +68,16 @@ t.test('damage up to the end of the log is no data: a fetch there waits, and wak
   t.equal(rig.broker.fetches.waitingCount, 1, 'or the client would ask again at once, and again')
   await rig.clock.run({ untilMs: 500 })
   t.match((await timed)[0], { fault: 'NONE', batches: [] })
-  const woken = rig.broker.fetches.fetch(ask({}))
+  let admitted = 0
+  const woken = rig.broker.fetches.fetch(ask({}), undefined, async (bytes) => void (admitted += bytes))
   await rig.clock.run({ untilMs: 600 })
   t.equal(rig.broker.fetches.waitingCount, 1)
+  t.equal(admitted, 0, 'what waits holds no memory that is meant for answers')
   await rig.append('a', rig.batch(['behind']))
   t.equal((await woken)[0]?.batches.length, 1)
+  t.ok(admitted > 0)
   t.equal(rig.clock.monotonicMs(), 600)
+  t.same(await rig.broker.fetches.fetch(ask({ topics: [] })), [], 'of nothing')
   t.match((await rig.broker.fetches.fetch(ask({ bytesMin: 0 })))[0], { fault: 'NONE' })
 })
 
