@@ -79,8 +79,9 @@ export class Fetches {
       if (!this.#isReady(readers, request) && leftMs > 0) await this.#wait(readers, { ...request, maxWaitMs: leftMs }, signal)
       if (!signal?.aborted) await admit(Math.min(this.#availableTo(readers, request), Math.max(0, request.bytesMax)))
       const answers = await this.#readAll(readers, request, signal)
-      const isBarren = answers.length > 0 && answers.every(({ fault, batches }) => fault === 'NONE' && batches.length === 0)
-      if (signal?.aborted || !isBarren || request.bytesMin <= 0 || this.#clock.monotonicMs() >= endMs) return answers
+      const isOver = signal?.aborted || this.#clock.monotonicMs() >= endMs || answers.some(({ batches }) => batches.length > 0)
+      // Nothing was read, and nothing more is there: once more, with a wait.
+      if (isOver || this.#isReady(readers, request)) return answers
     }
   }
 
