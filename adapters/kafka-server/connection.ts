@@ -2,11 +2,14 @@
 // what follows it. Nothing is read while enough is waiting, and nothing is carried out while the client does not read its answers.
 // A request takes its bytes from the budget of all connections once its length is known: until it has them, the socket is not read.
 // Small ones come from a few bytes that each connection has of its own, so that heartbeats and fetches do not wait for large produces.
+// Nobody holds bytes of the budget while he waits for something that may never happen: a large request behind a Fetch, JoinGroup or SyncGroup
+// is not read before that is answered, and one of these that is large itself waits shortly (Fetch) or gives its bytes back first.
 // A large answer takes its bytes from a second budget before it is made, and gives them back when the kernel has it: who does not read holds
 // up others only for a while. Requests are read into memory of their own length, which is given back at once when they are answered.
 // Every end has a name (CloseReason).
 
 import type { Socket } from 'node:net'
+import { api } from '../kafka-protocol/apis.ts'
 import { ProtocolError } from '../kafka-protocol/protocol-error.ts'
 import { ConnectionRefusal, type RequestContext, type ServerContext } from './context.ts'
 import { dispatch } from './dispatch.ts'
@@ -56,8 +59,13 @@ const OWN_ANSWER_BYTES = 4 * 1024
 const OWN_BYTES = 16 * 1024
 /** What a request takes in memory beside its bytes: buffers, places in queues, its answer's promise. */
 const FRAME_OVERHEAD_BYTES = 512
+/** How long a Fetch may wait that is larger than what a connection has of its own. */
+const LARGE_WAIT_MS_MAX = 1000
 /** Key, version, correlation id of a request. */
 const FRAME_BYTES_MIN = 8
+
+/** Requests that are answered when something happens. */
+const MAY_WAIT: ReadonlySet<number> = new Set([api.Fetch.key, api.JoinGroup.key, api.SyncGroup.key])
 
 /** What one request holds until it is answered. */
 interface Reserved {
@@ -67,6 +75,7 @@ interface Reserved {
 
 interface QueuedFrame {
   readonly frame: Uint8Array
+  readonly mayWait: boolean
   readonly reserved: Reserved
 }
 
@@ -106,6 +115,10 @@ export class Connection {
   #frameFilled = 0
   /** Read behind the length of a request that waits for its bytes. */
   #rest: Uint8Array | null = null
+  /** A large request waits for the answers of those in front of it, unread. */
+  #isHeldBack = false
+  /** Requests in the queue and in work that may wait for something to happen. */
+  #mayWaitCount = 0
   /** Memory of the answer in work. */
   #answerBlocks: Uint8Array[] = []
   /** Common bytes that the answer in work holds. */
@@ -126,7 +139,7 @@ export class Connection {
   constructor(accepted: Socket, server: ServerContext, bounds: ConnectionBounds, events: ConnectionEvents) {
     const { limits, budget, answerBudget, memory, release } = bounds
     const socket = withSharedReads(accepted, {
-      isExpecting: () => this.#frame !== null,
+      expectedBytes: () => (this.#frame === null ? 0 : this.#frame.byteLength - this.#frameFilled),
       onBytes: (bytes) => this.#receive(bytes)
     })
     this.#socket = socket
@@ -222,20 +235,27 @@ export class Connection {
     if (bytes <= this.#ownBytesLeft) {
       this.#ownBytesLeft -= bytes
       this.#reserved = { ownBytes: bytes, commonBytes: 0 }
+    } else if (this.#mayWaitCount > 0) {
+      this.#isHeldBack = true
+      return false
     } else if (this.#budget.take(bytes)) this.#holdCommon(bytes)
     else {
       this.#stopWaiting = this.#budget.wait(bytes, () => {
         this.#stopWaiting = null
         this.#holdCommon(bytes)
         allocate()
-        const rest = this.#rest ?? new Uint8Array(0)
-        this.#rest = null
-        this.#take(rest)
+        this.#takeRest()
       })
       return false
     }
     allocate()
     return true
+  }
+
+  #takeRest(): void {
+    const rest = this.#rest ?? new Uint8Array(0)
+    this.#rest = null
+    this.#take(rest)
   }
 
   /** Returns how many of `bytes` belonged to the request. */
@@ -245,7 +265,9 @@ export class Connection {
     frame.set(bytes.subarray(0, count), this.#frameFilled)
     this.#frameFilled += count
     if (this.#frameFilled < frame.byteLength) return count
-    this.#queue.push({ frame, reserved: this.#reserved as Reserved })
+    const mayWait = MAY_WAIT.has(apiKeyOf(frame))
+    if (mayWait) this.#mayWaitCount++
+    this.#queue.push({ frame, mayWait, reserved: this.#reserved as Reserved })
     this.#queuedBytes += frame.byteLength + FRAME_OVERHEAD_BYTES
     this.#frame = null
     this.#frameFilled = 0
@@ -282,7 +304,7 @@ export class Connection {
   /** Reads on or not, and how patiently. */
   #steer(): void {
     if (this.#isClosed) return
-    if (this.#stopWaiting || this.#queuedBytes > this.#limits.queuedBytesMax) this.#socket.pause()
+    if (this.#stopWaiting || this.#isHeldBack || this.#queuedBytes > this.#limits.queuedBytesMax) this.#socket.pause()
     else this.#socket.resume()
     const { idleMsMax, frameIdleMsMax } = this.#limits
     const timeoutMs = this.#isHoldingUp ? Math.min(frameIdleMsMax, idleMsMax) : idleMsMax
@@ -305,21 +327,32 @@ export class Connection {
     }
   }
 
-  async #carryOut({ frame, reserved }: QueuedFrame): Promise<void> {
+  async #carryOut({ frame, mayWait, reserved }: QueuedFrame): Promise<void> {
     this.#queuedBytes -= frame.byteLength + FRAME_OVERHEAD_BYTES
     this.#steer()
-    try {
-      const answer = await dispatch(frame, (header) => this.#contextOf(header))
-      if (answer && !this.#isClosed) await this.#send(answer)
-    } finally {
+    let isReleased = false
+    const releaseRequest = (): void => {
+      if (isReleased) return
+      isReleased = true
       this.#memory.give(frame)
       this.#giveBack(reserved)
       this.#memory.trim()
+    }
+    const waitMsMax = reserved.commonBytes > 0 ? LARGE_WAIT_MS_MAX : Number.POSITIVE_INFINITY
+    try {
+      const answer = await dispatch(frame, (header) => ({ ...this.#contextOf(header), waitMsMax, releaseRequest }))
+      if (answer && !this.#isClosed) await this.#send(answer)
+    } finally {
+      releaseRequest()
+      if (mayWait) this.#mayWaitCount--
       this.#answerBudget.giveBack(this.#answerBytes)
       this.#answerBytes = 0
       this.#answerBlocks = []
     }
-    this.#steer()
+    if (this.#isHeldBack && this.#mayWaitCount === 0 && !this.#isClosed) {
+      this.#isHeldBack = false
+      this.#takeRest()
+    } else this.#steer()
   }
 
   /** Takes bytes of the common budget for the answer in work; resolves when it has them, or when the connection is gone. */
@@ -350,7 +383,15 @@ export class Connection {
     this.#answerBytes = heldBytes
   }
 
-  #contextOf({ apiVersion, clientId, name }: { apiVersion: number; clientId: string; name: string }): RequestContext {
+  #contextOf({
+    apiVersion,
+    clientId,
+    name
+  }: {
+    apiVersion: number
+    clientId: string
+    name: string
+  }): Omit<RequestContext, 'waitMsMax' | 'releaseRequest'> {
     this.#events.onRequest(name)
     return {
       ...this.#server,
@@ -416,4 +457,9 @@ export class Connection {
       this.#events.onError(error)
     }
   }
+}
+
+/** A frame has at least FRAME_BYTES_MIN bytes. */
+function apiKeyOf(frame: Uint8Array): number {
+  return new DataView(frame.buffer, frame.byteOffset, 2).getInt16(0)
 }

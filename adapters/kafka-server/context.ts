@@ -27,6 +27,10 @@ export interface RequestContext extends ServerContext {
   readonly signal: AbortSignal
   /** Before an answer that may be large is made: resolves when all connections together have room for so many bytes more. */
   reserveAnswer(bytes: number): Promise<void>
+  /** How long this request may wait for something to happen: it holds bytes that others may need. */
+  readonly waitMsMax: number
+  /** The request is decoded and nothing refers to its bytes any more: others may have them while this one waits. */
+  releaseRequest(): void
   /** `block` is made for the answer: its memory is given back when the kernel has the answer. */
   releaseWhenSent(block: Uint8Array): void
 }

@@ -6,7 +6,7 @@
 
 import { Socket, type SocketConstructorOpts } from 'node:net'
 
-/** What somebody may send before we know how long his request is. */
+/** What somebody may send before we know how long his request is, and what is read behind a request at most: it may have to wait in memory. */
 const FIRST_READ_BYTES = 4 * 1024
 const READ_BYTES = 64 * 1024
 
@@ -15,8 +15,8 @@ const firstRead = Buffer.allocUnsafeSlow(FIRST_READ_BYTES)
 const wideRead = Buffer.allocUnsafeSlow(READ_BYTES)
 
 export interface SharedReads {
-  /** More than a little is expected: a request whose memory is there already. */
-  isExpecting(): boolean
+  /** What is missing of a request whose memory is there already; 0 when nothing is known of what comes. */
+  expectedBytes(): number
   /** Only until it returns. */
   onBytes(bytes: Uint8Array): void
 }
@@ -31,7 +31,10 @@ export function withSharedReads(accepted: Socket, reads: SharedReads): Socket {
   const handle = inside._handle
   if (typeof handle?.useUserBuffer !== 'function') return accepted.on('data', (bytes: Buffer) => reads.onBytes(bytes))
   const onread = {
-    buffer: () => (reads.isExpecting() ? wideRead : firstRead),
+    buffer: () => {
+      const expectedBytes = reads.expectedBytes()
+      return expectedBytes === 0 ? firstRead : wideRead.subarray(0, expectedBytes + FIRST_READ_BYTES)
+    },
     callback: (count: number, buffer: Uint8Array) => {
       reads.onBytes(buffer.subarray(0, count))
       return true

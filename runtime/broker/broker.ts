@@ -28,6 +28,8 @@ export interface BrokerSettings {
   readonly sessionTimeoutMsMin: number
   readonly sessionTimeoutMsMax: number
   readonly groupMemberCountMax: number
+  /** Metadata and assignments of the members of all groups. */
+  readonly groupBytesMax: number
   /** A producer silent for so long is forgotten; its next batch may start anywhere. */
   readonly producerExpiryMs: number
   /** Kafka's offsets.retention.minutes: after the group became empty; of a group that never had members after the commit. */
@@ -45,6 +47,7 @@ export const defaultBrokerSettings: BrokerSettings = {
   sessionTimeoutMsMin: 6000,
   sessionTimeoutMsMax: 1_800_000,
   groupMemberCountMax: 1000,
+  groupBytesMax: 8 * 1024 * 1024,
   producerExpiryMs: 86_400_000,
   offsetRetentionMs: 7 * 86_400_000,
   transactionalIdExpiryMs: 7 * 86_400_000

@@ -85,6 +85,18 @@ export function createMember(memberId: string, request: JoinRequest): Member {
   }
 }
 
+/** What a member, or an id that was given and has not come back, costs beside its blobs: maps, timers, strings. */
+export const MEMBER_OVERHEAD_BYTES = 512
+const PROTOCOL_OVERHEAD_BYTES = 128
+
+/** About what it takes in memory. */
+export function memberBytes({ protocols, assignment }: { protocols: readonly GroupProtocol[]; assignment: Uint8Array }): number {
+  return protocols.reduce(
+    (sum, { name, metadata }) => sum + PROTOCOL_OVERHEAD_BYTES + name.length + metadata.byteLength,
+    MEMBER_OVERHEAD_BYTES + assignment.byteLength
+  )
+}
+
 export function joinFault(fault: FaultName, memberId: string): JoinAnswer {
   return { fault, generationId: -1, protocolType: null, protocolName: null, leaderId: '', memberId, skipAssignment: false, members: [] }
 }

@@ -15,7 +15,9 @@ import {
   type JoinAnswer,
   type JoinRequest,
   joinFault,
+  MEMBER_OVERHEAD_BYTES,
   type Member,
+  memberBytes,
   NO_ASSIGNMENT,
   type SyncAnswer,
   syncFault
@@ -70,6 +72,19 @@ export class Group {
 
   get memberCount(): number {
     return this.#members.size
+  }
+
+  /** About what its members take in memory. */
+  get bytes(): number {
+    let bytes = (1 + this.#promised.size) * MEMBER_OVERHEAD_BYTES
+    for (const member of this.#members.values()) bytes += memberBytes(member)
+    return bytes
+  }
+
+  /** The part of `bytes` that a JoinGroup of this member replaces. */
+  bytesOf(memberId: string): number {
+    const member = this.#members.get(memberId)
+    return member ? memberBytes(member) : 0
   }
 
   get isUnused(): boolean {

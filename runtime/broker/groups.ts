@@ -1,14 +1,18 @@
 // The group coordinator: finds or makes the group, checks what concerns no single group, forgets groups nobody is in.
+// Invariant: what members of all groups bring (metadata, assignments) takes no more than `groupBytesMax`; who would go beyond is told
+// GROUP_MAX_SIZE_REACHED.
 
 import type { Clock } from '../io/clock.ts'
 import type { Random } from '../io/random.ts'
 import type { FaultName } from './fault.ts'
 import { Group, type GroupSettings, type MemberClaim, type SyncRequest } from './group.ts'
-import { type JoinAnswer, type JoinRequest, joinFault, type SyncAnswer, syncFault } from './group-member.ts'
+import { type JoinAnswer, type JoinRequest, joinFault, memberBytes, NO_ASSIGNMENT, type SyncAnswer, syncFault } from './group-member.ts'
 
 export interface GroupsSettings extends GroupSettings {
   readonly sessionTimeoutMsMin: number
   readonly sessionTimeoutMsMax: number
+  /** Of all groups together. */
+  readonly groupBytesMax: number
 }
 
 const MEMBER_ID_RANDOM_BYTES = 16
@@ -41,9 +45,12 @@ export class Groups {
       return Promise.resolve(joinFault('INVALID_SESSION_TIMEOUT', memberId))
     }
     let group = this.#groups.get(groupId)
+    if (!group) this.#forgetUnused()
+    const { protocols } = request
+    if (this.#isFull(memberBytes({ protocols, assignment: NO_ASSIGNMENT }) - (group?.bytesOf(memberId) ?? 0)))
+      return Promise.resolve(joinFault('GROUP_MAX_SIZE_REACHED', memberId))
     if (!group) {
       if (memberId !== '') return Promise.resolve(joinFault('UNKNOWN_MEMBER_ID', memberId))
-      this.#forgetUnused()
       group = new Group(groupId, { clock: this.#clock, settings: this.#settings, createMemberId: (prefix) => this.#createMemberId(prefix) })
       this.#groups.set(groupId, group)
     }
@@ -51,6 +58,9 @@ export class Groups {
   }
 
   sync(groupId: string, request: SyncRequest): Promise<SyncAnswer> {
+    let bytes = 0
+    for (const assignment of request.assignments.values()) bytes += assignment.byteLength
+    if (bytes > 0 && this.#isFull(bytes)) return Promise.resolve(syncFault('GROUP_MAX_SIZE_REACHED'))
     return this.#groups.get(groupId)?.sync(request) ?? Promise.resolve(syncFault(missing(groupId)))
   }
 
@@ -73,6 +83,12 @@ export class Groups {
   close(): void {
     for (const group of this.#groups.values()) group.close()
     this.#groups.clear()
+  }
+
+  #isFull(newBytes: number): boolean {
+    let bytes = newBytes
+    for (const group of this.#groups.values()) bytes += group.bytes
+    return bytes > this.#settings.groupBytesMax
   }
 
   #forgetUnused(): void {

@@ -47,6 +47,30 @@ async function pair(rig: Rig) {
   return { leader, follower, synced }
 }
 
+t.test('what the members of all groups bring is bounded in memory: who goes beyond is told, the others go on', async (t) => {
+  const rig = new Rig({ groupBytesMax: 64 * 1024 })
+  const { groups } = rig.broker
+  const large = (bytes: number) => [{ name: 'range', metadata: new Uint8Array(bytes) }]
+  const joined = await groups.join(request({ groupId: 'a', protocols: large(20_000) }))
+  t.equal(joined.fault, 'NONE')
+  const second = await groups.join(request({ groupId: 'b', protocols: large(20_000) }))
+  t.equal(second.fault, 'NONE')
+  t.equal((await groups.join(request({ groupId: 'c', protocols: large(30_000) }))).fault, 'GROUP_MAX_SIZE_REACHED')
+  t.equal(groups.find('c'), null, 'a refused group is not kept')
+  const small = await groups.join(request({ groupId: 'd' }))
+  t.equal(small.fault, 'NONE', 'a small one still has room')
+  const assignment = (bytes: number) => new Map([[joined.memberId, new Uint8Array(bytes)]])
+  t.equal((await groups.sync('a', syncRequest(joined, assignment(30_000)))).fault, 'GROUP_MAX_SIZE_REACHED')
+  t.equal((await groups.sync('a', syncRequest(joined, assignment(1_000)))).fault, 'NONE')
+  const again = await groups.join(request({ groupId: 'b', memberId: second.memberId, protocols: large(21_000) }))
+  t.equal(again.fault, 'NONE', 'who comes again replaces what he brought before')
+  groups.leave('a', { memberId: joined.memberId, groupInstanceId: null })
+  t.equal((await groups.join(request({ groupId: 'c', protocols: large(20_000) }))).fault, 'NONE', 'what has left leaves room')
+  for (let count = 0; count < 200; count++) await groups.join(request({ groupId: 'd', requiresKnownMemberId: true }))
+  const promised = await groups.join(request({ groupId: 'd', requiresKnownMemberId: true }))
+  t.equal(promised.fault, 'GROUP_MAX_SIZE_REACHED', 'ids that were given and not used count too')
+})
+
 t.test('members meet in one generation, the leader alone sees all and assigns to all', async (t) => {
   const rig = new Rig()
   const { leader, follower, synced } = await pair(rig)

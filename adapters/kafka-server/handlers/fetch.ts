@@ -30,7 +30,7 @@ export const handleFetch: Handler<FetchRequest, FetchResponse> = async (request,
     {
       places,
       isolation: request.isolationLevel === 1 ? 'read_committed' : 'read_uncommitted',
-      maxWaitMs: Math.max(0, request.maxWaitMs),
+      maxWaitMs: Math.min(Math.max(0, request.maxWaitMs), context.waitMsMax),
       bytesMin: Math.min(request.minBytes, context.fetchBytesMax),
       bytesMax: Math.min(request.maxBytes, context.fetchBytesMax)
     },

@@ -19,7 +19,7 @@ const BATCHED_LEAVE_FROM = 3
 
 export const handleJoinGroup: Handler<JoinGroupRequest, JoinGroupResponse> = async (request, context) => {
   const { broker, apiVersion, clientId, clientHost } = context
-  const answer = await broker.groups.join({
+  const joining = broker.groups.join({
     groupId: request.groupId,
     memberId: request.memberId,
     groupInstanceId: request.groupInstanceId,
@@ -31,6 +31,8 @@ export const handleJoinGroup: Handler<JoinGroupRequest, JoinGroupResponse> = asy
     protocols: request.protocols.map(({ name, metadata }) => ({ name, metadata: Uint8Array.from(metadata) })),
     requiresKnownMemberId: apiVersion >= KNOWN_MEMBER_ID_FROM
   })
+  context.releaseRequest()
+  const answer = await joining
   const noName = apiVersion >= NULLABLE_PROTOCOL_NAME_FROM ? null : ''
   return {
     errorCode: errorCodeOf(answer.fault),
@@ -44,8 +46,8 @@ export const handleJoinGroup: Handler<JoinGroupRequest, JoinGroupResponse> = asy
   }
 }
 
-export const handleSyncGroup: Handler<SyncGroupRequest, SyncGroupResponse> = async (request, { broker }) => {
-  const answer = await broker.groups.sync(request.groupId, {
+export const handleSyncGroup: Handler<SyncGroupRequest, SyncGroupResponse> = async (request, context) => {
+  const syncing = context.broker.groups.sync(request.groupId, {
     memberId: request.memberId,
     groupInstanceId: request.groupInstanceId,
     generationId: request.generationId,
@@ -53,6 +55,8 @@ export const handleSyncGroup: Handler<SyncGroupRequest, SyncGroupResponse> = asy
     protocolName: request.protocolName,
     assignments: new Map(request.assignments.map(({ memberId, assignment }) => [memberId, Uint8Array.from(assignment)]))
   })
+  context.releaseRequest()
+  const answer = await syncing
   const { protocolType, protocolName, assignment } = answer
   return { errorCode: errorCodeOf(answer.fault), protocolType, protocolName, assignment }
 }
