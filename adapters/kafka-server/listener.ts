@@ -95,6 +95,7 @@ export class KafkaListener {
   readonly #held = new Set<Socket>()
   #context: ServerContext | null = null
   #address = { host: '', port: 0 }
+  #binding: Promise<void> | null = null
 
   constructor(options: KafkaListenerOptions) {
     this.#options = options
@@ -109,7 +110,7 @@ export class KafkaListener {
   /** The address is ours when it resolves. Rejects with the error of the operating system (EADDRINUSE, EACCES …). */
   bind(): Promise<void> {
     const { host = '127.0.0.1', port = 0 } = this.#options
-    return new Promise((resolve, reject) => {
+    this.#binding = new Promise((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen({ host, port }, () => {
         this.#server.off('error', reject)
@@ -119,6 +120,7 @@ export class KafkaListener {
         resolve()
       })
     })
+    return this.#binding
   }
 
   /** Serves what connected meanwhile, and from now on everything that comes. After bind(), once. */
@@ -157,8 +159,9 @@ export class KafkaListener {
     }
   }
 
-  /** Ends every connection; the requests they had in work go on, see settled(). Fine to call twice. */
+  /** Ends every connection; the requests they had in work go on, see settled(). Fine to call twice, and while the address is being bound. */
   async close(): Promise<void> {
+    await this.#binding?.catch(() => undefined)
     const closed = this.#server.listening ? new Promise<void>((resolve) => this.#server.close(() => resolve())) : null
     for (const socket of this.#held) socket.destroy()
     for (const connection of [...this.#connections]) connection.close('shutdown', 'the listener closes')

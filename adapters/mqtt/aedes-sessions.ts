@@ -161,7 +161,10 @@ class AedesSessions implements SessionLayer {
 
   /** Rights before room: a filter that nobody may have takes none. */
   #grant(client: Client, filter: string): boolean {
-    return this.#store.maySubscribe(client) && this.#handlers.maySubscribe(client, filter) && this.#granted.grant(client, filter)
+    if (!this.#handlers.maySubscribe(client, filter) || !this.#granted.grant(client, filter)) return false
+    if (this.#store.admit(client)) return true
+    this.#granted.release(client, [filter])
+    return false
   }
 
   #takePublish(client: Client | null, packet: PublishPacket, callback: PublishDone): void {

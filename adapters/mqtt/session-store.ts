@@ -48,9 +48,15 @@ export class SessionStore {
     this.#rememberIncoming(persistence)
   }
 
-  /** False when one more client with a persistent session would be too many. */
-  maySubscribe(client: Pick<PersistenceClient, 'id' | 'clean'>): boolean {
-    return client.clean || this.#subscribers.has(client.id) || this.#subscribers.size < this.#options.limits.sessionsMax
+  /**
+   * A subscription of this client is granted. False when one more client with a persistent session would be too many. Its place is taken at
+   * once: between the grants of one SUBSCRIBE and their storing, other clients are asked for.
+   */
+  admit(client: Pick<PersistenceClient, 'id' | 'clean'>): boolean {
+    if (client.clean || this.#subscribers.has(client.id)) return true
+    if (this.#subscribers.size >= this.#options.limits.sessionsMax) return false
+    this.#subscribers.add(client.id)
+    return true
   }
 
   /** False when no session, connected or not, waits for messages. */

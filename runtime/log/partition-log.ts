@@ -397,6 +397,18 @@ export class PartitionLog implements Partition {
   }
 
   async offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {
+    for (;;) {
+      const startOffset = this.#logStartOffset
+      try {
+        return await this.#findTime(timestampMs)
+      } catch (error) {
+        // Retention took what we were looking at: look again, at what is left.
+        if (this.#logStartOffset === startOffset) throw error
+      }
+    }
+  }
+
+  async #findTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {
     let offset: number | null = null
     for (const segment of [...this.#segments.all]) {
       if (segment.nextOffset <= this.#logStartOffset || (await segment.maxTimestampMs()) < timestampMs) continue

@@ -254,6 +254,17 @@ t.test('who connects before the listener is open is held and then served; above 
   await until(() => peers.every(({ isClosed }) => isClosed), 'the end of all')
 })
 
+t.test('a listener that is closed while it binds gives the address back', async (t) => {
+  const listener = new KafkaListener({})
+  const bound = listener.bind()
+  await listener.close()
+  await bound
+  const next = new KafkaListener({ port: listener.address.port })
+  await next.bind()
+  t.equal(next.address.port, listener.address.port)
+  await next.close()
+})
+
 t.test('what a request names again and again is answered once', async (t) => {
   const centre = await startCentre(t)
   await centre.store.createTopic('wide', { partitionCount: 100 })

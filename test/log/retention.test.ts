@@ -180,6 +180,24 @@ function lost(metrics: StoreMetrics, reason: string): number {
   return metrics.removals.reduce((sum, removal) => sum + (removal.reason === reason && removal.isLoss ? removal.records : 0), 0)
 }
 
+t.test('a search for a time while retention takes what it looks at finds the first that is left', async (t) => {
+  const machine = newMachine(37, { commitBytesMax: MIB })
+  const store = await machine.open()
+  const topic = await makeTopic(machine, store, { whenFull: 'drop_oldest', dropUndelivered: true })
+  const partition = topic.partitions[0] as Partition
+  const searches: Promise<unknown>[] = []
+  for (let round = 0; round < 300; round++) {
+    for (let i = 0; i < 5; i++) searches.push(partition.offsetForTime(0).catch((error: unknown) => error))
+    await machine.settle(appendText(store, partition, `event ${round} ${PAYLOAD}`))
+  }
+  t.ok(partition.logStartOffset > 0)
+  const found = await machine.settle(Promise.all(searches))
+  t.same(
+    found.filter((result) => result instanceof Error).map((error) => String(error)),
+    []
+  )
+})
+
 for (const burst of [false, true]) {
   t.test(`drop_oldest keeps at least 80 % of its quota filled, ${burst ? 'in one burst' : 'one by one'}`, async (t) => {
     const machine = newMachine(31, { commitBytesMax: MIB })

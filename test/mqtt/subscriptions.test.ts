@@ -35,6 +35,20 @@ for (const clean of [true, false]) {
   })
 }
 
+t.test('clients with persistent sessions that subscribe at the same moment do not pass the limit of sessions', async (t) => {
+  const { raw, broker } = await startGateway(t, { limits: { sessionsMax: 2 } })
+  const clients = await Promise.all(Array.from({ length: 8 }, (_, at) => raw().connected({ clientId: `sub-${at}`, clean: false })))
+  const codes = (await Promise.all(clients.map((client) => granted(client, 1, ['a', 'b'])))).flat()
+  t.equal(codes.filter((code) => code === 1).length, 4, 'two clients with two filters each')
+  t.equal(codes.filter((code) => code === 128).length, 12)
+  const taken = clients.findIndex((_, at) => codes[2 * at] === 1)
+  clients[taken]?.destroy()
+  await turns(() => broker.metrics.connections === 7)
+  await raw().connected({ clientId: `sub-${taken}`, clean: true })
+  const late = await raw().connected({ clientId: 'late', clean: false })
+  t.same(await granted(late, 1, ['a']), [1], 'a session that ends makes room')
+})
+
 t.test('a filter that was refused collects nothing for a session that is away', async (t) => {
   const { raw, broker } = await startGateway(t, { limits: { subscriptionsPerClientMax: LIMIT } })
   const client = await raw().connected(persistent)
