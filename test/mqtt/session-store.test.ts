@@ -72,3 +72,15 @@ t.test('empty messages count too, and what a client acknowledges is given back',
   t.equal(store.metrics.offlineDropped, 10, 'there is room again')
   t.equal(kept.length, 30)
 })
+
+t.test('a place for a persistent session is taken when it is granted, not when its subscriptions are stored', async (t) => {
+  const { store, persistence } = newStore({ sessionsMax: 2 })
+  const named = (id: string) => ({ ...client, id })
+  t.same(
+    ['a', 'b', 'c', 'a'].map((id) => store.admit(named(id))),
+    [true, true, false, true]
+  )
+  t.ok(store.admit({ id: 'd', clean: true }), 'a session that ends with its connection takes no place')
+  await persistence.cleanSubscriptions(named('a'))
+  t.ok(store.admit(named('c')))
+})
