@@ -179,7 +179,7 @@ function serveKafka(
   kafka.open({ broker, clusterId: store.logId, release: (block) => edges.codec.release(block) })
   closers.add(async () => {
     await kafka.close()
-    broker.close() // answers what is parked
+    broker.close() // answers what waits
     await kafka.settled()
   })
 }

@@ -1,4 +1,4 @@
-// One client connection. Requests are carried out and answered one after another, as in Kafka: a parked Fetch or JoinGroup holds
+// One client connection. Requests are carried out and answered one after another, as in Kafka: a Fetch or JoinGroup that waits holds
 // what follows it. Nothing is read while enough is waiting, and nothing is carried out while the client does not read its answers.
 // A request takes its bytes from the budget of all connections once its length is known: until it has them, the socket is not read.
 // Small ones come from a few bytes that each connection has of its own, so that heartbeats and fetches do not wait for large produces.

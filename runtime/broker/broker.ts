@@ -62,7 +62,7 @@ export interface Broker {
   readonly groups: Groups
   readonly committedOffsets: CommittedOffsets
   readonly transactions: Transactions
-  /** Answers what is parked, stops every timer. */
+  /** Answers what waits, stops every timer. */
   close(): void
 }
 

@@ -60,9 +60,9 @@ export interface Member {
   rebalanceTimeoutMs: number
   protocols: readonly GroupProtocol[]
   assignment: Uint8Array
-  /** Set while its JoinGroup is parked. */
+  /** Set while its JoinGroup waits. */
   answerJoin: ((answer: JoinAnswer) => void) | null
-  /** Set while its SyncGroup is parked. */
+  /** Set while its SyncGroup waits. */
   answerSync: ((answer: SyncAnswer) => void) | null
   hasSynced: boolean
   sessionTimer: Timer | null

@@ -1,8 +1,8 @@
 // One consumer group, Kafka's classic protocol: Empty → PreparingRebalance → CompletingRebalance → Stable.
 //
 // Invariants
-// - Every parked JoinGroup and SyncGroup is answered: by the rebalance, by a newer call of the same member, or by its removal.
-// - The session timer of a member runs exactly when it is not parked.
+// - Every JoinGroup and SyncGroup that waits is answered: by the rebalance, by a newer call of the same member, or by its removal.
+// - The session timer of a member runs exactly when it does not wait.
 // - `leaderId` names a member whenever there is one in CompletingRebalance or Stable.
 // In memory only: after a restart members rejoin; committed offsets are durable (committed-offsets.ts).
 // Source: Apache Kafka, GroupCoordinator and GroupMetadata (classic).
@@ -53,7 +53,7 @@ export class Group {
   readonly #members = new Map<string, Member>()
   readonly #staticIds = new Map<string, string>()
   /** Ids given with MEMBER_ID_REQUIRED that have not come back yet. */
-  readonly #promised = new Map<string, Timer>()
+  readonly #pendingMembers = new Map<string, Timer>()
   status: GroupStatus = 'Empty'
   generationId = 0
   protocolType: string | null = null
@@ -76,7 +76,7 @@ export class Group {
 
   /** About what its members take in memory. */
   get bytes(): number {
-    let bytes = (1 + this.#promised.size) * MEMBER_OVERHEAD_BYTES
+    let bytes = (1 + this.#pendingMembers.size) * MEMBER_OVERHEAD_BYTES
     for (const member of this.#members.values()) bytes += memberBytes(member)
     return bytes
   }
@@ -88,7 +88,7 @@ export class Group {
   }
 
   get isUnused(): boolean {
-    return this.#members.size === 0 && this.#promised.size === 0
+    return this.#members.size === 0 && this.#pendingMembers.size === 0
   }
 
   join(request: JoinRequest): Promise<JoinAnswer> {
@@ -102,7 +102,7 @@ export class Group {
     if (staticId !== undefined) return this.#replaceStatic(this.#members.get(staticId) as Member, request)
     const memberId = this.#createMemberId(request.groupInstanceId ?? request.clientId)
     if (request.groupInstanceId === null && request.requiresKnownMemberId) {
-      this.#promise(memberId, request.sessionTimeoutMs)
+      this.#expectBack(memberId, request.sessionTimeoutMs)
       return Promise.resolve(joinFault('MEMBER_ID_REQUIRED', memberId))
     }
     return this.#add(memberId, request)
@@ -142,7 +142,7 @@ export class Group {
     if (groupInstanceId !== null && staticId === undefined) return 'UNKNOWN_MEMBER_ID'
     if (staticId !== undefined && claim.memberId !== '' && claim.memberId !== staticId) return 'FENCED_INSTANCE_ID'
     const memberId = staticId ?? claim.memberId
-    if (this.#breakPromise(memberId)) return 'NONE'
+    if (this.#forgetPending(memberId)) return 'NONE'
     const member = this.#members.get(memberId)
     if (!member) return 'UNKNOWN_MEMBER_ID'
     this.#remove(member)
@@ -161,10 +161,10 @@ export class Group {
     return 'NONE'
   }
 
-  /** Answers everybody who is parked and stops every timer. */
+  /** Answers everybody who waits and stops every timer. */
   close(): void {
     for (const member of [...this.#members.values()]) this.#remove(member)
-    for (const memberId of [...this.#promised.keys()]) this.#breakPromise(memberId)
+    for (const memberId of [...this.#pendingMembers.keys()]) this.#forgetPending(memberId)
     this.#stopRebalanceTimer()
   }
 
@@ -172,9 +172,9 @@ export class Group {
     const { memberId, groupInstanceId, protocols } = request
     if (protocols.length === 0 || request.protocolType === '') return 'INCONSISTENT_GROUP_PROTOCOL'
     if (memberId !== '') {
-      if (groupInstanceId !== null && staticId === undefined && !this.#promised.has(memberId)) return 'UNKNOWN_MEMBER_ID'
+      if (groupInstanceId !== null && staticId === undefined && !this.#pendingMembers.has(memberId)) return 'UNKNOWN_MEMBER_ID'
       if (staticId !== undefined && staticId !== memberId) return 'FENCED_INSTANCE_ID'
-      if (!this.#members.has(memberId) && !this.#promised.has(memberId)) return 'UNKNOWN_MEMBER_ID'
+      if (!this.#members.has(memberId) && !this.#pendingMembers.has(memberId)) return 'UNKNOWN_MEMBER_ID'
     }
     const others = [...this.#members.values()].filter((member) => member.memberId !== memberId && member.memberId !== staticId)
     if (others.length > 0) {
@@ -198,13 +198,13 @@ export class Group {
   }
 
   #add(memberId: string, request: JoinRequest): Promise<JoinAnswer> {
-    this.#breakPromise(memberId)
+    this.#forgetPending(memberId)
     const member = createMember(memberId, request)
     this.protocolType = request.protocolType
     this.#members.set(memberId, member)
     if (request.groupInstanceId !== null) this.#staticIds.set(request.groupInstanceId, memberId)
     if (this.#isGathering) this.#hasNewcomer = true
-    const answer = this.#park(member)
+    const answer = this.#waitForRebalance(member)
     this.#prepareRebalance()
     return answer
   }
@@ -218,7 +218,7 @@ export class Group {
       this.#keepAlive(member)
       return Promise.resolve(this.#joinAnswer(member, false))
     }
-    const answer = this.#park(member)
+    const answer = this.#waitForRebalance(member)
     this.#prepareRebalance()
     return answer
   }
@@ -240,7 +240,7 @@ export class Group {
       this.#keepAlive(member)
       return Promise.resolve(this.#joinAnswer(member, true))
     }
-    const answer = this.#park(member)
+    const answer = this.#waitForRebalance(member)
     this.#prepareRebalance()
     return answer
   }
@@ -254,7 +254,7 @@ export class Group {
     member.clientHost = request.clientHost
   }
 
-  #park(member: Member): Promise<JoinAnswer> {
+  #waitForRebalance(member: Member): Promise<JoinAnswer> {
     return new Promise((resolve) => {
       member.answerJoin?.(joinFault('REBALANCE_IN_PROGRESS', member.memberId))
       member.answerJoin = resolve
@@ -294,7 +294,7 @@ export class Group {
   }
 
   #completeJoinIfAllThere(): void {
-    if (this.status !== 'PreparingRebalance' || this.#isGathering || this.#promised.size > 0) return
+    if (this.status !== 'PreparingRebalance' || this.#isGathering || this.#pendingMembers.size > 0) return
     for (const member of this.#members.values()) if (!member.answerJoin) return
     this.#completeJoin()
   }
@@ -405,17 +405,17 @@ export class Group {
     member.sessionTimer = null
   }
 
-  #promise(memberId: string, sessionTimeoutMs: number): void {
+  #expectBack(memberId: string, sessionTimeoutMs: number): void {
     const timer = this.#clock.after(sessionTimeoutMs, () => {
-      this.#promised.delete(memberId)
+      this.#pendingMembers.delete(memberId)
       this.#completeJoinIfAllThere()
     })
-    this.#promised.set(memberId, timer)
+    this.#pendingMembers.set(memberId, timer)
   }
 
-  #breakPromise(memberId: string): boolean {
-    this.#promised.get(memberId)?.cancel()
-    return this.#promised.delete(memberId)
+  #forgetPending(memberId: string): boolean {
+    this.#pendingMembers.get(memberId)?.cancel()
+    return this.#pendingMembers.delete(memberId)
   }
 
   #remove(member: Member): void {
