@@ -74,5 +74,5 @@ export class OpenedRemainders {
 }
 
 function bytesOf(remainders: readonly Remainder[]): number {
-  return remainders.reduce((sum, { opened }) => sum + opened.records.byteLength, 0)
+  return remainders.reduce((sum, { opened, stored }) => sum + opened.records.byteLength + stored.byteLength, 0)
 }
