@@ -13,6 +13,7 @@ import { type CheckedBatch, checkClientBatch, checkCompressed, isCompressed } fr
 import { type FaultName, faultOfStoreError } from './fault.ts'
 import type { KeyedLock } from './keyed-lock.ts'
 import type { PartitionProducers, ProducerStates } from './partition-producers.ts'
+import { ProducerBound } from './producer-bound.ts'
 import { checkSequence, type ProducerState, type SequencedBatch, stateAfterBatch } from './producer-state.ts'
 import { Slots, Turns } from './turns.ts'
 
@@ -43,6 +44,7 @@ export interface AppendOptions {
 export type TransactionVerifier = (producer: { producerId: bigint; producerEpoch: number }, partition: Partition) => FaultName
 
 export interface AppendsContext {
+  readonly producerCountMax: number
   readonly store: Store
   readonly core: Core
   readonly clock: Clock
@@ -76,11 +78,13 @@ export class Appends {
   readonly #context: AppendsContext
   readonly #turns = new Turns()
   readonly #slots = new Slots(OPENED_AT_ONCE)
+  readonly #bound: ProducerBound
   /** Since the start. A batch that came again is not stored again. */
   readonly counters = { storedEvents: 0, refusedBatches: 0 }
 
   constructor(context: AppendsContext) {
     this.#context = context
+    this.#bound = new ProducerBound(context)
   }
 
   /** One outcome per batch, in order; resolves when all are durable or refused. */
@@ -185,13 +189,15 @@ export class Appends {
       const fault = this.#context.verifyTransaction(header, producers.partition)
       if (fault !== 'NONE') return refused(fault, 'the partition is not part of an open transaction of this producer', producers)
     }
-    const after = (offset: Offset): ProducerState => stateAfterBatch(known, sequenced, offset)
+    const nowMs = this.#context.clock.wallMs()
+    const after = (baseOffset: Offset): ProducerState => stateAfterBatch(known, sequenced, { baseOffset, nowMs })
     try {
       const [baseOffset] = await this.#context.store.commit([appendOf(producers, batch, bytes)], ([offset]) => [
         producers.putProducer(after(offset as Offset))
       ])
       producers.setProducer(after(baseOffset as Offset))
       this.counters.storedEvents += header.recordCount
+      if (!known) this.#bound.enforce()
       return appended(baseOffset as Offset, producers)
     } catch (error) {
       return refusedByStore(error, producers)

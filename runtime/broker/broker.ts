@@ -32,6 +32,10 @@ export interface BrokerSettings {
   readonly groupBytesMax: number
   /** A producer silent for so long is forgotten; its next batch may start anywhere. */
   readonly producerExpiryMs: number
+  /** Of all partitions together; above it those that were silent longest are forgotten early. */
+  readonly producerCountMax: number
+  /** Committed offsets of all groups, about what they take in memory. */
+  readonly offsetBytesMax: number
   /** Kafka's offsets.retention.minutes: after the group became empty; of a group that never had members after the commit. */
   readonly offsetRetentionMs: number
   /** Kafka's transactional.id.expiration.ms: after the last change, when no transaction is open. */
@@ -49,6 +53,8 @@ export const defaultBrokerSettings: BrokerSettings = {
   groupMemberCountMax: 1000,
   groupBytesMax: 8 * 1024 * 1024,
   producerExpiryMs: 86_400_000,
+  producerCountMax: 10_000,
+  offsetBytesMax: 8 * 1024 * 1024,
   offsetRetentionMs: 7 * 86_400_000,
   transactionalIdExpiryMs: 7 * 86_400_000
 }
@@ -82,7 +88,7 @@ export function openBroker(context: {
   const settings = { ...defaultBrokerSettings, ...context.settings }
   const producers = new ProducerStates(store)
   const producerLock = new KeyedLock()
-  const committedOffsets = new CommittedOffsets(store, clock)
+  const committedOffsets = new CommittedOffsets(store, clock, settings.offsetBytesMax)
   const transactions = new Transactions({
     store,
     core,
@@ -101,6 +107,7 @@ export function openBroker(context: {
     producerLock,
     verifyTransaction: (producer, partition) => transactions.verify(producer, partition),
     batchBytesMax: settings.batchBytesMax,
+    producerCountMax: settings.producerCountMax,
     timestampAheadMsMax: settings.timestampAheadMsMax,
     ...(context.onRefused && { onRefused: context.onRefused })
   })

@@ -6,6 +6,8 @@ import type { StateChange, Store } from '../log/contract.ts'
 import { deleteState, fitsStateKey, namesOfKey, putState, readState, stateKey } from '../log/state-codec.ts'
 
 const AREA = 'offsets'
+/** Objects, maps, numbers, and the value in the state. */
+const ENTRY_OVERHEAD_BYTES = 400
 export const OFFSET_METADATA_CHARACTERS_MAX = 4096
 
 export interface TopicPartition {
@@ -41,10 +43,14 @@ export class CommittedOffsets {
   readonly #store: Store
   readonly #clock: Clock
   readonly #groups = new Map<string, Map<string, KeptOffset>>()
+  readonly #bytesMax: number
+  /** About what all of them take in memory. */
+  #bytes = 0
 
   /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
-  constructor(store: Store, clock: Clock) {
+  constructor(store: Store, clock: Clock, bytesMax: number) {
     this.#store = store
+    this.#bytesMax = bytesMax
     this.#clock = clock
     const nameOf = new Map([...store.topics.values()].map((topic) => [String(topic.number), topic.name]))
     for (const key of store.listState(`${AREA}/`)) {
@@ -75,6 +81,13 @@ export class CommittedOffsets {
     return fitsStateKey(stateKey(AREA, groupId, 2 ** 31, 2 ** 31))
   }
 
+  /** False when what all groups have committed would take more than its bound with these. What is committed anew takes little more. */
+  hasRoomFor(offsets: readonly OffsetToCommit[]): boolean {
+    let bytes = this.#bytes
+    for (const entry of offsets) bytes += bytesOf(entry) - bytesOf(this.#groups.get(entry.groupId)?.get(placeKey(entry)))
+    return bytes <= this.#bytesMax || bytes <= this.#bytes
+  }
+
   /** @throws WadiError when the store refuses: nothing is committed */
   async commit(offsets: readonly OffsetToCommit[]): Promise<void> {
     const timeMs = this.#clock.wallMs()
@@ -92,6 +105,7 @@ export class CommittedOffsets {
       const group = this.#groups.get(entry.groupId)
       if (group?.get(placeKey(entry)) !== entry) continue
       group.delete(placeKey(entry))
+      this.#bytes -= bytesOf(entry)
       if (group.size === 0) this.#groups.delete(entry.groupId)
     }
   }
@@ -118,9 +132,16 @@ export class CommittedOffsets {
         group = new Map()
         this.#groups.set(entry.groupId, group)
       }
-      group.set(placeKey(entry), { ...entry, timeMs })
+      const key = placeKey(entry)
+      this.#bytes += bytesOf(entry) - bytesOf(group.get(key))
+      group.set(key, { ...entry, timeMs })
     }
   }
+}
+
+/** In memory and as state. */
+function bytesOf(entry: OffsetToCommit | undefined): number {
+  return entry === undefined ? 0 : ENTRY_OVERHEAD_BYTES + 2 * (entry.groupId.length + entry.topicName.length + entry.metadata.length)
 }
 
 export function placeKey(place: TopicPartition): string {

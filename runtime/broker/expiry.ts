@@ -56,12 +56,12 @@ export class Expiry {
   }
 
   async #scan(): Promise<void> {
-    const { clock, producers, transactions, producerExpiryMs, transactionalIdExpiryMs } = this.#context
+    const { producers, transactions, producerExpiryMs, transactionalIdExpiryMs } = this.#context
     this.#ages.look()
     try {
       // All deletions are asked for at once: whoever comes back meanwhile writes behind them.
       await Promise.all([
-        this.#commit(producers.expire(clock.wallMs() - producerExpiryMs)),
+        this.#commit(producers.expire((lastMs) => this.#ages.ageMs(lastMs) >= producerExpiryMs)),
         this.#expireOffsets(),
         transactions.expire((updatedMs) => this.#ages.ageMs(updatedMs) >= transactionalIdExpiryMs)
       ])

@@ -22,6 +22,11 @@ export class PartitionProducers {
     return this.#producers.get(producerId)
   }
 
+  forget(producerId: bigint): void {
+    this.#producers.delete(producerId)
+  }
+
+  /** The one that was silent longest first. */
   producers(): Iterable<ProducerState> {
     return this.#producers.values()
   }
@@ -33,6 +38,7 @@ export class PartitionProducers {
 
   /** What is durable now. */
   setProducer(state: ProducerState): void {
+    this.#producers.delete(state.producerId) // the one that came last is behind all others
     this.#producers.set(state.producerId, state)
   }
 
@@ -49,11 +55,11 @@ export class PartitionProducers {
     return putState(abortedStateKey(this.partition, lastOffset), { producerId: String(producerId), firstOffset })
   }
 
-  /** Forgets producers silent since `beforeMs` without an open transaction, and the notes of aborted transactions the log no longer has. */
-  expire(beforeMs: number): StateChange[] {
+  /** Forgets producers without an open transaction that came last at a time that is too long ago. */
+  expire(isOver: (lastMs: number) => boolean): StateChange[] {
     const changes: StateChange[] = []
     for (const state of this.#producers.values()) {
-      if (state.transactionFirstOffset !== null || state.lastTimestampMs >= beforeMs) continue
+      if (state.transactionFirstOffset !== null || !isOver(state.lastTimestampMs)) continue
       this.#producers.delete(state.producerId)
       changes.push(deleteState(this.producerKey(state.producerId)))
     }
@@ -89,8 +95,23 @@ export class ProducerStates {
     return producers
   }
 
-  expire(beforeMs: number): StateChange[] {
-    const changes = [...this.#producers.values()].flatMap((producers) => producers.expire(beforeMs))
+  /** Of all partitions. */
+  get producerCount(): number {
+    let count = 0
+    for (const producers of this.#producers.values()) count += producers.producerCount
+    return count
+  }
+
+  /** null when no partition knows a producer. */
+  withMostProducers(): PartitionProducers | null {
+    let most: PartitionProducers | null = null
+    for (const producers of this.#producers.values()) if (producers.producerCount > (most?.producerCount ?? 0)) most = producers
+    return most
+  }
+
+  /** Producers of whom nothing came for too long, and the notes of aborted transactions that the log no longer has. */
+  expire(isOver: (lastMs: number) => boolean): StateChange[] {
+    const changes = [...this.#producers.values()].flatMap((producers) => producers.expire(isOver))
     for (const { producers, name, key } of this.#stored(ABORTED_AREA)) {
       if (Number(name) < producers.partition.logStartOffset) changes.push(deleteState(key))
     }

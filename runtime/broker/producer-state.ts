@@ -27,7 +27,7 @@ export interface ProducerState {
   readonly batches: readonly RecentBatch[]
   /** Where the open transaction began on this partition; null when none is open. */
   readonly transactionFirstOffset: number | null
-  /** The last batch's maxTimestamp, or the wall time of the last marker: what expiry looks at. */
+  /** When its last batch or marker came, by our wall clock: what expiry looks at. What clients say in their batches may be of any year. */
   readonly lastTimestampMs: number
 }
 
@@ -36,7 +36,6 @@ export interface SequencedBatch {
   readonly producerEpoch: number
   readonly baseSequence: number
   readonly recordCount: number
-  readonly maxTimestampMs: number
   readonly isTransactional: boolean
 }
 
@@ -67,7 +66,11 @@ export function checkSequence(state: ProducerState | undefined, batch: Sequenced
   return { kind: 'accept' }
 }
 
-export function stateAfterBatch(state: ProducerState | undefined, batch: SequencedBatch, baseOffset: number): ProducerState {
+export function stateAfterBatch(
+  state: ProducerState | undefined,
+  batch: SequencedBatch,
+  { baseOffset, nowMs }: { baseOffset: number; nowMs: number }
+): ProducerState {
   const added: RecentBatch = {
     firstSequence: batch.baseSequence,
     lastSequence: lastSequenceOf(batch.baseSequence, batch.recordCount),
@@ -82,7 +85,7 @@ export function stateAfterBatch(state: ProducerState | undefined, batch: Sequenc
     producerEpoch: batch.producerEpoch,
     batches: [...known, added],
     transactionFirstOffset: batch.isTransactional ? (openSince ?? baseOffset) : null,
-    lastTimestampMs: batch.maxTimestampMs
+    lastTimestampMs: nowMs
   }
 }
 

@@ -124,6 +124,47 @@ t.test('a producer that is silent for a day is forgotten, on disk too', async (t
   t.match(await rig.append('a', rig.batch(['y'], { ...producer, baseSequence: 77 })), { fault: 'NONE' })
 })
 
+t.test('a producer of old events is known for a day after its last batch: what it sends again is stored once', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const old = rig.batch(['x'], { ...producer, baseSequence: 0 }, NOW_MS - 400 * 86_400_000)
+  const first = await rig.append('a', old)
+  await rig.clock.run({ untilMs: 20 * 3_600_000 })
+  t.equal((await rig.append('a', old)).baseOffset, first.baseOffset, 'the same batch again')
+  rig.clock.jumpWall(365 * 86_400_000)
+  await rig.clock.run({ untilMs: 23 * 3_600_000 })
+  t.equal((await rig.append('a', old)).baseOffset, first.baseOffset, 'and after the wall clock was set')
+  t.same(await rig.values('a'), ['x'])
+})
+
+t.test(
+  'above the bound the producers that were silent longest are forgotten, on disk too, and none with an open transaction',
+  async (t) => {
+    const rig = new Rig({ producerCountMax: 10 })
+    await rig.topic('a', 2)
+    const { transactions } = rig.broker
+    const open = await transactions.initProducer({ transactionalId: 'x', timeoutMs: 900_000, expected: null })
+    await transactions.addPartitions('x', open, [rig.partition('a')])
+    await rig.append('a', rig.batch(['open'], { ...open, baseSequence: 0, isTransactional: true }))
+    await rig.append('a', rig.batch(['quiet'], { ...producer, producerId: 5_000n, baseSequence: 0 }), 1)
+    const write = (id: number, baseSequence = 0) =>
+      rig.append('a', rig.batch(['p'], { ...producer, producerId: BigInt(6_000 + id), baseSequence }))
+    for (let id = 0; id < 8; id++) await write(id)
+    t.match(await write(0, 1), { fault: 'NONE' }, 'the first one again: it was silent shortest now')
+    t.equal(rig.store.listState('producer/').length, 10)
+    rig.store.failNext()
+    for (let id = 8; id < 40; id++) await write(id)
+    await rig.clock.run({ untilMs: 1 })
+    t.equal(rig.broker.producers.producerCount, 10)
+    t.equal(rig.store.listState('producer/').length, 10)
+    const knows = (id: bigint, partitionIndex = 0): boolean => rig.broker.producers.find('a', partitionIndex)?.producer(id) !== undefined
+    t.same([knows(open.producerId), knows(5_000n, 1), knows(6_000n), knows(6_001n), knows(6_039n)], [true, true, false, false, true])
+    t.equal(await transactions.end('x', open, 'commit'), 'NONE')
+    rig.restart()
+    t.equal(rig.broker.producers.producerCount, 10)
+  }
+)
+
 t.test('every producer id is given once, across restarts', async (t) => {
   const rig = new Rig()
   const ids = new Set<bigint>()

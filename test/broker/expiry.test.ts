@@ -64,6 +64,21 @@ t.test('while a group has members nothing of it expires; then the time counts fr
   t.equal(find(rig, 'g'), undefined)
 })
 
+t.test('what groups commit is bounded in memory: new places are refused, those that are there move on', async (t) => {
+  const rig = new Rig({ offsetBytesMax: 20_000 })
+  await rig.topic('a', 2)
+  const { committedOffsets } = rig.broker
+  let count = 0
+  while (committedOffsets.hasRoomFor([offsetOf(`g${count}`, 1)])) await committedOffsets.commit([offsetOf(`g${count++}`, 1)])
+  t.ok(count > 20 && count < 60, `${count} groups`)
+  t.ok(committedOffsets.hasRoomFor([offsetOf('g3', 2)]), 'a group that has committed before')
+  t.notOk(committedOffsets.hasRoomFor([{ ...offsetOf('g3', 2), metadata: 'm'.repeat(4000) }]))
+  rig.restart()
+  t.notOk(rig.broker.committedOffsets.hasRoomFor([offsetOf('new', 1)]), 'counted after a restart too')
+  await run(rig, 8 * DAY_MS)
+  t.ok(rig.broker.committedOffsets.hasRoomFor([offsetOf('new', 1)]), 'what expires leaves room')
+})
+
 t.test('offsets that an open transaction will commit keep their group', async (t) => {
   const rig = new Rig({ offsetRetentionMs: HOUR_MS })
   await rig.topic('a')

@@ -16,16 +16,17 @@ import { Prng } from '../sim/prng.ts'
 import { simCodec } from '../sim/sim-codec.ts'
 
 const SEQUENCE_MAX = 2 ** 31 - 1
+const at = (baseOffset: number) => ({ baseOffset, nowMs: 1_000 })
 
 function batch(baseSequence: number, options: { epoch?: number; count?: number; isTransactional?: boolean } = {}) {
   const { epoch = 3, count = 2, isTransactional = false } = options
-  return { producerId: 9n, producerEpoch: epoch, baseSequence, recordCount: count, maxTimestampMs: 1000 + baseSequence, isTransactional }
+  return { producerId: 9n, producerEpoch: epoch, baseSequence, recordCount: count, isTransactional }
 }
 
 function after(...sequences: number[]): ProducerState {
   let state: ProducerState | undefined
-  sequences.forEach((sequence, at) => {
-    state = stateAfterBatch(state, batch(sequence), at * 2)
+  sequences.forEach((sequence, index) => {
+    state = stateAfterBatch(state, batch(sequence), at(index * 2))
   })
   return state as ProducerState
 }
@@ -59,15 +60,15 @@ t.test('five batches are remembered, the sixth pushes out the first', (t) => {
 
 t.test('2147483647 is followed by 0, also inside a batch', (t) => {
   t.equal(lastSequenceOf(SEQUENCE_MAX, 2), 0)
-  t.equal(verdict(stateAfterBatch(undefined, batch(SEQUENCE_MAX - 1), 0), batch(0)), 'accept')
-  t.equal(verdict(stateAfterBatch(undefined, batch(SEQUENCE_MAX), 0), batch(1)), 'accept')
+  t.equal(verdict(stateAfterBatch(undefined, batch(SEQUENCE_MAX - 1), at(0)), batch(0)), 'accept')
+  t.equal(verdict(stateAfterBatch(undefined, batch(SEQUENCE_MAX), at(0)), batch(1)), 'accept')
   t.end()
 })
 
 t.test('a plain batch is refused while a transaction is open, and taken after its marker', (t) => {
-  const open = stateAfterBatch(undefined, batch(0, { isTransactional: true }), 40)
+  const open = stateAfterBatch(undefined, batch(0, { isTransactional: true }), at(40))
   t.equal(open.transactionFirstOffset, 40)
-  t.equal(stateAfterBatch(open, batch(2, { isTransactional: true }), 42).transactionFirstOffset, 40)
+  t.equal(stateAfterBatch(open, batch(2, { isTransactional: true }), at(42)).transactionFirstOffset, 40)
   t.equal(verdict(open, batch(2)), 'INVALID_TXN_STATE')
   const ended = stateAfterMarker(open, { producerId: 9n, producerEpoch: 3, timestampMs: 5 })
   t.equal(ended.transactionFirstOffset, null)
@@ -81,7 +82,7 @@ t.test('what is stored is what is read back', (t) => {
   const state = { ...after(0, 2), transactionFirstOffset: 2 }
   const { key, value } = putProducerState('producer/1/0/9', state)
   t.same(readProducerState(key, 9n, value as Uint8Array), state)
-  const wrapped = stateAfterBatch(undefined, batch(SEQUENCE_MAX, { count: 3 }), 70)
+  const wrapped = stateAfterBatch(undefined, batch(SEQUENCE_MAX, { count: 3 }), at(70))
   t.same(readProducerState(key, 9n, putProducerState(key, wrapped).value as Uint8Array), wrapped)
   t.throws(() => readProducerState(key, 9n, new Uint8Array([1, 2])), { code: 'WADI_STATE_DAMAGED' })
   t.throws(() => readProducerState(key, 9n, new TextEncoder().encode('{"v":2}')), { code: 'WADI_FORMAT_NEWER' })
@@ -123,7 +124,7 @@ t.test(
       const partition = store.topics.get('a')?.partitions[0] as Partition
       const content = { batch: records(baseSequence, isTransactional, producerId), recordCount: 1 }
       const sequenced = { ...batch(baseSequence, { count: 1, isTransactional }), producerId }
-      const state = stateAfterBatch(before, sequenced, partition.highWatermark)
+      const state = stateAfterBatch(before, sequenced, at(partition.highWatermark))
       await machine.settle(store.commit([{ partition, content }], [putProducerStateOld(`producer/1/0/${producerId}`, state, 1_000)]))
       return state
     }
