@@ -152,12 +152,15 @@ t.test(
     for (let id = 0; id < 8; id++) await write(id)
     t.match(await write(0, 1), { fault: 'NONE' }, 'the first one again: it was silent shortest now')
     t.equal(rig.store.listState('producer/').length, 10)
-    rig.store.failNext()
-    for (let id = 8; id < 40; id++) await write(id)
+    const knows = (id: bigint, partitionIndex = 0): boolean => rig.broker.producers.find('a', partitionIndex)?.producer(id) !== undefined
+    await write(8)
     await rig.clock.run({ untilMs: 1 })
+    t.same([knows(6_000n), knows(6_001n)], [true, false])
+    rig.store.failNext()
+    for (let id = 9; id < 40; id++) await write(id)
+    await rig.clock.run({ untilMs: 2 })
     t.equal(rig.broker.producers.producerCount, 10)
     t.equal(rig.store.listState('producer/').length, 10)
-    const knows = (id: bigint, partitionIndex = 0): boolean => rig.broker.producers.find('a', partitionIndex)?.producer(id) !== undefined
     t.same([knows(open.producerId), knows(5_000n, 1), knows(6_000n), knows(6_001n), knows(6_039n)], [true, true, false, false, true])
     t.equal(await transactions.end('x', open, 'commit'), 'NONE')
     rig.restart()
