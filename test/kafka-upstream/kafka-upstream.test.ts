@@ -10,6 +10,8 @@ import { FakeBroker, type FakeHandler } from './fake-broker.ts'
 
 const PLACE = { topicName: 'events', partitionIndex: 0 }
 const TIMEOUT_MS = 150
+/** Takes several times the request timeout when it is held up half of the time. */
+const UPLOAD_BYTES = 128 * 1024 * 1024
 
 async function createPair(t: Test, options: Partial<KafkaUpstreamOptions> = {}): Promise<{ broker: FakeBroker; upstream: KafkaUpstream }> {
   const broker = await FakeBroker.start()
@@ -188,7 +190,7 @@ t.test('a connection that dies before the last byte left is unreachable, whateve
 })
 
 t.test('a slow upload is not a timeout while it makes progress', async (t) => {
-  const { broker, upstream } = await createPair(t)
+  const { broker, upstream } = await createPair(t, { requestTimeoutMs: TIMEOUT_MS * 4 })
   await upstream.initProducer()
   let socketOf: { pause(): unknown; resume(): unknown } | null = null
   const describe = broker.handlers.get(api.Metadata.key)!
@@ -205,8 +207,8 @@ t.test('a slow upload is not a timeout while it makes progress', async (t) => {
   }, TIMEOUT_MS / 5)
   t.teardown(() => clearInterval(pauses))
   const before = upstream.wireBytes.sent
-  t.same(await upstream.produce([{ ...PLACE, batch: new Uint8Array(32 * 1024 * 1024) }]), [{ baseOffset: 40 }])
-  t.ok(upstream.wireBytes.sent - before > 32 * 1024 * 1024)
+  t.same(await upstream.produce([{ ...PLACE, batch: new Uint8Array(UPLOAD_BYTES) }]), [{ baseOffset: 40 }])
+  t.ok(upstream.wireBytes.sent - before > UPLOAD_BYTES)
 })
 
 t.test('nobody there is unreachable', async (t) => {
