@@ -10,7 +10,7 @@ import { FakeBroker, type FakeHandler } from './fake-broker.ts'
 
 const PLACE = { topicName: 'events', partitionIndex: 0 }
 const TIMEOUT_MS = 150
-/** Takes several times the request timeout when it is held up half of the time. */
+/** Takes several times the request timeout when it is held up most of the time. */
 const UPLOAD_BYTES = 60 * 1024 * 1024
 
 async function createPair(t: Test, options: Partial<KafkaUpstreamOptions> = {}): Promise<{ broker: FakeBroker; upstream: KafkaUpstream }> {
@@ -199,12 +199,11 @@ t.test('a slow upload is not a timeout while it makes progress', async (t) => {
     return describe(header, frame, socket)
   })
   broker.script(api.Produce.key, produced(0))
-  let isPaused = false
+  let ticks = 0
   const pauses = setInterval(() => {
-    isPaused = !isPaused
-    if (isPaused) socketOf?.pause()
-    else socketOf?.resume()
-  }, TIMEOUT_MS / 5)
+    if (ticks++ % 6 === 5) socketOf?.resume()
+    else socketOf?.pause()
+  }, TIMEOUT_MS / 10)
   t.teardown(() => clearInterval(pauses))
   const before = upstream.wireBytes.sent
   t.same(await upstream.produce([{ ...PLACE, batch: new Uint8Array(UPLOAD_BYTES) }]), [{ baseOffset: 40 }])
