@@ -384,6 +384,13 @@ t.test('the example and the page agree: the example has no warning', async (t) =
   t.same(readConfig(source, { fileName: 'wadi.yaml', environment: { WADI_ID: 'a' } }).warnings, [])
 })
 
+t.test('so does the README: its wadi.yaml is right as it stands', async (t) => {
+  const [, source = ''] = /```yaml\n(# wadi\.yaml[\s\S]*?)```/.exec(readFileSync('README.md', 'utf8')) ?? []
+  t.match(source, 'routes:')
+  const { problems, warnings } = readConfig(source, { fileName: 'wadi.yaml', environment: {} })
+  t.same([problems, warnings], [[], []])
+})
+
 t.test('an empty file is refused; one that takes nothing in is warned of', async (t) => {
   for (const source of ['', '# nothing yet\n'])
     t.match(problemsOf(source), [/^wadi.yaml is empty: a gateway needs at least mqtt and routes/])
