@@ -1,5 +1,5 @@
 // wadi config check --deep: would the gateway find on this machine what the file asks for? Looks and leaves everything as it is:
-// nothing is written, nothing is sent to the cluster but the question which requests it knows.
+// nothing is written, and the cluster is asked only which requests it knows and where its brokers are.
 // Not for: what stands in the file (gateway/config/).
 
 import { constants } from 'node:fs'
@@ -8,6 +8,7 @@ import { createConnection, createServer } from 'node:net'
 import { userInfo } from 'node:os'
 import { dirname } from 'node:path'
 import { socketAddress } from '../adapters/control/control-path.ts'
+import { api } from '../adapters/kafka-protocol/apis.ts'
 import { Connection } from '../adapters/kafka-upstream/connection.ts'
 import type { Address } from '../gateway/config/address.ts'
 import type { Config } from '../gateway/config/schema.ts'
@@ -109,28 +110,44 @@ async function tryAddress(path: string, { host, port }: Address, isRunning: bool
   return { path, severity: 'problem', message: `${name} ${LISTEN_WORDS[code] ?? `cannot be used (${code})`}` }
 }
 
-/** One that answers is enough to begin with: it names the others. */
+/** One that answers is enough to begin with: it names the others, and those are what clients talk to from then on. */
 async function* askBrokers(brokers: readonly Address[]): AsyncGenerator<Finding> {
   const answers = await Promise.all(brokers.map(askBroker))
-  const isReachable = answers.some((why) => why === null)
-  for (const [index, why] of answers.entries()) {
+  const isReachable = answers.some((answer) => typeof answer !== 'string')
+  const named = new Map<string, { address: Address; by: number }>()
+  for (const [index, answer] of answers.entries()) {
     const path = `upstream.brokers[${index}]`
-    const name = `${brokers[index]?.host}:${brokers[index]?.port}`
-    if (why === null) yield { path, severity: 'good', message: `${name} answers as a Kafka broker does` }
-    else yield { path, severity: isReachable ? 'warning' : 'problem', message: `${name} does not answer: ${why}` }
+    const name = nameOf(brokers[index])
+    if (typeof answer === 'string') {
+      yield { path, severity: isReachable ? 'warning' : 'problem', message: `${name} does not answer: ${answer}` }
+      continue
+    }
+    yield { path, severity: 'good', message: `${name} answers as a Kafka broker does` }
+    for (const address of answer) if (!named.has(nameOf(address))) named.set(nameOf(address), { address, by: index })
+  }
+  for (const address of brokers) named.delete(nameOf(address))
+  for (const [name, { address, by }] of named) {
+    const answer = await askBroker(address)
+    const path = `upstream.brokers[${by}]`
+    const says = `says that the cluster is to be reached at ${name}, which`
+    if (typeof answer !== 'string') yield { path, severity: 'good', message: `${says} answers` }
+    else yield { path, severity: 'problem', message: `${says} does not answer: ${answer} (advertised.listeners of that broker)` }
   }
 }
 
-/** Why it does not answer; null when it does. */
-async function askBroker({ host, port }: Address): Promise<string | null> {
+const nameOf = (address: Address | undefined): string => `${address?.host}:${address?.port}`
+
+/** The brokers that it names, or why it does not answer. */
+async function askBroker({ host, port }: Address): Promise<readonly Address[] | string> {
   const limits = { requestTimeoutMs: BROKER_MS_MAX, dialTimeoutMs: BROKER_MS_MAX, clock: nodeClock }
   const connection = new Connection({ host, port, clientId: 'wadi-check', ...limits, wireBytes: { sent: 0, received: 0 } })
   try {
     await connection.open()
-    return null
+    const { brokers } = await connection.request(api.Metadata, () => ({ topics: [], allowAutoTopicCreation: false }))
+    return brokers
   } catch (error) {
     if (!(error instanceof UpstreamFault)) throw error
-    if (error.message.includes('ENOTFOUND')) return `nobody knows the name ${host}`
+    if (/ENOTFOUND|EAI_AGAIN/.test(error.message)) return `nobody knows the name ${host}`
     if (error.message.includes('ECONNREFUSED')) return 'nothing listens there (ECONNREFUSED)'
     return error.message
   } finally {

@@ -116,7 +116,7 @@ async function main() {
   const keptFile = join('.tap', `results-${values.suite}.tap`)
   const outputFile = join('.tap', `results-${process.pid}.tap`) // of its own: two runs at a time do not mix
   mkdirSync(dirname(outputFile), { recursive: true })
-  console.log(`${chosen.length} test files, ${jobs === 1 ? 'one' : jobs} at a time`)
+  console.log(`${chosen.length === 1 ? '1 test file' : `${chosen.length} test files`}, ${jobs === 1 ? 'one' : jobs} at a time`)
   const exitCode = await runTap(chosen, { jobs, timeoutS, outputFile })
   const counts = countTap(existsSync(outputFile) ? readFileSync(outputFile, 'utf8') : '')
   if (existsSync(outputFile)) renameSync(outputFile, keptFile)

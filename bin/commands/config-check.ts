@@ -50,7 +50,8 @@ It writes nothing and may run beside the gateway.
       ? await lookDeep({ ...config, gateway: { ...config.gateway, data: directory } }, { file, isJson })
       : EXIT.ok
     const has = `${config.routes.length} routes, ${config.topics.size} topics, upstream ${config.upstream ? 'set' : 'not set'}`
-    const words = `${file} is right${code === EXIT.ok ? '' : ', and this machine has not what it asks for'}: ${has}`
+    const warned = warnings.length === 0 ? '' : `, with ${warnings.length === 1 ? '1 warning' : `${warnings.length} warnings`}`
+    const words = `${file} is right${warned}${code === EXIT.ok ? '' : ', and this machine has not what it asks for'}: ${has}`
     await print(`${isJson ? JSON.stringify({ ok: code === EXIT.ok, ...facts }) : words}\n`)
     return code
   }

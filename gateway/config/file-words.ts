@@ -78,22 +78,19 @@ function structuralFault(document: Document, error: YAMLError, source: string, l
     case 'MULTIPLE_DOCS':
       return at('a second document begins here ("---"): one file is one configuration')
     case 'MULTILINE_IMPLICIT_KEY':
-      return at('this line has no "key: value"; behind the colon there must be a space')
+      return at(NO_KEY)
     case 'BLOCK_AS_IMPLICIT_KEY':
       return at('two "key: value" stand in one line: a value with ": " in it needs quotes')
     case 'BLOCK_IN_FLOW':
-      return at('a comma is missing between two entries of { } or [ ]')
+      return at(NO_COMMA)
     case 'BAD_SCALAR_START':
       return at(`a value cannot begin with ${source.charAt(offset)}: put it into quotes`)
     case 'BAD_ALIAS':
       return at('a value cannot begin with *: put it into quotes')
     case 'BAD_DQ_ESCAPE':
       return at(`${source.slice(offset, offset + 2)} means nothing inside "…": write '…', where a backslash is a backslash`)
-    case 'MISSING_CHAR': {
-      if (error.message.startsWith('Sequence item')) return at(WRONG_COLUMN)
-      const began = openQuote(document)
-      return began === null ? at(libraryWords(error)) : { offset: began, message: `this ${source.charAt(began)} is never closed` }
-    }
+    case 'MISSING_CHAR':
+      return missing(document, error, source)
     case 'BAD_INDENT': {
       const began = openBracket(document, source)
       if (began === null) return at(WRONG_COLUMN)
@@ -110,20 +107,39 @@ function structuralFault(document: Document, error: YAMLError, source: string, l
   }
 }
 
+const NO_KEY = 'this line has no "key: value"; behind the colon there must be a space'
+const NO_COMMA = 'a comma is missing between two entries of { } or [ ]'
 const WRONG_COLUMN =
   'this line does not begin in the column of those it belongs to: the keys of one section, and of one entry of a list, begin in one column'
 
 const libraryWords = ({ message }: YAMLError): string => `${message.charAt(0).toLowerCase()}${message.slice(1)}`
 
+function missing(document: Document, error: YAMLError, source: string): Place {
+  const { message } = error
+  const [offset] = error.pos
+  if (message.startsWith('Sequence item')) return { offset, message: WRONG_COLUMN }
+  if (message.startsWith('Implicit map keys')) return { offset, message: NO_KEY }
+  if (message.startsWith('Missing ,')) return { offset, message: NO_COMMA }
+  const began = message.startsWith('Missing closing') ? openQuote(document) : null
+  return began === null
+    ? { offset, message: libraryWords(error) }
+    : { offset: began, message: `this ${source.charAt(began)} is never closed` }
+}
+
 function unexpected(document: Document, error: YAMLError, source: string): Place {
   const [offset] = error.pos
   const mark = source.charAt(offset)
   if (mark === '}' || mark === ']') return { offset, message: `nothing opens this ${mark}` }
-  let fault: Place = { offset, message: libraryWords(error) }
+  const isBehindValue = error.message.endsWith('at node end')
+  let fault: Place = {
+    offset,
+    message: isBehindValue ? 'something stands behind a value that has ended: put the whole value into quotes' : libraryWords(error)
+  }
   visit(document, (_, node) => {
     const [start, end] = (node as Node | null)?.range ?? []
     if (start === undefined || end !== offset) return undefined
-    if (source[start] === '{') fault = { offset: start, message: quoteWords(/^[^\s,]*/.exec(source.slice(start))?.[0] ?? '') }
+    const braces = /^\{[^\s,{}]*\}[^\s,]*/.exec(source.slice(start))
+    if (braces) fault = { offset: start, message: quoteWords(braces[0]) }
     else if (/["']/.test(source.charAt(start)))
       fault = { offset, message: 'the value goes on behind its closing quote: put all of it into one pair of quotes' }
     else return undefined

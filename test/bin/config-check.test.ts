@@ -123,3 +123,21 @@ t.test('--deep looks at the data directory, the addresses and the brokers, and w
     { file: 'deep.yaml', path: 'gateway.data', severity: 'warning' }
   ])
 })
+
+t.test('--deep finds a cluster that answers and names brokers which nobody can reach', { timeout: 120_000 }, async (t) => {
+  const directory = await temporary(t)
+  const running = await startGateway(t, directory, { kafka: { listen: '127.0.0.1:0', advertised: '127.0.0.1:1' } }) // nothing listens at port 1
+  const kafkaPort = await running.process.until(({ stderr }) => /Kafka on 127\.0\.0\.1:(\d+)/.exec(stderr)?.[1])
+  await writeFile(
+    join(directory, 'deep.yaml'),
+    gatewayFile({ gateway: { id: 'a', data: 'other' }, upstream: { brokers: [`127.0.0.1:${kafkaPort}`] } })
+  )
+  const { code, stdout } = check(directory, ['--deep', 'deep.yaml'])
+  t.equal(code, 69)
+  t.match(stdout, /good +upstream\.brokers\[0\] .* answers as a Kafka broker does/)
+  t.match(
+    stdout,
+    /PROBLEM +upstream\.brokers\[0\] +says that the cluster is to be reached at 127\.0\.0\.1:1, which does not answer: nothing listens there .*advertised\.listeners/
+  )
+  t.match(stdout, /deep\.yaml is right, and this machine has not what it asks for/)
+})

@@ -113,6 +113,32 @@ const rows: readonly Row[] = [
     now: ['f:4:3 gateway is not a section: expected "key: value" lines below it; behind the colon there must be a space: "id: a"']
   },
   {
+    name: 'a line without a colon',
+    written: [RIGHT, 'gateway:\n  id: "a"\n  data\n'],
+    before: [
+      'f:5:3 is not YAML: implicit map keys need to be followed by map values',
+      'f:5:3 gateway.data is empty: give a value or remove the key'
+    ],
+    now: ['f:5:3 is not YAML: this line has no "key: value"; behind the colon there must be a space']
+  },
+  {
+    name: 'a comma that is missing behind a text in quotes',
+    written: [MQTT, 'routes: [{ filter: "#" topic: a, key: none }]\n'],
+    before: [
+      'f:2:10 routes[0].topic is missing: topic that takes the events; may use {names} of the filter',
+      'f:2:20 is not YAML: block collections are not allowed within flow collections',
+      'f:2:20 routes[0].filter is a section, expected one value',
+      'f:2:24 is not YAML: unexpected scalar token'
+    ],
+    now: ['f:2:20 is not YAML: a comma is missing between two entries of { } or [ ]']
+  },
+  {
+    name: 'text behind a list',
+    written: [RIGHT, ID, 'upstream:\n  brokers: [k1:9092] k2:9092\n'],
+    before: ['f:5:22 is not YAML: unexpected scalar at node end'],
+    now: ['f:5:22 is not YAML: something stands behind a value that has ended: put the whole value into quotes']
+  },
+  {
     name: 'a colon in the value',
     written: [RIGHT, 'gateway:\n  data: a: b\n'],
     before: [
