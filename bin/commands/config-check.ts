@@ -46,13 +46,12 @@ It writes nothing and may run beside the gateway.
       return EXIT.config
     }
     const directory = resolve(path === '-' ? '.' : dirname(path), config.gateway.data)
-    const code = input.flag('deep')
-      ? await lookDeep({ ...config, gateway: { ...config.gateway, data: directory } }, { file, isJson })
-      : EXIT.ok
+    const absolute = { ...config, gateway: { ...config.gateway, data: directory } }
+    const { code, found } = input.flag('deep') ? await lookDeep(absolute, { file, isJson }) : { code: EXIT.ok, found: 0 }
     const has = `${config.routes.length} routes, ${config.topics.size} topics, upstream ${config.upstream ? 'set' : 'not set'}`
     const warned = warnings.length === 0 ? '' : `, with ${warnings.length === 1 ? '1 warning' : `${warnings.length} warnings`}`
     const words = `${file} is right${warned}${code === EXIT.ok ? '' : ', and this machine has not what it asks for'}: ${has}`
-    await print(`${isJson ? JSON.stringify({ ok: code === EXIT.ok, ...facts }) : words}\n`)
+    await print(`${isJson ? JSON.stringify({ ok: code === EXIT.ok, ...facts, problems: found }) : words}\n`)
     return code
   }
 }
@@ -68,7 +67,8 @@ function sourceOf(path: string): string {
   return readSource(path)
 }
 
-async function lookDeep(config: Config, { file, isJson }: { file: string; isJson: boolean }): Promise<number> {
+/** The exit code, and how many problems were found. */
+async function lookDeep(config: Config, { file, isJson }: { file: string; isJson: boolean }): Promise<{ code: number; found: number }> {
   const { deepCheck, exitOfFindings } = await import('../deep-check.ts')
   const findings = []
   for await (const finding of deepCheck(config)) {
@@ -77,5 +77,5 @@ async function lookDeep(config: Config, { file, isJson }: { file: string; isJson
   }
   const MARKS = { good: 'good', warning: 'warning', problem: 'PROBLEM' } as const
   if (!isJson) await print(`${columns(findings.map(({ severity, path, message }) => [MARKS[severity], path, message]))}\n`)
-  return exitOfFindings(findings)
+  return { code: exitOfFindings(findings), found: findings.filter(({ severity }) => severity === 'problem').length }
 }

@@ -119,8 +119,12 @@ t.test('--deep looks at the data directory, the addresses and the brokers, and w
     'beside the gateway, with one broker of two'
   )
   await writeFile(join(directory, 'deep.yaml'), gatewayFile({ mqtt: [{ listen: `127.0.0.1:${busyPort}` }] }))
-  t.match(linesOf(check(directory, ['--deep', '--json', 'deep.yaml']).stdout).slice(0, 1), [
-    { file: 'deep.yaml', path: 'gateway.data', severity: 'warning' }
+  running.process.child.kill('SIGKILL')
+  await running.process.exited
+  t.match(linesOf(check(directory, ['--deep', '--json', 'deep.yaml']).stdout), [
+    { file: 'deep.yaml', path: 'gateway.data', severity: 'good' },
+    { file: 'deep.yaml', path: 'mqtt[0].listen', severity: 'problem' },
+    { ok: false, file: 'deep.yaml', problems: 1, warnings: 0 }
   ])
 })
 
