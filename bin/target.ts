@@ -43,7 +43,7 @@ export function readSource(path: string): string {
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     throw new WadiError('WADI_CONFIG_INVALID', {
-      happened: `The configuration ${path} cannot be read (${code === 'ENOENT' ? 'there is no such file' : code}).`,
+      happened: `The configuration ${path} cannot be read (${code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a directory' : code}).`,
       kept: 'Nothing was started.',
       next: 'Name a file with -c FILE, or try "wadi dev", which needs none.',
       cause

@@ -5,6 +5,7 @@ import { VERSION } from '../gateway/version.ts'
 import { type Command, parseCommand, usageError } from './command.ts'
 import { configCheck } from './commands/config-check.ts'
 import { configReference } from './commands/config-reference.ts'
+import { configSchemaCommand } from './commands/config-schema.ts'
 import { demo } from './commands/demo.ts'
 import { demoCentre } from './commands/demo-centre.ts'
 import { dev } from './commands/dev.ts'
@@ -56,6 +57,7 @@ const commands: readonly Command[] = [
   logDump,
   configCheck,
   configReference,
+  configSchemaCommand,
   help,
   version,
   demoCentre

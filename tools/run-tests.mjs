@@ -4,11 +4,12 @@
 //
 // default: every *.test.js that needs nothing but Node.  kafka: test/kafka/**/*.kafka.test.js and every *.linux.test.js.
 // A PATTERN is a part of a path and picks from all suites. A compiled test whose source is gone is left out.
+// While it runs it says every ten seconds how far it is and what runs.
 // A failure, a test file without a test, and a run without a single assertion all end with a non-zero code.
 // Not for: coverage, watching.
 
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -50,6 +51,34 @@ export function countTap(tap) {
   }
 }
 
+const PROGRESS_MS = 10_000
+
+/** How far a run is that began at `sinceMs`: tap writes the result of each file under `resultsDirectory` while the file runs, its time last. */
+export function progress(files, sinceMs, resultsDirectory = join('.tap', 'test-results')) {
+  const states = files.map((file) => {
+    const path = join(resultsDirectory, `${file}.tap`)
+    const isFresh = (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) >= sinceMs
+    const tap = isFresh ? readFileSync(path, 'utf8') : ''
+    return {
+      file,
+      isRunning: isFresh && !/\n# time=\S+\s*$/.test(tap),
+      isEnded: /\n# time=\S+\s*$/.test(tap),
+      isFailed: /^not ok/m.test(tap)
+    }
+  })
+  return {
+    ended: states.filter(({ isEnded }) => isEnded).length,
+    failed: states.filter(({ isFailed }) => isFailed).length,
+    running: states.filter(({ isRunning }) => isRunning).map(({ file }) => file.replace(/^.*?\btest\//, '').replace(/\.test\.js$/, ''))
+  }
+}
+
+function sayProgress(files, startedMs) {
+  const { ended, failed, running } = progress(files, startedMs)
+  const seconds = Math.round((Date.now() - startedMs) / 1000)
+  console.log(`${ended} of ${files.length} test files, ${failed} failed, ${seconds} s; running: ${running.join(', ') || '-'}`)
+}
+
 function runTap(files, { jobs, timeoutS, outputFile }) {
   const packageFile = createRequire(import.meta.url).resolve('tap/package.json')
   const { bin } = JSON.parse(readFileSync(packageFile, 'utf8'))
@@ -58,9 +87,14 @@ function runTap(files, { jobs, timeoutS, outputFile }) {
   const args = [entry, 'run', '--disable-coverage', `--reporter=${reporter}`, `--output-file=${outputFile}`]
   args.push(`--jobs=${jobs}`, `--timeout=${timeoutS}`, ...files)
   return new Promise((resolve) => {
+    const startedMs = Date.now()
     const child = spawn(process.execPath, args, { stdio: 'inherit' })
+    const timer = setInterval(() => sayProgress(files, startedMs), PROGRESS_MS)
     for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal))
-    child.on('close', (code, signal) => resolve(signal ? 1 : (code ?? 1)))
+    child.on('close', (code, signal) => {
+      clearInterval(timer)
+      resolve(signal ? 1 : (code ?? 1))
+    })
   })
 }
 
@@ -82,6 +116,7 @@ async function main() {
   const keptFile = join('.tap', `results-${values.suite}.tap`)
   const outputFile = join('.tap', `results-${process.pid}.tap`) // of its own: two runs at a time do not mix
   mkdirSync(dirname(outputFile), { recursive: true })
+  console.log(`${chosen.length === 1 ? '1 test file' : `${chosen.length} test files`}, ${jobs === 1 ? 'one' : jobs} at a time`)
   const exitCode = await runTap(chosen, { jobs, timeoutS, outputFile })
   const counts = countTap(existsSync(outputFile) ? readFileSync(outputFile, 'utf8') : '')
   if (existsSync(outputFile)) renameSync(outputFile, keptFile)

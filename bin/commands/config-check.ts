@@ -1,9 +1,13 @@
-// wadi config check: is the file right? Every problem, with its line.
+// wadi config check: is the file right? Every problem, with its line; with --deep also whether this machine has what it asks for.
 
-import type { Command } from '../command.ts'
+import { readFileSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import type { Problem } from '../../gateway/config/load.ts'
+import type { Config } from '../../gateway/config/schema.ts'
+import { type Command, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
 import { DEFAULT_CONFIG_FILE, readSource } from '../target.ts'
-import { print } from '../terminal.ts'
+import { columns, print, printErrorsAsJson } from '../terminal.ts'
 
 export const configCheck: Command = {
   name: 'config check',
@@ -11,28 +15,67 @@ export const configCheck: Command = {
   operandsMin: 0,
   operandsMax: 1,
   summary: 'Check a configuration without starting anything',
+  details: `FILE - reads what is piped in. Exits with 0 when the file is right (warnings are allowed), with 78 when it is not.
+--deep exits with 73 when the data directory cannot be used, with 69 when an address is taken or no broker answers.
+It writes nothing and may run beside the gateway.
+--json prints one object per problem, warning and finding, and at the end {"ok":true,"file":…} or {"ok":false,"file":…}.`,
   options: [
     { name: 'config', short: 'c', value: 'FILE', doc: `the file (default: ./${DEFAULT_CONFIG_FILE})` },
-    { name: 'json', doc: 'problems and warnings as JSON lines' }
+    { name: 'deep', doc: 'also: can the data directory be written, are the addresses free, do the brokers answer' },
+    { name: 'json', doc: 'JSON lines' }
   ],
-  examples: ['wadi config check', 'wadi config check /etc/wadi/wadi.yaml'],
+  examples: ['wadi config check', 'wadi config check --deep /etc/wadi/wadi.yaml', 'envsubst < wadi.in | wadi config check -'],
 
   async run(input) {
-    const { formatProblem, readConfig } = await import('../../gateway/config/load.ts')
-    const path = input.operands[0] ?? input.text('config') ?? DEFAULT_CONFIG_FILE
-    const { problems, warnings, config } = readConfig(readSource(path), { fileName: path, environment: process.env })
     const isJson = input.flag('json')
-    for (const problem of problems) await print(`${isJson ? JSON.stringify(problem) : formatProblem(problem, path)}\n`)
-    for (const warning of warnings)
-      await print(`${isJson ? JSON.stringify({ ...warning, isWarning: true }) : `warning: ${formatProblem(warning, path)}`}\n`)
+    if (isJson) printErrorsAsJson()
+    const path = input.operands[0] ?? input.text('config') ?? DEFAULT_CONFIG_FILE
+    const file = path === '-' ? '(stdin)' : path
+    const { formatProblem, readConfig } = await import('../../gateway/config/load.ts')
+    const { problems, warnings, config } = readConfig(sourceOf(path), { fileName: file, environment: process.env })
+    const show = async (one: Problem, isWarning: boolean): Promise<void> => {
+      const line = isJson ? JSON.stringify({ file, ...one, isWarning }) : `${isWarning ? 'warning: ' : ''}${formatProblem(one, file)}`
+      await print(`${line}\n`)
+    }
+    for (const problem of problems) await show(problem, false)
+    for (const warning of warnings) await show(warning, true)
+    const facts = { file, problems: problems.length, warnings: warnings.length }
     if (problems.length > 0) {
-      if (!input.flag('json')) await print(`${problems.length === 1 ? '1 problem' : `${problems.length} problems`}\n`)
+      const words = problems.length === 1 ? '1 problem' : `${problems.length} problems`
+      await print(`${isJson ? JSON.stringify({ ok: false, ...facts }) : words}\n`)
       return EXIT.config
     }
-    if (!input.flag('json'))
-      await print(
-        `${path} is right: ${config.routes.length} routes, ${config.topics.size} topics, upstream ${config.upstream ? 'set' : 'not set'}\n`
-      )
-    return EXIT.ok
+    const directory = resolve(path === '-' ? '.' : dirname(path), config.gateway.data)
+    const absolute = { ...config, gateway: { ...config.gateway, data: directory } }
+    const { code, found } = input.flag('deep') ? await lookDeep(absolute, { file, isJson }) : { code: EXIT.ok, found: 0 }
+    const has = `${config.routes.length} routes, ${config.topics.size} topics, upstream ${config.upstream ? 'set' : 'not set'}`
+    const warned = warnings.length === 0 ? '' : `, with ${warnings.length === 1 ? '1 warning' : `${warnings.length} warnings`}`
+    const words = `${file} is right${warned}${code === EXIT.ok ? '' : ', and this machine has not what it asks for'}: ${has}`
+    await print(`${isJson ? JSON.stringify({ ok: code === EXIT.ok, ...facts, problems: found }) : words}\n`)
+    return code
   }
+}
+
+/** @throws WadiError WADI_CONFIG_INVALID when it cannot be read, WADI_USAGE for a directory */
+function sourceOf(path: string): string {
+  if (path === '-') return readFileSync(0, 'utf8')
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
+    const inside = join(path, DEFAULT_CONFIG_FILE)
+    const hasOne = statSync(inside, { throwIfNoEntry: false })?.isFile() === true
+    throw usageError(`${path} is a directory.`, hasOne ? `Did you mean ${inside}?` : 'Name the file in it.')
+  }
+  return readSource(path)
+}
+
+/** The exit code, and how many problems were found. */
+async function lookDeep(config: Config, { file, isJson }: { file: string; isJson: boolean }): Promise<{ code: number; found: number }> {
+  const { deepCheck, exitOfFindings } = await import('../deep-check.ts')
+  const findings = []
+  for await (const finding of deepCheck(config)) {
+    findings.push(finding)
+    if (isJson) await print(`${JSON.stringify({ file, ...finding })}\n`)
+  }
+  const MARKS = { good: 'good', warning: 'warning', problem: 'PROBLEM' } as const
+  if (!isJson) await print(`${columns(findings.map(({ severity, path, message }) => [MARKS[severity], path, message]))}\n`)
+  return { code: exitOfFindings(findings), found: findings.filter(({ severity }) => severity === 'problem').length }
 }

@@ -2,11 +2,12 @@
 // Variables are replaced after YAML was parsed and in values only, so a comment may hold anything.
 // Not for: applying the configuration (gateway.ts).
 
-import { LineCounter, type Node, parseDocument } from 'yaml'
+import { type Document, isAlias, LineCounter, type Node, parseDocument } from 'yaml'
 import { WadiError } from '../../runtime/base/errors.ts'
 import type { CodecName } from '../../runtime/io/codec.ts'
 import { createNodeCodec } from '../../runtime/io/node-codec.ts'
 import type { ReadContext } from './field.ts'
+import { encodingDoubt, type FileFault, textFault, yamlFaults } from './file-words.ts'
 import { checkRules } from './rules.ts'
 import { type Config, configSchema } from './schema.ts'
 
@@ -51,20 +52,30 @@ export function readConfig(source: string, options: LoadOptions): LoadResult {
   }
   const placeOf = (node: Node | null): Place | null => (node?.range ? placeAt(node.range[0]) : null)
   const report = (path: string, message: string, place: Place | null): void => {
-    if (!problems.some((known) => known.path === path && known.message === message)) problems.push({ path, message, place })
+    const isKnown = problems.some((known) => known.path === path && known.message === message && known.place?.line === place?.line)
+    if (!isKnown) problems.push({ path, message, place })
   }
-  for (const error of [...document.errors, ...document.warnings]) report('', yamlWords(error.message), placeAt(error.pos[0]))
+  const reportFault = ({ offset, message }: FileFault): void => report('', message, placeAt(offset))
+  const doubt = encodingDoubt(source)
+  if (doubt) warnings.push({ path: '', message: doubt.message, place: placeAt(doubt.offset) })
+  const { structural, others } = yamlFaults(document, source, (offset) => placeAt(offset).line)
+  const unreadableFile = textFault(source) ?? structural
+  if (unreadableFile) {
+    reportFault(unreadableFile) // what would follow from a structure that was not meant is left unsaid
+    return { config: configSchema.read(undefined, '', SILENT), problems, warnings: [] }
+  }
+  for (const fault of others) reportFault(fault)
 
-  let aliasCount = 0
   const context: ReadContext = {
     problem: (node, path, message) => report(path, message, placeOf(node) ?? parentPlace(places, path)),
+    doubt: (node, path, message) => void warnings.push({ path, message, place: placeOf(node) }),
     seen: (path, node) => {
       const place = placeOf(node)
       if (place) places.set(path, place)
     },
     expand: (node, path, text) => expand(text, options.environment, (message) => report(path, message, placeOf(node))),
-    resolveAlias: (node) =>
-      ++aliasCount > ALIASES_MAX ? null : ((node as { resolve?: (doc: unknown) => Node | undefined }).resolve?.(document) ?? null)
+    resolve: aliases(document, (node, path, message) => report(path, message, placeOf(node))),
+    source
   }
   const root = document.contents as Node | null
   if (root === null && problems.length === 0)
@@ -86,6 +97,27 @@ export function readConfig(source: string, options: LoadOptions): LoadResult {
     }
   )
   return { config, problems: sortProblems(problems), warnings: sortProblems(warnings) }
+}
+
+/** Reads the defaults. */
+const SILENT: ReadContext = {
+  problem: () => undefined,
+  doubt: () => undefined,
+  seen: () => undefined,
+  expand: () => null,
+  resolve: () => null,
+  source: ''
+}
+
+function aliases(document: Document, report: (node: Node, path: string, message: string) => void): ReadContext['resolve'] {
+  let aliasCount = 0
+  return (node, path) => {
+    if (!isAlias(node)) return node
+    const target = ++aliasCount > ALIASES_MAX ? null : (node.resolve(document) as Node | undefined)
+    if (target === null) report(node, path, `is an alias too many: at most ${ALIASES_MAX} are followed`)
+    else if (target === undefined) report(node, path, `is *${node.source}, and no &${node.source} stands before it`)
+    return target ?? null
+  }
 }
 
 /**
@@ -145,9 +177,4 @@ function isSameOrBelow(path: string, above: string): boolean {
 function sortProblems(problems: readonly Problem[]): Problem[] {
   const rank = (problem: Problem): number => (problem.place ? problem.place.line * 1e4 + problem.place.column : Number.MAX_SAFE_INTEGER)
   return [...problems].sort((left, right) => rank(left) - rank(right))
-}
-
-function yamlWords(message: string): string {
-  if (message.startsWith('Map keys must be unique')) return 'this key is given twice: keep one of them'
-  return `is not YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`
 }

@@ -8,6 +8,7 @@ import { isInternal } from './internal-topics.ts'
 import { warnOfRoutes } from './route-warnings.ts'
 import { routesConfigOf } from './routes-config.ts'
 import type { Config, KafkaSection, TopicSection } from './schema.ts'
+import { formatBytes, writtenBytes, writtenDuration } from './units.ts'
 
 export type Report = (path: string, message: string) => void
 
@@ -25,10 +26,9 @@ export interface FileFacts {
 export function checkRules(config: Config, { isTrusted, isWritten, canWrite }: FileFacts, report: Report, warn: Report): void {
   checkListeners(config, report)
   checkQuotas(config, report)
+  if (isTrusted('storage') && isTrusted('topics') && isTrusted('dead_letter')) warnOfQuotas(config, warn)
   if (isTrusted('upstream')) warnOfLimits(config, warn)
   if (config.mqtt.length === 0 && !config.kafka) warn('mqtt', 'has no listener: no device can connect')
-  else if (config.mqtt.length > 0 && config.routes.length === 0 && config.unmatched.action !== 'topic')
-    warn('routes', 'is empty: no event is stored')
   const unread: PayloadDecoders = { json: () => null, cbor: () => null } // nothing is decoded by a check
   const { problems } = compileRoutes(routesConfigOf(config), unread)
   checkRoutes(config, problems, report)
@@ -118,12 +118,40 @@ function checkQuotas({ storage }: Config, report: Report): void {
     )
 }
 
+/** Each topic may be far from its quota when the whole is full. */
+function warnOfQuotas({ storage, topics, dead_letter }: Config, warn: Report): void {
+  const parts = [...topics].filter(([name, { quota }]) => quota !== null && name !== dead_letter.topic)
+  const topicsBytes = parts.reduce((sum, [, { quota }]) => sum + (quota ?? 0), 0)
+  const journalBytes = storage.journal.files * storage.journal.file_size
+  const sum = topicsBytes + dead_letter.quota + journalBytes
+  if (storage.quota === null || topicsBytes === 0 || sum <= storage.quota) return
+  warn(
+    'storage.quota',
+    `is ${formatBytes(storage.quota)}, and the quotas of ${parts.length === 1 ? '1 topic' : `${parts.length} topics`} (${formatBytes(topicsBytes)}), the dead letters (${formatBytes(dead_letter.quota)}) and the journal (${formatBytes(journalBytes)}) are ${formatBytes(sum)} together: the whole can be full before a topic is`
+  )
+}
+
+/** What `drop_undelivered: true` can take before the centre has it. */
+function lossWords(topic: Omit<TopicSection, 'config'>, storageQuota: number | null): string {
+  const limits = [
+    topic.retention === null ? '' : `older than ${writtenDuration(topic.retention)}`,
+    topic.retention_bytes === null ? '' : `above ${writtenBytes(topic.retention_bytes)} per partition`,
+    topic.when_full === 'drop_oldest' && topic.quota !== null ? `above the quota of ${writtenBytes(topic.quota)}` : '',
+    topic.when_full === 'drop_oldest' && storageQuota !== null ? 'at the quota of the whole directory' : ''
+  ].filter((limit) => limit !== '')
+  const last = limits.pop()
+  if (last === undefined) return 'has no effect: retention is forever, and no quota drops anything (docs/retention.md)'
+  const words = limits.length === 0 ? last : `${limits.join(', ')} or ${last}`
+  return `is true: events that are not delivered are lost when they are ${words} (docs/retention.md)`
+}
+
 /** See docs/retention.md. */
 function warnOfLimits(config: Config, warn: Report): void {
   const delivered = config.upstream?.topics
   for (const [name, section] of config.topics) {
     const topic = mergedTopic(section)
     const isForwarded = delivered !== undefined && (delivered.size === 0 ? name !== config.dead_letter.topic : delivered.has(name))
+    if (isForwarded && topic.drop_undelivered) warn(`topics.${name}.drop_undelivered`, lossWords(topic, config.storage.quota))
     if (isForwarded && topic.when_full === 'drop_oldest' && !topic.drop_undelivered) {
       warn(
         `topics.${name}.when_full`,

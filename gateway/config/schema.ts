@@ -29,6 +29,10 @@ const topicName = {
   patternWords: 'letters, digits, ".", "_" and "-", at most 249 (as in Kafka)'
 }
 const GATEWAY_ID = { pattern: /^[A-Za-z0-9._-]{1,100}$/, patternWords: 'letters, digits, ".", "_" and "-", at most 100' }
+const DATA_PATH = {
+  pattern: /^(?!~)/,
+  patternWords: `a path: only a shell knows ~, write \${HOME}/… or the whole path`
+}
 const ANY_NAME = { pattern: /^[\s\S]{1,255}$/, patternWords: '1 to 255 characters' }
 
 const codecs = ['best', 'none', 'gzip', 'lz4', 'zstd'] as const
@@ -40,9 +44,13 @@ const gateway = section(
       default: 'wadi',
       doc: 'name of this gateway: in headers, in the transactional id. Two gateways on one cluster need two ids'
     }),
-    data: text({ default: './wadi-data', doc: 'directory with everything that is stored; made when absent, used by one process at a time' })
+    data: text({
+      ...DATA_PATH,
+      default: './wadi-data',
+      doc: 'directory with everything that is stored; made when absent, used by one process at a time'
+    })
   },
-  { doc: 'who this gateway is' }
+  { doc: 'who this gateway is', later: ['clock'] }
 )
 
 const storage = section(
@@ -92,7 +100,7 @@ const storage = section(
 
 const mqttListener = section(
   {
-    listen: address({ doc: 'host:port of the MQTT listener; port 0 takes a free one' }),
+    listen: address({ doc: 'host:port of the MQTT listener; port 0 takes a free one', example: '127.0.0.1:1883' }),
     insecure: flag({
       default: 'false',
       doc: 'true = anybody who reaches this address may publish; needed for any address that is not loopback'
@@ -105,14 +113,15 @@ const mqttListener = section(
       { doc: 'what one listener takes' }
     )
   },
-  { doc: 'one MQTT listener' }
+  { doc: 'one MQTT listener', later: ['tls', 'auth', 'users', 'password_file', 'websocket'] }
 )
 
 const kafka = optionalSection(
   {
-    listen: address({ doc: 'host:port for Kafka clients; port 0 takes a free one' }),
+    listen: address({ doc: 'host:port for Kafka clients; port 0 takes a free one', example: '127.0.0.1:9092' }),
     advertised: optionalAddress({
-      doc: 'host:port that clients are told to connect to, when it is not that of listen (0.0.0.0, containers); port 0 = the port of listen'
+      doc: 'host:port that clients are told to connect to, when it is not that of listen (0.0.0.0, containers); port 0 = the port of listen',
+      example: 'gateway.local:9092'
     }),
     insecure: flag({
       default: 'false',
@@ -141,7 +150,7 @@ const kafka = optionalSection(
       { doc: 'what Kafka clients may take' }
     )
   },
-  { doc: 'Kafka clients on this gateway (docs/kafka.md); without it there is no Kafka listener' }
+  { doc: 'Kafka clients on this gateway (docs/kafka.md); without it there is no Kafka listener', later: ['tls', 'sasl', 'auth', 'users'] }
 )
 
 const topic = section(
@@ -176,7 +185,7 @@ const topic = section(
       { doc: "the same under Kafka's names, with Kafka's units" }
     )
   },
-  { doc: 'one topic' }
+  { doc: 'one topic', later: ['priority'] }
 )
 
 const route = section(
@@ -199,24 +208,31 @@ const route = section(
     ),
     value: section(
       {
-        decode: choice(['raw', 'json', 'cbor'], { default: 'raw', doc: 'raw leaves the bytes untouched and unread' }),
+        decode: choice(['raw', 'json', 'cbor'], {
+          default: 'raw',
+          doc: 'raw does not look into the payload, but where key, headers or time name a field of it: then as JSON. The bytes are stored as they came in any case'
+        }),
         require: listOf(text({ doc: 'field' }), { doc: 'fields that must be there; without them the event goes to the dead letters' })
       },
-      { doc: 'what the payload is' }
+      { doc: 'what the payload is', later: ['encode', 'subject'] }
     )
   },
-  { doc: 'one route' }
+  { doc: 'one route', later: ['reduce'] }
 )
 
 const upstream = optionalSection(
   {
-    brokers: listOf(address({ doc: 'a broker' }), { isRequired: true, doc: 'brokers of the central cluster, host:port each' }),
+    brokers: listOf(address({ doc: 'a broker', example: 'k1.example:9092' }), {
+      isRequired: true,
+      takesCommas: true,
+      doc: 'brokers of the central cluster, host:port each; also as one text with commas'
+    }),
     topics: mapOf(
       section(
         {
           to: optionalText({ ...topicName, doc: 'topic at the centre; the default is the same name' })
         },
-        { doc: 'one topic' }
+        { doc: 'one topic', later: ['order', 'backfill_to'] }
       ),
       { ...topicName, doc: 'topics to deliver; without this section every topic except the dead letters, under its own name' }
     ),
@@ -234,7 +250,7 @@ const upstream = optionalSection(
       doc: 'after a pause the first event waits this long for company; more spares a metered link'
     })
   },
-  { doc: 'the central Kafka cluster; without it nothing is delivered' }
+  { doc: 'the central Kafka cluster; without it nothing is delivered', later: ['tls', 'sasl', 'security', 'bandwidth', 'budget'] }
 )
 
 export const configSchema = section(
@@ -265,7 +281,7 @@ export const configSchema = section(
     ),
     upstream
   },
-  { doc: 'wadi.yaml' }
+  { doc: 'wadi.yaml', later: ['http', 'metrics', 'downlink', 'schemas', 'security', 'users', 'tls'] }
 )
 
 export type Config = ValueOf<typeof configSchema>

@@ -27,8 +27,51 @@ const DURATION_UNITS_MS: Readonly<Record<string, number>> = {
 
 const QUANTITY = /^(\d+(?:\.\d+)?)\s*([A-Za-z]*)$/
 
-/** A parsed value, or why there is none (a sentence without subject: "needs a unit, for example 10ms"). */
-export type Parsed<T> = { readonly value: T } | { readonly why: string }
+/** What stands in the file, as a pattern for editors. */
+const patternOf = (units: object): string => `^\\d+(\\.\\d+)?\\s*(${Object.keys(units).join('|')})$`
+export const BYTES_PATTERN = patternOf(BYTE_UNITS)
+export const DURATION_PATTERN = patternOf(DURATION_UNITS_MS)
+
+/** Units of other tools and languages, in lower case, and which of ours they are. */
+const FOREIGN_UNITS: Readonly<Record<string, string>> = {
+  byte: 'B',
+  bytes: 'B',
+  k: 'kB',
+  m: 'MB',
+  g: 'GB',
+  t: 'TB',
+  ki: 'KiB',
+  mi: 'MiB',
+  gi: 'GiB',
+  ti: 'TiB',
+  msec: 'ms',
+  millis: 'ms',
+  milliseconds: 'ms',
+  sec: 's',
+  secs: 's',
+  second: 's',
+  seconds: 's',
+  mins: 'min',
+  minute: 'min',
+  minutes: 'min',
+  hr: 'h',
+  hrs: 'h',
+  hour: 'h',
+  hours: 'h',
+  day: 'd',
+  days: 'd',
+  week: 'w',
+  weeks: 'w'
+}
+
+function meantUnit(unit: string, units: Readonly<Record<string, number>>): string | null {
+  const lower = unit.toLowerCase()
+  const foreign = FOREIGN_UNITS[lower]
+  return Object.keys(units).findLast((known) => known.toLowerCase() === lower) ?? (foreign && foreign in units ? foreign : null)
+}
+
+/** A parsed value, with what may not be meant by it; or why there is none (a sentence without subject: "needs a unit, for example 10ms"). */
+export type Parsed<T> = { readonly value: T; readonly doubt?: string } | { readonly why: string }
 
 function parseQuantity(text: string, units: Readonly<Record<string, number>>, example: string): Parsed<number> {
   const match = QUANTITY.exec(text.trim())
@@ -36,7 +79,10 @@ function parseQuantity(text: string, units: Readonly<Record<string, number>>, ex
   if (!match) return { why: `is "${text}", expected a number with a unit, for example ${example}` }
   if (unit === '') return Number(digits) === 0 ? { value: 0 } : { why: `is ${text} without a unit, write for example ${example}` }
   const factor = units[unit]
-  if (factor === undefined) return { why: `has the unit "${unit}", known are ${Object.keys(units).join(', ')}` }
+  if (factor === undefined) {
+    const meant = meantUnit(unit, units)
+    return { why: `has the unit "${unit}"${meant ? `: did you mean ${digits}${meant}?` : `, known are ${Object.keys(units).join(', ')}`}` }
+  }
   const value = Number(digits) * factor
   if (!Number.isSafeInteger(Math.round(value))) return { why: `is ${text}, which is too large` }
   return { value }
@@ -51,6 +97,19 @@ export function parseBytes(text: string): Parsed<number> {
 /** "10ms", "2.5s", "7d" → milliseconds. */
 export function parseDuration(text: string): Parsed<number> {
   return parseQuantity(text, DURATION_UNITS_MS, '10ms or 7d')
+}
+
+/** 4194304 → "4MiB", 100000000 → "100MB": exact, as it would be written in the file. */
+export const writtenBytes = (bytes: number): string =>
+  written(bytes, ['TiB', 'GiB', 'MiB', 'KiB', 'TB', 'GB', 'MB', 'kB'], BYTE_UNITS) ?? `${bytes}B`
+
+/** 600000 → "10min". */
+export const writtenDuration = (durationMs: number): string =>
+  written(durationMs, ['d', 'h', 'min', 's'], DURATION_UNITS_MS) ?? `${durationMs}ms`
+
+function written(value: number, names: readonly string[], units: Readonly<Record<string, number>>): string | null {
+  const name = value > 0 && names.find((unit) => value % (units[unit] ?? Number.NaN) === 0)
+  return !name ? null : `${value / (units[name] ?? 1)}${name}`
 }
 
 /** 3328599654 → "3.1 GiB". */

@@ -1,7 +1,8 @@
-// Proves for tools/run-tests.mjs: what it counts is what tap counted; a run that proves nothing is a failure.
+// Proves for tools/run-tests.mjs: what it counts is what tap counted; while it runs it tells how far it is; a run that proves nothing is a failure.
 // How: TAP as tap 21.8.0 wrote it, and the choice of files over plain lists.
 
-import { resolve } from 'node:path'
+import { mkdirSync, utimesSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
 
@@ -16,6 +17,7 @@ interface Choice {
 }
 interface Runner {
   countTap(tap: string): Counts
+  progress(files: readonly string[], sinceMs: number, resultsDirectory: string): { ended: number; failed: number; running: string[] }
   choose(paths: readonly string[], options: { suite: string; patterns: readonly string[] }): Choice
 }
 
@@ -51,4 +53,20 @@ t.test('suites split the files, a pattern picks from both', async (t) => {
     ...runner.choose(paths, { suite: 'kafka', patterns: [] }),
     chosen: [paths[1]]
   })
+})
+
+t.test('while it runs it tells what has ended, what failed and what runs; results of an earlier run do not count', async (t) => {
+  const results = t.testdir()
+  const write = (file: string, tap: string): void => {
+    mkdirSync(dirname(join(results, file)), { recursive: true })
+    writeFileSync(join(results, `${file}.tap`), tap)
+  }
+  const files = ['ended', 'failed', 'runs', 'old', 'waits'].map((name) => `dist/test/log/${name}.test.js`)
+  const sinceMs = Date.now() - 60_000
+  write('dist/test/log/ended.test.js', 'ok 1 - a # time=1ms\n\n1..1\n# time=2ms\n')
+  write('dist/test/log/failed.test.js', 'ok 1 - a\nnot ok 2 - b\n\n1..2\n# failed 1 of 2 tests\n# time=2ms\n')
+  write('dist/test/log/runs.test.js', '# Subtest: a\n    ok 1 - x # time=1ms\n')
+  write('dist/test/log/old.test.js', 'not ok 1 - a\n1..1\n# time=2ms\n')
+  utimesSync(join(results, 'dist/test/log/old.test.js.tap'), 1, 1)
+  t.same(runner.progress(files, sinceMs, results), { ended: 2, failed: 1, running: ['log/runs'] })
 })

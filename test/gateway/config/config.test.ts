@@ -170,7 +170,9 @@ upstream:
 
 t.test('what is not YAML is said with its place; a key given twice is refused', async (t) => {
   t.match(problemsOf('gateway: { id: a\nmqtt: ]'), [/^wadi\.yaml:\d+:\d+ is not YAML: /])
-  t.match(problemsOf(`${minimal}gateway: { id: a }\ngateway: { id: b }\n`), ['wadi.yaml:5:1 this key is given twice: keep one of them'])
+  t.match(problemsOf(`${minimal}gateway: { id: a }\ngateway: { id: b }\n`), [
+    'wadi.yaml:5:1 gateway is given twice, here and in line 4: keep one of them'
+  ])
   t.match(problemsOf('- a\n- b\n'), [/is not a section/])
 })
 
@@ -299,6 +301,7 @@ upstream: { brokers: [k:9092], topics: { sent: {}, dropped: {} } }
     ofLimits.map((warning) => formatProblem(warning, 'wadi.yaml')),
     [
       'wadi.yaml:6:35 topics.sent.when_full is drop_oldest without drop_undelivered: true, so nothing undelivered is ever dropped; at its quota the topic refuses, like reject',
+      'wadi.yaml:7:69 topics.dropped.drop_undelivered is true: events that are not delivered are lost when they are older than 7d or above the quota of 1GiB (docs/retention.md)',
       'wadi.yaml:8:42 topics.kept.drop_undelivered has no effect: the topic is not forwarded, so nothing of it waits to be delivered',
       'wadi.yaml:9:19 topics.small.quota is 262144 bytes; below 524288 (128 KiB per partition) large parts of it go at a time'
     ]
@@ -324,6 +327,7 @@ ${rest}`
       'wadi.yaml:4:15 routes[1].filter can never match: routes[0] "#" covers plant/+/x before it',
       'wadi.yaml:5:15 routes[2].filter can never match: a device cannot publish to $SYS/…, which is for subscribers',
       'wadi.yaml:6:15 routes[3].filter can never match: a device cannot publish to $share/…, which is for subscribers',
+      'wadi.yaml:6:46 routes[3].key is "constant" for every event: all go to one partition, however many there will be; meant "{constant}", or none?',
       'wadi.yaml:7:22 topics.telemetry holds nothing: no route stores in it; one stores in "telemetri": did you mean that?'
     ]
   )
@@ -380,12 +384,20 @@ t.test('the example and the page agree: the example has no warning', async (t) =
   t.same(readConfig(source, { fileName: 'wadi.yaml', environment: { WADI_ID: 'a' } }).warnings, [])
 })
 
+t.test('so does the README: its wadi.yaml is right as it stands', async (t) => {
+  const [, source = ''] = /```yaml\n(# wadi\.yaml[\s\S]*?)```/.exec(readFileSync('README.md', 'utf8')) ?? []
+  t.match(source, 'routes:')
+  const { problems, warnings } = readConfig(source, { fileName: 'wadi.yaml', environment: {} })
+  t.same([problems, warnings], [[], []])
+})
+
 t.test('an empty file is refused; one that takes nothing in is warned of', async (t) => {
   for (const source of ['', '# nothing yet\n'])
     t.match(problemsOf(source), [/^wadi.yaml is empty: a gateway needs at least mqtt and routes/])
   const warningsOf = (source: string): string[] =>
     readConfig(source, { fileName: 'wadi.yaml', environment: {} }).warnings.map(({ path }) => path)
   t.same(warningsOf('gateway: { data: ./d }\n'), ['mqtt'])
-  t.same(warningsOf('mqtt: [{ listen: "127.0.0.1:1883" }]\n'), ['routes'])
+  t.same(warningsOf('mqtt: [{ listen: "127.0.0.1:1883" }]\n'), [], 'it is refused, and told once')
+  t.match(problemsOf('mqtt: [{ listen: "127.0.0.1:1883" }]\n'), [/routes is empty/])
   t.same(warningsOf(minimal), [])
 })

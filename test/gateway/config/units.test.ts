@@ -14,7 +14,8 @@ t.test('sizes: SI and IEC are distinct, a number without a unit is refused', asy
     t.same(parseBytes(text), { value }, text)
   }
   t.match(parseBytes('8'), { why: /without a unit/ })
-  t.match(parseBytes('8Gib'), { why: /the unit "Gib", known are .*GiB/ })
+  t.match(parseBytes('8Gib'), { why: /the unit "Gib": did you mean 8GiB\?/ })
+  t.match(parseBytes('8pages'), { why: /the unit "pages", known are .*GiB/ })
   t.match(parseBytes('lots'), { why: /"lots"/ })
   t.match(parseBytes('-1MiB'), { why: /expected a number with a unit/ })
   t.match(parseBytes('99999999TiB'), { why: /too large/ })
