@@ -41,6 +41,18 @@ export const goodLink: LinkFaults = {
   deadlineMs: 10_000
 }
 
+/** Where a topic fails, and with what: rights to write, rights to read (needed for a position there), a policy, a leader that never comes, an unnamed error. */
+export const TOPIC_FAILURES = {
+  'no-write': { step: 'add-partitions', kind: 'refused', says: 'TOPIC_AUTHORIZATION_FAILED' },
+  'no-write-at-produce': { step: 'produce', kind: 'refused', says: 'TOPIC_AUTHORIZATION_FAILED' },
+  'no-read': { step: 'commit-position', kind: 'refused', says: 'TOPIC_AUTHORIZATION_FAILED' },
+  policy: { step: 'produce', kind: 'refused', says: 'POLICY_VIOLATION' },
+  leaderless: { step: 'produce', kind: 'retry', says: 'NOT_ENOUGH_REPLICAS' },
+  'server-error': { step: 'produce', kind: 'in-doubt', says: 'UNKNOWN_SERVER_ERROR' }
+} as const
+
+export type TopicFailure = keyof typeof TOPIC_FAILURES
+
 interface Entry {
   readonly baseOffset: number
   readonly producerId: bigint
@@ -100,6 +112,8 @@ export class SimCentre {
   refusesValue: (value: string | null) => boolean = () => false
   /** Topics nobody may write or make. */
   readonly forbiddenTopics = new Set<string>()
+  /** Topics that may be described, and the step that fails for them until it is taken out here. */
+  readonly failingTopics = new Map<string, TopicFailure>()
   readonly #topics = new Map<string, CentreTopic>()
   readonly #transactional = new Map<string, Transactional>()
   readonly #positions = new Map<string, Map<string, CommittedPosition>>()
@@ -127,6 +141,12 @@ export class SimCentre {
   }
 
   // -- What happens to it
+
+  /** A topic is deleted, with all that it held and the positions on it. */
+  deleteTopic(name: string): void {
+    this.#topics.delete(name)
+    for (const stored of this.#positions.values()) stored.delete(name)
+  }
 
   createTopic(name: string, partitionCount: number): void {
     this.#topics.set(name, {
@@ -198,9 +218,9 @@ export class SimCentre {
 
   describe(names: readonly string[], createPartitionCount: number | null): UpstreamTopic[] {
     return names.map((name) => {
-      if (this.forbiddenTopics.has(name)) throw new UpstreamFault('refused', `TOPIC_AUTHORIZATION_FAILED for ${name}`)
+      if (this.forbiddenTopics.has(name)) throw ofTopic('refused', 'TOPIC_AUTHORIZATION_FAILED', name)
       if (!this.#topics.has(name)) {
-        if (createPartitionCount === null) throw new UpstreamFault('refused', `UNKNOWN_TOPIC_OR_PARTITION ${name}`)
+        if (createPartitionCount === null) throw ofTopic('refused', 'UNKNOWN_TOPIC_OR_PARTITION', name)
         this.createTopic(name, createPartitionCount)
       }
       const topic = this.#topics.get(name) as CentreTopic
@@ -245,6 +265,10 @@ export class SimCentre {
 
   addPartitions(id: string, producer: ProducerKey, targets: readonly { topicName: string; partitionIndex: number }[]): void {
     const transactional = this.#check(id, producer)
+    this.#failAt(
+      'add-partitions',
+      targets.map(({ topicName }) => topicName)
+    )
     if (transactional.state !== 'ongoing') this.#begin(id, transactional)
     for (const { topicName, partitionIndex } of targets) transactional.partitions.add(`${topicName}/${partitionIndex}`)
   }
@@ -257,8 +281,9 @@ export class SimCentre {
   commitPosition(id: string, producer: ProducerKey, positions: ReadonlyMap<string, CommittedPosition>): void {
     const transactional = this.#check(id, producer)
     if (transactional.state !== 'ongoing') this.#begin(id, transactional)
+    this.#failAt('commit-position', [...positions.keys()])
     for (const [topic, position] of positions) {
-      if (position.pieces.some((piece) => piece.length > 4096)) throw new UpstreamFault('refused', 'OFFSET_METADATA_TOO_LARGE')
+      if (position.pieces.some((piece) => piece.length > 4096)) throw ofTopic('refused', 'OFFSET_METADATA_TOO_LARGE', topic)
       // A piece that is not written again stays as it was.
       const before = transactional.positions.get(topic)?.pieces ?? this.#positions.get(id)?.get(topic)?.pieces ?? []
       const pieces = [...position.pieces, ...before.slice(position.pieces.length)]
@@ -288,6 +313,15 @@ export class SimCentre {
   }
 
   // -- Inside
+
+  #failAt(step: 'add-partitions' | 'produce' | 'commit-position', names: readonly string[]): void {
+    for (const name of names) {
+      const failure = TOPIC_FAILURES[this.failingTopics.get(name) as TopicFailure]
+      if (failure?.step !== step) continue
+      this.count(`topic-fails:${this.failingTopics.get(name)}`)
+      throw ofTopic(failure.kind, failure.says, name)
+    }
+  }
 
   #begin(id: string, transactional: Transactional): void {
     transactional.state = 'ongoing'
@@ -340,8 +374,9 @@ export class SimCentre {
     const where = { target: { topicName, partitionIndex } }
     const topic = this.#topics.get(topicName)
     const partition = topic?.partitions[partitionIndex]
-    if (!topic || !partition) throw new UpstreamFault('refused', `UNKNOWN_TOPIC_OR_PARTITION ${topicName}-${partitionIndex}`)
-    if (partition.leaderlessUntilMs > this.clock.monotonicMs()) throw new UpstreamFault('retry', 'NOT_LEADER_OR_FOLLOWER')
+    this.#failAt('produce', [topicName])
+    if (!topic || !partition) throw ofTopic('retry', 'UNKNOWN_TOPIC_OR_PARTITION', topicName)
+    if (partition.leaderlessUntilMs > this.clock.monotonicMs()) throw ofTopic('retry', 'NOT_LEADER_OR_FOLLOWER', topicName)
     if (batch.byteLength > topic.batchBytesMax) throw new UpstreamFault('too-large', `MESSAGE_TOO_LARGE: ${batch.byteLength}`, where)
     const decoded = decodeOrRefuse(batch, where)
     if (decoded.baseOffset !== 0 || (decoded.attributes & 0x10) === 0)
@@ -511,6 +546,11 @@ export class SimUpstream implements Upstream {
       })
     })
   }
+}
+
+function ofTopic(kind: 'refused' | 'retry' | 'in-doubt', says: string, topicName: string): UpstreamFault {
+  const message = `${says}: ${topicName}`
+  return new UpstreamFault(kind, message, { topics: new Map([[topicName, message]]) })
 }
 
 /** As Kafka, which opens compressed batches before it takes them. What is wrong in one that is not compressed is a bug of this house. */

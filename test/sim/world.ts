@@ -28,6 +28,7 @@ import { SimClock, type SimProcessClock } from './sim-clock.ts'
 import { simCodec } from './sim-codec.ts'
 import { noFaults, SimDisk } from './sim-disk.ts'
 import type { DiskLie } from './sim-file.ts'
+import { TopicFaults } from './topic-faults.ts'
 import { TopicLimits } from './topic-limits.ts'
 
 /** What the canaries break. */
@@ -78,6 +79,7 @@ export class World {
   readonly ledger = new Ledger()
   readonly reached = new Map<string, number>()
   readonly #diskFaults: DiskFaults
+  readonly #topicFaults: TopicFaults
   readonly #seed: number
   readonly #mutation: Mutation
   readonly #mapping: Mapping
@@ -132,6 +134,7 @@ export class World {
       { commitBytesMax: 16 * KIB }
     )
     this.#operator = new Operator(seed, this.#mapping.upstream)
+    this.#topicFaults = new TopicFaults(seed, this.centre, this.#operator.everDelivered, (sentence) => this.ledger.violate('lost', sentence))
     this.#cleanStop = new CleanStop(seed)
     this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
     this.#storage = {
@@ -236,9 +239,8 @@ export class World {
       this.#recoveryMsMax = Math.max(this.#recoveryMsMax, process.monotonicMs() - startedMs)
       for (const [name, partitionCount] of this.#mapping.edge) {
         if (store.topics.has(name)) continue
-        const isLossy = this.#quotaBytes !== null
         const lossy = { quotaBytes: this.#quotaBytes, whenFull: 'drop_oldest', dropUndelivered: true } as const
-        const limits = { retentionBytes: this.#retentionBytes, ...(isLossy ? lossy : this.#limits.forwarded) }
+        const limits = { retentionBytes: this.#retentionBytes, ...(this.#quotaBytes === null ? this.#limits.forwarded : lossy) }
         await store.createTopic(name, { partitionCount, ...limits })
       }
       await this.#limits.create(store)
@@ -409,6 +411,7 @@ export class World {
       this.#clients.checkOpen()
       this.#disturbOnce()
       this.#diskFaults.disturb()
+      this.#topicFaults.disturb()
       if (this.#store?.failure && prng.chance(80)) this.#crash(prng.chance(50) ? 'power' : 'kill')
     }
     await clock.run({ untilMs: this.#durationMs })
@@ -522,6 +525,7 @@ export class World {
       await clock.run({ untilMs: clock.monotonicMs() + 1_000 })
       if (this.#store?.failure) this.#crash(this.prng.chance(50) ? 'power' : 'kill')
       this.#restartIfDown()
+      this.#topicFaults.look(this.#uplink?.status())
       const isAcked = this.#devices.every((device) => device.waiting === null) && this.#clients.isSettled
       if (isAcked && this.#uplink && this.#uplink.status().lagEvents === 0 && this.#uplink.status().state === 'idle') break
     }
