@@ -5,7 +5,7 @@
 // long after the caller gave up) and goes down.
 // Not for: load, replication, retention by size.
 
-import type { Clock } from '../../runtime/io/clock.ts'
+import { type Clock, sleep } from '../../runtime/io/clock.ts'
 import {
   type CommittedPosition,
   type CommittedRead,
@@ -52,6 +52,9 @@ export const TOPIC_FAILURES = {
 } as const
 
 export type TopicFailure = keyof typeof TOPIC_FAILURES
+
+const PATIENCE_MS_FIRST = 100
+const PATIENCE_MS_MAX = 1_600
 
 interface Entry {
   readonly baseOffset: number
@@ -462,11 +465,20 @@ export class SimUpstream implements Upstream {
     return this.#call('add-partitions', () => this.#centre.addPartitions(this.#id, producer, targets))
   }
 
-  produce(targets: readonly ProduceTarget[]): Promise<readonly { baseOffset: number }[]> {
+  /** Patient with what has no leader now, as the real one, and sends all of it again. */
+  async produce(targets: readonly ProduceTarget[]): Promise<readonly { baseOffset: number }[]> {
     const producer = this.#producer
     const sent = targets.map((target) => ({ ...target, batch: target.batch.slice() })) // what is on the wire does not change any more
-    for (const { batch } of sent) this.wireBytes.sent += batch.byteLength
-    return this.#call('produce', () => this.#centre.produce(this.#id, producer, sent))
+    for (let delayMs = PATIENCE_MS_FIRST; ; delayMs *= 2) {
+      for (const { batch } of sent) this.wireBytes.sent += batch.byteLength
+      try {
+        return await this.#call('produce', () => this.#centre.produce(this.#id, producer, sent))
+      } catch (error) {
+        const isPassing = error instanceof UpstreamFault && error.kind === 'retry' && error.topics.size > 0
+        if (!isPassing || delayMs > PATIENCE_MS_MAX) throw error
+      }
+      await sleep(this.#process, delayMs)
+    }
   }
 
   commitPosition(positions: ReadonlyMap<string, CommittedPosition>): Promise<void> {
