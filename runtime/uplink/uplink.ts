@@ -311,6 +311,7 @@ export class Uplink {
     if (error instanceof UpstreamFault && error.mayBeContent) this.#planner.answeredWithError(this.#suspects)
     const step = this.#isConnected ? 'send' : 'connect'
     if (error instanceof UpstreamFault && this.#topics.leaveOut(error, step, this.#sources.list)) return // the others go on at once
+    if (this.#isConnected) this.#topics.putOffTrials(this.#sources.list)
     switch (kind) {
       case 'too-large':
       case 'bad-record':

@@ -119,6 +119,17 @@ export class UpstreamTopics {
     for (const name of upstreamTopics) if (this.#leftOut.has(name)) this.#letIn(name)
   }
 
+  /** What is on trial was sent alone, and it failed for a reason that names no topic: the others come before it is tried again. */
+  putOffTrials(sources: readonly Source[]): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    if (!sources.some(({ upstreamTopic }) => !this.#leftOut.has(upstreamTopic))) return
+    for (const entry of this.#leftOut.values()) {
+      if (!entry.isOnTrial) continue
+      entry.isOnTrial = false
+      entry.untilMs = nowMs + this.#options.settings.refusedDelayMs
+    }
+  }
+
   /**
    * Leaves out the topics that `fault` names, when others are left to deliver to.
    * @returns false when it changes nothing: the fault is of the whole uplink

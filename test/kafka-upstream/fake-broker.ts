@@ -58,19 +58,17 @@ export class FakeBroker {
   }
 
   /** Metadata: this broker leads every partition of the topic. */
-  leads(topicName: string, partitionCount = 1): void {
+  leads(topicName: string | readonly string[], partitionCount = 1): void {
     this.handlers.set(api.Metadata.key, (header) =>
       api.Metadata.encodeResponse(
         header.apiVersion,
         {
           brokers: [{ nodeId: 1, host: '127.0.0.1', port: this.port }],
           controllerId: 1,
-          topics: [
-            {
-              name: topicName,
-              partitions: Array.from({ length: partitionCount }, (_, partitionIndex) => ({ partitionIndex, leaderId: 1 }))
-            }
-          ]
+          topics: [topicName].flat().map((name) => ({
+            name,
+            partitions: Array.from({ length: partitionCount }, (_, partitionIndex) => ({ partitionIndex, leaderId: 1 }))
+          }))
         },
         header
       )

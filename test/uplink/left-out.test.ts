@@ -2,6 +2,7 @@
 // it goes on by itself when it is cured, and nothing is lost or sent twice. So for every step of a transaction that may fail for one topic.
 
 import t from 'tap'
+import { UpstreamFault } from '../../runtime/uplink/upstream.ts'
 import { TOPIC_FAILURES, type TopicFailure } from '../sim/sim-centre.ts'
 import { numbers, Rig } from './rig.ts'
 
@@ -141,5 +142,59 @@ t.test('while a topic is left out it costs the others no transaction: each try c
   const tries = carried.filter((names) => names.includes('centre.meter'))
   t.ok(tries.length >= 4 && tries.length <= 7, `tried ${tries.length} times in five minutes`)
   t.ok(tries.slice(1).every((names) => names.length === 1))
+  await rig.close()
+})
+
+t.test('a topic on trial that kills the connection each time does not keep the others from their turn', async (t) => {
+  const rig = await openBoth()
+  rig.centre.failingTopics.set('centre.meter', 'policy')
+  await rig.append(['x'], { topic: 'meter' })
+  await rig.machine.run(2_000)
+  rig.centre.failingTopics.clear()
+  const { produce } = rig.centre
+  rig.centre.produce = (id, producer, targets) => {
+    if (targets.some(({ topicName }) => topicName === 'centre.meter')) throw new UpstreamFault('in-doubt', 'the connection was lost')
+    return produce.call(rig.centre, id, producer, targets)
+  }
+  for (let minute = 0; minute < 10; minute++) await rig.append([`e${minute}`]).then(() => rig.machine.run(60_000))
+  t.same(rig.values('centre.plant'), numbers(10))
+  rig.centre.produce = produce.bind(rig.centre)
+  await rig.machine.run(130_000)
+  t.same(rig.values('centre.meter'), ['x'])
+  await rig.close()
+})
+
+t.test('one former topic that may not be described does not hide where an edge topic was on another one', async (t) => {
+  const rig = await openBoth()
+  await rig.deliver(numbers(3, 10), { topic: 'meter' })
+  await rig.deliver(numbers(3)) // no commit carries the note of it any more
+  rig.kill()
+  await rig.open()
+  const { fetchPosition } = rig.centre
+  rig.centre.fetchPosition = (id, counts) => {
+    const named = new Map([...counts.keys()].filter((name) => name === 'centre.meter').map((name) => [name, 'TOPIC_AUTHORIZATION_FAILED']))
+    if (named.size > 0) throw new UpstreamFault('refused', 'TOPIC_AUTHORIZATION_FAILED', { topics: named })
+    return fetchPosition.call(rig.centre, id, counts)
+  }
+  rig.centre.deleteRecords('centre.plant') // only the position tells
+  rig.start({
+    topics: new Map([
+      ['plant', 'new.plant'],
+      ['meter', 'new.meter']
+    ])
+  })
+  await rig.deliver(['new'])
+  t.same(rig.values('new.plant'), ['new'])
+  await rig.close()
+})
+
+t.test('resume tries again at once what is left out', async (t) => {
+  const rig = await openBoth()
+  rig.centre.failingTopics.set('centre.meter', 'no-write')
+  await rig.deliver(['x'], { topic: 'meter' })
+  rig.centre.failingTopics.clear()
+  rig.uplink.resume()
+  await rig.machine.run(3_000)
+  t.same(rig.values('centre.meter'), ['x'])
   await rig.close()
 })
