@@ -22,7 +22,16 @@ import type { OffsetFetchRequest, OffsetFetchResponse } from '../kafka-protocol/
 import type { AddPartitionsToTxnResponse, TxnOffsetCommitRequest } from '../kafka-protocol/messages/transactions.ts'
 import { parseAddress } from './address.ts'
 import { Cluster, type Coordinator, NoBrokerAnswers } from './cluster.ts'
-import { checkCode, checkTopics, type FaultTarget, isOfTopicAtCoordinator, KafkaErrorAnswer, readOnly, toFault, worstFault } from './faults.ts'
+import {
+  checkCode,
+  checkTopics,
+  type FaultTarget,
+  isOfTopicAtCoordinator,
+  KafkaErrorAnswer,
+  readOnly,
+  toFault,
+  worstFault
+} from './faults.ts'
 import { withPatience } from './patience.ts'
 import { produceRound } from './produce.ts'
 import { type ReadFrom, readCommitted } from './read-committed.ts'
@@ -103,10 +112,9 @@ export class KafkaUpstream implements Upstream {
     { createPartitionCount }: { createPartitionCount: number | null }
   ): Promise<readonly UpstreamTopic[]> {
     return this.#forTopics('describe', names, (isHopeless) =>
-      this.#patiently(
-        ({ leftMs }) => describeTopics(this.#cluster, names, { createPartitionCount, timeoutMs: Math.round(leftMs) }),
-        { isHopeless }
-      )
+      this.#patiently(({ leftMs }) => describeTopics(this.#cluster, names, { createPartitionCount, timeoutMs: Math.round(leftMs) }), {
+        isHopeless
+      })
     )
   }
 
@@ -165,17 +173,17 @@ export class KafkaUpstream implements Upstream {
     for (const { topicName, partitionIndex } of targets) topics.set(topicName, [...(topics.get(topicName) ?? []), partitionIndex])
     const draft = { ...this.#identity(), topics: [...topics].map(([name, partitions]) => ({ name, partitions })) }
     const check = (response: AddPartitionsToTxnResponse): void => {
-        // When one partition is refused the others are not even attempted.
-        const answers = response.resultsByTopic.flatMap(({ name, resultsByPartition }) =>
-          resultsByPartition.map(({ partitionIndex, partitionErrorCode: code }) => {
-            const target = { topicName: name, partitionIndex }
-            return { topicName: name, code, subject: `AddPartitionsToTxn of ${name}/${partitionIndex}`, target }
-          })
-        )
-        const attempted = answers.filter(({ code }) => code !== ERROR_CODE.OPERATION_NOT_ATTEMPTED)
-        checkTopics(attempted, isOfTopicAtCoordinator)
-        checkTopics(answers, isOfTopicAtCoordinator)
-      }
+      // When one partition is refused the others are not even attempted.
+      const answers = response.resultsByTopic.flatMap(({ name, resultsByPartition }) =>
+        resultsByPartition.map(({ partitionIndex, partitionErrorCode: code }) => {
+          const target = { topicName: name, partitionIndex }
+          return { topicName: name, code, subject: `AddPartitionsToTxn of ${name}/${partitionIndex}`, target }
+        })
+      )
+      const attempted = answers.filter(({ code }) => code !== ERROR_CODE.OPERATION_NOT_ATTEMPTED)
+      checkTopics(attempted, isOfTopicAtCoordinator)
+      checkTopics(answers, isOfTopicAtCoordinator)
+    }
     const coordinator: Coordinator = { kind: 'transaction', key: this.#options.transactionalId }
     await this.#forTopics('add', [...topics.keys()], (isHopeless) =>
       this.#ask(coordinator, api.AddPartitionsToTxn, () => draft, check, isHopeless)
@@ -317,8 +325,7 @@ export class KafkaUpstream implements Upstream {
       for (const name of names) this.#hopeless.delete(key(name))
       return result
     } catch (error) {
-      if (error instanceof UpstreamFault && error.kind !== 'refused')
-        for (const name of error.topics.keys()) this.#hopeless.add(key(name))
+      if (error instanceof UpstreamFault && error.kind !== 'refused') for (const name of error.topics.keys()) this.#hopeless.add(key(name))
       throw error
     }
   }

@@ -6,7 +6,7 @@ import { ERROR_CODE } from '../kafka-protocol/error-codes.ts'
 import type { ProducePartitionResponse } from '../kafka-protocol/messages/produce.ts'
 import type { Address } from './address.ts'
 import type { Cluster } from './cluster.ts'
-import { isOfTopicAtLeader, joinAnswers, KafkaErrorAnswer } from './faults.ts'
+import { isOfTopicAtLeader, joinAnswers, type KafkaErrorAnswer } from './faults.ts'
 
 const ACKS_ALL = -1
 

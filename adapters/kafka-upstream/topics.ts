@@ -35,7 +35,11 @@ export async function describeTopics(
     if (missing.createPartitionCount === null) throw new MissingTopicAnswer(absent)
     await createTopics(cluster, absent, missing.createPartitionCount, missing.timeoutMs)
     // Kafka tells its brokers of a new topic in its own time.
-    const made = absent.map((name) => ({ topicName: name, code: ERROR_CODE.LEADER_NOT_AVAILABLE, subject: `topic ${name} has just been created` }))
+    const made = absent.map((name) => ({
+      topicName: name,
+      code: ERROR_CODE.LEADER_NOT_AVAILABLE,
+      subject: `topic ${name} has just been created`
+    }))
     checkTopics(made, isOfTopic)
   }
   checkTopics(

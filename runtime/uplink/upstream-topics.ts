@@ -83,7 +83,9 @@ export class UpstreamTopics {
     this.#beginTrials()
     const counts = this.#wantedCounts(sources)
     const isAsked = (name: string): boolean => this.isOpen(name) || this.#leftOut.get(name)?.step === 'send'
-    const groups = [...new Set(counts.values())].map((count) => [...counts.keys()].filter((name) => counts.get(name) === count && isAsked(name)))
+    const groups = [...new Set(counts.values())].map((count) =>
+      [...counts.keys()].filter((name) => counts.get(name) === count && isAsked(name))
+    )
     const found = new Map<string, UpstreamTopic>()
     const faults = new Map<string, UpstreamFault>()
     for (let group = groups.shift(); group; group = groups.shift()) {

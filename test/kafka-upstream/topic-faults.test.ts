@@ -119,7 +119,12 @@ const cases: readonly { steps: readonly string[]; codes: Codes; kind: string; na
   { steps: everywhere, codes: { bad: FORBIDDEN, worse: FORBIDDEN }, kind: 'refused', named: ['bad', 'worse'] },
   { steps: everywhere, codes: { bad: E.INVALID_TOPIC_EXCEPTION }, kind: 'refused', named: ['bad'] },
   { steps: ['produce', 'add-partitions'], codes: { bad: E.UNKNOWN_TOPIC_OR_PARTITION }, kind: 'retry', named: ['bad'] },
-  { steps: ['produce', ...atCoordinator], codes: { bad: E.UNKNOWN_TOPIC_OR_PARTITION, worse: FORBIDDEN }, kind: 'refused', named: ['worse'] },
+  {
+    steps: ['produce', ...atCoordinator],
+    codes: { bad: E.UNKNOWN_TOPIC_OR_PARTITION, worse: FORBIDDEN },
+    kind: 'refused',
+    named: ['worse']
+  },
   { steps: ['commit-position'], codes: { bad: E.OFFSET_METADATA_TOO_LARGE }, kind: 'refused', named: ['bad'] },
   ...[E.POLICY_VIOLATION, E.INVALID_CONFIG, E.UNSUPPORTED_COMPRESSION_TYPE, E.UNSUPPORTED_FOR_MESSAGE_FORMAT, E.INVALID_REQUEST, 9999].map(
     (unfit) => ({ steps: ['produce'], codes: { bad: unfit }, kind: 'refused', named: ['bad'] })

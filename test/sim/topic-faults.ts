@@ -53,7 +53,8 @@ export class TopicFaults {
     const unexplained = others.length === 0 ? [] : status.topics.filter((topic) => isFailing(topic) && isSilent(topic))
     if (waiting.length + unexplained.length > 0 && ++this.#looks < PATIENCE_LOOKS) return
     const named = [...failingTopics].map(([name, failure]) => `${name} (${failure})`).join(', ')
-    for (const { edgeTopic, lagEvents } of waiting) this.#violate(`${lagEvents} events of ${edgeTopic} wait for ${named}, which are other topics`)
+    for (const { edgeTopic, lagEvents } of waiting)
+      this.#violate(`${lagEvents} events of ${edgeTopic} wait for ${named}, which are other topics`)
     for (const { edgeTopic } of unexplained) this.#violate(`the status does not say why nothing of ${edgeTopic} is delivered: ${named}`)
     if (others.length > 0) this.#centre.count('topic-failed-alone')
     failingTopics.clear()

@@ -134,7 +134,9 @@ export class World {
       { commitBytesMax: 16 * KIB }
     )
     this.#operator = new Operator(seed, this.#mapping.upstream)
-    this.#topicFaults = new TopicFaults(seed, this.centre, this.#operator.everDelivered, (sentence) => this.ledger.violate('lost', sentence))
+    this.#topicFaults = new TopicFaults(seed, this.centre, this.#operator.everDelivered, (sentence) =>
+      this.ledger.violate('lost', sentence)
+    )
     this.#cleanStop = new CleanStop(seed)
     this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
     this.#storage = {
@@ -403,15 +405,13 @@ export class World {
 
   async #disturb(): Promise<void> {
     const { clock, prng } = this
-    const count = prng.between(1, 8)
-    const times = Array.from({ length: count }, () => prng.between(50, this.#durationMs)).sort((left, right) => left - right)
+    const times = Array.from({ length: prng.between(1, 8) }, () => prng.between(50, this.#durationMs)).sort((left, right) => left - right)
     if (prng.chance(25)) this.#later({ linkNoise: true })
     for (const atMs of times) {
       await clock.run({ untilMs: atMs })
       this.#clients.checkOpen()
       this.#disturbOnce()
-      this.#diskFaults.disturb()
-      this.#topicFaults.disturb()
+      for (const faults of [this.#diskFaults, this.#topicFaults]) faults.disturb()
       if (this.#store?.failure && prng.chance(80)) this.#crash(prng.chance(50) ? 'power' : 'kill')
     }
     await clock.run({ untilMs: this.#durationMs })
