@@ -74,6 +74,7 @@ export class KafkaUpstream implements Upstream {
   readonly #closing = new AbortController()
   readonly #requestTimeoutMs: number
   readonly #callTimeoutMs: number
+  #onLost: (fault: UpstreamFault) => void = () => undefined
   #producer: { readonly producerId: bigint; readonly producerEpoch: number } | null = null
   /** "<call> <topic>" that failed after all patience: the next call of the kind does not keep everything else waiting for it again. */
   readonly #hopeless = new Set<string>()
@@ -93,9 +94,14 @@ export class KafkaUpstream implements Upstream {
       clientId: options.clientId,
       requestTimeoutMs: this.#requestTimeoutMs,
       dialTimeoutMs: options.dialTimeoutMs ?? DIAL_TIMEOUT_MS,
-      clock: options.clock
+      clock: options.clock,
+      onLost: (fault) => this.#onLost(fault)
     })
     this.description = `Kafka at ${options.brokers.join(', ')}`
+  }
+
+  onLost(listener: (fault: UpstreamFault) => void): void {
+    this.#onLost = listener
   }
 
   get wireBytes(): { readonly sent: number; readonly received: number } {

@@ -68,6 +68,8 @@ export class Uplink {
   readonly #forks: Forks
   readonly #report: StatusReport
   #session: ProducerSession | null = null
+  /** The link ended while nothing was asked of it. */
+  #lost: UpstreamFault | null = null
   #isClosing = false
   #isPaused = false
   /** A commit was asked for and it is not known yet whether it happened: the delivery notes are not closed meanwhile. */
@@ -86,6 +88,10 @@ export class Uplink {
 
   constructor(options: UplinkOptions) {
     const { store, clock, upstream } = options
+    upstream.onLost((fault) => {
+      this.#lost = fault
+      this.#interruptIdle()
+    })
     const settings = { ...defaultUplinkSettings, ...options.settings }
     const [counters, notices] = [this.#counters, this.#notices]
     this.#options = options
@@ -183,6 +189,7 @@ export class Uplink {
   async #connect(): Promise<void> {
     this.#link.enter('connecting')
     this.#isConnected = false
+    this.#lost = null
     this.#session = null
     this.#sources.refresh()
     await this.#sources.noteOldest()
@@ -284,11 +291,13 @@ export class Uplink {
     this.#backoff.reset()
     this.#link.succeed()
     this.#isCommitOpen = false
+    this.#lost = null
     this.#notes.onDelivered(written, positions.keys())
   }
 
-  /** Everything is delivered: wait for events, then a little longer for more of them. */
+  /** Everything is delivered: wait for events, then a little longer for more of them. @throws UpstreamFault when the link is lost meanwhile */
   async #idle(): Promise<void> {
+    if (this.#lost) throw this.#lost
     this.#link.enter('idle')
     this.#backoff.reset()
     const nowMs = this.#clock.monotonicMs()
@@ -299,6 +308,7 @@ export class Uplink {
     this.#isWaitingForWork = true
     const wasWoken = this.#planner.hasOpen || (await this.#wait(waitMs))
     this.#isWaitingForWork = false
+    if (this.#lost && !this.#isClosing && !this.#isPaused) throw this.#lost
     if (wasWoken && !this.#isClosing && !this.#isPaused) await this.#wait(this.#settings.lingerMs)
     else if (noteInMs <= waitMs && !this.#isClosing) await this.#notes.write({ isClosed: false })
   }

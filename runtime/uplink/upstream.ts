@@ -96,6 +96,8 @@ export interface Upstream {
    * Only for positions that have expired (look-back.ts).
    */
   readCommitted(from: { topicName: string; partitionIndex: number; fromOffset: number; bytesMax: number }): Promise<CommittedRead>
+  /** `listener` runs when no connection is open any more and none can be made, also while nothing is asked; the next call tries again. One listener. */
+  onLost(listener: (fault: UpstreamFault) => void): void
   /** Bytes on the wire so far, both directions, for the meter. */
   readonly wireBytes: { readonly sent: number; readonly received: number }
   close(): Promise<void>

@@ -35,6 +35,7 @@ export class FakeBroker {
   constructor() {
     this.#server = createServer((socket) => {
       this.#sockets.add(socket)
+      socket.on('close', () => this.#sockets.delete(socket))
       const splitter = new FrameSplitter(64 * 1024 * 1024)
       socket.on('error', () => undefined)
       socket.on('data', (chunk) => {
@@ -73,6 +74,16 @@ export class FakeBroker {
         header
       )
     )
+  }
+
+  get connectionCount(): number {
+    return this.#sockets.size
+  }
+
+  /** Closes every connection, as a broker does with what is idle. */
+  hangUp(): void {
+    for (const socket of this.#sockets) socket.end()
+    this.#sockets.clear()
   }
 
   async close(): Promise<void> {

@@ -53,6 +53,7 @@ export const TOPIC_FAILURES = {
 
 export type TopicFailure = keyof typeof TOPIC_FAILURES
 
+const NEW_CONNECTION_MS = 50
 const PATIENCE_MS_FIRST = 100
 const PATIENCE_MS_MAX = 1_600
 
@@ -107,7 +108,8 @@ export class SimCentre {
   readonly clock: SimClock
   readonly prng: Prng
   readonly reached = new Map<string, number>()
-  link: LinkFaults = structuredClone(goodLink)
+  #link: LinkFaults = structuredClone(goodLink)
+  readonly #upstreams = new Set<SimUpstream>()
   /** Loses the next call of this name, once; 'late': the caller gives up and the request arrives all the same. */
   loseNext: { name: string; what: 'request' | 'answer' | 'late' } | null = null
   batchBytesMax: number
@@ -206,7 +208,20 @@ export class SimCentre {
   }
 
   connect(process: Clock, transactionalId: string): SimUpstream {
-    return new SimUpstream(this, process, transactionalId)
+    const upstream = new SimUpstream(this, process, transactionalId)
+    this.#upstreams.add(upstream)
+    return upstream
+  }
+
+  get link(): LinkFaults {
+    return this.#link
+  }
+
+  /** A link that goes down closes every connection. */
+  set link(link: LinkFaults) {
+    const wasDown = this.#link.isDown
+    this.#link = link
+    if (link.isDown && !wasDown) for (const upstream of this.#upstreams) upstream.hangUp()
   }
 
   get restartedAtMs(): number {
@@ -440,6 +455,7 @@ export class SimUpstream implements Upstream {
   readonly #id: string
   #producer: ProducerKey = { producerId: -1n, producerEpoch: -1 }
   #isClosed = false
+  #onLost: (fault: UpstreamFault) => void = () => undefined
 
   constructor(centre: SimCentre, process: Clock, transactionalId: string) {
     this.#centre = centre
@@ -497,6 +513,17 @@ export class SimUpstream implements Upstream {
 
   async close(): Promise<void> {
     this.#isClosed = true
+  }
+
+  onLost(listener: (fault: UpstreamFault) => void): void {
+    this.#onLost = listener
+  }
+
+  /** The connection is closed by the other side: whether a new one can be made shows in a moment. */
+  hangUp(): void {
+    this.#process.after(NEW_CONNECTION_MS, () => {
+      if (this.#centre.link.isDown && !this.#isClosed) this.#onLost(new UpstreamFault('unreachable', 'connection refused'))
+    })
   }
 
   /** Loses, delays, answers. A request that only reads is unreachable rather than in doubt. */
