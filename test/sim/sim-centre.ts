@@ -17,6 +17,7 @@ import {
 import type { Prng } from './prng.ts'
 import type { SimClock } from './sim-clock.ts'
 import { type DecodedRecord, decodeBatch } from './sim-decode.ts'
+import { ofTopic, TOPIC_FAILURES, type TopicFailure } from './topic-failures.ts'
 
 export interface LinkFaults {
   isDown: boolean
@@ -40,18 +41,6 @@ export const goodLink: LinkFaults = {
   delayMs: { min: 1, max: 40 },
   deadlineMs: 10_000
 }
-
-/** Where a topic fails, and with what: rights to write, rights to read (needed for a position there), a policy, a leader that never comes, an unnamed error. */
-export const TOPIC_FAILURES = {
-  'no-write': { step: 'add-partitions', kind: 'refused', says: 'TOPIC_AUTHORIZATION_FAILED' },
-  'no-write-at-produce': { step: 'produce', kind: 'refused', says: 'TOPIC_AUTHORIZATION_FAILED' },
-  'no-read': { step: 'commit-position', kind: 'refused', says: 'TOPIC_AUTHORIZATION_FAILED' },
-  policy: { step: 'produce', kind: 'refused', says: 'POLICY_VIOLATION' },
-  leaderless: { step: 'produce', kind: 'retry', says: 'NOT_ENOUGH_REPLICAS' },
-  'server-error': { step: 'produce', kind: 'in-doubt', says: 'UNKNOWN_SERVER_ERROR' }
-} as const
-
-export type TopicFailure = keyof typeof TOPIC_FAILURES
 
 const NEW_CONNECTION_MS = 50
 const PATIENCE_MS_FIRST = 100
@@ -585,11 +574,6 @@ export class SimUpstream implements Upstream {
       })
     })
   }
-}
-
-function ofTopic(kind: 'refused' | 'retry' | 'in-doubt', says: string, topicName: string): UpstreamFault {
-  const message = `${says}: ${topicName}`
-  return new UpstreamFault(kind, message, { topics: new Map([[topicName, message]]) })
 }
 
 /** As Kafka, which opens compressed batches before it takes them. What is wrong in one that is not compressed is a bug of this house. */

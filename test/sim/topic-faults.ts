@@ -5,7 +5,8 @@
 
 import type { UplinkStatus } from '../../runtime/uplink/uplink.ts'
 import { Prng } from './prng.ts'
-import { type SimCentre, TOPIC_FAILURES, type TopicFailure } from './sim-centre.ts'
+import type { SimCentre } from './sim-centre.ts'
+import { TOPIC_FAILURES, type TopicFailure } from './topic-failures.ts'
 
 const AREA = 0x746f7069 // "topi"
 /** In the calm, one look a second: longer than the uplink waits before it asks again. */

@@ -3,7 +3,7 @@
 
 import t from 'tap'
 import { UpstreamFault } from '../../runtime/uplink/upstream.ts'
-import { TOPIC_FAILURES, type TopicFailure } from '../sim/sim-centre.ts'
+import { TOPIC_FAILURES, type TopicFailure } from '../sim/topic-failures.ts'
 import { numbers, Rig } from './rig.ts'
 
 const topics = new Map([
