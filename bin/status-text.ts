@@ -15,7 +15,8 @@ export function statusText(report: StatusReport): string {
     ...lossLines(topics).map((line) => `${' '.repeat(10)}${paint('red', line)}`),
     ...storage.recovery.findings.map((finding) => `${' '.repeat(10)}${paint('yellow', finding)}`),
     ...(storage.failure ? [`${' '.repeat(10)}${paint('red', `storage refuses events: ${storage.failure}`)}`] : []),
-    `${label('uplink')} ${uplink ? uplinkWords(uplink) : 'not configured: events stay here'}`
+    `${label('uplink')} ${uplink ? uplinkWords(uplink) : 'not configured: events stay here'}`,
+    ...stoppedLines(topics).map((line) => `${' '.repeat(10)}${paint('yellow', line)}`)
   ]
   const table = topicTable(topics)
   return `${lines.join('\n')}\n${table === '' ? '' : `${table}\n`}`
@@ -79,6 +80,10 @@ function lossLines(topics: readonly TopicStatus[]): string[] {
       lost[reason] > 0 ? [`${name}: ${formatCount(lost[reason])} ${words[reason]}`] : []
     )
   )
+}
+
+function stoppedLines(topics: readonly TopicStatus[]): string[] {
+  return topics.flatMap(({ name, stoppedBecause }) => (stoppedBecause === null ? [] : [`${name} is not delivered: ${stoppedBecause}`]))
 }
 
 function uplinkWords(uplink: UplinkReport): string {

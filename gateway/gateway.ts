@@ -345,7 +345,7 @@ function openUplink(config: Config, section: UpstreamSection, { store, edges, lo
       deadLetterTopic: config.dead_letter.topic
     }
   })
-  uplink.onNotice(({ kind, text, facts }) => log('warn', text, { kind, ...facts }))
+  uplink.onNotice(({ kind, text, facts }) => log(kind === 'let-in' ? 'info' : 'warn', text, { kind, ...facts }))
   let told = ''
   uplink.onStatus(({ state, lastError }) => {
     const words = lastError ? `uplink ${state}: ${lastError}` : `uplink ${state}`

@@ -15,6 +15,8 @@ export interface TopicStatus {
   readonly lagBytes: number | null
   /** Age of the oldest event that is not delivered; 0 when there is none. */
   readonly lagMs: number | null
+  /** Why nothing of this topic is sent to the centre; null when it is, or nobody delivers it. */
+  readonly stoppedBecause: string | null
 }
 
 export interface UplinkReport {

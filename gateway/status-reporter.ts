@@ -157,7 +157,8 @@ export class StatusReporter {
           droppedEvents: removedRecords(removals, { topicName: name, reason: 'quota', isLoss: false }),
           lagEvents: lag?.lagEvents ?? null,
           lagBytes: lag?.lagBytes ?? null,
-          lagMs: lag?.lagMs ?? null
+          lagMs: lag?.lagMs ?? null,
+          stoppedBecause: lag?.stoppedBecause ?? null
         }
       })
       .sort((left, right) => (left.name < right.name ? -1 : 1))

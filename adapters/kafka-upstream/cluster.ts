@@ -25,6 +25,8 @@ export interface ClusterOptions {
   readonly requestTimeoutMs: number
   readonly dialTimeoutMs: number
   readonly clock: Clock
+  /** No connection is open any more, and none can be made. */
+  onLost(fault: UpstreamFault): void
 }
 
 /** The cause of a fault after every known broker was tried: trying again at once is pointless. */
@@ -46,6 +48,7 @@ export class Cluster {
   #brokers: ReadonlyMap<number, Address> = new Map()
   #controllerId = -1
   #isClosed = false
+  #isLooking = false
 
   constructor(options: ClusterOptions) {
     assert(options.bootstrap.length > 0, 'no broker to begin with')
@@ -75,7 +78,15 @@ export class Cluster {
 
   async #dial(address: Address): Promise<Connection> {
     const { clientId, requestTimeoutMs, dialTimeoutMs, clock } = this.#options
-    const connection = new Connection({ ...address, clientId, requestTimeoutMs, dialTimeoutMs, clock, wireBytes: this.wireBytes })
+    const connection = new Connection({
+      ...address,
+      clientId,
+      requestTimeoutMs,
+      dialTimeoutMs,
+      clock,
+      wireBytes: this.wireBytes,
+      onEnded: () => void this.#onEnded()
+    })
     this.#open.add(connection)
     try {
       await connection.open()
@@ -83,6 +94,21 @@ export class Cluster {
     } catch (error) {
       this.#open.delete(connection)
       throw error
+    }
+  }
+
+  /** Brokers close what is idle, or die: which of both it is, a new connection tells, unless another one is open. */
+  async #onEnded(): Promise<void> {
+    if (this.#isClosed || this.#isLooking) return
+    this.#isLooking = true
+    try {
+      await this.any()
+    } catch (error) {
+      if (!(error instanceof UpstreamFault)) throw error
+      const isOpen = [...this.#open].some((connection) => connection.isUsable)
+      if (!this.#isClosed && !isOpen) this.#options.onLost(error)
+    } finally {
+      this.#isLooking = false
     }
   }
 

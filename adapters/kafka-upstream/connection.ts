@@ -19,7 +19,11 @@ const FRAME_BYTES_MAX = 128 * 1024 * 1024
 const PIECE_BYTES = 64 * 1024
 /** Older than this an unused connection is not trusted: brokers close after 10 minutes, routers often after 5. */
 const IDLE_MS_MAX = 240_000
-const KEEP_ALIVE_MS = 30_000
+/**
+ * TCP's keep-alive finds a link that died without a word while nothing is asked: Node probes after this pause, ten times a second apart. Costs
+ * 104 bytes (one probe, one answer) per pause and connection, 75 kB a day: see docs/upstream.md.
+ */
+const KEEP_ALIVE_MS = 120_000
 const SOFTWARE = { clientSoftwareName: 'wadi', clientSoftwareVersion: '0.1.0' }
 
 export interface ConnectionOptions {
@@ -32,6 +36,8 @@ export interface ConnectionOptions {
   readonly dialTimeoutMs: number
   readonly clock: Clock
   readonly wireBytes: { sent: number; received: number }
+  /** It was open, and has ended, not by close(). */
+  onEnded?(): void
 }
 
 interface Pending {
@@ -95,6 +101,7 @@ export class Connection {
   }
 
   close(): void {
+    this.#isReady = false
     this.#fail('closed by us')
   }
 
@@ -240,6 +247,7 @@ export class Connection {
       pending.reject(new UpstreamFault(kind, `${pending.subject}: ${reason}`))
     }
     this.#pending.clear()
+    if (this.#isReady) this.#options.onEnded?.()
   }
 }
 

@@ -19,10 +19,19 @@ import type { Api, Draft } from '../kafka-protocol/api.ts'
 import { api } from '../kafka-protocol/apis.ts'
 import { ERROR_CODE } from '../kafka-protocol/error-codes.ts'
 import type { OffsetFetchRequest, OffsetFetchResponse } from '../kafka-protocol/messages/offsets.ts'
-import type { TxnOffsetCommitRequest } from '../kafka-protocol/messages/transactions.ts'
+import type { AddPartitionsToTxnResponse, TxnOffsetCommitRequest } from '../kafka-protocol/messages/transactions.ts'
 import { parseAddress } from './address.ts'
 import { Cluster, type Coordinator, NoBrokerAnswers } from './cluster.ts'
-import { checkCode, type FaultTarget, KafkaErrorAnswer, readOnly, toFault, worstFault } from './faults.ts'
+import {
+  checkCode,
+  checkTopics,
+  type FaultTarget,
+  isOfTopicAtCoordinator,
+  KafkaErrorAnswer,
+  readOnly,
+  toFault,
+  worstFault
+} from './faults.ts'
 import { withPatience } from './patience.ts'
 import { produceRound } from './produce.ts'
 import { type ReadFrom, readCommitted } from './read-committed.ts'
@@ -53,6 +62,9 @@ const POSITION_PARTITION = 0
 /** From here on OffsetFetch names several groups. */
 const OFFSET_FETCH_GROUPS_FROM = 8
 
+/** Those that a failure names failed the last time too. */
+type IsHopeless = (failure: KafkaErrorAnswer | UpstreamFault) => boolean
+
 const COORDINATOR_MOVED: ReadonlySet<number> = new Set([ERROR_CODE.NOT_COORDINATOR, ERROR_CODE.COORDINATOR_NOT_AVAILABLE])
 
 export class KafkaUpstream implements Upstream {
@@ -62,7 +74,10 @@ export class KafkaUpstream implements Upstream {
   readonly #closing = new AbortController()
   readonly #requestTimeoutMs: number
   readonly #callTimeoutMs: number
+  #onLost: (fault: UpstreamFault) => void = () => undefined
   #producer: { readonly producerId: bigint; readonly producerEpoch: number } | null = null
+  /** "<call> <topic>" that failed after all patience: the next call of the kind does not keep everything else waiting for it again. */
+  readonly #hopeless = new Set<string>()
 
   /** @throws AssertionError for an address that is none: settings are checked before they come here */
   constructor(options: KafkaUpstreamOptions) {
@@ -79,9 +94,14 @@ export class KafkaUpstream implements Upstream {
       clientId: options.clientId,
       requestTimeoutMs: this.#requestTimeoutMs,
       dialTimeoutMs: options.dialTimeoutMs ?? DIAL_TIMEOUT_MS,
-      clock: options.clock
+      clock: options.clock,
+      onLost: (fault) => this.#onLost(fault)
     })
     this.description = `Kafka at ${options.brokers.join(', ')}`
+  }
+
+  onLost(listener: (fault: UpstreamFault) => void): void {
+    this.#onLost = listener
   }
 
   get wireBytes(): { readonly sent: number; readonly received: number } {
@@ -97,7 +117,11 @@ export class KafkaUpstream implements Upstream {
     names: readonly string[],
     { createPartitionCount }: { createPartitionCount: number | null }
   ): Promise<readonly UpstreamTopic[]> {
-    return this.#patiently(({ leftMs }) => describeTopics(this.#cluster, names, { createPartitionCount, timeoutMs: Math.round(leftMs) }))
+    return this.#forTopics('describe', names, (isHopeless) =>
+      this.#patiently(({ leftMs }) => describeTopics(this.#cluster, names, { createPartitionCount, timeoutMs: Math.round(leftMs) }), {
+        isHopeless
+      })
+    )
   }
 
   async initProducer(): Promise<{ producerId: bigint; producerEpoch: number }> {
@@ -135,8 +159,10 @@ export class KafkaUpstream implements Upstream {
       this.#askGroup(groupId, api.OffsetFetch, draft, (response) => {
         const found = response.groups[0] ?? response
         checkCode(found.errorCode, `OffsetFetch of group ${groupId}`)
-        for (const topic of found.topics)
-          for (const partition of topic.partitions) checkCode(partition.errorCode, `position on ${topic.name}`)
+        const answers = found.topics.flatMap(({ name, partitions }) =>
+          partitions.map(({ errorCode }) => ({ topicName: name, code: errorCode, subject: `position on ${name}` }))
+        )
+        checkTopics(answers, isOfTopicAtCoordinator)
       })
     )
     return (answer.groups[0] ?? answer).topics
@@ -152,24 +178,21 @@ export class KafkaUpstream implements Upstream {
     const topics = new Map<string, number[]>()
     for (const { topicName, partitionIndex } of targets) topics.set(topicName, [...(topics.get(topicName) ?? []), partitionIndex])
     const draft = { ...this.#identity(), topics: [...topics].map(([name, partitions]) => ({ name, partitions })) }
-    await this.#askCoordinator(
-      'transaction',
-      api.AddPartitionsToTxn,
-      () => draft,
-      (response) => {
-        // When one partition is refused the others are not even attempted: the one that says why comes first.
-        const results = response.resultsByTopic.flatMap((topic) =>
-          topic.resultsByPartition.map((result) => ({ topicName: topic.name, ...result }))
-        )
-        const failed = results.filter((result) => result.partitionErrorCode !== 0)
-        const telling = failed.find((result) => result.partitionErrorCode !== ERROR_CODE.OPERATION_NOT_ATTEMPTED) ?? failed[0]
-        if (!telling) return
-        const { topicName, partitionIndex, partitionErrorCode } = telling
-        throw new KafkaErrorAnswer(partitionErrorCode, `AddPartitionsToTxn of ${topicName}/${partitionIndex}`, {
-          topicName,
-          partitionIndex
+    const check = (response: AddPartitionsToTxnResponse): void => {
+      // When one partition is refused the others are not even attempted.
+      const answers = response.resultsByTopic.flatMap(({ name, resultsByPartition }) =>
+        resultsByPartition.map(({ partitionIndex, partitionErrorCode: code }) => {
+          const target = { topicName: name, partitionIndex }
+          return { topicName: name, code, subject: `AddPartitionsToTxn of ${name}/${partitionIndex}`, target }
         })
-      }
+      )
+      const attempted = answers.filter(({ code }) => code !== ERROR_CODE.OPERATION_NOT_ATTEMPTED)
+      checkTopics(attempted, isOfTopicAtCoordinator)
+      checkTopics(answers, isOfTopicAtCoordinator)
+    }
+    const coordinator: Coordinator = { kind: 'transaction', key: this.#options.transactionalId }
+    await this.#forTopics('add', [...topics.keys()], (isHopeless) =>
+      this.#ask(coordinator, api.AddPartitionsToTxn, () => draft, check, isHopeless)
     )
   }
 
@@ -177,12 +200,13 @@ export class KafkaUpstream implements Upstream {
     const names = new Set(targets.map((target) => `${target.topicName}/${target.partitionIndex}`))
     assert(names.size === targets.length, 'Kafka takes one batch per partition and request')
     const done = new Map<ProduceTarget, { baseOffset: number }>()
-    await this.#patiently(async () => {
+    const round = async (): Promise<void> => {
       const left = targets.filter((target) => !done.has(target))
       if (left.some((target) => !this.#cluster.leaderOf(target.topicName, target.partitionIndex)))
         await this.#cluster.refresh(topicNamesOf(left))
       await this.#produceRound(left, done)
-    })
+    }
+    await this.#forTopics('produce', topicNamesOf(targets), (isHopeless) => this.#patiently(round, { isHopeless }))
     return targets.map((target) => done.get(target)!)
   }
 
@@ -207,7 +231,7 @@ export class KafkaUpstream implements Upstream {
         done.set(target, { baseOffset: outcome.baseOffset })
       }
     }
-    const failure = worstFault(faults) ?? again[0]
+    const failure = worstFault(faults) ?? mostTelling(again)
     if (failure) throw failure
   }
 
@@ -236,8 +260,10 @@ export class KafkaUpstream implements Upstream {
       api.TxnOffsetCommit,
       () => ({ ...identity, groupId, topics }),
       (response) => {
-        for (const topic of response.topics)
-          for (const { errorCode } of topic.partitions) checkCode(errorCode, `TxnOffsetCommit on ${topic.name}`)
+        const answers = response.topics.flatMap(({ name, partitions }) =>
+          partitions.map(({ errorCode }) => ({ topicName: name, code: errorCode, subject: `TxnOffsetCommit on ${name}` }))
+        )
+        checkTopics(answers, isOfTopicAtCoordinator)
       }
     )
   }
@@ -285,20 +311,38 @@ export class KafkaUpstream implements Upstream {
     coordinator: Coordinator,
     called: Api<Request, Response>,
     draft: (version: number) => Draft<Request>,
-    check: (response: Response) => void
+    check: (response: Response) => void,
+    isHopeless?: IsHopeless
   ): Promise<Response> {
-    return this.#patiently(async ({ leftMs }) => {
+    const attempt = async ({ leftMs }: { leftMs: number }): Promise<Response> => {
       const connection = await this.#cluster.coordinator(coordinator)
       const response = await connection.request(called, draft, { hardLimitMs: leftMs })
       check(response)
       return response
-    }, coordinator)
+    }
+    return this.#patiently(attempt, { coordinator, isHopeless })
   }
 
-  async #patiently<T>(work: (attempt: { leftMs: number }) => Promise<T>, coordinator?: Coordinator): Promise<T> {
+  /** `call` on these topics, where those that failed the last time are not waited for. */
+  async #forTopics<T>(call: string, names: readonly string[], work: (isHopeless: IsHopeless) => Promise<T>): Promise<T> {
+    const key = (name: string): string => `${call} ${name}`
+    try {
+      const result = await work(({ topics }) => topics.size > 0 && [...topics.keys()].every((name) => this.#hopeless.has(key(name))))
+      for (const name of names) this.#hopeless.delete(key(name))
+      return result
+    } catch (error) {
+      if (error instanceof UpstreamFault && error.kind !== 'refused') for (const name of error.topics.keys()) this.#hopeless.add(key(name))
+      throw error
+    }
+  }
+
+  async #patiently<T>(
+    work: (attempt: { leftMs: number }) => Promise<T>,
+    { coordinator, isHopeless }: { coordinator?: Coordinator | undefined; isHopeless?: IsHopeless | undefined } = {}
+  ): Promise<T> {
     const { clock } = this.#options
     return withPatience({ clock, callTimeoutMs: this.#callTimeoutMs, signal: this.#closing.signal }, work, (failure) => {
-      if (failure.cause instanceof NoBrokerAnswers) return false
+      if (failure.cause instanceof NoBrokerAnswers || isHopeless?.(failure)) return false
       const isUnreachable = failure instanceof UpstreamFault
       if (coordinator === undefined) this.#cluster.forgetTopics()
       // Other brokers may know who takes over from one that is gone.
@@ -306,6 +350,15 @@ export class KafkaUpstream implements Upstream {
       return true
     })
   }
+}
+
+/** What passes may be waited for; an answer tells more than none. With the topics of all, when each is of a topic. */
+function mostTelling(failures: readonly (KafkaErrorAnswer | UpstreamFault)[]): KafkaErrorAnswer | UpstreamFault | undefined {
+  const failure = failures.find((candidate) => candidate instanceof KafkaErrorAnswer) ?? failures[0]
+  if (!failure || failures.some(({ topics }) => topics.size === 0)) return failures.find(({ topics }) => topics.size === 0)
+  const topics = new Map(failures.flatMap((candidate) => [...candidate.topics]))
+  if (failure instanceof UpstreamFault) return new UpstreamFault(failure.kind, failure.message, { cause: failure.cause, topics })
+  return failure.withTopics(topics)
 }
 
 function topicNamesOf(targets: readonly ProduceTarget[]): string[] {

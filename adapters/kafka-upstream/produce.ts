@@ -6,7 +6,7 @@ import { ERROR_CODE } from '../kafka-protocol/error-codes.ts'
 import type { ProducePartitionResponse } from '../kafka-protocol/messages/produce.ts'
 import type { Address } from './address.ts'
 import type { Cluster } from './cluster.ts'
-import { KafkaErrorAnswer } from './faults.ts'
+import { isOfTopicAtLeader, joinAnswers, type KafkaErrorAnswer } from './faults.ts'
 
 const ACKS_ALL = -1
 
@@ -36,7 +36,7 @@ export async function produceRound(
   for (const target of targets) {
     const leader = cluster.leaderOf(target.topicName, target.partitionIndex)
     if (!leader) {
-      outcomes.set(target, new KafkaErrorAnswer(ERROR_CODE.LEADER_NOT_AVAILABLE, subjectOf(target), target))
+      outcomes.set(target, answerOf(target, ERROR_CODE.LEADER_NOT_AVAILABLE, subjectOf(target)))
       continue
     }
     const key = `${leader.host}:${leader.port}`
@@ -44,16 +44,27 @@ export async function produceRound(
     group.targets.push(target)
     groups.set(key, group)
   }
-  await Promise.all([...groups.values()].map((group) => produceTo(cluster, group, context, outcomes)))
+  const answered = await Promise.all([...groups.values()].map((group) => produceTo(cluster, group, context, outcomes)))
+  if (answered.includes(true)) nameUnreached(outcomes)
   return outcomes
 }
 
+/** A leader has answered: it is not the link that is to blame for those that did not. */
+function nameUnreached(outcomes: Map<ProduceTarget, ProduceOutcome>): void {
+  for (const [target, outcome] of outcomes) {
+    if (!(outcome instanceof UpstreamFault)) continue
+    const { kind, message, cause } = outcome
+    outcomes.set(target, new UpstreamFault(kind, message, { cause, topics: new Map([[target.topicName, message]]) }))
+  }
+}
+
+/** Whether there was an answer. */
 async function produceTo(
   cluster: Cluster,
   group: LeaderGroup,
   context: ProduceContext,
   outcomes: Map<ProduceTarget, ProduceOutcome>
-): Promise<void> {
+): Promise<boolean> {
   try {
     const connection = await cluster.at(group.leader)
     const draft = {
@@ -68,9 +79,11 @@ async function produceTo(
       for (const partition of topic.partitionResponses) answered.set(`${topic.name}/${partition.index}`, partition)
     for (const target of group.targets)
       outcomes.set(target, outcomeOf(target, answered.get(`${target.topicName}/${target.partitionIndex}`)))
+    return true
   } catch (error) {
     if (!(error instanceof UpstreamFault)) throw error
     for (const target of group.targets) outcomes.set(target, error)
+    return false
   }
 }
 
@@ -78,8 +91,11 @@ function outcomeOf(target: ProduceTarget, partition: ProducePartitionResponse | 
   if (!partition) return new UpstreamFault('in-doubt', `${subjectOf(target)}: not mentioned in the answer`)
   if (partition.errorCode === 0) return { baseOffset: partition.baseOffset }
   const detail = partition.recordErrors[0]?.batchIndexErrorMessage ?? partition.errorMessage
-  const place = { topicName: target.topicName, partitionIndex: target.partitionIndex }
-  return new KafkaErrorAnswer(partition.errorCode, `${subjectOf(target)}${detail ? ` (${detail})` : ''}`, place)
+  return answerOf(target, partition.errorCode, `${subjectOf(target)}${detail ? ` (${detail})` : ''}`)
+}
+
+function answerOf({ topicName, partitionIndex }: ProduceTarget, code: number, subject: string): KafkaErrorAnswer {
+  return joinAnswers([{ topicName, code, subject, target: { topicName, partitionIndex } }], isOfTopicAtLeader)
 }
 
 function subjectOf(target: ProduceTarget): string {

@@ -9,7 +9,7 @@ import { ERROR_CODE } from '../kafka-protocol/error-codes.ts'
 import type { FetchPartitionResponse } from '../kafka-protocol/messages/fetch.ts'
 import type { Cluster } from './cluster.ts'
 import type { Connection } from './connection.ts'
-import { checkCode, KafkaErrorAnswer, readOnly } from './faults.ts'
+import { isOfTopicAtLeader, joinAnswers, type KafkaErrorAnswer, readOnly } from './faults.ts'
 
 const READ_COMMITTED = 1
 /** From 13 on topics are named by id; 12 tells everything needed. */
@@ -23,23 +23,23 @@ export interface ReadFrom {
   readonly bytesMax: number
 }
 
-/** @throws KafkaErrorAnswer (retriable while a transaction is still open in front of the end) | UpstreamFault */
+/** @throws KafkaErrorAnswer of the topic (retriable while a transaction is still open in front of the end) | UpstreamFault */
 export async function readCommitted(cluster: Cluster, from: ReadFrom): Promise<CommittedRead> {
   const { topicName, partitionIndex, fromOffset, bytesMax } = from
   if (!cluster.leaderOf(topicName, partitionIndex)) await cluster.refresh([topicName])
   const leader = cluster.leaderOf(topicName, partitionIndex)
   const subject = `Fetch of ${topicName}/${partitionIndex} at ${fromOffset}`
-  if (!leader) throw new KafkaErrorAnswer(ERROR_CODE.LEADER_NOT_AVAILABLE, subject)
+  if (!leader) throw answerOf(topicName, ERROR_CODE.LEADER_NOT_AVAILABLE, subject)
   const connection = await cluster.at(leader)
   const partitions = [{ partition: partitionIndex, fetchOffset: fromOffset, partitionMaxBytes: bytesMax }]
   const draft = { isolationLevel: READ_COMMITTED, maxBytes: bytesMax, topics: [{ topic: topicName, partitions }] }
   const answer = await readOnly(connection.request(api.Fetch, () => draft, { versionMax: FETCH_VERSION_MAX }))
-  checkCode(answer.errorCode, subject)
+  if (answer.errorCode !== 0) throw answerOf(topicName, answer.errorCode, subject)
   const partition = answer.responses[0]?.partitions[0]
-  if (!partition) throw new KafkaErrorAnswer(ERROR_CODE.UNKNOWN_TOPIC_OR_PARTITION, subject)
+  if (!partition) throw answerOf(topicName, ERROR_CODE.UNKNOWN_TOPIC_OR_PARTITION, subject)
   if (partition.errorCode === ERROR_CODE.OFFSET_OUT_OF_RANGE) return outside(connection, from, subject)
-  checkCode(partition.errorCode, subject)
-  return committedOf(partition, fromOffset, subject)
+  if (partition.errorCode !== 0) throw answerOf(topicName, partition.errorCode, subject)
+  return committedOf(partition, from, subject)
 }
 
 /** In front of what is left: it goes on there. Behind the end: the topic was made anew, or the cluster lost its end. */
@@ -54,13 +54,18 @@ async function outside(
   }
   const answer = await readOnly(connection.request(api.ListOffsets, () => draft))
   const found = answer.topics[0]?.partitions[0]
-  if (!found) throw new KafkaErrorAnswer(ERROR_CODE.UNKNOWN_TOPIC_OR_PARTITION, subject)
-  checkCode(found.errorCode, `ListOffsets of ${topicName}/${partitionIndex}`)
+  if (!found) throw answerOf(topicName, ERROR_CODE.UNKNOWN_TOPIC_OR_PARTITION, subject)
+  if (found.errorCode !== 0) throw answerOf(topicName, found.errorCode, `ListOffsets of ${topicName}/${partitionIndex}`)
   const isInFront = found.offset > fromOffset
   return { batches: [], nextOffset: isInFront ? found.offset : fromOffset, isEnd: !isInFront, isDeleted: true }
 }
 
-function committedOf(partition: FetchPartitionResponse, fromOffset: number, subject: string): CommittedRead {
+/** It is about this topic; whoever reads several goes on with the others. */
+function answerOf(topicName: string, code: number, subject: string): KafkaErrorAnswer {
+  return joinAnswers([{ topicName, code, subject }], isOfTopicAtLeader)
+}
+
+function committedOf(partition: FetchPartitionResponse, { topicName, fromOffset }: ReadFrom, subject: string): CommittedRead {
   const { records, highWatermark, lastStableOffset } = partition
   const aborted = [...(partition.abortedTransactions ?? [])].sort((a, b) => a.firstOffset - b.firstOffset)
   const abortedNow = new Set<bigint>()
@@ -79,6 +84,6 @@ function committedOf(partition: FetchPartitionResponse, fromOffset: number, subj
   }
   const isAtStable = nextOffset >= lastStableOffset || nextOffset === fromOffset
   if (isAtStable && lastStableOffset < highWatermark && batches.length === 0)
-    throw new KafkaErrorAnswer(ERROR_CODE.OFFSET_NOT_AVAILABLE, `${subject} (a transaction is open)`)
+    throw answerOf(topicName, ERROR_CODE.OFFSET_NOT_AVAILABLE, `${subject} (a transaction is open)`)
   return { batches, nextOffset, isEnd: nextOffset >= highWatermark, isDeleted: false }
 }

@@ -5,7 +5,7 @@ import { api } from '../kafka-protocol/apis.ts'
 import { ERROR_CODE } from '../kafka-protocol/error-codes.ts'
 import type { MetadataTopic } from '../kafka-protocol/messages/metadata.ts'
 import type { Cluster } from './cluster.ts'
-import { checkCode, KafkaErrorAnswer, readOnly } from './faults.ts'
+import { checkTopics, KafkaErrorAnswer, readOnly, type TopicAnswer, textOf } from './faults.ts'
 
 /** Kafka's default of max.message.bytes, used where the cluster does not let us read its settings. */
 const BATCH_BYTES_MAX_DEFAULT = 1_048_588
@@ -19,7 +19,10 @@ export interface MissingTopics {
   readonly timeoutMs: number
 }
 
-/** @throws KafkaErrorAnswer | UpstreamFault */
+/** Whatever the cluster says of a topic is about that topic: the others are asked for without it. */
+const isOfTopic = (): boolean => true
+
+/** @throws KafkaErrorAnswer, which names the topics that are the reason | UpstreamFault */
 export async function describeTopics(
   cluster: Cluster,
   names: readonly string[],
@@ -32,9 +35,17 @@ export async function describeTopics(
     if (missing.createPartitionCount === null) throw new MissingTopicAnswer(absent)
     await createTopics(cluster, absent, missing.createPartitionCount, missing.timeoutMs)
     // Kafka tells its brokers of a new topic in its own time.
-    throw new KafkaErrorAnswer(ERROR_CODE.LEADER_NOT_AVAILABLE, `topic ${absent.join(', ')} has just been created`)
+    const made = absent.map((name) => ({
+      topicName: name,
+      code: ERROR_CODE.LEADER_NOT_AVAILABLE,
+      subject: `topic ${name} has just been created`
+    }))
+    checkTopics(made, isOfTopic)
   }
-  for (const topic of topics) checkCode(topic.errorCode, `topic ${topic.name}`)
+  checkTopics(
+    topics.map(({ name, errorCode }) => ({ topicName: name ?? '', code: errorCode, subject: `topic ${name}` })),
+    isOfTopic
+  )
   const limits = await readLimits(cluster, names)
   return names.map((name) => describe(name, topics, limits))
 }
@@ -42,7 +53,8 @@ export async function describeTopics(
 /** Retriable for Kafka, because it may be a stale view; for us the final word. */
 class MissingTopicAnswer extends KafkaErrorAnswer {
   constructor(names: readonly string[]) {
-    super(ERROR_CODE.UNKNOWN_TOPIC_OR_PARTITION, `topic ${names.join(', ')}`)
+    const code = ERROR_CODE.UNKNOWN_TOPIC_OR_PARTITION
+    super(code, `topic ${names.join(', ')}`, { topics: new Map(names.map((name) => [name, textOf(code, `topic ${name}`)])) })
   }
 
   override get isRetriable(): boolean {
@@ -67,10 +79,11 @@ async function createTopics(cluster: Cluster, names: readonly string[], partitio
     topics: names.map((name) => ({ name, numPartitions: partitionCount, replicationFactor: CLUSTER_DEFAULT })),
     timeoutMs
   }))
-  for (const { name, errorCode, errorMessage } of answer.topics) {
-    if (errorCode === ERROR_CODE.TOPIC_ALREADY_EXISTS) continue
-    checkCode(errorCode, `CreateTopics ${name}${errorMessage === null ? '' : ` (${errorMessage})`}`)
-  }
+  const answers = answer.topics.map(({ name, errorCode, errorMessage }): TopicAnswer => {
+    const code = errorCode === ERROR_CODE.TOPIC_ALREADY_EXISTS ? 0 : errorCode
+    return { topicName: name, code, subject: `CreateTopics ${name}${errorMessage === null ? '' : ` (${errorMessage})`}` }
+  })
+  checkTopics(answers, isOfTopic)
 }
 
 /** Topics whose settings we may not read are left out. */

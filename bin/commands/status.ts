@@ -70,7 +70,11 @@ function whyNotDelivered({ uplink, topics }: StatusReport): string | null {
   }
   const waiting = topics.filter(({ lagEvents }) => (lagEvents ?? 0) > 0)
   if (waiting.length === 0) return null
-  return `not delivered: ${waiting.map(({ name, lagEvents }) => `${formatCount(lagEvents ?? 0)} events of ${name} wait`).join('; ')}`
+  const words = waiting.map(({ name, lagEvents, stoppedBecause }) => {
+    const events = `${formatCount(lagEvents ?? 0)} events of ${name} wait`
+    return stoppedBecause === null ? events : `${events} (${stoppedBecause})`
+  })
+  return `not delivered: ${words.join('; ')}`
 }
 
 function pause(delayMs: number, signal: AbortSignal): Promise<void> {

@@ -47,15 +47,23 @@ export async function readTopicPositions(context: PositionContext, sources: read
     for (const { upstreamTopic } of context.notes?.confirmed.get(source.edgeTopic)?.places ?? [])
       if (!names.has(upstreamTopic)) former.add(upstreamTopic)
   }
-  if (former.size > 0) {
+  for (const [name, pieces] of await fetchFormer(context.upstream, former)) committed.set(name, pieces)
+  return new Map([...names, ...former].map((name) => [name, topicPositionOf(context, name, committed.get(name) ?? [])]))
+}
+
+/** Rights on a topic that is not delivered to any more are not required: one that is refused is left out, and the delivery notes are used. */
+async function fetchFormer(upstream: Upstream, former: ReadonlySet<string>): Promise<Map<string, readonly string[]>> {
+  for (let asked = former; asked.size > 0; ) {
     try {
-      for (const [name, pieces] of await fetchPieces(context.upstream, former)) committed.set(name, pieces)
+      return await fetchPieces(upstream, asked)
     } catch (error) {
-      // Rights on a topic that is not delivered to any more are not required: then the delivery notes are used.
       if (!(error instanceof UpstreamFault) || error.kind !== 'refused') throw error
+      const left = [...asked].filter((name) => !error.topics.has(name))
+      if (left.length === asked.size) break
+      asked = new Set(left)
     }
   }
-  return new Map([...names, ...former].map((name) => [name, topicPositionOf(context, name, committed.get(name) ?? [])]))
+  return new Map()
 }
 
 async function fetchPieces(upstream: Upstream, names: ReadonlySet<string>): Promise<Map<string, readonly string[]>> {

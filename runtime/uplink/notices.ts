@@ -5,6 +5,8 @@ export type NoticeKind =
   | 'hole'
   | 'dead-letter'
   | 'stopped'
+  | 'left-out'
+  | 'let-in'
   | 'forked'
   | 'other-log'
   | 'recreated'

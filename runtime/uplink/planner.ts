@@ -34,6 +34,8 @@ export interface PlannerContext {
   readonly counters: UplinkCounters
   readonly notices: Notices
   readonly settings: UplinkSettings
+  /** The topic at the centre failed in the last transaction that carried it: a transaction of its own, and not a large one, tells whether it is cured. */
+  isOnTrial(upstreamTopic: string): boolean
 }
 
 export class Planner {
@@ -98,7 +100,8 @@ export class Planner {
     if (ready) return ready
     const open = this.#open()
     this.#turn++
-    const { transactionBytesMax } = this.#context.settings
+    const isTrial = open.some(({ upstreamTopic }) => this.#context.isOnTrial(upstreamTopic))
+    const transactionBytesMax = Math.min(this.#context.settings.transactionBytesMax, isTrial ? SHARE_BYTES_MIN : Number.POSITIVE_INFINITY)
     const share = Math.max(SHARE_BYTES_MIN, Math.floor(transactionBytesMax / Math.max(1, open.length)))
     const partsMax = this.#isolatedLeft > 0 ? 1 : PARTS_MAX
     const parts: Part[] = []
@@ -165,9 +168,11 @@ export class Planner {
 
   #open(): Source[] {
     const nowMs = this.#context.clock.monotonicMs()
-    const open = this.#sources.filter(
+    const ready = this.#sources.filter(
       (source) => source.hasUnplanned && !this.stopped.has(source.edgeTopic) && source.blockedUntilMs <= nowMs
     )
+    const onTrial = ready.filter(({ upstreamTopic }) => this.#context.isOnTrial(upstreamTopic))
+    const open = onTrial.length > 0 ? onTrial : ready
     const first = open.length === 0 ? 0 : this.#turn % open.length
     return [...open.slice(first), ...open.slice(0, first)]
   }

@@ -36,8 +36,8 @@ export interface StatusReportOptions {
   readonly link: LinkState
   readonly counters: UplinkCounters
   readonly sources: Sources
-  /** Edge topic → why nothing of it is sent any more. */
-  readonly stopped: ReadonlyMap<string, string>
+  /** Why nothing of an edge topic is sent; null when it is. */
+  stoppedBecause(edgeTopic: string, upstreamTopic: string): string | null
 }
 
 export class StatusReport {
@@ -87,7 +87,7 @@ export class StatusReport {
       lagEvents: sources.reduce((sum, source) => sum + source.lagEvents, 0),
       lagBytes: sources.reduce((sum, source) => sum + source.lagBytes, 0),
       lagMs: oldest.length === 0 ? null : Math.max(0, this.#options.clock.wallMs() - Math.min(...oldest)),
-      stoppedBecause: this.#options.stopped.get(edgeTopic) ?? null
+      stoppedBecause: this.#options.stoppedBecause(edgeTopic, upstreamTopic)
     }
   }
 

@@ -141,13 +141,13 @@ async function endTransaction(context: SendContext): Promise<boolean> {
   }
 }
 
-/** A fault of the kind retry means that nothing happened: the same call again, a few times. */
+/** A fault of the kind retry means that nothing happened: the same call again, a few times. Where some topics are the reason, the others do not wait for them. */
 async function inPlace<T>(context: SendContext, call: () => Promise<T>): Promise<T> {
   for (let failures = 0; ; failures++) {
     try {
       return await call()
     } catch (error) {
-      if (!(error instanceof UpstreamFault) || error.kind !== 'retry' || failures === RETRIES_IN_PLACE) throw error
+      if (!(error instanceof UpstreamFault) || error.kind !== 'retry' || error.topics.size > 0 || failures === RETRIES_IN_PLACE) throw error
       await sleep(context.clock, RETRY_DELAY_MS * 2 ** failures)
     }
   }

@@ -68,12 +68,16 @@ export class Uplink {
   readonly #forks: Forks
   readonly #report: StatusReport
   #session: ProducerSession | null = null
+  /** The link ended while nothing was asked of it. */
+  #lost: UpstreamFault | null = null
   #isClosing = false
   #isPaused = false
   /** A commit was asked for and it is not known yet whether it happened: the delivery notes are not closed meanwhile. */
   #isCommitOpen = false
   /** The centre was connected to in this start: the delivery notes on the disk are those of this start. */
   #hasConnected = false
+  /** The last connection was made; a fault is one of delivering. */
+  #isConnected = false
   #loop: Promise<void> | null = null
   #suspects: readonly Part[] = []
   #fencedAtMs: number[] = []
@@ -84,6 +88,10 @@ export class Uplink {
 
   constructor(options: UplinkOptions) {
     const { store, clock, upstream } = options
+    upstream.onLost((fault) => {
+      this.#lost = fault
+      this.#interruptIdle()
+    })
     const settings = { ...defaultUplinkSettings, ...options.settings }
     const [counters, notices] = [this.#counters, this.#notices]
     this.#options = options
@@ -93,14 +101,16 @@ export class Uplink {
     this.#upstream = upstream
     this.#link = new LinkState(clock)
     this.#backoff = new Backoff(settings.backoff, options.random)
-    this.#planner = new Planner({ ...options, counters, notices, settings })
+    this.#topics = new UpstreamTopics({ ...options, notices, settings })
+    this.#planner = new Planner({ ...options, counters, notices, settings, isOnTrial: (name) => this.#topics.isOnTrial(name) })
     this.#forks = new Forks(store)
     this.#sources = new Sources({ store, topics: settings.topics, onAdvance: () => this.#interruptIdle() })
     const sources = (): readonly Source[] => this.#sources.list
-    this.#topics = new UpstreamTopics({ store, upstream, clock, settings })
     this.#positions = new TransactionPositions({ store, forks: this.#forks, sources })
     this.#notes = new DeliveryNotesWriter({ store, clock, notices, gatewayId: settings.gatewayId, sources })
-    this.#report = new StatusReport({ clock, upstream, link: this.#link, counters, sources: this.#sources, stopped: this.#planner.stopped })
+    const stoppedBecause = (edgeTopic: string, upstreamTopic: string): string | null =>
+      this.#planner.stopped.get(edgeTopic) ?? this.#topics.reasonFor(upstreamTopic)
+    this.#report = new StatusReport({ clock, upstream, link: this.#link, counters, sources: this.#sources, stoppedBecause })
   }
 
   /** Begins; returns at once. */
@@ -122,6 +132,7 @@ export class Uplink {
   resume(): void {
     this.#isPaused = false
     this.#planner.stopped.clear()
+    this.#topics.tryAgain()
     this.#backoff.reset()
     this.#fencedAtMs = []
     this.#interrupt()
@@ -177,11 +188,12 @@ export class Uplink {
 
   async #connect(): Promise<void> {
     this.#link.enter('connecting')
+    this.#isConnected = false
+    this.#lost = null
     this.#session = null
     this.#sources.refresh()
     await this.#sources.noteOldest()
-    const { found: topics, refusal } = await this.#topics.describe(this.#sources.list)
-    if (refusal) this.#link.fail(refusal.message)
+    const topics = await this.#topics.describe(this.#sources.list)
     this.#session = new ProducerSession(await this.#upstream.initProducer())
     const notes = readDeliveryNotes(this.#store)
     const sources = this.#sources.list.filter((source) => topics.has(source.upstreamTopic))
@@ -204,17 +216,20 @@ export class Uplink {
     for (const topic of recreatedTopics(topics, notes))
       this.#notices.add('recreated', `The topic ${topic} at the centre was made anew since we last wrote there.`, { topic })
     this.#notes.onConnected(topics, notes)
-    this.#planner.restart(sources, topics)
+    this.#topics.onConnected(topics, sources)
+    const open = sources.filter(({ upstreamTopic }) => this.#topics.isOpen(upstreamTopic))
+    this.#planner.restart(open, topics)
     this.#report.onConnected()
     // Before a start delivers, and before it delivers one more topic: so what is noted tells which start may have delivered something after it.
     const isNew = !this.#hasConnected || this.#notes.isNewTo(notes)
     if (isNew && !(await this.#notes.write({ isClosed: false })) && this.#notes.hasMoved) throw notNoted()
     this.#hasConnected = true
+    this.#isConnected = true
   }
 
   /** Sends until closed, paused, or the topics here changed. @throws UpstreamFault */
   async #deliver(): Promise<void> {
-    while (!this.#isClosing && !this.#isPaused && !this.#sources.isOutdated && !this.#topics.isDue) {
+    while (!this.#isClosing && !this.#isPaused && !this.#sources.isOutdated && this.#topics.dueInMs > 0) {
       this.#session ??= new ProducerSession(await this.#upstream.initProducer())
       const transaction = await this.#planner.next()
       if (!transaction) {
@@ -271,24 +286,29 @@ export class Uplink {
       this.#positions.confirm(part)
     }
     this.#planner.delivered()
+    this.#topics.onDelivered(positions.keys())
     this.#report.onDelivered()
     this.#backoff.reset()
     this.#link.succeed()
     this.#isCommitOpen = false
+    this.#lost = null
     this.#notes.onDelivered(written, positions.keys())
   }
 
-  /** Everything is delivered: wait for events, then a little longer for more of them. */
+  /** Everything is delivered: wait for events, then a little longer for more of them. @throws UpstreamFault when the link is lost meanwhile */
   async #idle(): Promise<void> {
+    if (this.#lost) throw this.#lost
     this.#link.enter('idle')
     this.#backoff.reset()
     const nowMs = this.#clock.monotonicMs()
     this.#idleSinceMs ??= nowMs
     const noteInMs = this.#notes.isBehind ? Math.max(0, this.#idleSinceMs + IDLE_NOTE_DELAY_MS - nowMs) : Number.POSITIVE_INFINITY
-    const waitMs = this.#sources.needsPoll || this.#topics.hasRefused ? Math.min(IDLE_POLL_MS, noteInMs) : noteInMs
+    const pollInMs = this.#sources.needsPoll ? IDLE_POLL_MS : Number.POSITIVE_INFINITY
+    const waitMs = Math.min(pollInMs, noteInMs, this.#topics.dueInMs)
     this.#isWaitingForWork = true
     const wasWoken = this.#planner.hasOpen || (await this.#wait(waitMs))
     this.#isWaitingForWork = false
+    if (this.#lost && !this.#isClosing && !this.#isPaused) throw this.#lost
     if (wasWoken && !this.#isClosing && !this.#isPaused) await this.#wait(this.#settings.lingerMs)
     else if (noteInMs <= waitMs && !this.#isClosing) await this.#notes.write({ isClosed: false })
   }
@@ -299,6 +319,9 @@ export class Uplink {
     this.#link.fail(error.message)
     const kind = error instanceof UpstreamFault ? error.kind : 'retry'
     if (error instanceof UpstreamFault && error.mayBeContent) this.#planner.answeredWithError(this.#suspects)
+    const step = this.#isConnected ? 'send' : 'connect'
+    if (error instanceof UpstreamFault && this.#topics.leaveOut(error, step, this.#sources.list)) return // the others go on at once
+    if (this.#isConnected) this.#topics.putOffTrials(this.#sources.list)
     switch (kind) {
       case 'too-large':
       case 'bad-record':

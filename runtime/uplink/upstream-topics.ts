@@ -1,66 +1,173 @@
-// The topics at the centre as it describes them, and those it refuses: a refused topic is stopped alone, and asked for again later.
+// The topics at the centre as it describes them, and those that are left out because the centre does not take their events: each stops alone,
+// says why, and is tried again by itself.
+//
+// What a person has to cure (rights, a policy) is tried every refusedDelayMs; what may pass (no leader, an unnamed error) with a back-off.
+// A topic that failed in a transaction is on trial then: it is let in when a transaction of its own is committed (planner.ts).
+// When nothing else is left to deliver to, nothing more is left out: the uplink waits as a whole, and its state says why.
 // Not for: rights and creation at the cluster (adapters/kafka-upstream), what may be sent to a topic (planner.ts).
 
 import type { Clock } from '../io/clock.ts'
+import type { Random } from '../io/random.ts'
 import type { Store } from '../log/contract.ts'
+import { Backoff } from './backoff.ts'
 import type { DeliveryNotes } from './delivery-notes.ts'
+import type { Notices } from './notices.ts'
 import type { UplinkSettings } from './settings.ts'
 import type { Source } from './source.ts'
-import { type Upstream, UpstreamFault, type UpstreamTopic } from './upstream.ts'
+import { type Upstream, UpstreamFault, type UpstreamFaultKind, type UpstreamTopic } from './upstream.ts'
 
 export interface UpstreamTopicsOptions {
   readonly store: Store
   readonly upstream: Upstream
   readonly clock: Clock
-  readonly settings: Pick<UplinkSettings, 'createTopics' | 'refusedDelayMs'>
+  readonly random: Random
+  readonly notices: Notices
+  readonly settings: Pick<UplinkSettings, 'createTopics' | 'refusedDelayMs' | 'backoff'>
 }
+
+interface LeftOut {
+  /** connect: the centre was asked about it; send: in a transaction. */
+  readonly step: 'connect' | 'send'
+  readonly reason: string
+  readonly backoff: Backoff
+  /** Monotonic. */
+  untilMs: number
+  /** Of those that failed in a transaction: the next one may tell. */
+  isOnTrial: boolean
+}
+
+/** A topic alone can be the reason of these. */
+const LEAVES_OUT: ReadonlySet<UpstreamFaultKind> = new Set<UpstreamFaultKind>(['refused', 'retry', 'in-doubt', 'unreachable'])
 
 export class UpstreamTopics {
   readonly #options: UpstreamTopicsOptions
-  /** Monotonic; null: the centre refused none. */
-  #describeAgainAtMs: number | null = null
+  readonly #leftOut = new Map<string, LeftOut>()
 
   constructor(options: UpstreamTopicsOptions) {
     this.#options = options
   }
 
-  /** The last describe() left out a topic that the centre refused. */
-  get hasRefused(): boolean {
-    return this.#describeAgainAtMs !== null
+  /** Milliseconds until a topic that is left out may be tried again; infinity when there is none. */
+  get dueInMs(): number {
+    const nowMs = this.#options.clock.monotonicMs()
+    const waiting = [...this.#leftOut.values()].filter(({ isOnTrial }) => !isOnTrial)
+    return Math.max(0, Math.min(...waiting.map(({ untilMs }) => untilMs - nowMs)))
   }
 
-  /** A refused topic may be asked for again. */
-  get isDue(): boolean {
-    return this.#describeAgainAtMs !== null && this.#options.clock.monotonicMs() >= this.#describeAgainAtMs
+  /** Why nothing is sent to this topic of the centre; null when it is not left out. */
+  reasonFor(upstreamTopic: string): string | null {
+    return this.#leftOut.get(upstreamTopic)?.reason ?? null
+  }
+
+  /** Left out, and something may be sent to it now to see whether it is cured. */
+  isOnTrial(upstreamTopic: string): boolean {
+    return this.#leftOut.get(upstreamTopic)?.isOnTrial ?? false
+  }
+
+  /** Something may be sent to it, as far as is known. */
+  isOpen(upstreamTopic: string): boolean {
+    return this.#leftOut.get(upstreamTopic)?.isOnTrial ?? true
+  }
+
+  /** Everything that is left out may be tried again now. */
+  tryAgain(): void {
+    for (const entry of this.#leftOut.values()) entry.untilMs = Number.NEGATIVE_INFINITY
   }
 
   /**
-   * The topics of `sources` by name; refused ones are left out, and the last refusal is returned.
-   * @throws UpstreamFault when none is left or the centre is not there
+   * The topics of `sources` by name; those that the centre refuses are left out.
+   * @throws UpstreamFault when none is left that something may be sent to, or the centre is not there
    */
-  async describe(
-    sources: readonly Source[]
-  ): Promise<{ readonly found: Map<string, UpstreamTopic>; readonly refusal: UpstreamFault | null }> {
-    const { upstream, clock, settings } = this.#options
+  async describe(sources: readonly Source[]): Promise<Map<string, UpstreamTopic>> {
+    const { upstream, settings } = this.#options
+    this.#beginTrials()
     const counts = this.#wantedCounts(sources)
+    const isAsked = (name: string): boolean => this.isOpen(name) || this.#leftOut.get(name)?.step === 'send'
+    const groups = [...new Set(counts.values())].map((count) =>
+      [...counts.keys()].filter((name) => counts.get(name) === count && isAsked(name))
+    )
     const found = new Map<string, UpstreamTopic>()
-    let refusal: UpstreamFault | null = null
-    for (const count of new Set(counts.values())) {
-      const names = [...counts].filter(([, wanted]) => wanted === count).map(([name]) => name)
-      const createPartitionCount = settings.createTopics ? count : null
-      for (const group of [names, ...names.map((name) => [name])]) {
-        if (group.every((name) => found.has(name))) continue
-        try {
-          for (const topic of await upstream.describeTopics(group, { createPartitionCount })) found.set(topic.name, topic)
-        } catch (error) {
-          if (!(error instanceof UpstreamFault) || error.kind !== 'refused') throw error
-          refusal = error
-        }
+    const faults = new Map<string, UpstreamFault>()
+    for (let group = groups.shift(); group; group = groups.shift()) {
+      const [first] = group
+      if (first === undefined) continue
+      const createPartitionCount = settings.createTopics ? (counts.get(first) ?? 1) : null
+      try {
+        for (const topic of await upstream.describeTopics(group, { createPartitionCount })) found.set(topic.name, topic)
+      } catch (error) {
+        if (!(error instanceof UpstreamFault)) throw error
+        const isOfOne = group.length === 1 && error.kind === 'refused'
+        const named = isOfOne ? group : namedBy(error).filter((name) => group.includes(name))
+        if (named.length === 0 && error.kind !== 'refused') throw error
+        for (const name of named) faults.set(name, error)
+        groups.push(...(named.length === 0 ? group.map((name) => [name]) : [group.filter((name) => !named.includes(name))]))
       }
     }
-    if (refusal && found.size === 0) throw refusal
-    this.#describeAgainAtMs = refusal ? clock.monotonicMs() + settings.refusedDelayMs : null
-    return { found, refusal }
+    const [fault] = faults.values()
+    if (fault && ![...found.keys()].some((name) => this.isOpen(name))) throw fault
+    for (const [name, of] of faults) this.#leaveOut(name, 'connect', of)
+    return found
+  }
+
+  /** The connection is made: what it was tried with is let in, and what has nothing to send that could tell. */
+  onConnected(topics: ReadonlyMap<string, UpstreamTopic>, sources: readonly Source[]): void {
+    const isWanted = (name: string): boolean => sources.some((source) => source.upstreamTopic === name && source.hasUnplanned)
+    for (const [name, { step, isOnTrial }] of this.#leftOut)
+      if (isOnTrial && topics.has(name) && (step === 'connect' || !isWanted(name))) this.#letIn(name)
+  }
+
+  /** A transaction with something for these topics was committed. */
+  onDelivered(upstreamTopics: Iterable<string>): void {
+    for (const name of upstreamTopics) if (this.#leftOut.has(name)) this.#letIn(name)
+  }
+
+  /** What is on trial was sent alone, and it failed for a reason that names no topic: the others come before it is tried again. */
+  putOffTrials(sources: readonly Source[]): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    if (!sources.some(({ upstreamTopic }) => !this.#leftOut.has(upstreamTopic))) return
+    for (const entry of this.#leftOut.values()) {
+      if (!entry.isOnTrial) continue
+      entry.isOnTrial = false
+      entry.untilMs = nowMs + this.#options.settings.refusedDelayMs
+    }
+  }
+
+  /**
+   * Leaves out the topics that `fault` names, when others are left to deliver to.
+   * @returns false when it changes nothing: the fault is of the whole uplink
+   */
+  leaveOut(fault: UpstreamFault, step: LeftOut['step'], sources: readonly Source[]): boolean {
+    const open = new Set(sources.map(({ upstreamTopic }) => upstreamTopic).filter((name) => this.isOpen(name)))
+    const named = namedBy(fault).filter((name) => open.has(name))
+    if (named.length === 0 || named.length === open.size) return false
+    for (const name of named) this.#leaveOut(name, step, fault)
+    return true
+  }
+
+  #leaveOut(name: string, step: LeftOut['step'], fault: UpstreamFault): void {
+    const { clock, random, notices, settings } = this.#options
+    const before = this.#leftOut.get(name)
+    const backoff = before?.backoff ?? new Backoff(settings.backoff, random)
+    const reason = fault.topics.get(name) ?? fault.message
+    const delayMs = fault.kind === 'refused' ? settings.refusedDelayMs : backoff.nextDelayMs()
+    this.#leftOut.set(name, { step, reason, backoff, untilMs: clock.monotonicMs() + delayMs, isOnTrial: false })
+    if (before) return
+    const text = `Nothing is sent to the topic ${name} of the centre: ${reason}. Its events are kept and the topic is tried again; other topics go on.`
+    notices.add('left-out', text, { topic: name, reason })
+  }
+
+  #letIn(name: string): void {
+    this.#leftOut.delete(name)
+    this.#options.notices.add('let-in', `The topic ${name} of the centre is delivered to again.`, { topic: name })
+  }
+
+  /** Together with what is due goes what would be soon: each try costs all topics a new connection to the centre. */
+  #beginTrials(): void {
+    const { clock, settings } = this.#options
+    const nowMs = clock.monotonicMs()
+    const entries = [...this.#leftOut.values()]
+    const slackMs = entries.some(({ untilMs }) => untilMs <= nowMs) ? settings.refusedDelayMs / 4 : 0
+    for (const entry of entries) entry.isOnTrial = entry.untilMs <= nowMs + slackMs
   }
 
   /** Upstream topic → partitions it is made with: as many as the largest edge topic that is delivered there has. */
@@ -72,6 +179,10 @@ export class UpstreamTopics {
     }
     return counts
   }
+}
+
+function namedBy(fault: UpstreamFault): string[] {
+  return LEAVES_OUT.has(fault.kind) ? [...fault.topics.keys()] : []
 }
 
 /** false when the cluster does not tell topic ids. */

@@ -11,6 +11,8 @@
  * too-large     a batch is larger than the cluster takes; see `batchBytesMax`
  * bad-record    the cluster refuses the content (timestamp, null key on a compacted topic …)
  * refused       authorisation, unsupported, unknown topic that may not be created: needs a person, retried slowly
+ *
+ * unreachable, in-doubt, retry and refused may be about some topics only (`topics`): then the others need not wait.
  */
 export type UpstreamFaultKind = 'unreachable' | 'in-doubt' | 'retry' | 'aborted' | 'fenced' | 'too-large' | 'bad-record' | 'refused'
 
@@ -21,16 +23,24 @@ export class UpstreamFault extends Error {
   readonly target: { topicName: string; partitionIndex: number } | undefined
   /** The cluster answered for `target`, and the content of the batch may be why: an error without a name, a codec it does not take. */
   readonly mayBeContent: boolean
+  /** The topics that alone are the reason, each with what was said of it. Empty: the fault is of us, of the link or of the whole cluster. */
+  readonly topics: ReadonlyMap<string, string>
 
   constructor(
     kind: UpstreamFaultKind,
     message: string,
-    details: { cause?: unknown; target?: { topicName: string; partitionIndex: number }; mayBeContent?: boolean } = {}
+    details: {
+      cause?: unknown
+      target?: { topicName: string; partitionIndex: number }
+      mayBeContent?: boolean
+      topics?: ReadonlyMap<string, string>
+    } = {}
   ) {
     super(message, { cause: details.cause })
     this.kind = kind
     this.target = details.target
     this.mayBeContent = details.mayBeContent ?? false
+    this.topics = details.topics ?? new Map()
   }
 }
 
@@ -86,6 +96,8 @@ export interface Upstream {
    * Only for positions that have expired (look-back.ts).
    */
   readCommitted(from: { topicName: string; partitionIndex: number; fromOffset: number; bytesMax: number }): Promise<CommittedRead>
+  /** `listener` runs when no connection is open any more and none can be made, also while nothing is asked; the next call tries again. One listener. */
+  onLost(listener: (fault: UpstreamFault) => void): void
   /** Bytes on the wire so far, both directions, for the meter. */
   readonly wireBytes: { readonly sent: number; readonly received: number }
   close(): Promise<void>

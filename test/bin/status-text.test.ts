@@ -13,6 +13,7 @@ const topicOf = (name: string, more: Partial<TopicStatus> = {}): TopicStatus => 
   lagEvents: null,
   lagBytes: null,
   lagMs: null,
+  stoppedBecause: null,
   ...more
 })
 
@@ -81,4 +82,11 @@ t.test('Kafka clients have a line of their own when there is a listener for them
     statusText({ ...reportOf([]), kafka: { ...kafka, connections: 2, refusedBatches: 4, refusedConnections: 3 } }),
     /2 connections .* 4 batches refused {2}3 connections refused/
   )
+})
+
+t.test('a topic that the centre does not take is named with the reason; others are not', async (t) => {
+  const stopped = topicOf('meter', { lagEvents: 3, stoppedBecause: 'Produce to m/0: TOPIC_AUTHORIZATION_FAILED (29)' })
+  const text = statusText(reportOf([topicOf('plant', { lagEvents: 0 }), stopped]))
+  t.match(text, /meter is not delivered: Produce to m\/0: TOPIC_AUTHORIZATION_FAILED/)
+  t.notMatch(text, /plant is not delivered/)
 })

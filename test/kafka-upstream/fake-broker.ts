@@ -35,6 +35,7 @@ export class FakeBroker {
   constructor() {
     this.#server = createServer((socket) => {
       this.#sockets.add(socket)
+      socket.on('close', () => this.#sockets.delete(socket))
       const splitter = new FrameSplitter(64 * 1024 * 1024)
       socket.on('error', () => undefined)
       socket.on('data', (chunk) => {
@@ -58,23 +59,31 @@ export class FakeBroker {
   }
 
   /** Metadata: this broker leads every partition of the topic. */
-  leads(topicName: string, partitionCount = 1): void {
+  leads(topicName: string | readonly string[], partitionCount = 1): void {
     this.handlers.set(api.Metadata.key, (header) =>
       api.Metadata.encodeResponse(
         header.apiVersion,
         {
           brokers: [{ nodeId: 1, host: '127.0.0.1', port: this.port }],
           controllerId: 1,
-          topics: [
-            {
-              name: topicName,
-              partitions: Array.from({ length: partitionCount }, (_, partitionIndex) => ({ partitionIndex, leaderId: 1 }))
-            }
-          ]
+          topics: [topicName].flat().map((name) => ({
+            name,
+            partitions: Array.from({ length: partitionCount }, (_, partitionIndex) => ({ partitionIndex, leaderId: 1 }))
+          }))
         },
         header
       )
     )
+  }
+
+  get connectionCount(): number {
+    return this.#sockets.size
+  }
+
+  /** Closes every connection, as a broker does with what is idle. */
+  hangUp(): void {
+    for (const socket of this.#sockets) socket.end()
+    this.#sockets.clear()
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,7 @@ import { Removals } from '../../runtime/log/removals.ts'
 import { retentionTable, type Standing, type Verdict } from '../../runtime/log/retention.ts'
 import { RetentionRound } from '../../runtime/log/retention-round.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
+import { UpstreamTopics } from '../../runtime/uplink/upstream-topics.ts'
 import type { Mutation } from './world.ts'
 
 /** `wrapped` with some members replaced; the others keep their `this`. */
@@ -116,6 +117,19 @@ export const canaries: Record<string, Mutation> = {
         fetchPosition: async () => new Map(),
         readCommitted: async ({ fromOffset }) => ({ batches: [], nextOffset: fromOffset, isEnd: true, isDeleted: false })
       })
+  },
+  'a topic that does not take its events stops all': {
+    install: () => {
+      UpstreamTopics.prototype.leaveOut = () => false
+    }
+  },
+  'a topic that is cured stays left out': {
+    install: () => {
+      UpstreamTopics.prototype.isOnTrial = () => false
+      UpstreamTopics.prototype.isOpen = function (name) {
+        return this.reasonFor(name) === null
+      }
+    }
   },
   'an older image of the disk goes unnoticed': {
     breakPartition: (partition) => Object.defineProperty(partition, 'firstOffsetAfter', { value: () => null })

@@ -79,6 +79,15 @@ const MUST_REACH = [
   'operator:gateway-renamed',
   'notice:forked',
   'centre:leader-moved',
+  'centre:topic-fails:no-write',
+  'centre:topic-fails:no-write-at-produce',
+  'centre:topic-fails:no-read',
+  'centre:topic-fails:policy',
+  'centre:topic-fails:leaderless',
+  'centre:topic-fails:server-error',
+  'centre:topic-failed-alone',
+  'notice:left-out',
+  'notice:let-in',
   'centre:centre-restart',
   'centre:fault:retry'
 ]

@@ -5,7 +5,7 @@
 // long after the caller gave up) and goes down.
 // Not for: load, replication, retention by size.
 
-import type { Clock } from '../../runtime/io/clock.ts'
+import { type Clock, sleep } from '../../runtime/io/clock.ts'
 import {
   type CommittedPosition,
   type CommittedRead,
@@ -17,6 +17,7 @@ import {
 import type { Prng } from './prng.ts'
 import type { SimClock } from './sim-clock.ts'
 import { type DecodedRecord, decodeBatch } from './sim-decode.ts'
+import { ofTopic, TOPIC_FAILURES, type TopicFailure } from './topic-failures.ts'
 
 export interface LinkFaults {
   isDown: boolean
@@ -40,6 +41,10 @@ export const goodLink: LinkFaults = {
   delayMs: { min: 1, max: 40 },
   deadlineMs: 10_000
 }
+
+const NEW_CONNECTION_MS = 50
+const PATIENCE_MS_FIRST = 100
+const PATIENCE_MS_MAX = 1_600
 
 interface Entry {
   readonly baseOffset: number
@@ -92,7 +97,8 @@ export class SimCentre {
   readonly clock: SimClock
   readonly prng: Prng
   readonly reached = new Map<string, number>()
-  link: LinkFaults = structuredClone(goodLink)
+  #link: LinkFaults = structuredClone(goodLink)
+  readonly #upstreams = new Set<SimUpstream>()
   /** Loses the next call of this name, once; 'late': the caller gives up and the request arrives all the same. */
   loseNext: { name: string; what: 'request' | 'answer' | 'late' } | null = null
   batchBytesMax: number
@@ -100,6 +106,8 @@ export class SimCentre {
   refusesValue: (value: string | null) => boolean = () => false
   /** Topics nobody may write or make. */
   readonly forbiddenTopics = new Set<string>()
+  /** Topics that may be described, and the step that fails for them until it is taken out here. */
+  readonly failingTopics = new Map<string, TopicFailure>()
   readonly #topics = new Map<string, CentreTopic>()
   readonly #transactional = new Map<string, Transactional>()
   readonly #positions = new Map<string, Map<string, CommittedPosition>>()
@@ -127,6 +135,12 @@ export class SimCentre {
   }
 
   // -- What happens to it
+
+  /** A topic is deleted, with all that it held and the positions on it. */
+  deleteTopic(name: string): void {
+    this.#topics.delete(name)
+    for (const stored of this.#positions.values()) stored.delete(name)
+  }
 
   createTopic(name: string, partitionCount: number): void {
     this.#topics.set(name, {
@@ -183,7 +197,20 @@ export class SimCentre {
   }
 
   connect(process: Clock, transactionalId: string): SimUpstream {
-    return new SimUpstream(this, process, transactionalId)
+    const upstream = new SimUpstream(this, process, transactionalId)
+    this.#upstreams.add(upstream)
+    return upstream
+  }
+
+  get link(): LinkFaults {
+    return this.#link
+  }
+
+  /** A link that goes down closes every connection. */
+  set link(link: LinkFaults) {
+    const wasDown = this.#link.isDown
+    this.#link = link
+    if (link.isDown && !wasDown) for (const upstream of this.#upstreams) upstream.hangUp()
   }
 
   get restartedAtMs(): number {
@@ -198,9 +225,9 @@ export class SimCentre {
 
   describe(names: readonly string[], createPartitionCount: number | null): UpstreamTopic[] {
     return names.map((name) => {
-      if (this.forbiddenTopics.has(name)) throw new UpstreamFault('refused', `TOPIC_AUTHORIZATION_FAILED for ${name}`)
+      if (this.forbiddenTopics.has(name)) throw ofTopic('refused', 'TOPIC_AUTHORIZATION_FAILED', name)
       if (!this.#topics.has(name)) {
-        if (createPartitionCount === null) throw new UpstreamFault('refused', `UNKNOWN_TOPIC_OR_PARTITION ${name}`)
+        if (createPartitionCount === null) throw ofTopic('refused', 'UNKNOWN_TOPIC_OR_PARTITION', name)
         this.createTopic(name, createPartitionCount)
       }
       const topic = this.#topics.get(name) as CentreTopic
@@ -245,6 +272,10 @@ export class SimCentre {
 
   addPartitions(id: string, producer: ProducerKey, targets: readonly { topicName: string; partitionIndex: number }[]): void {
     const transactional = this.#check(id, producer)
+    this.#failAt(
+      'add-partitions',
+      targets.map(({ topicName }) => topicName)
+    )
     if (transactional.state !== 'ongoing') this.#begin(id, transactional)
     for (const { topicName, partitionIndex } of targets) transactional.partitions.add(`${topicName}/${partitionIndex}`)
   }
@@ -257,8 +288,9 @@ export class SimCentre {
   commitPosition(id: string, producer: ProducerKey, positions: ReadonlyMap<string, CommittedPosition>): void {
     const transactional = this.#check(id, producer)
     if (transactional.state !== 'ongoing') this.#begin(id, transactional)
+    this.#failAt('commit-position', [...positions.keys()])
     for (const [topic, position] of positions) {
-      if (position.pieces.some((piece) => piece.length > 4096)) throw new UpstreamFault('refused', 'OFFSET_METADATA_TOO_LARGE')
+      if (position.pieces.some((piece) => piece.length > 4096)) throw ofTopic('refused', 'OFFSET_METADATA_TOO_LARGE', topic)
       // A piece that is not written again stays as it was.
       const before = transactional.positions.get(topic)?.pieces ?? this.#positions.get(id)?.get(topic)?.pieces ?? []
       const pieces = [...position.pieces, ...before.slice(position.pieces.length)]
@@ -288,6 +320,15 @@ export class SimCentre {
   }
 
   // -- Inside
+
+  #failAt(step: 'add-partitions' | 'produce' | 'commit-position', names: readonly string[]): void {
+    for (const name of names) {
+      const failure = TOPIC_FAILURES[this.failingTopics.get(name) as TopicFailure]
+      if (failure?.step !== step) continue
+      this.count(`topic-fails:${this.failingTopics.get(name)}`)
+      throw ofTopic(failure.kind, failure.says, name)
+    }
+  }
 
   #begin(id: string, transactional: Transactional): void {
     transactional.state = 'ongoing'
@@ -340,8 +381,9 @@ export class SimCentre {
     const where = { target: { topicName, partitionIndex } }
     const topic = this.#topics.get(topicName)
     const partition = topic?.partitions[partitionIndex]
-    if (!topic || !partition) throw new UpstreamFault('refused', `UNKNOWN_TOPIC_OR_PARTITION ${topicName}-${partitionIndex}`)
-    if (partition.leaderlessUntilMs > this.clock.monotonicMs()) throw new UpstreamFault('retry', 'NOT_LEADER_OR_FOLLOWER')
+    this.#failAt('produce', [topicName])
+    if (!topic || !partition) throw ofTopic('retry', 'UNKNOWN_TOPIC_OR_PARTITION', topicName)
+    if (partition.leaderlessUntilMs > this.clock.monotonicMs()) throw ofTopic('retry', 'NOT_LEADER_OR_FOLLOWER', topicName)
     if (batch.byteLength > topic.batchBytesMax) throw new UpstreamFault('too-large', `MESSAGE_TOO_LARGE: ${batch.byteLength}`, where)
     const decoded = decodeOrRefuse(batch, where)
     if (decoded.baseOffset !== 0 || (decoded.attributes & 0x10) === 0)
@@ -402,6 +444,7 @@ export class SimUpstream implements Upstream {
   readonly #id: string
   #producer: ProducerKey = { producerId: -1n, producerEpoch: -1 }
   #isClosed = false
+  #onLost: (fault: UpstreamFault) => void = () => undefined
 
   constructor(centre: SimCentre, process: Clock, transactionalId: string) {
     this.#centre = centre
@@ -427,11 +470,20 @@ export class SimUpstream implements Upstream {
     return this.#call('add-partitions', () => this.#centre.addPartitions(this.#id, producer, targets))
   }
 
-  produce(targets: readonly ProduceTarget[]): Promise<readonly { baseOffset: number }[]> {
+  /** Patient with what has no leader now, as the real one, and sends all of it again. */
+  async produce(targets: readonly ProduceTarget[]): Promise<readonly { baseOffset: number }[]> {
     const producer = this.#producer
     const sent = targets.map((target) => ({ ...target, batch: target.batch.slice() })) // what is on the wire does not change any more
-    for (const { batch } of sent) this.wireBytes.sent += batch.byteLength
-    return this.#call('produce', () => this.#centre.produce(this.#id, producer, sent))
+    for (let delayMs = PATIENCE_MS_FIRST; ; delayMs *= 2) {
+      for (const { batch } of sent) this.wireBytes.sent += batch.byteLength
+      try {
+        return await this.#call('produce', () => this.#centre.produce(this.#id, producer, sent))
+      } catch (error) {
+        const isPassing = error instanceof UpstreamFault && error.kind === 'retry' && error.topics.size > 0
+        if (!isPassing || delayMs > PATIENCE_MS_MAX) throw error
+      }
+      await sleep(this.#process, delayMs)
+    }
   }
 
   commitPosition(positions: ReadonlyMap<string, CommittedPosition>): Promise<void> {
@@ -450,6 +502,17 @@ export class SimUpstream implements Upstream {
 
   async close(): Promise<void> {
     this.#isClosed = true
+  }
+
+  onLost(listener: (fault: UpstreamFault) => void): void {
+    this.#onLost = listener
+  }
+
+  /** The connection is closed by the other side: whether a new one can be made shows in a moment. */
+  hangUp(): void {
+    this.#process.after(NEW_CONNECTION_MS, () => {
+      if (this.#centre.link.isDown && !this.#isClosed) this.#onLost(new UpstreamFault('unreachable', 'connection refused'))
+    })
   }
 
   /** Loses, delays, answers. A request that only reads is unreachable rather than in doubt. */

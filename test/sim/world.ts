@@ -28,6 +28,7 @@ import { SimClock, type SimProcessClock } from './sim-clock.ts'
 import { simCodec } from './sim-codec.ts'
 import { noFaults, SimDisk } from './sim-disk.ts'
 import type { DiskLie } from './sim-file.ts'
+import { TopicFaults } from './topic-faults.ts'
 import { TopicLimits } from './topic-limits.ts'
 
 /** What the canaries break. */
@@ -78,6 +79,7 @@ export class World {
   readonly ledger = new Ledger()
   readonly reached = new Map<string, number>()
   readonly #diskFaults: DiskFaults
+  readonly #topicFaults: TopicFaults
   readonly #seed: number
   readonly #mutation: Mutation
   readonly #mapping: Mapping
@@ -132,6 +134,9 @@ export class World {
       { commitBytesMax: 16 * KIB }
     )
     this.#operator = new Operator(seed, this.#mapping.upstream)
+    this.#topicFaults = new TopicFaults(seed, this.centre, this.#operator.everDelivered, (sentence) =>
+      this.ledger.violate('lost', sentence)
+    )
     this.#cleanStop = new CleanStop(seed)
     this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
     this.#storage = {
@@ -236,9 +241,8 @@ export class World {
       this.#recoveryMsMax = Math.max(this.#recoveryMsMax, process.monotonicMs() - startedMs)
       for (const [name, partitionCount] of this.#mapping.edge) {
         if (store.topics.has(name)) continue
-        const isLossy = this.#quotaBytes !== null
         const lossy = { quotaBytes: this.#quotaBytes, whenFull: 'drop_oldest', dropUndelivered: true } as const
-        const limits = { retentionBytes: this.#retentionBytes, ...(isLossy ? lossy : this.#limits.forwarded) }
+        const limits = { retentionBytes: this.#retentionBytes, ...(this.#quotaBytes === null ? this.#limits.forwarded : lossy) }
         await store.createTopic(name, { partitionCount, ...limits })
       }
       await this.#limits.create(store)
@@ -401,14 +405,13 @@ export class World {
 
   async #disturb(): Promise<void> {
     const { clock, prng } = this
-    const count = prng.between(1, 8)
-    const times = Array.from({ length: count }, () => prng.between(50, this.#durationMs)).sort((left, right) => left - right)
+    const times = Array.from({ length: prng.between(1, 8) }, () => prng.between(50, this.#durationMs)).sort((left, right) => left - right)
     if (prng.chance(25)) this.#later({ linkNoise: true })
     for (const atMs of times) {
       await clock.run({ untilMs: atMs })
       this.#clients.checkOpen()
       this.#disturbOnce()
-      this.#diskFaults.disturb()
+      for (const faults of [this.#diskFaults, this.#topicFaults]) faults.disturb()
       if (this.#store?.failure && prng.chance(80)) this.#crash(prng.chance(50) ? 'power' : 'kill')
     }
     await clock.run({ untilMs: this.#durationMs })
@@ -522,6 +525,7 @@ export class World {
       await clock.run({ untilMs: clock.monotonicMs() + 1_000 })
       if (this.#store?.failure) this.#crash(this.prng.chance(50) ? 'power' : 'kill')
       this.#restartIfDown()
+      this.#topicFaults.look(this.#uplink?.status())
       const isAcked = this.#devices.every((device) => device.waiting === null) && this.#clients.isSettled
       if (isAcked && this.#uplink && this.#uplink.status().lagEvents === 0 && this.#uplink.status().state === 'idle') break
     }
