@@ -8,7 +8,8 @@
 //                                         branch of its own from now on (forks.ts)
 //   the edge topic was moved            → the furthest of what the positions of its upstream topics claim, the present one and those before
 //   it was delivered under another
-//   gateway id, perhaps                 → as if the centre had nothing: its positions belong to that id; what ours says is older, and the least
+//   gateway id, perhaps (the notes say
+//   it, or the centre: former-ids.ts)   → as if the centre had nothing: its positions belong to that id; what ours says is older, and the least
 //   it has nothing for an edge topic, or
 //   only of a place it was moved from   → the notes; what may have been delivered after them is looked for in the centre itself (noted-offsets.ts);
 //                                         nothing noted → log start
@@ -29,6 +30,7 @@ import {
 } from './claimed-offsets.ts'
 import { type DeliveryNotes, notedOffset, otherIds } from './delivery-notes.ts'
 import { cutKey } from './forks.ts'
+import { hasUnknownId, withFormerIds } from './former-ids.ts'
 import { skipHole } from './holes.ts'
 import { findNotedOffsets, noteUndecided } from './noted-offsets.ts'
 import { type Branch, CARRIED_MAX } from './position.ts'
@@ -43,10 +45,23 @@ export interface Carried {
   readonly others: readonly Branch[]
 }
 
-/** Sets every source to its position. Returns what to carry, by upstream topic. @throws UpstreamFault; WadiError when a fork cannot be made durable */
-export async function findPositions(context: PositionContext, sources: readonly Source[]): Promise<Map<string, Carried>> {
-  const { notes, forks } = context
-  const positions = await readTopicPositions(context, sources)
+export interface FoundPositions {
+  /** By upstream topic. */
+  readonly carried: ReadonlyMap<string, Carried>
+  /** Those of the context, with the gateway ids that the centre told. */
+  readonly notes: DeliveryNotes | null
+}
+
+/** Sets every source to its position. @throws UpstreamFault; WadiError when a fork cannot be made durable */
+export async function findPositions(known: PositionContext, sources: readonly Source[]): Promise<FoundPositions> {
+  const { forks } = known
+  const positions = await readTopicPositions(known, sources)
+  const claimed = sources.flatMap((source) => {
+    const next = furthestClaim(known, source, claimsFor(source, positions, known.notes))
+    return next === null || source.isPlaced ? [] : { source, claimed: next }
+  })
+  const notes = await withFormerIds(known, claimed)
+  const context = { ...known, notes }
   const places = new Map<Source, { next: number; isFromCentre: boolean }>()
   const unclaimed: Source[] = []
   const stale = new Map<Source, number>()
@@ -77,7 +92,7 @@ export async function findPositions(context: PositionContext, sources: readonly 
   }
   const carried = new Map<string, Carried>()
   for (const [upstreamTopic, position] of positions) carried.set(upstreamTopic, carriedOf(context, upstreamTopic, position, sources))
-  return carried
+  return { carried, notes }
 }
 
 /** The furthest offset that `claims` give for the source, within their limits; null when there is no claim. */
@@ -224,7 +239,10 @@ function place(context: PositionContext, source: Source, { next, isFromCentre }:
   const { partition } = source
   const noted = notedOffset(notes, source)
   if (isFromCentre && next < noted) {
-    const text = `${source.key}: the centre is at ${next} and had confirmed ${noted}: it has lost part of what it had. We go on from ${next}.`
+    const why = hasUnknownId(notes, source.edgeTopic)
+      ? 'it has lost part of what it had, or gateway.id was another then'
+      : 'it has lost part of what it had'
+    const text = `${source.key}: the centre is at ${next} and had confirmed ${noted}: ${why}. We go on from ${next}.`
     notices.add('went-back', text, { partition: source.key, centre: next, noted })
   }
   if (source.isPlaced && next > source.confirmed) {

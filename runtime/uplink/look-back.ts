@@ -19,13 +19,34 @@ export interface Found {
   isComplete: boolean
 }
 
-export interface LookBackContext {
+export interface ReadBackContext {
   readonly upstream: Upstream
   readonly core: Core
   readonly codec: BlockCodec
+}
+
+export interface LookBackContext extends ReadBackContext {
   readonly logId: string
   /** Under which this log was delivered; null: not known. Another one is that of a copy of this disk, whose events are not ours. */
   readonly gatewayIds: ReadonlySet<string> | null
+}
+
+/** What the headers of an event say of where it comes from. */
+export interface EventName {
+  readonly gatewayId: string
+  readonly logId: string
+  readonly branchId: string
+  /** "<edge topic>/<partition>" */
+  readonly sourceKey: string
+  readonly offset: number
+}
+
+export interface ReadBackPlace {
+  readonly topicName: string
+  readonly partitionIndex: number
+  readonly fromOffset: number
+  /** Only the batch at fromOffset. */
+  readonly isFirstBatchOnly?: boolean
 }
 
 export function foundKey(branchId: string, sourceKey: string): string {
@@ -33,52 +54,57 @@ export function foundKey(branchId: string, sourceKey: string): string {
 }
 
 /** Adds to `found` what partition `place` holds from `fromOffset` on. @throws UpstreamFault */
-export async function lookBack(
-  context: LookBackContext,
-  place: { topicName: string; partitionIndex: number; fromOffset: number },
-  found: Found
-): Promise<void> {
+export async function lookBack(context: LookBackContext, place: ReadBackPlace, found: Found): Promise<void> {
+  const { logId, gatewayIds } = context
+  const isComplete = await readBack(context, place, (event) => {
+    if (event.logId !== logId || (gatewayIds && !gatewayIds.has(event.gatewayId))) return
+    const key = foundKey(event.branchId, event.sourceKey)
+    found.greatest.set(key, Math.max(event.offset, found.greatest.get(key) ?? 0))
+  })
+  found.isComplete &&= isComplete
+}
+
+/** Visits the events of any Wadi in a partition, in order. False: part of what might hold some is deleted, too large or not readable. @throws UpstreamFault */
+export async function readBack(context: ReadBackContext, place: ReadBackPlace, visit: (event: EventName) => void): Promise<boolean> {
   let bytes = 0
+  let isComplete = true
   for (let offset = place.fromOffset; ; ) {
     const read = await context.upstream.readCommitted({ ...place, fromOffset: offset, bytesMax: READ_BYTES })
-    if (read.isDeleted) found.isComplete = false
-    for (const batch of read.batches) {
+    if (read.isDeleted) isComplete = false
+    const batches = place.isFirstBatchOnly ? read.batches.slice(0, read.isDeleted ? 0 : 1) : read.batches
+    for (const batch of batches) {
       bytes += batch.byteLength
-      await noteRecords(context, batch, found)
+      if (!(await visitRecords(context, batch, visit))) isComplete = false // it cannot be opened, so it may be ours
     }
-    if (read.isEnd) return
-    if (bytes >= LOOK_BACK_BYTES_MAX || read.nextOffset <= offset) {
-      found.isComplete = false
-      return
-    }
+    if (read.isEnd || place.isFirstBatchOnly) return isComplete
+    if (bytes >= LOOK_BACK_BYTES_MAX || read.nextOffset <= offset) return false
     offset = read.nextOffset
   }
 }
 
-async function noteRecords(context: LookBackContext, batch: Uint8Array, found: Found): Promise<void> {
+async function visitRecords({ core, codec }: ReadBackContext, batch: Uint8Array, visit: (event: EventName) => void): Promise<boolean> {
   try {
-    const plain = await decompressBatch(context.core, context.codec, batch)
-    for (const { headers } of context.core.readRecords(plain)) {
-      const branchId = branchOf(headerText(headers, 'wadi.id'), context)
-      const place = headerText(headers, 'wadi.offset')
-      if (branchId === null || place === null) continue
-      const cut = place.lastIndexOf('/')
-      const key = foundKey(branchId, place.slice(0, cut))
-      const offset = Number(place.slice(cut + 1))
-      if (cut > 0 && Number.isSafeInteger(offset)) found.greatest.set(key, Math.max(offset, found.greatest.get(key) ?? 0))
+    const plain = await decompressBatch(core, codec, batch)
+    for (const { headers } of core.readRecords(plain)) {
+      const event = nameOf(headerText(headers, 'wadi.id'), headerText(headers, 'wadi.offset'))
+      if (event) visit(event)
     }
+    return true
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
-    found.isComplete = false // it cannot be opened, so it may be ours
+    return false
   }
 }
 
-/** The branch that an id names when it is of this log, delivered by this gateway; null when it is another's. */
-function branchOf(id: string | null, { logId, gatewayIds }: LookBackContext): string | null {
-  const cut = id?.lastIndexOf('/') ?? -1
-  if (id === null || (gatewayIds && !gatewayIds.has(id.slice(0, cut)))) return null
-  const [log, branchId = ''] = id.slice(cut + 1).split('~')
-  return log === logId ? branchId : null
+/** null when the headers are not ours. */
+function nameOf(id: string | null, place: string | null): EventName | null {
+  const idCut = id?.lastIndexOf('/') ?? -1
+  const placeCut = place?.lastIndexOf('/') ?? -1
+  if (id === null || place === null || idCut < 0 || placeCut < 1) return null
+  const offset = Number(place.slice(placeCut + 1))
+  const [logId = '', branchId = ''] = id.slice(idCut + 1).split('~')
+  if (!Number.isSafeInteger(offset)) return null
+  return { gatewayId: id.slice(0, idCut), logId, branchId, sourceKey: place.slice(0, placeCut), offset }
 }
 
 function headerText(headers: readonly { key: Uint8Array; value: Uint8Array | null }[], name: string): string | null {

@@ -97,7 +97,7 @@ function idsOf({ gatewayId }: PositionContext, notes: DeliveryNotes, edgeTopics:
 }
 
 /** A topic that is not delivered to any more may be gone, or not ours to read. */
-async function describedOrNull({ topics, upstream }: PositionContext, topicName: string): Promise<UpstreamTopic | null> {
+export async function describedOrNull({ topics, upstream }: PositionContext, topicName: string): Promise<UpstreamTopic | null> {
   const known = topics.get(topicName)
   if (known) return known
   try {

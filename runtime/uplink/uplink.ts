@@ -183,7 +183,7 @@ export class Uplink {
     const { found: topics, refusal } = await this.#topics.describe(this.#sources.list)
     if (refusal) this.#link.fail(refusal.message)
     this.#session = new ProducerSession(await this.#upstream.initProducer())
-    const notes = readDeliveryNotes(this.#store)
+    const written = readDeliveryNotes(this.#store)
     const sources = this.#sources.list.filter((source) => topics.has(source.upstreamTopic))
     const { core, codec } = this.#options
     const context = {
@@ -193,13 +193,14 @@ export class Uplink {
       codec,
       counters: this.#counters,
       notices: this.#notices,
-      notes,
+      notes: written,
       forks: this.#forks,
       topics,
       isCommitOpen: this.#isCommitOpen,
       gatewayId: this.#settings.gatewayId
     }
-    this.#positions.carry(await findPositions(context, sources))
+    const { carried, notes } = await findPositions(context, sources)
+    this.#positions.carry(carried)
     this.#isCommitOpen = false
     for (const topic of recreatedTopics(topics, notes))
       this.#notices.add('recreated', `The topic ${topic} at the centre was made anew since we last wrote there.`, { topic })
