@@ -36,6 +36,7 @@ import { findNotedOffsets, noteUndecided } from './noted-offsets.ts'
 import { type Branch, CARRIED_MAX } from './position.ts'
 import type { PositionContext } from './position-context.ts'
 import type { Source } from './source.ts'
+import type { FoundFork } from './unnoted-forks.ts'
 
 /** What stands in the position of an upstream topic beside our sources: it is written again with every transaction. */
 export interface Carried {
@@ -77,14 +78,9 @@ export async function findPositions(known: PositionContext, sources: readonly So
     else unclaimed.push(source)
   }
   noteRename(context, sources)
-  const found: number[] = []
-  if (unclaimed.length > 0 && notes) {
-    for (const [source, { next, forkAfter }] of await findNotedOffsets(context, notes, unclaimed)) {
-      places.set(source, { next, isFromCentre: false })
-      if (forkAfter !== null) found.push(forkAfter)
-    }
-  }
-  await branchOffAll(context, { positions, sources, found })
+  const noted = notes && unclaimed.length > 0 ? await findNotedOffsets(context, notes, unclaimed) : null
+  for (const [source, next] of noted?.next ?? []) places.set(source, { next, isFromCentre: false })
+  await branchOffAll(context, { positions, sources, found: noted?.forks ?? [] })
   for (const source of sources) {
     source.forks = forks
     const { next, isFromCentre } = places.get(source) ?? { next: 0, isFromCentre: false }
@@ -155,17 +151,18 @@ function forksIn(context: PositionContext, evidence: Iterable<Claim>): number[] 
  */
 async function branchOffAll(
   context: PositionContext,
-  { positions, sources, found }: { positions: ReadonlyMap<string, TopicPosition>; sources: readonly Source[]; found: readonly number[] }
+  { positions, sources, found }: { positions: ReadonlyMap<string, TopicPosition>; sources: readonly Source[]; found: readonly FoundFork[] }
 ): Promise<void> {
   const { forks } = context
   const tried = new Set<number>()
-  for (let told = found; ; told = []) {
+  for (;;) {
     const evidence = evidenceIn(positions, forks)
-    const unknown = [...told, ...forksIn(context, evidence)].filter((after) => !forks.list.some((fork) => fork.after === after))
-    const after = Math.min(...unknown)
-    if (unknown.length === 0 || tried.has(after)) return
+    const isNew = (after: number): boolean => !tried.has(after) && !forks.list.some((fork) => fork.after === after)
+    const after = Math.min(...[...found.map((fork) => fork.after), ...forksIn(context, evidence)].filter(isNew))
+    if (after === Number.POSITIVE_INFINITY) return
     tried.add(after)
-    await branchOff(context, after, { sources, evidence })
+    const cuts = Object.assign({}, ...found.map((fork) => (fork.after === after ? fork.cuts : {}))) as Record<string, number>
+    await branchOff(context, after, { sources, evidence, cuts })
   }
 }
 
@@ -178,14 +175,13 @@ export function placeByNotes(source: Source, notes: DeliveryNotes | null): void 
 async function branchOff(
   context: PositionContext,
   after: number,
-  { sources, evidence }: { sources: readonly Source[]; evidence: Iterable<Claim> }
+  { sources, evidence, cuts }: { sources: readonly Source[]; evidence: Iterable<Claim>; cuts: Record<string, number> }
 ): Promise<void> {
   const { store, forks, counters, notices } = context
   const first = store.starts.find(({ incarnation }) => incarnation > after) ?? store.starts.at(-1)
   const branchId = first?.id || store.starts.at(-1)?.id || UNKNOWN_ID
   if (forks.list.some((fork) => fork.branchId === branchId)) return
   const delivered = new Set(sources.map(({ partition }) => partition))
-  const cuts: Record<string, number> = {}
   let undecided = 0
   for (const { branch, limit } of evidence) {
     if (limit.after !== after) continue

@@ -4,9 +4,9 @@
 // Not for: what follows from it (find-positions.ts).
 
 import { type DeliveryNotes, notedOffset, type Place } from './delivery-notes.ts'
-import { readBack } from './look-back.ts'
 import { describedOrNull } from './noted-offsets.ts'
 import type { PositionContext } from './position-context.ts'
+import { readBack } from './read-back.ts'
 import type { Source } from './source.ts'
 import { UpstreamFault } from './upstream.ts'
 
