@@ -212,9 +212,11 @@ export class Transactions {
     const { state } = entry
     if (expected) {
       const isRepeat = expected.producerId === state.producerId && expected.producerEpoch === state.lastProducerEpoch
-      if (isRepeat && state.status !== 'Ongoing') return { fault: 'NONE', producerId: state.producerId, producerEpoch: state.producerEpoch }
+      const isUsedUp = state.producerEpoch > EPOCH_MAX
+      if (isRepeat && !isUsedUp && state.status !== 'Ongoing')
+        return { fault: 'NONE', producerId: state.producerId, producerEpoch: state.producerEpoch }
       const isCurrent = expected.producerId === state.producerId && expected.producerEpoch === state.producerEpoch
-      if (!isCurrent) return noProducer('PRODUCER_FENCED')
+      if (!isCurrent && !(isRepeat && isUsedUp)) return noProducer('PRODUCER_FENCED')
     }
     if (state.status === 'Ongoing') await this.#abort(entry, bumped(state))
     const current = state.status === 'Ongoing' ? entry.state : bumped(state)
