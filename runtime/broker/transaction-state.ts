@@ -1,5 +1,6 @@
 // One transactional id: who may use it now, and what its open transaction has touched.
-// Persisted under txn/<id>; offsets waiting for the commit under txn-offsets/<id>/<number>, one key per request that sent them.
+// Persisted under txn/<id>; offsets waiting for the commit under txn-offsets/<id>/<number>, one key per request that sent them; under txn-abort/<id>
+// that an abort was decided which takes several commits: it is small whatever the transaction has touched.
 
 import type { Partition, StateChange, Store } from '../log/contract.ts'
 import { deleteState, namesOfKey, putState, readState, STATE_KEY_BYTES_MAX, stateKey } from '../log/state-codec.ts'
@@ -7,9 +8,10 @@ import type { OffsetToCommit } from './committed-offsets.ts'
 
 export const TRANSACTION_AREA = 'txn'
 export const PENDING_OFFSETS_AREA = 'txn-offsets'
+const ABORT_AREA = 'txn-abort'
 
-/** Prepare states do not exist here: markers, offsets and this state change in one commit. */
-export type TransactionStatus = 'Empty' | 'Ongoing' | 'CompleteCommit' | 'CompleteAbort'
+/** There is no PrepareCommit: markers, offsets and this state change in one commit. PrepareAbort: decided, and too large for one. */
+export type TransactionStatus = 'Empty' | 'Ongoing' | 'PrepareAbort' | 'CompleteCommit' | 'CompleteAbort'
 
 export interface TransactionState {
   readonly transactionalId: string
@@ -26,6 +28,12 @@ export interface TransactionState {
   readonly updatedMs: number | null
 }
 
+interface StoredAbort {
+  epoch: number
+  lastEpoch: number
+  time: number
+}
+
 interface StoredTransaction {
   producerId: string
   epoch: number
@@ -35,6 +43,11 @@ interface StoredTransaction {
   partitions: [topicNumber: number, partitionIndex: number][]
   groups: string[]
   time?: number
+}
+
+/** It holds back readers of its partitions. */
+export function isOpen({ status }: Pick<TransactionState, 'status'>): boolean {
+  return status === 'Ongoing' || status === 'PrepareAbort'
 }
 
 export function transactionKey(transactionalId: string): string {
@@ -55,6 +68,17 @@ export function putTransaction(state: TransactionState): StateChange {
   return putState(transactionKey(state.transactionalId), { ...stored })
 }
 
+/** That `state`, whose last commit says that it is open, will be aborted, as whom and when. */
+export function putAbort(state: TransactionState & { readonly updatedMs: number }): StateChange {
+  const stored: StoredAbort = { epoch: state.producerEpoch, lastEpoch: state.lastProducerEpoch, time: state.updatedMs }
+  return putState(stateKey(ABORT_AREA, state.transactionalId), { ...stored })
+}
+
+/** With the commit that ends it. */
+export function deleteAbort(transactionalId: string): StateChange {
+  return deleteState(stateKey(ABORT_AREA, transactionalId))
+}
+
 /** All transactions of the store. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
 export function readTransactions(store: Store): TransactionState[] {
   const topics = new Map([...store.topics.values()].map((topic) => [topic.number, topic]))
@@ -64,16 +88,19 @@ export function readTransactions(store: Store): TransactionState[] {
     if (!value || transactionalId === undefined) return []
     const stored = readState<StoredTransaction>(key, value)
     const partitions = stored.partitions.flatMap(([topicNumber, index]) => topics.get(topicNumber)?.partitions[index] ?? [])
+    const abortKey = stateKey(ABORT_AREA, transactionalId)
+    const abortValue = store.getState(abortKey)
+    const abort = abortValue ? readState<StoredAbort>(abortKey, abortValue) : null
     return {
       transactionalId,
       producerId: BigInt(stored.producerId),
-      producerEpoch: stored.epoch,
-      lastProducerEpoch: stored.lastEpoch,
+      producerEpoch: abort?.epoch ?? stored.epoch,
+      lastProducerEpoch: abort?.lastEpoch ?? stored.lastEpoch,
       timeoutMs: stored.timeoutMs,
-      status: stored.status,
+      status: abort ? 'PrepareAbort' : stored.status,
       partitions: new Set(partitions),
       groupIds: new Set(stored.groups),
-      updatedMs: stored.time ?? null
+      updatedMs: abort?.time ?? stored.time ?? null
     }
   })
 }

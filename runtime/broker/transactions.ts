@@ -1,29 +1,35 @@
 // The transaction coordinator, Kafka's protocol before KIP-890 ("v1"): init, add partitions, add offsets, end, time out.
 //
 // Invariants
-// - A transaction ends in ONE commit: the markers on every partition, the group offsets, the producers' states and the
+// - A transaction is committed in ONE commit: the markers on every partition, the group offsets, the producers' states and the
 //   coordinator's state. There is no moment in which some readers see it ended and others do not after a crash.
 // - Everything of one transactional id runs one after another; whatever also touches the partitions takes the producer's lock too.
-// - No transaction grows so large that its end does not fit a commit: what would do that is refused when it is added.
+// - No transaction grows so large that its end does not fit a commit: what would do that is refused when it is added. One that is too large
+//   all the same (an older version let it grow, commits became smaller) is aborted over several commits: the decision is durable first, every
+//   marker travels with the note of what it aborts, so that readers see nothing of it at any time, and a start completes it.
 // - Fencing bumps the epoch in the same commit that aborts, so that a zombie is refused by the coordinator and by every partition.
 // Source: Apache Kafka, TransactionCoordinator and TransactionMetadata.
 
 import { assert } from '../base/assert.ts'
+import { WadiError } from '../base/errors.ts'
 import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { Clock, Timer } from '../io/clock.ts'
-import type { AbortedTransaction, Append, Partition, Store } from '../log/contract.ts'
-import { deleteState, fitsStateKey, stateKey } from '../log/state-codec.ts'
+import type { AbortedTransaction, Append, Partition, StateChange, Store } from '../log/contract.ts'
+import { deleteState, fitsStateKey, STATE_KEY_BYTES_MAX, stateKey } from '../log/state-codec.ts'
 import type { CommittedOffsets, OffsetToCommit } from './committed-offsets.ts'
-import { type FaultName, faultOfStoreError } from './fault.ts'
+import { BrokerFault, type FaultName, faultOfStoreError } from './fault.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { buildMarker } from './marker.ts'
 import type { PartitionProducers, ProducerStates } from './partition-producers.ts'
 import type { ProducerIds } from './producer-ids.ts'
 import { type ProducerState, stateAfterMarker } from './producer-state.ts'
 import {
+  deleteAbort,
+  isOpen,
   PENDING_OFFSETS_AREA,
   PendingOffsets,
+  putAbort,
   putTransaction,
   readTransactions,
   type TransactionState,
@@ -37,6 +43,8 @@ const PENDING_CHUNK_COUNT = 64
 const END_SHARE_MAX = 0.75
 /** Marker, state of the producer and aborted range of one partition, about, and not less. */
 const PARTITION_END_BYTES = 768
+/** Of one pending request of offsets that goes, about, and not less. */
+const DELETION_BYTES = 128 + STATE_KEY_BYTES_MAX
 
 export interface ProducerIdentity {
   readonly producerId: bigint
@@ -72,19 +80,19 @@ export class Transactions {
   /** Transactions ended because nobody ended them in time. */
   timedOutCount = 0
 
-  /** Open transactions of before go on with what is left of their time: many short lives do not keep one open. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
+  /** Open transactions of before go on with what is left of their time: many short lives do not keep one open. An abort that was decided is completed. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   constructor(context: TransactionsContext) {
     this.#context = context
     for (const state of readTransactions(context.store)) {
       const entry: Entry = { state, pending: PendingOffsets.restore(context.store, state.transactionalId), timer: null }
       this.#entries.set(state.transactionalId, entry)
       this.#byProducer.set(state.producerId, entry)
-      if (state.status === 'Ongoing') this.#startTimer(entry, this.#timeLeftMs(state))
+      if (isOpen(state)) this.#startTimer(entry, state.status === 'PrepareAbort' ? 0 : this.#timeLeftMs(state))
     }
   }
 
   get openCount(): number {
-    return [...this.#entries.values()].filter((entry) => entry.state.status === 'Ongoing').length
+    return [...this.#entries.values()].filter((entry) => isOpen(entry.state)).length
   }
 
   close(): void {
@@ -140,7 +148,7 @@ export class Transactions {
     return this.#within(transactionalId, producer, async (entry) => {
       const { status } = entry.state
       if (status === 'Ongoing') {
-        await this.#finish(entry, outcome, entry.state)
+        await (outcome === 'commit' ? this.#commit(entry) : this.#abort(entry, entry.state))
         return 'NONE'
       }
       return status === (outcome === 'commit' ? 'CompleteCommit' : 'CompleteAbort') ? 'NONE' : 'INVALID_TXN_STATE'
@@ -168,7 +176,7 @@ export class Transactions {
   /** Forgets ids without an open transaction that are old, durably. @throws WadiError when the store refuses: those stay */
   async expire(isOld: (updatedMs: number | null) => boolean): Promise<void> {
     for (const [transactionalId, entry] of [...this.#entries]) {
-      const isUnused = (): boolean => entry.state.status !== 'Ongoing' && entry.pending.isEmpty && isOld(entry.state.updatedMs)
+      const isUnused = (): boolean => !isOpen(entry.state) && entry.pending.isEmpty && isOld(entry.state.updatedMs)
       if (!isUnused()) continue
       await this.#lock.run(transactionalId, async () => {
         if (!isUnused()) return
@@ -200,14 +208,17 @@ export class Transactions {
   }
 
   async #initAgain(entry: Entry, timeoutMs: number, expected: ProducerIdentity | null): Promise<InitProducerAnswer> {
+    await this.#completeAbort(entry)
     const { state } = entry
     if (expected) {
       const isRepeat = expected.producerId === state.producerId && expected.producerEpoch === state.lastProducerEpoch
-      if (isRepeat && state.status !== 'Ongoing') return { fault: 'NONE', producerId: state.producerId, producerEpoch: state.producerEpoch }
+      const isUsedUp = state.producerEpoch > EPOCH_MAX
+      if (isRepeat && !isUsedUp && state.status !== 'Ongoing')
+        return { fault: 'NONE', producerId: state.producerId, producerEpoch: state.producerEpoch }
       const isCurrent = expected.producerId === state.producerId && expected.producerEpoch === state.producerEpoch
-      if (!isCurrent) return noProducer('PRODUCER_FENCED')
+      if (!isCurrent && !(isRepeat && isUsedUp)) return noProducer('PRODUCER_FENCED')
     }
-    if (state.status === 'Ongoing') await this.#finish(entry, 'abort', bumped(state))
+    if (state.status === 'Ongoing') await this.#abort(entry, bumped(state))
     const current = state.status === 'Ongoing' ? entry.state : bumped(state)
     // a producer that does not say who it was is a new one: the epoch before must not come back as a repeat
     const lastProducerEpoch = expected ? state.producerEpoch : -1
@@ -247,48 +258,107 @@ export class Transactions {
     return bytes <= this.#context.store.commitBytesMax * END_SHARE_MAX
   }
 
-  /** Ends the open transaction as `identity` (bumped when it fences). All in one commit, or nothing. */
-  #finish(entry: Entry, outcome: 'commit' | 'abort', identity: TransactionState): Promise<void> {
-    return this.#context.producerLock.run(String(entry.state.producerId), async () => {
-      const { store, clock, core, producers, committedOffsets } = this.#context
-      const timestampMs = clock.wallMs()
-      const { producerId, producerEpoch } = identity
-      const marker = buildMarker(core, { producerId, producerEpoch, timestampMs, outcome })
-      const touched = [...entry.state.partitions].map((partition) => producers.of(partition))
-      const appends: Append[] = touched.map(({ partition }) => ({
-        partition,
-        content: { batch: marker, recordCount: 1 },
-        mayExceedQuota: true
-      }))
-      const offsets = outcome === 'commit' ? entry.pending.list() : []
-      const next: TransactionState = {
-        ...identity,
-        status: outcome === 'commit' ? 'CompleteCommit' : 'CompleteAbort',
-        partitions: new Set(),
-        groupIds: new Set(),
-        updatedMs: timestampMs
-      }
-      const producerStates = touched.map((producers) =>
-        stateAfterMarker(producers.producer(producerId), { producerId, producerEpoch, timestampMs })
-      )
-      await store.commit(appends, (markerOffsets) => [
-        putTransaction(next),
-        ...committedOffsets.changesFor(offsets, timestampMs),
-        ...entry.pending.deletions(),
-        ...touched.flatMap((producers, at) => {
-          const aborted = outcome === 'abort' ? abortedBy(producers, producerId, markerOffsets[at] as Offset) : null
-          const producer = producers.putProducer(producerStates[at] as ProducerState)
-          return aborted ? [producer, producers.putAborted(aborted)] : [producer]
+  /** In one commit, or not at all. @throws BrokerFault when that is too small for it: then it can only be aborted */
+  async #commit(entry: Entry): Promise<void> {
+    try {
+      await this.#whileNobodyWrites(entry, () => this.#finish(entry, 'commit', entry.state))
+    } catch (error) {
+      if (!(error instanceof WadiError) || error.code !== 'WADI_RECORD_TOO_LARGE') throw error
+      throw new BrokerFault('POLICY_VIOLATION', 'the end of the transaction does not fit one commit', error)
+    }
+  }
+
+  /** Ends the open transaction as `identity` (bumped when it fences), in one commit where that can hold it. */
+  #abort(entry: Entry, identity: TransactionState): Promise<void> {
+    const fitsOneCommit = this.#canEnd(entry, { partitions: entry.state.partitions.size, offsets: [] })
+    return this.#whileNobodyWrites(entry, () =>
+      fitsOneCommit ? this.#finish(entry, 'abort', identity) : this.#abortInParts(entry, identity)
+    )
+  }
+
+  /** What was decided is done before anything else is done with the id. */
+  async #completeAbort(entry: Entry): Promise<void> {
+    if (entry.state.status === 'PrepareAbort') await this.#whileNobodyWrites(entry, () => this.#abortInParts(entry, entry.state))
+  }
+
+  #whileNobodyWrites(entry: Entry, work: () => Promise<void>): Promise<void> {
+    return this.#context.producerLock.run(String(entry.state.producerId), work)
+  }
+
+  /** All in one commit, or nothing. */
+  async #finish(entry: Entry, outcome: 'commit' | 'abort', identity: TransactionState): Promise<void> {
+    const { store, clock, committedOffsets } = this.#context
+    const timestampMs = clock.wallMs()
+    const offsets = outcome === 'commit' ? entry.pending.list() : []
+    const next = ended(identity, outcome, timestampMs)
+    const markers = this.#markersOn([...entry.state.partitions], { ...identity, outcome, timestampMs })
+    await store.commit(markers.appends, (markerOffsets) => [
+      putTransaction(next),
+      ...committedOffsets.changesFor(offsets, timestampMs),
+      ...entry.pending.deletions(),
+      ...markers.changes(markerOffsets)
+    ])
+    markers.apply()
+    this.#becomeEnded(entry, next)
+    committedOffsets.apply(offsets, timestampMs)
+  }
+
+  /** After a refusal of the store in the middle it is to be called again: the timer of the transaction does, and whoever comes for the id. */
+  async #abortInParts(entry: Entry, identity: TransactionState): Promise<void> {
+    const { store, clock, producers } = this.#context
+    const timestampMs = identity.status === 'PrepareAbort' && identity.updatedMs !== null ? identity.updatedMs : clock.wallMs()
+    const decided = { ...identity, status: 'PrepareAbort', updatedMs: timestampMs } as const
+    if (entry.state.status !== 'PrepareAbort') {
+      await store.commit([], [putAbort(decided)])
+      entry.state = decided
+    }
+    const bytesMax = store.commitBytesMax * END_SHARE_MAX
+    const isMarked = (partition: Partition): boolean => {
+      const state = producers.of(partition).producer(decided.producerId)
+      const { producerEpoch, transactionFirstOffset, lastTimestampMs } = state ?? {}
+      return producerEpoch === decided.producerEpoch && transactionFirstOffset === null && lastTimestampMs === timestampMs
+    }
+    const left = [...decided.partitions].filter((partition) => !isMarked(partition))
+    for (const part of inParts(left, bytesMax / PARTITION_END_BYTES)) {
+      const markers = this.#markersOn(part, { ...decided, outcome: 'abort', timestampMs })
+      await store.commit(markers.appends, markers.changes)
+      markers.apply()
+    }
+    for (const part of inParts(entry.pending.deletions(), bytesMax / DELETION_BYTES)) await store.commit([], part)
+    const next = ended(decided, 'abort', timestampMs)
+    await store.commit([], [putTransaction(next), deleteAbort(next.transactionalId)])
+    this.#becomeEnded(entry, next)
+  }
+
+  /** What a commit has to hold so that the transaction ends on `partitions`: the appends, and the changes that go with them. Call apply() after it. */
+  #markersOn(
+    partitions: readonly Partition[],
+    end: ProducerIdentity & { readonly outcome: 'commit' | 'abort'; readonly timestampMs: number }
+  ): { appends: Append[]; changes(markerOffsets: readonly Offset[]): StateChange[]; apply(): void } {
+    const { core, producers } = this.#context
+    const marker = buildMarker(core, end)
+    const touched = partitions.map((partition) => producers.of(partition))
+    const states = touched.map((of) => stateAfterMarker(of.producer(end.producerId), end))
+    return {
+      appends: partitions.map((partition) => ({ partition, content: { batch: marker, recordCount: 1 }, mayExceedQuota: true })),
+      changes: (markerOffsets) =>
+        touched.flatMap((of, at) => {
+          const aborted = end.outcome === 'abort' ? abortedBy(of, end.producerId, markerOffsets[at] as Offset) : null
+          const producer = of.putProducer(states[at] as ProducerState)
+          return aborted ? [producer, of.putAborted(aborted)] : [producer]
+        }),
+      apply: () => {
+        touched.forEach((of, at) => {
+          of.setProducer(states[at] as ProducerState)
         })
-      ])
-      this.#stopTimer(entry)
-      entry.state = next
-      entry.pending.clear()
-      committedOffsets.apply(offsets, timestampMs)
-      touched.forEach((producers, at) => {
-        producers.setProducer(producerStates[at] as ProducerState)
-      })
-    })
+      }
+    }
+  }
+
+  #becomeEnded(entry: Entry, next: TransactionState): void {
+    this.#stopTimer(entry)
+    entry.state = next
+    entry.pending.clear()
   }
 
   #within(transactionalId: string, producer: ProducerIdentity, work: (entry: Entry) => Promise<FaultName>): Promise<FaultName> {
@@ -298,6 +368,7 @@ export class Transactions {
         this.#lock.run(transactionalId, async () => {
           const entry = this.#entries.get(transactionalId)
           if (!entry || entry.state.producerId !== producer.producerId) return 'INVALID_PRODUCER_ID_MAPPING'
+          await this.#completeAbort(entry)
           if (entry.state.producerEpoch !== producer.producerEpoch) return 'PRODUCER_FENCED'
           return work(entry)
         }),
@@ -337,13 +408,14 @@ export class Transactions {
       () =>
         this.#lock.run(entry.state.transactionalId, async () => {
           const { state } = entry
-          if (this.#isClosed || state.status !== 'Ongoing' || state.producerEpoch !== producerEpoch || entry.timer !== null) return
-          await this.#finish(entry, 'abort', bumped(state))
+          if (this.#isClosed || !isOpen(state) || state.producerEpoch !== producerEpoch || entry.timer !== null) return
+          if (state.status === 'PrepareAbort') return this.#completeAbort(entry)
+          await this.#abort(entry, bumped(state))
           this.timedOutCount++
         }),
       () => {
         // the store refused: the transaction stays open and is tried again after another timeout
-        if (!this.#isClosed && entry.state.status === 'Ongoing' && entry.timer === null) this.#startTimer(entry)
+        if (!this.#isClosed && isOpen(entry.state) && entry.timer === null) this.#startTimer(entry)
       }
     )
   }
@@ -352,6 +424,18 @@ export class Transactions {
 function abortedBy(producers: PartitionProducers, producerId: bigint, markerOffset: Offset): AbortedTransaction | null {
   const firstOffset = producers.openSince(producerId)
   return firstOffset === null ? null : { producerId, firstOffset, lastOffset: markerOffset }
+}
+
+/** As `identity`, with nothing open. */
+function ended(identity: TransactionState, outcome: 'commit' | 'abort', timestampMs: number): TransactionState {
+  const status = outcome === 'commit' ? 'CompleteCommit' : 'CompleteAbort'
+  return { ...identity, status, partitions: new Set(), groupIds: new Set(), updatedMs: timestampMs }
+}
+
+/** At most so many together, and at least one. */
+function inParts<T>(list: readonly T[], countMax: number): T[][] {
+  const count = Math.max(1, Math.floor(countMax))
+  return Array.from({ length: Math.ceil(list.length / count) }, (_, at) => list.slice(at * count, (at + 1) * count))
 }
 
 /** The next epoch; the one it replaces is remembered. May be one past EPOCH_MAX: that identity fences and is never handed out. */

@@ -8,7 +8,8 @@
 //                                         branch of its own from now on (forks.ts)
 //   the edge topic was moved            → the furthest of what the positions of its upstream topics claim, the present one and those before
 //   it was delivered under another
-//   gateway id, perhaps                 → as if the centre had nothing: its positions belong to that id; what ours says is older, and the least
+//   gateway id, perhaps (the notes say
+//   it, or the centre: former-ids.ts)   → as if the centre had nothing: its positions belong to that id; what ours says is older, and the least
 //   it has nothing for an edge topic, or
 //   only of a place it was moved from   → the notes; what may have been delivered after them is looked for in the centre itself (noted-offsets.ts);
 //                                         nothing noted → log start
@@ -29,11 +30,13 @@ import {
 } from './claimed-offsets.ts'
 import { type DeliveryNotes, notedOffset, otherIds } from './delivery-notes.ts'
 import { cutKey } from './forks.ts'
+import { hasUnknownId, withFormerIds } from './former-ids.ts'
 import { skipHole } from './holes.ts'
 import { findNotedOffsets, noteUndecided } from './noted-offsets.ts'
 import { type Branch, CARRIED_MAX } from './position.ts'
 import type { PositionContext } from './position-context.ts'
 import type { Source } from './source.ts'
+import type { FoundFork } from './unnoted-forks.ts'
 
 /** What stands in the position of an upstream topic beside our sources: it is written again with every transaction. */
 export interface Carried {
@@ -43,10 +46,23 @@ export interface Carried {
   readonly others: readonly Branch[]
 }
 
-/** Sets every source to its position. Returns what to carry, by upstream topic. @throws UpstreamFault; WadiError when a fork cannot be made durable */
-export async function findPositions(context: PositionContext, sources: readonly Source[]): Promise<Map<string, Carried>> {
-  const { notes, forks } = context
-  const positions = await readTopicPositions(context, sources)
+export interface FoundPositions {
+  /** By upstream topic. */
+  readonly carried: ReadonlyMap<string, Carried>
+  /** Those of the context, with the gateway ids that the centre told. */
+  readonly notes: DeliveryNotes | null
+}
+
+/** Sets every source to its position. @throws UpstreamFault; WadiError when a fork cannot be made durable */
+export async function findPositions(known: PositionContext, sources: readonly Source[]): Promise<FoundPositions> {
+  const { forks } = known
+  const positions = await readTopicPositions(known, sources)
+  const claimed = sources.flatMap((source) => {
+    const next = furthestClaim(known, source, claimsFor(source, positions, known.notes))
+    return next === null || source.isPlaced ? [] : { source, claimed: next }
+  })
+  const notes = await withFormerIds(known, claimed)
+  const context = { ...known, notes }
   const places = new Map<Source, { next: number; isFromCentre: boolean }>()
   const unclaimed: Source[] = []
   const stale = new Map<Source, number>()
@@ -62,14 +78,9 @@ export async function findPositions(context: PositionContext, sources: readonly 
     else unclaimed.push(source)
   }
   noteRename(context, sources)
-  const found: number[] = []
-  if (unclaimed.length > 0 && notes) {
-    for (const [source, { next, forkAfter }] of await findNotedOffsets(context, notes, unclaimed)) {
-      places.set(source, { next, isFromCentre: false })
-      if (forkAfter !== null) found.push(forkAfter)
-    }
-  }
-  await branchOffAll(context, { positions, sources, found })
+  const noted = notes && unclaimed.length > 0 ? await findNotedOffsets(context, notes, unclaimed) : null
+  for (const [source, next] of noted?.next ?? []) places.set(source, { next, isFromCentre: false })
+  await branchOffAll(context, { positions, sources, found: noted?.forks ?? [] })
   for (const source of sources) {
     source.forks = forks
     const { next, isFromCentre } = places.get(source) ?? { next: 0, isFromCentre: false }
@@ -77,7 +88,7 @@ export async function findPositions(context: PositionContext, sources: readonly 
   }
   const carried = new Map<string, Carried>()
   for (const [upstreamTopic, position] of positions) carried.set(upstreamTopic, carriedOf(context, upstreamTopic, position, sources))
-  return carried
+  return { carried, notes }
 }
 
 /** The furthest offset that `claims` give for the source, within their limits; null when there is no claim. */
@@ -140,17 +151,18 @@ function forksIn(context: PositionContext, evidence: Iterable<Claim>): number[] 
  */
 async function branchOffAll(
   context: PositionContext,
-  { positions, sources, found }: { positions: ReadonlyMap<string, TopicPosition>; sources: readonly Source[]; found: readonly number[] }
+  { positions, sources, found }: { positions: ReadonlyMap<string, TopicPosition>; sources: readonly Source[]; found: readonly FoundFork[] }
 ): Promise<void> {
   const { forks } = context
   const tried = new Set<number>()
-  for (let told = found; ; told = []) {
+  for (;;) {
     const evidence = evidenceIn(positions, forks)
-    const unknown = [...told, ...forksIn(context, evidence)].filter((after) => !forks.list.some((fork) => fork.after === after))
-    const after = Math.min(...unknown)
-    if (unknown.length === 0 || tried.has(after)) return
+    const isNew = (after: number): boolean => !tried.has(after) && !forks.list.some((fork) => fork.after === after)
+    const after = Math.min(...[...found.map((fork) => fork.after), ...forksIn(context, evidence)].filter(isNew))
+    if (after === Number.POSITIVE_INFINITY) return
     tried.add(after)
-    await branchOff(context, after, { sources, evidence })
+    const cuts = Object.assign({}, ...found.map((fork) => (fork.after === after ? fork.cuts : {}))) as Record<string, number>
+    await branchOff(context, after, { sources, evidence, cuts })
   }
 }
 
@@ -163,14 +175,13 @@ export function placeByNotes(source: Source, notes: DeliveryNotes | null): void 
 async function branchOff(
   context: PositionContext,
   after: number,
-  { sources, evidence }: { sources: readonly Source[]; evidence: Iterable<Claim> }
+  { sources, evidence, cuts }: { sources: readonly Source[]; evidence: Iterable<Claim>; cuts: Record<string, number> }
 ): Promise<void> {
   const { store, forks, counters, notices } = context
   const first = store.starts.find(({ incarnation }) => incarnation > after) ?? store.starts.at(-1)
   const branchId = first?.id || store.starts.at(-1)?.id || UNKNOWN_ID
   if (forks.list.some((fork) => fork.branchId === branchId)) return
   const delivered = new Set(sources.map(({ partition }) => partition))
-  const cuts: Record<string, number> = {}
   let undecided = 0
   for (const { branch, limit } of evidence) {
     if (limit.after !== after) continue
@@ -224,7 +235,10 @@ function place(context: PositionContext, source: Source, { next, isFromCentre }:
   const { partition } = source
   const noted = notedOffset(notes, source)
   if (isFromCentre && next < noted) {
-    const text = `${source.key}: the centre is at ${next} and had confirmed ${noted}: it has lost part of what it had. We go on from ${next}.`
+    const why = hasUnknownId(notes, source.edgeTopic)
+      ? 'it has lost part of what it had, or gateway.id was another then'
+      : 'it has lost part of what it had'
+    const text = `${source.key}: the centre is at ${next} and had confirmed ${noted}: ${why}. We go on from ${next}.`
     notices.add('went-back', text, { partition: source.key, centre: next, noted })
   }
   if (source.isPlaced && next > source.confirmed) {

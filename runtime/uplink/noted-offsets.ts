@@ -5,7 +5,9 @@ import { type Limit, withinLimit } from './claimed-offsets.ts'
 import { type DeliveryNotes, notedOffset } from './delivery-notes.ts'
 import { type Found, foundKey, lookBack } from './look-back.ts'
 import type { PositionContext } from './position-context.ts'
+import { EventsOfBranches } from './same-events.ts'
 import type { Source } from './source.ts'
+import { type FoundFork, forksOfOthers, type SharedWithOthers } from './unnoted-forks.ts'
 import { UpstreamFault, type UpstreamTopic } from './upstream.ts'
 import { isTopicId } from './upstream-topics.ts'
 
@@ -14,14 +16,17 @@ function writtenUpTo(after: number): Limit {
   return { after, isFork: true, theirs: null }
 }
 
-/** Of `sources`; forkAfter: the last incarnation before a fork, when the centre holds more than this disk has. */
-export async function findNotedOffsets(
-  context: PositionContext,
-  notes: DeliveryNotes,
-  sources: readonly Source[]
-): Promise<Map<Source, { next: number; forkAfter: number | null }>> {
+export interface NotedOffsets {
+  readonly next: ReadonlyMap<Source, number>
+  /** That the centre shows, by what it holds; any order. */
+  readonly forks: readonly FoundFork[]
+}
+
+/** Positions of `sources` by the notes and by what the centre holds behind them. @throws UpstreamFault, WadiError, DiskError */
+export async function findNotedOffsets(context: PositionContext, notes: DeliveryNotes, sources: readonly Source[]): Promise<NotedOffsets> {
   const { forks } = context
-  const result = new Map<Source, { next: number; forkAfter: number | null }>()
+  const result = new Map<Source, number>()
+  const found: FoundFork[] = []
   const doubtful: { source: Source; confirmed: number; end: number; isOpen: boolean }[] = []
   for (const source of sources) {
     const noted = notedOffset(notes, source)
@@ -31,41 +36,48 @@ export async function findNotedOffsets(
     // After a clean end nothing is open, but this disk may be an image from before later starts: what those delivered is looked for behind the notes.
     const isOpen = !(notes.confirmed.get(source.edgeTopic) ?? notes).isClosed && noted < end
     if (isOpen || noted > 0) doubtful.push({ source, confirmed, end, isOpen })
-    else result.set(source, { next: confirmed, forkAfter: null })
+    else result.set(source, confirmed)
   }
   const seenIn = new Map<string, Found>()
   for (const name of new Set(doubtful.map(({ source }) => deliveredTo(source, notes)))) {
-    const edgeTopics = new Set(doubtful.filter(({ source }) => deliveredTo(source, notes) === name).map(({ source }) => source.edgeTopic))
-    seenIn.set(name, await lookThrough(context, notes, name, edgeTopics))
+    const there = doubtful.flatMap(({ source }) => (deliveredTo(source, notes) === name ? source : []))
+    seenIn.set(name, await lookThrough(context, notes, name, there))
   }
   let undecided = 0
+  const shared: SharedWithOthers[] = []
   for (const { source, confirmed, end, isOpen } of doubtful) {
     const seen = seenIn.get(deliveredTo(source, notes)) as Found
     let next = confirmed
-    for (const branchId of ['', ...forks.list.map((fork) => fork.branchId)]) {
+    for (const branchId of seen.knownBranches) {
       const greatest = seen.greatest.get(foundKey(branchId, source.key)) ?? -1
       if (greatest >= 0 && (greatest >= end || forks.at(source.partition, greatest).branchId === branchId))
         next = Math.max(next, greatest + 1)
     }
+    if (next > end) found.push({ after: notes.incarnation, cuts: {} })
+    next = Math.min(next, end)
+    const common = await seen.ofOthers.commonWith(source, next)
+    if (common) {
+      const until = Math.min(source.partition.highWatermark, 1 + Math.max(...[...common.branches.values()].map(({ greatest }) => greatest)))
+      if (!common.isComplete) undecided += Math.max(0, until - common.next)
+      shared.push({ source, common, isSame: common.next > next })
+      next = common.next
+    }
     if (!seen.isComplete && isOpen) undecided += Math.max(0, end - next)
-    result.set(source, { next: Math.min(next, end), forkAfter: next > end ? notes.incarnation : null })
+    result.set(source, next)
   }
   if (undecided > 0) noteUndecided(context, undecided)
-  return result
+  return { next: result, forks: [...found, ...forksOfOthers(context, shared)] }
 }
 
 function deliveredTo(source: Source, notes: DeliveryNotes): string {
   return notes.confirmed.get(source.edgeTopic)?.places[0]?.upstreamTopic ?? source.upstreamTopic
 }
 
-async function lookThrough(
-  context: PositionContext,
-  notes: DeliveryNotes,
-  topicName: string,
-  edgeTopics: ReadonlySet<string>
-): Promise<Found> {
-  const found: Found = { greatest: new Map(), isComplete: true }
-  const { upstream, core, codec, store } = context
+async function lookThrough(context: PositionContext, notes: DeliveryNotes, topicName: string, sources: readonly Source[]): Promise<Found> {
+  const edgeTopics = new Set(sources.map(({ edgeTopic }) => edgeTopic))
+  const { upstream, core, codec, store, forks } = context
+  const knownBranches = new Set(['', ...forks.list.map(({ branchId }) => branchId)])
+  const found: Found = { knownBranches, ofOthers: new EventsOfBranches(context, sources), greatest: new Map(), isComplete: true }
   const topic = await describedOrNull(context, topicName)
   const written = [...edgeTopics].map((edgeTopic) => notes.written.get(edgeTopic))
   const isMadeAnew = written.some(
@@ -97,7 +109,7 @@ function idsOf({ gatewayId }: PositionContext, notes: DeliveryNotes, edgeTopics:
 }
 
 /** A topic that is not delivered to any more may be gone, or not ours to read. */
-async function describedOrNull({ topics, upstream }: PositionContext, topicName: string): Promise<UpstreamTopic | null> {
+export async function describedOrNull({ topics, upstream }: PositionContext, topicName: string): Promise<UpstreamTopic | null> {
   const known = topics.get(topicName)
   if (known) return known
   try {

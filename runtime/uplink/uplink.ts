@@ -195,7 +195,7 @@ export class Uplink {
     await this.#sources.noteOldest()
     const topics = await this.#topics.describe(this.#sources.list)
     this.#session = new ProducerSession(await this.#upstream.initProducer())
-    const notes = readDeliveryNotes(this.#store)
+    const written = readDeliveryNotes(this.#store)
     const sources = this.#sources.list.filter((source) => topics.has(source.upstreamTopic))
     const { core, codec } = this.#options
     const context = {
@@ -205,13 +205,14 @@ export class Uplink {
       codec,
       counters: this.#counters,
       notices: this.#notices,
-      notes,
+      notes: written,
       forks: this.#forks,
       topics,
       isCommitOpen: this.#isCommitOpen,
       gatewayId: this.#settings.gatewayId
     }
-    this.#positions.carry(await findPositions(context, sources))
+    const { carried, notes } = await findPositions(context, sources)
+    this.#positions.carry(carried)
     this.#isCommitOpen = false
     for (const topic of recreatedTopics(topics, notes))
       this.#notices.add('recreated', `The topic ${topic} at the centre was made anew since we last wrote there.`, { topic })

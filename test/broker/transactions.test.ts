@@ -202,6 +202,25 @@ t.test('an epoch that is used up is followed by a new producer id', async (t) =>
   t.equal(await rig.broker.transactions.end(ID, first, 'commit'), 'INVALID_PRODUCER_ID_MAPPING')
 })
 
+t.test('the epoch that fenced the last one of an id is not handed out, also not to who asks again', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  let who = await init(rig)
+  while (who.producerEpoch < 32_766) who = await init(rig)
+  await begin(rig, who)
+  await send(rig, who, 'x', 0)
+  await rig.clock.run({ untilMs: 2 * TIMEOUT_MS })
+  t.equal(rig.broker.transactions.timedOutCount, 1)
+  const now = await init(rig, who)
+  t.match(now, { fault: 'NONE', producerEpoch: 0 })
+  t.not(now.producerId, who.producerId)
+  t.match(await init(rig, who), { fault: 'PRODUCER_FENCED' }, 'once')
+  await begin(rig, now)
+  await send(rig, now, 'y', 0)
+  t.equal(await end(rig, now, 'commit'), 'NONE')
+  t.same(await rig.values('a'), ['y'])
+})
+
 t.test('a transaction left open ends in its time, however often the broker starts meanwhile', async (t) => {
   const rig = new Rig()
   await rig.topic('a')

@@ -10,6 +10,7 @@ import type { Core } from '../../runtime/core/core.ts'
 import type { BlockCodec } from '../../runtime/io/codec.ts'
 import type { Partition, Store } from '../../runtime/log/contract.ts'
 import { CLIENT_CODECS, withCodec } from '../helpers/compressors.ts'
+import { type CommitSizes, OFFSETS_GROUP } from './commit-sizes.ts'
 import type { Ledger, SimEvent } from './ledger.ts'
 import { Prng } from './prng.ts'
 import { readPartition } from './read-partition.ts'
@@ -75,6 +76,7 @@ export class LocalClients {
   #isCalm = false
 
   readonly #breakBroker: BrokerMutation
+  readonly #commitSizes: CommitSizes
 
   constructor(options: {
     seed: number
@@ -86,8 +88,10 @@ export class LocalClients {
       readonly upstream: readonly (readonly [edgeTopic: string, topicName: string, partitionCount: number])[]
     }
     breakBroker?: BrokerMutation | undefined
+    commitSizes: CommitSizes
   }) {
     this.#breakBroker = options.breakBroker ?? ((edges) => edges)
+    this.#commitSizes = options.commitSizes
     const prng = new Prng(options.seed ^ 0x10ca1c11)
     this.#prng = prng
     this.#ledger = options.ledger
@@ -127,6 +131,7 @@ export class LocalClients {
   start(life: Life): void {
     if (!this.isActive) return
     this.#life = life
+    if (life.store.listState('txn-abort/').length > 0) this.#count('abort-in-parts')
     if (this.#isCalm || this.#prng.chance(75)) this.#openBroker()
     else this.#count('life-without-broker')
   }
@@ -222,9 +227,25 @@ export class LocalClients {
     if (this.#broker !== broker) return
     if (fault === 'COORDINATOR_NOT_AVAILABLE') return
     if (fault !== 'NONE') return this.#lose(client) // timed out meanwhile
+    if (!(await this.#addOffsets(client, broker, place))) return
     const batch = this.#newBatch(client, place, true)
     client.waiting = batch
     return this.#sendInTransaction(client, broker, batch)
+  }
+
+  /** False when the client cannot go on in this step. */
+  async #addOffsets(client: Client, broker: Broker, place: Place): Promise<boolean> {
+    const offsets = this.#commitSizes.offsets(...place)
+    const who = client.who as ProducerIdentity
+    if (!offsets) return true
+    let fault = await broker.transactions.addGroup(client.name, who, OFFSETS_GROUP)
+    if (this.#broker !== broker) return false
+    if (fault === 'NONE') fault = await broker.transactions.addOffsets(client.name, who, OFFSETS_GROUP, offsets)
+    if (this.#broker !== broker) return false
+    this.#count(`offsets:${fault}`)
+    if (['NONE', 'POLICY_VIOLATION', 'INVALID_COMMIT_OFFSET_SIZE', 'MESSAGE_TOO_LARGE'].includes(fault)) return true
+    if (fault !== 'COORDINATOR_NOT_AVAILABLE') this.#lose(client)
+    return false
   }
 
   async #sendInTransaction(client: Client, broker: Broker, batch: Batch): Promise<void> {
@@ -252,6 +273,7 @@ export class LocalClients {
     const fault = await broker.transactions.end(client.name, who, outcome)
     if (this.#broker !== broker || client.open !== open) return
     if (fault === 'COORDINATOR_NOT_AVAILABLE') return
+    if (fault === 'POLICY_VIOLATION') this.#count('commit-too-large')
     if (fault !== 'NONE') return this.#lose(client)
     this.#count(outcome)
     if (outcome === 'commit') for (const { event, offset } of open.written) this.#ledger.onAcked(event, offset)

@@ -104,6 +104,8 @@ export class SimCentre {
   batchBytesMax: number
   /** Values that the centre does not take. */
   refusesValue: (value: string | null) => boolean = () => false
+  /** Topics have LogAppendTime. */
+  setsTime = false
   /** Topics nobody may write or make. */
   readonly forbiddenTopics = new Set<string>()
   /** Topics that may be described, and the step that fails for them until it is taken out here. */
@@ -417,6 +419,7 @@ export class SimCentre {
     const baseOffset = partition.nextOffset
     const bytes = batch.slice()
     new DataView(bytes.buffer).setBigInt64(0, BigInt(baseOffset))
+    if (this.setsTime) bytes[22] = (bytes[22] ?? 0) | 0x08
     partition.entries.push({
       baseOffset,
       bytes,

@@ -14,6 +14,7 @@ import { Uplink } from '../../runtime/uplink/uplink.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { readCoreWasm } from '../helpers/core.ts'
 import { CleanStop } from './clean-stop.ts'
+import { CommitSizes } from './commit-sizes.ts'
 import { DiskFaults } from './disk-faults.ts'
 import { fingerprintOf } from './fingerprint.ts'
 import { Ledger, type LedgerCounts, type SimEvent } from './ledger.ts'
@@ -85,6 +86,7 @@ export class World {
   readonly #mapping: Mapping
   readonly #operator: Operator
   readonly #cleanStop: CleanStop
+  readonly #commitSizes: CommitSizes
   readonly #devices: Device[] = []
   readonly #clients: LocalClients
   readonly #storage: Partial<StorageSettings>
@@ -121,7 +123,9 @@ export class World {
       batchBytesMax: prng.pick([2 * KIB, 16 * KIB, 1_048_588])
     })
     this.#mapping = prng.pick(MAPPINGS)
-    this.#clients = new LocalClients({ seed, ...this, mapping: this.#mapping, breakBroker: mutation.breakBroker })
+    const commitSizes = new CommitSizes(seed)
+    this.#commitSizes = commitSizes
+    this.#clients = new LocalClients({ seed, ...this, mapping: this.#mapping, breakBroker: mutation.breakBroker, commitSizes })
     this.#limits = new TopicLimits(
       seed,
       {
@@ -236,7 +240,7 @@ export class World {
         core,
         codec: simCodec,
         directory: DIRECTORY,
-        settings: { ...this.#storage, ...this.#diskFaults.settings }
+        settings: { ...this.#storage, ...this.#diskFaults.settings, ...this.#commitSizes.next() }
       })
       this.#recoveryMsMax = Math.max(this.#recoveryMsMax, process.monotonicMs() - startedMs)
       for (const [name, partitionCount] of this.#mapping.edge) {
