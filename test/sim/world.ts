@@ -16,6 +16,7 @@ import { readCoreWasm } from '../helpers/core.ts'
 import { CleanStop } from './clean-stop.ts'
 import { DiskFaults } from './disk-faults.ts'
 import { fingerprintOf } from './fingerprint.ts'
+import { FullStarts } from './full-starts.ts'
 import { Ledger, type LedgerCounts, type SimEvent } from './ledger.ts'
 import { type BrokerMutation, DEAD_LETTERS, LocalClients } from './local-clients.ts'
 import { MAPPINGS, type Mapping } from './mappings.ts'
@@ -83,6 +84,7 @@ export class World {
   readonly #mapping: Mapping
   readonly #operator: Operator
   readonly #cleanStop: CleanStop
+  readonly #fullStarts: FullStarts
   readonly #devices: Device[] = []
   readonly #clients: LocalClients
   readonly #storage: Partial<StorageSettings>
@@ -133,6 +135,7 @@ export class World {
     )
     this.#operator = new Operator(seed, this.#mapping.upstream)
     this.#cleanStop = new CleanStop(seed)
+    this.#fullStarts = new FullStarts(seed)
     this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
     this.#storage = {
       journalFileBytes: prng.pick([32, 64]) * KIB,
@@ -198,6 +201,7 @@ export class World {
         'clients:': this.#clients.reached,
         'disk:': this.disk.reached,
         'operator:': this.#operator.reached,
+        'full:': this.#fullStarts.reached,
         'centre:': this.centre.reached
       }),
       simulatedMs: Math.round(clock.monotonicMs()),
@@ -326,6 +330,7 @@ export class World {
         mayPutBack,
         hasForgotten: this.centre.reached.has('positions-expired')
       })
+    if (!this.#isCalm) this.#fullStarts.beforeStart(this.disk, this.clock)
     this.#start()
   }
 
