@@ -28,8 +28,7 @@ export async function openInspection(path: string): Promise<OpenInspection> {
   const inspection = { disk, core, codec, directory }
   try {
     await inspect.listSegmentFiles(inspection)
-    const { JOURNAL_DIRECTORY } = await import('../runtime/log/layout.ts')
-    await disk.list(`${directory}/${JOURNAL_DIRECTORY}`)
+    await inspect.checkIsDataDirectory(inspection)
   } catch (cause) {
     if (cause instanceof DiskError && ['EACCES', 'EPERM'].includes((cause.cause as NodeJS.ErrnoException | undefined)?.code ?? '')) {
       throw new WadiError('WADI_NOT_ALLOWED', {

@@ -44,5 +44,6 @@ function verifyText(report: VerifyReport, directory: string): string {
     `${formatCount(report.records + report.journalRecords)} events, ${formatCount(report.journalRecords)} of them in the journal only`,
     `${plural(report.journalCommits, 'commit')} to replay`
   ]
-  return `${[...lines, `verified ${extent.join(', ')}: ${verdict}`].join('\n')}\n`
+  const lost = report.lostRecords ? paint('red', `, ${plural(report.lostRecords, 'event')} lost by damage`) : ''
+  return `${[...lines, `verified ${extent.join(', ')}: ${verdict}${lost}`].join('\n')}\n`
 }

@@ -161,9 +161,9 @@ export interface StoreMetrics {
 export interface Store {
   /** Random, made with the directory: tells a wiped or copied disk from the one the centre knows. */
   readonly logId: string
-  /** Counts the starts of this directory. */
+  /** Counts the starts of this directory: the number of this one. */
   readonly incarnation: number
-  /** The starts of this directory, oldest first; the last one is this. */
+  /** The starts of this directory, oldest first; the last one is this, except while the disk has no room to say so: then this one has written nothing. */
   readonly starts: readonly Start[]
   /** One commit can hold so much: appends and state changes. */
   readonly commitBytesMax: number

@@ -21,18 +21,18 @@ const stillClock: Clock = {
 const sameAlways: Random = { bytes: (count) => new Uint8Array(count), fraction: () => 0 }
 
 /**
- * The report of the start, or the error by which it is refused. `look` sees the directory as the start leaves it.
+ * The report of the start, or the error by which it is refused. `look` sees the store as the start leaves it, and may read from it.
  * @throws what is no error of the directory
  */
 export async function dryStart(
   { disk, core, codec, directory }: Inspection,
-  look: (after: Inspection) => Promise<void> = async () => undefined
+  look: (store: LogStore) => Promise<void> = async () => undefined
 ): Promise<RecoveryReport | WadiError> {
   const dry = new DryDisk(disk)
   try {
-    const settings = { lingerMs: 0, journalFileCount: 2, journalFileBytes: 4 * MIB }
+    const settings = { lingerMs: 0, journalFileCount: 2, journalFileBytes: 4 * MIB, unreadablePatienceMs: 0 }
     const store = await LogStore.open({ disk: dry, clock: stillClock, random: sameAlways, core, codec, directory, settings })
-    await look({ disk: dry, core, codec, directory })
+    await look(store)
     return store.report
   } catch (error) {
     if (error instanceof WadiError) return error

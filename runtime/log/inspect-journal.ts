@@ -6,12 +6,13 @@ import { readBatchHeader } from '../core/batch-header.ts'
 import { readFrames } from '../core/commit-frames.ts'
 import type { Core } from '../core/core.ts'
 import type { BatchHeader, StoredRecord } from '../core/record.ts'
+import { DiskError } from '../io/disk.ts'
 import { codecOf, readBatchRecords } from './batch-codec.ts'
 import type { Inspection, Problem } from './inspection.ts'
 import { readJournalHeader } from './journal.ts'
 import { type JournalFileScan, scanJournalFile, whereMoreMayLie } from './journal-scan.ts'
 import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
-import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
+import { namesIn, SalvageFile, sizeOf } from './salvage-read.ts'
 import { decodeBytes, loadSnapshot } from './state-snapshot.ts'
 import { decodeTopicEntry, TOPIC_PREFIX } from './topic-catalogue.ts'
 
@@ -38,7 +39,7 @@ export interface JournalView {
 export async function viewJournal({ disk, core, directory }: Inspection): Promise<JournalView> {
   const problems: Problem[] = []
   const loaded = await loadSnapshot(disk, core, directory).catch((error: unknown) => {
-    if (error instanceof WadiError) return null // what a start says to it is told by dry-start.ts
+    if (error instanceof WadiError || error instanceof DiskError) return null // what a start says to it is told by dry-start.ts
     throw error
   })
   for (const file of loaded?.damaged ?? [])
@@ -49,7 +50,7 @@ export async function viewJournal({ disk, core, directory }: Inspection): Promis
   const sequences: number[] = []
   const broken: number[] = []
   const scans: JournalFileScan[] = []
-  const names = await patiently(() => disk.list(`${directory}/${JOURNAL_DIRECTORY}`))
+  const names = await namesIn(disk, `${directory}/${JOURNAL_DIRECTORY}`)
   const generation = loaded?.snapshot.generation ?? 0
   const window = {
     afterSequence: loaded?.snapshot.replayAfter ?? 0,

@@ -21,6 +21,7 @@ import { type Disk, DiskError, type DiskFile } from '../io/disk.ts'
 import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
 import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
 import type { WriteMeter } from './segment.ts'
+import { onlyFull } from './store-errors.ts'
 
 export const BLOCK_BYTES = 4096
 const HEADER_MAGIC = 0x5741444a // "WADJ"
@@ -162,8 +163,10 @@ export class Journal {
         await fill(file, sizeBytes, firstBytes)
         isNew = true
       }
-      // Written at every start: what the process before could not sync may be in the page cache only.
-      await file.writeDurableAt(0, encodeHeader(options.core))
+      // Written at every start: what the process before could not sync may be in the page cache only. Where there is one, want of room (some file
+      // systems write nothing in place) is no reason not to start: a header that does not verify costs no commit.
+      const written = file.writeDurableAt(0, encodeHeader(options.core))
+      await (header === null ? written : written.catch(onlyFull))
       await file.sync() // and so may be the size
       entry.filledBytes = Math.floor((await patiently(() => file.sizeBytes())) / BLOCK_BYTES) * BLOCK_BYTES
       entry.syncedBytes = entry.filledBytes

@@ -33,22 +33,24 @@ import { withFinalSyncs } from './final-syncs.ts'
 import { GroupCommit } from './group-commit.ts'
 import { EPOCH_PREFIX } from './incarnation-offsets.ts'
 import { BLOCK_BYTES, Journal } from './journal.ts'
+import { KnownDamage } from './known-damage.ts'
 import { partitionDirectory } from './layout.ts'
-import { decodeStarts, drawStartId, encodeStarts, LINEAGE_KEY, type Start, withStart } from './lineage.ts'
-import { contentBytesBound, type LogAppend, type StateOf } from './open-commit.ts'
+import type { Start } from './lineage.ts'
+import { type CommitRequest, contentBytesBound, type LogAppend, type StateOf } from './open-commit.ts'
+import { OwnStart } from './own-start.ts'
 import type { PartitionEnvironment } from './partition-environment.ts'
 import { PartitionLog } from './partition-log.ts'
 import { type Coverage, knownPoint } from './partition-recovery.ts'
 import { Quota } from './quota.ts'
 import { readJournals, replayJournals, restoreTransactions } from './recovery.ts'
-import { newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
+import { isWithoutDamage, newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
 import { Removals } from './removals.ts'
 import { RetentionRound } from './retention-round.ts'
 import { segmentShareOf } from './segment-share.ts'
 import { defaultStorageSettings, type StorageSettings } from './settings.ts'
-import { decodeNumber, encodeNumber, StateMap } from './state-map.ts'
+import { StateMap } from './state-map.ts'
 import { decodeBytes, type LoadedSnapshot, loadSnapshot, type RecoveryPoint, writeSnapshot } from './state-snapshot.ts'
-import { asStoreError, diskFull, onlyDisk, storeClosed, tooLarge, topicExists, topicUnknown } from './store-errors.ts'
+import { asStoreError, diskFull, onlyDisk, onlyFull, storeClosed, tooLarge, topicExists, topicUnknown } from './store-errors.ts'
 import { StoreMeter } from './store-meter.ts'
 import { StoredTopic } from './stored-topic.ts'
 import { TailTotals } from './tail.ts'
@@ -67,10 +69,6 @@ export interface LogStoreOptions {
   onProgress?(step: { what: string; done: number; total: number }): void
 }
 
-const INCARNATION_KEY = 'meta/incarnation'
-const HOLE_PREFIX = 'hole/'
-const HOLES_PER_COMMIT = 50
-
 export class LogStore implements Store {
   readonly logId: string
   readonly report: RecoveryReport
@@ -86,6 +84,7 @@ export class LogStore implements Store {
   readonly #account = new DirectoryAccount()
   readonly #tails = new TailTotals()
   readonly #quota: Quota
+  readonly #damage: KnownDamage
   readonly #removals: Removals
   readonly #retention: RetentionRound
   /** As counted by versions that did not count by topic. */
@@ -101,7 +100,7 @@ export class LogStore implements Store {
   #freeBytesSeen = Number.MAX_SAFE_INTEGER
   #snapshotNumber: number
   #snapshotBytes = 0
-  #starts: readonly Start[] = []
+  #ownStart!: OwnStart
   #failure: WadiError | null = null
   #isClosed = false
 
@@ -125,13 +124,20 @@ export class LogStore implements Store {
       unreadablePatienceMs: this.#settings.unreadablePatienceMs,
       tails: this.#tails,
       nowMs: () => options.clock.monotonicMs(),
-      onDropped: (range) => this.#onDamage(range),
-      isReported: (range) => this.#state.get(this.#holeKey(range)) !== undefined
+      onDamage: (range) => this.#damage.report(range),
+      isReported: (range) => this.#damage.isKnown(range)
     }
+    this.#damage = new KnownDamage({
+      state: this.#state,
+      submit: (changes, done) => this.#submit([], changes, done),
+      partitionOf: ({ topicName, partitionIndex }) => this.#topics.get(topicName)?.partitions[partitionIndex],
+      tell: (range) => this.#tell(range)
+    })
     this.#quota = this.#newQuota()
     this.#removals = new Removals({
       state: this.#state,
-      commit: (changes, done) => this.#commit.submit([], changes, done),
+      damage: this.#damage,
+      commit: (changes, done) => this.#submit([], changes, done),
       onDropped: (range) => this.#tell(range)
     })
     this.#retention = this.#newRetention()
@@ -153,6 +159,7 @@ export class LogStore implements Store {
     return new RetentionRound({
       quota: this.#quota,
       removals: this.#removals,
+      saveUnsaved: () => this.#saveUnsaved(),
       topics: () => this.#topics.values(),
       topicOf: (partition) => this.#topicOf(partition),
       wallMs: () => this.#options.clock.wallMs(),
@@ -205,7 +212,9 @@ export class LogStore implements Store {
     const contents = await readJournals(context, loaded, this.#state)
     this.report.wasUnclean = contents.commits.length > 0
     const points = new Map((loaded?.snapshot.recoveryPoints ?? []).map((point) => [`${point[0]}/${point[1]}`, point]))
-    for (const key of this.#state.list(TOPIC_PREFIX)) await this.#recoverTopic(key, points, contents.coverage)
+    const isJournalWhole = isWithoutDamage(this.report)
+    const ranges = { coverage: contents.coverage, isJournalWhole }
+    for (const key of this.#state.list(TOPIC_PREFIX)) await this.#recoverTopic(key, points, ranges)
     const last = contents.commits.at(-1)
     const start = {
       generation: last?.generation ?? this.#firstGeneration(loaded),
@@ -222,17 +231,16 @@ export class LogStore implements Store {
       afterCommit: () => this.#upkeep.sealAboveLimitOrLater()
     })
     restoreTransactions(this.#topics.values(), this.#state, this.report)
-    const isNew = (range: DroppedRange): boolean => this.#state.get(this.#holeKey(range)) === undefined
-    this.report.holes = this.report.holes.filter(isNew)
+    this.#damage.load()
+    this.report.holes = this.report.holes.filter((range) => !this.#damage.isKnown(range))
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
     const end = last ? { fileIndex: last.fileIndex, positionBytes: last.positionBytes + last.blockBytes } : null
     await this.#journal.continueFrom({ end, lastSequences, nowMs: clock.monotonicMs(), lastCommit })
     this.#journal.startFilling(firstFillBytes)
     this.#commit = this.#newGroupCommit()
-    await this.#commitIncarnation()
-    this.#meter.onDamage(this.#state.list(HOLE_PREFIX).length)
-    for (const hole of this.report.holes) this.#onDamage(hole)
-    if (this.report.missingCommits > 0) await this.flush() // or the gap in the sequences would be found again at every start
+    await this.#nameStart()
+    for (const hole of this.report.holes) void this.#damage.report(hole)
+    if (this.report.missingCommits > 0) await this.flush().catch(onlyFull) // or the gap in the sequences would be found again at every start
     this.#upkeep.schedule()
   }
 
@@ -247,7 +255,7 @@ export class LogStore implements Store {
       clock: this.#options.clock,
       journal: this.#journal,
       state: this.#state,
-      incarnation: () => this.#starts.at(-1)?.incarnation ?? 0,
+      incarnation: () => this.#ownStart.incarnation,
       lingerMs: this.#settings.lingerMs,
       commitBytesMax: this.#settings.commitBytesMax,
       onCommit: (commit) => {
@@ -298,24 +306,37 @@ export class LogStore implements Store {
     })
   }
 
-  async #commitIncarnation(): Promise<void> {
-    const known = decodeStarts(this.#state.get(LINEAGE_KEY))
-    // A directory of a version that drew no ids: what it wrote belongs to the last of its starts.
-    const before = known.length === 0 && this.incarnation > 0 ? [{ incarnation: this.incarnation, id: '' }] : known
-    const incarnation = this.incarnation + 1
-    const starts = withStart(before, { incarnation, id: drawStartId(this.#options.random) })
-    await this.commit(
-      [],
-      [
-        { key: INCARNATION_KEY, value: encodeNumber(incarnation) },
-        { key: LINEAGE_KEY, value: encodeStarts(starts) }
-      ]
-    )
-    this.#starts = starts
+  /** A full disk is no reason not to start: what is stored can be read and delivered, which makes room. */
+  async #nameStart(): Promise<void> {
+    this.#ownStart = new OwnStart({
+      state: this.#state,
+      random: this.#options.random,
+      submit: (changes, done) => this.#commit.submit([], changes, done),
+      refuseWaiting: (error) => this.#commit.refuseWaiting(error)
+    })
+    const refusal = await this.#ownStart.askAndWait()
+    if (refusal === null) return this.#removals.save()
+    if (refusal.code !== 'WADI_DISK_FULL') throw refusal
+    this.report.notes.push('the disk is full: what is stored is read and delivered; events are taken when there is room')
+  }
+
+  /** What could not be committed, again. */
+  async #saveUnsaved(): Promise<void> {
+    if ((await this.#ownStart.askAndWait()) !== null) return
+    await this.#damage.save()
     await this.#removals.save()
   }
 
-  async #recoverTopic(key: string, points: ReadonlyMap<string, RecoveryPoint>, coverage: ReadonlyMap<string, Coverage>): Promise<void> {
+  #submit(appends: readonly LogAppend[], state: StateOf, done: CommitRequest['done']): void {
+    this.#ownStart.ask()
+    this.#commit.submit(appends, state, done)
+  }
+
+  async #recoverTopic(
+    key: string,
+    points: ReadonlyMap<string, RecoveryPoint>,
+    { coverage, isJournalWhole }: { coverage: ReadonlyMap<string, Coverage>; isJournalWhole: boolean }
+  ): Promise<void> {
     const name = key.slice(TOPIC_PREFIX.length)
     const topic = this.#addTopic(name, decodeTopicEntry(this.#state.get(key) as Uint8Array))
     const epochKeys = this.#state.list(`${EPOCH_PREFIX}${topic.number}/`)
@@ -326,7 +347,7 @@ export class LogStore implements Store {
       const removed = this.#removals.load(partition)
       partition.setDelivered(Math.max(point?.[6] ?? 0, removed.deliveredOffset))
       const known = knownPoint(point, removed.startOffset)
-      const untilOffset = await partition.recover(known, coverage.get(id) ?? [], this.report)
+      const untilOffset = await partition.recover(known, { coverage: coverage.get(id) ?? [], isJournalWhole }, this.report)
       this.#removals.foundDeleted(topic.config, partition, { fromOffset: known?.logStartOffset ?? 0, untilOffset })
     }
   }
@@ -351,7 +372,7 @@ export class LogStore implements Store {
   }
 
   get incarnation(): number {
-    return decodeNumber(this.#state.get(INCARNATION_KEY))
+    return this.#ownStart.incarnation
   }
 
   get commitBytesMax(): number {
@@ -359,7 +380,7 @@ export class LogStore implements Store {
   }
 
   get starts(): readonly Start[] {
-    return this.#starts
+    return this.#ownStart.starts
   }
 
   get topics(): ReadonlyMap<string, StoredTopic> {
@@ -375,7 +396,8 @@ export class LogStore implements Store {
       usedBytes: this.#usedBytes(),
       tailBytes: this.#tails.bytes,
       removals: this.#removals.list(this.#topics.values()),
-      lostBefore: this.#before.droppedRecords + this.#before.lostRecords
+      lostBefore: this.#before.droppedRecords + this.#before.lostRecords,
+      damagedRanges: this.#damage.count
     })
   }
 
@@ -436,8 +458,11 @@ export class LogStore implements Store {
     }
     const own = this.#own(partition, topic)
     if (state && state.length > 0) {
-      this.#commit.submit([{ partition: own, content: { record } }], state, (error, offsets) => done(error, offsets[0] ?? (0 as Offset)))
-    } else this.#commit.append(own, record, bytesBound, done)
+      this.#submit([{ partition: own, content: { record } }], state, (error, offsets) => done(error, offsets[0] ?? (0 as Offset)))
+      return
+    }
+    this.#ownStart.ask()
+    this.#commit.append(own, record, bytesBound, done)
   }
 
   commit(appends: readonly Append[], state: StateOf): Promise<readonly Offset[]> {
@@ -458,7 +483,7 @@ export class LogStore implements Store {
         askedBytes += bytes
         owned.push({ ...append, partition: this.#own(append.partition, topic) })
       }
-      this.#commit.submit(owned, state, (error, offsets) => (error ? reject(error) : resolve(offsets)))
+      this.#submit(owned, state, (error, offsets) => (error ? reject(error) : resolve(offsets)))
     })
   }
 
@@ -493,22 +518,6 @@ export class LogStore implements Store {
     return () => this.#dropListeners.delete(listener)
   }
 
-  #holeKey({ topicName, partitionIndex, startOffset }: DroppedRange): string {
-    return `${HOLE_PREFIX}${this.#topics.get(topicName)?.number ?? 0}/${partitionIndex}/${startOffset}`
-  }
-
-  /** Damage: counted and told once, also over restarts. */
-  #onDamage(range: DroppedRange): void {
-    const key = this.#holeKey(range)
-    if (this.#state.get(key) !== undefined) return
-    const changes: StateChange[] = [{ key, value: encodeNumber(range.endOffset) }]
-    const partition = this.#topics.get(range.topicName)?.partitions[range.partitionIndex]
-    if (partition && !range.isDelivered) changes.push(this.#removals.onDamage(partition, range.endOffset - range.startOffset))
-    this.#commit.submit([], changes, () => undefined)
-    this.#meter.onDamage()
-    this.#tell(range)
-  }
-
   #tell(range: DroppedRange): void {
     for (const listener of this.#dropListeners) listener(range)
   }
@@ -528,7 +537,8 @@ export class LogStore implements Store {
 
   async #writeSnapshot(replayAfter: number, recoveryPoints: readonly RecoveryPoint[]): Promise<void> {
     const { disk, core, clock, directory } = this.#options
-    const unsaved = new Map(this.#removals.unsaved().flatMap(({ key, value }) => (value ? [[key, value] as const] : [])))
+    const waiting = [...this.#removals.unsaved(), ...this.#damage.unsaved()]
+    const unsaved = new Map(waiting.flatMap(({ key, value }) => (value ? [[key, value] as const] : [])))
     const all = this.#state.entries() // one moment, with the sequence below
     const state = unsaved.size === 0 ? all : [...all.filter(([key]) => !unsaved.has(key)), ...unsaved]
     const number = this.#snapshotNumber + 1 // counted when it is there: else one that fails would take an older one away
@@ -546,22 +556,7 @@ export class LogStore implements Store {
       state
     )
     this.#snapshotNumber = number
-    if (this.#commit && !this.#isClosed) this.#expireHoles(recoveryPoints)
-  }
-
-  /** A hole below the log start of a durable snapshot is found by no start any more: its memory goes. */
-  #expireHoles(points: readonly RecoveryPoint[]): void {
-    const starts = new Map(points.map(([number, index, logStartOffset]) => [`${number}/${index}`, logStartOffset]))
-    const expired: StateChange[] = []
-    for (const key of this.#state.list(HOLE_PREFIX)) {
-      const place = key.slice(HOLE_PREFIX.length, key.lastIndexOf('/'))
-      if (decodeNumber(this.#state.get(key)) <= (starts.get(place) ?? 0)) expired.push({ key, value: null })
-    }
-    for (let at = 0; at < expired.length; at += HOLES_PER_COMMIT) {
-      const some = expired.slice(at, at + HOLES_PER_COMMIT)
-      // When refused: behind the next checkpoint.
-      this.#commit.submit([], some, (error) => error === null && this.#meter.onDamage(-some.length))
-    }
+    if (this.#ownStart && !this.#isClosed) this.#damage.expire(recoveryPoints)
   }
 
   /** Everything into synced segments now: for a clean stop, and for whoever wants to copy the directory. */

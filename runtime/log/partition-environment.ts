@@ -13,7 +13,8 @@ export interface PartitionEnvironment extends SegmentEnvironment {
   /** Of all partitions of the store together. */
   readonly tails: TailTotals
   nowMs(): number
-  onDropped(range: DroppedRange): void
+  /** A reader met damage. Resolves when that is counted durably, or cannot be now. */
+  onDamage(range: DroppedRange): Promise<void>
   /** This damage was reported before, in this life or an earlier one. */
   isReported(range: DroppedRange): boolean
 }

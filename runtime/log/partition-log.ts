@@ -139,9 +139,14 @@ export class PartitionLog implements Partition {
    * Takes over the segments that are on the disk, as far as they can be trusted. Before the first read.
    * @returns the offset up to which a gap at the start of the log is retention's, not damage. @throws DiskError
    */
-  async recover(known: KnownPoint | null, coverage: Coverage, report: RecoveryReport): Promise<number> {
+  async recover(
+    known: KnownPoint | null,
+    { coverage, isJournalWhole }: { coverage: Coverage; isJournalWhole: boolean },
+    report: RecoveryReport
+  ): Promise<number> {
     const { topicName, partitionIndex } = this
-    const place = { topicName, partitionIndex, deliveredOffset: this.#deliveredOffset, segments: this.#segments, env: this.#env }
+    const of = { topicName, partitionIndex, deliveredOffset: this.#deliveredOffset }
+    const place = { ...of, segments: this.#segments, env: this.#env, isJournalWhole }
     const { logStartOffset, nextOffset, untilOffset } = await recoverSegments(place, known, coverage, report)
     this.#logStartOffset = logStartOffset
     this.#highWatermark = Math.max(nextOffset, logStartOffset)
@@ -363,15 +368,15 @@ export class PartitionLog implements Partition {
 
   async #readSegment(segment: Segment, offset: number, bytesMax: number): Promise<ReadResult> {
     const { batches, nextOffset, damage } = await readSegment(this.#env.core, segment, { offset, bytesMax })
-    for (const range of damage) this.#passOver(segment, range)
+    for (const range of damage) await this.#passOver(segment, range)
     return { batches, nextOffset: toOffset(nextOffset) }
   }
 
   /**
-   * Readers go on behind damage, and it is reported once. What the device refuses to read is not taken for lost at once: a card that was pulled, or
+   * Readers go on behind damage, and it is reported once, and counted before they do: nobody may come back to it. What the device refuses to read is not taken for lost at once: a card that was pulled, or
    * resets itself, may be there again in a moment. @throws DiskError meanwhile
    */
-  #passOver(segment: Segment, { positionBytes, startOffset, endOffset, isUnreadable }: DamagedRange): void {
+  async #passOver(segment: Segment, { positionBytes, startOffset, endOffset, isUnreadable }: DamagedRange): Promise<void> {
     const key = `${segment.baseOffset}:${positionBytes}`
     if (this.#reportedDamage.has(key)) return
     const range: DroppedRange = {
@@ -392,8 +397,8 @@ export class PartitionLog implements Partition {
       }
     }
     this.#unreadableSinceMs.delete(key)
+    await this.#env.onDamage(range)
     this.#reportedDamage.add(key)
-    this.#env.onDropped(range)
   }
 
   async offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {

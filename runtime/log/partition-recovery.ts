@@ -83,6 +83,8 @@ export interface RecoveringPartition {
   readonly deliveredOffset: number
   readonly segments: PartitionSegments
   readonly env: PartitionEnvironment
+  /** No commit is missing, and the newest state is the one that was loaded: together they know the end of every partition. */
+  readonly isJournalWhole: boolean
 }
 
 export interface RecoveredOffsets {
@@ -102,7 +104,7 @@ export async function recoverSegments(
   await removeStale(partition, baseOffsets, Math.min(Math.max(-1, ...retiredBases), known?.logStartOffset ?? 0))
   // When retention has taken the segment of the recovery point, what comes next is what the journal has behind that point.
   const isPointRetired = known !== null && retiredBases.includes(known.segmentBaseOffset)
-  const endOffset = endOffsetOf(known, coverage, report)
+  const endOffset = endOffsetOf(known, coverage, partition.isJournalWhole)
   let nextOffset = isPointRetired ? Math.max(known.logStartOffset, known.nextOffset) : (known?.logStartOffset ?? 0)
   const recoveryBase = known && known.segmentBaseOffset >= 0 ? known.segmentBaseOffset : (baseOffsets[0] ?? 0)
   const firstListed = baseOffsets[0] ?? Number.POSITIVE_INFINITY
@@ -237,7 +239,11 @@ async function recoverSegment(
   }
   const fileBytes = (await sizeOf(disk, path)) ?? 0
   const start = startOf(path, { baseOffset, fileBytes, known, report })
-  const found = await scanFrom(partition, path, { ...start, endBytes: fileBytes, endOffset: endOffsetOf(known, coverage, report) })
+  const found = await scanFrom(partition, path, {
+    ...start,
+    endBytes: fileBytes,
+    endOffset: endOffsetOf(known, coverage, partition.isJournalWhole)
+  })
   const journalGoesOn = coverage.some((range) => range.start <= found.nextOffset && range.end > found.nextOffset)
   const firstGap = found.gaps[0]
   if (firstGap && isCovered(coverage, firstGap.startOffset, found.nextOffset)) {
@@ -319,11 +325,10 @@ function reportGap(partition: RecoveringPartition, path: string, gap: Gap, repor
 
 /**
  * What segments hold is in the journal until it is in front of the recovery point, so nothing in them goes on to this offset or further. Infinity
- * where that is not known: the journal or the newest state is damaged.
+ * where that is not known: the journal or the newest state is damaged. What is wrong with a segment, of this or another partition, does not matter.
  */
-function endOffsetOf(known: KnownPoint | null, coverage: Coverage, report: RecoveryReport): number {
-  const isWhole = report.missingCommits === 0 && report.damagedFiles.length === 0 && report.unreadable.length === 0
-  if (!isWhole || (known === null && coverage.length === 0)) return Number.POSITIVE_INFINITY
+function endOffsetOf(known: KnownPoint | null, coverage: Coverage, isJournalWhole: boolean): number {
+  if (!isJournalWhole || (known === null && coverage.length === 0)) return Number.POSITIVE_INFINITY
   return Math.max(known?.nextOffset ?? 0, coverage.at(-1)?.end ?? 0)
 }
 

@@ -37,6 +37,11 @@ export function newRecoveryReport(): RecoveryReport {
   }
 }
 
+/** Asked when journal and state were read, before any segment was. */
+export function isWithoutDamage({ missingCommits, damagedFiles, unreadable }: RecoveryReport): boolean {
+  return missingCommits === 0 && damagedFiles.length === 0 && unreadable.length === 0
+}
+
 /** Notes a range, and says it in words. */
 export function noteUnreadable(
   report: RecoveryReport,

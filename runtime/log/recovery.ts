@@ -22,6 +22,7 @@ import type { PartitionLog } from './partition-log.ts'
 import { type Coverage, hole } from './partition-recovery.ts'
 import { noteUnreadable, type RecoveryReport } from './recovery-report.ts'
 import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
+import { listSegmentFiles } from './segment-files.ts'
 import type { StateMap } from './state-map.ts'
 import type { LoadedSnapshot } from './state-snapshot.ts'
 import { readTransactions } from './transaction-index.ts'
@@ -73,13 +74,7 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
       await file.close()
     }
   }
-  if (!loaded && found.length > 0) {
-    throw new WadiError('WADI_STATE_DAMAGED', {
-      happened: `The journal in ${context.directory} has ${found.length} commits, but there is no state file.`,
-      kept: 'Nothing was touched.',
-      next: 'Restore the state directory from a copy, or start with a new directory and keep this one.'
-    })
-  }
+  if (!loaded) await refuseWithoutState(context, found.length)
   found.sort((a, b) => a.commit.sequence - b.commit.sequence || a.commit.generation - b.commit.generation)
   const coverage = new Map<string, { start: number; end: number }[]>()
   let expected = afterSequence + 1
@@ -108,6 +103,22 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
     )
   noteOlderJournal(scans, afterSequence, context)
   return { commits: found.map(({ commit }) => commit), coverage, lastSequence }
+}
+
+/**
+ * The first state file is durable before the first commit: without one, commits and segments are what is left of a directory whose state was lost, and
+ * a start would begin anew over them. @throws WadiError WADI_STATE_DAMAGED
+ */
+async function refuseWithoutState({ disk, directory }: ReadContext, commitCount: number): Promise<void> {
+  const segments = commitCount > 0 ? [] : await listSegmentFiles({ disk, directory })
+  if (commitCount === 0 && segments.length === 0) return
+  const what =
+    commitCount > 0 ? `The journal in ${directory} has ${commitCount} commits` : `${directory} has ${segments.length} segment files`
+  throw new WadiError('WADI_STATE_DAMAGED', {
+    happened: `${what}, but there is no state file.`,
+    kept: 'Nothing was touched.',
+    next: 'Restore the state directory from a copy, or start with a new directory and keep this one.'
+  })
 }
 
 /**

@@ -1,22 +1,22 @@
 // The durable counts of what the log does not have any more: where each partition starts, and how many events were deleted before they were delivered.
 //
 //   removed/<topic number>/<partition>   log start, delivered offset, counts by reason: committed before the files of a segment go
-//   damage/<topic number>/<partition>    events that damage took: in the commit that remembers the hole
 //
 // The commit is the deletion: with it the log start moves and the count rises, in memory and after every crash; files below the log start
 // are left-overs. Only when the disk is too full for a commit the files go first, or nothing could ever free it; then the next snapshot or
 // commit carries log start and counts, and a start that finds the log to begin behind them counts the difference, as undelivered where that was
 // allowed. Until then PartitionLog.isLogStartDurable is false.
 //
-// Not here: what may go (retention.ts), files (retention-round.ts), numbers since the start (store-meter.ts).
+// Not here: what damage took (known-damage.ts), what may go (retention.ts), files (retention-round.ts), numbers since the start (store-meter.ts).
 
 import { assert } from '../base/assert.ts'
 import { WadiError } from '../base/errors.ts'
 import { toOffset } from '../base/offset.ts'
 import type { DroppedRange, Removal, StateChange, TopicConfig } from './contract.ts'
+import type { KnownDamage } from './known-damage.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { type Cause, verdictFor } from './retention.ts'
-import { decodeNumber, encodeNumber, type StateMap } from './state-map.ts'
+import type { StateMap } from './state-map.ts'
 import type { StoredTopic } from './stored-topic.ts'
 
 type Reason = 'retention' | 'quota'
@@ -37,6 +37,7 @@ const NOTHING: RemovalRecord = { v: 1, start: 0, delivered: 0, lost: { retention
 
 export interface RemovalsHost {
   readonly state: StateMap
+  readonly damage: KnownDamage
   /** Through the group commit. */
   commit(changes: readonly StateChange[], done: (error: WadiError | null) => void): void
   onDropped(range: DroppedRange): void
@@ -45,7 +46,6 @@ export interface RemovalsHost {
 export class Removals {
   readonly #host: RemovalsHost
   readonly #records = new Map<PartitionLog, RemovalRecord>()
-  readonly #damage = new Map<PartitionLog, number>()
 
   constructor(host: RemovalsHost) {
     this.#host = host
@@ -56,7 +56,6 @@ export class Removals {
     const bytes = this.#host.state.get(removedKey(partition))
     const record = bytes ? decode(bytes, removedKey(partition)) : NOTHING
     this.#records.set(partition, record)
-    this.#damage.set(partition, decodeNumber(this.#host.state.get(damageKey(partition))))
     return { startOffset: record.start, deliveredOffset: record.delivered }
   }
 
@@ -98,13 +97,6 @@ export class Removals {
     })
   }
 
-  /** The key that goes with the hole, in one commit. */
-  onDamage(partition: PartitionLog, records: number): StateChange {
-    const count = (this.#damage.get(partition) ?? 0) + records
-    this.#damage.set(partition, count)
-    return { key: damageKey(partition), value: encodeNumber(count) }
-  }
-
   /** What no commit is known to have: for the snapshot, and for the next commit. */
   unsaved(): StateChange[] {
     return this.#unsavedPartitions().map((partition) => ({ key: removedKey(partition), value: encode(this.#recordOf(partition)) }))
@@ -135,7 +127,7 @@ export class Removals {
         sum.retention += record.lost.retention
         sum.quota += record.lost.quota
         sum.dropped += record.dropped
-        sum.damage += this.#damage.get(partition) ?? 0
+        sum.damage += this.#host.damage.recordsOf(partition)
       }
       for (const reason of ['quota', 'retention', 'damage'] as const)
         if (sum[reason] > 0) removals.push({ topicName, reason, records: sum[reason], isLoss: true })
@@ -175,10 +167,6 @@ export class Removals {
 
 function removedKey({ topicNumber, partitionIndex }: PartitionLog): string {
   return `removed/${topicNumber}/${partitionIndex}`
-}
-
-function damageKey({ topicNumber, partitionIndex }: PartitionLog): string {
-  return `damage/${topicNumber}/${partitionIndex}`
 }
 
 function decode(bytes: Uint8Array, key: string): RemovalRecord {

@@ -15,6 +15,8 @@ import type { StoredTopic } from './stored-topic.ts'
 export interface RetentionHost {
   readonly quota: Quota
   readonly removals: Removals
+  /** What could not be committed for want of room, again; resolves also when it is refused again. */
+  saveUnsaved(): Promise<void>
   topics(): Iterable<StoredTopic>
   topicOf(partition: PartitionLog): StoredTopic
   wallMs(): number
@@ -37,7 +39,7 @@ export class RetentionRound {
 
   /** One round: left-overs, age and bytes, quotas. @throws DiskError, of one partition only when all others had their turn */
   async run(): Promise<void> {
-    await this.#host.removals.save()
+    await this.#host.saveUnsaved()
     const nowWallMs = this.#host.wallMs()
     let failure: unknown = null
     for (const topic of this.#host.topics()) {

@@ -123,3 +123,13 @@ export async function sizeOf(disk: Disk, path: string): Promise<number | null> {
     throw error
   }
 }
+
+/** Names in the directory; none when there is none. @throws DiskError */
+export async function namesIn(disk: Disk, path: string): Promise<string[]> {
+  try {
+    return await patiently(() => disk.list(path))
+  } catch (error) {
+    if (error instanceof DiskError && error.code === 'ENOENT') return []
+    throw error
+  }
+}

@@ -8,7 +8,7 @@ import type { Core } from '../core/core.ts'
 import type { Clock } from '../io/clock.ts'
 import { type Disk, DiskError } from '../io/disk.ts'
 import { parseStateFileName, STATE_DIRECTORY, stateFileName } from './layout.ts'
-import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
+import { namesIn, SalvageFile, sizeOf } from './salvage-read.ts'
 import type { WriteMeter } from './segment.ts'
 
 const MAGIC = 0x57414453 // "WADS"
@@ -132,7 +132,7 @@ async function removeOlder(disk: Disk, directory: string, number: number): Promi
 /** The newest snapshot that verifies and can be read; null when there is none at all. @throws WadiError WADI_FORMAT_NEWER, WADI_STATE_DAMAGED */
 export async function loadSnapshot(disk: Disk, core: Core, root: string): Promise<LoadedSnapshot | null> {
   const directory = `${root}/${STATE_DIRECTORY}`
-  const numbers = (await patiently(() => disk.list(directory))).flatMap((name) => parseStateFileName(name) ?? []).sort((a, b) => b - a)
+  const numbers = (await namesIn(disk, directory)).flatMap((name) => parseStateFileName(name) ?? []).sort((a, b) => b - a)
   const damaged: string[] = []
   for (const number of numbers) {
     const path = `${directory}/${stateFileName(number)}`

@@ -1,5 +1,5 @@
 // Counters of the store since its start: what was committed, written, synced, sealed.
-// Not here: what was dropped or lost, which outlives the process (removals.ts).
+// Not here: what was dropped or lost, which outlives the process (removals.ts, known-damage.ts).
 
 import type { Removal, StoreMetrics } from './contract.ts'
 import type { WriteMeter } from './segment.ts'
@@ -13,7 +13,6 @@ export class StoreMeter implements WriteMeter {
   #seals = 0
   #checkpoints = 0
   #rejectedAppends = 0
-  #damagedRanges = 0
 
   onWrite(kind: 'journal' | 'segment' | 'index' | 'state', bytes: number): void {
     this.#writtenBytes[kind] += bytes
@@ -41,13 +40,14 @@ export class StoreMeter implements WriteMeter {
     this.#rejectedAppends += count
   }
 
-  /** Ranges that are known to be damaged: more at the start, and when one is met; fewer when the log start has passed them. */
-  onDamage(change = 1): void {
-    this.#damagedRanges += change
-  }
-
-  snapshot(now: { usedBytes: number; tailBytes: number; removals: readonly Removal[]; lostBefore: number }): StoreMetrics {
-    const { usedBytes, tailBytes, removals, lostBefore } = now
+  snapshot(now: {
+    usedBytes: number
+    tailBytes: number
+    removals: readonly Removal[]
+    lostBefore: number
+    damagedRanges: number
+  }): StoreMetrics {
+    const { usedBytes, tailBytes, removals, lostBefore, damagedRanges } = now
     const sumOf = (isLoss: boolean): number => removals.reduce((sum, removal) => sum + (removal.isLoss === isLoss ? removal.records : 0), 0)
     return {
       commits: this.#commits,
@@ -61,7 +61,7 @@ export class StoreMeter implements WriteMeter {
       removals,
       droppedRecords: sumOf(false),
       lostRecords: lostBefore + sumOf(true),
-      damagedRanges: this.#damagedRanges,
+      damagedRanges,
       usedBytes,
       tailBytes
     }

@@ -178,6 +178,8 @@ async function branchOff(
   { sources, evidence, cuts }: { sources: readonly Source[]; evidence: Iterable<Claim>; cuts: Record<string, number> }
 ): Promise<void> {
   const { store, forks, counters, notices } = context
+  // The branch bears the id of the first start behind it: this one, whose entry the disk may have had no room for.
+  if (store.starts.at(-1)?.incarnation !== store.incarnation) await store.commit([], [])
   const first = store.starts.find(({ incarnation }) => incarnation > after) ?? store.starts.at(-1)
   const branchId = first?.id || store.starts.at(-1)?.id || UNKNOWN_ID
   if (forks.list.some((fork) => fork.branchId === branchId)) return

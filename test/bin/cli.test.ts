@@ -1,7 +1,7 @@
 // The command line as its users meet it: real processes, real sockets, exit codes. Everything in temporary directories.
 
 import { existsSync } from 'node:fs'
-import { readdir, writeFile } from 'node:fs/promises'
+import { readdir, rename, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
@@ -112,6 +112,16 @@ t.test('run, publish, tail, status, stop, verify, dump', { timeout: 120_000 }, a
     code: 0,
     stdout: /telemetry-\d baseOffset: 0 lastOffset: \d+ count: \d+ .*compresscodec: gzip|zstd/
   })
+  for (const [part, meaning] of [
+    ['journal', /acknowledged events that were only there are lost/],
+    ['state', /WADI_STATE_DAMAGED[\s\S]*a start is refused/]
+  ] as const) {
+    await rename(join(data, part), join(directory, part))
+    const told = await wadi(t, 'log', 'verify', data)
+    t.match(told, { code: 65, stdout: new RegExp(`${part} byte 0: is not there`) }, `without ${part}/`)
+    t.match(told.stdout, meaning)
+    await rename(join(directory, part), join(data, part))
+  }
 })
 
 t.test('kill -9 loses nothing that was acknowledged, and the next start says what it found', { timeout: 120_000 }, async (t) => {

@@ -85,7 +85,8 @@ t.test('damage in a segment is named by file and offsets, and the rest is still 
   machine.disk.rot(first?.path ?? '', 100)
   const report = await machine.settle(verifyDirectory(inspection))
   t.equal(report.problems.length, 1)
-  t.match(report.problems[0], { file: first?.path, positionBytes: 0, what: /crc/, meaning: /offsets from 0 are missing/ })
+  const meaning = `offsets 0 to ${header?.lastOffset} are missing (${header?.recordCount} events)`
+  t.match(report.problems[0], { file: first?.path, positionBytes: 0, what: /crc/, meaning })
   t.equal(report.records, whole.records - (header?.recordCount ?? 0))
   t.equal(report.journalRecords, 3)
 })

@@ -144,7 +144,7 @@ function environmentOn({ disk, clock }: SimMachine): PartitionEnvironment {
     unreadablePatienceMs: 0,
     tails: new TailTotals(),
     nowMs: () => clock.monotonicMs(),
-    onDropped: nothing,
+    onDamage: async () => undefined,
     isReported: () => false
   }
 }
@@ -470,7 +470,7 @@ t.test('the segment of the recovery point stays when the one before it was delet
   const known = { logStartOffset: 0, segmentBaseOffset: kept.baseOffset, syncedBytes: kept.sizeBytes, nextOffset: kept.nextOffset }
   const coverage = [{ start: kept.baseOffset - 2, end: before.highWatermark }]
   const report = newRecoveryReport()
-  const untilOffset = await machine.settle(partition.recover(known, coverage, report))
+  const untilOffset = await machine.settle(partition.recover(known, { coverage, isJournalWhole: true }, report))
   t.equal(untilOffset, kept.baseOffset, 'what is gone was deleted')
   t.equal(partition.logStartOffset, kept.baseOffset)
   t.equal(partition.segments[0]?.nextOffset, kept.nextOffset)

@@ -15,8 +15,10 @@ import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { readCoreWasm } from '../helpers/core.ts'
 import { CleanStop } from './clean-stop.ts'
 import { CommitSizes } from './commit-sizes.ts'
+import { Devices } from './devices.ts'
 import { DiskFaults } from './disk-faults.ts'
 import { fingerprintOf } from './fingerprint.ts'
+import { FullStarts } from './full-starts.ts'
 import { Ledger, type LedgerCounts, type SimEvent } from './ledger.ts'
 import { type BrokerMutation, DEAD_LETTERS, LocalClients } from './local-clients.ts'
 import { MAPPINGS, type Mapping } from './mappings.ts'
@@ -58,19 +60,6 @@ export interface WorldResult {
 }
 
 const DIRECTORY = '/data'
-const FILLER = 'x'.repeat(4096)
-
-interface Device {
-  readonly name: string
-  readonly topicName: string
-  readonly partitionIndex: number
-  readonly pauseMs: number
-  readonly valueBytesMax: number
-  next: number
-  waiting: SimEvent | null
-  /** Handed to the process that runs now. */
-  isSent: boolean
-}
 
 export class World {
   readonly clock = new SimClock()
@@ -87,7 +76,8 @@ export class World {
   readonly #operator: Operator
   readonly #cleanStop: CleanStop
   readonly #commitSizes: CommitSizes
-  readonly #devices: Device[] = []
+  readonly #fullStarts: FullStarts
+  readonly #devices: Devices
   readonly #clients: LocalClients
   readonly #storage: Partial<StorageSettings>
   readonly #retentionBytes: number | null
@@ -142,6 +132,7 @@ export class World {
       this.ledger.violate('lost', sentence)
     )
     this.#cleanStop = new CleanStop(seed)
+    this.#fullStarts = new FullStarts(seed)
     this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
     this.#storage = {
       journalFileBytes: prng.pick([32, 64]) * KIB,
@@ -164,20 +155,13 @@ export class World {
     this.#quotaBytes = prng.chance(15) ? prng.pick([8, 16]) * KIB : null
     this.#storage = { ...this.#storage, ...this.#diskFaults.settings }
     this.#storage = { ...this.#storage, quotaBytes: this.#limits.directoryQuota(2 * (this.#storage.journalFileBytes ?? 0)) }
-    const deviceCount = prng.between(2, 6)
-    for (let index = 0; index < deviceCount; index++) {
-      const [topicName, partitionCount] = prng.pick(this.#mapping.edge)
-      this.#devices.push({
-        name: `d${index}`,
-        topicName,
-        partitionIndex: prng.below(partitionCount),
-        pauseMs: prng.pick([60, 200, 1_000]),
-        valueBytesMax: prng.pick([30, 200, 1_500]),
-        next: 0,
-        waiting: null,
-        isSent: false
-      })
-    }
+    this.#devices = new Devices(this, {
+      edge: this.#mapping.edge,
+      store: () => this.#store,
+      isCalm: () => this.#isCalm,
+      ackEarly: mutation.ackEarly === true,
+      count: (what) => this.#count(what)
+    })
   }
 
   /** Lives through the seed. Never rejects for what the product did: that is a violation. */
@@ -188,7 +172,7 @@ export class World {
     process.on('unhandledRejection', onUnhandled)
     try {
       this.#start()
-      for (const device of this.#devices) this.#loop(device)
+      this.#devices.run()
       this.#clients.run()
       this.#limits.start()
       await this.#disturb()
@@ -207,6 +191,7 @@ export class World {
         'clients:': this.#clients.reached,
         'disk:': this.disk.reached,
         'operator:': this.#operator.reached,
+        'full:': this.#fullStarts.reached,
         'centre:': this.centre.reached
       }),
       simulatedMs: Math.round(clock.monotonicMs()),
@@ -320,7 +305,7 @@ export class World {
     this.#uplink = null
     this.#starting = null
     this.#clients.stop()
-    for (const device of this.#devices) device.isSent = false
+    this.#devices.onCrash()
     if (kind === 'kill') this.disk.crash()
     else this.disk.powerCut()
   }
@@ -334,6 +319,7 @@ export class World {
         mayPutBack,
         hasForgotten: this.centre.reached.has('positions-expired')
       })
+    if (!this.#isCalm) this.#fullStarts.beforeStart(this.disk, this.clock)
     this.#start()
   }
 
@@ -345,64 +331,6 @@ export class World {
       // Nothing was pinned.
     }
     return this.#mutation.wrapCore?.(sharedCore) ?? sharedCore
-  }
-
-  // -- Devices
-
-  #loop(device: Device): void {
-    const pauseMs = device.pauseMs * (0.2 + this.prng.fraction() * 1.6)
-    this.clock.after(pauseMs, () => {
-      this.#send(device)
-      if (!this.#isCalm || device.waiting) this.#loop(device)
-    })
-  }
-
-  #send(device: Device): void {
-    const store = this.#store
-    if (!store || device.isSent) return
-    if (!device.waiting) {
-      if (this.#isCalm) return
-      device.waiting = this.#newEvent(device)
-    }
-    const event = device.waiting
-    const partition = store.topics.get(device.topicName)?.partitions[device.partitionIndex]
-    if (!partition) return
-    device.isSent = true
-    this.ledger.onSent(event)
-    const encoder = new TextEncoder()
-    const record = { timestampMs: this.clock.wallMs(), key: encoder.encode(device.name), value: encoder.encode(event.value), headers: [] }
-    store.append(partition, record, (error, offset) => {
-      if (this.#store !== store) return
-      device.isSent = false
-      if (error) {
-        this.ledger.counts.refused++
-        this.#count(`refused:${error.code}`)
-        return
-      }
-      if (this.#mutation.ackEarly !== true) {
-        this.ledger.onAcked(event, offset)
-        device.waiting = null
-      }
-    })
-    if (this.#mutation.ackEarly === true && device.isSent) {
-      this.ledger.onAckedEarly(event)
-      device.waiting = null
-    }
-  }
-
-  #newEvent(device: Device): SimEvent {
-    const number = device.next++
-    const id = `${device.name}:${number}`
-    const value = `${id} ${FILLER.slice(0, this.prng.below(device.valueBytesMax))}`
-    return {
-      id,
-      device: device.name,
-      number,
-      value,
-      partitionKey: `${device.topicName}/${device.partitionIndex}`,
-      attempts: 0,
-      isAcked: false
-    }
   }
 
   // -- What happens to them
@@ -530,7 +458,7 @@ export class World {
       if (this.#store?.failure) this.#crash(this.prng.chance(50) ? 'power' : 'kill')
       this.#restartIfDown()
       this.#topicFaults.look(this.#uplink?.status())
-      const isAcked = this.#devices.every((device) => device.waiting === null) && this.#clients.isSettled
+      const isAcked = this.#devices.waiting.length === 0 && this.#clients.isSettled
       if (isAcked && this.#uplink && this.#uplink.status().lagEvents === 0 && this.#uplink.status().state === 'idle') break
     }
     const store = this.#store
@@ -539,7 +467,7 @@ export class World {
     const status = uplink.status()
     if (status.lagEvents > 0)
       ledger.violate('lost', `not delivered in 30 minutes: ${status.lagEvents} events, ${status.state}, ${status.lastError}`)
-    const waiting = this.#devices.filter((device) => device.waiting !== null)
+    const waiting = this.#devices.waiting
     if (waiting.length > 0) ledger.violate('lost', `${waiting.length} devices got no answer in 30 minutes`)
     if (!this.#clients.isSettled) ledger.violate('lost', 'a transaction did not end in 30 minutes')
     await clock.settle(this.#checkStore(store, sharedCore))

@@ -1,0 +1,81 @@
+// The entry of the present start in the log: its number and id among the starts of the directory (lineage.ts). A commit of its own, before
+// anything else of this start. When the disk has no room for it the store serves what is stored all the same: what is read and delivered was
+// written by earlier starts, which are named. Everything that needs a commit asks for the entry first, and is refused while it is refused.
+//
+// Invariant: nothing of this start is durable before its entry is, and `starts` names no start that a crash could take back.
+// Not for: which offsets a start wrote (incarnation-offsets.ts).
+
+import type { WadiError } from '../base/errors.ts'
+import type { Random } from '../io/random.ts'
+import type { StateChange } from './contract.ts'
+import { decodeStarts, drawStartId, encodeStarts, LINEAGE_KEY, type Start, withStart } from './lineage.ts'
+import { decodeNumber, encodeNumber, type StateMap } from './state-map.ts'
+
+const INCARNATION_KEY = 'meta/incarnation'
+
+export interface OwnStartHost {
+  readonly state: StateMap
+  readonly random: Random
+  /** Through the group commit. */
+  submit(changes: readonly StateChange[], done: (error: WadiError | null) => void): void
+  /** What was submitted and is not being written yet is refused. */
+  refuseWaiting(error: WadiError): void
+}
+
+export class OwnStart {
+  /** The number of this start, durable or not. */
+  readonly incarnation: number
+  readonly #host: OwnStartHost
+  readonly #next: readonly Start[]
+  #starts: readonly Start[]
+  #isDurable = false
+  #waiters: ((error: WadiError | null) => void)[] | null = null
+
+  constructor(host: OwnStartHost) {
+    this.#host = host
+    const known = decodeStarts(host.state.get(LINEAGE_KEY))
+    const last = decodeNumber(host.state.get(INCARNATION_KEY))
+    // A directory of a version that drew no ids: what it wrote belongs to the last of its starts.
+    this.#starts = known.length === 0 && last > 0 ? [{ incarnation: last, id: '' }] : known
+    this.incarnation = last + 1
+    this.#next = withStart(this.#starts, { incarnation: this.incarnation, id: drawStartId(host.random) })
+  }
+
+  /** Those that are durable, oldest first: the last one is this as soon as it is. */
+  get starts(): readonly Start[] {
+    return this.#starts
+  }
+
+  get isDurable(): boolean {
+    return this.#isDurable
+  }
+
+  /** Before anything is submitted: the entry goes in front of it, when it is not durable yet and not on its way. */
+  ask(done: (error: WadiError | null) => void = () => undefined): void {
+    if (this.#isDurable) return done(null)
+    if (this.#waiters) return void this.#waiters.push(done)
+    this.#waiters = [done]
+    const changes = [
+      { key: INCARNATION_KEY, value: encodeNumber(this.incarnation) },
+      { key: LINEAGE_KEY, value: encodeStarts(this.#next) }
+    ]
+    this.#host.submit(changes, (error) => this.#onAnswer(error))
+  }
+
+  #onAnswer(error: WadiError | null): void {
+    if (error === null) {
+      this.#isDurable = true
+      this.#starts = this.#next
+    }
+    const waiters = this.#waiters ?? []
+    this.#waiters = null
+    // What was submitted behind it would be durable without it.
+    if (error !== null) this.#host.refuseWaiting(error)
+    for (const waiter of waiters) waiter(error)
+  }
+
+  /** Resolves with the reason when it is not durable now. */
+  askAndWait(): Promise<WadiError | null> {
+    return new Promise((resolve) => this.ask(resolve))
+  }
+}
