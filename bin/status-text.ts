@@ -23,7 +23,7 @@ export function statusText(report: StatusReport): string {
 
 function ingestWords(ingest: StatusReport['ingest']): string {
   const parts = [
-    `${ingest.clients} ${ingest.clients === 1 ? 'client' : 'clients'} on ${ingest.listeners.join(', ') || 'no listener'}`,
+    `${plural(ingest.clients, 'client', 'clients')} on ${ingest.listeners.join(', ') || 'no listener'}`,
     `${rate(ingest.eventsPerSecond)} ev/s`,
     `${formatCount(ingest.storedEvents)} stored since start`
   ]
@@ -40,14 +40,14 @@ function ingestWords(ingest: StatusReport['ingest']): string {
 
 function kafkaWords(kafka: KafkaStatus): string {
   const parts = [
-    `${kafka.connections} ${kafka.connections === 1 ? 'connection' : 'connections'} on ${kafka.listener}`,
-    `${formatCount(kafka.storedEvents)} events stored`,
-    `${formatCount(kafka.requests)} requests since start`,
+    `${plural(kafka.connections, 'connection', 'connections')} on ${kafka.listener}`,
+    `${plural(kafka.storedEvents, 'event', 'events')} stored`,
+    `${plural(kafka.requests, 'request', 'requests')} since start`,
     `${formatBytes(kafka.receivedBytes)} received`,
     `${formatBytes(kafka.sentBytes)} sent`
   ]
-  if (kafka.refusedBatches > 0) parts.push(paint('yellow', `${formatCount(kafka.refusedBatches)} batches refused`))
-  if (kafka.refusedConnections > 0) parts.push(paint('yellow', `${formatCount(kafka.refusedConnections)} connections refused`))
+  if (kafka.refusedBatches > 0) parts.push(paint('yellow', `${plural(kafka.refusedBatches, 'batch', 'batches')} refused`))
+  if (kafka.refusedConnections > 0) parts.push(paint('yellow', `${plural(kafka.refusedConnections, 'connection', 'connections')} refused`))
   return parts.join('  ')
 }
 
@@ -63,7 +63,7 @@ function storageWords(storage: StatusReport['storage']): string {
   const lost = `${formatCount(storage.lostEvents)} lost`
   parts.push(storage.lostEvents > 0 ? paint('red', lost) : lost)
   if (storage.droppedEvents > 0) parts.push(`${formatCount(storage.droppedEvents)} dropped by quotas of topics that stay here`)
-  if (storage.damagedRanges > 0) parts.push(paint('red', `${storage.damagedRanges} damaged ranges`))
+  if (storage.damagedRanges > 0) parts.push(paint('red', plural(storage.damagedRanges, 'damaged range', 'damaged ranges')))
   return parts.join('  ')
 }
 
@@ -95,6 +95,10 @@ function uplinkWords(uplink: UplinkReport): string {
   parts.push(`${formatBytes(uplink.wireBytes)} on the wire`)
   if (uplink.etaMs !== null && uplink.etaMs > 0) parts.push(`caught up in ${formatDuration(uplink.etaMs)}`)
   return parts.join('  ')
+}
+
+function plural(count: number, one: string, many: string): string {
+  return `${formatCount(count)} ${count === 1 ? one : many}`
 }
 
 function rate(perSecond: number): string {

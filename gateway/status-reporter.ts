@@ -6,6 +6,7 @@ import type { Broker } from '../runtime/broker/broker.ts'
 import type { Ingest } from '../runtime/broker/ingest.ts'
 import type { Removal } from '../runtime/log/contract.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
+import { missingEvents } from '../runtime/log/missing-ranges.ts'
 import type { RecoveryReport } from '../runtime/log/recovery-report.ts'
 import { isUp } from '../runtime/uplink/link-state.ts'
 import type { UplinkStatus } from '../runtime/uplink/uplink.ts'
@@ -143,12 +144,14 @@ export class StatusReporter {
     const { removals } = store.metrics
     return [...store.topics.values()]
       .filter(({ name }) => !name.startsWith('__'))
-      .map(({ name, partitions }) => {
+      .map((topic) => {
+        const { name, partitions } = topic
         const lag = lags.get(name)
+        const offsets = partitions.reduce((total, { highWatermark, logStartOffset }) => total + highWatermark - logStartOffset, 0)
         return {
           name,
           partitionCount: partitions.length,
-          events: partitions.reduce((total, { highWatermark, logStartOffset }) => total + highWatermark - logStartOffset, 0),
+          events: offsets - missingEvents(store, topic),
           lost: {
             quota: removedRecords(removals, { topicName: name, reason: 'quota', isLoss: true }),
             retention: removedRecords(removals, { topicName: name, reason: 'retention', isLoss: true }),

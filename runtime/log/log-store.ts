@@ -35,6 +35,7 @@ import { EPOCH_PREFIX } from './incarnation-offsets.ts'
 import { BLOCK_BYTES, Journal } from './journal.ts'
 import { partitionDirectory } from './layout.ts'
 import { decodeStarts, drawStartId, encodeStarts, LINEAGE_KEY, type Start, withStart } from './lineage.ts'
+import { HOLE_PREFIX } from './missing-ranges.ts'
 import { contentBytesBound, type LogAppend, type StateOf } from './open-commit.ts'
 import type { PartitionEnvironment } from './partition-environment.ts'
 import { PartitionLog } from './partition-log.ts'
@@ -68,7 +69,6 @@ export interface LogStoreOptions {
 }
 
 const INCARNATION_KEY = 'meta/incarnation'
-const HOLE_PREFIX = 'hole/'
 const HOLES_PER_COMMIT = 50
 
 export class LogStore implements Store {
