@@ -3,6 +3,9 @@
 import { formatBytes, formatCount, formatDuration } from '../gateway/config/units.ts'
 import type { KafkaStatus, StatusReport, TopicStatus, UplinkReport } from '../gateway/status-report.ts'
 import { columns, paint } from './terminal.ts'
+import { visibleCell } from './visible-text.ts'
+
+const UNMATCHED_LINES_MAX = 5
 
 export function statusText(report: StatusReport): string {
   const { gateway, ingest, kafka, storage, uplink, topics } = report
@@ -10,6 +13,7 @@ export function statusText(report: StatusReport): string {
   const lines = [
     `${label('gateway')} ${gateway.id}  ${gateway.version}  up ${formatDuration(gateway.upMs)}  pid ${gateway.pid}  ${formatBytes(gateway.residentBytes)} of memory`,
     `${label('ingest')} ${ingestWords(ingest)}`,
+    ...unmatchedLines(ingest).map((line) => `${' '.repeat(10)}${paint('yellow', line)}`),
     ...(kafka ? [`${label('kafka')} ${kafkaWords(kafka)}`] : []),
     `${label('storage')} ${storageWords(storage)}`,
     ...lossLines(topics).map((line) => `${' '.repeat(10)}${paint('red', line)}`),
@@ -36,6 +40,16 @@ function ingestWords(ingest: StatusReport['ingest']): string {
     if (count > 0) parts.push(paint('yellow', `${formatCount(count)} ${word}`))
   }
   return parts.join('  ')
+}
+
+/** The few that count most: one device with a wrong topic is found by them. */
+function unmatchedLines({ unmatchedTopics }: StatusReport['ingest']): string[] {
+  const lines = unmatchedTopics.slice(0, UNMATCHED_LINES_MAX).map(({ mqttTopic, clientId, events }) => {
+    const client = clientId === '' ? 'a client without id' : `client ${visibleCell(clientId)}`
+    return `no route takes ${visibleCell(mqttTopic)}: ${plural(events, 'event', 'events')}, last of ${client}`
+  })
+  const others = unmatchedTopics.length - lines.length
+  return others > 0 ? [...lines, `and ${others} more MQTT topics (--json has them)`] : lines
 }
 
 function kafkaWords(kafka: KafkaStatus): string {

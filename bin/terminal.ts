@@ -123,7 +123,7 @@ export function printError(error: unknown): void {
 }
 
 function errorAsJson(error: unknown): string {
-  const head = { time: new Date().toISOString(), level: 'error' }
+  const head = { level: 'error', time: new Date().toISOString() }
   if (error instanceof WadiError) {
     const { happened, kept, next } = error.story
     return JSON.stringify({ ...head, message: happened, code: error.code, kept, next })

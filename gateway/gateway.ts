@@ -133,7 +133,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     if (isNew) log('info', `made topic ${name} with ${partitionWords(topic.partitions.length)}, for an event of a route`, { topic: name })
     return topic
   }
-  const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic })
+  const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic, onUnrouted: unroutedLog(log) })
   uplink?.start()
 
   const mqtt = await openMqtt(listeners, { ingest, store, edges, log })
@@ -300,6 +300,15 @@ function addressUnavailable({ listen, name, key }: Door, cause: NodeJS.ErrnoExce
   })
 }
 
+/** Rejected events end their connection, which is told each time (onEvent). */
+function unroutedLog(log: Log): NonNullable<ConstructorParameters<typeof Ingest>[0]['onUnrouted']> {
+  return (mqttTopic, clientId, action) => {
+    if (action === 'reject') return
+    const words = `no route takes the MQTT topic ${JSON.stringify(mqttTopic)} of ${clientId || 'a client without id'}: its events are dropped (unmatched)`
+    log('warn', words, { mqttTopic, clientId })
+  }
+}
+
 async function openMqtt(listeners: readonly Listener[], { ingest, store, edges, log }: Inside & { ingest: Ingest }): Promise<MqttBroker> {
   const broker = createMqttBroker({
     ingest,
@@ -309,6 +318,11 @@ async function openMqtt(listeners: readonly Listener[], { ingest, store, edges, 
       if (reason === 'connection-lost') return // devices come and go
       const words = `closed the connection of ${clientId ?? 'a client'} (${remoteAddress}): ${reason}${detail ? `, ${detail}` : ''}`
       log('warn', words, { reason, clientId, remoteAddress })
+    },
+    onTakeover: ({ clientId, remoteAddress, previousAddress }) => {
+      const isOther = remoteAddress !== previousAddress
+      const words = `client ${clientId} took over: ${remoteAddress} is connected with this id now, ${isOther ? previousAddress : 'its connection before'} was closed`
+      log(isOther ? 'warn' : 'info', words, { clientId, remoteAddress, previousAddress })
     }
   })
   await broker.start()
@@ -351,6 +365,7 @@ function openUplink(config: Config, section: UpstreamSection, { store, edges, lo
   uplink.onNotice(({ kind, text, facts }) => log('warn', text, { kind, ...facts }))
   let told = ''
   uplink.onStatus(({ state, lastError }) => {
+    if (state === 'closed') return // we stop
     const words = lastError ? `uplink ${state}: ${lastError}` : `uplink ${state}`
     const summary = isUp(state) ? 'up' : words
     if (summary !== told && state !== 'connecting') log(isUp(state) ? 'info' : 'warn', isUp(state) ? 'uplink up' : words)

@@ -17,6 +17,13 @@ export interface TopicStatus {
   readonly lagMs: number | null
 }
 
+export interface UnmatchedTopic {
+  readonly mqttTopic: string
+  /** The last client that published to it; '' when it has no id. */
+  readonly clientId: string
+  readonly events: number
+}
+
 export interface UplinkReport {
   readonly description: string
   /** One word: up, down, paused … */
@@ -70,7 +77,10 @@ export interface StatusReport {
     readonly storedEvents: number
     readonly eventsPerSecond: number
     readonly refusedEvents: number
+    /** No route took them: refused or dropped, as `unmatched` says. */
     readonly unmatchedEvents: number
+    /** Of them, by MQTT topic, most first: of a bounded number of topics. */
+    readonly unmatchedTopics: readonly UnmatchedTopic[]
     readonly deadLetters: number
     readonly recordsPerSync: number
   }

@@ -70,7 +70,8 @@ export class StatusReporter {
         storedEvents: metrics.stored,
         eventsPerSecond: this.#rate.perSecond(this.#nowMs(), metrics.stored),
         refusedEvents: sum(metrics.rejected) - (metrics.rejected.get('unmatched') ?? 0),
-        unmatchedEvents: metrics.rejected.get('unmatched') ?? 0,
+        unmatchedEvents: (metrics.rejected.get('unmatched') ?? 0) + metrics.dropped,
+        unmatchedTopics: metrics.unrouted.list,
         deadLetters: sum(metrics.deadLettered),
         recordsPerSync: store.metrics.commits > 0 ? store.metrics.committedRecords / store.metrics.commits : 0
       },

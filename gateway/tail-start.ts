@@ -84,12 +84,12 @@ function startsOf(spans: readonly Span[], found: readonly (readonly Found[])[], 
     if (best < 0) break
     left[best] = (left[best] ?? 0) - 1
   }
-  return spans.map(({ low }, index) => {
+  return spans.map(({ low, high }, index) => {
     const list = found[index] ?? []
     const kept = left[index] ?? 0
     const behind = list[kept - 1]
     if (behind) return behind.offset + 1
-    return list.length === count && list[0] ? list[0].offset : low
+    return list.length === count ? (list[0]?.offset ?? high) : low
   })
 }
 

@@ -27,6 +27,7 @@ function reportOf(topics: readonly TopicStatus[]): StatusReport {
       eventsPerSecond: 0,
       refusedEvents: 0,
       unmatchedEvents: 0,
+      unmatchedTopics: [],
       deadLetters: 0,
       recordsPerSync: 0
     },
