@@ -128,7 +128,7 @@ function topicTable(topics: readonly TopicStatus[]): string {
     formatCount(topic.events),
     cell(topic.lagEvents, formatCount),
     cell(topic.lagBytes, formatBytes),
-    topic.lagEvents === 0 ? '-' : cell(topic.lagMs, formatDuration)
+    topic.lagEvents === 0 ? '-' : cell(topic.lagMs, (ageMs) => `${topic.isLagAtLeast ? '>' : ''}${formatDuration(ageMs)}`)
   ])
   return columns([['TOPIC', 'PARTS', 'EVENTS', 'LAG EV', 'LAG BYTES', 'OLDEST'], ...rows], {
     rightAligned: [1, 2, 3, 4, 5],

@@ -13,8 +13,10 @@ export interface TopicStatus {
   /** Events not yet delivered; null when nobody delivers this topic. */
   readonly lagEvents: number | null
   readonly lagBytes: number | null
-  /** Age of the oldest event that is not delivered; 0 when there is none. */
+  /** Since the oldest event that is not delivered arrived; 0 when nothing waits, null when nobody delivers this topic. */
   readonly lagMs: number | null
+  /** It was here before this start: it is older than lagMs. */
+  readonly isLagAtLeast: boolean
 }
 
 export interface UnmatchedTopic {

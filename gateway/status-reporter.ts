@@ -161,7 +161,8 @@ export class StatusReporter {
           droppedEvents: removedRecords(removals, { topicName: name, reason: 'quota', isLoss: false }),
           lagEvents: lag?.lagEvents ?? null,
           lagBytes: lag?.lagBytes ?? null,
-          lagMs: lag?.lagMs ?? null
+          lagMs: lag ? (lag.lagMs ?? 0) : null,
+          isLagAtLeast: lag?.isLagAtLeast ?? false
         }
       })
       .sort((left, right) => (left.name < right.name ? -1 : 1))

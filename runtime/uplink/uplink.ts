@@ -95,7 +95,7 @@ export class Uplink {
     this.#backoff = new Backoff(settings.backoff, options.random)
     this.#planner = new Planner({ ...options, counters, notices, settings })
     this.#forks = new Forks(store)
-    this.#sources = new Sources({ store, topics: settings.topics, onAdvance: () => this.#interruptIdle() })
+    this.#sources = new Sources({ store, clock, topics: settings.topics, onAdvance: () => this.#interruptIdle() })
     const sources = (): readonly Source[] => this.#sources.list
     this.#topics = new UpstreamTopics({ store, upstream, clock, settings })
     this.#positions = new TransactionPositions({ store, forks: this.#forks, sources })
@@ -179,7 +179,6 @@ export class Uplink {
     this.#link.enter('connecting')
     this.#session = null
     this.#sources.refresh()
-    await this.#sources.noteOldest()
     const { found: topics, refusal } = await this.#topics.describe(this.#sources.list)
     if (refusal) this.#link.fail(refusal.message)
     this.#session = new ProducerSession(await this.#upstream.initProducer())

@@ -13,6 +13,7 @@ const topicOf = (name: string, more: Partial<TopicStatus> = {}): TopicStatus => 
   lagEvents: null,
   lagBytes: null,
   lagMs: null,
+  isLagAtLeast: false,
   ...more
 })
 
