@@ -6,6 +6,9 @@ import { columns, paint } from './terminal.ts'
 import { visibleCell } from './visible-text.ts'
 
 const UNMATCHED_LINES_MAX = 5
+/** Below that many events, or that many bytes written to segments and journal, a ratio says nothing of how it will be. */
+const RATIO_EVENTS_MIN = 1_000
+const RATIO_BYTES_MIN = 64 * 2 ** 20
 
 export function statusText(report: StatusReport): string {
   const { gateway, ingest, kafka, storage, uplink, topics } = report
@@ -31,7 +34,7 @@ function ingestWords(ingest: StatusReport['ingest']): string {
     `${rate(ingest.eventsPerSecond)} ev/s`,
     `${formatCount(ingest.storedEvents)} stored since start`
   ]
-  if (ingest.recordsPerSync > 0) parts.push(`${ingest.recordsPerSync.toFixed(1)} events/sync`)
+  if (ingest.storedEvents >= RATIO_EVENTS_MIN && ingest.recordsPerSync > 0) parts.push(`${ingest.recordsPerSync.toFixed(1)} events/sync`)
   for (const [count, word] of [
     [ingest.refusedEvents, 'refused'],
     [ingest.unmatchedEvents, 'unmatched'],
@@ -71,9 +74,11 @@ function storageWords(storage: StatusReport['storage']): string {
       ? `${formatBytes(storage.usedBytes)} used`
       : `${formatBytes(storage.usedBytes)} of ${formatBytes(storage.quotaBytes)} quota`
   ]
+  parts[0] += ` (${formatBytes(storage.preallocatedBytes)} of it is the journal, set aside)`
   if (storage.freeBytes !== null) parts.push(`${formatBytes(storage.freeBytes)} free on the disk`)
   parts.push(`${formatBytes(storage.writtenBytes)} written`)
-  if (storage.amplification !== null) parts.push(`amplification ${storage.amplification.toFixed(1)}x`)
+  if (storage.amplification !== null && storage.writtenBytes >= RATIO_BYTES_MIN)
+    parts.push(`amplification ${storage.amplification.toFixed(1)}x`)
   const lost = `${formatCount(storage.lostEvents)} lost`
   parts.push(storage.lostEvents > 0 ? paint('red', lost) : lost)
   if (storage.droppedEvents > 0) parts.push(`${formatCount(storage.droppedEvents)} dropped by quotas of topics that stay here`)

@@ -90,6 +90,8 @@ export interface StatusReport {
   readonly kafka: KafkaStatus | null
   readonly storage: {
     readonly usedBytes: number
+    /** Of them, of the journal: taken at the first start, however few events there are. */
+    readonly preallocatedBytes: number
     readonly quotaBytes: number | null
     readonly freeBytes: number | null
     readonly writtenBytes: number

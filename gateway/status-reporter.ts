@@ -103,6 +103,7 @@ export class StatusReporter {
     const writtenBytes = Object.values(metrics.writtenBytes).reduce((total, bytes) => total + bytes, 0)
     return {
       usedBytes: metrics.usedBytes,
+      preallocatedBytes: config.storage.journal.files * config.storage.journal.file_size,
       quotaBytes: config.storage.quota,
       freeBytes: await edges.disk.freeBytes(config.gateway.data).catch(() => null),
       writtenBytes,
