@@ -89,7 +89,19 @@ function parseOrExplain(
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true })
   } catch (error) {
-    const [reason = ''] = (error as Error).message.split('. ')
-    throw usageError(`"wadi ${command.name}": ${reason}.`, help)
+    throw explained(command, error as NodeJS.ErrnoException, args, help)
   }
+}
+
+/** parseArgs says which option it is about, in words of its own. */
+function explained({ name, options }: Command, { code, message }: NodeJS.ErrnoException, args: readonly string[], help: string): WadiError {
+  const [, written = ''] = /'(?:(-[^\s,']+)|[^']*)/.exec(message) ?? []
+  if (code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION') return usageError(`"wadi ${name}" has no option ${written}.`, help)
+  const known = options.find((option) => written === `--${option.name}` || written === `-${option.short}`)
+  if (!known) return usageError(`"wadi ${name}": ${message.split('. ')[0]}.`, help)
+  if (known.value === undefined) return usageError(`${written} takes no value.`, help)
+  const given = args[args.findIndex((arg) => arg === `-${known.short}` || arg === `--${known.name}`) + 1]
+  if (given === undefined) return usageError(`${written} needs a value: ${written} ${known.value}.`, help)
+  const joined = `--${known.name}=${given}`
+  return usageError(`${written} needs a value, and "${given}" looks like an option.`, `If it is the value, write ${joined}; ${help}`)
 }

@@ -3,6 +3,12 @@
 import { formatBytes, formatCount, formatDuration } from '../gateway/config/units.ts'
 import type { KafkaStatus, StatusReport, TopicStatus, UplinkReport } from '../gateway/status-report.ts'
 import { columns, paint } from './terminal.ts'
+import { visibleCell } from './visible-text.ts'
+
+const UNMATCHED_LINES_MAX = 5
+/** Below that many events, or that many bytes written to segments and journal, a ratio says nothing of how it will be. */
+const RATIO_EVENTS_MIN = 1_000
+const RATIO_BYTES_MIN = 64 * 2 ** 20
 
 export function statusText(report: StatusReport): string {
   const { gateway, ingest, kafka, storage, uplink, topics } = report
@@ -10,6 +16,7 @@ export function statusText(report: StatusReport): string {
   const lines = [
     `${label('gateway')} ${gateway.id}  ${gateway.version}  up ${formatDuration(gateway.upMs)}  pid ${gateway.pid}  ${formatBytes(gateway.residentBytes)} of memory`,
     `${label('ingest')} ${ingestWords(ingest)}`,
+    ...unmatchedLines(ingest).map((line) => `${' '.repeat(10)}${paint('yellow', line)}`),
     ...(kafka ? [`${label('kafka')} ${kafkaWords(kafka)}`] : []),
     `${label('storage')} ${storageWords(storage)}`,
     ...lossLines(topics).map((line) => `${' '.repeat(10)}${paint('red', line)}`),
@@ -24,11 +31,11 @@ export function statusText(report: StatusReport): string {
 
 function ingestWords(ingest: StatusReport['ingest']): string {
   const parts = [
-    `${ingest.clients} ${ingest.clients === 1 ? 'client' : 'clients'} on ${ingest.listeners.join(', ') || 'no listener'}`,
+    `${plural(ingest.clients, 'client', 'clients')} on ${ingest.listeners.join(', ') || 'no listener'}`,
     `${rate(ingest.eventsPerSecond)} ev/s`,
     `${formatCount(ingest.storedEvents)} stored since start`
   ]
-  if (ingest.recordsPerSync > 0) parts.push(`${ingest.recordsPerSync.toFixed(1)} events/sync`)
+  if (ingest.storedEvents >= RATIO_EVENTS_MIN && ingest.recordsPerSync > 0) parts.push(`${ingest.recordsPerSync.toFixed(1)} events/sync`)
   for (const [count, word] of [
     [ingest.refusedEvents, 'refused'],
     [ingest.unmatchedEvents, 'unmatched'],
@@ -39,16 +46,26 @@ function ingestWords(ingest: StatusReport['ingest']): string {
   return parts.join('  ')
 }
 
+/** The few that count most: one device with a wrong topic is found by them. */
+function unmatchedLines({ unmatchedTopics }: StatusReport['ingest']): string[] {
+  const lines = unmatchedTopics.slice(0, UNMATCHED_LINES_MAX).map(({ mqttTopic, clientId, events }) => {
+    const client = clientId === '' ? 'a client without id' : `client ${visibleCell(clientId)}`
+    return `no route takes ${visibleCell(mqttTopic)}: ${plural(events, 'event', 'events')}, last of ${client}`
+  })
+  const others = unmatchedTopics.length - lines.length
+  return others > 0 ? [...lines, `and ${others} more MQTT topics (--json has them)`] : lines
+}
+
 function kafkaWords(kafka: KafkaStatus): string {
   const parts = [
-    `${kafka.connections} ${kafka.connections === 1 ? 'connection' : 'connections'} on ${kafka.listener}`,
-    `${formatCount(kafka.storedEvents)} events stored`,
-    `${formatCount(kafka.requests)} requests since start`,
+    `${plural(kafka.connections, 'connection', 'connections')} on ${kafka.listener}`,
+    `${plural(kafka.storedEvents, 'event', 'events')} stored`,
+    `${plural(kafka.requests, 'request', 'requests')} since start`,
     `${formatBytes(kafka.receivedBytes)} received`,
     `${formatBytes(kafka.sentBytes)} sent`
   ]
-  if (kafka.refusedBatches > 0) parts.push(paint('yellow', `${formatCount(kafka.refusedBatches)} batches refused`))
-  if (kafka.refusedConnections > 0) parts.push(paint('yellow', `${formatCount(kafka.refusedConnections)} connections refused`))
+  if (kafka.refusedBatches > 0) parts.push(paint('yellow', `${plural(kafka.refusedBatches, 'batch', 'batches')} refused`))
+  if (kafka.refusedConnections > 0) parts.push(paint('yellow', `${plural(kafka.refusedConnections, 'connection', 'connections')} refused`))
   return parts.join('  ')
 }
 
@@ -58,13 +75,15 @@ function storageWords(storage: StatusReport['storage']): string {
       ? `${formatBytes(storage.usedBytes)} used`
       : `${formatBytes(storage.usedBytes)} of ${formatBytes(storage.quotaBytes)} quota`
   ]
+  parts[0] += ` (${formatBytes(storage.preallocatedBytes)} of it is the journal, set aside)`
   if (storage.freeBytes !== null) parts.push(`${formatBytes(storage.freeBytes)} free on the disk`)
   parts.push(`${formatBytes(storage.writtenBytes)} written`)
-  if (storage.amplification !== null) parts.push(`amplification ${storage.amplification.toFixed(1)}x`)
+  if (storage.amplification !== null && storage.writtenBytes >= RATIO_BYTES_MIN)
+    parts.push(`amplification ${storage.amplification.toFixed(1)}x`)
   const lost = `${formatCount(storage.lostEvents)} lost`
   parts.push(storage.lostEvents > 0 ? paint('red', lost) : lost)
   if (storage.droppedEvents > 0) parts.push(`${formatCount(storage.droppedEvents)} dropped by quotas of topics that stay here`)
-  if (storage.damagedRanges > 0) parts.push(paint('red', `${storage.damagedRanges} damaged ranges`))
+  if (storage.damagedRanges > 0) parts.push(paint('red', plural(storage.damagedRanges, 'damaged range', 'damaged ranges')))
   return parts.join('  ')
 }
 
@@ -102,6 +121,10 @@ function uplinkWords(uplink: UplinkReport): string {
   return parts.join('  ')
 }
 
+function plural(count: number, one: string, many: string): string {
+  return `${formatCount(count)} ${count === 1 ? one : many}`
+}
+
 function rate(perSecond: number): string {
   return perSecond > 0 && perSecond < 10 ? perSecond.toFixed(1) : formatCount(perSecond)
 }
@@ -115,7 +138,7 @@ function topicTable(topics: readonly TopicStatus[]): string {
     formatCount(topic.events),
     cell(topic.lagEvents, formatCount),
     cell(topic.lagBytes, formatBytes),
-    topic.lagEvents === 0 ? '-' : cell(topic.lagMs, formatDuration)
+    topic.lagEvents === 0 ? '-' : cell(topic.lagMs, (ageMs) => `${topic.isLagAtLeast ? '>' : ''}${formatDuration(ageMs)}`)
   ])
   return columns([['TOPIC', 'PARTS', 'EVENTS', 'LAG EV', 'LAG BYTES', 'OLDEST'], ...rows], {
     rightAligned: [1, 2, 3, 4, 5],

@@ -1,4 +1,5 @@
-// Which gateway a command means: --data DIR, else the data directory of -c FILE, else of ./wadi.yaml, else WADI_DATA, else ./wadi-data.
+// Which gateway a command means: --data DIR, else the data directory of -c FILE, else that of the file that WADI_CONFIG names, of
+// ./wadi.yaml, else WADI_DATA, else that of /etc/wadi/wadi.yaml, else ./wadi-data where there is one.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
@@ -7,18 +8,42 @@ import { WadiError } from '../runtime/base/errors.ts'
 import type { CommandInput, OptionSpec } from './command.ts'
 
 export const DEFAULT_CONFIG_FILE = 'wadi.yaml'
+const SYSTEM_CONFIG_FILE = '/etc/wadi/wadi.yaml'
+const DEFAULT_DATA = 'wadi-data'
 
 export const targetOptions: readonly OptionSpec[] = [
   { name: 'data', value: 'DIR', doc: 'data directory of the gateway (default: the one in wadi.yaml)' },
-  { name: 'config', short: 'c', value: 'FILE', doc: `configuration that names it (default: ./${DEFAULT_CONFIG_FILE})` }
+  {
+    name: 'config',
+    short: 'c',
+    value: 'FILE',
+    doc: `configuration that names it (default: that of WADI_CONFIG, ./${DEFAULT_CONFIG_FILE}, ${SYSTEM_CONFIG_FILE})`
+  }
 ]
 
 export async function dataDirectoryOf(input: CommandInput): Promise<string> {
   const named = input.text('data')
   if (named !== undefined) return resolve(named)
   const file = input.text('config')
-  if (file !== undefined || existsSync(DEFAULT_CONFIG_FILE)) return (await readConfigFile(file ?? DEFAULT_CONFIG_FILE)).config.gateway.data
-  return resolve(process.env.WADI_DATA ?? 'wadi-data')
+  const path = file ?? configFile()
+  const { WADI_DATA } = process.env
+  if (WADI_DATA && (path === null || path === SYSTEM_CONFIG_FILE) && file === undefined) return resolve(WADI_DATA)
+  if (path !== null) return (await readConfigFile(path)).config.gateway.data
+  if (existsSync(DEFAULT_DATA)) return resolve(DEFAULT_DATA)
+  throw noConfiguration()
+}
+
+/** The one of WADI_CONFIG, whether it is there or not; else the first that is there; null = there is none. */
+export function configFile(): string | null {
+  return process.env.WADI_CONFIG || ([DEFAULT_CONFIG_FILE, SYSTEM_CONFIG_FILE].find((path) => existsSync(path)) ?? null)
+}
+
+function noConfiguration(): WadiError {
+  return new WadiError('WADI_USAGE', {
+    happened: `There is no configuration to tell which gateway is meant: neither ./${DEFAULT_CONFIG_FILE} nor ${SYSTEM_CONFIG_FILE}, and WADI_CONFIG is not set.`,
+    kept: 'Nothing was touched.',
+    next: 'Name the configuration with -c FILE, or the data directory with --data DIR ("wadi dev" prints its own).'
+  })
 }
 
 /**

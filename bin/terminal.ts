@@ -1,10 +1,13 @@
 // What a person sees: errors as a story, colour only where it helps, nothing written to a pipe that is gone.
 // Results go to stdout, everything about them to stderr.
 
-import { writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { fstatSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { WadiError } from '../runtime/base/errors.ts'
+
+const OUTPUT_FD = 1
 
 /** process.stdout cannot be destroyed, so it does not say so itself. */
 let isOutputGone = false
@@ -20,7 +23,7 @@ export function watchOutput(onFailure: (reason: string) => void): void {
 }
 
 /** Resolves when there is room for more; false when the reader has gone, or nothing can be written. */
-export function print(text: string): Promise<boolean> {
+export function print(text: string | Uint8Array): Promise<boolean> {
   if (isOutputGone || process.stdout.writableEnded) return Promise.resolve(false)
   if (process.stdout.write(text)) return Promise.resolve(true)
   return new Promise((resolve) => {
@@ -30,6 +33,28 @@ export function print(text: string): Promise<boolean> {
     }
     process.stdout.once('drain', settle).once('close', settle).once('error', settle)
   })
+}
+
+/**
+ * Aborts when the reader of a pipe has gone, also while nothing is printed: writing alone would not find out before the next event (`wadi tail | head -1`).
+ * Node cannot ask a pipe that; the `tail` of GNU coreutils can, holds the same pipe meanwhile, and ends by SIGPIPE when nobody reads it. Where there is
+ * none, the next event finds out. `release` when there is nothing more to print.
+ */
+export function watchReader(): { readonly gone: AbortSignal; release(): void } {
+  const controller = new AbortController()
+  if (!isPipe(OUTPUT_FD)) return { gone: controller.signal, release: () => undefined }
+  const watcher = spawn('tail', ['-f', `--pid=${process.pid}`, '/dev/null'], { stdio: ['ignore', OUTPUT_FD, 'ignore'] })
+  watcher.on('error', () => undefined).on('exit', (_code, signal) => signal === 'SIGPIPE' && controller.abort())
+  watcher.unref()
+  return { gone: controller.signal, release: () => void watcher.kill() }
+}
+
+function isPipe(fd: number): boolean {
+  try {
+    return fstatSync(fd).isFIFO()
+  } catch {
+    return false // closed
+  }
 }
 
 export function note(text: string): void {
@@ -98,7 +123,7 @@ export function printError(error: unknown): void {
 }
 
 function errorAsJson(error: unknown): string {
-  const head = { time: new Date().toISOString(), level: 'error' }
+  const head = { level: 'error', time: new Date().toISOString() }
   if (error instanceof WadiError) {
     const { happened, kept, next } = error.story
     return JSON.stringify({ ...head, message: happened, code: error.code, kept, next })

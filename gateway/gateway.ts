@@ -29,7 +29,9 @@ import { createKafka, gatewayBrokerSettings, refusalLog, topicRules } from './ka
 import type { Log } from './log.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
-import { feedTail, type PlacedRecord, tailRecords } from './tail-feed.ts'
+import type { MissingRange, PlacedRecord } from './tail-cursor.ts'
+import { feedTail, type TailSource, tailItems } from './tail-feed.ts'
+import type { TailRequest } from './tail-request.ts'
 import { deliveredTopics, partitionWords, setUpTopics, topicConfigOf } from './topics-setup.ts'
 
 /** Of the ten seconds that a stop may take: what the uplink may use to end a transaction. */
@@ -45,6 +47,8 @@ export interface RecordsOptions {
   readonly from?: 'start' | 'end'
   readonly follow?: boolean
   readonly signal?: AbortSignal
+  /** Told, in its place in the order, of what cannot be read any more: damage, or retention that was faster than the reader. */
+  readonly onMissing?: (range: MissingRange) => void
 }
 
 export interface Gateway {
@@ -129,7 +133,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     if (isNew) log('info', `made topic ${name} with ${partitionWords(topic.partitions.length)}, for an event of a route`, { topic: name })
     return topic
   }
-  const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic })
+  const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic, onUnrouted: unroutedLog(log) })
   uplink?.start()
 
   const mqtt = await openMqtt(listeners, { ingest, store, edges, log })
@@ -143,7 +147,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   })
   const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, kafka, broker, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
-  const source = { store, core: edges.core, codec: edges.codec }
+  const source = { store, ...edges }
   const control = await openControlServer(config.gateway.data, {
     status: async ({ send }) => void (await send(await reporter.report())),
     tail: ({ parameters, signal, send }) => feedTail(source, readTailRequest(parameters), { signal, send })
@@ -165,8 +169,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
       return ingest.metrics.stored
     },
     status: () => reporter.report(),
-    records: (topicNames, { from = 'end', follow = true, signal = new AbortController().signal } = {}) =>
-      tailRecords(source, { patterns: topicNames, last: from === 'start' ? Number.POSITIVE_INFINITY : 0, isFollowing: follow }, signal),
+    records: (topicNames, options) => recordsOf(source, topicNames, options),
     close: () => closers.close()
   }
 }
@@ -297,6 +300,15 @@ function addressUnavailable({ listen, name, key }: Door, cause: NodeJS.ErrnoExce
   })
 }
 
+/** Rejected events end their connection, which is told each time (onEvent). */
+function unroutedLog(log: Log): NonNullable<ConstructorParameters<typeof Ingest>[0]['onUnrouted']> {
+  return (mqttTopic, clientId, action) => {
+    if (action === 'reject') return
+    const words = `no route takes the MQTT topic ${JSON.stringify(mqttTopic)} of ${clientId || 'a client without id'}: its events are dropped (unmatched)`
+    log('warn', words, { mqttTopic, clientId })
+  }
+}
+
 async function openMqtt(listeners: readonly Listener[], { ingest, store, edges, log }: Inside & { ingest: Ingest }): Promise<MqttBroker> {
   const broker = createMqttBroker({
     ingest,
@@ -306,6 +318,11 @@ async function openMqtt(listeners: readonly Listener[], { ingest, store, edges, 
       if (reason === 'connection-lost') return // devices come and go
       const words = `closed the connection of ${clientId ?? 'a client'} (${remoteAddress}): ${reason}${detail ? `, ${detail}` : ''}`
       log('warn', words, { reason, clientId, remoteAddress })
+    },
+    onTakeover: ({ clientId, remoteAddress, previousAddress }) => {
+      const isOther = remoteAddress !== previousAddress
+      const words = `client ${clientId} took over: ${remoteAddress} is connected with this id now, ${isOther ? previousAddress : 'its connection before'} was closed`
+      log(isOther ? 'warn' : 'info', words, { clientId, remoteAddress, previousAddress })
     }
   })
   await broker.start()
@@ -348,6 +365,7 @@ function openUplink(config: Config, section: UpstreamSection, { store, edges, lo
   uplink.onNotice(({ kind, text, facts }) => log(kind === 'let-in' ? 'info' : 'warn', text, { kind, ...facts }))
   let told = ''
   uplink.onStatus(({ state, lastError }) => {
+    if (state === 'closed') return // we stop
     const words = lastError ? `uplink ${state}: ${lastError}` : `uplink ${state}`
     const summary = isUp(state) ? 'up' : words
     if (summary !== told && state !== 'connecting') log(isUp(state) ? 'info' : 'warn', isUp(state) ? 'uplink up' : words)
@@ -367,11 +385,26 @@ export function formatAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-function readTailRequest(parameters: Readonly<Record<string, unknown>>): Parameters<typeof feedTail>[1] {
-  const { patterns, last, isFollowing } = parameters
+async function* recordsOf(
+  source: TailSource,
+  patterns: readonly string[],
+  { from = 'end', follow: isFollowing = true, signal = new AbortController().signal, onMissing = () => {} }: RecordsOptions = {}
+): AsyncGenerator<PlacedRecord, void, void> {
+  const begin = { from: from === 'start' ? 'beginning' : 'end' } as const
+  for await (const item of tailItems(source, { patterns, begin, sinceMs: null, untilMs: null, isFollowing }, signal)) {
+    if ('placed' in item) yield item.placed
+    else onMissing(item.missing)
+  }
+}
+
+function readTailRequest(parameters: Readonly<Record<string, unknown>>): TailRequest {
+  const { patterns, last, from, sinceMs, untilMs, isFollowing } = parameters
+  const isPlace = from === 'beginning' || from === 'end' || (typeof from === 'number' && from >= 0)
   return {
     patterns: Array.isArray(patterns) ? patterns.map(String) : [],
-    last: typeof last === 'number' && last >= 0 ? last : 0,
+    begin: isPlace ? { from } : { last: typeof last === 'number' && last >= 0 ? last : 0 },
+    sinceMs: typeof sinceMs === 'number' ? sinceMs : null,
+    untilMs: typeof untilMs === 'number' ? untilMs : null,
     isFollowing: isFollowing !== false
   }
 }

@@ -13,10 +13,19 @@ export interface TopicStatus {
   /** Events not yet delivered; null when nobody delivers this topic. */
   readonly lagEvents: number | null
   readonly lagBytes: number | null
-  /** Age of the oldest event that is not delivered; 0 when there is none. */
+  /** Since the oldest event that is not delivered arrived; 0 when nothing waits, null when nobody delivers this topic. */
   readonly lagMs: number | null
   /** Why nothing of this topic is sent to the centre; null when it is, or nobody delivers it. */
   readonly stoppedBecause: string | null
+  /** It was here before this start: it is older than lagMs. */
+  readonly isLagAtLeast: boolean
+}
+
+export interface UnmatchedTopic {
+  readonly mqttTopic: string
+  /** The last client that published to it; '' when it has no id. */
+  readonly clientId: string
+  readonly events: number
 }
 
 export interface UplinkReport {
@@ -72,7 +81,10 @@ export interface StatusReport {
     readonly storedEvents: number
     readonly eventsPerSecond: number
     readonly refusedEvents: number
+    /** No route took them: refused or dropped, as `unmatched` says. */
     readonly unmatchedEvents: number
+    /** Of them, by MQTT topic, most first: of a bounded number of topics. */
+    readonly unmatchedTopics: readonly UnmatchedTopic[]
     readonly deadLetters: number
     readonly recordsPerSync: number
   }
@@ -80,6 +92,8 @@ export interface StatusReport {
   readonly kafka: KafkaStatus | null
   readonly storage: {
     readonly usedBytes: number
+    /** Of them, of the journal: taken at the first start, however few events there are. */
+    readonly preallocatedBytes: number
     readonly quotaBytes: number | null
     readonly freeBytes: number | null
     readonly writtenBytes: number

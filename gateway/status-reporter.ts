@@ -6,6 +6,7 @@ import type { Broker } from '../runtime/broker/broker.ts'
 import type { Ingest } from '../runtime/broker/ingest.ts'
 import type { Removal } from '../runtime/log/contract.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
+import { missingEvents } from '../runtime/log/missing-ranges.ts'
 import type { RecoveryReport } from '../runtime/log/recovery-report.ts'
 import { isUp } from '../runtime/uplink/link-state.ts'
 import type { UplinkStatus } from '../runtime/uplink/uplink.ts'
@@ -69,7 +70,8 @@ export class StatusReporter {
         storedEvents: metrics.stored,
         eventsPerSecond: this.#rate.perSecond(this.#nowMs(), metrics.stored),
         refusedEvents: sum(metrics.rejected) - (metrics.rejected.get('unmatched') ?? 0),
-        unmatchedEvents: metrics.rejected.get('unmatched') ?? 0,
+        unmatchedEvents: (metrics.rejected.get('unmatched') ?? 0) + metrics.dropped,
+        unmatchedTopics: metrics.unrouted.list,
         deadLetters: sum(metrics.deadLettered),
         recordsPerSync: store.metrics.commits > 0 ? store.metrics.committedRecords / store.metrics.commits : 0
       },
@@ -101,6 +103,7 @@ export class StatusReporter {
     const writtenBytes = Object.values(metrics.writtenBytes).reduce((total, bytes) => total + bytes, 0)
     return {
       usedBytes: metrics.usedBytes,
+      preallocatedBytes: config.storage.journal.files * config.storage.journal.file_size,
       quotaBytes: config.storage.quota,
       freeBytes: await edges.disk.freeBytes(config.gateway.data).catch(() => null),
       writtenBytes,
@@ -143,12 +146,14 @@ export class StatusReporter {
     const { removals } = store.metrics
     return [...store.topics.values()]
       .filter(({ name }) => !name.startsWith('__'))
-      .map(({ name, partitions }) => {
+      .map((topic) => {
+        const { name, partitions } = topic
         const lag = lags.get(name)
+        const offsets = partitions.reduce((total, { highWatermark, logStartOffset }) => total + highWatermark - logStartOffset, 0)
         return {
           name,
           partitionCount: partitions.length,
-          events: partitions.reduce((total, { highWatermark, logStartOffset }) => total + highWatermark - logStartOffset, 0),
+          events: offsets - missingEvents(store, topic),
           lost: {
             quota: removedRecords(removals, { topicName: name, reason: 'quota', isLoss: true }),
             retention: removedRecords(removals, { topicName: name, reason: 'retention', isLoss: true }),
@@ -157,7 +162,8 @@ export class StatusReporter {
           droppedEvents: removedRecords(removals, { topicName: name, reason: 'quota', isLoss: false }),
           lagEvents: lag?.lagEvents ?? null,
           lagBytes: lag?.lagBytes ?? null,
-          lagMs: lag?.lagMs ?? null,
+          lagMs: lag ? (lag.lagMs ?? 0) : null,
+          isLagAtLeast: lag?.isLagAtLeast ?? false,
           stoppedBecause: lag?.stoppedBecause ?? null
         }
       })

@@ -1,19 +1,15 @@
-// The live tail: events of the matching topics, each partition in its order, as they become durable and committed.
-// Invariant: a slow reader slows only its own feed; nothing is buffered beyond one read per partition.
+// The live tail: events of the matching topics as they become durable and committed. Each partition in its order, partitions merged by time.
+// Invariants: a slow reader slows only its own feed; nothing is buffered beyond one read per partition; what is missing is named, not passed over.
 
-import { WadiError } from '../runtime/base/errors.ts'
-import { toOffset } from '../runtime/base/offset.ts'
-import { matchFilter, parseFilter, type RouteFilter } from '../runtime/broker/route-filter.ts'
-import type { Core } from '../runtime/core/core.ts'
 import type { StoredRecord } from '../runtime/core/record.ts'
-import type { BlockCodec } from '../runtime/io/codec.ts'
-import { readBatchRecords } from '../runtime/log/batch-codec.ts'
+import type { Clock } from '../runtime/io/clock.ts'
 import type { Partition, Store } from '../runtime/log/contract.ts'
-import { nearestWord } from './config/suggest.ts'
+import { type MissingRange, type TailCodec, TailCursor, type TailItem } from './tail-cursor.ts'
+import { type TailRequest, TailSelection } from './tail-request.ts'
+import { tailStarts } from './tail-start.ts'
 
-const READ_BYTES = 256 * 1024
 /** A topic that appears while we follow is noticed within this time. */
-const NEW_TOPIC_MS = 1000
+const LOOK_MS = 1000
 
 /** An event on the control socket: bytes travel as base64, null stays null. */
 export interface TailEvent {
@@ -26,85 +22,54 @@ export interface TailEvent {
   readonly headers: readonly (readonly [name: string, value: string | null])[]
 }
 
-export interface TailRequest {
-  /** Topic names, or MQTT filters (with "/", "+" or "#") that the event's `mqtt.topic` must match. Empty = everything. */
-  readonly patterns: readonly string[]
-  /** Begin this many events before the end of each partition. */
-  readonly last: number
-  /** false = stop at what is stored now. */
-  readonly isFollowing: boolean
+/** On the control socket: in the place of events that cannot be shown. */
+export interface TailGap {
+  readonly missing: MissingRange
 }
 
-export interface TailSource {
+export interface TailSource extends TailCodec {
   readonly store: Store
-  readonly core: Core
-  readonly codec: BlockCodec
-}
-
-/** A record and where it lies. */
-export interface PlacedRecord {
-  readonly topicName: string
-  readonly partitionIndex: number
-  readonly record: StoredRecord
-}
-
-interface Cursor {
-  readonly topicName: string
-  readonly partition: Partition
-  next: number
+  readonly clock: Pick<Clock, 'wallMs'>
 }
 
 /**
- * Records in the order of their partitions. Ends when `signal` aborts, or with what is stored now when the request does not follow.
- * @throws WadiError WADI_TOPIC_UNKNOWN when a pattern names no topic
+ * Ends when `signal` aborts, when `untilMs` has come, or with what is stored now when the request does not follow.
+ * @throws WadiError WADI_TOPIC_UNKNOWN when a pattern names no topic, WADI_USAGE when it is no filter or too many events are asked for
  */
-export async function* tailRecords(
-  source: TailSource,
-  request: TailRequest,
-  signal: AbortSignal
-): AsyncGenerator<PlacedRecord, void, void> {
-  const names = request.patterns.filter((pattern) => !isMqttFilter(pattern))
-  const filters = request.patterns.filter(isMqttFilter).map(readFilter)
-  for (const name of names) if (!source.store.topics.has(name)) throw unknownTopic(name, source.store)
-  const wanted = (topicName: string): boolean =>
-    (names.length === 0 && !topicName.startsWith('__')) || names.includes(topicName) || filters.length > 0
-  const takes = ({ topicName, record }: PlacedRecord): boolean =>
-    request.patterns.length === 0 ||
-    names.includes(topicName) ||
-    filters.some((filter) => matchFilter(filter, (mqttTopicOf(record) ?? '').split('/')) !== null)
-
-  const cursors = new Map<Partition, Cursor>()
+export async function* tailItems(source: TailSource, request: TailRequest, signal: AbortSignal): AsyncGenerator<TailItem, void, void> {
+  const selection = new TailSelection(request, source.store)
+  const cursors = new Map<Partition, TailCursor>()
   const wake = new Wake()
   const unsubscribes: (() => void)[] = []
-  const discover = (isFirst: boolean): void => {
-    for (const topic of source.store.topics.values()) {
-      if (!wanted(topic.name)) continue
-      for (const partition of topic.partitions) {
-        if (cursors.has(partition)) continue
-        const next = isFirst ? Math.max(partition.logStartOffset, partition.lastStableOffset - request.last) : partition.logStartOffset
-        cursors.set(partition, { topicName: topic.name, partition, next })
-        unsubscribes.push(partition.onAdvance(() => wake.up()))
-      }
-    }
+  const unknownPartitions = (): Partition[] =>
+    [...source.store.topics.values()]
+      .filter(({ name }) => selection.takesTopic(name))
+      .flatMap(({ partitions }) => partitions.filter((partition) => !cursors.has(partition)))
+  const add = (partition: Partition, next: number): void => {
+    cursors.set(partition, new TailCursor(partition, next, source))
+    unsubscribes.push(partition.onAdvance(() => wake.up()))
   }
   const onAbort = (): void => wake.up()
   signal.addEventListener('abort', onAbort, { once: true })
   try {
-    discover(true)
+    const first = unknownPartitions()
+    const ends = new Map(first.map((partition) => [partition, partition.lastStableOffset as number]))
+    for (const [index, next] of (await tailStarts(first, request, { selection, codec: source, signal })).entries())
+      add(first[index] as Partition, next)
+    const endOf = (cursor: TailCursor): number =>
+      request.isFollowing ? cursor.partition.lastStableOffset : (ends.get(cursor.partition) ?? 0)
     while (!signal.aborted) {
-      let moved = false
-      for (const cursor of cursors.values()) {
-        const before = cursor.next
-        for await (const placed of readFrom(source, cursor)) {
-          if (signal.aborted) return
-          if (takes(placed)) yield placed
-        }
-        moved ||= cursor.next > before
+      const isLast = !request.isFollowing || (request.untilMs !== null && source.clock.wallMs() >= request.untilMs)
+      const waiting = [...cursors.values()].filter((cursor) => cursor.next < endOf(cursor))
+      const rounds = waiting.map((cursor) => selected(cursor.readTo(endOf(cursor)), selection))
+      for await (const item of mergedByTime(rounds)) {
+        if (signal.aborted) return
+        yield item
       }
-      if (moved) continue
-      if (!request.isFollowing) return
-      await wake.wait(NEW_TOPIC_MS)
-      discover(false)
+      const isHeldUp = waiting.some((cursor) => cursor.isHeldUp)
+      if (isLast && !isHeldUp) return
+      if (waiting.length === 0 || isHeldUp) await wake.wait(LOOK_MS)
+      for (const partition of request.isFollowing ? unknownPartitions() : []) add(partition, partition.logStartOffset)
     }
   } finally {
     signal.removeEventListener('abort', onAbort)
@@ -112,29 +77,16 @@ export async function* tailRecords(
   }
 }
 
-/** The same as lines of the control socket, until nobody listens any more. @throws WadiError WADI_TOPIC_UNKNOWN */
+/** The same as values of the control socket, until nobody listens any more. @throws WadiError as tailItems() */
 export async function feedTail(
   source: TailSource,
   request: TailRequest,
-  call: { signal: AbortSignal; send(event: TailEvent): Promise<boolean> }
+  call: { signal: AbortSignal; send(value: TailEvent | TailGap): Promise<boolean> }
 ): Promise<void> {
-  for await (const { topicName, partitionIndex, record } of tailRecords(source, request, call.signal))
-    if (!(await call.send(toTailEvent(topicName, partitionIndex, record)))) return
-}
-
-/** One read's worth of records; the cursor stands behind them when all were taken. */
-async function* readFrom({ core, codec }: TailSource, cursor: Cursor): AsyncGenerator<PlacedRecord, void, void> {
-  const { topicName, partition } = cursor
-  const from = Math.max(cursor.next, partition.logStartOffset) // retention may have overtaken us
-  if (from >= partition.lastStableOffset) return
-  const { batches, nextOffset } = await partition.readCommitted(toOffset(from), { bytesMax: READ_BYTES })
-  for (const batch of batches) {
-    // What cannot be opened is passed over: "wadi log verify" names it.
-    for (const record of (await readBatchRecords(core, codec, batch)) ?? []) {
-      if (record.offset >= from) yield { topicName, partitionIndex: partition.partitionIndex, record }
-    }
+  for await (const item of tailItems(source, request, call.signal)) {
+    const value = 'placed' in item ? toTailEvent(item.placed.topicName, item.placed.partitionIndex, item.placed.record) : item
+    if (!(await call.send(value))) return
   }
-  cursor.next = nextOffset
 }
 
 export function toTailEvent(topicName: string, partitionIndex: number, record: StoredRecord): TailEvent {
@@ -153,38 +105,38 @@ function base64(bytes: Uint8Array | null): string | null {
   return bytes === null ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
 }
 
-function mqttTopicOf(record: StoredRecord): string | null {
-  const header = record.headers.find(({ key }) => Buffer.from(key).toString('latin1') === 'mqtt.topic')
-  return header?.value ? Buffer.from(header.value).toString('utf8') : null
+async function* selected(items: AsyncIterable<TailItem>, selection: TailSelection): AsyncGenerator<TailItem, void, void> {
+  for await (const item of items) {
+    if ('missing' in item || selection.takes(item.placed.topicName, item.placed.record)) yield item
+  }
 }
 
-export function isMqttFilter(pattern: string): boolean {
-  return /[/+#]/.test(pattern)
+/** Each stream keeps its order; of what they begin with the oldest comes first, and what is missing before that. */
+async function* mergedByTime(streams: readonly AsyncGenerator<TailItem, void, void>[]): AsyncGenerator<TailItem, void, void> {
+  const heads: { item: TailItem; stream: AsyncGenerator<TailItem, void, void> }[] = []
+  const refill = async (stream: AsyncGenerator<TailItem, void, void>): Promise<void> => {
+    const step = await stream.next()
+    if (!step.done) heads.push({ item: step.value, stream })
+  }
+  try {
+    for (const stream of streams) await refill(stream)
+    while (heads.length > 0) {
+      let oldest = 0
+      for (let index = 1; index < heads.length; index++) {
+        if (timeOf(heads[index]?.item) < timeOf(heads[oldest]?.item)) oldest = index
+      }
+      const [head] = heads.splice(oldest, 1)
+      if (!head) return
+      yield head.item
+      await refill(head.stream)
+    }
+  } finally {
+    for (const stream of streams) await stream.return()
+  }
 }
 
-/** @throws WadiError WADI_TOPIC_UNKNOWN when it is no filter */
-function readFilter(pattern: string): RouteFilter {
-  const filter = parseFilter(pattern)
-  if (typeof filter !== 'string') return filter
-  throw new WadiError('WADI_TOPIC_UNKNOWN', {
-    happened: `The MQTT filter "${pattern}" ${filter}.`,
-    kept: 'Nothing was changed.',
-    next: 'Write a topic name, or a filter such as "plant/+/temperature".'
-  })
-}
-
-function unknownTopic(name: string, store: Store): WadiError {
-  const known = [...store.topics.keys()]
-  const near = nearestWord(name, known)
-  return new WadiError('WADI_TOPIC_UNKNOWN', {
-    happened: `There is no topic "${name}".`,
-    kept: 'Nothing was changed.',
-    next: near
-      ? `Did you mean "${near}"?`
-      : known.length > 0
-        ? `Topics are ${known.sort().join(', ')}.`
-        : 'No topic exists yet: it is made with its first event.'
-  })
+function timeOf(item: TailItem | undefined): number {
+  return item && 'placed' in item ? item.placed.record.timestampMs : Number.NEGATIVE_INFINITY
 }
 
 /** Sleeps until woken, or for a while. */

@@ -21,6 +21,7 @@ interface BrokerInsides {
   /** There from listen() on. */
   readonly persistence: Persistence
   publish(packet: PublishPacket, client: unknown, done: unknown): void
+  registerClient(client: Client): void
   _finishRegisterClient(client: Client): void
   unregisterClient(client: Client): void
 }
@@ -30,6 +31,7 @@ const BROKER_FIELDS: Record<keyof BrokerInsides, FieldType> = {
   connectedClients: 'number',
   persistence: 'object',
   publish: 'function',
+  registerClient: 'function',
   _finishRegisterClient: 'function',
   unregisterClient: 'function'
 }
@@ -69,20 +71,28 @@ export function interceptPublish(aedes: Aedes, take: (packet: PublishPacket, don
  * A client id is connected once (MQTT-3.1.4-2), however close together its connections come and whichever listeners they use. aedes
  * closes the connection that is registered, and registers the new one when that is done. When two come while a third is being closed, the
  * first of them takes its place, is struck off the list by the end of the third, and lives on unseen beside the second. Here a place in
- * the list is only given up by the connection that holds it, and whoever takes it closes the one that holds it.
+ * the list is only given up by the connection that holds it, and whoever takes it closes the one that holds it. `onTakeover` hears of both.
  *
- * Relies on `_finishRegisterClient` putting a client into `clients` and raising `connectedClients`, on `unregisterClient` doing the
- * opposite by client id alone, and on both being looked up on the broker for each call.
+ * Relies on `registerClient` being called for each CONNECT that is accepted and closing the client that is in `clients` then, on `_finishRegisterClient` putting a client into `clients` and raising `connectedClients`, on `unregisterClient` doing the
+ * opposite by client id alone, and on all three being looked up on the broker for each call.
  */
-export function keepOnePerClientId(aedes: Aedes): void {
+export function keepOnePerClientId(aedes: Aedes, onTakeover: (client: Client, holder: Client) => void): void {
   const insides = insidesOf(aedes)
+  const begin = insides.registerClient.bind(aedes)
   const register = insides._finishRegisterClient.bind(aedes)
   const unregister = insides.unregisterClient.bind(aedes)
+  insides.registerClient = (client) => {
+    const holder = insides.clients[client.id]
+    if (holder && !holder.closed) onTakeover(client, holder)
+    begin(client)
+  }
   insides._finishRegisterClient = (client) => {
     if (client.closed) return // it ended while it waited for its place
     const holder = insides.clients[client.id]
     register(client)
-    if (holder && holder !== client && !holder.closed) holder.close()
+    if (!holder || holder === client || holder.closed) return
+    onTakeover(client, holder)
+    holder.close()
   }
   insides.unregisterClient = (client) => {
     const holder = insides.clients[client.id]
@@ -159,6 +169,7 @@ export function clientIdOfWill(client: Client | null, will: PublishPacket): stri
   return client?.id ?? (will as { clientId?: string }).clientId ?? ''
 }
 
+/** The words of aedes say no more than the reason does. */
 const REASONS = new Map<string, CloseReason>([
   ['connect did not arrive in time', 'connect-timeout'],
   ['keep alive timeout', 'keepalive-timeout'],

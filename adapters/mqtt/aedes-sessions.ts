@@ -26,7 +26,7 @@ import type { BrokerLimits } from './limits.ts'
 import { LocalDelivery } from './local-delivery.ts'
 import { isReserved } from './name-rules.ts'
 import { Qos2Memory } from './qos2-memory.ts'
-import { closeReasonOf } from './reasons.ts'
+import { closeDetailOf, closeReasonOf } from './reasons.ts'
 import type {
   Connection,
   ConnectRefusal,
@@ -57,6 +57,8 @@ class AedesSessions implements SessionLayer {
   readonly #connections = new WeakMap<object, Connection>()
   /** Of connections whose CONNECT is answered with a refusal. */
   readonly #refusals = new WeakMap<Client, ConnectRefusal>()
+  /** Of connections that have sent CONNECT: aedes keeps neither when it refuses them. */
+  readonly #connects = new WeakMap<Client, { readonly version: number; readonly clientId: string }>()
   readonly #granted: GrantedFilters
   readonly #failed = new WeakSet<Client>()
 
@@ -126,7 +128,9 @@ class AedesSessions implements SessionLayer {
     aedes.on('connectionError', (client, error) => this.#fail(client, error))
     aedes.on('unsubscribe', (filters, client) => this.#granted.release(client, filters))
     onBrokerError(aedes, () => {}) // a will that cannot be stored: ingest has counted it
-    keepOnePerClientId(aedes)
+    keepOnePerClientId(aedes, (client, holder) =>
+      this.#handlers.takenOver(this.#connectionOf(client), this.#connectionOf(holder), client.id)
+    )
     interceptPublish(aedes, (packet, done) => this.#skipDelivery(packet, done))
     return aedes
   }
@@ -136,6 +140,7 @@ class AedesSessions implements SessionLayer {
   }
 
   #checkConnect(client: Client, packet: ConnectPacket, callback: (error: Error | null, success: boolean) => void): void {
+    this.#connects.set(client, { version: packet.protocolVersion ?? 0, clientId: packet.clientId })
     const refusal = this.#handlers.checkConnect(this.#connectionOf(client), packet)
     if (refusal?.returnCode === null) return callback(refusal.error, false)
     if (refusal) this.#refusals.set(client, refusal) // aedes can answer with CONNACK from `authenticate` on
@@ -186,7 +191,15 @@ class AedesSessions implements SessionLayer {
   #fail(client: Client, error: Error): void {
     if (this.#failed.has(client)) return
     this.#failed.add(client)
-    const reason = closeReasonOf(error) ?? reasonOfAedesError(error)
-    this.#handlers.failed(this.#connectionOf(client), client.id ?? null, reason, error.message)
+    const connect = this.#connects.get(client)
+    const ours = closeReasonOf(error)
+    const reason = ours ?? reasonOfAedesError(error)
+    const detail =
+      reason === 'protocol-version' ? versionWords(connect?.version ?? 0) : ours || reason === 'protocol' ? closeDetailOf(error) : ''
+    this.#handlers.failed(this.#connectionOf(client), connect?.clientId || null, reason, detail)
   }
+}
+
+function versionWords(version: number): string {
+  return `${version === 5 ? 'MQTT 5' : `MQTT protocol level ${version}`} is not in this version, MQTT 3.1.1 is`
 }

@@ -6,6 +6,8 @@
 export interface ClientIdentity {
   /** The one that the broker chose when CONNECT had none. */
   readonly clientId: string
+  /** CONNECT has an id. */
+  readonly isNamed: boolean
   /** null = CONNECT has none. */
   readonly userName: string | null
   /** Of the peer; empty when it was gone before it was accepted. */

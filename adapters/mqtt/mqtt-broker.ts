@@ -43,6 +43,13 @@ export interface MqttEvent {
   readonly remoteAddress: string
 }
 
+/** A client id was connected, and another connection came with it: one device that came back, or two that have the same id. */
+export interface Takeover {
+  readonly clientId: string
+  readonly remoteAddress: string
+  readonly previousAddress: string
+}
+
 /** Live counters since the start. */
 export interface MqttMetrics extends SessionLayerMetrics {
   readonly connections: number
@@ -65,6 +72,7 @@ export interface MqttBrokerOptions {
   /** Without one it is aedes. */
   readonly createSessions?: SessionLayerFactory
   readonly onEvent?: (event: MqttEvent) => void
+  readonly onTakeover?: (takeover: Takeover) => void
 }
 
 export interface MqttBroker {
@@ -99,6 +107,9 @@ class Broker implements MqttBroker {
   readonly #authorizer: Authorizer
   readonly #limits: BrokerLimits
   readonly #onEvent: (event: MqttEvent) => void
+  readonly #onTakeover: (takeover: Takeover) => void
+  /** Connections whose CONNECT has no client id. */
+  readonly #nameless = new WeakSet<Connection>()
   readonly #listeners: Listener[] = []
   readonly #sessions: SessionLayer
   readonly #intake: PublishIntake
@@ -108,10 +119,12 @@ class Broker implements MqttBroker {
   #closing: Promise<void> | null = null
 
   constructor(options: MqttBrokerOptions) {
-    const { ingest, store, core, limits, authorizer = everybody, createSessions = createAedesSessions, onEvent = () => {} } = options
+    const { ingest, store, core, limits, authorizer = everybody, createSessions = createAedesSessions } = options
+    const { onEvent = () => {}, onTakeover = () => {} } = options
     this.#authorizer = authorizer
     this.#limits = { ...defaultMqttLimits, ...limits }
     this.#onEvent = onEvent
+    this.#onTakeover = onTakeover
     this.#sessions = createSessions({ limits: this.#limits, store, core, handlers: this.#createHandlers() })
     const identityOf = (session: Session): ClientIdentity => this.#identityOf(session)
     this.#intake = new PublishIntake({ ingest, authorizer, qos2: this.#sessions.qos2, identityOf })
@@ -195,6 +208,8 @@ class Broker implements MqttBroker {
       isRepeat: (packet) => this.#intake.isRepeat(packet),
       isLost: (packet) => this.#intake.isLost(packet),
       maySubscribe: (session, filter) => isFilterAllowed(filter) && this.#authorizer.maySubscribe(this.#identityOf(session), filter),
+      takenOver: ({ remoteAddress }, { remoteAddress: previousAddress }, clientId) =>
+        this.#onTakeover({ clientId, remoteAddress, previousAddress }),
       failed: ({ remoteAddress }, clientId, reason, detail) => this.#countClosed(reason, { detail, clientId, remoteAddress })
     }
   }
@@ -206,7 +221,9 @@ class Broker implements MqttBroker {
     this.#sessions.accept({ socket, limits, listener, remoteAddress, isPaused: () => guarded.isPaused })
   }
 
-  #checkConnect({ limits }: Connection, { clientId, clean = false, will }: ConnectRequest): ConnectRefusal | null {
+  #checkConnect(connection: Connection, { clientId, clean = false, will }: ConnectRequest): ConnectRefusal | null {
+    const { limits } = connection
+    if (clientId === '') this.#nameless.add(connection)
     const fault = will ? willFault(will, limits) : null
     if (fault) return { error: new GateFault('will', fault), returnCode: null }
     if (isClientIdAllowed(clientId, clean, this.#limits.clientIdBytesMax)) return null
@@ -215,11 +232,13 @@ class Broker implements MqttBroker {
 
   #authenticate(
     session: Session,
-    { listener, remoteAddress }: Connection,
+    connection: Connection,
     { userName, password }: Credentials,
     answer: (refusal: ConnectRefusal | null) => void
   ): void {
-    const client: ClientIdentity = { clientId: session.id, userName, remoteAddress, listener }
+    const { listener, remoteAddress } = connection
+    const isNamed = !this.#nameless.has(connection)
+    const client: ClientIdentity = { clientId: session.id, isNamed, userName, remoteAddress, listener }
     this.#identities.set(session, client)
     const decide = (decision: ConnectDecision): void => answer(decision === 'allowed' ? null : refusalOf(decision, client))
     const decision = this.#authorizer.connect(client, password)

@@ -77,14 +77,16 @@ export class PublishIntake {
     const ack = acks.add(done)
     const refusal = this.#refusalOf(client, packet.topic)
     if (refusal) this.#settle(ack, refusal)
-    else if (packet.qos === 2) this.#takeOnce(session, packet, ack)
-    else this.#store(session, packet, ack)
+    else if (packet.qos === 2) this.#takeOnce(session, client, packet, ack)
+    else this.#store(client, packet, ack)
     ack.isInside = false
   }
 
   takeWill(session: Session | null, clientId: string, will: IncomingPublish, done: PublishDone): void {
     const { topic, qos } = will
-    const client = session ? this.#options.identityOf(session) : { clientId, userName: null, remoteAddress: '', listener: NO_LISTENER }
+    const client = session
+      ? this.#options.identityOf(session)
+      : { clientId, isNamed: true, userName: null, remoteAddress: '', listener: NO_LISTENER }
     const refusal = this.#refusalOf(client, topic)
     if (refusal) {
       this.#refusedWillCount++
@@ -92,7 +94,7 @@ export class PublishIntake {
     }
     const payload = typeof will.payload === 'string' ? Buffer.from(will.payload) : will.payload
     this.#pendingCount++
-    this.#options.ingest.accept({ mqttTopic: topic, clientId, payload, qos }, (error) => {
+    this.#options.ingest.accept({ mqttTopic: topic, clientId: nameOf(client), payload, qos }, (error) => {
       this.#pendingCount--
       setImmediate(done, error)
     })
@@ -105,8 +107,8 @@ export class PublishIntake {
   }
 
   /** QoS 0 and 1. A QoS 0 message that storage refuses is lost, as QoS 0 allows, and counted; its connection stays. */
-  #store(session: Session, packet: IncomingPublish, ack: PendingAck): void {
-    const event = { mqttTopic: packet.topic, clientId: session.id, payload: packet.payload as Uint8Array, qos: packet.qos }
+  #store(client: ClientIdentity, packet: IncomingPublish, ack: PendingAck): void {
+    const event = { mqttTopic: packet.topic, clientId: nameOf(client), payload: packet.payload as Uint8Array, qos: packet.qos }
     this.#options.ingest.accept(event, (error) => {
       if (error === null || packet.qos > 0 || isRefusedByRule(error)) return this.#settle(ack, error)
       this.#lostCount++
@@ -115,18 +117,20 @@ export class PublishIntake {
     })
   }
 
-  #takeOnce(session: Session, packet: IncomingPublish, ack: PendingAck): void {
+  #takeOnce(session: Session, client: ClientIdentity, packet: IncomingPublish, ack: PendingAck): void {
     const payload = packet.payload as Uint8Array
     const known = this.#options.qos2.begin(session, { packetId: packet.messageId ?? 0, mqttTopic: packet.topic, payload })
     if (known.kind === 'full') return this.#settle(ack, new GateFault('qos2-window', 'too many packets without PUBREL'))
     if (known.kind === 'later') {
-      return known.whenSettled(() => (session.closed ? this.#settle(ack, connectionClosed()) : this.#takeOnce(session, packet, ack)))
+      return known.whenSettled(() =>
+        session.closed ? this.#settle(ack, connectionClosed()) : this.#takeOnce(session, client, packet, ack)
+      )
     }
     if (known.kind === 'repeat') {
       this.#repeats.add(packet)
       return known.whenDone((error) => this.#settle(ack, error))
     }
-    const event = { mqttTopic: packet.topic, clientId: session.id, payload, qos: 2 as const, state: known.state }
+    const event = { mqttTopic: packet.topic, clientId: nameOf(client), payload, qos: 2 as const, state: known.state }
     this.#options.ingest.accept(event, (error, isStored) => {
       known.settle(error, isStored)
       this.#settle(ack, error)
@@ -147,6 +151,9 @@ export class PublishIntake {
     return publisher
   }
 }
+
+/** What the broker chose says nothing, and would be another one each time. */
+const nameOf = ({ clientId, isNamed }: ClientIdentity): string => (isNamed ? clientId : '')
 
 const connectionClosed = (): Error => new GateFault('connection-lost', 'connection closed')
 

@@ -47,14 +47,24 @@ export type CloseReason =
 export class GateFault extends Error {
   override readonly name = 'GateFault'
   readonly reason: CloseReason
+  readonly detail: string
 
   constructor(reason: CloseReason, detail: string) {
     super(`${reason}: ${detail}`)
     this.reason = reason
+    this.detail = detail
   }
 }
 
 const NETWORK_CODES = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED', 'EHOSTUNREACH', 'ENETUNREACH', 'ERR_STREAM_DESTROYED'])
+
+/** What there is to say beside the reason; may hold text from outside. */
+export function closeDetailOf(error: Error): string {
+  if (error instanceof GateFault) return error.detail
+  if (!(error instanceof WadiError)) return error.message
+  return closeReasonOf(error) === 'storage' ? `${error.code}: ${error.story.happened}` : error.story.happened
+}
+
 /** The word for an error that ended a connection; null when it comes from the session layer. */
 export function closeReasonOf(error: Error): CloseReason | null {
   if (error instanceof GateFault) return error.reason

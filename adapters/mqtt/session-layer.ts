@@ -76,6 +76,8 @@ export interface SessionHandlers {
   /** After `publish` has called back: storage refused this QoS 0 message, do not deliver it. */
   isLost(packet: object): boolean
   maySubscribe(session: Session, filter: string): boolean
+  /** Another connection of the same client id was accepted: `previous` is being closed. */
+  takenOver(connection: Connection, previous: Connection, clientId: string): void
   /** A connection that was refused, broke a rule or failed; not one that ended with DISCONNECT or by a takeover. */
   failed(connection: Connection, clientId: string | null, reason: CloseReason, detail: string): void
 }

@@ -2,12 +2,16 @@
 
 import { existsSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseAddress } from '../../gateway/config/address.ts'
 import { type Command, usageError } from '../command.ts'
 import { beforeForcedEnd } from '../signals.ts'
 import { paint, print } from '../terminal.ts'
+
+const MQTT_PORT = 1883
+const PORTS_TRIED = 100
 
 export const dev: Command = {
   name: 'dev',
@@ -18,16 +22,17 @@ export const dev: Command = {
   details: 'Every MQTT topic goes to the topic "events", keyed by its name. Without --data everything is removed when it stops.',
   options: [
     { name: 'data', value: 'DIR', doc: 'keep the data here' },
-    { name: 'port', short: 'p', value: 'PORT', doc: 'MQTT port (default: a free one)' },
+    { name: 'port', short: 'p', value: 'PORT', doc: `MQTT port (default: ${MQTT_PORT}, or the next one that is free)` },
     { name: 'upstream', value: 'HOST:PORT', doc: 'deliver to this Kafka cluster' }
   ],
   examples: ['wadi dev', 'wadi dev --data ./data --port 1883 --upstream 127.0.0.1:9092'],
 
   async run(input) {
-    const port = input.count('port', 0)
+    const asked = input.text('port') === undefined ? null : input.count('port', 0)
     const upstream = input.text('upstream')
-    if (port > 65_535) throw usageError(`--port is ${port}.`, 'The largest port is 65535.')
+    if (asked !== null && asked > 65_535) throw usageError(`--port is ${asked}.`, 'The largest port is 65535.')
     if (upstream !== undefined && 'why' in parseAddress(upstream)) throw usageError(`--upstream is "${upstream}".`, 'Write host:port.')
+    const port = asked ?? (await freePort())
     const kept = input.text('data')
     const directory = kept === undefined ? await mkdtemp(join(tmpdir(), 'wadi-dev-')) : resolve(kept)
     const removal = { recursive: true, force: true, maxRetries: 3 }
@@ -46,6 +51,20 @@ export const dev: Command = {
       if (kept === undefined) await rm(directory, removal)
     }
   }
+}
+
+/** 0 = any: when none of the first is free. */
+async function freePort(): Promise<number> {
+  for (let port = MQTT_PORT; port < MQTT_PORT + PORTS_TRIED; port++) if (await isFree(port)) return port
+  return 0
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
 }
 
 /** Calls that are under way may still make a file; there are only a few of them. */
@@ -72,6 +91,7 @@ async function introduce(directory: string, mqttAddress: string): Promise<void> 
   await print(`
 ${paint('bold', 'MQTT')}  mqtt://${mqttAddress}      ${paint('bold', 'data')}  ${directory}
 
+  mosquitto_sub -h ${host} -p ${port} -v -t '#'
   mosquitto_pub -h ${host} -p ${port} -q 1 -t plant/a/temperature -m 21.5
   wadi tail --data ${directory}
   wadi status --data ${directory}

@@ -138,7 +138,7 @@ class DumpPrinter {
     const { topicName, partitionIndex, header, records } = batch
     this.#ends.set(`${topicName}-${partitionIndex}`, Math.max(this.endOf(topicName, partitionIndex), header.lastOffset + 1))
     if (!this.#areEvents) return print(this.#isJson ? batchJson(batch) : batchText(batch))
-    const format = this.#isJson ? jsonFormat : textFormat
+    const format = this.#isJson ? jsonFormat : textFormat({ widthMax: null })
     return print(records.map((record) => format(toTailEvent(topicName, partitionIndex, record))).join(''))
   }
 }

@@ -2,7 +2,7 @@
 
 import type { Command } from '../command.ts'
 import { YoungSpace } from '../heap.ts'
-import { DEFAULT_CONFIG_FILE, readConfigFile } from '../target.ts'
+import { configFile, DEFAULT_CONFIG_FILE, readConfigFile } from '../target.ts'
 import { printErrorsAsJson } from '../terminal.ts'
 
 export const run: Command = {
@@ -16,7 +16,12 @@ SIGHUP changes nothing. When storage fails for good it exits with 74 for the ser
 (storage.on_failure); limit how often, as docs/errors.md shows under WADI_LOG_FAILED.
 What it has to say goes to stderr: lines for people on a terminal, JSON lines elsewhere.`,
   options: [
-    { name: 'config', short: 'c', value: 'FILE', doc: `configuration (default: ./${DEFAULT_CONFIG_FILE})` },
+    {
+      name: 'config',
+      short: 'c',
+      value: 'FILE',
+      doc: `configuration (default: that of WADI_CONFIG, ./${DEFAULT_CONFIG_FILE}, /etc/wadi/wadi.yaml)`
+    },
     { name: 'json', doc: 'JSON lines on stderr, also on a terminal' },
     { name: 'text', doc: 'lines for people on stderr, also elsewhere' }
   ],
@@ -26,7 +31,7 @@ What it has to say goes to stderr: lines for people on a terminal, JSON lines el
     const youngSpace = new YoungSpace()
     const isJson = input.flag('json') || (!input.flag('text') && !process.stderr.isTTY)
     if (isJson) printErrorsAsJson()
-    const { config, warnings } = await readConfigFile(input.text('config') ?? DEFAULT_CONFIG_FILE)
+    const { config, warnings } = await readConfigFile(input.text('config') ?? configFile() ?? DEFAULT_CONFIG_FILE)
     const { serve } = await import('../serve.ts')
     return serve(config, {
       signal: input.signal,

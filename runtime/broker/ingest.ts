@@ -12,9 +12,11 @@ import type { StateChange, Store, Topic } from '../log/contract.ts'
 import { LatencyHistogram } from './latency.ts'
 import { Partitioner } from './partitioner.ts'
 import type { MapFault, Mapping, RouteTable } from './routes.ts'
+import { UnroutedTopics } from './unrouted-topics.ts'
 
 export interface IngestEvent {
   readonly mqttTopic: string
+  /** '' = it has none. */
   readonly clientId: string
   /** Must not change until `done`. */
   readonly payload: Uint8Array
@@ -56,6 +58,7 @@ export interface IngestMetrics {
   readonly rejected: ReadonlyMap<string, number>
   readonly inFlightCount: number
   readonly inFlightBytes: number
+  readonly unrouted: Pick<UnroutedTopics, 'list' | 'otherEvents'>
   /** From accept to done, of stored events. */
   readonly ackLatency: LatencyHistogram
 }
@@ -68,6 +71,8 @@ export interface IngestOptions {
   readonly limits?: Partial<IngestLimits>
   /** For routes whose topic is a template. Without it an unknown topic sends the event to the dead letters. */
   readonly createTopic?: (name: string) => Promise<Topic>
+  /** The first event of an MQTT topic that no route takes, of a bounded number of topics. */
+  readonly onUnrouted?: (mqttTopic: string, clientId: string, action: 'reject' | 'drop') => void
 }
 
 const RECORD_OVERHEAD_BYTES = 64
@@ -107,10 +112,13 @@ export class Ingest {
   #waitingReaders: (() => void)[] = []
   readonly #deadLettered = new Map<MapFault, number>()
   readonly #rejected = new Map<string, number>()
+  readonly #unrouted = new UnroutedTopics()
+  readonly #onUnrouted: NonNullable<IngestOptions['onUnrouted']>
   readonly #counters = { received: 0, receivedBytes: 0, stored: 0, dropped: 0, inFlightCount: 0, inFlightBytes: 0 }
   readonly metrics: IngestMetrics
 
-  constructor({ store, core, clock, table, limits, createTopic }: IngestOptions) {
+  constructor({ store, core, clock, table, limits, createTopic, onUnrouted = () => undefined }: IngestOptions) {
+    this.#onUnrouted = onUnrouted
     this.#store = store
     this.#clock = clock
     this.#table = table
@@ -120,6 +128,7 @@ export class Ingest {
     this.metrics = Object.assign(this.#counters, {
       deadLettered: this.#deadLettered,
       rejected: this.#rejected,
+      unrouted: this.#unrouted,
       ackLatency: new LatencyHistogram()
     })
   }
@@ -154,6 +163,7 @@ export class Ingest {
 
   #take(event: IngestEvent, mapping: Mapping, arrivalMs: number, done: IngestDone): void {
     if (mapping.kind === 'unmatched') {
+      if (this.#unrouted.add(event.mqttTopic, event.clientId)) this.#onUnrouted(event.mqttTopic, event.clientId, mapping.action)
       if (mapping.action === 'reject') return this.#reject('unmatched', unmatched(event), done)
       this.#counters.dropped++
       return done(null, false)

@@ -89,3 +89,12 @@ export function fillTemplate(template: Template, values: TemplateValues): string
   }
   return text
 }
+
+/** In words, which capture or client id is empty: a name that is made of it would be that of no device. null = none is. */
+export function emptyVariable({ parts }: Template, { captures, clientId }: TemplateValues): string | null {
+  for (const part of parts) {
+    if (part.kind === 'client' && clientId === '') return 'the client has no id'
+    if (part.kind === 'capture' && (captures[part.index] ?? '') === '') return 'a wildcard of the filter is empty here'
+  }
+  return null
+}

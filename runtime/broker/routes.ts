@@ -10,7 +10,7 @@ import { BoundedCache } from './bounded-cache.ts'
 import { fieldTimeMs, readField } from './payload-field.ts'
 import { type CompiledRoute, compileRoute, type RouteConfig, type RouteProblem } from './route-compile.ts'
 import { coversFilter, hasControlCharacter, matchFilter } from './route-filter.ts'
-import { fillTemplate, type TemplateValues } from './route-template.ts'
+import { emptyVariable, fillTemplate, type TemplateValues } from './route-template.ts'
 
 export type { RouteConfig, RouteProblem, RouteTime, RouteValue } from './route-compile.ts'
 
@@ -30,6 +30,7 @@ export interface PayloadDecoders {
 
 export interface RoutedEvent {
   readonly mqttTopic: string
+  /** '' = it has none: there is no header mqtt.client then. */
   readonly clientId: string
   readonly payload: Uint8Array
 }
@@ -120,7 +121,7 @@ export class RouteTable {
   readonly #config: RoutesConfig
   readonly #decoders: PayloadDecoders
   readonly #plans = new BoundedCache<TopicPlan>(TOPIC_CACHE_COUNT)
-  readonly #clientHeaders = new BoundedCache<RecordHeader>(CLIENT_CACHE_COUNT)
+  readonly #knownClients = new BoundedCache<readonly RecordHeader[]>(CLIENT_CACHE_COUNT)
   readonly #topicNames: ReadonlySet<string>
 
   /** Made by compileRoutes. */
@@ -171,7 +172,7 @@ export class RouteTable {
     const headers: RecordHeader[] = [
       { key: ERROR_KEY, value: encoder.encode(`${fault}: ${shorten(detail)}`) },
       plan.topicHeader,
-      this.#clientHeader(event.clientId)
+      ...this.#clientHeaders(event.clientId)
     ]
     if (plan.route) headers.push({ key: ROUTE_KEY, value: encoder.encode(plan.route.name) })
     const record: RecordInput = { timestampMs: arrivalMs, key: null, value: event.payload, headers }
@@ -240,7 +241,7 @@ export class RouteTable {
     })
     if ('missing' in filled) return this.deadLetter(event, known.arrivalMs, 'field-missing', filled.missing)
     if ('topicFault' in filled) return this.deadLetter(event, known.arrivalMs, 'topic-invalid', filled.topicFault)
-    const headers = [plan.topicHeader, this.#clientHeader(event.clientId), ...filled.headers]
+    const headers = [plan.topicHeader, ...this.#clientHeaders(event.clientId), ...filled.headers]
     const record: RecordInput = { timestampMs: known.timestampMs, key: filled.key, value: event.payload, headers }
     return { kind: 'event', topicName: filled.topicName, record, memo: null }
   }
@@ -280,18 +281,20 @@ export class RouteTable {
   /** Most MQTT topics belong to one client: its headers are made once. `headers` begins with the topic's. */
   #headersFor(plan: TopicPlan, headers: readonly RecordHeader[], clientId: string): readonly RecordHeader[] {
     if (plan.lastClientId !== clientId) {
-      plan.lastHeaders = [plan.topicHeader, this.#clientHeader(clientId), ...headers.slice(1)]
+      plan.lastHeaders = [plan.topicHeader, ...this.#clientHeaders(clientId), ...headers.slice(1)]
       plan.lastClientId = clientId
     }
     return plan.lastHeaders
   }
 
-  #clientHeader(clientId: string): RecordHeader {
-    const known = this.#clientHeaders.get(clientId)
+  /** One, or none. */
+  #clientHeaders(clientId: string): readonly RecordHeader[] {
+    if (clientId === '') return []
+    const known = this.#knownClients.get(clientId)
     if (known) return known
-    const header: RecordHeader = { key: CLIENT_KEY, value: encoder.encode(clientId) }
-    this.#clientHeaders.set(clientId, header)
-    return header
+    const headers: readonly RecordHeader[] = [{ key: CLIENT_KEY, value: encoder.encode(clientId) }]
+    this.#knownClients.set(clientId, headers)
+    return headers
   }
 }
 
@@ -303,7 +306,7 @@ type Filled =
 function fillRoute(route: CompiledRoute, values: TemplateValues): Filled {
   const topicName = route.fixedTopicName ?? fillTemplate(route.topic, values)
   if (typeof topicName !== 'string') return topicName
-  const topicFault = route.fixedTopicName === null ? topicNameFault(topicName) : null
+  const topicFault = route.fixedTopicName === null ? (emptyVariable(route.topic, values) ?? topicNameFault(topicName)) : null
   if (topicFault) return { topicFault }
   const key = route.key && fillTemplate(route.key, values)
   if (key !== null && typeof key !== 'string') return key

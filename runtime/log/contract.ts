@@ -60,6 +60,17 @@ export interface ReadResult {
   readonly nextOffset: Offset
 }
 
+/** Offsets from startOffset on, below endOffset. */
+export interface OffsetRange {
+  readonly startOffset: number
+  readonly endOffset: number
+}
+
+export interface StableRead extends ReadResult {
+  /** Of what was asked for up to nextOffset: offsets that hold nothing any more, damage. In order. */
+  readonly missing: readonly OffsetRange[]
+}
+
 export interface AbortedTransaction {
   readonly producerId: bigint
   readonly firstOffset: number
@@ -91,7 +102,7 @@ export interface Partition {
    * so it may have moved and there are no batches. At or above the last stable offset: no batches, nextOffset = offset.
    * @throws WadiError WADI_OFFSET_OUT_OF_RANGE as read()
    */
-  readCommitted(offset: Offset, options: { bytesMax: number }): Promise<ReadResult>
+  readCommitted(offset: Offset, options: { bytesMax: number }): Promise<StableRead>
   /** First record with timestamp ≥ timestampMs, null when there is none. */
   offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null>
   /** Bytes stored from `offset` on (compressed as stored; an estimate at batch granularity). */

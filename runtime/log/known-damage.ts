@@ -10,11 +10,11 @@
 
 import type { WadiError } from '../base/errors.ts'
 import type { DroppedRange, StateChange } from './contract.ts'
+import { HOLE_PREFIX } from './missing-ranges.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { decodeNumber, encodeNumber, type StateMap } from './state-map.ts'
 import type { RecoveryPoint } from './state-snapshot.ts'
 
-const HOLE_PREFIX = 'hole/'
 const HOLES_PER_COMMIT = 50
 
 export interface KnownDamageHost {

@@ -19,9 +19,10 @@ import { readBatchHeader } from '../core/batch-header.ts'
 import type { BatchHeader } from '../core/record.ts'
 import { DiskError } from '../io/disk.ts'
 import { decompressBatch } from './batch-codec.ts'
-import type { AbortedTransaction, DroppedRange, Partition, ReadResult, StateChange } from './contract.ts'
+import type { AbortedTransaction, DroppedRange, Partition, ReadResult, StableRead, StateChange } from './contract.ts'
 import { IncarnationOffsets } from './incarnation-offsets.ts'
 import type { Beginning } from './lineage.ts'
+import { missingBetween } from './missing-ranges.ts'
 import type { BytesAccount, PartitionEnvironment, PartitionPlace, ReservedBytes } from './partition-environment.ts'
 import { type Coverage, type KnownPoint, recoverSegments } from './partition-recovery.ts'
 import { PartitionSegments } from './partition-segments.ts'
@@ -331,15 +332,18 @@ export class PartitionLog implements Partition {
     }
   }
 
-  async readCommitted(offset: Offset, options: { bytesMax: number }): Promise<ReadResult> {
+  async readCommitted(offset: Offset, options: { bytesMax: number }): Promise<StableRead> {
     const limit = this.lastStableOffset
     this.#checkRange(offset)
-    if (offset >= limit) return { batches: [], nextOffset: offset }
+    if (offset >= limit) return { batches: [], nextOffset: offset, missing: [] }
     const aborted = this.abortedBetween(offset, limit) // before the read: retention may move the log start meanwhile
-    const { batches, nextOffset } = await this.read(offset, options)
+    const read = await this.read(offset, options)
+    const nextOffset = toOffset(Math.min(read.nextOffset, limit))
+    const headers = read.batches.map((batch) => readBatchHeader(batch) as BatchHeader)
     return {
-      batches: batches.filter((batch) => isCommitted(readBatchHeader(batch) as BatchHeader, limit, aborted)),
-      nextOffset: toOffset(Math.min(nextOffset, limit))
+      batches: read.batches.filter((_, index) => isCommitted(headers[index] as BatchHeader, limit, aborted)),
+      nextOffset,
+      missing: missingBetween(headers, offset, nextOffset)
     }
   }
 

@@ -3,8 +3,6 @@
 // Invariant: confirmed ≤ planned; both only go back together, to the position that was found (reset).
 
 import { assert } from '../base/assert.ts'
-import { type Offset, toOffset } from '../base/offset.ts'
-import { readBatchHeader } from '../core/batch-header.ts'
 import type { Partition } from '../log/contract.ts'
 import type { Forks } from './forks.ts'
 
@@ -27,8 +25,6 @@ export class Source {
   forks: Forks | null = null
   /** Offset of a batch that cannot be opened → errors that the centre answered to it when it was sent whole. Several: more than one transaction is made ahead. */
   readonly #wholeTries = new Map<number, number>()
-  /** Offset → timestamp of the batch that holds it, where parts began. */
-  readonly #times = new Map<number, number>()
 
   constructor(edgeTopic: string, upstreamTopic: string, partition: Partition) {
     this.edgeTopic = edgeTopic
@@ -47,7 +43,7 @@ export class Source {
 
   /** Events that are durable and committed here and not known to be at the centre: what an open transaction holds back is not due yet. */
   get lagEvents(): number {
-    return Math.max(0, this.partition.lastStableOffset - Math.max(this.#confirmed, this.partition.logStartOffset))
+    return Math.max(0, this.partition.lastStableOffset - this.oldestOffset)
   }
 
   get lagBytes(): number {
@@ -55,29 +51,12 @@ export class Source {
     if (this.lagEvents === 0) return 0
     const { highWatermark, lastStableOffset } = partition
     const heldBackBytes = lastStableOffset < highWatermark ? partition.bytesFrom(lastStableOffset) : 0
-    return Math.max(1, partition.bytesFrom(Math.max(this.#confirmed, partition.logStartOffset) as typeof highWatermark) - heldBackBytes)
-  }
-
-  /** Timestamp of the oldest event that is not delivered (of its batch); null when it was not looked at, or there is none. */
-  get oldestTimestampMs(): number | null {
-    return this.lagEvents === 0 ? null : (this.#times.get(this.#oldestOffset) ?? null)
-  }
-
-  noteTime(offset: number, timestampMs: number): void {
-    this.#times.set(offset, timestampMs)
-  }
-
-  /** Looks at the oldest event that is not delivered. @throws WadiError */
-  async noteOldest(): Promise<void> {
-    const offset = this.#oldestOffset
-    const { batches } = await this.partition.read(offset, { bytesMax: 1 })
-    const header = batches[0] && readBatchHeader(batches[0])
-    if (header) this.noteTime(offset, header.baseTimestampMs)
+    return Math.max(1, partition.bytesFrom(this.oldestOffset as typeof highWatermark) - heldBackBytes)
   }
 
   /** Where the oldest event that is not delivered may be: retention may have taken what was next. */
-  get #oldestOffset(): Offset {
-    return toOffset(Math.max(this.#confirmed, this.partition.logStartOffset))
+  get oldestOffset(): number {
+    return Math.max(this.#confirmed, this.partition.logStartOffset)
   }
 
   get hasUnplanned(): boolean {
@@ -115,7 +94,6 @@ export class Source {
   confirm(until: number): void {
     assert(until <= this.#planned, `${this.key}: ${until} is confirmed but only ${this.#planned} was planned`)
     this.#confirmed = Math.max(this.#confirmed, until)
-    for (const offset of this.#times.keys()) if (offset < this.#confirmed) this.#times.delete(offset)
     for (const offset of this.#wholeTries.keys()) if (offset < this.#confirmed) this.#wholeTries.delete(offset)
     if (this.suspectUntil !== null && this.#confirmed >= this.suspectUntil) this.suspectUntil = null
   }

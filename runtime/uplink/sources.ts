@@ -3,22 +3,33 @@
 // Invariant: a partition keeps its Source for as long as the uplink runs, so what is confirmed and planned survives a new connection.
 // Not for: where a source stands (source.ts), what the centre says of its topics (upstream-topics.ts).
 
-import { WadiError } from '../base/errors.ts'
-import { DiskError } from '../io/disk.ts'
-import type { Store } from '../log/contract.ts'
+import type { Clock } from '../io/clock.ts'
+import type { Partition, Store } from '../log/contract.ts'
+import { Arrivals } from './arrivals.ts'
 import { Source } from './source.ts'
 
 export interface SourcesOptions {
   readonly store: Store
+  readonly clock: Pick<Clock, 'monotonicMs'>
   /** Edge topic → topic at the centre. */
   readonly topics: ReadonlyMap<string, string>
   /** Runs after every move of a high watermark or log start. */
   onAdvance(): void
 }
 
+/** What of one edge topic is not known to be at the centre. */
+export interface Lag {
+  readonly events: number
+  readonly bytes: number
+  /** null when nothing waits. */
+  readonly ageMs: number | null
+  readonly isAgeAtLeast: boolean
+}
+
 export class Sources {
   readonly #options: SourcesOptions
   readonly #topics: Map<string, string>
+  readonly #arrivals = new Map<Partition, Arrivals>()
   #list: readonly Source[] = []
   #unsubscribe: (() => void)[] = []
 
@@ -40,6 +51,7 @@ export class Sources {
   /** One more topic to deliver, from the next refresh on. */
   addTopic(edgeTopic: string, upstreamTopic: string): void {
     this.#topics.set(edgeTopic, upstreamTopic)
+    this.#watchArrivals()
   }
 
   /** Takes the partitions that the store has now. */
@@ -51,7 +63,8 @@ export class Sources {
       }
     }
     this.#list = list
-    this.close()
+    this.#watchArrivals()
+    for (const unsubscribe of this.#unsubscribe) unsubscribe()
     this.#unsubscribe = list.map((source) => source.partition.onAdvance(() => this.#options.onAdvance()))
   }
 
@@ -71,23 +84,48 @@ export class Sources {
 
   /** Events that are durable here and not known to be at the centre. */
   get lagEvents(): number {
-    return this.#list.reduce((sum, source) => sum + source.lagEvents, 0)
+    const unlisted = [...this.#topics.keys()].flatMap((edgeTopic) => this.#unlisted(edgeTopic))
+    return [...this.#list, ...unlisted].reduce((sum, source) => sum + source.lagEvents, 0)
   }
 
-  /** So that the status can say how old the oldest event is while the centre is away. What cannot be read is left out. */
-  async noteOldest(): Promise<void> {
-    for (const source of this.#list) {
-      if (source.lagEvents === 0 || source.oldestTimestampMs !== null) continue
-      try {
-        await source.noteOldest()
-      } catch (error) {
-        if (!(error instanceof WadiError || error instanceof DiskError)) throw error
-      }
+  /** Also of partitions that were made since the last refresh, which may be long ago while the link is down. */
+  lagOf(edgeTopic: string): Lag {
+    let [events, bytes, isAgeAtLeast] = [0, 0, false]
+    let ageMs: number | null = null
+    const listed = this.#list.filter((source) => source.edgeTopic === edgeTopic)
+    for (const source of [...listed, ...this.#unlisted(edgeTopic)]) {
+      if (source.lagEvents === 0) continue
+      events += source.lagEvents
+      bytes += source.lagBytes
+      const age = this.#arrivals.get(source.partition)?.ageOf(source.oldestOffset)
+      if (age && age.ageMs >= (ageMs ?? 0)) [ageMs, isAgeAtLeast] = [age.ageMs, age.isAtLeast]
+    }
+    return { events, bytes, ageMs, isAgeAtLeast }
+  }
+
+  /** Partitions that were made since the last refresh, as far as they were delivered. */
+  #unlisted(edgeTopic: string): Source[] {
+    if (!this.isOutdated) return []
+    return (this.#options.store.topics.get(edgeTopic)?.partitions ?? [])
+      .filter((partition) => !this.#list.some((source) => source.partition === partition))
+      .map((partition) => {
+        const source = new Source(edgeTopic, edgeTopic, partition)
+        source.reset(partition.deliveredOffset)
+        return source
+      })
+  }
+
+  #watchArrivals(): void {
+    const { store, clock } = this.#options
+    for (const edgeTopic of this.#topics.keys()) {
+      for (const partition of store.topics.get(edgeTopic)?.partitions ?? [])
+        if (!this.#arrivals.has(partition)) this.#arrivals.set(partition, new Arrivals(partition, clock))
     }
   }
 
   /** No more calls of onAdvance. */
   close(): void {
     for (const unsubscribe of this.#unsubscribe.splice(0)) unsubscribe()
+    for (const arrivals of this.#arrivals.values()) arrivals.close()
   }
 }

@@ -14,8 +14,10 @@ export interface TopicLag {
   readonly lagEvents: number
   /** As stored. */
   readonly lagBytes: number
-  /** Age of the oldest event that is not delivered, by its own timestamp; null when nothing lags or it was not looked at yet. */
+  /** Since the oldest event that is not delivered arrived; null when nothing waits. */
   readonly lagMs: number | null
+  /** It was here before this start: it is older than lagMs. */
+  readonly isLagAtLeast: boolean
   /** Why nothing of this topic is sent; null when it is. */
   readonly stoppedBecause: string | null
 }
@@ -79,14 +81,14 @@ export class StatusReport {
   }
 
   #lagOf(edgeTopic: string, upstreamTopic: string): TopicLag {
-    const sources = this.#options.sources.list.filter((source) => source.edgeTopic === edgeTopic)
-    const oldest = sources.flatMap((source) => source.oldestTimestampMs ?? [])
+    const { events, bytes, ageMs, isAgeAtLeast } = this.#options.sources.lagOf(edgeTopic)
     return {
       edgeTopic,
       upstreamTopic,
-      lagEvents: sources.reduce((sum, source) => sum + source.lagEvents, 0),
-      lagBytes: sources.reduce((sum, source) => sum + source.lagBytes, 0),
-      lagMs: oldest.length === 0 ? null : Math.max(0, this.#options.clock.wallMs() - Math.min(...oldest)),
+      lagEvents: events,
+      lagBytes: bytes,
+      lagMs: ageMs,
+      isLagAtLeast: isAgeAtLeast,
       stoppedBecause: this.#options.stoppedBecause(edgeTopic, upstreamTopic)
     }
   }

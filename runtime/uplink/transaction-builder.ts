@@ -239,7 +239,6 @@ export class TransactionBuilder {
       else if (readTo <= next) break
       else next = readTo
     }
-    if (plain[0]) source.noteTime(source.planned, readBatchHeader(plain[0].head)?.baseTimestampMs ?? 0)
     return { plain, stored, end: Math.min(next, untilMax), closed }
   }
 

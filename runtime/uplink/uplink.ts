@@ -104,7 +104,7 @@ export class Uplink {
     this.#topics = new UpstreamTopics({ ...options, notices, settings })
     this.#planner = new Planner({ ...options, counters, notices, settings, isOnTrial: (name) => this.#topics.isOnTrial(name) })
     this.#forks = new Forks(store)
-    this.#sources = new Sources({ store, topics: settings.topics, onAdvance: () => this.#interruptIdle() })
+    this.#sources = new Sources({ store, clock, topics: settings.topics, onAdvance: () => this.#interruptIdle() })
     const sources = (): readonly Source[] => this.#sources.list
     this.#positions = new TransactionPositions({ store, forks: this.#forks, sources })
     this.#notes = new DeliveryNotesWriter({ store, clock, notices, gatewayId: settings.gatewayId, sources })
@@ -192,7 +192,6 @@ export class Uplink {
     this.#lost = null
     this.#session = null
     this.#sources.refresh()
-    await this.#sources.noteOldest()
     const topics = await this.#topics.describe(this.#sources.list)
     this.#session = new ProducerSession(await this.#upstream.initProducer())
     const written = readDeliveryNotes(this.#store)

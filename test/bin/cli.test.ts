@@ -27,7 +27,7 @@ t.test('exit codes and what is said', async (t) => {
     [['config', 'reference'], 0, /storage\.quota +size from 1MiB or unlimited/],
     [['status', '--data', directory], 69, /No gateway is running/],
     [['tail', '--data', directory], 69, /No gateway is running/],
-    [['tail', '-f', '%T'], 64, /%T means/],
+    [['tail', '-f', '%q'], 64, /"%q", which is not known/],
     [['log', 'verify', join(directory, 'absent')], 73, /not a data directory/],
     [['log', 'verify'], 64, /needs DIR/],
     [['log', 'dump', directory, 'a b'], 64, /not TOPIC/],
@@ -184,7 +184,7 @@ t.test('what in the configuration does not do what it seems to say is said by ru
   await process.until(({ stderr }) => (stderr.includes('"message":"ready') ? true : null))
   t.match(
     process.stderr,
-    /"level":"warn","message":"\S*wadi.yaml:\d+:\d+ topics.telemetry.when_full is drop_oldest without drop_undelivered/
+    /"level":"warn","time":"[^"]*","message":"\S*wadi.yaml:\d+:\d+ topics.telemetry.when_full is drop_oldest without drop_undelivered/
   )
   process.child.kill('SIGTERM')
   t.equal((await process.exited).code, 0)

@@ -9,7 +9,6 @@ import { Ledger } from '../../bin/demo/ledger.ts'
 import { isPerfect, ledgerText } from '../../bin/demo/ledger-text.ts'
 import { Link } from '../../bin/demo/link.ts'
 import { readEventId } from '../../bin/demo/sensors.ts'
-import { jsonFormat, percentFormat, textFormat } from '../../bin/event-format.ts'
 import { EXIT, exitCodeOf } from '../../bin/exit-code.ts'
 import { YoungSpace } from '../../bin/heap.ts'
 import { findCommand, helpOf, helpOverview } from '../../bin/help.ts'
@@ -17,7 +16,7 @@ import { createLog } from '../../bin/log-lines.ts'
 import { formatProgress, Progress } from '../../bin/progress.ts'
 import { columns } from '../../bin/terminal.ts'
 import { RateMeter } from '../../gateway/rate.ts'
-import { isMqttFilter, type TailEvent } from '../../gateway/tail-feed.ts'
+import { isMqttFilter } from '../../gateway/tail-request.ts'
 import { VERSION } from '../../gateway/version.ts'
 import { type ErrorCode, errorCatalogue } from '../../runtime/base/error-catalogue.ts'
 import { WadiError } from '../../runtime/base/errors.ts'
@@ -53,8 +52,10 @@ t.test('wrong arguments are named, with a suggestion', async (t) => {
   wrong(['d', '--jsno'], /no option --jsno \(did you mean --json\?\)/)
   wrong([], /needs DIR/)
   wrong(['a', 'b', 'c'], /does not know what to do with "c"/)
-  wrong(['a', '-x'], /Unknown option '-x'/)
-  wrong(['a', '--last'], /argument missing/)
+  wrong(['a', '-x'], /^[^']* has no option -x\.[^']*$/)
+  wrong(['a', '--last'], /-n needs a value: -n N\./)
+  wrong(['a', '-n', '-5'], /-n needs a value, and "-5" looks like an option\..*write --last=-5/)
+  wrong(['a', '--json=x'], /--json takes no value/)
   t.throws(() => parseCommand(command, ['a', '--last', 'many'], signal).count('last', 0), {
     message: /--last is "many", expected a whole number/
   })
@@ -115,46 +116,6 @@ t.test('progress: a bar with rate and ETA on a terminal, a line every ten second
   t.equal(bars.at(-1), '\n')
 })
 
-const event: TailEvent = {
-  topic: 'telemetry',
-  partition: 3,
-  offset: 17,
-  timestampMs: Date.UTC(2026, 10, 20, 23, 58, 9, 1),
-  key: Buffer.from('a/press-7').toString('base64'),
-  value: Buffer.from('{"v":1}').toString('base64'),
-  headers: [
-    ['mqtt.topic', Buffer.from('plant/a').toString('base64')],
-    ['none', null]
-  ]
-}
-
-t.test('an event as a line, as JSON, and in a percent format', async (t) => {
-  t.equal(textFormat(event), '2026-11-20T23:58:09.001Z telemetry:3@17 a/press-7 {"v":1}\n')
-  t.same(JSON.parse(jsonFormat(event)), {
-    topic: 'telemetry',
-    partition: 3,
-    offset: 17,
-    timestampMs: event.timestampMs,
-    key: 'a/press-7',
-    value: '{"v":1}',
-    headers: { 'mqtt.topic': 'plant/a', none: null }
-  })
-  t.equal(
-    percentFormat('%t:%p@%o %k=%v %s %d{iso} %h %%\\n\\t|')(event),
-    'telemetry:3@17 a/press-7={"v":1} {"v":1} 2026-11-20T23:58:09.001Z mqtt.topic=plant/a,none=- %\n\t|'
-  )
-  t.equal(percentFormat('%d')(event), String(event.timestampMs))
-  t.throws(() => percentFormat('%T'), { code: 'WADI_USAGE', message: /%T means/ })
-  t.throws(() => percentFormat('%q'), { code: 'WADI_USAGE', message: /"%q", which is not known/ })
-})
-
-t.test('bytes that are no text are marked, and cannot move the cursor', async (t) => {
-  const binary = { ...event, key: null, value: Buffer.from([0xff, 0x00]).toString('base64') }
-  t.match(textFormat(binary), / - base64:\/wA=\n$/)
-  t.match(JSON.parse(jsonFormat(binary)), { key: null, valueBase64: '/wA=' })
-  t.match(textFormat({ ...event, value: Buffer.from('\x1b[2J').toString('base64') }), /base64:/)
-})
-
 t.test('MQTT filters match as MQTT says', async (t) => {
   for (const [filter, topic, matches] of [
     ['plant/+/temp', 'plant/a/temp', true],
@@ -183,6 +144,16 @@ t.test('a line that repeats is counted, not written', async (t) => {
     ['same', 'the line before came 4 more times', 'other']
   )
   t.match(JSON.parse(lines[0] ?? ''), { level: 'warn', turn: 0, time: '1970-01-01T00:00:00.000Z' })
+})
+
+t.test('text from devices in a log line is no second line and no escape', async (t) => {
+  for (const isJson of [true, false]) {
+    const lines: string[] = []
+    createLog({ isJson, write: (text) => void lines.push(text), nowMs: () => 0 })('warn', 'client a\nerror forged\u009b2J\u202e', {
+      who: '\u202ea'
+    })
+    t.match(lines, [/^[ -~]*client a(\\n|\\u000a)error forged\\u009b2J\\u202e[ -~]*\n$/])
+  }
 })
 
 t.test('a flood of lines is cut and counted; errors always come through', async (t) => {

@@ -14,6 +14,7 @@ const topicOf = (name: string, more: Partial<TopicStatus> = {}): TopicStatus => 
   lagBytes: null,
   lagMs: null,
   stoppedBecause: null,
+  isLagAtLeast: false,
   ...more
 })
 
@@ -28,12 +29,14 @@ function reportOf(topics: readonly TopicStatus[]): StatusReport {
       eventsPerSecond: 0,
       refusedEvents: 0,
       unmatchedEvents: 0,
+      unmatchedTopics: [],
       deadLetters: 0,
       recordsPerSync: 0
     },
     kafka: null,
     storage: {
       usedBytes: 0,
+      preallocatedBytes: 0,
       quotaBytes: null,
       freeBytes: null,
       writtenBytes: 0,
@@ -89,4 +92,23 @@ t.test('a topic that the centre does not take is named with the reason; others a
   const text = statusText(reportOf([topicOf('plant', { lagEvents: 0 }), stopped]))
   t.match(text, /meter is not delivered: Produce to m\/0: TOPIC_AUTHORIZATION_FAILED/)
   t.notMatch(text, /plant is not delivered/)
+})
+
+t.test('a ratio is shown where it means something, and what is set aside is named', async (t) => {
+  const report = reportOf([])
+  const textOf = (storedEvents: number, writtenBytes: number): string =>
+    statusText({
+      ...report,
+      ingest: { ...report.ingest, storedEvents, recordsPerSync: 0.8 },
+      storage: { ...report.storage, usedBytes: 16 * 2 ** 20, preallocatedBytes: 16 * 2 ** 20, writtenBytes, amplification: 37.9 }
+    })
+  t.notMatch(textOf(12, 2 ** 20), /events\/sync|amplification/)
+  t.match(textOf(5_000, 2 ** 30), /0\.8 events\/sync[\s\S]*amplification 37\.9x/)
+  t.match(textOf(12, 2 ** 20), /16\.0 MiB used \(16\.0 MiB of it is the journal, set aside\)/)
+})
+
+t.test('whatever waits has an age; that of before this start is a lower bound', async (t) => {
+  const waiting = topicOf('plant', { lagEvents: 3, lagBytes: 100, lagMs: 61_000, isLagAtLeast: true })
+  const text = statusText(reportOf([waiting, topicOf('done', { lagEvents: 0, lagBytes: 0, lagMs: 0 }), topicOf('local')]))
+  t.match(text, /plant .* 3 +100 B +>1m01s\n.*done .* 0 +0 B +-\n.*local .* - +- +-\n/)
 })

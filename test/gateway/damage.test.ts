@@ -1,39 +1,16 @@
 // Proves: damage that readers meet is told once in the log and counted in the status, also after a restart and also where the events were
 // delivered before, until retention has passed it.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadConfig } from '../../gateway/config/load.ts'
-import { openEdges } from '../../gateway/edges.ts'
 import { openGateway } from '../../gateway/gateway.ts'
-import { toOffset } from '../../runtime/base/offset.ts'
-import { LogStore } from '../../runtime/log/log-store.ts'
-import { event } from '../helpers/sim-store.ts'
+import type { MissingRange } from '../../gateway/tail-cursor.ts'
+import { damagedDirectory } from '../helpers/damaged-directory.ts'
 
 const EVENTS = 400
-
-/** A log of several segments, the first of which has a wrong byte in its middle. */
-async function damagedDirectory(directory: string, { deliveredOffset }: { deliveredOffset: number }): Promise<void> {
-  const settings = { segmentBytes: 16 * 1024, segmentBytesMin: 4 * 1024, sealBytes: 4 * 1024, defaultCodec: 'none' as const }
-  const store = await LogStore.open({ ...openEdges(), directory, settings })
-  const [partition] = (await store.createTopic('plant')).partitions
-  if (!partition) throw new Error('no partition')
-  for (let index = 0; index < EVENTS; index += 20) {
-    const records = Array.from({ length: 20 }, (_, at) => ({ partition, content: { record: event(`${index + at}`.padEnd(150)) } }))
-    await store.commit(records, [])
-  }
-  store.setDelivered(partition, toOffset(deliveredOffset))
-  await store.flush()
-  await store.close()
-  const log = readdirSync(directory, { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.log'))
-    .sort()[0] as string
-  const bytes = readFileSync(join(directory, log))
-  bytes[bytes.byteLength >> 1] = (bytes[bytes.byteLength >> 1] ?? 0) ^ 1
-  writeFileSync(join(directory, log), bytes)
-}
 
 for (const [what, deliveredOffset, wanted] of [
   ['delivered', EVENTS, /^plant-0: offsets \d+ to \d+ are damaged, the centre has them: readers pass over them \(damage\)$/],
@@ -43,22 +20,27 @@ for (const [what, deliveredOffset, wanted] of [
     const path = mkdtempSync(join(tmpdir(), 'wadi-damage-'))
     t.teardown(() => rmSync(path, { recursive: true, force: true }))
     const data = join(path, 'data')
-    await damagedDirectory(data, { deliveredOffset })
+    await damagedDirectory(data, { events: EVENTS, deliveredOffset })
     const lines: string[] = []
     const open = () => {
       const yaml = `{ gateway: { id: a, data: ${data} }, mqtt: [{ listen: "127.0.0.1:0" }], routes: [{ filter: "plant/#", topic: plant, key: none }] }`
       const log = (level: string, message: string): void => void (level === 'warn' && lines.push(message))
       return openGateway(loadConfig(yaml, { fileName: 'inline', environment: {} }), { log })
     }
+    let missing = 0
     const count = async (gateway: Awaited<ReturnType<typeof open>>): Promise<number> => {
       let records = 0
-      for await (const _ of gateway.records(['plant'], { from: 'start', follow: false })) records++
+      missing = 0
+      const onMissing = (range: MissingRange): void => void (missing += range.endOffset - range.startOffset)
+      for await (const _ of gateway.records(['plant'], { from: 'start', follow: false, onMissing })) records++
       return records
     }
     const first = await open()
     t.equal((await first.status()).storage.damagedRanges, 0, 'nobody has read it')
     const readable = await count(first)
     t.ok(readable > 0 && readable < EVENTS, `${readable} of ${EVENTS} are read`)
+    t.equal(missing, EVENTS - readable, 'what is missing is told to whoever reads')
+    t.match((await first.status()).topics, [{ name: '_wadi.dlq' }, { name: 'plant', events: readable }], 'and is not counted as stored')
     t.equal(await count(first), readable)
     t.equal(lines.length, 1)
     t.match(lines[0], wanted)

@@ -14,6 +14,7 @@ import {
   defaultTopicConfig,
   type Partition,
   type ReadResult,
+  type StableRead,
   type StateChange,
   type Store,
   type StoreMetrics,
@@ -70,12 +71,12 @@ class MemoryPartition implements Partition {
     return this.transactions.abortedBetween(startOffset, endOffset)
   }
 
-  async readCommitted(offset: Offset, options: { bytesMax: number }): Promise<ReadResult> {
+  async readCommitted(offset: Offset, options: { bytesMax: number }): Promise<StableRead> {
     const limit = this.lastStableOffset
     const { batches, nextOffset } = await this.read(offset, options)
     const aborted = this.abortedBetween(offset, nextOffset)
     const committed = batches.filter((batch) => isCommitted(readBatchHeader(batch) as BatchHeader, limit, aborted))
-    return { batches: committed, nextOffset: toOffset(Math.max(offset, Math.min(nextOffset, limit))) }
+    return { batches: committed, nextOffset: toOffset(Math.max(offset, Math.min(nextOffset, limit))), missing: [] }
   }
 
   offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {

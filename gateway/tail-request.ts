@@ -1,0 +1,88 @@
+// What a tail is asked for, and the events that it means: by topic, by MQTT filter, by time.
+// Not for: where in each partition it begins (tail-start.ts), reading (tail-feed.ts).
+
+import { WadiError } from '../runtime/base/errors.ts'
+import { matchFilter, parseFilter, type RouteFilter } from '../runtime/broker/route-filter.ts'
+import type { StoredRecord } from '../runtime/core/record.ts'
+import type { Store } from '../runtime/log/contract.ts'
+import { nearestWord } from './config/suggest.ts'
+
+/** So many events can be asked for before the end; all that there are can be asked for too. */
+export const LAST_MAX = 10_000
+
+export interface TailRequest {
+  /** Topic names, or MQTT filters (with "/", "+" or "#") that the event's `mqtt.topic` must match. Empty = everything. */
+  readonly patterns: readonly string[]
+  /** Where each partition begins, or the N newest events of all that is meant. */
+  readonly begin: { readonly last: number } | { readonly from: 'beginning' | 'end' | number }
+  /** Wall time: only events with a timestamp from then on, and before then. */
+  readonly sinceMs: number | null
+  readonly untilMs: number | null
+  /** false = stop at what is stored now. With `untilMs` it stops when that time has come. */
+  readonly isFollowing: boolean
+}
+
+/** The events that a request means. */
+export class TailSelection {
+  readonly #names: readonly string[]
+  readonly #filters: readonly RouteFilter[]
+  readonly #sinceMs: number
+  readonly #untilMs: number
+
+  /** @throws WadiError WADI_TOPIC_UNKNOWN when a name is no topic of `store`, WADI_USAGE for what is no MQTT filter */
+  constructor({ patterns, sinceMs, untilMs }: TailRequest, store: Store) {
+    this.#names = patterns.filter((pattern) => !isMqttFilter(pattern))
+    this.#filters = patterns.filter(isMqttFilter).map(readFilter)
+    this.#sinceMs = sinceMs ?? Number.NEGATIVE_INFINITY
+    this.#untilMs = untilMs ?? Number.POSITIVE_INFINITY
+    for (const name of this.#names) if (!store.topics.has(name)) throw unknownTopic(name, store)
+  }
+
+  /** Whether a topic may hold events that are meant. */
+  takesTopic(name: string): boolean {
+    if (this.#names.includes(name)) return true
+    return !name.startsWith('__') && (this.#filters.length > 0 || this.#names.length === 0)
+  }
+
+  takes(topicName: string, record: StoredRecord): boolean {
+    if (record.timestampMs < this.#sinceMs || record.timestampMs >= this.#untilMs) return false
+    if (this.#names.includes(topicName)) return true
+    if (this.#filters.length === 0) return this.#names.length === 0
+    const levels = (mqttTopicOf(record) ?? '').split('/')
+    return this.#filters.some((filter) => matchFilter(filter, levels) !== null)
+  }
+}
+
+export function isMqttFilter(pattern: string): boolean {
+  return /[/+#]/.test(pattern)
+}
+
+function mqttTopicOf(record: StoredRecord): string | null {
+  const header = record.headers.find(({ key }) => Buffer.from(key).toString('latin1') === 'mqtt.topic')
+  return header?.value ? Buffer.from(header.value).toString('utf8') : null
+}
+
+/** As in wadi.yaml: wildcards may have names. @throws WadiError WADI_USAGE when it is no filter */
+function readFilter(pattern: string): RouteFilter {
+  const filter = parseFilter(pattern)
+  if (typeof filter !== 'string') return filter
+  throw new WadiError('WADI_USAGE', {
+    happened: `The MQTT filter "${pattern}" ${filter}.`,
+    kept: 'Nothing was changed.',
+    next: 'Write a topic name, or a filter such as "plant/+/temperature".'
+  })
+}
+
+function unknownTopic(name: string, store: Store): WadiError {
+  const known = [...store.topics.keys()].filter((topic) => !topic.startsWith('__'))
+  const near = nearestWord(name, known)
+  return new WadiError('WADI_TOPIC_UNKNOWN', {
+    happened: `There is no topic "${name}".`,
+    kept: 'Nothing was changed.',
+    next: near
+      ? `Did you mean "${near}"?`
+      : known.length > 0
+        ? `Topics are ${known.sort().join(', ')}; an MQTT filter has a "/", "+" or "#".`
+        : 'No topic exists yet: it is made with its first event.'
+  })
+}
