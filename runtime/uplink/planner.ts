@@ -35,7 +35,7 @@ export interface PlannerContext {
   readonly notices: Notices
   readonly settings: UplinkSettings
   /** The topic at the centre failed in the last transaction that carried it: a transaction of its own, and not a large one, tells whether it is cured. */
-  isOnTrial(upstreamTopic: string): boolean
+  nextOnTrial(upstreamTopics: Iterable<string>): string | null
 }
 
 export class Planner {
@@ -83,13 +83,13 @@ export class Planner {
 
   /** There is something to send now. */
   get hasOpen(): boolean {
-    return this.#ready.length > 0 || this.#open().length > 0
+    return this.#ready.length > 0 || this.#open().open.length > 0
   }
 
   /** Bytes (as stored) that no prepared transaction holds, about; all of a partition counts when any of it is open. */
   get openBytes(): number {
     let sum = 0
-    for (const source of this.#open())
+    for (const source of this.#open().open)
       sum += source.partition.bytesFrom(Math.max(source.planned, source.partition.logStartOffset) as typeof source.partition.highWatermark)
     return sum
   }
@@ -98,9 +98,8 @@ export class Planner {
   async next(): Promise<PreparedTransaction | null> {
     const ready = this.#ready.shift()
     if (ready) return ready
-    const open = this.#open()
+    const { open, isTrial } = this.#open()
     this.#turn++
-    const isTrial = open.some(({ upstreamTopic }) => this.#context.isOnTrial(upstreamTopic))
     const transactionBytesMax = Math.min(this.#context.settings.transactionBytesMax, isTrial ? SHARE_BYTES_MIN : Number.POSITIVE_INFINITY)
     const share = Math.max(SHARE_BYTES_MIN, Math.floor(transactionBytesMax / Math.max(1, open.length)))
     const partsMax = this.#isolatedLeft > 0 ? 1 : PARTS_MAX
@@ -166,15 +165,15 @@ export class Planner {
     part.source.suspectUntil = part.until
   }
 
-  #open(): Source[] {
+  #open(): { open: Source[]; isTrial: boolean } {
     const nowMs = this.#context.clock.monotonicMs()
     const ready = this.#sources.filter(
       (source) => source.hasUnplanned && !this.stopped.has(source.edgeTopic) && source.blockedUntilMs <= nowMs
     )
-    const onTrial = ready.filter(({ upstreamTopic }) => this.#context.isOnTrial(upstreamTopic))
-    const open = onTrial.length > 0 ? onTrial : ready
+    const onTrial = this.#context.nextOnTrial(new Set(ready.map(({ upstreamTopic }) => upstreamTopic)))
+    const open = onTrial === null ? ready : ready.filter(({ upstreamTopic }) => upstreamTopic === onTrial)
     const first = open.length === 0 ? 0 : this.#turn % open.length
-    return [...open.slice(first), ...open.slice(0, first)]
+    return { open: [...open.slice(first), ...open.slice(0, first)], isTrial: onTrial !== null }
   }
 
   async #part(source: Source, budgetBytes: number): Promise<Part | null> {

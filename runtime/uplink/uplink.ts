@@ -102,7 +102,7 @@ export class Uplink {
     this.#link = new LinkState(clock)
     this.#backoff = new Backoff(settings.backoff, options.random)
     this.#topics = new UpstreamTopics({ ...options, notices, settings })
-    this.#planner = new Planner({ ...options, counters, notices, settings, isOnTrial: (name) => this.#topics.isOnTrial(name) })
+    this.#planner = new Planner({ ...options, counters, notices, settings, nextOnTrial: (names) => this.#topics.nextOnTrial(names) })
     this.#forks = new Forks(store)
     this.#sources = new Sources({ store, clock, topics: settings.topics, onAdvance: () => this.#interruptIdle() })
     const sources = (): readonly Source[] => this.#sources.list

@@ -2,7 +2,8 @@
 // says why, and is tried again by itself.
 //
 // What a person has to cure (rights, a policy) is tried every refusedDelayMs; what may pass (no leader, an unnamed error) with a back-off.
-// A topic that failed in a transaction is on trial then: it is let in when a transaction of its own is committed (planner.ts).
+// A topic that failed in a transaction is on trial then: it is let in when a transaction of its own is committed (planner.ts). Of several the one
+// that is due longest has its turn, so that one that fails again and again does not keep the others out.
 // When nothing else is left to deliver to, nothing more is left out: the uplink waits as a whole, and its state says why.
 // Not for: rights and creation at the cluster (adapters/kafka-upstream), what may be sent to a topic (planner.ts).
 
@@ -30,7 +31,9 @@ interface LeftOut {
   readonly step: 'connect' | 'send'
   readonly reason: string
   readonly backoff: Backoff
-  /** Monotonic. */
+  /** From the last failure on. */
+  delayMs: number
+  /** Monotonic: the end of that. */
   untilMs: number
   /** Of those that failed in a transaction: the next one may tell. */
   isOnTrial: boolean
@@ -38,6 +41,9 @@ interface LeftOut {
 
 /** A topic alone can be the reason of these. */
 const LEAVES_OUT: ReadonlySet<UpstreamFaultKind> = new Set<UpstreamFaultKind>(['refused', 'retry', 'in-doubt', 'unreachable'])
+
+/** So much of its delay a topic may be tried early, with another one. */
+const TRIAL_SHARE = 1 / 4
 
 export class UpstreamTopics {
   readonly #options: UpstreamTopicsOptions
@@ -59,9 +65,17 @@ export class UpstreamTopics {
     return this.#leftOut.get(upstreamTopic)?.reason ?? null
   }
 
-  /** Left out, and something may be sent to it now to see whether it is cured. */
-  isOnTrial(upstreamTopic: string): boolean {
-    return this.#leftOut.get(upstreamTopic)?.isOnTrial ?? false
+  /** The one of these topics that is left out and has its turn: something may be sent to it now, alone, to see whether it is cured. null: none has. */
+  nextOnTrial(upstreamTopics: Iterable<string>): string | null {
+    let next: string | null = null
+    let untilMs = Number.POSITIVE_INFINITY
+    for (const name of upstreamTopics) {
+      const entry = this.#leftOut.get(name)
+      if (!entry?.isOnTrial || entry.untilMs >= untilMs) continue
+      next = name
+      untilMs = entry.untilMs
+    }
+    return next
   }
 
   /** Something may be sent to it, as far as is known. */
@@ -128,7 +142,8 @@ export class UpstreamTopics {
     for (const entry of this.#leftOut.values()) {
       if (!entry.isOnTrial) continue
       entry.isOnTrial = false
-      entry.untilMs = nowMs + this.#options.settings.refusedDelayMs
+      entry.delayMs = this.#options.settings.refusedDelayMs
+      entry.untilMs = nowMs + entry.delayMs
     }
   }
 
@@ -150,7 +165,7 @@ export class UpstreamTopics {
     const backoff = before?.backoff ?? new Backoff(settings.backoff, random)
     const reason = fault.topics.get(name) ?? fault.message
     const delayMs = fault.kind === 'refused' ? settings.refusedDelayMs : backoff.nextDelayMs()
-    this.#leftOut.set(name, { step, reason, backoff, untilMs: clock.monotonicMs() + delayMs, isOnTrial: false })
+    this.#leftOut.set(name, { step, reason, backoff, delayMs, untilMs: clock.monotonicMs() + delayMs, isOnTrial: false })
     if (before) return
     const text = `Nothing is sent to the topic ${name} of the centre: ${reason}. Its events are kept and the topic is tried again; other topics go on.`
     notices.add('left-out', text, { topic: name, reason })
@@ -161,13 +176,12 @@ export class UpstreamTopics {
     this.#options.notices.add('let-in', `The topic ${name} of the centre is delivered to again.`, { topic: name })
   }
 
-  /** Together with what is due goes what would be soon: each try costs all topics a new connection to the centre. */
+  /** Together with what is due goes what has waited for the most part: each try costs all topics a new connection to the centre. */
   #beginTrials(): void {
-    const { clock, settings } = this.#options
-    const nowMs = clock.monotonicMs()
+    const nowMs = this.#options.clock.monotonicMs()
     const entries = [...this.#leftOut.values()]
-    const slackMs = entries.some(({ untilMs }) => untilMs <= nowMs) ? settings.refusedDelayMs / 4 : 0
-    for (const entry of entries) entry.isOnTrial = entry.untilMs <= nowMs + slackMs
+    const share = entries.some(({ untilMs }) => untilMs <= nowMs) ? TRIAL_SHARE : 0
+    for (const entry of entries) entry.isOnTrial = entry.untilMs <= nowMs + share * entry.delayMs
   }
 
   /** Upstream topic → partitions it is made with: as many as the largest edge topic that is delivered there has. */

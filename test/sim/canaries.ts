@@ -125,7 +125,7 @@ export const canaries: Record<string, Mutation> = {
   },
   'a topic that is cured stays left out': {
     install: () => {
-      UpstreamTopics.prototype.isOnTrial = () => false
+      UpstreamTopics.prototype.nextOnTrial = () => null
       UpstreamTopics.prototype.isOpen = function (name) {
         return this.reasonFor(name) === null
       }

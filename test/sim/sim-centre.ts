@@ -44,7 +44,7 @@ export const goodLink: LinkFaults = {
 
 const NEW_CONNECTION_MS = 50
 const PATIENCE_MS_FIRST = 100
-const PATIENCE_MS_MAX = 1_600
+const PATIENCE_MS_MAX = 800
 
 interface Entry {
   readonly baseOffset: number

@@ -198,3 +198,27 @@ t.test('resume tries again at once what is left out', async (t) => {
   t.same(rig.values('centre.meter'), ['x'])
   await rig.close()
 })
+
+t.test('of several topics that are left out each has its turn alone: one that goes on failing does not keep the others out', async (t) => {
+  const rig = new Rig()
+  await rig.open({ plant: {}, meter: {}, alarm: {} })
+  rig.start({ topics: new Map([...topics, ['alarm', 'centre.alarm']]), backoff: { firstMs: 200, capMs: 5_000 } })
+  await rig.machine.run(3_000)
+  for (const name of ['centre.plant', 'centre.meter']) rig.centre.failingTopics.set(name, 'server-error')
+  for (const topic of ['plant', 'meter', 'alarm']) await rig.append(['x'], { topic })
+  await rig.machine.run(60_000)
+  t.same([rig.values('centre.plant'), rig.values('centre.meter'), rig.values('centre.alarm')], [[], [], ['x']])
+  rig.centre.failingTopics.delete('centre.plant')
+  await rig.machine.run(60_000)
+  t.same([rig.values('centre.plant'), rig.values('centre.meter')], [['x'], []])
+  rig.centre.failingTopics.set('centre.plant', 'server-error')
+  await rig.append(['y'], { topic: 'plant' })
+  const before = rig.uplink.status().counters.failures
+  await rig.machine.run(300_000)
+  const failures = rig.uplink.status().counters.failures - before
+  t.ok(failures > 20 && failures < 300, `${failures} tries in five minutes: none at once after one that failed`)
+  rig.centre.failingTopics.clear()
+  await rig.machine.run(60_000)
+  t.same([rig.values('centre.plant'), rig.values('centre.meter')], [['x', 'y'], ['x']])
+  await rig.close()
+})
