@@ -40,6 +40,8 @@ export interface BrokerSettings {
   readonly offsetRetentionMs: number
   /** Kafka's transactional.id.expiration.ms: after the last change, when no transaction is open. */
   readonly transactionalIdExpiryMs: number
+  /** New ids are refused above it. */
+  readonly transactionalIdCountMax: number
 }
 
 export const defaultBrokerSettings: BrokerSettings = {
@@ -56,7 +58,8 @@ export const defaultBrokerSettings: BrokerSettings = {
   producerCountMax: 10_000,
   offsetBytesMax: 8 * 1024 * 1024,
   offsetRetentionMs: 7 * 86_400_000,
-  transactionalIdExpiryMs: 7 * 86_400_000
+  transactionalIdExpiryMs: 7 * 86_400_000,
+  transactionalIdCountMax: 10_000
 }
 
 export interface Broker {
@@ -96,7 +99,8 @@ export function openBroker(context: {
     producers,
     producerIds: new ProducerIds(store),
     producerLock,
-    committedOffsets
+    committedOffsets,
+    transactionalIdCountMax: settings.transactionalIdCountMax
   })
   const appends = new Appends({
     store,

@@ -63,6 +63,8 @@ export interface TransactionsContext {
   readonly producerIds: ProducerIds
   readonly producerLock: KeyedLock
   readonly committedOffsets: CommittedOffsets
+  /** One more is refused until others expire. */
+  readonly transactionalIdCountMax: number
 }
 
 interface Entry {
@@ -114,7 +116,9 @@ export class Transactions {
       if (timeoutMs <= 0 || timeoutMs > TRANSACTION_TIMEOUT_MS_MAX) return noProducer('INVALID_TRANSACTION_TIMEOUT')
       return this.#lock.run(transactionalId, async () => {
         const entry = this.#entries.get(transactionalId)
-        return entry ? this.#initAgain(entry, timeoutMs, expected) : this.#initFirst(transactionalId, timeoutMs)
+        if (entry) return this.#initAgain(entry, timeoutMs, expected)
+        if (this.#entries.size >= this.#context.transactionalIdCountMax) return noProducer('POLICY_VIOLATION')
+        return this.#initFirst(transactionalId, timeoutMs)
       })
     }, noProducer)
   }

@@ -131,6 +131,19 @@ t.test('a clock that jumps, or was wrong when the commit was made, expires nothi
   t.equal(find(rig, 'before-1970'), undefined)
 })
 
+t.test('transactional ids are bounded: a new one is refused, known ones go on, and what expires leaves room', async (t) => {
+  const rig = new Rig({ transactionalIdCountMax: 2 })
+  const init = (transactionalId: string) => rig.broker.transactions.initProducer({ transactionalId, timeoutMs: 60_000, expected: null })
+  t.same(
+    [(await init('a')).fault, (await init('b')).fault, (await init('c')).fault, (await init('a')).fault],
+    ['NONE', 'NONE', 'POLICY_VIOLATION', 'NONE']
+  )
+  rig.restart()
+  t.equal((await init('c')).fault, 'POLICY_VIOLATION')
+  await run(rig, 8 * DAY_MS)
+  t.equal((await init('c')).fault, 'NONE')
+})
+
 t.test('transactional ids expire seven days after their last use; an open transaction never does', async (t) => {
   const rig = new Rig()
   await rig.topic('a')
