@@ -4,7 +4,8 @@
 //   a topic that stays, when_full: reject        never loses an acknowledged event and never holds more than its quota
 //   a topic that stays, when_full: drop_oldest   loses only from its start, and every event below it is in the durable count
 //   a forwarded topic without drop_undelivered   loses nothing that was not delivered (the world's ledger says so)
-//   any quota                                    is exceeded by at most one commit, and by what may exceed it (markers, dead letters)
+//   any quota                                    is exceeded by at most one commit, and by what may exceed it (markers, dead letters; of the
+//                                                directory also by what the state file has grown: that has bounds of its own)
 //   any undelivered event that was dropped       is in the count that a restart finds
 //   no segment is empty in front of others       or nothing behind it could be deleted, and its topic would be full for ever
 
@@ -21,8 +22,6 @@ import type { SimClock } from './sim-clock.ts'
 
 /** Batch headers are not known when room is asked for. */
 const FRAMING_BYTES = 512
-/** The state file grows by what it has to note, not by what is asked for. */
-const STATE_GROWTH_BYTES = 2 * KIB
 const LOOK_MS = 40
 
 export interface LimitsHost {
@@ -66,6 +65,8 @@ export class TopicLimits {
   /** Topic → offsets given out when this life began. What the journal brings back is not compressed yet, and nobody was let in for it. */
   readonly #before = new Map<string, number>()
   #directoryQuota: number | null = null
+  /** The smallest state file of each life. */
+  readonly #stateBytes = new WeakMap<LogStore, number>()
   /** What may exceed a quota, by topic. offset: null until its commit is answered; a kill may keep that answer. */
   readonly #exempt = new Map<string, { readonly partition: number; readonly bytes: number; offset: number | null }[]>()
 
@@ -225,12 +226,21 @@ export class TopicLimits {
     const quota = this.#directoryQuota
     if (quota === null) return
     const { usedBytes, tailBytes } = store.metrics
-    const exemptBytes = [...store.topics.values()].reduce((sum, topic) => sum + this.#exemptBytes(topic), 0)
+    const exemptBytes = [...store.topics.values()].reduce((sum, topic) => sum + this.#exemptBytes(topic), 0) + this.#stateGrowth(store)
     if (
-      usedBytes + tailBytes > quota + STATE_GROWTH_BYTES + FRAMING_BYTES + this.#commitBytesMax + exemptBytes &&
+      usedBytes + tailBytes > quota + FRAMING_BYTES + this.#commitBytesMax + exemptBytes &&
       [...store.topics.values()].some((topic) => this.#hasTaken(topic))
     )
       this.#host.violate(`the directory holds ${usedBytes + tailBytes} bytes, its quota is ${quota}`)
+  }
+
+  /** What the state file takes more than it did in this life. */
+  #stateGrowth(store: LogStore): number {
+    let stateBytes = store.metrics.usedBytes - ((this.#directoryQuota ?? 0) - (this.directoryBytes ?? 0))
+    for (const { partitions } of store.topics.values()) for (const { segmentBytes } of partitions) stateBytes -= segmentBytes
+    const leastBytes = Math.min(stateBytes, this.#stateBytes.get(store) ?? stateBytes)
+    this.#stateBytes.set(store, leastBytes)
+    return stateBytes - leastBytes
   }
 
   #hasTaken(topic: Topic): boolean {
