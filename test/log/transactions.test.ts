@@ -80,7 +80,7 @@ for (const how of ['kill', 'power cut', 'clean stop'] as const) {
         t.same(await rig.committed(partition), ['before', 'between', 'committed'], when)
         t.same(partition.abortedBetween(0, 100), [{ producerId: gone.producerId, firstOffset: 1, lastOffset: 3 }], when)
         const there = await partition.readCommitted(openAt, { bytesMax: 100 })
-        t.same(there, { batches: [], nextOffset: openAt }, `${when}: nothing at the last stable offset`)
+        t.same(there, { batches: [], nextOffset: openAt, missing: [] }, `${when}: nothing at the last stable offset`)
       }
       await check('at once')
       rig.broker.close()
