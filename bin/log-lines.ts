@@ -31,7 +31,8 @@ export function createLog(options: { isJson: boolean; write?: (text: string) => 
       window = { atMs: nowMs(), lines: 0 }
     }
     if (++window.lines > WINDOW_LINES_MAX && level !== 'error') return
-    if (previous.repeats > 0) write(line('info', `the line before came ${previous.repeats} more times`, {}))
+    if (previous.repeats > 0)
+      write(line('info', `the line before came ${previous.repeats === 1 ? 'once more' : `${previous.repeats} more times`}`, {}))
     previous = { text, atMs: nowMs(), repeats: 0 }
     write(line(level, message, facts))
   }

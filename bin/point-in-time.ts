@@ -4,15 +4,19 @@
 import { parseDuration } from '../gateway/config/units.ts'
 import { usageError } from './command.ts'
 
+/** What `date +%s` says: as ms it would be a day of January 1970, before everything that is stored. */
+const SECONDS = /^@[12]\d{9}$/
+
 /** Wall time in ms. @throws WadiError WADI_USAGE */
 export function parsePointInTime(option: string, text: string, nowMs: number): number {
   const atMs = parse(text.trim(), nowMs)
   if (Number.isFinite(atMs)) return atMs
+  if (SECONDS.test(text.trim())) throw usageError(`--${option} is "${text}", which looks like seconds.`, `In ms it is ${text.trim()}000.`)
   throw usageError(`--${option} is "${text}".`, `Write for example 1h (ago), 10:30, 2026-11-25T10:30 or @${nowMs} (epoch in ms).`)
 }
 
 function parse(text: string, nowMs: number): number {
-  if (/^@\d{1,15}$/.test(text)) return Number(text.slice(1))
+  if (/^@\d{1,15}$/.test(text) && !SECONDS.test(text)) return Number(text.slice(1))
   const clock = /^(\d{1,2}):(\d{2})(?::(\d{2}))?$/.exec(text)
   if (clock) {
     const [hours, minutes, seconds] = clock.slice(1).map((part) => Number(part ?? 0)) as [number, number, number]

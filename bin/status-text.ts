@@ -88,15 +88,16 @@ function storageWords(storage: StatusReport['storage']): string {
 }
 
 /** One line per topic and reason, so that nobody has to guess whose events they were. */
+function lossWords(reason: keyof TopicStatus['lost'], events: number): string {
+  const were = events === 1 ? 'event was' : 'events were'
+  if (reason === 'damage') return `${were} lost to damage of the device`
+  return `undelivered ${were} dropped by ${reason === 'quota' ? 'a quota' : 'retention'}`
+}
+
 function lossLines(topics: readonly TopicStatus[]): string[] {
-  const words = {
-    quota: 'undelivered events were dropped by a quota',
-    retention: 'undelivered events were dropped by retention',
-    damage: 'events were lost to damage of the device'
-  }
   return topics.flatMap(({ name, lost }) =>
     (['quota', 'retention', 'damage'] as const).flatMap((reason) =>
-      lost[reason] > 0 ? [`${name}: ${formatCount(lost[reason])} ${words[reason]}`] : []
+      lost[reason] > 0 ? [`${name}: ${formatCount(lost[reason])} ${lossWords(reason, lost[reason])}`] : []
     )
   )
 }

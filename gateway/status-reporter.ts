@@ -185,7 +185,7 @@ export function recoveryFindings(report: RecoveryReport): string[] {
   for (const { topicName, partitionIndex, startOffset, endOffset } of report.holes) {
     findings.push(`${topicName}-${partitionIndex}: offsets ${startOffset} to ${endOffset - 1} are gone: damage of the storage device`)
   }
-  for (const file of report.damagedFiles) findings.push(`${file} did not verify and was not used`)
+  for (const file of report.damagedFiles) findings.push(`${file} is damaged or missing: only what verifies in it is used`)
   return findings
 }
 

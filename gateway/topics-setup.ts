@@ -55,8 +55,15 @@ export async function setUpTopics(store: Store, config: Config, names: Iterable<
     const wanted = topicConfigOf(config, name)
     const topic = store.topics.get(name)
     if (!topic) {
-      await store.createTopic(name, wanted)
+      const { partitions } = await store.createTopic(name, wanted)
       log('info', `made topic ${name} with ${partitionWords(wanted.partitionCount)}, which ${makerOf(config, name)} names`, { topic: name })
+      const found = partitions.reduce((sum, { highWatermark, logStartOffset }) => sum + highWatermark - logStartOffset, 0)
+      if (found > 0)
+        log(
+          'warn',
+          `topic ${name} was not known, and its segments were there: ${found === 1 ? '1 event is' : `${found} events are`} taken in`,
+          { topic: name }
+        )
       continue
     }
     if (wanted.partitionCount < topic.config.partitionCount) {

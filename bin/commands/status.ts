@@ -20,7 +20,7 @@ export const status: Command = {
   options: [
     { name: 'json', doc: 'one JSON object' },
     { name: 'watch', short: 'w', doc: 'once a second, until interrupted' },
-    { name: 'require', value: 'CONDITION', doc: '"up" (link) or "delivered" (nothing waits): exit 1 when it is not so' },
+    { name: 'require', value: 'CONDITION', doc: '"up" (link), "delivered" (nothing waits) or "up,delivered": exit 1 when it is not so' },
     ...targetOptions
   ],
   examples: ['wadi status', 'wadi status --watch', 'wadi status --json | jq .uplink.link'],
@@ -48,10 +48,12 @@ export const status: Command = {
 
 /** Answers why the condition is false, null when it is true. */
 function conditionOf(word: string | undefined): (report: StatusReport) => string | null {
-  if (word === undefined) return () => null
-  if (word === 'up') return whyNotUp
-  if (word === 'delivered') return whyNotDelivered
-  throw usageError(`--require is "${word}".`, 'Write up or delivered.')
+  const conditions = (word?.split(',') ?? []).map((one) => {
+    if (one === 'up') return whyNotUp
+    if (one === 'delivered') return whyNotDelivered
+    throw usageError(`--require is "${word}".`, 'Write up, delivered or up,delivered.')
+  })
+  return (report) => conditions.map((whyNot) => whyNot(report)).find((why) => why !== null) ?? null
 }
 
 const NO_UPSTREAM = 'this gateway has no upstream (wadi.yaml: upstream)'

@@ -6,6 +6,7 @@ import type { BatchHeader, StoredRecord } from '../core/record.ts'
 import { DiskError } from '../io/disk.ts'
 import { codecOf, decompressBatch, readBatchRecords } from './batch-codec.ts'
 import { BatchScan } from './batch-scan.ts'
+import type { Store } from './contract.ts'
 import { dryStart } from './dry-start.ts'
 import { viewJournal } from './inspect-journal.ts'
 import type { Inspection, Problem } from './inspection.ts'
@@ -84,7 +85,7 @@ export async function verifyDirectory(
   for (const { partitionName, header } of journal.batches) {
     report.journalRecords += Math.max(0, header.lastOffset + 1 - Math.max(header.baseOffset, ends.get(partitionName) ?? 0))
   }
-  await addNextStart(inspection, report, places)
+  await addNextStart(inspection, report, { places, partitionNames: [...new Set(files.map((file) => file.partitionName))] })
   onProgress(totalBytes, totalBytes, '')
   return report
 }
@@ -127,13 +128,18 @@ async function absentParts({ disk, directory }: Inspection): Promise<Problem[]> 
 }
 
 /** What `run` would say, and what a reader behind it finds missing. */
-async function addNextStart(inspection: Inspection, report: VerifyReport, places: readonly Place[]): Promise<void> {
+async function addNextStart(
+  inspection: Inspection,
+  report: VerifyReport,
+  { places, partitionNames }: { places: readonly Place[]; partitionNames: readonly string[] }
+): Promise<void> {
   const { directory } = inspection
   const isNamed = (path: string): boolean => report.problems.some(({ file }) => file === path || file.startsWith(`${path}/`))
   const add = (file: string, what: string, meaning: string, positionBytes = 0): void => {
     if (!isNamed(file)) report.problems.push({ file, positionBytes, what, meaning })
   }
   let missing: MissingRange[] = []
+  let unnamed: string[] = []
   const start = await dryStart(inspection, async (store) => {
     const holes = store.report.holes.map((range) => ({
       ...range,
@@ -144,6 +150,7 @@ async function addNextStart(inspection: Inspection, report: VerifyReport, places
     const isNew = (range: MissingRange): boolean => holes.every((hole) => !overlap(hole, range))
     const isOutside = (range: MissingRange): boolean => found.every((other) => !overlap(other, range)) // in front of the log start
     missing = [...found.map((range) => ({ ...range, isKnown: range.isKnown && isNew(range) })), ...holes.filter(isOutside)]
+    unnamed = partitionNames.filter((name) => !isNamedBy(store, name))
     report.lostRecords = store.metrics.removals.reduce((sum, { reason, records }) => sum + (reason === 'damage' ? records : 0), 0)
   })
   if (start instanceof WadiError) {
@@ -159,6 +166,8 @@ async function addNextStart(inspection: Inspection, report: VerifyReport, places
     })
     return
   }
+  for (const name of unnamed)
+    add(`${directory}/${TOPICS_DIRECTORY}/${name}`, UNNAMED, 'not served until a topic of this name is made, which has them then')
   const unplaced = new Set(missing)
   for (const { harmless, startOffset, endOffset, partitionName, ...place } of places) {
     const ranges = missing.filter((range) => overlap(range, { partitionName, startOffset, endOffset }))
@@ -181,6 +190,13 @@ async function addNextStart(inspection: Inspection, report: VerifyReport, places
   if (start.missingCommits > 0)
     add(`${directory}/${JOURNAL_DIRECTORY}`, `${start.missingCommits} commits are missing`, 'the next start reports it')
   report.repairs.push(...start.notes)
+}
+
+const UNNAMED = 'no state file and no commit of the journal names this partition'
+
+function isNamedBy({ topics }: Store, partitionName: string): boolean {
+  const dashAt = partitionName.lastIndexOf('-')
+  return Number(partitionName.slice(dashAt + 1)) < (topics.get(partitionName.slice(0, dashAt))?.partitions.length ?? 0)
 }
 
 type OffsetRange = Pick<MissingRange, 'partitionName' | 'startOffset' | 'endOffset'>

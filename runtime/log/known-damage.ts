@@ -64,7 +64,7 @@ export class KnownDamage {
   recordsOf(partition: PartitionLog): number {
     const key = damageKeyOf(partition)
     let records = decodeNumber(this.#host.state.get(key))
-    for (const unsaved of this.#unsaved.values()) if (unsaved.damageKey === key) records += unsaved.records
+    for (const unsaved of this.#unsaved.values()) if (unsaved.damageKey === key && !this.#isInState(unsaved)) records += unsaved.records
     return records
   }
 
@@ -97,14 +97,20 @@ export class KnownDamage {
     return this.#changesFor(this.#saving?.batch ?? this.#nextBatch())
   }
 
+  /** The commit is written, its answer still on its way: what it counts is in the state. */
+  #isInState({ holeKey }: Unsaved): boolean {
+    return this.#host.state.get(holeKey) !== undefined
+  }
+
   #nextBatch(): Unsaved[] {
     return [...this.#unsaved.values()].slice(0, HOLES_PER_COMMIT)
   }
 
   #changesFor(batch: readonly Unsaved[]): StateChange[] {
     const counts = new Map<string, number>()
-    for (const { damageKey, records } of batch) {
-      if (records === 0) continue
+    for (const unsaved of batch) {
+      const { damageKey, records } = unsaved
+      if (records === 0 || this.#isInState(unsaved)) continue
       counts.set(damageKey, (counts.get(damageKey) ?? decodeNumber(this.#host.state.get(damageKey))) + records)
     }
     return [

@@ -35,6 +35,7 @@ import { EPOCH_PREFIX } from './incarnation-offsets.ts'
 import { BLOCK_BYTES, Journal } from './journal.ts'
 import { KnownDamage } from './known-damage.ts'
 import { partitionDirectory } from './layout.ts'
+import { takeInLeftSegments } from './left-segments.ts'
 import type { Start } from './lineage.ts'
 import { type CommitRequest, contentBytesBound, type LogAppend, type StateOf } from './open-commit.ts'
 import { OwnStart } from './own-start.ts'
@@ -42,7 +43,7 @@ import type { PartitionEnvironment } from './partition-environment.ts'
 import { PartitionLog } from './partition-log.ts'
 import { type Coverage, knownPoint } from './partition-recovery.ts'
 import { Quota } from './quota.ts'
-import { readJournals, replayJournals, restoreTransactions } from './recovery.ts'
+import { lastTopicNumber, readJournals, replayJournals, restoreTransactions } from './recovery.ts'
 import { isWithoutDamage, newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
 import { Removals } from './removals.ts'
 import { RetentionRound } from './retention-round.ts'
@@ -212,14 +213,11 @@ export class LogStore implements Store {
     const contents = await readJournals(context, loaded, this.#state)
     this.report.wasUnclean = contents.commits.length > 0
     const points = new Map((loaded?.snapshot.recoveryPoints ?? []).map((point) => [`${point[0]}/${point[1]}`, point]))
-    const isJournalWhole = isWithoutDamage(this.report)
-    const ranges = { coverage: contents.coverage, isJournalWhole }
+    const ranges = { coverage: contents.coverage, isJournalWhole: isWithoutDamage(this.report) }
     for (const key of this.#state.list(TOPIC_PREFIX)) await this.#recoverTopic(key, points, ranges)
+    this.#lastTopicNumber = Math.max(this.#lastTopicNumber, lastTopicNumber(contents)) // one whose topic damage took is not given again
     const last = contents.commits.at(-1)
-    const start = {
-      generation: last?.generation ?? this.#firstGeneration(loaded),
-      sequence: contents.lastSequence
-    }
+    const start = { generation: last?.generation ?? this.#firstGeneration(loaded), sequence: contents.lastSequence }
     const { journalFileCount: fileCount, journalFileBytes: fileBytes, journalFirstFillBytes: firstFillBytes } = this.#settings
     this.#journal = await Journal.open({ disk, core, directory, meter: this.#meter, fileCount, fileBytes, firstFillBytes, ...start })
     this.#upkeep = this.#newUpkeep()
@@ -338,7 +336,7 @@ export class LogStore implements Store {
     { coverage, isJournalWhole }: { coverage: ReadonlyMap<string, Coverage>; isJournalWhole: boolean }
   ): Promise<void> {
     const name = key.slice(TOPIC_PREFIX.length)
-    const topic = this.#addTopic(name, decodeTopicEntry(this.#state.get(key) as Uint8Array))
+    const topic = this.#addTopic(new StoredTopic(name, decodeTopicEntry(this.#state.get(key) as Uint8Array), this.#account))
     const epochKeys = this.#state.list(`${EPOCH_PREFIX}${topic.number}/`)
     for (const partition of topic.partitions) {
       const id = `${topic.number}/${partition.partitionIndex}`
@@ -352,23 +350,33 @@ export class LogStore implements Store {
     }
   }
 
-  #addTopic(name: string, entry: TopicEntry): StoredTopic {
-    const topic = new StoredTopic(name, entry, this.#account)
-    this.#topics.set(name, topic)
-    this.#byNumber.set(entry.number, topic)
-    this.#lastTopicNumber = Math.max(this.#lastTopicNumber, entry.number)
-    this.#addPartitions(topic)
+  #addTopic(topic: StoredTopic, partitions = this.#newPartitions(topic)): StoredTopic {
+    this.#topics.set(topic.name, topic)
+    this.#byNumber.set(topic.number, topic)
+    this.#lastTopicNumber = Math.max(this.#lastTopicNumber, topic.number)
+    for (const partition of partitions) topic.add(partition)
+    for (const partition of topic.partitions) partition.setShare(segmentShareOf(topic.config, this.#settings))
+    topic.account.touch()
     return topic
   }
 
-  #addPartitions(topic: StoredTopic): void {
-    for (let partitionIndex = topic.partitions.length; partitionIndex < topic.config.partitionCount; partitionIndex++) {
-      const directory = partitionDirectory(this.#options.directory, topic.name, partitionIndex)
-      const place = { topicName: topic.name, topicNumber: topic.number, partitionIndex, directory, account: topic.account }
-      topic.add(new PartitionLog(place, this.#env))
-    }
-    const share = segmentShareOf(topic.config, this.#settings)
-    for (const partition of topic.partitions) partition.setShare(share)
+  #newPartitions(topic: StoredTopic, { partitionCount } = topic.config): PartitionLog[] {
+    const { name: topicName, number: topicNumber, account, partitions } = topic
+    return Array.from({ length: Math.max(0, partitionCount - partitions.length) }, (_, at) => {
+      const partitionIndex = partitions.length + at
+      const directory = partitionDirectory(this.#options.directory, topicName, partitionIndex)
+      return new PartitionLog({ topicName, topicNumber, partitionIndex, directory, account }, this.#env)
+    })
+  }
+
+  /** Makes a topic, or its new partitions, visible: with what lies in their directories. */
+  async #growTopic(topic: StoredTopic, config: TopicConfig): Promise<StoredTopic> {
+    const partitions = this.#newPartitions(topic, config)
+    const holes = await takeInLeftSegments(partitions, this.report)
+    topic.config = config
+    this.#addTopic(topic, partitions)
+    for (const hole of holes) void this.#damage.report(hole)
+    return topic
   }
 
   get incarnation(): number {
@@ -414,7 +422,7 @@ export class LogStore implements Store {
     this.#creating.add(name)
     try {
       await this.commit([], [{ key: TOPIC_PREFIX + name, value: encodeTopicEntry(entry) }])
-      return this.#addTopic(name, entry)
+      return await this.#growTopic(new StoredTopic(name, entry, this.#account), whole)
     } finally {
       this.#creating.delete(name)
     }
@@ -433,18 +441,12 @@ export class LogStore implements Store {
     checkTopic(name, whole)
     const entry: TopicEntry = { number: topic.number, id: Buffer.from(topic.id).toString('hex'), config: whole }
     await this.commit([], [{ key: TOPIC_PREFIX + name, value: encodeTopicEntry(entry) }])
-    topic.config = whole
-    this.#addPartitions(topic)
-    return topic
+    return this.#growTopic(topic, whole)
   }
 
   /** What the file system said last, when it does not say: no reason to delete anything. */
   async #freeBytes(): Promise<number> {
-    try {
-      this.#freeBytesSeen = await this.#options.disk.freeBytes(this.#options.directory)
-    } catch (error) {
-      if (!(error instanceof DiskError)) throw error
-    }
+    this.#freeBytesSeen = (await this.#options.disk.freeBytes(this.#options.directory).catch(onlyDisk)) ?? this.#freeBytesSeen
     return this.#freeBytesSeen
   }
 

@@ -136,6 +136,11 @@ function noteOlderJournal(scans: readonly JournalFileScan[], afterSequence: numb
   )
 }
 
+/** The greatest topic number that the journal has events of, whether or not anything names the topic; 0 without any. */
+export function lastTopicNumber({ coverage }: JournalContents): number {
+  return Math.max(0, ...[...coverage.keys()].map((key) => Number.parseInt(key, 10)))
+}
+
 function contentsOf(core: Core, block: Uint8Array): { changes: StateChange[]; ranges: [string, number, number][] } {
   const header = core.readCommitHeader(block)
   const changes: StateChange[] = []

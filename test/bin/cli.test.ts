@@ -66,6 +66,10 @@ t.test('run, publish, tail, status, stop, verify, dump', { timeout: 120_000 }, a
   t.match(report.topics, [{ name: '_wadi.dlq' }, { name: 'telemetry', partitionCount: 2, events: 50, lagEvents: null }])
   t.match(await wadi(t, 'status', '--data', join(directory, 'data')), { code: 0, stdout: /gateway +cli-test[\s\S]*telemetry +2 +50/ })
   t.match(await wadi(t, 'status', '--require', 'up', '--data', data), { code: 1, stderr: /not up: this gateway has no upstream/ })
+  t.match(await wadi(t, 'status', '--require', 'up,delivered', '--data', data), {
+    code: 1,
+    stderr: /^not up: this gateway has no upstream/
+  })
   t.match(await wadi(t, 'status', '--require', 'delivered', '--data', data), {
     code: 1, // a script that swaps the card would lose what stays here
     stderr: /not delivered: this gateway has no upstream \(wadi.yaml: upstream\); telemetry holds 50 events/

@@ -113,6 +113,7 @@ t.test('a moment as people write it', async (t) => {
   t.equal(at('2026-11-24 08:15'), new Date(2026, 10, 24, 8, 15).getTime())
   t.equal(at('2026-11-24T08:15:30Z'), Date.UTC(2026, 10, 24, 8, 15, 30))
   t.equal(at('@1700000000000'), 1_700_000_000_000)
+  t.throws(() => at('@1700000000'), { code: 'WADI_USAGE', message: /looks like seconds/ })
   for (const wrong of ['', 'yesterday', '5', '25:00', '1x', '2026-13-40T10:00', '-1h'])
     t.throws(() => at(wrong), { code: 'WADI_USAGE', message: /--since is "/ }, wrong)
 })

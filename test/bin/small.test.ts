@@ -139,9 +139,11 @@ t.test('a line that repeats is counted, not written', async (t) => {
   const log = createLog({ isJson: true, write: (text) => void lines.push(text), nowMs: () => nowMs })
   for (let turn = 0; turn < 5; turn++, nowMs += 1000) log('warn', 'same', { turn })
   log('info', 'other')
+  log('info', 'other')
+  log('info', 'last')
   t.same(
     lines.map((line) => JSON.parse(line).message),
-    ['same', 'the line before came 4 more times', 'other']
+    ['same', 'the line before came 4 more times', 'other', 'the line before came once more', 'last']
   )
   t.match(JSON.parse(lines[0] ?? ''), { level: 'warn', turn: 0, time: '1970-01-01T00:00:00.000Z' })
 })

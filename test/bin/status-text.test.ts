@@ -57,6 +57,8 @@ t.test('undelivered events that a quota dropped are lost, by topic and reason', 
   t.match(text, /storage .* 487 lost/)
   t.match(text, /telemetry: 480 undelivered events were dropped by a quota/)
   t.match(text, /telemetry: 7 undelivered events were dropped by retention/)
+  const one = statusText(reportOf([topicOf('telemetry', { lost: { quota: 0, retention: 1, damage: 1 } })]))
+  t.match(one, /telemetry: 1 undelivered event was dropped by retention\n.*telemetry: 1 event was lost to damage of the device/)
   t.notMatch(text, /0 lost|alarms:|dropped by quotas/)
 })
 

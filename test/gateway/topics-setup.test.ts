@@ -8,6 +8,7 @@ import { routesConfigOf } from '../../gateway/config/routes-config.ts'
 import type { Config } from '../../gateway/config/schema.ts'
 import { setUpTopics, topicConfigOf } from '../../gateway/topics-setup.ts'
 import { compileRoutes } from '../../runtime/broker/routes.ts'
+import type { Partition } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import { appendText, SimMachine } from '../helpers/sim-store.ts'
 
@@ -86,5 +87,27 @@ topics: { ${topics} }
   t.same(lines.splice(0), ['warn topic routed has 5 partitions now, 2 before: a key may be in another one than its older events'])
   await setUp('routed: { partitions: 3 }, other: { retention: 1d }')
   t.same(lines, ['warn topic routed keeps its 5 partitions: partitions are never taken away'])
+  await machine.settle(store.close())
+})
+
+t.test('a topic that is made where segments lie says how many events it has taken in', async (t) => {
+  const machine = new SimMachine(4)
+  const before = await machine.open()
+  const { partitions } = await machine.settle(before.createTopic('copied', { codec: 'none' }))
+  await machine.settle(appendText(before, partitions[0] as Partition, 'kept'))
+  await machine.settle(before.close())
+  const segment = machine.disk.files().find(({ path }) => path.endsWith('copied-0/00000000000000000000.log'))
+  await machine.settle(machine.disk.makeDirectory('/data/topics/left-0'))
+  const file = await machine.settle(machine.disk.open('/data/topics/left-0/00000000000000000000.log', 'create'))
+  await machine.settle(file.writeAt(0, segment?.bytes.slice() ?? new Uint8Array()))
+  await machine.settle(file.close())
+  const store = await machine.open()
+  const lines: string[] = []
+  const config = configOf('mqtt: [ { listen: "127.0.0.1:1883" } ]\nroutes: [ { filter: "a/#", topic: left, key: none } ]\n')
+  await machine.settle(setUpTopics(store, config, ['left'], (level, message) => void lines.push(`${level} ${message}`)))
+  t.same(lines.slice(0, 2), [
+    'info made topic left with 1 partition, which routes[0] names',
+    'warn topic left was not known, and its segments were there: 1 event is taken in'
+  ])
   await machine.settle(store.close())
 })

@@ -2,10 +2,13 @@
 // retention has passed is subtracted once. How: one batch of a segment is rotten, one reader meets it and never comes back.
 
 import t, { type Test } from 'tap'
+import { toOffset } from '../../runtime/base/offset.ts'
 import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
 import { listSegmentFiles } from '../../runtime/log/inspect.ts'
 import { KnownDamage } from '../../runtime/log/known-damage.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
+import type { PartitionLog } from '../../runtime/log/partition-log.ts'
+import { decodeNumber, StateMap } from '../../runtime/log/state-map.ts'
 import { appendText, readAll, SimMachine } from '../helpers/sim-store.ts'
 
 interface Life {
@@ -103,3 +106,43 @@ t.test('a count that is not tried again is caught (canary of the rig)', async (t
     Object.assign(KnownDamage.prototype, { save, unsaved })
   }
 })
+
+t.test(
+  'a commit is written and its answer is still on its way: a status and a snapshot of that moment count its events once',
+  async (t) => {
+    const { machine, store, partition } = await damaged(6)
+    const state = new StateMap([])
+    const answers: (() => void)[] = []
+    const damage = new KnownDamage({
+      state,
+      submit: (changes, done) => {
+        state.apply(changes)
+        answers.push(() => done(null))
+      },
+      partitionOf: () => partition as PartitionLog,
+      tell: () => undefined
+    })
+    const counted = damage.report({
+      topicName: 'telemetry',
+      partitionIndex: 0,
+      startOffset: toOffset(0),
+      endOffset: toOffset(22),
+      reason: 'hole',
+      isDelivered: false
+    })
+    await Promise.resolve()
+    t.equal(answers.length, 1)
+    t.equal(damage.recordsOf(partition as PartitionLog), 22, 'status')
+    const snapshot = new StateMap(state.list('').map((key) => [key, state.get(key) as Uint8Array] as const))
+    snapshot.apply(damage.unsaved())
+    t.same(
+      snapshot.list('damage/').map((key) => decodeNumber(snapshot.get(key))),
+      [22],
+      'snapshot'
+    )
+    for (const answer of answers) answer()
+    await counted
+    t.equal(damage.recordsOf(partition as PartitionLog), 22, 'and behind it')
+    await machine.settle(store.close())
+  }
+)

@@ -7,7 +7,7 @@ import type { Partition } from '../../runtime/log/contract.ts'
 import { verifyDirectory } from '../../runtime/log/inspect.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import { loadTestCore } from '../helpers/core.ts'
-import { appendText, SimMachine } from '../helpers/sim-store.ts'
+import { appendText, readAll, SimMachine } from '../helpers/sim-store.ts'
 import { simCodec } from '../sim/sim-codec.ts'
 
 const core = loadTestCore()
@@ -80,6 +80,10 @@ for (const stop of ['clean', 'kill'] as const) {
         const harm = said.holes.length + said.damagedFiles.length + said.missingCommits + said.unreadable.length
         t.equal(report.problems.length > 0 || harm === 0, true, `${path}: ${harm} harms, ${report.problems.length} problems`)
         for (const note of said.notes) t.ok(report.repairs.includes(note), `${path}: named: ${note}`)
+        const store = start as LogStore
+        await machine.settle(readAll(store.topics.get('telemetry')?.partitions[0] as Partition))
+        await machine.run(100)
+        t.equal(report.lostRecords, store.metrics.lostRecords, `${path}: as many lost as the start and its readers count`)
       }
     })
   }

@@ -1,0 +1,104 @@
+// Proves: segments of a topic that damage took out of journal and state are served again when a topic of that name is made, and nothing is ever
+// written over them; `wadi log verify` names them until then. How: a gateway that has made no checkpoint behind the making of its topic is killed, its
+// journal goes whole or in the one sector that made the topic, and it starts again.
+
+import t from 'tap'
+import type { Partition } from '../../runtime/log/contract.ts'
+import { verifyDirectory } from '../../runtime/log/inspect.ts'
+import { BLOCK_BYTES } from '../../runtime/log/journal.ts'
+import type { LogStore } from '../../runtime/log/log-store.ts'
+import { loadTestCore } from '../helpers/core.ts'
+import { appendText, readAll, SimMachine } from '../helpers/sim-store.ts'
+import { simCodec } from '../sim/sim-codec.ts'
+
+const EVENTS = 60
+const settings = { journalFileBytes: 1024 * 1024, checkpointAgeMs: 3_600_000 }
+
+/** The state file is that of the first start: it names no topic. */
+async function killedBeforeItsCheckpoint(): Promise<SimMachine> {
+  const machine = new SimMachine(3, { settings })
+  const store = await machine.open()
+  await machine.settle(store.createTopic('alarms'))
+  const { partitions } = await machine.settle(store.createTopic('telemetry', { codec: 'none' }))
+  for (let i = 0; i < EVENTS; i++) await machine.settle(appendText(store, partitions[0] as Partition, `event ${i} ${'s'.repeat(200)}`))
+  await machine.run(3_000) // sealed by age
+  machine.kill()
+  return machine
+}
+
+const inspect = ({ disk }: SimMachine) => verifyDirectory({ disk, core: loadTestCore(), codec: simCodec, directory: '/data' })
+
+async function texts(machine: SimMachine, store: LogStore): Promise<string[]> {
+  const records = await machine.settle(readAll(store.topics.get('telemetry')?.partitions[0] as Partition))
+  return records.map(({ value }) =>
+    Buffer.from(value ?? [])
+      .toString()
+      .replace(/ s+$/, '')
+  )
+}
+
+const losses: Record<string, (machine: SimMachine) => Promise<void>> = {
+  'the whole journal': async ({ disk }) => {
+    for (const { path } of disk.files()) if (path.endsWith('.journal')) await disk.remove(path)
+  },
+  'the commit that made the topic': async ({ disk }) => {
+    const journal = disk.files().find(({ path }) => path.endsWith('/0.journal'))
+    const at = Buffer.from(journal?.bytes ?? []).indexOf('topic/telemetry')
+    disk.rot(journal?.path ?? '', at - (at % BLOCK_BYTES) + 40)
+  }
+}
+
+for (const [what, lose] of Object.entries(losses)) {
+  t.test(`${what} is lost before a checkpoint: a topic of the same name has the segments, and goes on behind them`, async (t) => {
+    const machine = await killedBeforeItsCheckpoint()
+    await machine.settle(lose(machine))
+    const before = await machine.settle(inspect(machine))
+    t.match(
+      before.problems.find(({ file }) => file.endsWith('telemetry-0')),
+      { what: 'no state file and no commit of the journal names this partition' },
+      'verify names them'
+    )
+    const store = await machine.open()
+    t.notOk(store.topics.has('telemetry'), 'nothing on the disk names the topic')
+    const { partitions } = await machine.settle(store.createTopic('telemetry', { codec: 'none' }))
+    const found = await texts(machine, store)
+    t.ok(found.length > 0, `${found.length} events were in segments`)
+    t.same(
+      found,
+      found.map((_, i) => `event ${i}`)
+    )
+    t.equal(store.report.notes.filter((note) => note.includes('were taken in')).length, 1, 'the report says so')
+    await machine.settle(appendText(store, partitions[0] as Partition, 'new'))
+    await machine.settle(store.close())
+    const again = await machine.open()
+    t.same(await texts(machine, again), [...found, 'new'])
+    t.equal(again.metrics.lostRecords, 0)
+    await machine.settle(again.close())
+    t.same((await machine.settle(inspect(machine))).problems, [])
+  })
+}
+
+t.test('a number whose topic is lost is not given again: no event is replayed into another topic', async (t) => {
+  const machine = await killedBeforeItsCheckpoint()
+  await machine.settle((losses['the commit that made the topic'] as (machine: SimMachine) => Promise<void>)(machine))
+  const store = await machine.open()
+  const { number } = await machine.settle(store.createTopic('other'))
+  t.equal(number, 3)
+})
+
+t.test('partitions that a topic gets have the segments that lie there', async (t) => {
+  const machine = await killedBeforeItsCheckpoint()
+  await machine.settle((losses['the whole journal'] as (machine: SimMachine) => Promise<void>)(machine))
+  for (const { path, bytes } of machine.disk.files()) {
+    if (!path.includes('telemetry-0/')) continue
+    await machine.settle(machine.disk.makeDirectory('/data/topics/telemetry-1'))
+    const copy = await machine.settle(machine.disk.open(path.replace('telemetry-0', 'telemetry-1'), 'create'))
+    await machine.settle(copy.writeAt(0, bytes.slice()))
+    await machine.settle(copy.close())
+  }
+  const store = await machine.open()
+  await machine.settle(store.createTopic('telemetry', { codec: 'none' }))
+  const { partitions } = await machine.settle(store.alterTopic('telemetry', { partitionCount: 2 }))
+  t.ok(partitions[1]?.highWatermark, 'taken in')
+  t.equal(partitions[1]?.highWatermark, partitions[0]?.highWatermark)
+})
