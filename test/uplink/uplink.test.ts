@@ -468,7 +468,7 @@ t.test('while the link is down the status tells lag, age, reason and the next tr
   await rig.append(numbers(20))
   await rig.machine.run(120_000)
   const status = rig.uplink.status()
-  t.equal(status.sinceMs, Math.round(startedMs), 'not up since the start: tries do not count')
+  t.ok(Math.abs(status.sinceMs - startedMs) <= 1, 'not up since the start: tries do not count')
   t.match(status, { state: 'waiting', lagEvents: 20, lastError: 'connection refused', etaMs: null })
   t.ok(status.lagBytes > 0)
   t.ok((status.lagMs ?? 0) > 0)
