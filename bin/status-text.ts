@@ -19,7 +19,7 @@ export function statusText(report: StatusReport): string {
     ...unmatchedLines(ingest).map((line) => `${' '.repeat(10)}${paint('yellow', line)}`),
     ...(kafka ? [`${label('kafka')} ${kafkaWords(kafka)}`] : []),
     `${label('storage')} ${storageWords(storage)}`,
-    ...lossLines(topics).map((line) => `${' '.repeat(10)}${paint('red', line)}`),
+    ...[...lossLines(topics), ...deletedLines(storage)].map((line) => `${' '.repeat(10)}${paint('red', line)}`),
     ...storage.recovery.findings.map((finding) => `${' '.repeat(10)}${paint('yellow', finding)}`),
     ...(storage.failure ? [`${' '.repeat(10)}${paint('red', `storage refuses events: ${storage.failure}`)}`] : []),
     `${label('uplink')} ${uplink ? uplinkWords(uplink) : 'not configured: events stay here'}`,
@@ -91,15 +91,20 @@ function storageWords(storage: StatusReport['storage']): string {
 function lossWords(reason: keyof TopicStatus['lost'], events: number): string {
   const were = events === 1 ? 'event was' : 'events were'
   if (reason === 'damage') return `${were} lost to damage of the device`
+  if (reason === 'deletion') return `undelivered ${were} deleted with a topic of this name`
   return `undelivered ${were} dropped by ${reason === 'quota' ? 'a quota' : 'retention'}`
 }
 
 function lossLines(topics: readonly TopicStatus[]): string[] {
   return topics.flatMap(({ name, lost }) =>
-    (['quota', 'retention', 'damage'] as const).flatMap((reason) =>
+    (['quota', 'retention', 'damage', 'deletion'] as const).flatMap((reason) =>
       lost[reason] > 0 ? [`${name}: ${formatCount(lost[reason])} ${lossWords(reason, lost[reason])}`] : []
     )
   )
+}
+
+function deletedLines({ deletedTopics }: StatusReport['storage']): string[] {
+  return deletedTopics.map(({ name, lostEvents }) => `${name}, which was deleted: ${plural(lostEvents, 'event was', 'events were')} lost`)
 }
 
 function stoppedLines(topics: readonly TopicStatus[]): string[] {

@@ -14,7 +14,7 @@ import { type Broker, openBroker } from '../runtime/broker/broker.ts'
 import { Ingest } from '../runtime/broker/ingest.ts'
 import { compileRoutes } from '../runtime/broker/routes.ts'
 import { DiskError } from '../runtime/io/disk.ts'
-import type { Store, Topic } from '../runtime/log/contract.ts'
+import type { DeleteOptions, Store, Topic } from '../runtime/log/contract.ts'
 import { LogStore } from '../runtime/log/log-store.ts'
 import type { StorageSettings } from '../runtime/log/settings.ts'
 import { asStoreError } from '../runtime/log/store-errors.ts'
@@ -32,7 +32,7 @@ import { recoveryFindings, StatusReporter } from './status-reporter.ts'
 import type { MissingRange, PlacedRecord } from './tail-cursor.ts'
 import { feedTail, type TailSource, tailItems } from './tail-feed.ts'
 import type { TailRequest } from './tail-request.ts'
-import { deliveredTopics, partitionWords, setUpTopics, topicConfigOf } from './topics-setup.ts'
+import { deliveredTopics, partitionWords, placeOfTopic, setUpTopics, topicConfigOf } from './topics-setup.ts'
 
 /** Of the ten seconds that a stop may take: what the uplink may use to end a transaction. */
 const UPLINK_CLOSE_MS = 2_500
@@ -65,6 +65,12 @@ export interface Gateway {
    * @throws WadiError WADI_TOPIC_UNKNOWN at the first step when there is no such topic
    */
   records(topicNames: readonly string[], options?: RecordsOptions): AsyncGenerator<PlacedRecord, void, void>
+  /**
+   * Takes a topic away, with all its events: one that a template, a Kafka client or an older configuration made. Durable when it resolves.
+   * @throws WadiError WADI_TOPIC_UNKNOWN; WADI_TOPIC_IN_USE when the configuration names it; WADI_TOPIC_UNDELIVERED when the centre does not have
+   * all of it, unless `undelivered` is 'lose': then what is missing there is counted as lost
+   */
+  deleteTopic(name: string, options?: Partial<DeleteOptions>): Promise<void>
   /** Refuses new events, finishes what was begun, seals, unlocks. */
   close(): Promise<void>
 }
@@ -119,6 +125,10 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
 
   // Also without a listener: an open transaction that a client left in this directory has to end.
   let uplink: GrowingUplink | null = null
+  store.onTopicDeleted(({ name, partitions }) => {
+    uplink?.remove(name)
+    log('info', `deleted topic ${name} with ${partitionWords(partitions.length)}`, { topic: name })
+  })
   const rules = topicRules(config, store, ({ name }) => uplink?.add(name))
   const broker = openBroker({ ...edges, store, settings: gatewayBrokerSettings, topicRules: rules, onRefused: refusalLog(log) })
   closers.add(async () => broker.close())
@@ -170,6 +180,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     },
     status: () => reporter.report(),
     records: (topicNames, options) => recordsOf(source, topicNames, options),
+    deleteTopic: (name, options) => deleteTopic(config, store, name, options),
     close: () => closers.close()
   }
 }
@@ -334,6 +345,7 @@ async function openMqtt(listeners: readonly Listener[], { ingest, store, edges, 
 interface GrowingUplink {
   start(): void
   add(topicName: string): void
+  remove(topicName: string): void
   status(): UplinkStatus
   close(options: { deadlineMs: number }): Promise<void>
 }
@@ -376,9 +388,30 @@ function openUplink(config: Config, section: UpstreamSection, { store, edges, lo
     add: (topicName) => {
       for (const [edgeTopic, target] of deliveredTopics(config, [topicName])) uplink.addTopic(edgeTopic, target)
     },
+    remove: (topicName) => uplink.removeTopic(topicName),
     status: () => uplink.status(),
     close: (options) => uplink.close(options)
   }
+}
+
+async function deleteTopic(
+  config: Config,
+  store: Store,
+  name: string,
+  { undelivered = 'refuse' }: Partial<DeleteOptions> = {}
+): Promise<void> {
+  const place = placeOfTopic(config, name)
+  if (place !== null) throw topicInUse(name, place)
+  await store.deleteTopic(name, { undelivered })
+}
+
+function topicInUse(name: string, place: string): WadiError {
+  return new WadiError('WADI_TOPIC_IN_USE', {
+    happened: `Topic ${name} cannot be deleted: ${place} of the configuration names it.`,
+    kept: 'Nothing was deleted.',
+    next: 'Take it out of the configuration first; the next start would make it again.',
+    facts: { topic: name, place }
+  })
 }
 
 export function formatAddress({ host, port }: Address): string {

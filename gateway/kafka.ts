@@ -14,7 +14,7 @@ import type { Store, Topic } from '../runtime/log/contract.ts'
 import { isInternal } from './config/internal-topics.ts'
 import type { Config, KafkaSection } from './config/schema.ts'
 import type { Log } from './log.ts'
-import { topicConfigOf } from './topics-setup.ts'
+import { placeOfTopic, topicConfigOf } from './topics-setup.ts'
 
 /** Ends that are part of every day. */
 const USUAL_ENDS: ReadonlySet<CloseReason> = new Set(['peer', 'idle', 'shutdown'])
@@ -88,6 +88,12 @@ export function topicRules(config: Config, store: Store, onCreated: (topic: Topi
   return {
     isReserved,
     onCreated,
+    checkDeletion({ name }) {
+      if (!config.kafka?.delete_topics) throw new BrokerFault('POLICY_VIOLATION', 'clients delete no topics here (kafka.delete_topics)')
+      if (isReserved(name)) throw new BrokerFault('POLICY_VIOLATION', `the topic "${name}" is Wadi's own`)
+      const place = placeOfTopic(config, name)
+      if (place !== null) throw new BrokerFault('POLICY_VIOLATION', `${place} of the configuration names the topic "${name}"`)
+    },
     configOf(name) {
       if (isReserved(name)) throw new BrokerFault('INVALID_TOPIC_EXCEPTION', `the name "${name}" is reserved`)
       if (!config.kafka?.create_topics) throw new BrokerFault('POLICY_VIOLATION', 'clients make no topics here (kafka.create_topics)')

@@ -7,7 +7,7 @@ export interface TopicStatus {
   /** Events stored now. */
   readonly events: number
   /** Events that were gone before anybody had them, since the directory was made. */
-  readonly lost: { readonly quota: number; readonly retention: number; readonly damage: number }
+  readonly lost: { readonly quota: number; readonly retention: number; readonly damage: number; readonly deletion: number }
   /** Events that a quota took although nobody forwards this topic. */
   readonly droppedEvents: number
   /** Events not yet delivered; null when nobody delivers this topic. */
@@ -104,6 +104,8 @@ export interface StatusReport {
     readonly droppedEvents: number
     readonly lostEvents: number
     readonly damagedRanges: number
+    /** That are not there any more, and were deleted or lost events before the centre had them. */
+    readonly deletedTopics: readonly { readonly name: string; readonly lostEvents: number }[]
     readonly recovery: RecoveryStatus
   }
   readonly uplink: UplinkReport | null

@@ -112,6 +112,7 @@ export class StatusReporter {
       droppedEvents: metrics.droppedRecords,
       lostEvents: metrics.lostRecords,
       damagedRanges: metrics.damagedRanges,
+      deletedTopics: lossesOf(metrics.removals.filter(({ topicName }) => !store.topics.has(topicName))),
       recovery: {
         durationMs: report.durationMs,
         findings: recoveryFindings(report),
@@ -157,7 +158,8 @@ export class StatusReporter {
           lost: {
             quota: removedRecords(removals, { topicName: name, reason: 'quota', isLoss: true }),
             retention: removedRecords(removals, { topicName: name, reason: 'retention', isLoss: true }),
-            damage: removedRecords(removals, { topicName: name, reason: 'damage', isLoss: true })
+            damage: removedRecords(removals, { topicName: name, reason: 'damage', isLoss: true }),
+            deletion: removedRecords(removals, { topicName: name, reason: 'deletion', isLoss: true })
           },
           droppedEvents: removedRecords(removals, { topicName: name, reason: 'quota', isLoss: false }),
           lagEvents: lag?.lagEvents ?? null,
@@ -177,6 +179,12 @@ function removedRecords(removals: readonly Removal[], of: Omit<Removal, 'records
       sum + (topicName === of.topicName && reason === of.reason && isLoss === of.isLoss ? records : 0),
     0
   )
+}
+
+function lossesOf(removals: readonly Removal[]): { name: string; lostEvents: number }[] {
+  const sums = new Map<string, number>()
+  for (const { topicName, records, isLoss } of removals) if (isLoss) sums.set(topicName, (sums.get(topicName) ?? 0) + records)
+  return [...sums].map(([name, lostEvents]) => ({ name, lostEvents })).sort((left, right) => (left.name < right.name ? -1 : 1))
 }
 
 /** What a start found that is worth a line; empty after a clean stop, and after a power cut that took nothing. */

@@ -51,7 +51,7 @@ export class TailCursor {
   /** From `next` to `until`, which is not above the last stable offset. Ends before it when the device cannot be read now. */
   async *readTo(until: number): AsyncGenerator<TailItem, void, void> {
     this.isHeldUp = false
-    while (this.next < until) {
+    while (this.next < until && !this.partition.isDeleted) {
       const { logStartOffset } = this.partition
       if (this.next < logStartOffset) {
         yield this.#missing({ startOffset: this.next, endOffset: Math.min(logStartOffset, until) }, 'deleted')
@@ -78,6 +78,7 @@ export class TailCursor {
       return await this.partition.readCommitted(toOffset(this.next), { bytesMax: READ_BYTES })
     } catch (error) {
       if (error instanceof WadiError && error.code === 'WADI_OFFSET_OUT_OF_RANGE') return 'again' // retention has overtaken us
+      if (this.partition.isDeleted) return 'again' // the topic was deleted meanwhile: nothing more comes
       if (!(error instanceof DiskError)) throw error
       this.isHeldUp = true
       return 'held up'

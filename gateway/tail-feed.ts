@@ -60,7 +60,7 @@ export async function* tailItems(source: TailSource, request: TailRequest, signa
       request.isFollowing ? cursor.partition.lastStableOffset : (ends.get(cursor.partition) ?? 0)
     while (!signal.aborted) {
       const isLast = !request.isFollowing || (request.untilMs !== null && source.clock.wallMs() >= request.untilMs)
-      const waiting = [...cursors.values()].filter((cursor) => cursor.next < endOf(cursor))
+      const waiting = [...cursors.values()].filter((cursor) => !cursor.partition.isDeleted && cursor.next < endOf(cursor))
       const rounds = waiting.map((cursor) => selected(cursor.readTo(endOf(cursor)), selection))
       for await (const item of mergedByTime(rounds)) {
         if (signal.aborted) return

@@ -56,7 +56,11 @@ export async function setUpTopics(store: Store, config: Config, names: Iterable<
     const topic = store.topics.get(name)
     if (!topic) {
       const { partitions } = await store.createTopic(name, wanted)
-      log('info', `made topic ${name} with ${partitionWords(wanted.partitionCount)}, which ${makerOf(config, name)} names`, { topic: name })
+      log(
+        'info',
+        `made topic ${name} with ${partitionWords(wanted.partitionCount)}, which ${placeOfTopic(config, name) ?? 'topics'} names`,
+        { topic: name }
+      )
       const found = partitions.reduce((sum, { highWatermark, logStartOffset }) => sum + highWatermark - logStartOffset, 0)
       if (found > 0)
         log(
@@ -90,12 +94,13 @@ export function partitionWords(count: number): string {
   return count === 1 ? '1 partition' : `${count} partitions`
 }
 
-/** The part of wadi.yaml that a topic is made for. */
-function makerOf(config: Config, name: string): string {
+/** The part of wadi.yaml that a topic is made for; null when none names it. */
+export function placeOfTopic(config: Config, name: string): string | null {
   const index = config.routes.findIndex(({ topic }) => topic === name)
   if (index >= 0) return `routes[${index}]`
   if (name === config.dead_letter.topic) return 'dead_letter.topic'
-  return name === config.unmatched.topic ? 'unmatched.topic' : 'topics'
+  if (name === config.unmatched.topic) return 'unmatched.topic'
+  return config.topics.has(name) ? 'topics' : null
 }
 
 function sorted(config: TopicConfig): [string, unknown][] {

@@ -10,7 +10,7 @@ import ts from 'typescript'
 
 const FILE_LINES_MAX = 600
 const FUNCTION_LINES_MAX = 70
-const SHIPPED = /^(runtime|adapters|bin)\//
+const SHIPPED = /^(runtime|adapters|gateway|bin)\//
 /** runtime/ is handed its edges: the same seed must give the same bytes. Only runtime/io knows the real ones. */
 const PURE = /^runtime\/(?!io\/)/
 /** aedes and its undocumented fields: session-layer.ts is what everybody else sees. */

@@ -9,7 +9,7 @@ import { ListOffsets } from './messages/list-offsets.ts'
 import { Metadata } from './messages/metadata.ts'
 import { OffsetCommit, OffsetFetch } from './messages/offsets.ts'
 import { Produce } from './messages/produce.ts'
-import { CreateTopics, DescribeConfigs } from './messages/topics.ts'
+import { CreateTopics, DeleteTopics, DescribeConfigs } from './messages/topics.ts'
 import { AddOffsetsToTxn, AddPartitionsToTxn, EndTxn, InitProducerId, TxnOffsetCommit } from './messages/transactions.ts'
 
 export const api = {
@@ -26,6 +26,7 @@ export const api = {
   SyncGroup,
   ApiVersions,
   CreateTopics,
+  DeleteTopics,
   InitProducerId,
   AddPartitionsToTxn,
   AddOffsetsToTxn,

@@ -14,7 +14,7 @@ import { handleListOffsets } from './handlers/list-offsets.ts'
 import { handleMetadata } from './handlers/metadata.ts'
 import { handleOffsetCommit, handleOffsetFetch } from './handlers/offsets.ts'
 import { handleProduce } from './handlers/produce.ts'
-import { handleCreateTopics, handleDescribeConfigs } from './handlers/topics.ts'
+import { handleCreateTopics, handleDeleteTopics, handleDescribeConfigs } from './handlers/topics.ts'
 import {
   handleAddOffsetsToTxn,
   handleAddPartitionsToTxn,
@@ -54,6 +54,7 @@ const served: readonly Endpoint[] = [
   endpoint(api.LeaveGroup, handleLeaveGroup),
   endpoint(api.SyncGroup, handleSyncGroup),
   endpoint(api.CreateTopics, handleCreateTopics),
+  endpoint(api.DeleteTopics, handleDeleteTopics),
   endpoint(api.InitProducerId, handleInitProducerId),
   endpoint(api.AddPartitionsToTxn, handleAddPartitionsToTxn),
   endpoint(api.AddOffsetsToTxn, handleAddOffsetsToTxn),

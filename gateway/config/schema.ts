@@ -131,6 +131,10 @@ const kafka = optionalSection(
       default: 'true',
       doc: 'clients may make topics, also by asking for one that is not there; delivered like those that routes make'
     }),
+    delete_topics: flag({
+      default: 'true',
+      doc: 'clients may delete topics that this file does not name, when the centre has all of their events'
+    }),
     limits: section(
       {
         connections: count({ default: '250', min: 1, max: 10_000, doc: 'most connections at a time; a client has two or three' }),

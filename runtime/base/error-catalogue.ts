@@ -17,6 +17,8 @@ export const errorCatalogue = {
   WADI_STATE_DAMAGED: { retriable: false },
   WADI_TOPIC_EXISTS: { retriable: false },
   WADI_TOPIC_INVALID: { retriable: false },
+  WADI_TOPIC_IN_USE: { retriable: false },
+  WADI_TOPIC_UNDELIVERED: { retriable: false },
   WADI_TOPIC_UNKNOWN: { retriable: false },
   WADI_UNAVAILABLE: { retriable: true },
   WADI_UPSTREAM_UNREACHABLE: { retriable: true },

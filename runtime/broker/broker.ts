@@ -117,6 +117,10 @@ export function openBroker(context: {
   })
   const groups = new Groups({ clock, random, settings: { ...settings, memberCountMax: settings.groupMemberCountMax } })
   const expiry = new Expiry({ store, clock, producers, groups, committedOffsets, transactions, ...settings })
+  const unsubscribe = store.onTopicDeleted((topic) => {
+    producers.forgetTopic(topic)
+    committedOffsets.forgetTopic(topic)
+  })
   let isClosed = false
   return {
     settings,
@@ -134,6 +138,7 @@ export function openBroker(context: {
     close(): void {
       if (isClosed) return
       isClosed = true
+      unsubscribe()
       expiry.close()
       transactions.close()
       groups.close()

@@ -2,10 +2,11 @@
 // Persisted under offsets/<group>/<topicNumber>/<partition>. Pending ones of open transactions are the coordinator's (transactions.ts).
 
 import type { Clock } from '../io/clock.ts'
-import type { StateChange, Store } from '../log/contract.ts'
+import type { StateChange, Store, Topic } from '../log/contract.ts'
 import { deleteState, fitsStateKey, namesOfKey, putState, readState, stateKey } from '../log/state-codec.ts'
 
 const AREA = 'offsets'
+const ORPHANS_AT_ONCE = 1000
 /** Objects, maps, numbers, and the value in the state. */
 const ENTRY_OVERHEAD_BYTES = 400
 export const OFFSET_METADATA_CHARACTERS_MAX = 4096
@@ -44,6 +45,8 @@ export class CommittedOffsets {
   readonly #clock: Clock
   readonly #groups = new Map<string, Map<string, KeptOffset>>()
   readonly #bytesMax: number
+  /** Keys of topics that are gone. */
+  #orphans: string[] = []
   /** About what all of them take in memory. */
   #bytes = 0
 
@@ -57,6 +60,7 @@ export class CommittedOffsets {
       const [groupId, topicNumber, partitionIndex] = namesOfKey(key)
       const topicName = nameOf.get(topicNumber ?? '')
       const value = store.getState(key)
+      if (groupId !== undefined && topicName === undefined) this.#orphans.push(key)
       if (groupId === undefined || topicName === undefined || !value) continue
       const stored = readState<StoredOffset>(key, value)
       const { offset, epoch: leaderEpoch, metadata, time } = stored
@@ -110,6 +114,32 @@ export class CommittedOffsets {
     }
   }
 
+  /** The topic was deleted: its offsets are none any more. Their keys go with the next forgetOrphans(). */
+  forgetTopic(topic: Pick<Topic, 'name' | 'number'>): void {
+    for (const [groupId, group] of this.#groups) {
+      for (const [place, entry] of group) {
+        if (entry.topicName !== topic.name) continue
+        group.delete(place)
+        this.#bytes -= bytesOf(entry)
+        this.#orphans.push(stateKey(AREA, groupId, topic.number, entry.partitionIndex))
+      }
+      if (group.size === 0) this.#groups.delete(groupId)
+    }
+  }
+
+  /** Durable when it resolves. @throws WadiError when the store refuses: the rest goes later */
+  async forgetOrphans(): Promise<void> {
+    while (this.#orphans.length > 0) {
+      const keys = this.#orphans.slice(0, ORPHANS_AT_ONCE)
+      await this.#store.commit(
+        [],
+        keys.map((key) => deleteState(key))
+      )
+      const gone = new Set(keys)
+      this.#orphans = this.#orphans.filter((key) => !gone.has(key))
+    }
+  }
+
   #keyOf({ groupId, topicName, partitionIndex }: OffsetToCommit): string | null {
     const topic = this.#store.topics.get(topicName)
     return topic ? stateKey(AREA, groupId, topic.number, partitionIndex) : null
@@ -127,6 +157,7 @@ export class CommittedOffsets {
 
   apply(offsets: readonly OffsetToCommit[], timeMs: number | null): void {
     for (const entry of offsets) {
+      if (!this.#store.topics.has(entry.topicName)) continue // deleted meanwhile: nothing was stored of it
       let group = this.#groups.get(entry.groupId)
       if (!group) {
         group = new Map()

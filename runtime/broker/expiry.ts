@@ -63,6 +63,7 @@ export class Expiry {
       await Promise.all([
         this.#commit(producers.expire((lastMs) => this.#ages.ageMs(lastMs) >= producerExpiryMs)),
         this.#expireOffsets(),
+        this.#context.committedOffsets.forgetOrphans(),
         transactions.expire((updatedMs) => this.#ages.ageMs(updatedMs) >= transactionalIdExpiryMs)
       ])
     } catch (error) {

@@ -79,6 +79,8 @@ export function faultOfStoreError(error: unknown, fallback: 'KAFKA_STORAGE_ERROR
       return 'TOPIC_ALREADY_EXISTS'
     case 'WADI_TOPIC_INVALID':
       return 'INVALID_TOPIC_EXCEPTION'
+    case 'WADI_TOPIC_UNDELIVERED':
+      return 'POLICY_VIOLATION'
     case 'WADI_TOPIC_UNKNOWN':
       return 'UNKNOWN_TOPIC_OR_PARTITION'
     default:

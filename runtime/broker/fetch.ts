@@ -8,7 +8,7 @@ import { type Offset, toOffset } from '../base/offset.ts'
 import { readBatchHeader } from '../core/batch-header.ts'
 import type { Clock } from '../io/clock.ts'
 import type { AbortedTransaction, Partition } from '../log/contract.ts'
-import type { FaultName } from './fault.ts'
+import { type FaultName, faultOfStoreError } from './fault.ts'
 import type { ProducerStates } from './partition-producers.ts'
 
 export type Isolation = 'read_uncommitted' | 'read_committed'
@@ -147,7 +147,7 @@ export class Fetches {
       return answerOf(partition, isTooLarge ? [] : batches, aborted, isCommitted ? limit : partition.lastStableOffset)
     } catch (error) {
       if (!(error instanceof WadiError)) throw error
-      return failed(error.code === 'WADI_OFFSET_OUT_OF_RANGE' ? 'OFFSET_OUT_OF_RANGE' : 'KAFKA_STORAGE_ERROR', partition)
+      return failed(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'), partition)
     }
   }
 
@@ -200,6 +200,7 @@ function limitOf(partition: Partition, isolation: Isolation): Offset {
 }
 
 function placeFault(place: FetchPlace, partition: Partition): FaultName {
+  if (partition.isDeleted) return 'UNKNOWN_TOPIC_OR_PARTITION'
   if (place.leaderEpoch > LEADER_EPOCH) return 'UNKNOWN_LEADER_EPOCH'
   const { logStartOffset, highWatermark } = partition
   return place.fetchOffset < logStartOffset || place.fetchOffset > highWatermark ? 'OFFSET_OUT_OF_RANGE' : 'NONE'

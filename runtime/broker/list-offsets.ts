@@ -52,7 +52,7 @@ export async function listOffset(producers: ProducerStates, question: OffsetQues
   } catch (error) {
     // besides storage: a compressed batch whose inside only its producer can vouch for
     if (error instanceof AssertionError) throw error
-    return unknown('KAFKA_STORAGE_ERROR')
+    return unknown(partition.isDeleted ? 'UNKNOWN_TOPIC_OR_PARTITION' : 'KAFKA_STORAGE_ERROR')
   }
 }
 

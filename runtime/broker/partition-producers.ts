@@ -1,7 +1,7 @@
 // What the broker knows of the producers of one partition: epochs and last sequences, which make a repeated batch known. Open and aborted transactions belong to the log (runtime/log).
 // Persisted: producer/… with each batch, aborted/<topicNumber>/<partition>/<markerOffset> with each abort marker.
 
-import type { AbortedTransaction, Partition, StateChange, Store } from '../log/contract.ts'
+import type { AbortedTransaction, Partition, StateChange, Store, Topic } from '../log/contract.ts'
 import { deleteState, namesOfKey, putState } from '../log/state-codec.ts'
 import { ABORTED_AREA, abortedStateKey, PRODUCER_AREA } from '../log/transaction-index.ts'
 import { type ProducerState, producerStateKey, putProducerState, readProducerState } from './producer-state.ts'
@@ -90,9 +90,14 @@ export class ProducerStates {
     let producers = this.#producers.get(partition)
     if (!producers) {
       producers = new PartitionProducers(partition)
-      this.#producers.set(partition, producers)
+      if (!partition.isDeleted) this.#producers.set(partition, producers)
     }
     return producers
+  }
+
+  /** The topic was deleted; the store forgets its state. */
+  forgetTopic({ partitions }: Pick<Topic, 'partitions'>): void {
+    for (const partition of partitions) this.#producers.delete(partition)
   }
 
   /** Of all partitions. */

@@ -31,6 +31,8 @@ export interface TopicRules {
   checkPartitions(count: number): void
   /** It is durable. */
   onCreated(topic: Topic): void
+  /** @throws BrokerFault POLICY_VIOLATION when clients may not delete it */
+  checkDeletion(topic: Topic): void
   /** Clients read it and do not write it. */
   isReserved(name: string): boolean
 }
@@ -40,6 +42,7 @@ const noRules: TopicRules = {
   configOf: () => ({ isForwarded: false }),
   checkPartitions: () => undefined,
   onCreated: () => undefined,
+  checkDeletion: () => undefined,
   isReserved: () => false
 }
 
@@ -121,6 +124,19 @@ export class Topics {
   /** As ensure(), for whoever owns the store: with his settings, whatever clients may do. @throws WadiError when the store refuses */
   ensureOwn(name: string, config: Partial<TopicConfig>): Promise<Topic> {
     return this.#lock.run('create', async () => this.find(name) ?? this.#store.createTopic(name, config).then((made) => this.#tell(made)))
+  }
+
+  /**
+   * Gone before it resolves, for everybody. Events that the centre should get and does not have keep it.
+   * @throws BrokerFault UNKNOWN_TOPIC_OR_PARTITION, POLICY_VIOLATION; WadiError when the store refuses
+   */
+  delete(name: string): Promise<void> {
+    return this.#lock.run('create', async () => {
+      const topic = this.find(name)
+      if (!topic) throw new BrokerFault('UNKNOWN_TOPIC_OR_PARTITION', `there is no topic "${name}"`)
+      this.#rules.checkDeletion(topic)
+      await this.#store.deleteTopic(name, { undelivered: 'refuse' })
+    })
   }
 
   async #make(topic: NewTopic): Promise<Topic> {

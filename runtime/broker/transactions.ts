@@ -295,7 +295,7 @@ export class Transactions {
     const timestampMs = clock.wallMs()
     const offsets = outcome === 'commit' ? entry.pending.list() : []
     const next = ended(identity, outcome, timestampMs)
-    const markers = this.#markersOn([...entry.state.partitions], { ...identity, outcome, timestampMs })
+    const markers = this.#markersOn([...entry.state.partitions].filter(isThere), { ...identity, outcome, timestampMs })
     await store.commit(markers.appends, (markerOffsets) => [
       putTransaction(next),
       ...committedOffsets.changesFor(offsets, timestampMs),
@@ -322,7 +322,7 @@ export class Transactions {
       const { producerEpoch, transactionFirstOffset, lastTimestampMs } = state ?? {}
       return producerEpoch === decided.producerEpoch && transactionFirstOffset === null && lastTimestampMs === timestampMs
     }
-    const left = [...decided.partitions].filter((partition) => !isMarked(partition))
+    const left = [...decided.partitions].filter((partition) => isThere(partition) && !isMarked(partition))
     for (const part of inParts(left, bytesMax / PARTITION_END_BYTES)) {
       const markers = this.#markersOn(part, { ...decided, outcome: 'abort', timestampMs })
       await store.commit(markers.appends, markers.changes)
@@ -384,7 +384,9 @@ export class Transactions {
     try {
       return await work()
     } catch (error) {
-      return answer(faultOfStoreError(error, 'COORDINATOR_NOT_AVAILABLE'))
+      // A topic of the transaction is being deleted: the next try finds it gone, and ends without it.
+      const isOfDeletion = error instanceof WadiError && error.code === 'WADI_TOPIC_UNKNOWN'
+      return answer(isOfDeletion ? 'COORDINATOR_NOT_AVAILABLE' : faultOfStoreError(error, 'COORDINATOR_NOT_AVAILABLE'))
     }
   }
 
@@ -423,6 +425,11 @@ export class Transactions {
       }
     )
   }
+}
+
+/** Its topic was not deleted: a marker has a place. */
+function isThere({ isDeleted }: Partition): boolean {
+  return !isDeleted
 }
 
 function abortedBy(producers: PartitionProducers, producerId: bigint, markerOffset: Offset): AbortedTransaction | null {

@@ -29,9 +29,10 @@ export async function runCheckpoint(target: CheckpointTarget, upTo: number): Pro
   const points: RecoveryPoint[] = []
   const superfluous: { partition: PartitionLog; retired: readonly string[] }[] = []
   for (const partition of target.partitions) {
-    const { point, retired } = await partition.sync()
-    points.push(point)
-    superfluous.push({ partition, retired })
+    const synced = await partition.sync()
+    if (synced === null) continue // its topic was deleted meanwhile
+    points.push(synced.point)
+    superfluous.push({ partition, retired: synced.retired })
   }
   await target.writeSnapshot(upTo, points)
   target.release(upTo)

@@ -83,6 +83,8 @@ export interface Partition {
   readonly topicName: string
   readonly topicNumber: number
   readonly partitionIndex: number
+  /** Its topic was deleted: reads and appends are refused (WADI_TOPIC_UNKNOWN), onAdvance has run once more. A topic of that name is another one. */
+  readonly isDeleted: boolean
   readonly logStartOffset: Offset
   /** false: a crash may bring back what lies below, because the disk was too full to note that it was deleted. */
   readonly isLogStartDurable: boolean
@@ -94,7 +96,7 @@ export interface Partition {
   abortedBetween(startOffset: number, endOffset: number): readonly AbortedTransaction[]
   /**
    * Batches from `offset` on, below the high watermark, at least one when there is one, then up to bytesMax.
-   * @throws WadiError WADI_OFFSET_OUT_OF_RANGE below logStartOffset or above highWatermark
+   * @throws WadiError WADI_OFFSET_OUT_OF_RANGE below logStartOffset or above highWatermark; WADI_TOPIC_UNKNOWN when the topic was deleted
    */
   read(offset: Offset, options: { bytesMax: number }): Promise<ReadResult>
   /**
@@ -131,7 +133,7 @@ export interface DroppedRange {
   readonly partitionIndex: number
   readonly startOffset: Offset
   readonly endOffset: Offset
-  readonly reason: 'retention' | 'quota' | 'damage' | 'hole'
+  readonly reason: 'retention' | 'quota' | 'damage' | 'hole' | 'deletion'
   /** The centre has it, or its topic is not forwarded. */
   readonly isDelivered: boolean
 }
@@ -139,7 +141,8 @@ export interface DroppedRange {
 /** Events that are gone and were not delivered, since the directory was made; durable. */
 export interface Removal {
   readonly topicName: string
-  readonly reason: 'quota' | 'retention' | 'damage'
+  /** deletion: of its topic. */
+  readonly reason: 'quota' | 'retention' | 'damage' | 'deletion'
   readonly records: number
   /** true = lost: the centre never got them, or damage took them. false = a quota took them from a topic that is not forwarded. */
   readonly isLoss: boolean
@@ -168,6 +171,11 @@ export interface StoreMetrics {
   readonly tailBytes: number
 }
 
+export interface DeleteOptions {
+  /** Events that the centre should get and does not have: keep the topic, or lose them, which is counted. */
+  readonly undelivered: 'refuse' | 'lose'
+}
+
 /** The data directory. */
 export interface Store {
   /** Random, made with the directory: tells a wiped or copied disk from the one the centre knows. */
@@ -183,10 +191,20 @@ export interface Store {
   /** null while appends can succeed. */
   readonly failure: WadiError | null
 
-  /** Durable before it resolves. @throws WadiError WADI_TOPIC_EXISTS, WADI_TOPIC_INVALID */
+  /**
+   * Durable before it resolves. A topic that was delivered and deleted before goes on behind its last offsets, others begin at 0.
+   * @throws WadiError WADI_TOPIC_EXISTS, WADI_TOPIC_INVALID, WADI_BUSY while the disk does not let go of a deleted topic of that name
+   */
   createTopic(name: string, config?: Partial<TopicConfig>): Promise<Topic>
   /** Replaces the named settings; partitionCount can only grow. */
   alterTopic(name: string, config: Partial<TopicConfig>): Promise<Topic>
+  /**
+   * Takes the topic away with all its events and what the store keeps of it. Durable before it resolves; the files are removed then, and by later
+   * starts. @throws WadiError WADI_TOPIC_UNKNOWN, WADI_TOPIC_UNDELIVERED; when the store refuses, nothing was deleted
+   */
+  deleteTopic(name: string, options: DeleteOptions): Promise<void>
+  /** Runs when a topic was deleted, before deleteTopic resolves. Returns the unsubscribe. */
+  onTopicDeleted(listener: (topic: Pick<Topic, 'name' | 'number' | 'partitions'>) => void): () => void
 
   /** One record, the hot path. `state` travels in the same commit: both or neither. */
   append(partition: Partition, record: RecordInput, done: AppendDone, state?: readonly StateChange[]): void

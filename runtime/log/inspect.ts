@@ -7,6 +7,7 @@ import { DiskError } from '../io/disk.ts'
 import { codecOf, decompressBatch, readBatchRecords } from './batch-codec.ts'
 import { BatchScan } from './batch-scan.ts'
 import type { Store } from './contract.ts'
+import { unmovedPartitions } from './deleted-topics.ts'
 import { dryStart } from './dry-start.ts'
 import { viewJournal } from './inspect-journal.ts'
 import type { Inspection, Problem } from './inspection.ts'
@@ -150,7 +151,8 @@ async function addNextStart(
     const isNew = (range: MissingRange): boolean => holes.every((hole) => !overlap(hole, range))
     const isOutside = (range: MissingRange): boolean => found.every((other) => !overlap(other, range)) // in front of the log start
     missing = [...found.map((range) => ({ ...range, isKnown: range.isKnown && isNew(range) })), ...holes.filter(isOutside)]
-    unnamed = partitionNames.filter((name) => !isNamedBy(store, name))
+    const deleted = new Set(unmovedPartitions(store))
+    unnamed = partitionNames.filter((name) => !isNamedBy(store, name) && !deleted.has(name))
     report.lostRecords = store.metrics.removals.reduce((sum, { reason, records }) => sum + (reason === 'damage' ? records : 0), 0)
   })
   if (start instanceof WadiError) {

@@ -15,6 +15,8 @@ import type { PartitionLog } from './partition-log.ts'
 import { decodeNumber, encodeNumber, type StateMap } from './state-map.ts'
 import type { RecoveryPoint } from './state-snapshot.ts'
 
+/** In the state, events that damage took: damage/<topic number>/<partition> → count. */
+export const DAMAGE_PREFIX = 'damage/'
 const HOLES_PER_COMMIT = 50
 
 export interface KnownDamageHost {
@@ -70,6 +72,13 @@ export class KnownDamage {
 
   #holeKey(range: DroppedRange): string {
     return `${HOLE_PREFIX}${this.#host.partitionOf(range)?.topicNumber ?? 0}/${range.partitionIndex}/${range.startOffset}`
+  }
+
+  /** The topic was deleted: what is known of it goes with it. */
+  forget(topicNumber: number): void {
+    const prefix = `${HOLE_PREFIX}${topicNumber}/`
+    for (const key of this.#known) if (key.startsWith(prefix)) this.#known.delete(key)
+    for (const key of this.#unsaved.keys()) if (key.startsWith(prefix)) this.#unsaved.delete(key)
   }
 
   /** Counts a range and tells of it, once. Resolves when the count is durable, or was refused: then it is tried again. */
@@ -161,5 +170,5 @@ export class KnownDamage {
 }
 
 function damageKeyOf({ topicNumber, partitionIndex }: PartitionLog): string {
-  return `damage/${topicNumber}/${partitionIndex}`
+  return `${DAMAGE_PREFIX}${topicNumber}/${partitionIndex}`
 }

@@ -14,6 +14,11 @@ export function partitionDirectory(directory: string, topicName: string, partiti
   return `${directory}/${TOPICS_DIRECTORY}/${topicName}-${partitionIndex}`
 }
 
+/** Of a deleted topic, until its files are removed: no partition has such a name, they end with a digit. */
+export function deletedDirectory(directory: string, topicNumber: number, partitionIndex: number): string {
+  return `${directory}/${TOPICS_DIRECTORY}/${topicNumber}-${partitionIndex}.deleted`
+}
+
 /** Kafka's name: the base offset in 20 digits. */
 export function segmentFileName(baseOffset: number, kind: SegmentFileKind): string {
   return `${String(baseOffset).padStart(20, '0')}.${kind}`

@@ -4,13 +4,20 @@
 
 import type { DroppedRange } from './contract.ts'
 import type { PartitionLog } from './partition-log.ts'
+import { knownPoint } from './partition-recovery.ts'
 import { newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
 
-/** Takes in what `partitions` find in their directories, and says so in `report`. @returns what is missing between it. @throws DiskError */
-export async function takeInLeftSegments(partitions: readonly PartitionLog[], report: RecoveryReport): Promise<readonly DroppedRange[]> {
+/** Where a new partition begins: behind one of before of the same name, else at 0. */
+export interface NewPartition {
+  readonly partition: PartitionLog
+  readonly start: number
+}
+
+/** Takes in what `created` find in their directories, and says so in `report`. @returns what is missing between it. @throws DiskError */
+export async function takeInLeftSegments(created: readonly NewPartition[], report: RecoveryReport): Promise<readonly DroppedRange[]> {
   const found = newRecoveryReport()
-  for (const partition of partitions) {
-    await partition.recover(null, { coverage: [], isJournalWhole: false }, found)
+  for (const { partition, start } of created) {
+    await partition.recover(knownPoint(undefined, start), { coverage: [], isJournalWhole: false }, found)
     const { topicName, partitionIndex, logStartOffset, highWatermark } = partition
     if (highWatermark === logStartOffset) continue
     report.notes.push(

@@ -17,45 +17,44 @@ import type { BlockCodec } from '../io/codec.ts'
 import { type Disk, DiskError, type DiskLock } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
 import { DirectoryAccount } from './accounts.ts'
-import {
-  type Append,
-  type AppendDone,
-  type DroppedRange,
-  defaultTopicConfig,
-  type Partition,
-  type StateChange,
-  type Store,
-  type StoreMetrics,
-  type TopicConfig
+import type {
+  Append,
+  AppendDone,
+  DeleteOptions,
+  DroppedRange,
+  Partition,
+  StateChange,
+  Store,
+  StoreMetrics,
+  TopicConfig
 } from './contract.ts'
 import { prepareDirectory } from './data-directory.ts'
+import { DeletedTopics } from './deleted-topics.ts'
 import { withFinalSyncs } from './final-syncs.ts'
 import { GroupCommit } from './group-commit.ts'
 import { EPOCH_PREFIX } from './incarnation-offsets.ts'
 import { BLOCK_BYTES, Journal } from './journal.ts'
 import { KnownDamage } from './known-damage.ts'
-import { partitionDirectory } from './layout.ts'
-import { takeInLeftSegments } from './left-segments.ts'
 import type { Start } from './lineage.ts'
 import { type CommitRequest, contentBytesBound, type LogAppend, type StateOf } from './open-commit.ts'
 import { OwnStart } from './own-start.ts'
 import type { PartitionEnvironment } from './partition-environment.ts'
-import { PartitionLog } from './partition-log.ts'
+import type { PartitionLog } from './partition-log.ts'
 import { type Coverage, knownPoint } from './partition-recovery.ts'
 import { Quota } from './quota.ts'
 import { lastTopicNumber, readJournals, replayJournals, restoreTransactions } from './recovery.ts'
 import { isWithoutDamage, newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
-import { Removals } from './removals.ts'
+import { Removals, summedRemovals } from './removals.ts'
 import { RetentionRound } from './retention-round.ts'
-import { segmentShareOf } from './segment-share.ts'
 import { defaultStorageSettings, type StorageSettings } from './settings.ts'
 import { StateMap } from './state-map.ts'
 import { decodeBytes, type LoadedSnapshot, loadSnapshot, type RecoveryPoint, writeSnapshot } from './state-snapshot.ts'
-import { asStoreError, diskFull, onlyDisk, onlyFull, storeClosed, tooLarge, topicExists, topicUnknown } from './store-errors.ts'
+import { asStoreError, diskFull, onlyDisk, onlyFull, storeClosed, tooLarge, topicUnknown } from './store-errors.ts'
 import { StoreMeter } from './store-meter.ts'
-import { StoredTopic } from './stored-topic.ts'
+import type { StoredTopic } from './stored-topic.ts'
 import { TailTotals } from './tail.ts'
-import { checkTopic, collisionKey, decodeTopicEntry, encodeTopicEntry, TOPIC_PREFIX, type TopicEntry } from './topic-catalogue.ts'
+import { TOPIC_PREFIX } from './topic-catalogue.ts'
+import { TopicList } from './topic-list.ts'
 import { Upkeep } from './upkeep.ts'
 
 export interface LogStoreOptions {
@@ -78,8 +77,8 @@ export class LogStore implements Store {
   readonly #lock: DiskLock
   readonly #meter: StoreMeter
   readonly #state: StateMap
-  readonly #topics = new Map<string, StoredTopic>()
-  readonly #byNumber = new Map<number, StoredTopic>()
+  readonly #topics: TopicList
+  readonly #deleted: DeletedTopics
   readonly #dropListeners = new Set<(range: DroppedRange) => void>()
   readonly #env: PartitionEnvironment
   readonly #account = new DirectoryAccount()
@@ -93,11 +92,6 @@ export class LogStore implements Store {
   #journal!: Journal
   #commit!: GroupCommit
   #upkeep!: Upkeep
-  /** Names of topics that are being made, with their numbers: not visible yet, and neither name nor number is given to another. */
-  readonly #creating = new Set<string>()
-  #lastTopicNumber = 0
-  /** Alterations one behind the other: each starts from what the one before left. */
-  #altering: Promise<unknown> = Promise.resolve()
   #freeBytesSeen = Number.MAX_SAFE_INTEGER
   #snapshotNumber: number
   #snapshotBytes = 0
@@ -131,7 +125,7 @@ export class LogStore implements Store {
     this.#damage = new KnownDamage({
       state: this.#state,
       submit: (changes, done) => this.#submit([], changes, done),
-      partitionOf: ({ topicName, partitionIndex }) => this.#topics.get(topicName)?.partitions[partitionIndex],
+      partitionOf: ({ topicName, partitionIndex }) => this.topics.get(topicName)?.partitions[partitionIndex],
       tell: (range) => this.#tell(range)
     })
     this.#quota = this.#newQuota()
@@ -142,6 +136,31 @@ export class LogStore implements Store {
       onDropped: (range) => this.#tell(range)
     })
     this.#retention = this.#newRetention()
+    this.#deleted = new DeletedTopics({
+      disk: options.disk,
+      directory: options.directory,
+      state: this.#state,
+      commit: (changes) => new Promise((resolve) => this.#submit([], changes, (error) => resolve(error === null))),
+      sequence: () => this.#journal.sequence
+    })
+    this.#topics = this.#newTopicList()
+  }
+
+  #newTopicList(): TopicList {
+    return new TopicList({
+      directory: this.#options.directory,
+      settings: this.#settings,
+      random: this.#options.random,
+      state: this.#state,
+      env: this.#env,
+      account: this.#account,
+      report: this.report,
+      damage: this.#damage,
+      removals: this.#removals,
+      deleted: this.#deleted,
+      commit: (state) => this.commit([], state),
+      onDropped: (range) => this.#tell(range)
+    })
   }
 
   #newQuota(): Quota {
@@ -152,7 +171,7 @@ export class LogStore implements Store {
       freeBytesMin,
       commitBytesMax,
       otherBytes: () => this.#journal.sizeBytes + this.#snapshotBytes,
-      topics: () => this.#topics.values()
+      topics: () => this.#topics.all()
     })
   }
 
@@ -161,7 +180,7 @@ export class LogStore implements Store {
       quota: this.#quota,
       removals: this.#removals,
       saveUnsaved: () => this.#saveUnsaved(),
-      topics: () => this.#topics.values(),
+      topics: () => this.#topics.all(),
       topicOf: (partition) => this.#topicOf(partition),
       wallMs: () => this.#options.clock.wallMs(),
       freeBytes: () => this.#freeBytes(),
@@ -203,7 +222,7 @@ export class LogStore implements Store {
     this.#isClosed = true
     this.#upkeep?.halt()
     const quietly = (work: Promise<void> | undefined): Promise<void> => (work ?? Promise.resolve()).catch(() => undefined)
-    for (const { partitions } of this.#topics.values()) for (const partition of partitions) await quietly(partition.close())
+    for (const { partitions } of this.#topics.all()) for (const partition of partitions) await quietly(partition.close())
     await quietly(this.#journal?.close())
   }
 
@@ -214,8 +233,9 @@ export class LogStore implements Store {
     this.report.wasUnclean = contents.commits.length > 0
     const points = new Map((loaded?.snapshot.recoveryPoints ?? []).map((point) => [`${point[0]}/${point[1]}`, point]))
     const ranges = { coverage: contents.coverage, isJournalWhole: isWithoutDamage(this.report) }
+    this.#deleted.load(contents.lastSequence)
     for (const key of this.#state.list(TOPIC_PREFIX)) await this.#recoverTopic(key, points, ranges)
-    this.#lastTopicNumber = Math.max(this.#lastTopicNumber, lastTopicNumber(contents)) // one whose topic damage took is not given again
+    this.#topics.onNumberSeen(lastTopicNumber(contents)) // one whose topic damage took is not given again
     const last = contents.commits.at(-1)
     const start = { generation: last?.generation ?? this.#firstGeneration(loaded), sequence: contents.lastSequence }
     const { journalFileCount: fileCount, journalFileBytes: fileBytes, journalFirstFillBytes: firstFillBytes } = this.#settings
@@ -223,12 +243,13 @@ export class LogStore implements Store {
     this.#upkeep = this.#newUpkeep()
     if (!loaded) await this.#writeSnapshot(0, [])
     const lastCommit = await replayJournals(context, contents, {
-      partitionOf: (number, index) => this.#byNumber.get(number)?.partitions[index],
+      partitionOf: (number, index) => this.#topics.withNumber(number)?.partitions[index],
+      isDeleted: (number) => this.#deleted.has(number),
       nowMs: () => clock.monotonicMs(),
       onProgress: (done, total) => this.#options.onProgress?.({ what: 'journal', done, total }),
       afterCommit: () => this.#upkeep.sealAboveLimitOrLater()
     })
-    restoreTransactions(this.#topics.values(), this.#state, this.report)
+    restoreTransactions(this.#topics.all(), this.#state, this.report)
     this.#damage.load()
     this.report.holes = this.report.holes.filter((range) => !this.#damage.isKnown(range))
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
@@ -261,7 +282,8 @@ export class LogStore implements Store {
         for (const partition of commit.partitions) {
           partition.notify()
           if (partition.tail.bytes >= partition.share.sealBytes) this.#upkeep.sealSoon(partition)
-          if (this.#quota.isTopicOver(this.#topicOf(partition))) this.#upkeep.makeRoomSoon()
+          const topic = this.#topics.withNumber(partition.topicNumber)
+          if (topic && this.#quota.isTopicOver(topic)) this.#upkeep.makeRoomSoon()
         }
         if (this.#quota.isDirectoryOver) this.#upkeep.makeRoomSoon()
         if (this.#tails.memoryBytes > this.#settings.tailBytesMax) this.#upkeep.housekeep()
@@ -276,16 +298,18 @@ export class LogStore implements Store {
   }
 
   #topicOf({ topicNumber }: Partition): StoredTopic {
-    const topic = this.#byNumber.get(topicNumber)
+    const topic = this.#topics.withNumber(topicNumber)
     assert(topic !== undefined, `this store has no topic number ${topicNumber}`)
     return topic
   }
 
-  /** The partition of `topic` that the handle stands for. */
-  #own(handle: Partition, topic = this.#topicOf(handle)): PartitionLog {
-    const partition = topic.partitions[handle.partitionIndex]
-    assert(partition !== undefined, `${topic.name} has no partition ${handle.partitionIndex}`)
-    return partition
+  /** What the handle stands for; null when its topic was deleted. */
+  #own(handle: Partition): { topic: StoredTopic; partition: PartitionLog } | null {
+    const topic = this.#topics.withNumber(handle.topicNumber)
+    const partition = topic?.partitions[handle.partitionIndex]
+    if (topic && partition) return { topic, partition }
+    assert(handle.isDeleted, `${handle.topicName}-${handle.partitionIndex} is no partition of this store`)
+    return null
   }
 
   #newUpkeep(): Upkeep {
@@ -297,9 +321,10 @@ export class LogStore implements Store {
       meter: this.#meter,
       journal: this.#journal,
       retention: this.#retention,
-      topics: this.#topics,
+      topics: this.#topics.byName,
       tails: this.#tails,
       writeSnapshot: (sequence, points) => this.#writeSnapshot(sequence, points),
+      clearDeleted: () => this.#deleted.clear(),
       fail: (error) => this.#fail(error)
     })
   }
@@ -335,8 +360,7 @@ export class LogStore implements Store {
     points: ReadonlyMap<string, RecoveryPoint>,
     { coverage, isJournalWhole }: { coverage: ReadonlyMap<string, Coverage>; isJournalWhole: boolean }
   ): Promise<void> {
-    const name = key.slice(TOPIC_PREFIX.length)
-    const topic = this.#addTopic(new StoredTopic(name, decodeTopicEntry(this.#state.get(key) as Uint8Array), this.#account))
+    const topic = this.#topics.restore(key)
     const epochKeys = this.#state.list(`${EPOCH_PREFIX}${topic.number}/`)
     for (const partition of topic.partitions) {
       const id = `${topic.number}/${partition.partitionIndex}`
@@ -348,35 +372,6 @@ export class LogStore implements Store {
       const untilOffset = await partition.recover(known, { coverage: coverage.get(id) ?? [], isJournalWhole }, this.report)
       this.#removals.foundDeleted(topic.config, partition, { fromOffset: known?.logStartOffset ?? 0, untilOffset })
     }
-  }
-
-  #addTopic(topic: StoredTopic, partitions = this.#newPartitions(topic)): StoredTopic {
-    this.#topics.set(topic.name, topic)
-    this.#byNumber.set(topic.number, topic)
-    this.#lastTopicNumber = Math.max(this.#lastTopicNumber, topic.number)
-    for (const partition of partitions) topic.add(partition)
-    for (const partition of topic.partitions) partition.setShare(segmentShareOf(topic.config, this.#settings))
-    topic.account.touch()
-    return topic
-  }
-
-  #newPartitions(topic: StoredTopic, { partitionCount } = topic.config): PartitionLog[] {
-    const { name: topicName, number: topicNumber, account, partitions } = topic
-    return Array.from({ length: Math.max(0, partitionCount - partitions.length) }, (_, at) => {
-      const partitionIndex = partitions.length + at
-      const directory = partitionDirectory(this.#options.directory, topicName, partitionIndex)
-      return new PartitionLog({ topicName, topicNumber, partitionIndex, directory, account }, this.#env)
-    })
-  }
-
-  /** Makes a topic, or its new partitions, visible: with what lies in their directories. */
-  async #growTopic(topic: StoredTopic, config: TopicConfig): Promise<StoredTopic> {
-    const partitions = this.#newPartitions(topic, config)
-    const holes = await takeInLeftSegments(partitions, this.report)
-    topic.config = config
-    this.#addTopic(topic, partitions)
-    for (const hole of holes) void this.#damage.report(hole)
-    return topic
   }
 
   get incarnation(): number {
@@ -392,7 +387,7 @@ export class LogStore implements Store {
   }
 
   get topics(): ReadonlyMap<string, StoredTopic> {
-    return this.#topics
+    return this.#topics.byName
   }
 
   get failure(): WadiError | null {
@@ -403,45 +398,26 @@ export class LogStore implements Store {
     return this.#meter.snapshot({
       usedBytes: this.#usedBytes(),
       tailBytes: this.#tails.bytes,
-      removals: this.#removals.list(this.#topics.values()),
+      removals: summedRemovals([...this.#removals.list(this.#topics.all()), ...this.#deleted.removals()]),
       lostBefore: this.#before.droppedRecords + this.#before.lostRecords,
       damagedRanges: this.#damage.count
     })
   }
 
-  async createTopic(name: string, config: Partial<TopicConfig> = {}): Promise<StoredTopic> {
-    const whole = { ...defaultTopicConfig, ...config }
-    checkTopic(name, whole)
-    for (const other of [...this.#topics.keys(), ...this.#creating]) {
-      if (collisionKey(other) !== collisionKey(name)) continue
-      throw topicExists(name, other)
-    }
-    // A number is used once, also when its topic was refused: what was written of it may be found by a start.
-    const number = ++this.#lastTopicNumber
-    const entry: TopicEntry = { number, id: Buffer.from(this.#options.random.bytes(16)).toString('hex'), config: whole }
-    this.#creating.add(name)
-    try {
-      await this.commit([], [{ key: TOPIC_PREFIX + name, value: encodeTopicEntry(entry) }])
-      return await this.#growTopic(new StoredTopic(name, entry, this.#account), whole)
-    } finally {
-      this.#creating.delete(name)
-    }
+  createTopic(name: string, config: Partial<TopicConfig> = {}): Promise<StoredTopic> {
+    return this.#topics.create(name, config)
   }
 
   alterTopic(name: string, config: Partial<TopicConfig>): Promise<StoredTopic> {
-    const altered = this.#altering.then(() => this.#alterNow(name, config))
-    this.#altering = altered.catch(() => undefined)
-    return altered
+    return this.#topics.alter(name, config)
   }
 
-  async #alterNow(name: string, config: Partial<TopicConfig>): Promise<StoredTopic> {
-    const topic = this.#topics.get(name)
-    if (!topic) throw topicUnknown(name)
-    const whole = { ...topic.config, ...config, partitionCount: Math.max(topic.config.partitionCount, config.partitionCount ?? 0) }
-    checkTopic(name, whole)
-    const entry: TopicEntry = { number: topic.number, id: Buffer.from(topic.id).toString('hex'), config: whole }
-    await this.commit([], [{ key: TOPIC_PREFIX + name, value: encodeTopicEntry(entry) }])
-    return this.#growTopic(topic, whole)
+  deleteTopic(name: string, options: DeleteOptions): Promise<void> {
+    return this.#topics.delete(name, options)
+  }
+
+  onTopicDeleted(listener: (topic: StoredTopic) => void): () => void {
+    return this.#topics.onDeleted(listener)
   }
 
   /** What the file system said last, when it does not say: no reason to delete anything. */
@@ -452,13 +428,13 @@ export class LogStore implements Store {
 
   append(partition: Partition, record: RecordInput, done: AppendDone, state?: readonly StateChange[]): void {
     const bytesBound = recordBytesBound(record)
-    const topic = this.#topicOf(partition)
-    const refusal = this.#refusalFor(topic, bytesBound)
-    if (refusal) {
+    const found = this.#own(partition)
+    const refusal = found ? this.#refusalFor(found.topic, bytesBound) : topicUnknown(partition.topicName)
+    if (found === null || refusal) {
       this.#meter.onRejected(1)
       return done(refusal, 0 as Offset)
     }
-    const own = this.#own(partition, topic)
+    const own = found.partition
     if (state && state.length > 0) {
       this.#submit([{ partition: own, content: { record } }], state, (error, offsets) => done(error, offsets[0] ?? (0 as Offset)))
       return
@@ -473,17 +449,20 @@ export class LogStore implements Store {
       let askedBytes = 0
       const owned: LogAppend[] = []
       for (const append of appends) {
-        const topic = this.#topicOf(append.partition)
+        const found = this.#own(append.partition)
         const bytes = contentBytesBound(append.content)
-        const topicBytes = asked.get(topic) ?? 0
-        const refusal = this.#refusalFor(topic, bytes, { topic: topicBytes, directory: askedBytes }, append.mayExceedQuota)
-        if (refusal) {
+        const topicBytes = found ? (asked.get(found.topic) ?? 0) : 0
+        const alsoBytes = { topic: topicBytes, directory: askedBytes }
+        const refusal = found
+          ? this.#refusalFor(found.topic, bytes, alsoBytes, append.mayExceedQuota)
+          : topicUnknown(append.partition.topicName)
+        if (found === null || refusal) {
           this.#meter.onRejected(appends.length)
           return reject(refusal)
         }
-        asked.set(topic, topicBytes + bytes)
+        asked.set(found.topic, topicBytes + bytes)
         askedBytes += bytes
-        owned.push({ ...append, partition: this.#own(append.partition, topic) })
+        owned.push({ ...append, partition: found.partition })
       }
       this.#submit(owned, state, (error, offsets) => (error ? reject(error) : resolve(offsets)))
     })
@@ -495,6 +474,7 @@ export class LogStore implements Store {
     alsoBytes?: { topic: number; directory: number },
     mayExceedQuota = false
   ): WadiError | null {
+    if (topic.isEnding) return topicUnknown(topic.name)
     if (bytes > this.#settings.batchBytesMax) return tooLarge(bytes, this.#settings.batchBytesMax)
     return mayExceedQuota ? null : this.#quota.refusalFor(topic, bytes, alsoBytes)
   }
@@ -512,7 +492,7 @@ export class LogStore implements Store {
   }
 
   setDelivered(partition: Partition, offset: Offset): void {
-    this.#own(partition).setDelivered(offset)
+    this.#own(partition)?.partition.setDelivered(offset)
   }
 
   onDropped(listener: (range: DroppedRange) => void): () => void {
@@ -526,7 +506,7 @@ export class LogStore implements Store {
 
   #usedBytes(): number {
     let bytes = this.#journal.sizeBytes + this.#snapshotBytes
-    for (const topic of this.#topics.values()) for (const partition of topic.partitions) bytes += partition.segmentBytes
+    for (const topic of this.#topics.all()) for (const partition of topic.partitions) bytes += partition.segmentBytes
     return bytes
   }
 
@@ -558,6 +538,7 @@ export class LogStore implements Store {
       state
     )
     this.#snapshotNumber = number
+    this.#deleted.onSnapshot(replayAfter)
     if (this.#ownStart && !this.#isClosed) this.#damage.expire(recoveryPoints)
   }
 
@@ -582,7 +563,7 @@ export class LogStore implements Store {
       this.report.notes.push(`the clean stop could not finish (${error.message}); the next start replays the journal`)
     }
     // What close() of a file says is about nothing that is not synced, or in the journal.
-    for (const { partitions } of this.#topics.values()) for (const partition of partitions) await partition.close().catch(onlyDisk)
+    for (const { partitions } of this.#topics.all()) for (const partition of partitions) await partition.close().catch(onlyDisk)
     await this.#journal.close().catch(onlyDisk)
     await this.#lock.release()
   }

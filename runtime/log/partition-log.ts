@@ -32,7 +32,7 @@ import type { Segment } from './segment.ts'
 import { type DamagedRange, readSegment } from './segment-read.ts'
 import type { SegmentShare } from './segment-share.ts'
 import type { RecoveryPoint } from './state-snapshot.ts'
-import { onlyFull } from './store-errors.ts'
+import { onlyFull, topicUnknown } from './store-errors.ts'
 import { Tail, type TailView } from './tail.ts'
 import { isCommitted, TransactionIndex, type TransactionsOfPartition } from './transaction-index.ts'
 
@@ -57,6 +57,7 @@ export class PartitionLog implements Partition {
   readonly #reportedDamage = new Set<string>()
   /** Place → when the device first refused to read it. */
   readonly #unreadableSinceMs = new Map<string, number>()
+  #isDeleted = false
   #share: SegmentShare = { segmentBytes: Number.POSITIVE_INFINITY, sealBytes: Number.POSITIVE_INFINITY }
   #logStartOffset = 0
   #isLogStartDurable = true
@@ -75,6 +76,10 @@ export class PartitionLog implements Partition {
     this.#env = env
     this.#segments = new PartitionSegments(env, place.directory)
     this.#tail = new Tail(env.tails)
+  }
+
+  get isDeleted(): boolean {
+    return this.#isDeleted
   }
 
   get logStartOffset(): Offset {
@@ -208,6 +213,7 @@ export class PartitionLog implements Partition {
   /** All that is in the tail now becomes part of a segment. @throws DiskError: what was not written stays in the tail */
   seal(options: SealOptions): Promise<void> {
     return this.#behindOthers(async () => {
+      if (this.#isDeleted) return
       const untilOffset = this.#highWatermark
       for (;;) {
         const { startOffset } = this.#tail
@@ -223,9 +229,13 @@ export class PartitionLog implements Partition {
     })
   }
 
-  /** Segments and directory survive a power cut. `retired` is for removeRetired(), when a snapshot with `point` is durable. @throws DiskError */
-  sync(): Promise<{ point: RecoveryPoint; retired: readonly string[] }> {
+  /**
+   * Segments and directory survive a power cut. `retired` is for removeRetired(), when a snapshot with `point` is durable. null: the topic was deleted.
+   * @throws DiskError
+   */
+  sync(): Promise<{ point: RecoveryPoint; retired: readonly string[] } | null> {
     return this.#behindOthers(async () => {
+      if (this.#isDeleted) return null
       const retired = await this.#segments.sync()
       const { active } = this.#segments
       const place = [this.topicNumber, this.partitionIndex, this.#logStartOffset] as const
@@ -241,7 +251,7 @@ export class PartitionLog implements Partition {
   /** The oldest segment; null when there is none, or nothing in it. */
   get oldest(): OldestSegment | null {
     const segment = this.#segments.first
-    return !segment || segment.sizeBytes === 0 ? null : { segment, nextOffset: segment.nextOffset }
+    return !segment || segment.sizeBytes === 0 || this.#isDeleted ? null : { segment, nextOffset: segment.nextOffset }
   }
 
   /**
@@ -250,7 +260,7 @@ export class PartitionLog implements Partition {
    */
   closeOldest(oldest: OldestSegment): Promise<boolean> {
     return this.#behindOthers(async () => {
-      if (!this.#isOldest(oldest)) return false
+      if (this.#isDeleted || !this.#isOldest(oldest)) return false
       if (this.#segments.all.length === 1) await this.#segments.roll(oldest.nextOffset).catch(onlyFull)
       return true
     })
@@ -262,7 +272,7 @@ export class PartitionLog implements Partition {
    */
   evict(oldest: OldestSegment): Promise<void> {
     return this.#behindOthers(async () => {
-      if (!this.#isOldest(oldest)) return // there was no room to roll, and it has grown
+      if (this.#isDeleted || !this.#isOldest(oldest)) return // there was no room to roll, and it has grown
       assert(oldest.nextOffset <= this.#logStartOffset, `${oldest.segment.logPath} reaches above the log start ${this.#logStartOffset}`)
       const { segment, retired } = await this.#segments.retireFirst()
       this.#account.touch()
@@ -288,6 +298,14 @@ export class PartitionLog implements Partition {
   /** Everything below `offset` is at the centre. Never goes back. */
   setDelivered(offset: number): void {
     this.#deliveredOffset = Math.max(this.#deliveredOffset, offset)
+  }
+
+  /** The topic was deleted: from now on nothing is read, written or kept here. Resolves when no work goes on on the files, and they are closed. @throws DiskError */
+  delete(): Promise<void> {
+    this.#isDeleted = true
+    this.#tail.drop(this.#tail.count)
+    this.notify()
+    return this.#behindOthers(() => this.#segments.close())
   }
 
   /** Closes all files, when nothing works on them any more. */
@@ -317,6 +335,7 @@ export class PartitionLog implements Partition {
 
   async read(offset: Offset, options: { bytesMax: number }): Promise<ReadResult> {
     for (;;) {
+      if (this.#isDeleted) throw topicUnknown(this.topicName)
       this.#checkRange(offset)
       const tailStart = this.#tail.startOffset
       if (tailStart !== null && offset >= tailStart) return this.#readTail(offset, options.bytesMax)
@@ -326,7 +345,7 @@ export class PartitionLog implements Partition {
         return await this.#readSegment(segment, offset, options.bytesMax)
       } catch (error) {
         // Retention took the segment while we were reading it: look again.
-        if (error instanceof DiskError && error.code === 'ENOENT' && this.#segments.isGone(segment)) continue
+        if (error instanceof DiskError && error.code === 'ENOENT' && (this.#isDeleted || this.#segments.isGone(segment))) continue
         throw error
       }
     }
@@ -334,6 +353,7 @@ export class PartitionLog implements Partition {
 
   async readCommitted(offset: Offset, options: { bytesMax: number }): Promise<StableRead> {
     const limit = this.lastStableOffset
+    if (this.#isDeleted) throw topicUnknown(this.topicName)
     this.#checkRange(offset)
     if (offset >= limit) return { batches: [], nextOffset: offset, missing: [] }
     const aborted = this.abortedBetween(offset, limit) // before the read: retention may move the log start meanwhile
@@ -382,7 +402,7 @@ export class PartitionLog implements Partition {
    */
   async #passOver(segment: Segment, { positionBytes, startOffset, endOffset, isUnreadable }: DamagedRange): Promise<void> {
     const key = `${segment.baseOffset}:${positionBytes}`
-    if (this.#reportedDamage.has(key)) return
+    if (this.#isDeleted || this.#reportedDamage.has(key)) return
     const range: DroppedRange = {
       topicName: this.topicName,
       partitionIndex: this.partitionIndex,
@@ -412,6 +432,7 @@ export class PartitionLog implements Partition {
         return await this.#findTime(timestampMs)
       } catch (error) {
         // Retention took what we were looking at: look again, at what is left.
+        if (this.#isDeleted) throw topicUnknown(this.topicName)
         if (this.#logStartOffset === startOffset) throw error
       }
     }

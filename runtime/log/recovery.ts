@@ -181,6 +181,8 @@ async function listJournals({ disk, directory, report }: ReadContext, loaded: Lo
 
 export interface ReplayTarget {
   partitionOf(topicNumber: number, partitionIndex: number): PartitionLog | undefined
+  /** The topic was deleted: what the journal has of it is not wanted. */
+  isDeleted(topicNumber: number): boolean
   nowMs(): number
   onProgress(doneBytes: number, totalBytes: number): void
   /** The tails may have become large. */
@@ -212,6 +214,7 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
     for (const frame of readFrames(block, header)) {
       if (frame.kind !== 'batch') continue
       const partition = target.partitionOf(frame.topicNumber, frame.partitionIndex)
+      if (!partition && target.isDeleted(frame.topicNumber)) continue
       if (!partition) unknown.add(`${frame.topicNumber}/${frame.partitionIndex}`)
       else replayBatch(core, partition, frame.batch, { sequence: commit.sequence, nowMs: target.nowMs(), report })
     }

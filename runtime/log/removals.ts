@@ -33,6 +33,9 @@ interface RemovalRecord {
   readonly dropped: number
 }
 
+/** In the state: removed/<topic number>/<partition>. */
+export const REMOVED_PREFIX = 'removed/'
+
 const NOTHING: RemovalRecord = { v: 1, start: 0, delivered: 0, lost: { retention: 0, quota: 0 }, dropped: 0 }
 
 export interface RemovalsHost {
@@ -95,6 +98,16 @@ export class Removals {
         resolve(true)
       })
     })
+  }
+
+  /** For the commit that makes a topic whose partition begins behind one of before: everything below `start` was there, or was counted. */
+  changeForBeginning(partition: Pick<PartitionLog, 'topicNumber' | 'partitionIndex'>, start: number): StateChange {
+    return { key: removedKey(partition), value: encode({ ...NOTHING, start, delivered: start }) }
+  }
+
+  /** The topic was deleted. */
+  forget({ partitions }: StoredTopic): void {
+    for (const partition of partitions) this.#records.delete(partition)
   }
 
   /** What no commit is known to have: for the snapshot, and for the next commit. */
@@ -165,8 +178,18 @@ export class Removals {
   }
 }
 
-function removedKey({ topicNumber, partitionIndex }: PartitionLog): string {
-  return `removed/${topicNumber}/${partitionIndex}`
+function removedKey({ topicNumber, partitionIndex }: Pick<PartitionLog, 'topicNumber' | 'partitionIndex'>): string {
+  return `${REMOVED_PREFIX}${topicNumber}/${partitionIndex}`
+}
+
+/** One entry for each topic, reason and kind. */
+export function summedRemovals(removals: readonly Removal[]): Removal[] {
+  const sums = new Map<string, Removal>()
+  for (const removal of removals) {
+    const key = `${removal.topicName} ${removal.reason} ${removal.isLoss}`
+    sums.set(key, { ...removal, records: removal.records + (sums.get(key)?.records ?? 0) })
+  }
+  return [...sums.values()]
 }
 
 function decode(bytes: Uint8Array, key: string): RemovalRecord {

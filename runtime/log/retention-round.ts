@@ -115,6 +115,7 @@ export class RetentionRound {
 
   async #remove(candidate: Candidate, cause: Cause): Promise<Outcome> {
     const { partition, nextOffset } = candidate
+    if (partition.isDeleted) return 'again'
     const topic = this.#host.topicOf(partition)
     // What came behind it was not asked about, and may be neither delivered nor old: the caller chooses again.
     if (!(await partition.closeOldest(candidate))) return 'again'

@@ -41,6 +41,24 @@ export function topicUnknown(name: string): WadiError {
   })
 }
 
+export function topicUndelivered(name: string, count: number): WadiError {
+  return new WadiError('WADI_TOPIC_UNDELIVERED', {
+    happened: `Topic ${name} has ${count === 1 ? '1 event' : `${count} events`} that the centre does not have yet.`,
+    kept: 'The topic was not deleted.',
+    next: 'Wait until it is delivered (wadi status), take it out of upstream.topics, or say that the events may be lost.',
+    facts: { topic: name, events: count }
+  })
+}
+
+export function topicBusy(name: string): WadiError {
+  return new WadiError('WADI_BUSY', {
+    happened: `A topic ${name} was deleted, and the disk does not let go of its directories yet.`,
+    kept: 'Nothing was made.',
+    next: 'Try again; Wadi goes on removing them by itself.',
+    facts: { topic: name }
+  })
+}
+
 export function quotaExceeded(topicName: string, bytes: number, quotaBytes: number): WadiError {
   return new WadiError('WADI_QUOTA_EXCEEDED', {
     happened: `There is no room for topic ${topicName}: ${bytes} bytes are stored, the quota is ${quotaBytes}.`,

@@ -12,7 +12,10 @@ export class StoredTopic implements Topic {
   readonly id: Uint8Array
   config: TopicConfig
   readonly #partitions: PartitionLog[] = []
+  #isEnded = false
   readonly account: TopicAccount
+  /** It is being deleted: nothing more is taken. */
+  isEnding = false
 
   constructor(name: string, entry: TopicEntry, directory: DirectoryAccount) {
     this.name = name
@@ -32,8 +35,15 @@ export class StoredTopic implements Topic {
     this.#partitions.push(partition)
   }
 
+  /** It was deleted: its bytes count no more. */
+  end(): void {
+    this.#isEnded = true
+    this.account.refresh()
+  }
+
   /** Segments and tails: what a quota counts as stored. */
   #countBytes(): number {
+    if (this.#isEnded) return 0
     let bytes = 0
     for (const partition of this.#partitions) bytes += partition.segmentBytes + partition.tail.bytes
     return bytes

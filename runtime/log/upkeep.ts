@@ -14,7 +14,7 @@ import type { PartitionLog } from './partition-log.ts'
 import type { RetentionRound } from './retention-round.ts'
 import type { SealOptions } from './seal.ts'
 import type { StorageSettings } from './settings.ts'
-import { writeFailed } from './store-errors.ts'
+import { onlyDisk, writeFailed } from './store-errors.ts'
 import type { StoreMeter } from './store-meter.ts'
 import type { StoredTopic } from './stored-topic.ts'
 import type { TailTotals } from './tail.ts'
@@ -33,6 +33,8 @@ export interface UpkeepHost {
   readonly topics: ReadonlyMap<string, StoredTopic>
   readonly tails: TailTotals
   readonly writeSnapshot: CheckpointTarget['writeSnapshot']
+  /** Removes what deleted topics left. @throws DiskError */
+  clearDeleted(): Promise<void>
   /** From now on the store only reads. */
   fail(error: WadiError): void
 }
@@ -131,6 +133,7 @@ export class Upkeep {
       await this.sealAboveLimit()
         .then(() => this.#sealOld())
         .catch(toError)
+      await this.#host.clearDeleted().catch(onlyDisk) // what the disk refuses now is tried again; a failed sync is remembered (final-syncs.ts)
       if (!this.#isHalted) await this.#host.retention.run().catch(toError) // also when nothing could be sealed: it is what frees a full disk
       if (this.#isCheckpointDue()) await this.checkpoint()
     })
@@ -223,6 +226,7 @@ export class Upkeep {
   }
 
   async #seal(partition: PartitionLog): Promise<void> {
+    if (partition.isDeleted) return
     await partition.seal(this.#sealOptions(partition))
     this.#host.meter.onSeal()
   }

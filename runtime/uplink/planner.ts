@@ -180,7 +180,7 @@ export class Planner {
     const { notices, store, clock } = this.#context
     const topic = this.#topics.get(source.upstreamTopic)
     const sourceCount = store.topics.get(source.edgeTopic)?.partitions.length
-    if (!topic || sourceCount === undefined) return null
+    if (!topic || sourceCount === undefined || source.partition.isDeleted) return null
     const from = source.planned
     try {
       for (;;) {
@@ -201,6 +201,7 @@ export class Planner {
       if (error instanceof WadiError && error.code === 'WADI_OFFSET_OUT_OF_RANGE' && source.planned < source.partition.logStartOffset)
         return null
       if (!(error instanceof WadiError || error instanceof DiskError || error instanceof RangeError)) throw error
+      if (source.partition.isDeleted) return null
       source.blockedUntilMs = clock.monotonicMs() + UNREADABLE_DELAY_MS
       notices.add('unreadable', `${source.key}: reading at ${source.planned} failed: ${error.message}`, {
         partition: source.key,

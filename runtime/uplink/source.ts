@@ -43,7 +43,7 @@ export class Source {
 
   /** Events that are durable and committed here and not known to be at the centre: what an open transaction holds back is not due yet. */
   get lagEvents(): number {
-    return Math.max(0, this.partition.lastStableOffset - this.oldestOffset)
+    return this.partition.isDeleted ? 0 : Math.max(0, this.partition.lastStableOffset - this.oldestOffset)
   }
 
   get lagBytes(): number {
@@ -60,7 +60,7 @@ export class Source {
   }
 
   get hasUnplanned(): boolean {
-    return this.partition.lastStableOffset > this.#planned
+    return !this.partition.isDeleted && this.partition.lastStableOffset > this.#planned
   }
 
   /** The branch of the next event to plan; '' when the log was never forked. */

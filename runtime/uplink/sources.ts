@@ -54,6 +54,11 @@ export class Sources {
     this.#watchArrivals()
   }
 
+  /** The topic was deleted here: one that is made anew has to be added again. */
+  removeTopic(edgeTopic: string): void {
+    this.#topics.delete(edgeTopic)
+  }
+
   /** Takes the partitions that the store has now. */
   refresh(): void {
     const list: Source[] = []
@@ -63,16 +68,21 @@ export class Sources {
       }
     }
     this.#list = list
+    for (const [partition, arrivals] of this.#arrivals) {
+      if (!partition.isDeleted) continue
+      arrivals.close()
+      this.#arrivals.delete(partition)
+    }
     this.#watchArrivals()
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
     this.#unsubscribe = list.map((source) => source.partition.onAdvance(() => this.#options.onAdvance()))
   }
 
-  /** A topic or partition was made since the last refresh. */
+  /** A topic or partition was made, or deleted, since the last refresh. */
   get isOutdated(): boolean {
     let count = 0
     for (const edgeTopic of this.#topics.keys()) count += this.#options.store.topics.get(edgeTopic)?.partitions.length ?? 0
-    return count !== this.#list.length
+    return count !== this.#list.length || this.#list.some(({ partition }) => partition.isDeleted)
   }
 
   /** Something may become deliverable without a call of onAdvance: a topic is made, a damaged partition can be read again. */

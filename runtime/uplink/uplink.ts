@@ -144,6 +144,12 @@ export class Uplink {
     this.#interruptIdle()
   }
 
+  /** The topic was deleted here. What the centre has of it stays there, and its position with it: a topic of that name goes on behind it. */
+  removeTopic(edgeTopic: string): void {
+    this.#sources.removeTopic(edgeTopic)
+    this.#interruptIdle()
+  }
+
   /** Lets the transaction under way end, at most `deadlineMs`; what it leaves open the next start resolves. */
   async close(options: { deadlineMs: number }): Promise<void> {
     this.#isClosing = true

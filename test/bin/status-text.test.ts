@@ -8,7 +8,7 @@ const topicOf = (name: string, more: Partial<TopicStatus> = {}): TopicStatus => 
   name,
   partitionCount: 1,
   events: 20,
-  lost: { quota: 0, retention: 0, damage: 0 },
+  lost: { quota: 0, retention: 0, damage: 0, deletion: 0 },
   droppedEvents: 0,
   lagEvents: null,
   lagBytes: null,
@@ -45,6 +45,7 @@ function reportOf(topics: readonly TopicStatus[]): StatusReport {
       droppedEvents: topics.reduce((sum, { droppedEvents }) => sum + droppedEvents, 0),
       lostEvents,
       damagedRanges: 0,
+      deletedTopics: [],
       recovery: { durationMs: 0, findings: [], replayedEvents: 0, wasCleanStop: true }
     },
     uplink: null,
@@ -53,11 +54,13 @@ function reportOf(topics: readonly TopicStatus[]): StatusReport {
 }
 
 t.test('undelivered events that a quota dropped are lost, by topic and reason', async (t) => {
-  const text = statusText(reportOf([topicOf('telemetry', { lost: { quota: 480, retention: 7, damage: 0 } }), topicOf('alarms')]))
+  const text = statusText(
+    reportOf([topicOf('telemetry', { lost: { quota: 480, retention: 7, damage: 0, deletion: 0 } }), topicOf('alarms')])
+  )
   t.match(text, /storage .* 487 lost/)
   t.match(text, /telemetry: 480 undelivered events were dropped by a quota/)
   t.match(text, /telemetry: 7 undelivered events were dropped by retention/)
-  const one = statusText(reportOf([topicOf('telemetry', { lost: { quota: 0, retention: 1, damage: 1 } })]))
+  const one = statusText(reportOf([topicOf('telemetry', { lost: { quota: 0, retention: 1, damage: 1, deletion: 0 } })]))
   t.match(one, /telemetry: 1 undelivered event was dropped by retention\n.*telemetry: 1 event was lost to damage of the device/)
   t.notMatch(text, /0 lost|alarms:|dropped by quotas/)
 })

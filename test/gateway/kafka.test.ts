@@ -192,6 +192,66 @@ t.test('create_topics: false leaves the topics to the configuration', async (t) 
   })
 })
 
+t.test(
+  'a client deletes what it made, when the centre has it; a topic of the same name is another one, and arrives once too',
+  async (t) => {
+    const centre = await startCentre(t)
+    const place = await start(t, { more: `upstream: { brokers: ["127.0.0.1:${centre.port}"] }` })
+    const kafka = clientOf(place)
+    const { gateway, lines } = place
+    for (const round of ['first', 'second']) {
+      const values = numbered(round, 50)
+      await produce(kafka, 'scratch', values)
+      const isDelivered = async (): Promise<boolean> =>
+        (await gateway.status()).topics.find(({ name }) => name === 'scratch')?.lagEvents === 0
+      for (let tries = 0; !(await isDelivered()) && tries < 500; tries++) await new Promise((resolve) => setTimeout(resolve, 20))
+      await withAdmin(place, async (admin) => {
+        await admin.deleteTopics({ topics: ['scratch'] })
+        t.same((await admin.listTopics()).sort(), ['_wadi.dlq', 'plant'])
+      })
+    }
+    t.equal(lines.filter((line) => line === 'info: deleted topic scratch with 1 partition').length, 2)
+    t.same(await consume(t, clientOf(centre), 'scratch', 100), [...numbered('first', 50), ...numbered('second', 50)])
+    await publish(gateway, ['goes on'])
+    t.same(await consume(t, clientOf(centre), 'plant', 1), ['goes on'])
+  }
+)
+
+t.test("a topic that the centre does not have yet, that the configuration names, or that is Wadi's own, is not deleted", async (t) => {
+  const place = await start(t, { more: 'upstream: { brokers: ["127.0.0.1:1"] }' }) // nobody is there
+  await produce(clientOf(place), 'scratch', ['waits'])
+  const refusal = async (topic: string): Promise<string> => {
+    const { gateway } = place
+    return withAdmin({ gateway }, (admin) => admin.deleteTopics({ topics: [topic] })).then(
+      () => 'deleted',
+      (error: { type?: string; message: string }) => error.type ?? error.message
+    )
+  }
+  t.equal(await refusal('scratch'), 'POLICY_VIOLATION')
+  t.equal(await refusal('plant'), 'POLICY_VIOLATION')
+  t.equal(await refusal('_wadi.dlq'), 'POLICY_VIOLATION')
+  t.match(await refusal('nosuch'), /does not host/)
+  t.same(await consume(t, clientOf(place), 'scratch', 1), ['waits'])
+  await t.rejects(place.gateway.deleteTopic('plant'), { code: 'WADI_TOPIC_IN_USE', message: /routes\[0\] of the configuration/ })
+  await t.rejects(place.gateway.deleteTopic('scratch'), {
+    code: 'WADI_TOPIC_UNDELIVERED',
+    message: /1 event that the centre does not have/
+  })
+  await place.gateway.deleteTopic('scratch', { undelivered: 'lose' })
+  const { storage, topics } = await place.gateway.status()
+  t.match(storage, { lostEvents: 1, deletedTopics: [{ name: 'scratch', lostEvents: 1 }] })
+  t.notOk(topics.some(({ name }) => name === 'scratch'))
+})
+
+t.test('delete_topics: false keeps what clients made', async (t) => {
+  const place = await start(t, { kafka: '{ listen: "127.0.0.1:0", delete_topics: false }' })
+  await produce(clientOf(place), 'scratch', ['x'])
+  await t.rejects(
+    withAdmin(place, (admin) => admin.deleteTopics({ topics: ['scratch'] })),
+    /policy/i
+  )
+})
+
 t.test('what clients store is counted; what is refused is counted, and told once a minute for each reason', async (t) => {
   const more = 'topics: { plant: { partitions: 3 }, full: { quota: 256KiB, when_full: reject } }'
   const place = await start(t, { more })

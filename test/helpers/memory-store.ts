@@ -22,6 +22,7 @@ import {
   type TopicConfig
 } from '../../runtime/log/contract.ts'
 
+import { topicUnknown } from '../../runtime/log/store-errors.ts'
 import { isCommitted, readTransactions, TransactionIndex } from '../../runtime/log/transaction-index.ts'
 
 type StateOf = readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
@@ -35,6 +36,7 @@ class MemoryPartition implements Partition {
   readonly listeners = new Set<() => void>()
   readonly deliveredOffset = 0
   readonly isLogStartDurable = true
+  isDeleted = false
   readonly transactions = new TransactionIndex()
   logStartOffset = toOffset(0)
   highWatermark = toOffset(0)
@@ -48,6 +50,7 @@ class MemoryPartition implements Partition {
   }
 
   read(offset: Offset, { bytesMax }: { bytesMax: number }): Promise<ReadResult> {
+    if (this.isDeleted) return Promise.reject(topicUnknown(this.topicName))
     if (offset < this.logStartOffset || offset > this.highWatermark) return Promise.reject(outOfRange(offset))
     const batches: Uint8Array[] = []
     let bytes = 0
@@ -130,6 +133,8 @@ export class MemoryStore implements Store {
   readonly #state = new Map<string, Uint8Array>()
   #held: (() => void)[] | null = null
   #failNext: WadiError | null = null
+  readonly #deletionListeners = new Set<(topic: Topic) => void>()
+  #lastNumber = 0
   commitCount = 0
 
   constructor(core: Core, incarnation = 1) {
@@ -183,13 +188,14 @@ export class MemoryStore implements Store {
         new WadiError('WADI_TOPIC_EXISTS', { happened: `Topic ${name} exists.`, kept: 'It is unchanged.', next: 'Nothing to do.' })
       )
     }
-    const number = this.topics.size + 1
+    const number = ++this.#lastNumber
     const id = new Uint8Array(16).fill(number)
     return Promise.resolve(this.#addTopic({ name, number, id, config: { ...defaultTopicConfig, ...config } }))
   }
 
   #addTopic(like: Pick<Topic, 'name' | 'number' | 'id' | 'config'>): MemoryTopic {
     const { name, number, id, config } = like
+    this.#lastNumber = Math.max(this.#lastNumber, number)
     const partitions = Array.from(
       { length: config.partitionCount },
       (_, partitionIndex) => new MemoryPartition({ topicName: name, topicNumber: number, partitionIndex }, this.#core)
@@ -201,6 +207,23 @@ export class MemoryStore implements Store {
 
   alterTopic(): Promise<Topic> {
     return Promise.reject(new Error('not kept'))
+  }
+
+  deleteTopic(name: string): Promise<void> {
+    const topic = this.topics.get(name)
+    if (!topic) return Promise.reject(topicUnknown(name))
+    this.topics.delete(name)
+    for (const partition of topic.partitions) {
+      partition.isDeleted = true
+      partition.notify()
+    }
+    for (const listener of this.#deletionListeners) listener(topic)
+    return Promise.resolve()
+  }
+
+  onTopicDeleted(listener: (topic: Topic) => void): () => void {
+    this.#deletionListeners.add(listener)
+    return () => this.#deletionListeners.delete(listener)
   }
 
   append(partition: Partition, record: RecordInput, done: AppendDone, state: readonly StateChange[] = []): void {

@@ -3,6 +3,7 @@
 import type { Core } from '../../runtime/core/core.ts'
 import { type Disk, DiskError } from '../../runtime/io/disk.ts'
 import { TopicAccount } from '../../runtime/log/accounts.ts'
+import { DeletedTopics } from '../../runtime/log/deleted-topics.ts'
 import { Quota } from '../../runtime/log/quota.ts'
 import { Removals } from '../../runtime/log/removals.ts'
 import { retentionTable, type Standing, type Verdict } from '../../runtime/log/retention.ts'
@@ -129,6 +130,11 @@ export const canaries: Record<string, Mutation> = {
       UpstreamTopics.prototype.isOpen = function (name) {
         return this.reasonFor(name) === null
       }
+    }
+  },
+  'a topic that is made again begins at 0': {
+    install: () => {
+      DeletedTopics.prototype.endOf = () => 0
     }
   },
   'an older image of the disk goes unnoticed': {

@@ -31,6 +31,7 @@ import { SimClock, type SimProcessClock } from './sim-clock.ts'
 import { simCodec } from './sim-codec.ts'
 import { noFaults, SimDisk } from './sim-disk.ts'
 import type { DiskLie } from './sim-file.ts'
+import { TopicDeletions } from './topic-deletions.ts'
 import { TopicFaults } from './topic-faults.ts'
 import { TopicLimits } from './topic-limits.ts'
 
@@ -70,6 +71,7 @@ export class World {
   readonly reached = new Map<string, number>()
   readonly #diskFaults: DiskFaults
   readonly #topicFaults: TopicFaults
+  readonly #topicDeletions: TopicDeletions
   readonly #seed: number
   readonly #mutation: Mutation
   readonly #mapping: Mapping
@@ -155,6 +157,17 @@ export class World {
     this.#quotaBytes = prng.chance(15) ? prng.pick([8, 16]) * KIB : null
     this.#storage = { ...this.#storage, ...this.#diskFaults.settings }
     this.#storage = { ...this.#storage, quotaBytes: this.#limits.directoryQuota(2 * (this.#storage.journalFileBytes ?? 0)) }
+    this.#topicDeletions = new TopicDeletions(
+      seed,
+      {
+        clock: this.clock,
+        store: () => this.#store,
+        uplink: () => this.#uplink,
+        violate: (sentence) => this.ledger.violate('lost', sentence),
+        count: (what) => this.#count(what)
+      },
+      new Map(this.#mapping.upstream.map(([edge, name]) => [edge, name]))
+    )
     this.#devices = new Devices(this, {
       edge: this.#mapping.edge,
       store: () => this.#store,
@@ -343,7 +356,7 @@ export class World {
       await clock.run({ untilMs: atMs })
       this.#clients.checkOpen()
       this.#disturbOnce()
-      for (const faults of [this.#diskFaults, this.#topicFaults]) faults.disturb()
+      for (const faults of [this.#diskFaults, this.#topicFaults, this.#topicDeletions]) faults.disturb()
       if (this.#store?.failure && prng.chance(80)) this.#crash(prng.chance(50) ? 'power' : 'kill')
     }
     await clock.run({ untilMs: this.#durationMs })

@@ -42,6 +42,29 @@ export const CreateTopics = defineApi<CreateTopicsRequest, CreateTopicsResponse>
       replicationFactor:i16=-1 v5+, configs:[name:str, value:str?, readOnly:bool, configSource:i8=-1, isSensitive:bool]? v5+]`
 })
 
+export interface DeleteTopicsRequest {
+  /** From version 6 on: by name, or by id when the name is null. */
+  topics: { name: string | null; topicId: string }[]
+  /** Before version 6. */
+  topicNames: string[]
+  timeoutMs: number
+}
+
+export interface DeleteTopicsResponse {
+  throttleTimeMs: number
+  responses: { name: string | null; topicId: string; errorCode: number; errorMessage: string | null }[]
+}
+
+export const DeleteTopics = defineApi<DeleteTopicsRequest, DeleteTopicsResponse>({
+  key: 20,
+  name: 'DeleteTopics',
+  versions: [1, 6],
+  flexibleFrom: 4,
+  request: 'topics:[name:str?, topicId:uuid] v6+, topicNames:[]str v0-5, timeoutMs:i32',
+  response: `throttleTimeMs:i32,
+    responses:[name:str?(6), topicId:uuid v6+, errorCode:i16, errorMessage:str? v5+]`
+})
+
 export interface DescribeConfigsRequest {
   /** resourceType: 2 topic, 4 broker. configurationKeys null = all. */
   resources: { resourceType: number; resourceName: string; configurationKeys: string[] | null }[]

@@ -1,4 +1,4 @@
-// CreateTopics and DescribeConfigs, for one node: replication factor 1, replicas where we are.
+// CreateTopics, DeleteTopics and DescribeConfigs, for one node: replication factor 1, replicas where we are.
 
 import type { Broker } from '../../../runtime/broker/broker.ts'
 import { BrokerFault, type FaultName, faultOfStoreError } from '../../../runtime/broker/fault.ts'
@@ -7,6 +7,8 @@ import type { Draft } from '../../kafka-protocol/api.ts'
 import type {
   CreateTopicsRequest,
   CreateTopicsResponse,
+  DeleteTopicsRequest,
+  DeleteTopicsResponse,
   DescribeConfigsRequest,
   DescribeConfigsResponse,
   DescribedConfig
@@ -76,6 +78,30 @@ function assignedCount({ assignments, numPartitions, replicationFactor }: AskedT
 
 function refused(name: string, fault: FaultName, errorMessage: string): CreatedTopic {
   return { name, topicId: ZERO_TOPIC_ID, errorCode: errorCodeOf(fault), errorMessage, configs: [] }
+}
+
+type DeletedTopic = Draft<DeleteTopicsResponse['responses'][number]>
+
+/** One behind the other. A topic that cannot be deleted does not keep the others. */
+export const handleDeleteTopics: Handler<DeleteTopicsRequest, DeleteTopicsResponse> = async (request, { broker, apiVersion }) => {
+  const asked: DeleteTopicsRequest['topics'] =
+    apiVersion >= 6 ? request.topics : request.topicNames.map((name) => ({ name, topicId: ZERO_TOPIC_ID }))
+  const responses: DeletedTopic[] = []
+  for (const one of distinct(asked, ({ name, topicId }) => `${name ?? ''}/${topicId}`)) responses.push(await deleteOne(one, broker))
+  return { responses }
+}
+
+async function deleteOne({ name, topicId }: DeleteTopicsRequest['topics'][number], broker: Broker): Promise<DeletedTopic> {
+  const refusal = (fault: FaultName, errorMessage: string): DeletedTopic => ({ name, topicId, errorCode: errorCodeOf(fault), errorMessage })
+  if ((name === null) === (topicId === ZERO_TOPIC_ID)) return refusal('INVALID_REQUEST', 'a topic is named by its name or by its id')
+  const topic = name === null ? broker.topics.findById(Buffer.from(topicId, 'hex')) : broker.topics.find(name)
+  if (!topic) return refusal(name === null ? 'UNKNOWN_TOPIC_ID' : 'UNKNOWN_TOPIC_OR_PARTITION', 'there is no such topic')
+  try {
+    await broker.topics.delete(topic.name)
+    return { name: topic.name, topicId: topicIdOf(topic), errorCode: 0, errorMessage: null }
+  } catch (error) {
+    return refusal(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'), error instanceof Error ? error.message : String(error))
+  }
 }
 
 export const handleDescribeConfigs: Handler<DescribeConfigsRequest, DescribeConfigsResponse> = async (request, context) => {

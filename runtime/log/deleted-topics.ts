@@ -1,0 +1,207 @@
+// Topics that were deleted: what of them still lies on the disk, and where their offsets ended.
+//
+//   gone/<topic number>   name, partitions, isMoved: in the commit that takes the topic away, until nothing of it is left
+//   ended/<name>          next offset of each partition, and what its counters said: a topic of that name goes on there
+//
+// The commit is the deletion. Then, one behind the other and again after an error or a restart:
+//   1  the directories get a name that no topic has (<number>-<partition>.deleted), which is made durable
+//   2  a commit says so (isMoved): only now a topic of the same name may be made, so no start takes new files for old ones
+//   3  files and directories are removed, and the state that belongs to the number
+//   4  when a durable snapshot covers the deletion, so that no replay meets a batch of the number, the commit that forgets it
+//
+// Invariants: a number is never given again; nor is an offset of a name that was delivered, because the position at the centre and wadi.offset go by name.
+// Not for: which topics may be deleted (topic-list.ts and its callers), who still reads them (contract.ts, isDeleted).
+
+import { type Disk, DiskError } from '../io/disk.ts'
+import type { Removal, StateChange, Store } from './contract.ts'
+import { EPOCH_PREFIX } from './incarnation-offsets.ts'
+import { DAMAGE_PREFIX } from './known-damage.ts'
+import { deletedDirectory, partitionDirectory, TOPICS_DIRECTORY } from './layout.ts'
+import { HOLE_PREFIX } from './missing-ranges.ts'
+import { REMOVED_PREFIX, summedRemovals } from './removals.ts'
+import { deleteState, putState, readState } from './state-codec.ts'
+import type { StateMap } from './state-map.ts'
+import { TOPIC_PREFIX } from './topic-catalogue.ts'
+import { ABORTED_AREA, PRODUCER_AREA } from './transaction-index.ts'
+
+export const GONE_PREFIX = 'gone/'
+const ENDED_PREFIX = 'ended/'
+/** The greatest number that was given when a topic was deleted. */
+export const LAST_NUMBER_KEY = 'meta/last-topic'
+const KEYS_PER_COMMIT = 200
+
+/** Areas whose keys begin with a topic number. */
+const AREAS_BY_NUMBER = [REMOVED_PREFIX, DAMAGE_PREFIX, HOLE_PREFIX, EPOCH_PREFIX, `${PRODUCER_AREA}/`, `${ABORTED_AREA}/`]
+
+interface GoneTopic {
+  readonly name: string
+  readonly partitions: number
+  readonly isMoved: boolean
+}
+
+/** Of all topics of one name that were deleted. */
+interface EndedTopic {
+  /** By partition: the first offset that was not given. */
+  readonly ends: readonly number[]
+  readonly removals: readonly Removal[]
+}
+
+export interface DeletedTopicsHost {
+  readonly disk: Disk
+  readonly directory: string
+  readonly state: StateMap
+  /** Through the group commit; false when it was refused. */
+  commit(changes: readonly StateChange[]): Promise<boolean>
+  /** Of the newest commit. */
+  sequence(): number
+}
+
+export class DeletedTopics {
+  readonly #host: DeletedTopicsHost
+  /** Number → sequence of a commit at or behind the deletion. */
+  readonly #gone = new Map<number, number>()
+  /** Everything below is in synced segments, as the newest durable snapshot says. */
+  #coveredSequence = -1
+  #work: Promise<void> = Promise.resolve()
+
+  constructor(host: DeletedTopicsHost) {
+    this.#host = host
+  }
+
+  /** As the last commit has it; `sequence` is that of the last commit. */
+  load(sequence: number): void {
+    for (const key of this.#host.state.list(GONE_PREFIX)) this.#gone.set(Number(key.slice(GONE_PREFIX.length)), sequence)
+  }
+
+  has(number: number): boolean {
+    return this.#gone.has(number)
+  }
+
+  /** Where the partition of a new topic of this name begins. */
+  endOf(name: string, partitionIndex: number): number {
+    return this.#ended(name).ends[partitionIndex] ?? 0
+  }
+
+  /** What the counters of deleted topics say. */
+  removals(): Removal[] {
+    return this.#host.state.list(ENDED_PREFIX).flatMap((key) => this.#ended(key.slice(ENDED_PREFIX.length)).removals)
+  }
+
+  #ended(name: string): EndedTopic {
+    const key = ENDED_PREFIX + name
+    const value = this.#host.state.get(key)
+    return value ? readState<EndedTopic>(key, value) : { ends: [], removals: [] }
+  }
+
+  /** For the commit that deletes. `ends` is empty when nobody outside of this disk knows offsets of the topic. */
+  changesFor(topic: { number: number; name: string; partitions: number }, left: EndedTopic): StateChange[] {
+    const { number, name, partitions } = topic
+    const before = this.#ended(name)
+    const ends = Array.from({ length: Math.max(before.ends.length, left.ends.length) }, (_, index) =>
+      Math.max(before.ends[index] ?? 0, left.ends[index] ?? 0)
+    )
+    const removals = summedRemovals([...before.removals, ...left.removals])
+    const changes = [putState(GONE_PREFIX + number, { name, partitions, isMoved: false })]
+    if (ends.length > 0 || removals.length > 0) changes.push(putState(ENDED_PREFIX + name, { ends, removals }))
+    return changes
+  }
+
+  /** The commit is durable. */
+  onDeleted(number: number): void {
+    this.#gone.set(number, this.#host.sequence())
+  }
+
+  /**
+   * Whether a topic of this name may be made: nothing of an older one has its directories. Does the work for it when that is left.
+   * @throws DiskError
+   */
+  async isNameFree(directoryKey: (name: string) => string, name: string): Promise<boolean> {
+    const isOfName = (number: number): boolean => {
+      const gone = this.#goneTopic(number)
+      return gone !== null && !gone.isMoved && directoryKey(gone.name) === directoryKey(name)
+    }
+    if ([...this.#gone.keys()].some(isOfName)) await this.clear()
+    return ![...this.#gone.keys()].some(isOfName)
+  }
+
+  #goneTopic(number: number): GoneTopic | null {
+    const key = GONE_PREFIX + number
+    const value = this.#host.state.get(key)
+    return value ? readState<GoneTopic>(key, value) : null
+  }
+
+  /** A snapshot is durable behind which the journal is replayed from `sequence` on. */
+  onSnapshot(sequence: number): void {
+    this.#coveredSequence = Math.max(this.#coveredSequence, sequence)
+  }
+
+  /** One step further with everything that is left, behind what is under way. @throws DiskError, of one topic only when all others had their turn */
+  clear(): Promise<void> {
+    const run = this.#work.then(() => this.#clearAll())
+    this.#work = run.catch(() => undefined)
+    return run
+  }
+
+  async #clearAll(): Promise<void> {
+    let failure: unknown = null
+    for (const number of [...this.#gone.keys()]) {
+      try {
+        await this.#clearOne(number)
+      } catch (error) {
+        if (!(error instanceof DiskError)) throw error
+        failure ??= error
+      }
+    }
+    if (failure !== null) throw failure
+  }
+
+  async #clearOne(number: number): Promise<void> {
+    const gone = this.#goneTopic(number)
+    if (gone === null) return void this.#gone.delete(number)
+    const key = GONE_PREFIX + number
+    if (!gone.isMoved) {
+      // A topic has the name already: it was made behind the move, and damage took the commit that said so.
+      if (this.#host.state.get(TOPIC_PREFIX + gone.name) === undefined) await this.#move(number, gone)
+      if (!(await this.#host.commit([putState(key, { ...gone, isMoved: true })]))) return
+    }
+    for (let index = 0; index < gone.partitions; index++) await this.#removeDirectory(deletedDirectory(this.#host.directory, number, index))
+    const keys = AREAS_BY_NUMBER.flatMap((prefix) => this.#host.state.list(`${prefix}${number}/`))
+    for (let at = 0; at < keys.length; at += KEYS_PER_COMMIT) {
+      if (!(await this.#host.commit(keys.slice(at, at + KEYS_PER_COMMIT).map(deleteState)))) return
+    }
+    if (this.#coveredSequence < (this.#gone.get(number) ?? Number.POSITIVE_INFINITY)) return
+    await this.#host.disk.syncDirectory(`${this.#host.directory}/${TOPICS_DIRECTORY}`) // or a power cut brings directories back that nothing names
+    if (await this.#host.commit([deleteState(key)])) this.#gone.delete(number)
+  }
+
+  async #move(number: number, { name, partitions }: GoneTopic): Promise<void> {
+    const { disk, directory } = this.#host
+    for (let index = 0; index < partitions; index++) {
+      await disk.rename(partitionDirectory(directory, name, index), deletedDirectory(directory, number, index)).catch(onlyAbsent)
+    }
+    await disk.syncDirectory(`${directory}/${TOPICS_DIRECTORY}`)
+  }
+
+  async #removeDirectory(path: string): Promise<void> {
+    const { disk } = this.#host
+    const names = await disk.list(path).catch((error: unknown) => {
+      onlyAbsent(error)
+      return null
+    })
+    if (names === null) return
+    for (const name of names) await disk.remove(`${path}/${name}`).catch(onlyAbsent)
+    await disk.removeDirectory(path)
+  }
+}
+
+/** Partition directories of deleted topics that still have their old names: the next step of the deletion moves them. */
+export function unmovedPartitions(store: Pick<Store, 'listState' | 'getState'>): string[] {
+  return store.listState(GONE_PREFIX).flatMap((key) => {
+    const { name, partitions, isMoved } = readState<GoneTopic>(key, store.getState(key) as Uint8Array)
+    return isMoved ? [] : Array.from({ length: partitions }, (_, index) => `${name}-${index}`)
+  })
+}
+
+function onlyAbsent(error: unknown): void {
+  if (!(error instanceof DiskError && error.code === 'ENOENT')) throw error
+}

@@ -1,0 +1,240 @@
+// The topics of a data directory: made, altered and deleted here, each durable before it is visible, or gone.
+//
+// Invariants:
+//   - A number is given once, also when its topic was refused or deleted: what was written of it may be found by a start.
+//   - From the moment a deletion is asked for the topic takes nothing more; when the deletion is refused it does again.
+//   - A deleted topic is out of every list at once; who holds its partitions sees isDeleted.
+// Not for: files (partition-log.ts, deleted-topics.ts), what clients may make or delete (runtime/broker/topics.ts, gateway).
+
+import type { Offset } from '../base/offset.ts'
+import type { Random } from '../io/random.ts'
+import type { DirectoryAccount } from './accounts.ts'
+import { type DeleteOptions, type DroppedRange, defaultTopicConfig, type Removal, type StateChange, type TopicConfig } from './contract.ts'
+import { type DeletedTopics, LAST_NUMBER_KEY } from './deleted-topics.ts'
+import type { KnownDamage } from './known-damage.ts'
+import { partitionDirectory } from './layout.ts'
+import { takeInLeftSegments } from './left-segments.ts'
+import type { PartitionEnvironment } from './partition-environment.ts'
+import { PartitionLog } from './partition-log.ts'
+import type { RecoveryReport } from './recovery-report.ts'
+import type { Removals } from './removals.ts'
+import { segmentShareOf } from './segment-share.ts'
+import type { StorageSettings } from './settings.ts'
+import { decodeNumber, encodeNumber, type StateMap } from './state-map.ts'
+import { onlyDisk, topicBusy, topicExists, topicUndelivered, topicUnknown } from './store-errors.ts'
+import { StoredTopic } from './stored-topic.ts'
+import { checkTopic, collisionKey, decodeTopicEntry, encodeTopicEntry, TOPIC_PREFIX, type TopicEntry } from './topic-catalogue.ts'
+
+export interface TopicListHost {
+  readonly directory: string
+  readonly settings: StorageSettings
+  readonly random: Random
+  readonly state: StateMap
+  readonly env: PartitionEnvironment
+  readonly account: DirectoryAccount
+  readonly report: RecoveryReport
+  readonly damage: KnownDamage
+  readonly removals: Removals
+  readonly deleted: DeletedTopics
+  /** Through the group commit. @throws WadiError */
+  commit(state: readonly StateChange[]): Promise<readonly Offset[]>
+  onDropped(range: DroppedRange): void
+}
+
+export class TopicList {
+  readonly #host: TopicListHost
+  readonly #byName = new Map<string, StoredTopic>()
+  readonly #byNumber = new Map<number, StoredTopic>()
+  /** Names of topics that are being made, with their numbers: not visible yet, and neither name nor number is given to another. */
+  readonly #creating = new Set<string>()
+  readonly #deletionListeners = new Set<(topic: StoredTopic) => void>()
+  #lastNumber = 0
+  /** Alterations and deletions one behind the other: each starts from what the one before left. */
+  #altering: Promise<unknown> = Promise.resolve()
+
+  constructor(host: TopicListHost) {
+    this.#host = host
+  }
+
+  get byName(): ReadonlyMap<string, StoredTopic> {
+    return this.#byName
+  }
+
+  all(): Iterable<StoredTopic> {
+    return this.#byName.values()
+  }
+
+  /** undefined when there is none (any more). */
+  withNumber(number: number): StoredTopic | undefined {
+    return this.#byNumber.get(number)
+  }
+
+  onDeleted(listener: (topic: StoredTopic) => void): () => void {
+    this.#deletionListeners.add(listener)
+    return () => this.#deletionListeners.delete(listener)
+  }
+
+  /** At a start: what the state has under `key`, with its partitions, which are to be recovered. */
+  restore(key: string): StoredTopic {
+    const entry = decodeTopicEntry(this.#host.state.get(key) as Uint8Array)
+    const topic = new StoredTopic(key.slice(TOPIC_PREFIX.length), entry, this.#host.account)
+    return this.#add(topic, this.#newPartitions(topic))
+  }
+
+  /** At a start: numbers up to this one were given, whether or not anything names their topics. */
+  onNumberSeen(number: number): void {
+    this.#lastNumber = Math.max(this.#lastNumber, number, decodeNumber(this.#host.state.get(LAST_NUMBER_KEY)))
+  }
+
+  async create(name: string, config: Partial<TopicConfig>): Promise<StoredTopic> {
+    const { random, deleted, account } = this.#host
+    const whole = { ...defaultTopicConfig, ...config }
+    checkTopic(name, whole)
+    for (const other of [...this.#byName.keys(), ...this.#creating]) {
+      if (collisionKey(other) !== collisionKey(name)) continue
+      throw topicExists(name, other)
+    }
+    // A number is used once, also when its topic was refused: what was written of it may be found by a start.
+    const number = ++this.#lastNumber
+    const entry: TopicEntry = { number, id: Buffer.from(random.bytes(16)).toString('hex'), config: whole }
+    this.#creating.add(name)
+    try {
+      if (!(await deleted.isNameFree(collisionKey, name).catch(falseWhenDisk))) throw topicBusy(name)
+      const topic = new StoredTopic(name, entry, account)
+      return await this.#grow(topic, entry)
+    } finally {
+      this.#creating.delete(name)
+    }
+  }
+
+  alter(name: string, config: Partial<TopicConfig>): Promise<StoredTopic> {
+    return this.#behindOthers(async () => {
+      const topic = this.#byName.get(name)
+      if (!topic) throw topicUnknown(name)
+      const whole = { ...topic.config, ...config, partitionCount: Math.max(topic.config.partitionCount, config.partitionCount ?? 0) }
+      checkTopic(name, whole)
+      return this.#grow(topic, { number: topic.number, id: Buffer.from(topic.id).toString('hex'), config: whole })
+    })
+  }
+
+  /** Durable when it resolves; the files go later. @throws WadiError WADI_TOPIC_UNKNOWN, WADI_TOPIC_UNDELIVERED, and as commit() */
+  delete(name: string, { undelivered }: DeleteOptions): Promise<void> {
+    return this.#behindOthers(async () => {
+      const topic = this.#byName.get(name)
+      if (!topic) throw topicUnknown(name)
+      const check = (): void => {
+        const count = undeliveredIn(topic)
+        if (undelivered === 'refuse' && count > 0) throw topicUndelivered(name, count)
+      }
+      check()
+      topic.isEnding = true
+      try {
+        await this.#host.commit([]) // everything that was taken before is in the log now, and counts
+        check()
+        await this.#host.commit(this.#deletionOf(topic))
+      } catch (error) {
+        topic.isEnding = false
+        throw error
+      }
+      await this.#onDeleted(topic)
+    })
+  }
+
+  #deletionOf(topic: StoredTopic): StateChange[] {
+    const { removals, deleted } = this.#host
+    const { name, number, partitions } = topic
+    // A topic that was never delivered begins at 0 again: nobody outside of this disk goes by its name and offsets.
+    const isKnownOutside = topic.config.isForwarded || partitions.some(({ deliveredOffset }) => deliveredOffset > 0)
+    const ends = isKnownOutside ? partitions.map(({ highWatermark }) => highWatermark) : []
+    const lost: Removal = { topicName: name, reason: 'deletion', records: undeliveredIn(topic), isLoss: true }
+    const counted = removals.list([topic])
+    return [
+      { key: TOPIC_PREFIX + name, value: null },
+      { key: LAST_NUMBER_KEY, value: encodeNumber(this.#lastNumber) },
+      ...deleted.changesFor(
+        { number, name, partitions: partitions.length },
+        { ends, removals: lost.records > 0 ? [...counted, lost] : counted }
+      )
+    ]
+  }
+
+  async #onDeleted(topic: StoredTopic): Promise<void> {
+    const { removals, damage, deleted, onDropped } = this.#host
+    deleted.onDeleted(topic.number)
+    this.#byName.delete(topic.name)
+    this.#byNumber.delete(topic.number)
+    removals.forget(topic)
+    damage.forget(topic.number)
+    const closing = topic.partitions.map((partition) => partition.delete())
+    topic.end()
+    for (const listener of this.#deletionListeners) listener(topic)
+    for (const { topicName, partitionIndex, deliveredOffset, logStartOffset, highWatermark } of topic.config.isForwarded
+      ? topic.partitions
+      : []) {
+      const startOffset = Math.max(deliveredOffset, logStartOffset) as Offset
+      if (startOffset < highWatermark)
+        onDropped({ topicName, partitionIndex, startOffset, endOffset: highWatermark, reason: 'deletion', isDelivered: false })
+    }
+    await Promise.all(closing.map((closed) => closed.catch(onlyDisk)))
+    await deleted.clear().catch(onlyDisk) // again with every round of housekeeping
+  }
+
+  /** Makes a topic, or its new partitions, durable, then visible: with what lies in their directories. */
+  async #grow(topic: StoredTopic, entry: TopicEntry): Promise<StoredTopic> {
+    const { report, damage, removals, deleted } = this.#host
+    const { name } = topic
+    const { config } = entry
+    const partitions = this.#newPartitions(topic, config)
+    const beginnings = partitions.map((partition) => ({ partition, start: deleted.endOf(name, partition.partitionIndex) }))
+    await this.#host.commit([
+      { key: TOPIC_PREFIX + name, value: encodeTopicEntry(entry) },
+      ...beginnings.flatMap(({ partition, start }) => (start > 0 ? removals.changeForBeginning(partition, start) : []))
+    ])
+    const holes = await takeInLeftSegments(beginnings, report)
+    for (const { partition } of beginnings) partition.setDelivered(removals.load(partition).deliveredOffset)
+    topic.config = config
+    this.#add(topic, partitions)
+    for (const hole of holes) void damage.report(hole)
+    return topic
+  }
+
+  #add(topic: StoredTopic, partitions: readonly PartitionLog[]): StoredTopic {
+    this.#byName.set(topic.name, topic)
+    this.#byNumber.set(topic.number, topic)
+    this.#lastNumber = Math.max(this.#lastNumber, topic.number)
+    for (const partition of partitions) topic.add(partition)
+    for (const partition of topic.partitions) partition.setShare(segmentShareOf(topic.config, this.#host.settings))
+    topic.account.touch()
+    return topic
+  }
+
+  #newPartitions(topic: StoredTopic, { partitionCount } = topic.config): PartitionLog[] {
+    const { name: topicName, number: topicNumber, account, partitions } = topic
+    return Array.from({ length: Math.max(0, partitionCount - partitions.length) }, (_, at) => {
+      const partitionIndex = partitions.length + at
+      const directory = partitionDirectory(this.#host.directory, topicName, partitionIndex)
+      return new PartitionLog({ topicName, topicNumber, partitionIndex, directory, account }, this.#host.env)
+    })
+  }
+
+  #behindOthers<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#altering.then(work)
+    this.#altering = run.catch(() => undefined)
+    return run
+  }
+}
+
+/** Events that the centre should get and does not have. */
+function undeliveredIn({ config, partitions }: StoredTopic): number {
+  if (!config.isForwarded) return 0
+  return partitions.reduce(
+    (sum, { highWatermark, logStartOffset, deliveredOffset }) =>
+      sum + Math.max(0, highWatermark - Math.max(logStartOffset, deliveredOffset)),
+    0
+  )
+}
+
+function falseWhenDisk(error: unknown): false {
+  onlyDisk(error)
+  return false
+}
