@@ -13,6 +13,7 @@ import { Fetches } from './fetch.ts'
 import { Groups } from './groups.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { ProducerStates } from './partition-producers.ts'
+import { ProducerBound } from './producer-bound.ts'
 import { ProducerIds } from './producer-ids.ts'
 import { type TopicRules, Topics } from './topics.ts'
 import { Transactions } from './transactions.ts'
@@ -91,6 +92,7 @@ export function openBroker(context: {
   const settings = { ...defaultBrokerSettings, ...context.settings }
   const producers = new ProducerStates(store)
   const producerLock = new KeyedLock()
+  const producerBound = new ProducerBound({ store, producers, producerLock, producerCountMax: settings.producerCountMax })
   const committedOffsets = new CommittedOffsets(store, clock, settings.offsetBytesMax)
   const transactions = new Transactions({
     store,
@@ -99,6 +101,7 @@ export function openBroker(context: {
     producers,
     producerIds: new ProducerIds(store),
     producerLock,
+    producerBound,
     committedOffsets,
     transactionalIdCountMax: settings.transactionalIdCountMax
   })
@@ -109,14 +112,15 @@ export function openBroker(context: {
     codec,
     producers,
     producerLock,
+    producerBound,
     verifyTransaction: (producer, partition) => transactions.verify(producer, partition),
     batchBytesMax: settings.batchBytesMax,
-    producerCountMax: settings.producerCountMax,
     timestampAheadMsMax: settings.timestampAheadMsMax,
     ...(context.onRefused && { onRefused: context.onRefused })
   })
   const groups = new Groups({ clock, random, settings: { ...settings, memberCountMax: settings.groupMemberCountMax } })
   const expiry = new Expiry({ store, clock, producers, groups, committedOffsets, transactions, ...settings })
+  producerBound.enforce()
   let isClosed = false
   return {
     settings,

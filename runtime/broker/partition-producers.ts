@@ -4,7 +4,7 @@
 import type { AbortedTransaction, Partition, StateChange, Store } from '../log/contract.ts'
 import { deleteState, namesOfKey, putState } from '../log/state-codec.ts'
 import { ABORTED_AREA, abortedStateKey, PRODUCER_AREA } from '../log/transaction-index.ts'
-import { type ProducerState, producerStateKey, putProducerState, readProducerState } from './producer-state.ts'
+import { lastOffsetOf, type ProducerState, producerStateKey, putProducerState, readProducerState } from './producer-state.ts'
 
 export class PartitionProducers {
   readonly partition: Partition
@@ -75,9 +75,12 @@ export class ProducerStates {
   /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   constructor(store: Store) {
     this.#store = store
-    for (const { producers, name, key, value } of this.#stored(PRODUCER_AREA)) {
-      producers.setProducer(readProducerState(key, BigInt(name), value))
-    }
+    const stored = [...this.#stored(PRODUCER_AREA)].map(({ producers, name, key, value }) => {
+      const state = readProducerState(key, BigInt(name), value)
+      return { producers, state, lastOffset: lastOffsetOf(state) }
+    })
+    // keys say nothing of who came last; offsets do, whatever the wall clock was
+    for (const { producers, state } of stored.sort((left, right) => left.lastOffset - right.lastOffset)) producers.setProducer(state)
   }
 
   /** null when there is no such topic or partition. */
@@ -102,11 +105,9 @@ export class ProducerStates {
     return count
   }
 
-  /** null when no partition knows a producer. */
-  withMostProducers(): PartitionProducers | null {
-    let most: PartitionProducers | null = null
-    for (const producers of this.#producers.values()) if (producers.producerCount > (most?.producerCount ?? 0)) most = producers
-    return most
+  /** The partitions, the one that knows the most producers first. */
+  mostProducersFirst(): readonly PartitionProducers[] {
+    return [...this.#producers.values()].sort((left, right) => right.producerCount - left.producerCount)
   }
 
   /** Producers of whom nothing came for too long, and the notes of aborted transactions that the log no longer has. */

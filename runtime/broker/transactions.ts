@@ -22,6 +22,7 @@ import { BrokerFault, type FaultName, faultOfStoreError } from './fault.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { buildMarker } from './marker.ts'
 import type { PartitionProducers, ProducerStates } from './partition-producers.ts'
+import type { ProducerBound } from './producer-bound.ts'
 import type { ProducerIds } from './producer-ids.ts'
 import { type ProducerState, stateAfterMarker } from './producer-state.ts'
 import {
@@ -62,6 +63,7 @@ export interface TransactionsContext {
   readonly producers: ProducerStates
   readonly producerIds: ProducerIds
   readonly producerLock: KeyedLock
+  readonly producerBound: ProducerBound
   readonly committedOffsets: CommittedOffsets
   /** One more is refused until others expire. */
   readonly transactionalIdCountMax: number
@@ -363,6 +365,7 @@ export class Transactions {
     this.#stopTimer(entry)
     entry.state = next
     entry.pending.clear()
+    this.#context.producerBound.enforce() // a marker is remembered of each partition, also where nothing was written
   }
 
   #within(transactionalId: string, producer: ProducerIdentity, work: (entry: Entry) => Promise<FaultName>): Promise<FaultName> {
