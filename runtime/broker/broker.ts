@@ -119,7 +119,7 @@ export function openBroker(context: {
     ...(context.onRefused && { onRefused: context.onRefused })
   })
   const groups = new Groups({ clock, random, settings: { ...settings, memberCountMax: settings.groupMemberCountMax } })
-  const expiry = new Expiry({ store, clock, producers, groups, committedOffsets, transactions, ...settings })
+  const expiry = new Expiry({ store, clock, producers, producerLock, groups, committedOffsets, transactions, ...settings })
   producerBound.enforce()
   let isClosed = false
   return {

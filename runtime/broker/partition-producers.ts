@@ -55,11 +55,11 @@ export class PartitionProducers {
     return putState(abortedStateKey(this.partition, lastOffset), { producerId: String(producerId), firstOffset })
   }
 
-  /** Forgets producers without an open transaction that came last at a time that is too long ago. */
-  expire(isOver: (lastMs: number) => boolean): StateChange[] {
+  /** Forgets producers without an open transaction that came last at a time that is too long ago, and of whom nothing is on its way. */
+  expire(isOver: (lastMs: number) => boolean, isBusy: (producerId: bigint) => boolean): StateChange[] {
     const changes: StateChange[] = []
     for (const state of this.#producers.values()) {
-      if (state.transactionFirstOffset !== null || !isOver(state.lastTimestampMs)) continue
+      if (state.transactionFirstOffset !== null || !isOver(state.lastTimestampMs) || isBusy(state.producerId)) continue
       this.#producers.delete(state.producerId)
       changes.push(deleteState(this.producerKey(state.producerId)))
     }
@@ -111,8 +111,8 @@ export class ProducerStates {
   }
 
   /** Producers of whom nothing came for too long, and the notes of aborted transactions that the log no longer has. */
-  expire(isOver: (lastMs: number) => boolean): StateChange[] {
-    const changes = [...this.#producers.values()].flatMap((producers) => producers.expire(isOver))
+  expire(isOver: (lastMs: number) => boolean, isBusy: (producerId: bigint) => boolean): StateChange[] {
+    const changes = [...this.#producers.values()].flatMap((producers) => producers.expire(isOver, isBusy))
     for (const { producers, name, key } of this.#stored(ABORTED_AREA)) {
       if (Number(name) < producers.partition.logStartOffset) changes.push(deleteState(key))
     }

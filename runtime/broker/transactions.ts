@@ -89,6 +89,7 @@ export class Transactions {
     this.#context = context
     for (const state of readTransactions(context.store)) {
       const entry: Entry = { state, pending: PendingOffsets.restore(context.store, state.transactionalId), timer: null }
+      context.committedOffsets.holdStored(entry.pending.list())
       this.#entries.set(state.transactionalId, entry)
       this.#byProducer.set(state.producerId, entry)
       if (isOpen(state)) this.#startTimer(entry, state.status === 'PrepareAbort' ? 0 : this.#timeLeftMs(state))
@@ -138,13 +139,20 @@ export class Transactions {
     return this.#within(transactionalId, producer, async (entry) => {
       if (entry.state.status !== 'Ongoing' || !entry.state.groupIds.has(groupId)) return 'INVALID_TXN_STATE'
       if (!this.#canEnd(entry, { partitions: entry.state.partitions.size, offsets })) return 'INVALID_COMMIT_OFFSET_SIZE'
+      const { store, committedOffsets } = this.#context
+      committedOffsets.hold(offsets)
       const plans: ReturnType<PendingOffsets['plan']>[] = []
       for (let at = 0; at < offsets.length; at += PENDING_CHUNK_COUNT)
         plans.push(entry.pending.plan(offsets.slice(at, at + PENDING_CHUNK_COUNT)))
-      await this.#context.store.commit(
-        [],
-        plans.map((plan) => plan.change)
-      )
+      try {
+        await store.commit(
+          [],
+          plans.map((plan) => plan.change)
+        )
+      } catch (error) {
+        committedOffsets.letGo(offsets)
+        throw error
+      }
       for (const plan of plans) plan.enter()
       return 'NONE'
     })
@@ -298,15 +306,20 @@ export class Transactions {
     const offsets = outcome === 'commit' ? entry.pending.list() : []
     const next = ended(identity, outcome, timestampMs)
     const markers = this.#markersOn([...entry.state.partitions], { ...identity, outcome, timestampMs })
-    await store.commit(markers.appends, (markerOffsets) => [
-      putTransaction(next),
-      ...committedOffsets.changesFor(offsets, timestampMs),
-      ...entry.pending.deletions(),
-      ...markers.changes(markerOffsets)
-    ])
-    markers.apply()
-    this.#becomeEnded(entry, next)
-    committedOffsets.apply(offsets, timestampMs)
+    const coming = committedOffsets.coming(offsets, timestampMs)
+    try {
+      await store.commit(markers.appends, (markerOffsets) => [
+        putTransaction(next),
+        ...coming.changes,
+        ...entry.pending.deletions(),
+        ...markers.changes(markerOffsets)
+      ])
+      markers.apply()
+      this.#becomeEnded(entry, next)
+      coming.apply()
+    } finally {
+      coming.end()
+    }
   }
 
   /** After a refusal of the store in the middle it is to be called again: the timer of the transaction does, and whoever comes for the id. */
@@ -364,6 +377,7 @@ export class Transactions {
   #becomeEnded(entry: Entry, next: TransactionState): void {
     this.#stopTimer(entry)
     entry.state = next
+    this.#context.committedOffsets.letGo(entry.pending.list())
     entry.pending.clear()
     this.#context.producerBound.enforce() // a marker is remembered of each partition, also where nothing was written
   }
