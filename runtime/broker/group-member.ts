@@ -91,12 +91,12 @@ const PROTOCOL_OVERHEAD_BYTES = 128
 /** Of a character of a name. */
 const CHARACTER_BYTES = 2
 
-/** About what it takes in memory. The member's id begins with one of the names that it brings. */
+/** About what it takes in memory. */
 export function memberBytes(member: Pick<Member, 'clientId' | 'groupInstanceId' | 'protocols' | 'assignment'>): number {
   const { clientId, groupInstanceId, protocols, assignment } = member
   return protocols.reduce(
     (sum, { name, metadata }) => sum + PROTOCOL_OVERHEAD_BYTES + CHARACTER_BYTES * name.length + metadata.byteLength,
-    nameBytes(clientId) + 2 * CHARACTER_BYTES * (clientId.length + (groupInstanceId?.length ?? 0)) + assignment.byteLength
+    nameBytes(clientId) + CHARACTER_BYTES * (groupInstanceId?.length ?? 0) + assignment.byteLength
   )
 }
 

@@ -25,6 +25,9 @@ export interface GroupsSettings extends GroupSettings {
 }
 
 const MEMBER_ID_RANDOM_BYTES = 16
+/** With what follows it an id fits an answer of any version, and the room of the group. */
+const MEMBER_ID_PREFIX_CHARACTERS_MAX = 200
+const HALF_A_CHARACTER = /[\uD800-\uDBFF]$/
 
 export class Groups {
   readonly #clock: Clock
@@ -105,7 +108,8 @@ export class Groups {
   }
 
   #createMemberId(prefix: string): string {
-    return `${prefix}-${Buffer.from(this.#random.bytes(MEMBER_ID_RANDOM_BYTES)).toString('hex')}`
+    const start = prefix.slice(0, MEMBER_ID_PREFIX_CHARACTERS_MAX).replace(HALF_A_CHARACTER, '')
+    return `${start}-${Buffer.from(this.#random.bytes(MEMBER_ID_RANDOM_BYTES)).toString('hex')}`
   }
 }
 

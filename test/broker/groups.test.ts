@@ -95,7 +95,6 @@ t.test('the names that members and groups bring count too', async (t) => {
   for (const [what, overrides] of [
     ['client id', (at: number) => ({ clientId: long(at) })],
     ['static id', (at: number) => ({ groupInstanceId: long(at) })],
-    ['id that was given and not used', (at: number) => ({ clientId: long(at), requiresKnownMemberId: true })],
     ['group id', (at: number) => ({ groupId: long(at) })],
     ['protocol name', (at: number) => ({ protocols: [{ name: long(at), metadata: new Uint8Array(0) }], groupId: `${at}` })]
   ] as const) {
