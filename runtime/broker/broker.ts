@@ -16,6 +16,7 @@ import { ProducerStates } from './partition-producers.ts'
 import { ProducerBound } from './producer-bound.ts'
 import { ProducerIds } from './producer-ids.ts'
 import { type TopicRules, Topics } from './topics.ts'
+import { TransactionRoom } from './transaction-room.ts'
 import { Transactions } from './transactions.ts'
 
 export interface BrokerSettings {
@@ -43,6 +44,8 @@ export interface BrokerSettings {
   readonly transactionalIdExpiryMs: number
   /** New ids are refused above it. */
   readonly transactionalIdCountMax: number
+  /** All of them and what their open transactions name, about what they take in memory. */
+  readonly transactionBytesMax: number
 }
 
 export const defaultBrokerSettings: BrokerSettings = {
@@ -60,7 +63,8 @@ export const defaultBrokerSettings: BrokerSettings = {
   offsetBytesMax: 8 * 1024 * 1024,
   offsetRetentionMs: 7 * 86_400_000,
   transactionalIdExpiryMs: 7 * 86_400_000,
-  transactionalIdCountMax: 10_000
+  transactionalIdCountMax: 10_000,
+  transactionBytesMax: 16 * 1024 * 1024
 }
 
 export interface Broker {
@@ -103,7 +107,7 @@ export function openBroker(context: {
     producerLock,
     producerBound,
     committedOffsets,
-    transactionalIdCountMax: settings.transactionalIdCountMax
+    room: new TransactionRoom({ countMax: settings.transactionalIdCountMax, bytesMax: settings.transactionBytesMax })
   })
   const appends = new Appends({
     store,
