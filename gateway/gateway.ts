@@ -32,6 +32,7 @@ import { recoveryFindings, StatusReporter } from './status-reporter.ts'
 import type { MissingRange, PlacedRecord } from './tail-cursor.ts'
 import { feedTail, type TailSource, tailItems } from './tail-feed.ts'
 import type { TailRequest } from './tail-request.ts'
+import { takeoverLog } from './takeover-log.ts'
 import { deliveredTopics, partitionWords, placeOfTopic, setUpTopics, topicConfigOf } from './topics-setup.ts'
 
 /** Of the ten seconds that a stop may take: what the uplink may use to end a transaction. */
@@ -330,11 +331,7 @@ async function openMqtt(listeners: readonly Listener[], { ingest, store, edges, 
       const words = `closed the connection of ${clientId ?? 'a client'} (${remoteAddress}): ${reason}${detail ? `, ${detail}` : ''}`
       log('warn', words, { reason, clientId, remoteAddress })
     },
-    onTakeover: ({ clientId, remoteAddress, previousAddress }) => {
-      const isOther = remoteAddress !== previousAddress
-      const words = `client ${clientId} took over: ${remoteAddress} is connected with this id now, ${isOther ? previousAddress : 'its connection before'} was closed`
-      log(isOther ? 'warn' : 'info', words, { clientId, remoteAddress, previousAddress })
-    }
+    onTakeover: takeoverLog(log)
   })
   await broker.start()
   for (const listener of listeners) broker.addListener(listener)

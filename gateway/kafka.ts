@@ -14,13 +14,11 @@ import type { Store, Topic } from '../runtime/log/contract.ts'
 import { isInternal } from './config/internal-topics.ts'
 import type { Config, KafkaSection } from './config/schema.ts'
 import type { Log } from './log.ts'
+import { oncePerMinute } from './once-per-minute.ts'
 import { placeOfTopic, topicConfigOf } from './topics-setup.ts'
 
 /** Ends that are part of every day. */
 const USUAL_ENDS: ReadonlySet<CloseReason> = new Set(['peer', 'idle', 'shutdown'])
-/** The same fault of the address is told once in that time: without a file descriptor it comes with every connection. */
-const FAULT_AGAIN_MS = 60_000
-const FAULTS_KNOWN_MAX = 100
 const NAME_CHARS_TOLD = 100
 
 /** Batches of a megabyte for as many partitions as a gateway has clients for. */
@@ -33,18 +31,6 @@ export const gatewayBrokerSettings: Partial<BrokerSettings> = {
   initialRebalanceDelayMs: 0
 }
 
-/** True when `words` were not said for a minute. */
-function oncePerMinute(): (words: string) => boolean {
-  const toldAtMs = new Map<string, number>()
-  return (words) => {
-    const nowMs = performance.now()
-    if (nowMs - (toldAtMs.get(words) ?? Number.NEGATIVE_INFINITY) < FAULT_AGAIN_MS) return false
-    if (toldAtMs.size >= FAULTS_KNOWN_MAX) toldAtMs.clear()
-    toldAtMs.set(words, nowMs)
-    return true
-  }
-}
-
 /** A producer that sends again and again is told once a minute for each topic and reason. */
 export function refusalLog(log: Log): (refusal: RefusedBatch) => void {
   const isDue = oncePerMinute()
@@ -52,7 +38,7 @@ export function refusalLog(log: Log): (refusal: RefusedBatch) => void {
     // A name that no topic can have may hold anything, and so may the message that repeats it.
     const isName = TOPIC_NAME.test(topicName)
     const name = isName ? topicName : JSON.stringify(topicName.slice(0, NAME_CHARS_TOLD))
-    if (!isDue(`${fault} ${name}`)) return
+    if (isDue(`${fault} ${name}`) === null) return
     const words = `refused a batch of a Kafka client for ${name}-${partitionIndex}: ${fault}${isName ? `, ${message}` : ''}`
     log('warn', words, { topic: name, partition: partitionIndex, fault })
   }
@@ -60,7 +46,7 @@ export function refusalLog(log: Log): (refusal: RefusedBatch) => void {
 
 /** Not bound yet. */
 export function createKafka({ listen, advertised, create_topics, limits }: KafkaSection, log: Log): KafkaListener {
-  const isDue = oncePerMinute()
+  const isDue = oncePerMinute() // without a file descriptor the fault comes with every connection
   return new KafkaListener({
     host: listen.host,
     port: listen.port,
@@ -76,7 +62,7 @@ export function createKafka({ listen, advertised, create_topics, limits }: Kafka
     },
     onError: (error) => {
       const words = error instanceof Error ? error.message : String(error)
-      if (isDue(words))
+      if (isDue(words) !== null)
         log('error', `a fault while serving Kafka clients: ${words}`, { error: error instanceof Error ? (error.stack ?? words) : words })
     }
   })

@@ -8,6 +8,8 @@ import { ProtocolError } from './protocol-error.ts'
 const ELEMENTS_MAX = 1_000_000
 const UVARINT_BYTES_MAX = 5
 const UUID_BYTES = 16
+/** As in Kafka, also where the length has room for more. */
+const STRING_BYTES_MAX = 32_767
 
 export class WireReader {
   readonly #bytes: Buffer
@@ -85,9 +87,10 @@ export class WireReader {
     throw new ProtocolError('length', `a number of more than 32 bits before byte ${this.#at}`)
   }
 
-  /** null when the field is null. */
+  /** null when the field is null. @throws ProtocolError length when an older version, in which it may have to be repeated, cannot hold it */
   string(isCompact: boolean): string | null {
     const length = isCompact ? this.uvarint() - 1 : this.int16()
+    if (length > STRING_BYTES_MAX) throw new ProtocolError('length', `a string of ${length} bytes before byte ${this.#at}`)
     const at = this.#takeSized(length)
     return at < 0 ? null : this.#bytes.toString('utf8', at, at + length)
   }

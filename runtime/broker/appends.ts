@@ -13,7 +13,7 @@ import { type CheckedBatch, checkClientBatch, checkCompressed, isCompressed } fr
 import { type FaultName, faultOfStoreError } from './fault.ts'
 import type { KeyedLock } from './keyed-lock.ts'
 import type { PartitionProducers, ProducerStates } from './partition-producers.ts'
-import { ProducerBound } from './producer-bound.ts'
+import type { ProducerBound } from './producer-bound.ts'
 import { checkSequence, type ProducerState, type SequencedBatch, stateAfterBatch } from './producer-state.ts'
 import { Slots, Turns } from './turns.ts'
 
@@ -44,7 +44,6 @@ export interface AppendOptions {
 export type TransactionVerifier = (producer: { producerId: bigint; producerEpoch: number }, partition: Partition) => FaultName
 
 export interface AppendsContext {
-  readonly producerCountMax: number
   readonly store: Store
   readonly core: Core
   readonly clock: Clock
@@ -52,6 +51,7 @@ export interface AppendsContext {
   readonly producers: ProducerStates
   /** By producer id: shared with the transaction coordinator. */
   readonly producerLock: KeyedLock
+  readonly producerBound: ProducerBound
   readonly verifyTransaction: TransactionVerifier
   readonly batchBytesMax: number
   /** null = any timestamp is taken. */
@@ -78,13 +78,11 @@ export class Appends {
   readonly #context: AppendsContext
   readonly #turns = new Turns()
   readonly #slots = new Slots(OPENED_AT_ONCE)
-  readonly #bound: ProducerBound
   /** Since the start. A batch that came again is not stored again. */
   readonly counters = { storedEvents: 0, refusedBatches: 0 }
 
   constructor(context: AppendsContext) {
     this.#context = context
-    this.#bound = new ProducerBound(context)
   }
 
   /** One outcome per batch, in order; resolves when all are durable or refused. */
@@ -197,7 +195,7 @@ export class Appends {
       ])
       producers.setProducer(after(baseOffset as Offset))
       this.counters.storedEvents += header.recordCount
-      if (!known) this.#bound.enforce()
+      if (!known) this.#context.producerBound.enforce()
       return appended(baseOffset as Offset, producers)
     } catch (error) {
       return refusedByStore(error, producers)

@@ -13,8 +13,10 @@ import { Fetches } from './fetch.ts'
 import { Groups } from './groups.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { ProducerStates } from './partition-producers.ts'
+import { ProducerBound } from './producer-bound.ts'
 import { ProducerIds } from './producer-ids.ts'
-import { type TopicRules, Topics } from './topics.ts'
+import { type TopicDefaults, type TopicRules, Topics } from './topics.ts'
+import { TransactionRoom } from './transaction-room.ts'
 import { Transactions } from './transactions.ts'
 
 export interface BrokerSettings {
@@ -42,6 +44,8 @@ export interface BrokerSettings {
   readonly transactionalIdExpiryMs: number
   /** New ids are refused above it. */
   readonly transactionalIdCountMax: number
+  /** All of them and what their open transactions name, about what they take in memory. */
+  readonly transactionBytesMax: number
 }
 
 export const defaultBrokerSettings: BrokerSettings = {
@@ -59,7 +63,8 @@ export const defaultBrokerSettings: BrokerSettings = {
   offsetBytesMax: 8 * 1024 * 1024,
   offsetRetentionMs: 7 * 86_400_000,
   transactionalIdExpiryMs: 7 * 86_400_000,
-  transactionalIdCountMax: 10_000
+  transactionalIdCountMax: 10_000,
+  transactionBytesMax: 16 * 1024 * 1024
 }
 
 export interface Broker {
@@ -73,6 +78,10 @@ export interface Broker {
   readonly transactions: Transactions
   /** Answers what waits, stops every timer. */
   close(): void
+}
+
+function topicDefaults({ partitionCountDefault: partitionCount, partitionCountMax }: BrokerSettings): TopicDefaults {
+  return { partitionCount, partitionCountMax }
 }
 
 /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER when the stored state cannot be read */
@@ -91,6 +100,7 @@ export function openBroker(context: {
   const settings = { ...defaultBrokerSettings, ...context.settings }
   const producers = new ProducerStates(store)
   const producerLock = new KeyedLock()
+  const producerBound = new ProducerBound({ store, producers, producerLock, producerCountMax: settings.producerCountMax })
   const committedOffsets = new CommittedOffsets(store, clock, settings.offsetBytesMax)
   const transactions = new Transactions({
     store,
@@ -99,8 +109,9 @@ export function openBroker(context: {
     producers,
     producerIds: new ProducerIds(store),
     producerLock,
+    producerBound,
     committedOffsets,
-    transactionalIdCountMax: settings.transactionalIdCountMax
+    room: new TransactionRoom({ countMax: settings.transactionalIdCountMax, bytesMax: settings.transactionBytesMax })
   })
   const appends = new Appends({
     store,
@@ -109,26 +120,22 @@ export function openBroker(context: {
     codec,
     producers,
     producerLock,
+    producerBound,
     verifyTransaction: (producer, partition) => transactions.verify(producer, partition),
     batchBytesMax: settings.batchBytesMax,
-    producerCountMax: settings.producerCountMax,
     timestampAheadMsMax: settings.timestampAheadMsMax,
     ...(context.onRefused && { onRefused: context.onRefused })
   })
   const groups = new Groups({ clock, random, settings: { ...settings, memberCountMax: settings.groupMemberCountMax } })
-  const expiry = new Expiry({ store, clock, producers, groups, committedOffsets, transactions, ...settings })
+  const expiry = new Expiry({ store, clock, producers, producerLock, groups, committedOffsets, transactions, ...settings })
+  producerBound.enforce()
   const unsubscribe = store.onTopicDeleted((topic) => {
-    producers.forgetTopic(topic)
-    committedOffsets.forgetTopic(topic)
+    for (const of of [producers, committedOffsets]) of.forgetTopic(topic)
   })
   let isClosed = false
   return {
     settings,
-    topics: new Topics(
-      store,
-      { partitionCount: settings.partitionCountDefault, partitionCountMax: settings.partitionCountMax },
-      context.topicRules
-    ),
+    topics: new Topics(store, topicDefaults(settings), context.topicRules),
     appends,
     fetches: new Fetches({ producers, clock }),
     producers,

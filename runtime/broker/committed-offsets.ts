@@ -1,14 +1,17 @@
 // Which offset each group has committed per partition: durable before it is acknowledged, in memory for reading.
 // Persisted under offsets/<group>/<topicNumber>/<partition>. Pending ones of open transactions are the coordinator's (transactions.ts).
+//
+// Invariants
+// - What is committed, what is on its way and what open transactions hold takes no more than a bound (offset-room.ts).
+// - Nothing is forgotten of a place for which something is on its way: on disk the deletion would come behind it.
 
 import type { Clock } from '../io/clock.ts'
 import type { StateChange, Store, Topic } from '../log/contract.ts'
 import { deleteState, fitsStateKey, namesOfKey, putState, readState, stateKey } from '../log/state-codec.ts'
+import { OffsetRoom, offsetBytes } from './offset-room.ts'
 
 const AREA = 'offsets'
 const ORPHANS_AT_ONCE = 1000
-/** Objects, maps, numbers, and the value in the state. */
-const ENTRY_OVERHEAD_BYTES = 400
 export const OFFSET_METADATA_CHARACTERS_MAX = 4096
 
 export interface TopicPartition {
@@ -33,6 +36,16 @@ export interface KeptOffset extends OffsetToCommit {
   readonly timeMs: number | null
 }
 
+/** Offsets in a commit of the store. While they are on their way nothing of their places is forgotten: every one has to be ended. */
+export interface ComingOffsets {
+  /** What the commit has to hold. Topics must exist. */
+  readonly changes: readonly StateChange[]
+  /** The commit is durable. */
+  apply(): void
+  /** It is durable or refused. */
+  end(): void
+}
+
 interface StoredOffset {
   offset: number
   epoch: number
@@ -44,16 +57,16 @@ export class CommittedOffsets {
   readonly #store: Store
   readonly #clock: Clock
   readonly #groups = new Map<string, Map<string, KeptOffset>>()
-  readonly #bytesMax: number
   /** Keys of topics that are gone. */
   #orphans: string[] = []
-  /** About what all of them take in memory. */
-  #bytes = 0
+  /** Place → how many commits for it are on their way. */
+  readonly #coming = new Map<string, number>()
+  readonly #room: OffsetRoom
 
   /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   constructor(store: Store, clock: Clock, bytesMax: number) {
     this.#store = store
-    this.#bytesMax = bytesMax
+    this.#room = new OffsetRoom(bytesMax)
     this.#clock = clock
     const nameOf = new Map([...store.topics.values()].map((topic) => [String(topic.number), topic.name]))
     for (const key of store.listState(`${AREA}/`)) {
@@ -64,7 +77,7 @@ export class CommittedOffsets {
       if (groupId === undefined || topicName === undefined || !value) continue
       const stored = readState<StoredOffset>(key, value)
       const { offset, epoch: leaderEpoch, metadata, time } = stored
-      this.apply([{ groupId, topicName, partitionIndex: Number(partitionIndex), offset, leaderEpoch, metadata }], time ?? null)
+      this.#set({ groupId, topicName, partitionIndex: Number(partitionIndex), offset, leaderEpoch, metadata, timeMs: time ?? null })
     }
   }
 
@@ -85,32 +98,70 @@ export class CommittedOffsets {
     return fitsStateKey(stateKey(AREA, groupId, 2 ** 31, 2 ** 31))
   }
 
-  /** False when what all groups have committed would take more than its bound with these. What is committed anew takes little more. */
-  hasRoomFor(offsets: readonly OffsetToCommit[]): boolean {
-    let bytes = this.#bytes
-    for (const entry of offsets) bytes += bytesOf(entry) - bytesOf(this.#groups.get(entry.groupId)?.get(placeKey(entry)))
-    return bytes <= this.#bytesMax || bytes <= this.#bytes
-  }
-
-  /** @throws WadiError when the store refuses: nothing is committed */
+  /** @throws BrokerFault when there is no room, WadiError when the store refuses: nothing is committed */
   async commit(offsets: readonly OffsetToCommit[]): Promise<void> {
-    const timeMs = this.#clock.wallMs()
-    await this.#store.commit([], this.changesFor(offsets, timeMs))
-    this.apply(offsets, timeMs)
+    const reserved = this.#room.reserve(this.#growthOf(offsets))
+    const coming = this.coming(offsets, this.#clock.wallMs())
+    try {
+      await this.#store.commit([], coming.changes)
+      coming.apply()
+    } finally {
+      coming.end()
+      this.#room.giveBack(reserved)
+    }
   }
 
-  /** Durable when it resolves. What was committed anew meanwhile stays. @throws WadiError when the store refuses: nothing is forgotten */
+  /** Room for what an open transaction will commit; to be given back by letGo(). @throws BrokerFault when there is none */
+  hold(offsets: readonly OffsetToCommit[]): void {
+    this.#room.hold(bytesOfAll(offsets), this.#growthOf(offsets))
+  }
+
+  /** As hold(), of what is there already. */
+  holdStored(offsets: readonly OffsetToCommit[]): void {
+    this.#room.holdStored(bytesOfAll(offsets))
+  }
+
+  letGo(offsets: readonly OffsetToCommit[]): void {
+    this.#room.letGo(bytesOfAll(offsets))
+  }
+
+  /** For a commit of the caller that makes them durable. */
+  coming(offsets: readonly OffsetToCommit[], timeMs: number): ComingOffsets {
+    const places = offsets.map(fullKey)
+    const keys = offsets.map((entry) => this.#keyOf(entry))
+    for (const place of places) this.#coming.set(place, (this.#coming.get(place) ?? 0) + 1)
+    return {
+      changes: offsets.flatMap((entry) => this.#changeFor(entry, timeMs) ?? []),
+      apply: () => {
+        for (const [at, entry] of offsets.entries()) {
+          const key = keys[at] ?? null
+          if (key !== null && key === this.#keyOf(entry)) this.#set({ ...entry, timeMs })
+          else if (key !== null) this.#orphans.push(key) // the topic was deleted meanwhile
+        }
+      },
+      end: () => {
+        for (const place of places) {
+          const left = (this.#coming.get(place) ?? 0) - 1
+          if (left > 0) this.#coming.set(place, left)
+          else this.#coming.delete(place)
+        }
+      }
+    }
+  }
+
+  /** Durable when it resolves. What is or was committed anew meanwhile stays. @throws WadiError when the store refuses: nothing is forgotten */
   async forget(offsets: readonly KeptOffset[]): Promise<void> {
+    const unused = offsets.filter((entry) => this.#isKept(entry) && !this.#coming.has(fullKey(entry)))
     await this.#store.commit(
       [],
-      offsets.flatMap((entry) => this.#keyOf(entry) ?? []).map((key) => deleteState(key))
+      unused.flatMap((entry) => this.#keyOf(entry) ?? []).map((key) => deleteState(key))
     )
-    for (const entry of offsets) {
+    for (const entry of unused) {
+      if (!this.#isKept(entry)) continue
       const group = this.#groups.get(entry.groupId)
-      if (group?.get(placeKey(entry)) !== entry) continue
-      group.delete(placeKey(entry))
-      this.#bytes -= bytesOf(entry)
-      if (group.size === 0) this.#groups.delete(entry.groupId)
+      group?.delete(placeKey(entry))
+      this.#room.change(offsetBytes(entry), 0)
+      if (group?.size === 0) this.#groups.delete(entry.groupId)
     }
   }
 
@@ -120,7 +171,7 @@ export class CommittedOffsets {
       for (const [place, entry] of group) {
         if (entry.topicName !== topic.name) continue
         group.delete(place)
-        this.#bytes -= bytesOf(entry)
+        this.#room.change(offsetBytes(entry), 0)
         this.#orphans.push(stateKey(AREA, groupId, topic.number, entry.partitionIndex))
       }
       if (group.size === 0) this.#groups.delete(groupId)
@@ -140,39 +191,52 @@ export class CommittedOffsets {
     }
   }
 
+  #isKept(entry: KeptOffset): boolean {
+    return this.#known(entry) === entry
+  }
+
+  #known(place: OffsetToCommit): KeptOffset | undefined {
+    return this.#groups.get(place.groupId)?.get(placeKey(place))
+  }
+
+  /** Of a place that is named more than once the last one counts: so it is committed. */
+  #growthOf(offsets: readonly OffsetToCommit[]): number {
+    let bytes = 0
+    for (const entry of new Map(offsets.map((one) => [fullKey(one), one])).values())
+      bytes += offsetBytes(entry) - offsetBytes(this.#known(entry))
+    return bytes
+  }
+
   #keyOf({ groupId, topicName, partitionIndex }: OffsetToCommit): string | null {
     const topic = this.#store.topics.get(topicName)
     return topic ? stateKey(AREA, groupId, topic.number, partitionIndex) : null
   }
 
-  /** The state changes that make `offsets` durable, for a commit of the caller, who calls apply() after it. Topics must exist. */
-  changesFor(offsets: readonly OffsetToCommit[], timeMs: number): StateChange[] {
-    return offsets.flatMap((entry) => {
-      const key = this.#keyOf(entry)
-      if (key === null) return []
-      const stored: StoredOffset = { offset: entry.offset, epoch: entry.leaderEpoch, metadata: entry.metadata, time: timeMs }
-      return [putState(key, { ...stored })]
-    })
+  #changeFor(entry: OffsetToCommit, timeMs: number): StateChange | null {
+    const key = this.#keyOf(entry)
+    if (key === null) return null
+    const stored: StoredOffset = { offset: entry.offset, epoch: entry.leaderEpoch, metadata: entry.metadata, time: timeMs }
+    return putState(key, { ...stored })
   }
 
-  apply(offsets: readonly OffsetToCommit[], timeMs: number | null): void {
-    for (const entry of offsets) {
-      if (!this.#store.topics.has(entry.topicName)) continue // deleted meanwhile: nothing was stored of it
-      let group = this.#groups.get(entry.groupId)
-      if (!group) {
-        group = new Map()
-        this.#groups.set(entry.groupId, group)
-      }
-      const key = placeKey(entry)
-      this.#bytes += bytesOf(entry) - bytesOf(group.get(key))
-      group.set(key, { ...entry, timeMs })
+  #set(entry: KeptOffset): void {
+    let group = this.#groups.get(entry.groupId)
+    if (!group) {
+      group = new Map()
+      this.#groups.set(entry.groupId, group)
     }
+    const key = placeKey(entry)
+    this.#room.change(offsetBytes(group.get(key)), offsetBytes(entry))
+    group.set(key, entry)
   }
 }
 
-/** In memory and as state. */
-function bytesOf(entry: OffsetToCommit | undefined): number {
-  return entry === undefined ? 0 : ENTRY_OVERHEAD_BYTES + 2 * (entry.groupId.length + entry.topicName.length + entry.metadata.length)
+function bytesOfAll(offsets: readonly OffsetToCommit[]): number {
+  return offsets.reduce((sum, entry) => sum + offsetBytes(entry), 0)
+}
+
+function fullKey(entry: OffsetToCommit): string {
+  return `${placeKey(entry)}/${entry.groupId}`
 }
 
 export function placeKey(place: TopicPartition): string {

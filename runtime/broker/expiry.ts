@@ -11,6 +11,7 @@ import type { StateChange, Store } from '../log/contract.ts'
 import { Ages } from './ages.ts'
 import type { CommittedOffsets } from './committed-offsets.ts'
 import type { Groups } from './groups.ts'
+import type { KeyedLock } from './keyed-lock.ts'
 import type { ProducerStates } from './partition-producers.ts'
 import type { Transactions } from './transactions.ts'
 
@@ -21,6 +22,8 @@ export interface ExpiryContext {
   readonly store: Store
   readonly clock: Clock
   readonly producers: ProducerStates
+  /** By producer id: what is on its way. */
+  readonly producerLock: KeyedLock
   readonly groups: Groups
   readonly committedOffsets: CommittedOffsets
   readonly transactions: Transactions
@@ -56,12 +59,13 @@ export class Expiry {
   }
 
   async #scan(): Promise<void> {
-    const { producers, transactions, producerExpiryMs, transactionalIdExpiryMs } = this.#context
+    const { producers, producerLock, transactions, producerExpiryMs, transactionalIdExpiryMs } = this.#context
     this.#ages.look()
     try {
-      // All deletions are asked for at once: whoever comes back meanwhile writes behind them.
+      // All deletions are asked for at once: whoever comes back meanwhile writes behind them. Whoever is writing just now is left alone.
+      const isOver = (lastMs: number): boolean => this.#ages.ageMs(lastMs) >= producerExpiryMs
       await Promise.all([
-        this.#commit(producers.expire((lastMs) => this.#ages.ageMs(lastMs) >= producerExpiryMs)),
+        this.#commit(producers.expire(isOver, (producerId) => producerLock.isBusy(String(producerId)))),
         this.#expireOffsets(),
         this.#context.committedOffsets.forgetOrphans(),
         transactions.expire((updatedMs) => this.#ages.ageMs(updatedMs) >= transactionalIdExpiryMs)

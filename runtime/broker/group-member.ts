@@ -85,16 +85,24 @@ export function createMember(memberId: string, request: JoinRequest): Member {
   }
 }
 
-/** What a member, or an id that was given and has not come back, costs beside its blobs: maps, timers, strings. */
-export const MEMBER_OVERHEAD_BYTES = 512
+/** What a member, an id that was given and has not come back, or a group costs beside its blobs and names: maps, timers. */
+const OVERHEAD_BYTES = 512
 const PROTOCOL_OVERHEAD_BYTES = 128
+/** Of a character of a name. */
+const CHARACTER_BYTES = 2
 
 /** About what it takes in memory. */
-export function memberBytes({ protocols, assignment }: { protocols: readonly GroupProtocol[]; assignment: Uint8Array }): number {
+export function memberBytes(member: Pick<Member, 'clientId' | 'groupInstanceId' | 'protocols' | 'assignment'>): number {
+  const { clientId, groupInstanceId, protocols, assignment } = member
   return protocols.reduce(
-    (sum, { name, metadata }) => sum + PROTOCOL_OVERHEAD_BYTES + name.length + metadata.byteLength,
-    MEMBER_OVERHEAD_BYTES + assignment.byteLength
+    (sum, { name, metadata }) => sum + PROTOCOL_OVERHEAD_BYTES + CHARACTER_BYTES * name.length + metadata.byteLength,
+    nameBytes(clientId) + CHARACTER_BYTES * (groupInstanceId?.length ?? 0) + assignment.byteLength
   )
+}
+
+/** Of what is known by its name alone: a group without its members, an id that was given. */
+export function nameBytes(name: string): number {
+  return OVERHEAD_BYTES + CHARACTER_BYTES * name.length
 }
 
 export function joinFault(fault: FaultName, memberId: string): JoinAnswer {

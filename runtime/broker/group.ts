@@ -15,10 +15,10 @@ import {
   type JoinAnswer,
   type JoinRequest,
   joinFault,
-  MEMBER_OVERHEAD_BYTES,
   type Member,
   memberBytes,
   NO_ASSIGNMENT,
+  nameBytes,
   type SyncAnswer,
   syncFault
 } from './group-member.ts'
@@ -74,17 +74,28 @@ export class Group {
     return this.#members.size
   }
 
-  /** About what its members take in memory. */
+  /** About what it and its members take in memory. */
   get bytes(): number {
-    let bytes = (1 + this.#pendingMembers.size) * MEMBER_OVERHEAD_BYTES
+    let bytes = nameBytes(this.groupId)
+    for (const memberId of this.#pendingMembers.keys()) bytes += nameBytes(memberId)
     for (const member of this.#members.values()) bytes += memberBytes(member)
     return bytes
   }
 
-  /** The part of `bytes` that a JoinGroup of this member replaces. */
-  bytesOf(memberId: string): number {
-    const member = this.#members.get(memberId)
+  /** The part of `bytes` that this JoinGroup replaces. */
+  bytesReplacedBy({ memberId, groupInstanceId }: Pick<JoinRequest, 'memberId' | 'groupInstanceId'>): number {
+    const staticId = groupInstanceId === null ? undefined : this.#staticIds.get(groupInstanceId)
+    const member = this.#members.get(memberId === '' ? (staticId ?? '') : memberId)
     return member ? memberBytes(member) : 0
+  }
+
+  /** By how much `bytes` grows when this SyncGroup is carried out. Only the leader's assigns, and only to members. */
+  growthOf(request: SyncRequest): number {
+    if (this.#syncFault(request) !== 'NONE' || this.status !== 'CompletingRebalance' || request.memberId !== this.leaderId) return 0
+    let bytes = 0
+    for (const { memberId, assignment } of this.#members.values())
+      bytes += (request.assignments.get(memberId)?.byteLength ?? 0) - assignment.byteLength
+    return bytes
   }
 
   get isUnused(): boolean {
@@ -109,11 +120,8 @@ export class Group {
   }
 
   sync(request: SyncRequest): Promise<SyncAnswer> {
-    const fault = this.#claimFault(request)
+    const fault = this.#syncFault(request)
     if (fault !== 'NONE') return Promise.resolve(syncFault(fault))
-    const isOtherType = request.protocolType !== null && request.protocolType !== this.protocolType
-    const isOtherName = request.protocolName !== null && request.protocolName !== this.protocolName
-    if (isOtherType || isOtherName) return Promise.resolve(syncFault('INCONSISTENT_GROUP_PROTOCOL'))
     const member = this.#members.get(request.memberId) as Member
     if (this.status === 'PreparingRebalance') return Promise.resolve(syncFault('REBALANCE_IN_PROGRESS'))
     if (this.status === 'Stable') {
@@ -185,6 +193,14 @@ export class Group {
     const isNew = staticId === undefined && !this.#members.has(memberId)
     if (isNew && others.length >= this.#settings.memberCountMax) return 'GROUP_MAX_SIZE_REACHED'
     return 'NONE'
+  }
+
+  #syncFault(request: SyncRequest): FaultName {
+    const fault = this.#claimFault(request)
+    if (fault !== 'NONE') return fault
+    const isOtherType = request.protocolType !== null && request.protocolType !== this.protocolType
+    const isOtherName = request.protocolName !== null && request.protocolName !== this.protocolName
+    return isOtherType || isOtherName ? 'INCONSISTENT_GROUP_PROTOCOL' : 'NONE'
   }
 
   #claimFault(claim: MemberClaim): FaultName {

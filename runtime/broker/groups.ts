@@ -1,12 +1,21 @@
 // The group coordinator: finds or makes the group, checks what concerns no single group, forgets groups nobody is in.
-// Invariant: what members of all groups bring (metadata, assignments) takes no more than `groupBytesMax`; who would go beyond is told
+// Invariant: what members of all groups bring (metadata, assignments, names) takes no more than `groupBytesMax`; who would go beyond is told
 // GROUP_MAX_SIZE_REACHED.
 
 import type { Clock } from '../io/clock.ts'
 import type { Random } from '../io/random.ts'
 import type { FaultName } from './fault.ts'
 import { Group, type GroupSettings, type MemberClaim, type SyncRequest } from './group.ts'
-import { type JoinAnswer, type JoinRequest, joinFault, memberBytes, NO_ASSIGNMENT, type SyncAnswer, syncFault } from './group-member.ts'
+import {
+  type JoinAnswer,
+  type JoinRequest,
+  joinFault,
+  memberBytes,
+  NO_ASSIGNMENT,
+  nameBytes,
+  type SyncAnswer,
+  syncFault
+} from './group-member.ts'
 
 export interface GroupsSettings extends GroupSettings {
   readonly sessionTimeoutMsMin: number
@@ -16,6 +25,9 @@ export interface GroupsSettings extends GroupSettings {
 }
 
 const MEMBER_ID_RANDOM_BYTES = 16
+/** With what follows it an id fits an answer of any version, and the room of the group. */
+const MEMBER_ID_PREFIX_CHARACTERS_MAX = 200
+const HALF_A_CHARACTER = /[\uD800-\uDBFF]$/
 
 export class Groups {
   readonly #clock: Clock
@@ -46,9 +58,8 @@ export class Groups {
     }
     let group = this.#groups.get(groupId)
     if (!group) this.#forgetUnused()
-    const { protocols } = request
-    if (this.#isFull(memberBytes({ protocols, assignment: NO_ASSIGNMENT }) - (group?.bytesOf(memberId) ?? 0)))
-      return Promise.resolve(joinFault('GROUP_MAX_SIZE_REACHED', memberId))
+    const growth = memberBytes({ ...request, assignment: NO_ASSIGNMENT }) + (group ? -group.bytesReplacedBy(request) : nameBytes(groupId))
+    if (this.#isFull(growth)) return Promise.resolve(joinFault('GROUP_MAX_SIZE_REACHED', memberId))
     if (!group) {
       if (memberId !== '') return Promise.resolve(joinFault('UNKNOWN_MEMBER_ID', memberId))
       group = new Group(groupId, { clock: this.#clock, settings: this.#settings, createMemberId: (prefix) => this.#createMemberId(prefix) })
@@ -58,10 +69,11 @@ export class Groups {
   }
 
   sync(groupId: string, request: SyncRequest): Promise<SyncAnswer> {
-    let bytes = 0
-    for (const assignment of request.assignments.values()) bytes += assignment.byteLength
-    if (bytes > 0 && this.#isFull(bytes)) return Promise.resolve(syncFault('GROUP_MAX_SIZE_REACHED'))
-    return this.#groups.get(groupId)?.sync(request) ?? Promise.resolve(syncFault(missing(groupId)))
+    const group = this.#groups.get(groupId)
+    if (!group) return Promise.resolve(syncFault(missing(groupId)))
+    const growth = group.growthOf(request)
+    if (growth > 0 && this.#isFull(growth)) return Promise.resolve(syncFault('GROUP_MAX_SIZE_REACHED'))
+    return group.sync(request)
   }
 
   heartbeat(groupId: string, claim: MemberClaim): FaultName {
@@ -96,7 +108,8 @@ export class Groups {
   }
 
   #createMemberId(prefix: string): string {
-    return `${prefix}-${Buffer.from(this.#random.bytes(MEMBER_ID_RANDOM_BYTES)).toString('hex')}`
+    const start = prefix.slice(0, MEMBER_ID_PREFIX_CHARACTERS_MAX).replace(HALF_A_CHARACTER, '')
+    return `${start}-${Buffer.from(this.#random.bytes(MEMBER_ID_RANDOM_BYTES)).toString('hex')}`
   }
 }
 

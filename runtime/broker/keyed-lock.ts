@@ -14,6 +14,11 @@ export class KeyedLock {
     })
     return result
   }
+
+  /** Something runs or waits for `key`. */
+  isBusy(key: string): boolean {
+    return this.#tails.has(key)
+  }
 }
 
 function noop(): void {}

@@ -4,7 +4,7 @@
 import type { AbortedTransaction, Partition, StateChange, Store, Topic } from '../log/contract.ts'
 import { deleteState, namesOfKey, putState } from '../log/state-codec.ts'
 import { ABORTED_AREA, abortedStateKey, PRODUCER_AREA } from '../log/transaction-index.ts'
-import { type ProducerState, producerStateKey, putProducerState, readProducerState } from './producer-state.ts'
+import { lastOffsetOf, type ProducerState, producerStateKey, putProducerState, readProducerState } from './producer-state.ts'
 
 export class PartitionProducers {
   readonly partition: Partition
@@ -55,11 +55,11 @@ export class PartitionProducers {
     return putState(abortedStateKey(this.partition, lastOffset), { producerId: String(producerId), firstOffset })
   }
 
-  /** Forgets producers without an open transaction that came last at a time that is too long ago. */
-  expire(isOver: (lastMs: number) => boolean): StateChange[] {
+  /** Forgets producers without an open transaction that came last at a time that is too long ago, and of whom nothing is on its way. */
+  expire(isOver: (lastMs: number) => boolean, isBusy: (producerId: bigint) => boolean): StateChange[] {
     const changes: StateChange[] = []
     for (const state of this.#producers.values()) {
-      if (state.transactionFirstOffset !== null || !isOver(state.lastTimestampMs)) continue
+      if (state.transactionFirstOffset !== null || !isOver(state.lastTimestampMs) || isBusy(state.producerId)) continue
       this.#producers.delete(state.producerId)
       changes.push(deleteState(this.producerKey(state.producerId)))
     }
@@ -75,9 +75,12 @@ export class ProducerStates {
   /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   constructor(store: Store) {
     this.#store = store
-    for (const { producers, name, key, value } of this.#stored(PRODUCER_AREA)) {
-      producers.setProducer(readProducerState(key, BigInt(name), value))
-    }
+    const stored = [...this.#stored(PRODUCER_AREA)].map(({ producers, name, key, value }) => {
+      const state = readProducerState(key, BigInt(name), value)
+      return { producers, state, lastOffset: lastOffsetOf(state) }
+    })
+    // keys say nothing of who came last; offsets do, whatever the wall clock was
+    for (const { producers, state } of stored.sort((left, right) => left.lastOffset - right.lastOffset)) producers.setProducer(state)
   }
 
   /** null when there is no such topic or partition. */
@@ -107,16 +110,14 @@ export class ProducerStates {
     return count
   }
 
-  /** null when no partition knows a producer. */
-  withMostProducers(): PartitionProducers | null {
-    let most: PartitionProducers | null = null
-    for (const producers of this.#producers.values()) if (producers.producerCount > (most?.producerCount ?? 0)) most = producers
-    return most
+  /** The partitions, the one that knows the most producers first. */
+  mostProducersFirst(): readonly PartitionProducers[] {
+    return [...this.#producers.values()].sort((left, right) => right.producerCount - left.producerCount)
   }
 
   /** Producers of whom nothing came for too long, and the notes of aborted transactions that the log no longer has. */
-  expire(isOver: (lastMs: number) => boolean): StateChange[] {
-    const changes = [...this.#producers.values()].flatMap((producers) => producers.expire(isOver))
+  expire(isOver: (lastMs: number) => boolean, isBusy: (producerId: bigint) => boolean): StateChange[] {
+    const changes = [...this.#producers.values()].flatMap((producers) => producers.expire(isOver, isBusy))
     for (const { producers, name, key } of this.#stored(ABORTED_AREA)) {
       if (Number(name) < producers.partition.logStartOffset) changes.push(deleteState(key))
     }

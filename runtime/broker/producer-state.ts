@@ -66,6 +66,11 @@ export function checkSequence(state: ProducerState | undefined, batch: Sequenced
   return { kind: 'accept' }
 }
 
+/** Where its last batch ends: of two on one partition, the lower one was silent longer. −1 when no batch of it can come again. */
+export function lastOffsetOf({ batches }: ProducerState): number {
+  return batches.at(-1)?.lastOffset ?? -1
+}
+
 export function stateAfterBatch(
   state: ProducerState | undefined,
   batch: SequencedBatch,

@@ -22,8 +22,10 @@ import { BrokerFault, type FaultName, faultOfStoreError } from './fault.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { buildMarker } from './marker.ts'
 import type { PartitionProducers, ProducerStates } from './partition-producers.ts'
+import type { ProducerBound } from './producer-bound.ts'
 import type { ProducerIds } from './producer-ids.ts'
 import { type ProducerState, stateAfterMarker } from './producer-state.ts'
+import type { TransactionRoom } from './transaction-room.ts'
 import {
   deleteAbort,
   isOpen,
@@ -36,6 +38,8 @@ import {
   transactionKey
 } from './transaction-state.ts'
 
+/** Between two tries to end a transaction whose time is over, when the store refuses: readers wait for it. */
+export const ABORT_AGAIN_MS = 5_000
 export const TRANSACTION_TIMEOUT_MS_MAX = 900_000
 const EPOCH_MAX = 32_766
 const PENDING_CHUNK_COUNT = 64
@@ -62,9 +66,9 @@ export interface TransactionsContext {
   readonly producers: ProducerStates
   readonly producerIds: ProducerIds
   readonly producerLock: KeyedLock
+  readonly producerBound: ProducerBound
   readonly committedOffsets: CommittedOffsets
-  /** One more is refused until others expire. */
-  readonly transactionalIdCountMax: number
+  readonly room: TransactionRoom
 }
 
 interface Entry {
@@ -87,6 +91,8 @@ export class Transactions {
     this.#context = context
     for (const state of readTransactions(context.store)) {
       const entry: Entry = { state, pending: PendingOffsets.restore(context.store, state.transactionalId), timer: null }
+      context.room.addStored(state)
+      context.committedOffsets.holdStored(entry.pending.list())
       this.#entries.set(state.transactionalId, entry)
       this.#byProducer.set(state.producerId, entry)
       if (isOpen(state)) this.#startTimer(entry, state.status === 'PrepareAbort' ? 0 : this.#timeLeftMs(state))
@@ -117,7 +123,6 @@ export class Transactions {
       return this.#lock.run(transactionalId, async () => {
         const entry = this.#entries.get(transactionalId)
         if (entry) return this.#initAgain(entry, timeoutMs, expected)
-        if (this.#entries.size >= this.#context.transactionalIdCountMax) return noProducer('POLICY_VIOLATION')
         return this.#initFirst(transactionalId, timeoutMs)
       })
     }, noProducer)
@@ -136,13 +141,20 @@ export class Transactions {
     return this.#within(transactionalId, producer, async (entry) => {
       if (entry.state.status !== 'Ongoing' || !entry.state.groupIds.has(groupId)) return 'INVALID_TXN_STATE'
       if (!this.#canEnd(entry, { partitions: entry.state.partitions.size, offsets })) return 'INVALID_COMMIT_OFFSET_SIZE'
+      const { store, committedOffsets } = this.#context
+      committedOffsets.hold(offsets)
       const plans: ReturnType<PendingOffsets['plan']>[] = []
       for (let at = 0; at < offsets.length; at += PENDING_CHUNK_COUNT)
         plans.push(entry.pending.plan(offsets.slice(at, at + PENDING_CHUNK_COUNT)))
-      await this.#context.store.commit(
-        [],
-        plans.map((plan) => plan.change)
-      )
+      try {
+        await store.commit(
+          [],
+          plans.map((plan) => plan.change)
+        )
+      } catch (error) {
+        committedOffsets.letGo(offsets)
+        throw error
+      }
       for (const plan of plans) plan.enter()
       return 'NONE'
     })
@@ -185,6 +197,7 @@ export class Transactions {
       await this.#lock.run(transactionalId, async () => {
         if (!isUnused()) return
         await this.#context.store.commit([], [deleteState(transactionKey(transactionalId))])
+        this.#context.room.remove(entry.state)
         this.#entries.delete(transactionalId)
         this.#byProducer.delete(entry.state.producerId)
       })
@@ -192,23 +205,28 @@ export class Transactions {
   }
 
   async #initFirst(transactionalId: string, timeoutMs: number): Promise<InitProducerAnswer> {
-    const producerId = await this.#context.producerIds.take()
-    const state: TransactionState = {
-      transactionalId,
-      producerId,
-      producerEpoch: 0,
-      lastProducerEpoch: -1,
-      timeoutMs,
-      status: 'Empty',
-      partitions: new Set(),
-      groupIds: new Set(),
-      updatedMs: this.#context.clock.wallMs()
+    const { store, clock, producerIds, room } = this.#context
+    const nothing = { transactionalId, partitions: new Set<never>(), groupIds: new Set<never>() }
+    if (!room.add(nothing)) return noProducer('POLICY_VIOLATION')
+    try {
+      const first: TransactionState = {
+        ...nothing,
+        producerId: await producerIds.take(),
+        producerEpoch: 0,
+        lastProducerEpoch: -1,
+        timeoutMs,
+        status: 'Empty',
+        updatedMs: clock.wallMs()
+      }
+      await store.commit([], [putTransaction(first)])
+      const entry: Entry = { state: first, pending: new PendingOffsets(transactionalId), timer: null }
+      this.#entries.set(transactionalId, entry)
+      this.#byProducer.set(first.producerId, entry)
+      return { fault: 'NONE', producerId: first.producerId, producerEpoch: 0 }
+    } catch (error) {
+      room.remove(nothing)
+      throw error
     }
-    await this.#context.store.commit([], [putTransaction(state)])
-    const entry: Entry = { state, pending: new PendingOffsets(transactionalId), timer: null }
-    this.#entries.set(transactionalId, entry)
-    this.#byProducer.set(producerId, entry)
-    return { fault: 'NONE', producerId, producerEpoch: 0 }
   }
 
   async #initAgain(entry: Entry, timeoutMs: number, expected: ProducerIdentity | null): Promise<InitProducerAnswer> {
@@ -250,7 +268,14 @@ export class Transactions {
     const isKnown = isOpen && next.partitions.size === state.partitions.size && next.groupIds.size === state.groupIds.size
     if (isKnown) return 'NONE'
     if (!this.#canEnd(entry, { partitions: next.partitions.size, offsets: [] })) return 'POLICY_VIOLATION'
-    await this.#context.store.commit([], [putTransaction(next)])
+    const { room, store } = this.#context
+    if (!room.replace(state, next)) return 'COORDINATOR_NOT_AVAILABLE' // others end: it may be tried again
+    try {
+      await store.commit([], [putTransaction(next)])
+    } catch (error) {
+      room.replace(next, state)
+      throw error
+    }
     entry.state = next
     if (!isOpen) this.#startTimer(entry)
     return 'NONE'
@@ -296,19 +321,36 @@ export class Transactions {
     const offsets = outcome === 'commit' ? entry.pending.list() : []
     const next = ended(identity, outcome, timestampMs)
     const markers = this.#markersOn([...entry.state.partitions].filter(isThere), { ...identity, outcome, timestampMs })
-    await store.commit(markers.appends, (markerOffsets) => [
-      putTransaction(next),
-      ...committedOffsets.changesFor(offsets, timestampMs),
-      ...entry.pending.deletions(),
-      ...markers.changes(markerOffsets)
-    ])
-    markers.apply()
-    this.#becomeEnded(entry, next)
-    committedOffsets.apply(offsets, timestampMs)
+    const coming = committedOffsets.coming(offsets, timestampMs)
+    try {
+      await store.commit(markers.appends, (markerOffsets) => [
+        putTransaction(next),
+        ...coming.changes,
+        ...entry.pending.deletions(),
+        ...markers.changes(markerOffsets)
+      ])
+      markers.apply()
+      this.#becomeEnded(entry, next)
+      coming.apply()
+    } finally {
+      coming.end()
+    }
   }
 
-  /** After a refusal of the store in the middle it is to be called again: the timer of the transaction does, and whoever comes for the id. */
+  /** A refusal of the store in the middle leaves it decided: it goes on soon, or when somebody comes for the id. */
   async #abortInParts(entry: Entry, identity: TransactionState): Promise<void> {
+    try {
+      await this.#abortPartByPart(entry, identity)
+    } catch (error) {
+      if (entry.state.status === 'PrepareAbort' && !this.#isClosed) {
+        this.#stopTimer(entry)
+        this.#startTimer(entry, ABORT_AGAIN_MS)
+      }
+      throw error
+    }
+  }
+
+  async #abortPartByPart(entry: Entry, identity: TransactionState): Promise<void> {
     const { store, clock, producers } = this.#context
     const timestampMs = identity.status === 'PrepareAbort' && identity.updatedMs !== null ? identity.updatedMs : clock.wallMs()
     const decided = { ...identity, status: 'PrepareAbort', updatedMs: timestampMs } as const
@@ -361,8 +403,11 @@ export class Transactions {
 
   #becomeEnded(entry: Entry, next: TransactionState): void {
     this.#stopTimer(entry)
+    this.#context.room.replace(entry.state, next)
     entry.state = next
+    this.#context.committedOffsets.letGo(entry.pending.list())
     entry.pending.clear()
+    this.#context.producerBound.enforce() // a marker is remembered of each partition, also where nothing was written
   }
 
   #within(transactionalId: string, producer: ProducerIdentity, work: (entry: Entry) => Promise<FaultName>): Promise<FaultName> {
@@ -420,8 +465,8 @@ export class Transactions {
           this.timedOutCount++
         }),
       () => {
-        // the store refused: the transaction stays open and is tried again after another timeout
-        if (!this.#isClosed && isOpen(entry.state) && entry.timer === null) this.#startTimer(entry)
+        // the store refused: the transaction stays open, and holds back readers
+        if (!this.#isClosed && isOpen(entry.state) && entry.timer === null) this.#startTimer(entry, ABORT_AGAIN_MS)
       }
     )
   }

@@ -168,6 +168,67 @@ t.test(
   }
 )
 
+t.test(
+  'after a restart, too, the producer that was silent longest is forgotten first: what the others send again is stored once',
+  async (t) => {
+    const rig = new Rig({ producerCountMax: 5 })
+    await rig.topic('a')
+    const write = (id: bigint, baseSequence = 0) =>
+      rig.append('a', rig.batch([`${id}-${baseSequence}`], { ...producer, producerId: id, baseSequence }))
+    for (const id of [30n, 9n, 200n, 4n, 100n]) await write(id)
+    await write(30n, 1)
+    rig.clock.jumpWall(-3_600_000)
+    await write(9n, 1) // by a clock that was set back it is the oldest
+    const remembered = [200n, 4n, 100n, 30n, 9n]
+    for (const [at, silent] of remembered.entries()) {
+      rig.restart()
+      await write(1_000n + BigInt(at))
+      await rig.clock.run({ untilMs: rig.clock.monotonicMs() + 1 })
+      const known = (id: bigint): boolean => rig.broker.producers.find('a', 0)?.producer(id) !== undefined
+      t.same(remembered.filter(known), remembered.slice(at + 1), `${silent} is forgotten, and no other`)
+    }
+  }
+)
+
+t.test('when the fullest partition has only producers with open transactions, others forget theirs', async (t) => {
+  const rig = new Rig({ producerCountMax: 6 })
+  await rig.topic('a', 3)
+  const { transactions } = rig.broker
+  for (let at = 0; at < 4; at++) {
+    const open = await transactions.initProducer({ transactionalId: `x${at}`, timeoutMs: 900_000, expected: null })
+    await transactions.addPartitions(`x${at}`, open, [rig.partition('a')])
+    await rig.append('a', rig.batch(['open'], { ...open, baseSequence: 0, isTransactional: true }))
+  }
+  const write = (id: number, partitionIndex: number) =>
+    rig.append('a', rig.batch(['p'], { ...producer, producerId: BigInt(6_000 + id), baseSequence: 0 }), partitionIndex)
+  await write(0, 2)
+  for (let id = 1; id < 10; id++) await write(id, 1)
+  await rig.clock.run({ untilMs: 1 })
+  t.equal(rig.broker.producers.producerCount, 6)
+  t.equal(rig.broker.producers.find('a', 0)?.producerCount, 4, 'the open ones')
+  t.equal(rig.broker.producers.find('a', 2)?.producerCount, 1, 'who has fewest keeps it')
+  t.not(rig.broker.producers.find('a', 1)?.producer(6_009n), undefined, 'the newest')
+})
+
+t.test('what the ends of transactions leave behind is bounded too, and so is what a start finds', async (t) => {
+  const rig = new Rig({ producerCountMax: 6 })
+  const partitions = await rig.topic('a', 20)
+  const { transactions } = rig.broker
+  const who = await transactions.initProducer({ transactionalId: 'x', timeoutMs: 60_000, expected: null })
+  await transactions.addPartitions('x', who, partitions)
+  t.equal(await transactions.end('x', who, 'commit'), 'NONE')
+  await rig.clock.run({ untilMs: 1 })
+  t.equal(rig.broker.producers.producerCount, 6)
+  await transactions.addPartitions('x', who, partitions)
+  await rig.clock.run({ untilMs: 120_000 })
+  t.equal(transactions.timedOutCount, 1)
+  t.equal(rig.broker.producers.producerCount, 6, 'after a timeout')
+  rig.settings.producerCountMax = 3
+  rig.restart()
+  await rig.clock.run({ untilMs: 120_001 })
+  t.same([rig.broker.producers.producerCount, rig.store.listState('producer/').length], [3, 3])
+})
+
 t.test('every producer id is given once, across restarts', async (t) => {
   const rig = new Rig()
   const ids = new Set<bigint>()

@@ -64,19 +64,85 @@ t.test('while a group has members nothing of it expires; then the time counts fr
   t.equal(find(rig, 'g'), undefined)
 })
 
+/** The fault of a commit, 'NONE' when it was taken. */
+const commitFault = (rig: Rig, ...offsets: ReturnType<typeof offsetOf>[]): Promise<string> =>
+  rig.broker.committedOffsets.commit(offsets).then(
+    () => 'NONE',
+    (error: { fault: string }) => error.fault
+  )
+const FULL = 'INVALID_COMMIT_OFFSET_SIZE'
+
 t.test('what groups commit is bounded in memory: new places are refused, those that are there move on', async (t) => {
   const rig = new Rig({ offsetBytesMax: 20_000 })
   await rig.topic('a', 2)
-  const { committedOffsets } = rig.broker
   let count = 0
-  while (count < 100 && committedOffsets.hasRoomFor([offsetOf(`g${count}`, 1)])) await committedOffsets.commit([offsetOf(`g${count++}`, 1)])
+  while (count < 100 && (await commitFault(rig, offsetOf(`g${count}`, 1))) === 'NONE') count++
   t.ok(count > 20 && count < 60, `${count} groups`)
-  t.ok(committedOffsets.hasRoomFor([offsetOf('g3', 2)]), 'a group that has committed before')
-  t.notOk(committedOffsets.hasRoomFor([{ ...offsetOf('g3', 2), metadata: 'm'.repeat(4000) }]))
+  t.equal(await commitFault(rig, offsetOf('g3', 2)), 'NONE', 'a group that has committed before')
+  t.equal(await commitFault(rig, { ...offsetOf('g3', 2), metadata: 'm'.repeat(4000) }), FULL)
   rig.restart()
-  t.notOk(rig.broker.committedOffsets.hasRoomFor([offsetOf('new', 1)]), 'counted after a restart too')
+  t.equal(await commitFault(rig, offsetOf('new', 1)), FULL, 'counted after a restart too')
   await run(rig, 8 * DAY_MS)
-  t.ok(rig.broker.committedOffsets.hasRoomFor([offsetOf('new', 1)]), 'what expires leaves room')
+  t.equal(await commitFault(rig, offsetOf('new', 1)), 'NONE', 'what expires leaves room')
+})
+
+t.test('the bound of committed offsets counts what is on its way, and each place once', async (t) => {
+  const rig = new Rig({ offsetBytesMax: 20_000 })
+  await rig.topic('a', 2)
+  rig.store.hold()
+  const faults = Array.from({ length: 100 }, (_, at) => commitFault(rig, offsetOf(`g${at}`, 1)))
+  rig.store.release()
+  const taken = (await Promise.all(faults)).filter((fault) => fault === 'NONE').length
+  t.ok(taken > 20 && taken < 60, `${taken} groups`)
+  t.equal(rig.broker.committedOffsets.groupIds().length, taken)
+
+  const other = new Rig({ offsetBytesMax: 20_000 })
+  await other.topic('a')
+  t.equal(await commitFault(other, { ...offsetOf('long', 1), metadata: 'm'.repeat(4000) }), 'NONE')
+  const same = Array.from({ length: 100 }, () => offsetOf('long', 2))
+  const more = Array.from({ length: 100 }, (_, at) => offsetOf(`g${at}`, 1))
+  t.equal(await commitFault(other, ...same, ...more), FULL, 'what shrinks is subtracted once')
+})
+
+t.test('the bound of committed offsets counts what open transactions hold, after a restart too, until they end', async (t) => {
+  const rig = new Rig({ offsetBytesMax: 20_000 })
+  await rig.topic('a', 2)
+  t.equal(await commitFault(rig, offsetOf('known', 1)), 'NONE')
+  const begin = async (transactionalId: string, groupId: string) => {
+    const who = await rig.broker.transactions.initProducer({ transactionalId, timeoutMs: 900_000, expected: null })
+    await rig.broker.transactions.addGroup(transactionalId, who, groupId)
+    return who
+  }
+  const add = async (transactionalId: string, groupId: string, metadata = '') => {
+    const who = await begin(transactionalId, groupId)
+    return rig.broker.transactions.addOffsets(transactionalId, who, groupId, [{ ...offsetOf(groupId, 5), metadata }])
+  }
+  const faults: string[] = []
+  for (let at = 0; at < 100; at++) faults.push(await add(`x${at}`, `g${at}`))
+  const taken = faults.filter((fault) => fault === 'NONE').length
+  t.ok(taken > 20 && taken < 60, `${taken} transactions`)
+  t.same([...new Set(faults)], ['NONE', 'COORDINATOR_NOT_AVAILABLE'], 'for a moment only: it may be tried again')
+  rig.restart()
+  t.equal(await commitFault(rig, offsetOf('new', 1)), 'COORDINATOR_NOT_AVAILABLE')
+  t.equal(await commitFault(rig, offsetOf('known', 2)), 'NONE', 'moves on')
+  rig.store.failNext()
+  const mover = await begin('mover', 'known')
+  t.equal(mover.fault, 'COORDINATOR_NOT_AVAILABLE')
+  t.equal(await add('mover', 'known'), 'NONE', 'moves on in a transaction too')
+  const who = await begin('refused', 'known')
+  for (let at = 0; at < 100; at++) {
+    rig.store.failNext()
+    const fault = await rig.broker.transactions.addOffsets('refused', who, 'known', [offsetOf('known', 3)])
+    t.equal(fault, 'COORDINATOR_NOT_AVAILABLE')
+  }
+  t.equal(
+    await rig.broker.transactions.addOffsets('refused', who, 'known', [offsetOf('known', 3)]),
+    'NONE',
+    'what was refused holds nothing'
+  )
+  await run(rig, 900_001)
+  t.equal(rig.broker.transactions.openCount, 0)
+  for (let at = 0; at < taken - 1; at++) t.equal(await commitFault(rig, offsetOf(`h${at}`, 1)), 'NONE')
 })
 
 t.test('offsets that an open transaction will commit keep their group', async (t) => {
@@ -111,6 +177,54 @@ t.test('a store that refuses postpones it; a commit meanwhile wins', async (t) =
   t.equal(find(rig, 'g'), 7)
   rig.restart()
   t.equal(find(rig, 'g'), 7, 'the deletion is durable before the commit, not behind it')
+})
+
+t.test('what is on its way to the disk when the deletion is asked for is not deleted by it', async (t) => {
+  const rig = new Rig({ offsetRetentionMs: HOUR_MS, producerExpiryMs: HOUR_MS })
+  await rig.topic('a')
+  const producer = { producerId: 40n, producerEpoch: 1 }
+  const batches = [0, 1].map((baseSequence) => rig.batch([`v${baseSequence}`], { ...producer, baseSequence }))
+  await rig.append('a', batches[0] as Uint8Array)
+  await rig.broker.committedOffsets.commit([offsetOf('g', 1), offsetOf('silent', 1)])
+  await run(rig, HOUR_MS - 1)
+  rig.store.hold()
+  const commit = rig.broker.committedOffsets.commit([offsetOf('g', 7)])
+  const append = rig.append('a', batches[1] as Uint8Array)
+  await run(rig, 2)
+  rig.store.release()
+  await Promise.all([commit, append])
+  await run(rig, 1)
+  t.same([find(rig, 'g'), find(rig, 'silent')], [7, undefined])
+  rig.restart()
+  t.same([find(rig, 'g'), find(rig, 'silent')], [7, undefined], 'after a restart too')
+  t.equal((await rig.append('a', batches[1] as Uint8Array)).baseOffset, 1, 'a repeat')
+  t.same(await rig.values('a'), ['v0', 'v1'])
+})
+
+t.test('a transaction that ends while a long deletion goes on keeps the offsets it commits', async (t) => {
+  const rig = new Rig({ offsetRetentionMs: HOUR_MS })
+  await rig.topic('a', 1002)
+  const { committedOffsets, transactions } = rig.broker
+  await committedOffsets.commit(Array.from({ length: 1002 }, (_, partition) => offsetOf('g', 1, partition)))
+  await run(rig, HOUR_MS - 60_000)
+  const who = await transactions.initProducer({ transactionalId: 'x', timeoutMs: 900_000, expected: null })
+  await transactions.addGroup('x', who, 'g')
+  await run(rig, 60_000 - 1)
+  rig.store.hold()
+  const added = transactions.addOffsets('x', who, 'g', [offsetOf('g', 9, 1001)])
+  await run(rig, 2) // the deletion of the first thousand is asked for
+  rig.store.releaseOne()
+  t.equal(await added, 'NONE')
+  const ended = transactions.end('x', who, 'commit')
+  await run(rig, 1)
+  rig.store.releaseOne() // the deletion goes on behind the end of the transaction
+  await run(rig, 1)
+  rig.store.release()
+  t.equal(await ended, 'NONE')
+  await run(rig, 1)
+  t.same([find(rig, 'g', 0), find(rig, 'g', 1001)], [undefined, 9])
+  rig.restart()
+  t.same([find(rig, 'g', 0), find(rig, 'g', 1001)], [undefined, 9])
 })
 
 t.test('a clock that jumps, or was wrong when the commit was made, expires nothing early', async (t) => {

@@ -71,6 +71,51 @@ t.test('what the members of all groups bring is bounded in memory: who goes beyo
   t.equal(promised.fault, 'GROUP_MAX_SIZE_REACHED', 'ids that were given and not used count too')
 })
 
+t.test('a group that has more than half of the room is assigned anew: what is replaced does not count', async (t) => {
+  const rig = new Rig({ groupBytesMax: 64 * 1024 })
+  const { groups } = rig.broker
+  const assign = (joined: JoinAnswer, bytes: number) =>
+    groups.sync('g', syncRequest(joined, new Map([[joined.memberId, new Uint8Array(bytes)]])))
+  let joined = await groups.join(request())
+  t.equal((await assign(joined, 40_000)).fault, 'NONE')
+  for (let round = 0; round < 3; round++) {
+    joined = await groups.join(request({ memberId: joined.memberId, protocols: [{ name: 'range', metadata: encoder.encode(`${round}`) }] }))
+    const again = await assign(joined, 41_000)
+    t.match([again.fault, again.assignment.byteLength], ['NONE', 41_000], `reassignment ${round}`)
+  }
+  joined = await groups.join(request({ memberId: joined.memberId, protocols: [{ name: 'range', metadata: encoder.encode('last') }] }))
+  t.equal((await assign(joined, 66_000)).fault, 'GROUP_MAX_SIZE_REACHED')
+  const strangers = new Map(Array.from({ length: 100 }, (_, at) => [`stranger ${at}`, new Uint8Array(1_000)]))
+  t.equal((await groups.sync('g', syncRequest(joined, strangers))).fault, 'NONE', 'what is for nobody is not kept')
+})
+
+t.test('the names that members and groups bring count too', async (t) => {
+  const bytesMax = 256 * 1024
+  const long = (at: number): string => `${at}`.padEnd(20_000, 'x')
+  for (const [what, overrides] of [
+    ['client id', (at: number) => ({ clientId: long(at) })],
+    ['static id', (at: number) => ({ groupInstanceId: long(at) })],
+    ['group id', (at: number) => ({ groupId: long(at) })],
+    ['protocol name', (at: number) => ({ protocols: [{ name: long(at), metadata: new Uint8Array(0) }], groupId: `${at}` })]
+  ] as const) {
+    const { groups } = new Rig({ groupBytesMax: bytesMax, initialRebalanceDelayMs: 3_000 }).broker
+    const refused: string[] = []
+    for (let at = 0; at < 50; at++)
+      void groups.join(request(overrides(at))).then(({ fault }) => fault === 'GROUP_MAX_SIZE_REACHED' && refused.push(fault))
+    await Promise.resolve()
+    t.ok(50 - refused.length <= bytesMax / 20_000, `${what}: ${50 - refused.length} found room`)
+    groups.close()
+  }
+})
+
+t.test('a static member that has more than half of the room may come back', async (t) => {
+  const { groups } = new Rig({ groupBytesMax: 64 * 1024 }).broker
+  const protocols = [{ name: 'range', metadata: new Uint8Array(40_000) }]
+  const first = await groups.join(request({ groupInstanceId: 'pump', protocols }))
+  await groups.sync('g', syncRequest(first, EMPTY, 'pump'))
+  t.equal((await groups.join(request({ groupInstanceId: 'pump', protocols }))).fault, 'NONE')
+})
+
 t.test('members meet in one generation, the leader alone sees all and assigns to all', async (t) => {
   const rig = new Rig()
   const { leader, follower, synced } = await pair(rig)

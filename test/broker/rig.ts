@@ -24,7 +24,7 @@ export interface ProducerInput {
 export class Rig {
   readonly core = loadTestCore()
   readonly clock = new SimClock({ wallStartMs: NOW_MS })
-  readonly settings: Partial<BrokerSettings>
+  readonly settings: { -readonly [Name in keyof BrokerSettings]?: BrokerSettings[Name] }
   store: MemoryStore
   broker: Broker
 

@@ -3,8 +3,9 @@
 // once the abort is decided it cannot be committed.
 
 import t from 'tap'
+import { WadiError } from '../../runtime/base/errors.ts'
 import { type Broker, openBroker } from '../../runtime/broker/broker.ts'
-import type { ProducerIdentity } from '../../runtime/broker/transactions.ts'
+import { ABORT_AGAIN_MS, type ProducerIdentity } from '../../runtime/broker/transactions.ts'
 import type { StateChange } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB } from '../../runtime/log/settings.ts'
@@ -146,6 +147,25 @@ function mutated(store: LogStore, forgets: Mutation): LogStore {
     store.commit(appends, typeof state === 'function' ? (offsets) => filtered(state(offsets)) : filtered(state))
   return withMembers(store, { commit })
 }
+
+t.test('a decided abort that the store refused midway goes on soon, without anybody asking', async (t) => {
+  const { machine, producer, written } = await leaveOpen(3, 'partitions')
+  const open = await machine.open()
+  let markersLeft = 1
+  const full = new WadiError('WADI_DISK_FULL', { happened: 'The test said so.', kept: 'Nothing was written.', next: 'Nothing to do.' })
+  const commit: LogStore['commit'] = (appends, state) =>
+    appends.length > 0 && markersLeft-- <= 0 ? Promise.reject(full) : open.commit(appends, state)
+  const store = withMembers(open, { commit })
+  const life = { machine, store, broker: openBroker({ store, core, clock: machine.clock, random: new Prng(1), codec: simCodec }) }
+  t.equal(await machine.settle(life.broker.transactions.end('t', producer, 'abort')), 'COORDINATOR_NOT_AVAILABLE')
+  t.equal(life.broker.transactions.openCount, 1)
+  await machine.run(2 * ABORT_AGAIN_MS)
+  t.equal(life.broker.transactions.openCount, 1, 'refused again')
+  markersLeft = Number.POSITIVE_INFINITY
+  await machine.run(2 * ABORT_AGAIN_MS)
+  t.same(await wrongWith(life, written), [])
+  die(life, 'kill')
+})
 
 /** Asks for the abort, or does not, and cuts the power, several times: what went wrong, and how often it was cut within an abort. */
 async function cutAndEnd(seed: number, forgets?: Mutation): Promise<{ wrong: string[]; cutWithin: number }> {

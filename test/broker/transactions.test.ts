@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { ProducerIdentity } from '../../runtime/broker/transactions.ts'
+import { ABORT_AGAIN_MS, type ProducerIdentity } from '../../runtime/broker/transactions.ts'
 import { Rig } from './rig.ts'
 
 const ID = 'writer'
@@ -237,3 +237,69 @@ t.test('a transaction left open ends in its time, however often the broker start
   t.equal(rig.broker.transactions.openCount, 0)
   t.same(await rig.values('a'), ['behind'])
 })
+
+t.test('an abort that the store refused when the time was over is tried again soon, not a timeout later', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const who = await init(rig)
+  await begin(rig, who)
+  await send(rig, who, 'x', 0)
+  await rig.append('a', rig.batch(['behind']))
+  for (let refusals = 0; refusals < 3; refusals++) {
+    rig.store.failNext()
+    await rig.clock.run({ untilMs: TIMEOUT_MS + refusals * ABORT_AGAIN_MS })
+    t.equal(rig.broker.transactions.openCount, 1)
+  }
+  await rig.clock.run({ untilMs: TIMEOUT_MS + 3 * ABORT_AGAIN_MS })
+  t.same([rig.broker.transactions.openCount, rig.broker.transactions.timedOutCount], [0, 1])
+  t.same(await rig.values('a'), ['behind'])
+})
+
+t.test('the number of transactional ids is bounded while new ones are on their way, and a refused one leaves its place', async (t) => {
+  const rig = new Rig({ transactionalIdCountMax: 5 })
+  const { transactions } = rig.broker
+  const initOf = (transactionalId: string) => transactions.initProducer({ transactionalId, timeoutMs: TIMEOUT_MS, expected: null })
+  await initOf('known')
+  rig.store.failNext()
+  t.equal((await initOf('refused')).fault, 'COORDINATOR_NOT_AVAILABLE')
+  rig.store.hold()
+  const answers = Array.from({ length: 20 }, (_, at) => initOf(`x${at}`))
+  await rig.clock.run({ untilMs: 1 })
+  rig.store.release()
+  const faults = (await Promise.all(answers)).map(({ fault }) => fault)
+  t.same([faults.filter((fault) => fault === 'NONE').length, rig.store.listState('txn/').length], [4, 5])
+  t.same([...new Set(faults)].sort(), ['NONE', 'POLICY_VIOLATION'])
+})
+
+t.test(
+  'what open transactions name is bounded in memory, after a restart too: who adds more is to try again, and what ends leaves room',
+  async (t) => {
+    const rig = new Rig({ transactionBytesMax: 64 * 1024 })
+    const partitions = await rig.topic('a', 100)
+    const initOf = (transactionalId: string) =>
+      rig.broker.transactions.initProducer({ transactionalId, timeoutMs: TIMEOUT_MS, expected: null })
+    const groupIds = Array.from({ length: 100 }, (_, at) => `${at}`.padEnd(200, 'g'))
+    const many = await initOf('many groups')
+    const faults: string[] = []
+    for (let round = 0; round < 3; round++)
+      for (const groupId of groupIds) faults.push(await rig.broker.transactions.addGroup('many groups', many, `${round}${groupId}`))
+    t.same([...new Set(faults)], ['NONE', 'COORDINATOR_NOT_AVAILABLE'])
+    const taken = faults.filter((fault) => fault === 'NONE').length
+    t.ok(taken * 200 < 64 * 1024, `${taken} groups`)
+    rig.restart()
+    t.equal(await rig.broker.transactions.addGroup('many groups', many, 'one more'.padEnd(200, 'g')), 'COORDINATOR_NOT_AVAILABLE')
+    t.equal((await initOf('another')).fault, 'POLICY_VIOLATION')
+    t.equal(await rig.broker.transactions.end('many groups', many, 'commit'), 'NONE')
+    const other = await initOf('many partitions')
+    t.equal(other.fault, 'NONE')
+    for (let round = 0; round < 10; round++) {
+      t.equal(await rig.broker.transactions.addPartitions('many partitions', other, partitions), 'NONE', 'again and again')
+      t.equal(await rig.broker.transactions.end('many partitions', other, 'abort'), 'NONE')
+    }
+    let count = 0
+    while (count < 100 && (await initOf(`${count}`.padEnd(200, 'i'))).fault === 'NONE') count++
+    t.ok(count > 10 && count < 100, `${count} ids`)
+    rig.store.failNext()
+    t.equal(await rig.broker.transactions.addPartitions('many partitions', other, partitions.slice(0, 1)), 'COORDINATOR_NOT_AVAILABLE')
+  }
+)

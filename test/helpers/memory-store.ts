@@ -158,6 +158,11 @@ export class MemoryStore implements Store {
     for (const publish of held) publish()
   }
 
+  /** The oldest commit that is held becomes durable. */
+  releaseOne(): void {
+    this.#held?.shift()?.()
+  }
+
   /** The next commit is refused; nothing of it is written. */
   failNext(code: 'WADI_DISK_FULL' | 'WADI_BUSY' | 'WADI_LOG_FAILED' = 'WADI_DISK_FULL'): void {
     this.#failNext = new WadiError(code, { happened: 'The test said so.', kept: 'Nothing was written.', next: 'Nothing to do.' })

@@ -102,6 +102,34 @@ t.test('every prefix of a valid request, sent as a whole frame, is refused by na
   t.ok(await isServed(centre))
 })
 
+t.test('names as long as the protocol allows are answered, longer ones are refused as Kafka does', async (t) => {
+  const { centre, reasons } = await startWithReasons(t)
+  const join = {
+    groupId: 'g',
+    sessionTimeoutMs: 6_000,
+    rebalanceTimeoutMs: 6_000,
+    protocolType: 'consumer',
+    protocols: [{ name: 'range' }]
+  }
+  const longest = 'x'.repeat(32_767)
+  for (const [groupInstanceId, clientId] of [
+    [longest, 'test'],
+    [null, longest]
+  ] as const) {
+    const peer = new Peer(centre.port)
+    peer.send(joinChunks(api.JoinGroup.encodeRequest(5, { ...join, groupInstanceId }, { ...header, clientId })))
+    await until(() => peer.frames.length === 1 || peer.isClosed, 'an answer')
+    t.same(reasons, [])
+    t.equal(peer.frames.length, 1)
+    peer.socket.destroy()
+    await until(() => reasons.pop() === 'peer', 'the end of the peer')
+  }
+  const peer = new Peer(centre.port)
+  peer.send(joinChunks(api.JoinGroup.encodeRequest(6, { ...join, groupId: `${longest}x` }, header)))
+  await until(() => peer.frames.length === 1 || peer.isClosed, 'the end of the peer')
+  t.same(reasons, ['malformed'])
+})
+
 t.test('random bytes and damaged requests end the connection or get an answer, and never stop the listener', async (t) => {
   const seed = Number(process.env.SEED ?? 1)
   t.comment(`SEED=${seed}`)

@@ -60,7 +60,6 @@ export const handleOffsetCommit: Handler<OffsetCommitRequest, OffsetCommitRespon
   const { offsets, faultAt } = offsetsOf(broker, groupId, topics)
   let fault = broker.groups.checkCommit(groupId, { memberId, groupInstanceId, generationId }, { isTransactional: false })
   if (fault === 'NONE' && !broker.committedOffsets.canStore(groupId)) fault = 'INVALID_GROUP_ID'
-  if (fault === 'NONE' && !broker.committedOffsets.hasRoomFor(offsets)) fault = 'INVALID_COMMIT_OFFSET_SIZE'
   if (fault === 'NONE' && offsets.length > 0) {
     try {
       await broker.committedOffsets.commit(offsets)

@@ -65,7 +65,6 @@ export const handleTxnOffsetCommit: Handler<TxnOffsetCommitRequest, TxnOffsetCom
   const { transactionalId, groupId, memberId, groupInstanceId, generationId, topics } = request
   const { offsets, faultAt } = offsetsOf(broker, groupId, topics)
   let fault = broker.groups.checkCommit(groupId, { memberId, groupInstanceId, generationId }, { isTransactional: true })
-  if (fault === 'NONE' && !broker.committedOffsets.hasRoomFor(offsets)) fault = 'INVALID_COMMIT_OFFSET_SIZE'
   if (fault === 'NONE') fault = await broker.transactions.addOffsets(transactionalId, request, groupId, offsets)
   return { topics: offsetAnswers(topics, faultAt, fault === 'PRODUCER_FENCED' ? 'INVALID_PRODUCER_EPOCH' : fault) }
 }

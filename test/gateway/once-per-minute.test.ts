@@ -1,0 +1,42 @@
+import t from 'tap'
+import { oncePerMinute } from '../../gateway/once-per-minute.ts'
+import { takeoverLog } from '../../gateway/takeover-log.ts'
+
+const MINUTE_MS = 60_000
+
+t.test('a happening is due once a minute and says how often it was left out; others do not wait for it', (t) => {
+  let nowMs = 5
+  const isDue = oncePerMinute(() => nowMs)
+  t.same([isDue('a'), isDue('b'), isDue('a'), isDue('a')], [0, 0, null, null])
+  nowMs += MINUTE_MS - 1
+  t.equal(isDue('a'), null)
+  nowMs += 1
+  t.same([isDue('a'), isDue('a'), isDue('b')], [3, null, 0])
+  t.end()
+})
+
+t.test('names are kept for a hundred happenings, the oldest goes', (t) => {
+  const isDue = oncePerMinute(() => 0)
+  for (let at = 0; at < 100; at++) isDue(`${at}`)
+  t.same([isDue('0'), isDue('new'), isDue('1'), isDue('0')], [null, 0, null, 0])
+  t.end()
+})
+
+t.test('two clients that take one id from each other all the time fill no log', (t) => {
+  let nowMs = 0
+  const lines: string[] = []
+  const tell = takeoverLog(
+    (level, words) => void lines.push(`${level} ${words}`),
+    () => nowMs
+  )
+  const addresses = ['10.0.0.1', '10.0.0.2'] as const
+  for (let at = 0; at < 1_000; at++, nowMs += 100)
+    tell({ clientId: 'twin', remoteAddress: addresses[at % 2] as string, previousAddress: addresses[(at + 1) % 2] as string })
+  tell({ clientId: 'other', remoteAddress: '10.0.0.3', previousAddress: '10.0.0.3' })
+  t.same(lines, [
+    'warn client twin took over: 10.0.0.1 is connected with this id now, 10.0.0.2 was closed',
+    'warn client twin took over: 10.0.0.1 is connected with this id now, 10.0.0.2 was closed; 599 more times since that was told last',
+    'info client other took over: 10.0.0.3 is connected with this id now, its connection before was closed'
+  ])
+  t.end()
+})
