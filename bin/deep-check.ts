@@ -5,8 +5,8 @@
 import { constants } from 'node:fs'
 import { access, stat, statfs } from 'node:fs/promises'
 import { createConnection, createServer } from 'node:net'
-import { userInfo } from 'node:os'
 import { dirname } from 'node:path'
+import { userName } from '../adapters/control/accounts.ts'
 import { socketAddress } from '../adapters/control/control-path.ts'
 import { api } from '../adapters/kafka-protocol/apis.ts'
 import { Connection } from '../adapters/kafka-upstream/connection.ts'
@@ -71,7 +71,7 @@ async function lookAtDirectory(directory: string, isRunning: boolean): Promise<F
     const why =
       (error as NodeJS.ErrnoException).code === 'EROFS'
         ? 'is on a file system that is read-only'
-        : `may not be written by the user ${userInfo().username}`
+        : `may not be written by the user ${userName(process.geteuid?.() ?? -1)}`
     return { path, severity: 'problem', message: `${place} ${why}` }
   }
   const { bavail, bsize } = await statfs(found.path)
