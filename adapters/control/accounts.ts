@@ -42,6 +42,12 @@ export function groupName(id: number): string {
   return readAccounts('/etc/group').find((group) => group.id === id)?.name ?? String(id)
 }
 
+/** Behind "sudo -u". */
+export function sudoName(id: number): string {
+  const name = userName(id)
+  return name === String(id) ? `'#${id}'` : name
+}
+
 export function userName(id: number): string {
   return readAccounts('/etc/passwd').find((user) => user.id === id)?.name ?? String(id)
 }

@@ -106,6 +106,10 @@ t.test('--deep looks at the data directory, the addresses and the brokers, and w
     code: 69,
     lines: [/./, /./, /^PROBLEM .* does not answer: nothing listens there/, /^PROBLEM .* does not answer: .*nobody\.invalid/]
   })
+  t.match(await deep({ control: { group: `${process.getegid?.()}` } }), {
+    code: 0,
+    lines: [/./, /^good {2}control\.group {3}members of \d+ may ask the gateway$/]
+  })
   const running = await startGateway(t, directory, { kafka: { listen: '127.0.0.1:0' } })
   const kafkaPort = await running.process.until(({ stderr }) => /Kafka on 127\.0\.0\.1:(\d+)/.exec(stderr)?.[1])
   t.match(
