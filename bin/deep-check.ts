@@ -5,9 +5,10 @@
 import { constants } from 'node:fs'
 import { access, stat, statfs } from 'node:fs/promises'
 import { createConnection, createServer } from 'node:net'
-import { userInfo } from 'node:os'
 import { dirname } from 'node:path'
+import { groupIdOf, userName } from '../adapters/control/accounts.ts'
 import { socketAddress } from '../adapters/control/control-path.ts'
+import { whyNoGroup } from '../adapters/control/group-access.ts'
 import { api } from '../adapters/kafka-protocol/apis.ts'
 import { Connection } from '../adapters/kafka-upstream/connection.ts'
 import type { Address } from '../gateway/config/address.ts'
@@ -39,6 +40,7 @@ export async function* deepCheck(config: Config): AsyncGenerator<Finding> {
   const directory = config.gateway.data
   const isRunning = await isGatewayIn(directory)
   yield await lookAtDirectory(directory, isRunning)
+  if (config.control.group !== null) yield await lookAtGroup(config.control.group, directory)
   const listeners: [string, Address][] = config.mqtt.map(({ listen }, index) => [`mqtt[${index}].listen`, listen])
   if (config.kafka) listeners.push(['kafka.listen', config.kafka.listen])
   for (const [path, address] of listeners) yield await tryAddress(path, address, isRunning)
@@ -71,7 +73,7 @@ async function lookAtDirectory(directory: string, isRunning: boolean): Promise<F
     const why =
       (error as NodeJS.ErrnoException).code === 'EROFS'
         ? 'is on a file system that is read-only'
-        : `may not be written by the user ${userInfo().username}`
+        : `may not be written by the user ${userName(process.geteuid?.() ?? -1)}`
     return { path, severity: 'problem', message: `${place} ${why}` }
   }
   const { bavail, bsize } = await statfs(found.path)
@@ -79,6 +81,14 @@ async function lookAtDirectory(directory: string, isRunning: boolean): Promise<F
   if (isRunning) return { path, severity: 'warning', message: `${directory} is in use: a gateway runs in it (${free})` }
   const can = found.path === directory ? 'can be written' : 'can be written: the directory is made at the first start'
   return { path, severity: 'good', message: `${place} ${can} (${free})` }
+}
+
+async function lookAtGroup(group: string, directory: string): Promise<Finding> {
+  const path = 'control.group'
+  const id = groupIdOf(group)
+  const why = id === null ? 'this machine has no such group' : await whyNoGroup(directory, id)
+  if (why !== null) return { path, severity: 'warning', message: `members of ${group} could not ask the gateway: ${why}` }
+  return { path, severity: 'good', message: `members of ${group} may ask the gateway` }
 }
 
 async function nearestThatExists(path: string): Promise<{ path: string; isDirectory: boolean }> {

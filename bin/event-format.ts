@@ -5,7 +5,7 @@ import type { MissingRange } from '../gateway/tail-cursor.ts'
 import type { TailEvent } from '../gateway/tail-feed.ts'
 import { usageError } from './command.ts'
 import { paint } from './terminal.ts'
-import { asText, visibleBytes, visibleCell, visibleJson, visibleWords } from './visible-text.ts'
+import { asText, jsonLine, visibleBytes, visibleCell, visibleLine, visibleWords } from './visible-text.ts'
 
 /** In bytes where they are printed as they are. */
 export type EventFormat = (event: TailEvent) => string | Uint8Array
@@ -23,7 +23,7 @@ export function textFormat({ widthMax }: { widthMax: number | null }): LineForma
   return (event) => {
     const cells = [
       iso(event.timestampMs),
-      `${event.topic}:${event.partition}@${event.offset}`,
+      `${visibleCell(event.topic)}:${event.partition}@${event.offset}`,
       visibleBytes(event.headers.find(([name]) => name === 'mqtt.topic')?.[1] ?? null, visibleCell),
       visibleBytes(event.key, visibleCell)
     ] as const
@@ -50,7 +50,7 @@ export const jsonFormat: LineFormat = (event) => {
   const headers = Object.fromEntries(event.headers.map(([name, value]) => [name, value === null ? null : header(value)]))
   const { topic, partition, offset, timestampMs } = event
   const line = { topic, partition, offset, timestampMs, ...field('key', event.key), ...field('value', event.value), headers }
-  return `${visibleJson(JSON.stringify(line))}\n`
+  return jsonLine(line)
 }
 
 /** In the place of events that cannot be shown, among JSON lines. Both offsets are missing, and what lies between. */
@@ -63,7 +63,7 @@ export function missingJson({ topicName, partitionIndex, startOffset, endOffset,
     lastOffset: endOffset - 1,
     reason
   }
-  return `${JSON.stringify(range)}\n`
+  return jsonLine(range)
 }
 
 export function missingText({ topicName, partitionIndex, startOffset, endOffset, reason }: MissingRange): string {
@@ -73,7 +73,7 @@ export function missingText({ topicName, partitionIndex, startOffset, endOffset,
     'cannot be opened': 'what is stored there cannot be opened',
     deleted: 'deleted by retention or a quota before they were read'
   }
-  return `${topicName}-${partitionIndex}: ${offsets} missing (${why[reason]})`
+  return `${visibleLine(topicName)}-${partitionIndex}: ${offsets} missing (${why[reason]})`
 }
 
 type Letter = (event: TailEvent) => string | Uint8Array

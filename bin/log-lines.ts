@@ -2,7 +2,7 @@
 
 import type { Log, LogLevel } from '../gateway/log.ts'
 import { paint } from './terminal.ts'
-import { visibleJson } from './visible-text.ts'
+import { jsonLine, visibleLine } from './visible-text.ts'
 
 const SAME_LINE_MS = 10_000
 const WINDOW_MS = 10_000
@@ -15,9 +15,9 @@ export function createLog(options: { isJson: boolean; write?: (text: string) => 
   let window = { atMs: nowMs(), lines: 0 }
   const line = (level: LogLevel, message: string, facts: Readonly<Record<string, unknown>>): string => {
     const time = new Date(nowMs()).toISOString()
-    if (isJson) return `${visibleJson(JSON.stringify({ level, time, message, ...facts }))}\n`
+    if (isJson) return jsonLine({ level, time, message, ...facts })
     const style = level === 'error' ? 'red' : level === 'warn' ? 'yellow' : 'dim'
-    return `${paint(style, level.padEnd(5), process.stderr)} ${paint('dim', time, process.stderr)} ${visibleJson(message)}\n`
+    return `${paint(style, level.padEnd(5), process.stderr)} ${paint('dim', time, process.stderr)} ${visibleLine(message)}\n`
   }
   return (level, message, facts = {}) => {
     const text = `${level} ${message}`

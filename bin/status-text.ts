@@ -3,7 +3,7 @@
 import { formatBytes, formatCount, formatDuration } from '../gateway/config/units.ts'
 import type { KafkaStatus, StatusReport, TopicStatus, UplinkReport } from '../gateway/status-report.ts'
 import { columns, paint } from './terminal.ts'
-import { visibleCell } from './visible-text.ts'
+import { visibleCell, visibleTexts } from './visible-text.ts'
 
 const UNMATCHED_LINES_MAX = 5
 /** Below that many events, or that many bytes written to segments and journal, a ratio says nothing of how it will be. */
@@ -11,12 +11,12 @@ const RATIO_EVENTS_MIN = 1_000
 const RATIO_BYTES_MIN = 64 * 2 ** 20
 
 export function statusText(report: StatusReport): string {
-  const { gateway, ingest, kafka, storage, uplink, topics } = report
+  const { gateway, ingest, kafka, storage, uplink, topics } = visibleTexts(report)
   const label = (name: string): string => paint('bold', name.padEnd(9))
   const lines = [
     `${label('gateway')} ${gateway.id}  ${gateway.version}  up ${formatDuration(gateway.upMs)}  pid ${gateway.pid}  ${formatBytes(gateway.residentBytes)} of memory`,
     `${label('ingest')} ${ingestWords(ingest)}`,
-    ...unmatchedLines(ingest).map((line) => `${' '.repeat(10)}${paint('yellow', line)}`),
+    ...unmatchedLines(report.ingest).map((line) => `${' '.repeat(10)}${paint('yellow', line)}`),
     ...(kafka ? [`${label('kafka')} ${kafkaWords(kafka)}`] : []),
     `${label('storage')} ${storageWords(storage)}`,
     ...[...lossLines(topics), ...deletedLines(storage)].map((line) => `${' '.repeat(10)}${paint('red', line)}`),

@@ -6,6 +6,7 @@ import { fstatSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { WadiError } from '../runtime/base/errors.ts'
+import { visibleLine, visibleWords } from './visible-text.ts'
 
 const OUTPUT_FD = 1
 
@@ -57,8 +58,11 @@ function isPipe(fd: number): boolean {
   }
 }
 
+/** What is invisible in it is escaped; line ends and our colours stay. */
 export function note(text: string): void {
-  if (!process.stderr.destroyed) process.stderr.write(`${text}\n`)
+  if (process.stderr.destroyed) return
+  const parts = isColoured(process.stderr) ? text.split(COLOURS) : [text]
+  process.stderr.write(`${parts.map((part, index) => (index % 2 === 1 ? part : visibleWords(part))).join('')}\n`)
 }
 
 /** `isColoured` is false for pipes, and when NO_COLOR says so. */
@@ -67,8 +71,9 @@ export function isColoured(stream: { isTTY?: boolean }): boolean {
 }
 
 const ESCAPE = String.fromCharCode(27)
-const COLOURS = new RegExp(`${ESCAPE}\\[\\d+m`, 'g')
 const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const
+/** Those of paint(), and no other sequence. */
+const COLOURS = new RegExp(`(${ESCAPE}\\[(?:${[0, ...Object.values(CODES)].join('|')})m)`, 'g')
 
 export function paint(style: keyof typeof CODES, text: string, stream: { isTTY?: boolean } = process.stdout): string {
   return isColoured(stream) ? `${ESCAPE}[${CODES[style]}m${text}${ESCAPE}[0m` : text
@@ -103,7 +108,7 @@ export function printErrorsAsJson(): void {
 
 /** Code, what happened, what was kept, what to do. A bug also leaves a report file and says where. */
 export function printError(error: unknown): void {
-  if (areErrorsJson) return note(errorAsJson(error))
+  if (areErrorsJson) return note(visibleLine(errorAsJson(error)))
   if (error instanceof WadiError) {
     const { happened, kept, next } = error.story
     note(`${paint('red', 'error', process.stderr)} ${paint('bold', error.code, process.stderr)}`)

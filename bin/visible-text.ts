@@ -17,28 +17,42 @@ export function asText(bytes: Uint8Array): string | null {
   }
 }
 
-/** JSON, or part of it, with everything invisible as \uXXXX: it means the same. */
-export function visibleJson(json: string): string {
-  return json.replace(INVISIBLE, (character) => {
+/** One line: everything invisible, line ends too, as \uXXXX. JSON means the same afterwards. */
+export function visibleLine(text: string): string {
+  return text.replace(INVISIBLE, (character) => {
     let escaped = ''
     for (let index = 0; index < character.length; index++) escaped += `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`
     return escaped
   })
 }
 
+/** A line of JSON. */
+export function jsonLine(value: unknown): string {
+  return `${visibleLine(JSON.stringify(value))}\n`
+}
+
+/** The same value; every text in it is one visible line. */
+export function visibleTexts<T>(value: T): T
+export function visibleTexts(value: unknown): unknown {
+  if (typeof value === 'string') return visibleLine(value)
+  if (Array.isArray(value)) return value.map((item: unknown) => visibleTexts(item))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, visibleTexts(field)]))
+}
+
 /** Words with text from outside in them: what is invisible is shown as an escape. Line ends stay. */
 export function visibleWords(text: string): string {
-  return text.replace(INVISIBLE, (character) => (character === '\n' ? character : visibleJson(character)))
+  return text.replace(INVISIBLE, (character) => (character === '\n' ? character : visibleLine(character)))
 }
 
 /** In a column of a line: with a space in it, it is quoted too. `text` null = null. */
 export function visibleCell(text: string | null): string {
-  return text?.includes(' ') ? visibleJson(JSON.stringify(text)) : visibleText(text)
+  return text?.includes(' ') ? visibleLine(JSON.stringify(text)) : visibleText(text)
 }
 
 export function visibleText(text: string | null): string {
   if (text === null) return '-'
-  return NEEDS_QUOTES.test(text) ? visibleJson(JSON.stringify(text)) : text
+  return NEEDS_QUOTES.test(text) ? visibleLine(JSON.stringify(text)) : text
 }
 
 /** `encoded`: base64. */

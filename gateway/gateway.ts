@@ -3,7 +3,7 @@
 // Invariants: whatever fails while opening, what was opened before is closed again; nothing is printed, no signal is handled and no flag of the
 // process is set here.
 
-import { openControlServer } from '../adapters/control/control-server.ts'
+import type { ControlHandler } from '../adapters/control/control-server.ts'
 import type { KafkaListener } from '../adapters/kafka-server/listener.ts'
 import { KafkaUpstream } from '../adapters/kafka-upstream/kafka-upstream.ts'
 import { Listener } from '../adapters/mqtt/listener.ts'
@@ -24,6 +24,7 @@ import type { Address } from './config/address.ts'
 import { routesConfigOf } from './config/routes-config.ts'
 import type { Config, KafkaSection, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
+import { openControlDoor } from './control-door.ts'
 import { type Edges, openEdges } from './edges.ts'
 import { createKafka, gatewayBrokerSettings, refusalLog, topicRules } from './kafka.ts'
 import type { Log } from './log.ts'
@@ -159,10 +160,11 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, kafka, broker, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, ...edges }
-  const control = await openControlServer(config.gateway.data, {
+  const handlers: Record<string, ControlHandler> = {
     status: async ({ send }) => void (await send(await reporter.report())),
     tail: ({ parameters, signal, send }) => feedTail(source, readTailRequest(parameters), { signal, send })
-  })
+  }
+  const control = await openControlDoor(config, handlers, { log })
   closers.add(() => control.close())
 
   const addresses = { mqtt: mqtt.addresses.map(formatAddress), kafka: kafka && formatAddress(kafka.address) }

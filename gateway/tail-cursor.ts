@@ -1,5 +1,6 @@
 // One partition as a tail reads it: what is durable and committed, in order, and what is missing between.
-// Invariant: every offset is handed out as an event, belongs to what readers do not see (markers, aborted transactions), or is named as missing.
+// Invariants: every offset is handed out as an event, belongs to what readers do not see (markers, aborted transactions), or is named as missing;
+// whoever leaves the loop of readTo() at any point goes on with the next call where he was.
 
 import { WadiError } from '../runtime/base/errors.ts'
 import { toOffset } from '../runtime/base/offset.ts'
@@ -48,17 +49,21 @@ export class TailCursor {
     this.#codec = codec
   }
 
-  /** From `next` to `until`, which is not above the last stable offset. Ends before it when the device cannot be read now. */
-  async *readTo(until: number): AsyncGenerator<TailItem, void, void> {
+  /**
+   * From `next` to `until`, which is not above the last stable offset. Ends before it when the device cannot be read now. `next` is behind what was
+   * handed out last; who cannot take that may put it back.
+   */
+  async *readTo(until: number, bytesMax = READ_BYTES): AsyncGenerator<TailItem, void, void> {
     this.isHeldUp = false
     while (this.next < until && !this.partition.isDeleted) {
       const { logStartOffset } = this.partition
       if (this.next < logStartOffset) {
-        yield this.#missing({ startOffset: this.next, endOffset: Math.min(logStartOffset, until) }, 'deleted')
+        const range = { startOffset: this.next, endOffset: Math.min(logStartOffset, until) }
         this.next = logStartOffset
+        yield this.#missing(range, 'deleted')
         continue
       }
-      const read = await this.#read()
+      const read = await this.#read(bytesMax)
       if (read === 'again') continue
       if (read === 'held up') return
       const { batches, missing, nextOffset } = read
@@ -69,13 +74,13 @@ export class TailCursor {
         yield* this.#records(batch, header, until)
       }
       for (const range of ranges) yield* this.#named(range, until, 'damage')
-      this.next = Math.min(nextOffset, until)
+      this.next = Math.max(this.next, Math.min(nextOffset, until))
     }
   }
 
-  async #read(): Promise<Awaited<ReturnType<Partition['readCommitted']>> | 'again' | 'held up'> {
+  async #read(bytesMax: number): Promise<Awaited<ReturnType<Partition['readCommitted']>> | 'again' | 'held up'> {
     try {
-      return await this.partition.readCommitted(toOffset(this.next), { bytesMax: READ_BYTES })
+      return await this.partition.readCommitted(toOffset(this.next), { bytesMax })
     } catch (error) {
       if (error instanceof WadiError && error.code === 'WADI_OFFSET_OUT_OF_RANGE') return 'again' // retention has overtaken us
       if (this.partition.isDeleted) return 'again' // the topic was deleted meanwhile: nothing more comes
@@ -92,13 +97,18 @@ export class TailCursor {
       const range = { startOffset: Math.max(header.baseOffset, this.next), endOffset: header.lastOffset + 1 }
       return yield* this.#named(range, until, 'cannot be opened')
     }
-    for (const record of records)
-      if (record.offset >= this.next && record.offset < until) yield { placed: { topicName, partitionIndex, record } }
+    for (const record of records) {
+      if (record.offset < this.next || record.offset >= until) continue
+      this.next = record.offset + 1
+      yield { placed: { topicName, partitionIndex, record } }
+    }
   }
 
   *#named(range: OffsetRange | undefined, until: number, reason: MissingRange['reason']): Generator<TailItem, void, void> {
     if (range && range.startOffset < until) {
-      yield this.#missing({ startOffset: range.startOffset, endOffset: Math.min(range.endOffset, until) }, reason)
+      const endOffset = Math.min(range.endOffset, until)
+      this.next = Math.max(this.next, endOffset)
+      yield this.#missing({ startOffset: range.startOffset, endOffset }, reason)
     }
   }
 

@@ -1,10 +1,12 @@
 // The live tail: events of the matching topics as they become durable and committed. Each partition in its order, partitions merged by time.
-// Invariants: a slow reader slows only its own feed; nothing is buffered beyond one read per partition; what is missing is named, not passed over.
+// Invariants: a slow reader slows only its own feed; what is held for it is bounded, whatever the number of partitions (tail-merge.ts); what is
+// missing is named, not passed over.
 
 import type { StoredRecord } from '../runtime/core/record.ts'
 import type { Clock } from '../runtime/io/clock.ts'
 import type { Partition, Store } from '../runtime/log/contract.ts'
 import { type MissingRange, type TailCodec, TailCursor, type TailItem } from './tail-cursor.ts'
+import { HELD_BYTES_MAX, mergedByTime } from './tail-merge.ts'
 import { type TailRequest, TailSelection } from './tail-request.ts'
 import { tailStarts } from './tail-start.ts'
 
@@ -30,6 +32,8 @@ export interface TailGap {
 export interface TailSource extends TailCodec {
   readonly store: Store
   readonly clock: Pick<Clock, 'wallMs'>
+  /** Of one tail, for merging. */
+  readonly heldBytesMax?: number
 }
 
 /**
@@ -61,8 +65,7 @@ export async function* tailItems(source: TailSource, request: TailRequest, signa
     while (!signal.aborted) {
       const isLast = !request.isFollowing || (request.untilMs !== null && source.clock.wallMs() >= request.untilMs)
       const waiting = [...cursors.values()].filter((cursor) => !cursor.partition.isDeleted && cursor.next < endOf(cursor))
-      const rounds = waiting.map((cursor) => selected(cursor.readTo(endOf(cursor)), selection))
-      for await (const item of mergedByTime(rounds)) {
+      for await (const item of mergedByTime(waiting, { selection, endOf, heldBytesMax: source.heldBytesMax ?? HELD_BYTES_MAX })) {
         if (signal.aborted) return
         yield item
       }
@@ -103,40 +106,6 @@ export function toTailEvent(topicName: string, partitionIndex: number, record: S
 
 function base64(bytes: Uint8Array | null): string | null {
   return bytes === null ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
-}
-
-async function* selected(items: AsyncIterable<TailItem>, selection: TailSelection): AsyncGenerator<TailItem, void, void> {
-  for await (const item of items) {
-    if ('missing' in item || selection.takes(item.placed.topicName, item.placed.record)) yield item
-  }
-}
-
-/** Each stream keeps its order; of what they begin with the oldest comes first, and what is missing before that. */
-async function* mergedByTime(streams: readonly AsyncGenerator<TailItem, void, void>[]): AsyncGenerator<TailItem, void, void> {
-  const heads: { item: TailItem; stream: AsyncGenerator<TailItem, void, void> }[] = []
-  const refill = async (stream: AsyncGenerator<TailItem, void, void>): Promise<void> => {
-    const step = await stream.next()
-    if (!step.done) heads.push({ item: step.value, stream })
-  }
-  try {
-    for (const stream of streams) await refill(stream)
-    while (heads.length > 0) {
-      let oldest = 0
-      for (let index = 1; index < heads.length; index++) {
-        if (timeOf(heads[index]?.item) < timeOf(heads[oldest]?.item)) oldest = index
-      }
-      const [head] = heads.splice(oldest, 1)
-      if (!head) return
-      yield head.item
-      await refill(head.stream)
-    }
-  } finally {
-    for (const stream of streams) await stream.return()
-  }
-}
-
-function timeOf(item: TailItem | undefined): number {
-  return item && 'placed' in item ? item.placed.record.timestampMs : Number.NEGATIVE_INFINITY
 }
 
 /** Sleeps until woken, or for a while. */

@@ -1,8 +1,12 @@
 // The other end of the control socket: asks a running gateway something and yields its answers.
 
+import type { Stats } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { createConnection, type Socket } from 'node:net'
 import { type ErrorCode, errorCatalogue } from '../../runtime/base/error-catalogue.ts'
 import { WadiError } from '../../runtime/base/errors.ts'
+import { isDirectoryLocked } from '../../runtime/io/node-lock.ts'
+import { groupName, sudoName, userName } from './accounts.ts'
 import { CONTROL_SOCKET, socketAddress } from './control-path.ts'
 import { readJsonLines } from './json-lines.ts'
 
@@ -55,8 +59,8 @@ export async function askControl(directory: string, request: ControlRequest, opt
 }
 
 async function connect(directory: string): Promise<Socket> {
-  const address = await socketAddress(directory).catch((cause) => {
-    throw notAllowed(directory, cause) ?? unavailable(directory, `There is no data directory ${directory}`, cause)
+  const address = await socketAddress(directory).catch(async (cause: unknown) => {
+    throw (await notAllowed(directory, cause)) ?? unavailable(directory, `There is no data directory ${directory}`, cause)
   })
   try {
     return await new Promise<Socket>((resolve, reject) => {
@@ -64,8 +68,9 @@ async function connect(directory: string): Promise<Socket> {
       socket.once('connect', () => resolve(socket)).once('error', reject)
     })
   } catch (cause) {
-    const refusal = notAllowed(directory, cause)
+    const refusal = await notAllowed(directory, cause)
     if (refusal) throw refusal
+    if (await isDirectoryLocked(directory)) throw notYet(directory, cause)
     throw unavailable(
       directory,
       `No gateway is running on ${directory} (${CONTROL_SOCKET}: ${(cause as NodeJS.ErrnoException).code ?? 'no answer'})`,
@@ -77,13 +82,39 @@ async function connect(directory: string): Promise<Socket> {
 }
 
 /** null when it is not for want of rights. */
-function notAllowed(directory: string, cause: unknown): WadiError | null {
+async function notAllowed(directory: string, cause: unknown): Promise<WadiError | null> {
   const { code = '' } = cause as NodeJS.ErrnoException
   if (code !== 'EACCES' && code !== 'EPERM') return null
   return new WadiError('WADI_NOT_ALLOWED', {
     happened: `This user may not ask the gateway on ${directory} (${CONTROL_SOCKET}: ${code}).`,
     kept: 'Whether a gateway runs there is not known; nothing was touched.',
-    next: `Ask as the user that runs the gateway, who owns ${directory}: for example with "sudo -u USER wadi …".`,
+    next: await whoMay(directory),
+    cause
+  })
+}
+
+/** As far as this user may see it. */
+async function whoMay(directory: string): Promise<string> {
+  const place = await stat(directory).catch(() => null)
+  const socket = await stat(`${directory}/${CONTROL_SOCKET}`).catch(() => null)
+  const owner = socket?.uid ?? place?.uid
+  if (owner === undefined) return 'Run it as the user that runs the gateway ("sudo -u USER wadi …").'
+  const user = `Run it as the user ${userName(owner)} ("sudo -u ${sudoName(owner)} wadi …")`
+  const groupId = socket ? (hasGroup(socket) ? socket.gid : null) : place && isForGroup(place) ? place.gid : null
+  if (groupId === null) return `${user}, or give the socket a group: control.group in wadi.yaml.`
+  return `${user}, or join the group ${groupName(groupId)} ("sudo usermod -aG ${groupName(groupId)} $USER", then log in again).`
+}
+
+/** Its members may connect. */
+const hasGroup = ({ mode }: Stats): boolean => (mode & 0o060) === 0o060
+/** What is in it cannot be seen, and its group may pass: made so for the socket. */
+const isForGroup = ({ mode }: Stats): boolean => (mode & 0o011) === 0o010
+
+function notYet(directory: string, cause: unknown): WadiError {
+  return new WadiError('WADI_UNAVAILABLE', {
+    happened: `A gateway has ${directory} open and does not answer: it is still starting, or there is no room for its ${CONTROL_SOCKET}.`,
+    kept: 'What is stored is untouched.',
+    next: 'Try again in a moment; its log says what it is at.',
     cause
   })
 }

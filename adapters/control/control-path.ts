@@ -1,4 +1,5 @@
-// Where a gateway's control socket is: inside its data directory, so that whoever may read the data may ask, and nobody else.
+// Where a gateway's control socket is: inside its data directory, so that whoever may read the data may ask, and nobody else but its group
+// (group-access.ts).
 // A unix socket's address holds about 100 bytes; on Linux a longer directory is reached through /proc/self/fd.
 
 import { type FileHandle, open } from 'node:fs/promises'

@@ -1,12 +1,13 @@
 // The control socket: one request per connection, JSON lines. A request is {"command": …}; the answer is any number of lines
 // {"value": …} and then {"end": true}, or {"error": {code, happened, kept, next}}. A client that hangs up aborts its command.
-// Readable by the owner of the data directory alone (0600 in a 0700 directory); there is no other authentication.
+// For the owner of the data directory alone (0600 in a 0700 directory), or for one group too (group-access.ts); there is no other authentication.
 // Not for: what the commands mean (bin/).
 
 import { chmod, unlink } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { WadiError } from '../../runtime/base/errors.ts'
 import { socketAddress } from './control-path.ts'
+import { letGroupIn } from './group-access.ts'
 import { writeJsonLine } from './json-lines.ts'
 
 const REQUEST_BYTES_MAX = 64 * 1024
@@ -28,11 +29,22 @@ export interface ControlServer {
   close(): Promise<void>
 }
 
+export interface ControlServerOptions {
+  /** Its members may ask too; null = nobody but the owner. */
+  readonly groupId?: number | null
+  /** Told why they may not, when the machine does not let it be: the owner may. */
+  readonly onGroupRefused?: (why: string) => void
+}
+
 /**
  * Listens in `directory`, which the caller has locked: a socket file that is already there is left over from a dead process.
  * @throws WadiError WADI_DATA_DIR_UNUSABLE when the socket cannot be made
  */
-export async function openControlServer(directory: string, handlers: Readonly<Record<string, ControlHandler>>): Promise<ControlServer> {
+export async function openControlServer(
+  directory: string,
+  handlers: Readonly<Record<string, ControlHandler>>,
+  { groupId = null, onGroupRefused = () => undefined }: ControlServerOptions = {}
+): Promise<ControlServer> {
   const address = await socketAddress(directory)
   const stop = new AbortController()
   const sockets = new Set<Socket>()
@@ -43,9 +55,16 @@ export async function openControlServer(directory: string, handlers: Readonly<Re
     void serve(socket, handlers, stop.signal)
   })
   server.maxConnections = CONNECTIONS_MAX
-  await unlink(address.path).catch(() => undefined)
-  await listen(server, address.path)
-  await chmod(address.path, 0o600)
+  try {
+    await unlink(address.path).catch(() => undefined)
+    await listen(server, address.path)
+    await chmod(address.path, 0o600)
+  } catch (error) {
+    await address.release()
+    throw error
+  }
+  const refusal = groupId === null ? null : await letGroupIn(directory, address.path, groupId)
+  if (refusal !== null) onGroupRefused(refusal)
   return {
     async close() {
       stop.abort()

@@ -8,6 +8,7 @@ import { type Command, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
 import { DEFAULT_CONFIG_FILE, readSource } from '../target.ts'
 import { columns, print, printErrorsAsJson } from '../terminal.ts'
+import { jsonLine, visibleLine, visibleTexts } from '../visible-text.ts'
 
 export const configCheck: Command = {
   name: 'config check',
@@ -34,15 +35,15 @@ It writes nothing and may run beside the gateway.
     const { formatProblem, readConfig } = await import('../../gateway/config/load.ts')
     const { problems, warnings, config } = readConfig(sourceOf(path), { fileName: file, environment: process.env })
     const show = async (one: Problem, isWarning: boolean): Promise<void> => {
-      const line = isJson ? JSON.stringify({ file, ...one, isWarning }) : `${isWarning ? 'warning: ' : ''}${formatProblem(one, file)}`
-      await print(`${line}\n`)
+      const line = `${isWarning ? 'warning: ' : ''}${formatProblem(one, file)}`
+      await print(isJson ? jsonLine({ file, ...one, isWarning }) : `${visibleLine(line)}\n`)
     }
     for (const problem of problems) await show(problem, false)
     for (const warning of warnings) await show(warning, true)
     const facts = { file, problems: problems.length, warnings: warnings.length }
     if (problems.length > 0) {
       const words = problems.length === 1 ? '1 problem' : `${problems.length} problems`
-      await print(`${isJson ? JSON.stringify({ ok: false, ...facts }) : words}\n`)
+      await print(isJson ? jsonLine({ ok: false, ...facts }) : `${words}\n`)
       return EXIT.config
     }
     const directory = resolve(path === '-' ? '.' : dirname(path), config.gateway.data)
@@ -51,7 +52,7 @@ It writes nothing and may run beside the gateway.
     const has = `${config.routes.length} routes, ${config.topics.size} topics, upstream ${config.upstream ? 'set' : 'not set'}`
     const warned = warnings.length === 0 ? '' : `, with ${warnings.length === 1 ? '1 warning' : `${warnings.length} warnings`}`
     const words = `${file} is right${warned}${code === EXIT.ok ? '' : ', and this machine has not what it asks for'}: ${has}`
-    await print(`${isJson ? JSON.stringify({ ok: code === EXIT.ok, ...facts, problems: found }) : words}\n`)
+    await print(isJson ? jsonLine({ ok: code === EXIT.ok, ...facts, problems: found }) : `${visibleLine(words)}\n`)
     return code
   }
 }
@@ -73,9 +74,9 @@ async function lookDeep(config: Config, { file, isJson }: { file: string; isJson
   const findings = []
   for await (const finding of deepCheck(config)) {
     findings.push(finding)
-    if (isJson) await print(`${JSON.stringify({ file, ...finding })}\n`)
+    if (isJson) await print(jsonLine({ file, ...finding }))
   }
   const MARKS = { good: 'good', warning: 'warning', problem: 'PROBLEM' } as const
-  if (!isJson) await print(`${columns(findings.map(({ severity, path, message }) => [MARKS[severity], path, message]))}\n`)
+  if (!isJson) await print(`${columns(visibleTexts(findings).map(({ severity, path, message }) => [MARKS[severity], path, message]))}\n`)
   return { code: exitOfFindings(findings), found: findings.filter(({ severity }) => severity === 'problem').length }
 }

@@ -9,6 +9,7 @@ import { jsonFormat, textFormat } from '../event-format.ts'
 import { EXIT } from '../exit-code.ts'
 import { type OpenInspection, openInspection } from '../inspection.ts'
 import { note, print } from '../terminal.ts'
+import { jsonLine, visibleLine } from '../visible-text.ts'
 
 export const logDump: Command = {
   name: 'log dump',
@@ -131,7 +132,7 @@ class DumpPrinter {
 
   problem({ file, positionBytes, what, meaning }: Problem): void {
     this.problemCount++
-    note(`${file} byte ${positionBytes}: ${what}; ${meaning}`)
+    note(visibleLine(`${file} byte ${positionBytes}: ${what}; ${meaning}`))
   }
 
   async batch(batch: DumpedBatch): Promise<boolean> {
@@ -145,15 +146,23 @@ class DumpPrinter {
 
 function batchText({ topicName, partitionIndex, file, positionBytes, codec, header }: DumpedBatch): string {
   const place = positionBytes === null ? 'journal' : `${file.slice(file.lastIndexOf('/') + 1)} position: ${positionBytes}`
-  return (
+  return `${visibleLine(
     `${topicName}-${partitionIndex} baseOffset: ${header.baseOffset} lastOffset: ${header.lastOffset} count: ${header.recordCount} ` +
-    `baseSequence: ${header.baseSequence} producerId: ${header.producerId} producerEpoch: ${header.producerEpoch} ` +
-    `partitionLeaderEpoch: ${header.partitionLeaderEpoch} isTransactional: ${(header.attributes & 0x10) !== 0} isControl: ${(header.attributes & 0x20) !== 0} ` +
-    `maxTimestamp: ${header.maxTimestampMs} size: ${header.batchBytes} compresscodec: ${codec} crc: ${header.crc} ${place}\n`
-  )
+      `baseSequence: ${header.baseSequence} producerId: ${header.producerId} producerEpoch: ${header.producerEpoch} ` +
+      `partitionLeaderEpoch: ${header.partitionLeaderEpoch} isTransactional: ${(header.attributes & 0x10) !== 0} isControl: ${(header.attributes & 0x20) !== 0} ` +
+      `maxTimestamp: ${header.maxTimestampMs} size: ${header.batchBytes} compresscodec: ${codec} crc: ${header.crc} ${place}`
+  )}\n`
 }
 
 function batchJson({ topicName, partitionIndex, file, positionBytes, codec, header }: DumpedBatch): string {
   const { producerId, ...numbers } = header
-  return `${JSON.stringify({ topic: topicName, partition: partitionIndex, file, positionBytes, codec, ...numbers, producerId: producerId.toString() })}\n`
+  return jsonLine({
+    topic: topicName,
+    partition: partitionIndex,
+    file,
+    positionBytes,
+    codec,
+    ...numbers,
+    producerId: producerId.toString()
+  })
 }

@@ -7,6 +7,7 @@ import { EXIT } from '../exit-code.ts'
 import { openInspection } from '../inspection.ts'
 import { Progress } from '../progress.ts'
 import { paint, print } from '../terminal.ts'
+import { jsonLine, visibleTexts } from '../visible-text.ts'
 
 export const logVerify: Command = {
   name: 'log verify',
@@ -23,7 +24,7 @@ export const logVerify: Command = {
     const progress = new Progress({ label: 'verify', unit: 'bytes' })
     const report = await verifyDirectory(inspection, (done, total) => progress.update({ done, total }))
     progress.clear()
-    await print(input.flag('json') ? `${JSON.stringify(report)}\n` : verifyText(report, inspection.directory))
+    await print(input.flag('json') ? jsonLine(report) : verifyText(visibleTexts(report), inspection.directory))
     return report.problems.length > 0 ? EXIT.dataError : EXIT.ok
   }
 }

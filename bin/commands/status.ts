@@ -7,6 +7,7 @@ import { EXIT } from '../exit-code.ts'
 import { statusText } from '../status-text.ts'
 import { dataDirectoryOf, targetOptions } from '../target.ts'
 import { note, print } from '../terminal.ts'
+import { jsonLine, visibleLine } from '../visible-text.ts'
 
 const WATCH_MS = 1000
 
@@ -33,11 +34,11 @@ export const status: Command = {
     for (;;) {
       const report = (await askControl(directory, { command: 'status' }, { signal: input.signal })) as StatusReport
       const isScreen = isWatching && process.stdout.isTTY && !input.flag('json')
-      const text = input.flag('json') ? `${JSON.stringify(report)}\n` : statusText(report)
+      const text = input.flag('json') ? jsonLine(report) : statusText(report)
       if (!(await print(isScreen ? `\x1b[H\x1b[J${text}` : text))) return EXIT.ok
       if (!isWatching) {
         const refusal = condition(report)
-        if (refusal !== null) note(refusal)
+        if (refusal !== null) note(visibleLine(refusal))
         return refusal === null ? EXIT.ok : EXIT.no
       }
       await pause(WATCH_MS, input.signal)

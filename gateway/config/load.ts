@@ -3,6 +3,7 @@
 // Not for: applying the configuration (gateway.ts).
 
 import { type Document, isAlias, LineCounter, type Node, parseDocument } from 'yaml'
+import { groupNames } from '../../adapters/control/accounts.ts'
 import { WadiError } from '../../runtime/base/errors.ts'
 import type { CodecName } from '../../runtime/io/codec.ts'
 import { createNodeCodec } from '../../runtime/io/node-codec.ts'
@@ -31,6 +32,8 @@ export interface LoadOptions {
   environment: Readonly<Record<string, string | undefined>>
   /** What can be written here besides none and lz4; left out: what this Node has. */
   codecs?: readonly CodecName[]
+  /** Names of groups of this machine; left out: those of /etc/group. */
+  groups?: readonly string[]
 }
 
 /** Warnings: what is allowed, and does not do what it seems to say. */
@@ -84,7 +87,12 @@ export function readConfig(source: string, options: LoadOptions): LoadResult {
   const unreadable = problems.map((problem) => problem.path)
   const isTrusted = (path: string): boolean => !unreadable.some((bad) => isSameOrBelow(bad, path) || isSameOrBelow(path, bad))
   const available: ReadonlySet<CodecName> = new Set(['none', 'lz4', ...(options.codecs ?? createNodeCodec().available)])
-  const facts = { isTrusted, isWritten: (path: string) => places.has(path), canWrite: (codec: CodecName) => available.has(codec) }
+  const facts = {
+    isTrusted,
+    isWritten: (path: string) => places.has(path),
+    canWrite: (codec: CodecName) => available.has(codec),
+    groups: options.groups ?? groupNames()
+  }
   const placeAbout = (path: string): Place | null => places.get(path) ?? parentPlace(places, path)
   checkRules(
     config,

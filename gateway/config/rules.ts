@@ -8,7 +8,10 @@ import { isInternal } from './internal-topics.ts'
 import { warnOfRoutes } from './route-warnings.ts'
 import { routesConfigOf } from './routes-config.ts'
 import type { Config, KafkaSection, TopicSection } from './schema.ts'
+import { nearestWord } from './suggest.ts'
 import { formatBytes, writtenBytes, writtenDuration } from './units.ts'
+
+const GROUP_ID = /^\d{1,10}$/
 
 export type Report = (path: string, message: string) => void
 
@@ -20,11 +23,14 @@ export interface FileFacts {
   isWritten(path: string): boolean
   /** The codec exists on this machine. */
   canWrite(codec: CodecName): boolean
+  /** Of this machine. */
+  readonly groups: readonly string[]
 }
 
 /** `report` what must be changed, `warn` of what does not do what it seems to say. */
-export function checkRules(config: Config, { isTrusted, isWritten, canWrite }: FileFacts, report: Report, warn: Report): void {
+export function checkRules(config: Config, { isTrusted, isWritten, canWrite, groups }: FileFacts, report: Report, warn: Report): void {
   checkListeners(config, report)
+  checkGroup(config, groups, report)
   checkQuotas(config, report)
   if (isTrusted('storage') && isTrusted('topics') && isTrusted('dead_letter')) warnOfQuotas(config, warn)
   if (isTrusted('upstream')) warnOfLimits(config, warn)
@@ -89,6 +95,14 @@ function checkKafka({ listen, advertised, insecure }: KafkaSection, taken: Reado
       `is ${nameOf(told)}, which no client can connect to: write the address that clients reach as "advertised: host:port"`
     )
   }
+}
+
+/** A number needs no name: it may come from elsewhere. */
+function checkGroup({ control: { group } }: Config, groups: readonly string[], report: Report): void {
+  if (group === null || groups.includes(group) || GROUP_ID.test(group)) return
+  const near = nearestWord(group, groups)
+  const why = `is "${group}", and /etc/group of this machine has no such group`
+  report('control.group', `${why}${near ? ` (did you mean "${near}"?)` : ': write the number of one that comes from elsewhere'}`)
 }
 
 function checkRoutes(config: Config, problems: readonly RouteProblem[], report: Report): void {

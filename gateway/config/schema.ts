@@ -157,6 +157,15 @@ const kafka = optionalSection(
   { doc: 'Kafka clients on this gateway (docs/kafka.md); without it there is no Kafka listener', later: ['tls', 'sasl', 'auth', 'users'] }
 )
 
+const control = section(
+  {
+    group: optionalText({
+      doc: 'group whose members may ask too: a name of /etc/group, or a number; the socket is 0660 then, and the group may pass through gateway.data. None = the user of the gateway alone'
+    })
+  },
+  { doc: 'the socket in gateway.data that "wadi status" and "wadi tail" ask' }
+)
+
 const topic = section(
   {
     partitions: count({ default: '1', min: 1, max: 1000, doc: 'partitions; can grow, never shrink' }),
@@ -263,6 +272,7 @@ export const configSchema = section(
     storage,
     mqtt: listOf(mqttListener, { doc: 'MQTT listeners' }),
     kafka,
+    control,
     topics: mapOf(topic, { ...topicName, doc: 'topics; one that a route names and that is not here is made with the defaults' }),
     routes: listOf(route, { doc: 'from MQTT to topics; the first that matches takes the event' }),
     unmatched: section(

@@ -21,7 +21,7 @@ export async function lockDirectory(directory: string): Promise<DiskLock> {
   try {
     if (process.platform === 'linux') {
       const { dev, ino } = await lstat(directory)
-      const server = await bind(`\0wadi-lock-${dev}-${ino}`)
+      const server = await bind(lockAddress(dev, ino))
       if (!server) throw locked
       held.push(server)
     }
@@ -43,6 +43,19 @@ export async function lockDirectory(directory: string): Promise<DiskLock> {
     throw new DiskError('OTHER', { operation: 'lock', path: directory, cause: error, detail: String(error) })
   }
 }
+
+/** Whether a process holds it. Nothing is changed; false when it cannot be seen. */
+export async function isDirectoryLocked(directory: string): Promise<boolean> {
+  try {
+    const { dev, ino } = await lstat(directory)
+    if (process.platform === 'linux' && (await isAnswered(lockAddress(dev, ino)))) return true
+    return await isAnswered(`${directory}/${LOCK_FILE}`)
+  } catch {
+    return false
+  }
+}
+
+const lockAddress = (dev: number, ino: number): string => `\0wadi-lock-${dev}-${ino}`
 
 function bind(path: string): Promise<Server | null> {
   return new Promise((resolve, reject) => {

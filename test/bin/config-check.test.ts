@@ -1,7 +1,7 @@
 // wadi config check as scripts and people call it: files, a pipe, a directory, JSON lines, and --deep against this machine.
 
 import { spawnSync } from 'node:child_process'
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,11 +10,17 @@ import { gatewayFile, startGateway, temporary } from './wadi-process.ts'
 
 const WADI = fileURLToPath(new URL('../../bin/wadi.js', import.meta.url))
 
-function check(directory: string, args: readonly string[], input = ''): { code: number | null; stdout: string; stderr: string } {
+function check(
+  directory: string,
+  args: readonly string[],
+  input = '',
+  as: { uid?: number; gid?: number } = {}
+): { code: number | null; stdout: string; stderr: string } {
   const { status, stdout, stderr } = spawnSync(process.execPath, [WADI, 'config', 'check', ...args], {
     cwd: directory,
     input,
-    encoding: 'utf8'
+    encoding: 'utf8',
+    ...as
   })
   return { code: status, stdout, stderr }
 }
@@ -100,6 +106,10 @@ t.test('--deep looks at the data directory, the addresses and the brokers, and w
     code: 69,
     lines: [/./, /./, /^PROBLEM .* does not answer: nothing listens there/, /^PROBLEM .* does not answer: .*nobody\.invalid/]
   })
+  t.match(await deep({ control: { group: `${process.getegid?.()}` } }), {
+    code: 0,
+    lines: [/./, /^good {2}control\.group {3}members of \d+ may ask the gateway$/]
+  })
   const running = await startGateway(t, directory, { kafka: { listen: '127.0.0.1:0' } })
   const kafkaPort = await running.process.until(({ stderr }) => /Kafka on 127\.0\.0\.1:(\d+)/.exec(stderr)?.[1])
   t.match(
@@ -145,3 +155,17 @@ t.test('--deep finds a cluster that answers and names brokers which nobody can r
   )
   t.match(stdout, /deep\.yaml is right, and this machine has not what it asks for/)
 })
+
+t.test(
+  '--deep as a user that no file knows, as containers have them',
+  { skip: process.geteuid?.() !== 0 && 'only root may become somebody else' },
+  async (t) => {
+    const directory = await temporary(t)
+    await chmod(directory, 0o755)
+    const { code, stdout, stderr } = check(directory, ['--deep', '-'], gatewayFile(), { uid: 4_242_421, gid: 4_242_421 })
+    t.match(
+      { code, stdout, stderr },
+      { code: 73, stdout: /^PROBLEM {2}gateway\.data .* may not be written by the user 4242421\n/, stderr: '' }
+    )
+  }
+)

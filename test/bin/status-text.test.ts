@@ -2,7 +2,9 @@
 
 import t from 'tap'
 import { statusText } from '../../bin/status-text.ts'
+import { note, printError } from '../../bin/terminal.ts'
 import type { StatusReport, TopicStatus } from '../../gateway/status-report.ts'
+import { WadiError } from '../../runtime/base/errors.ts'
 
 const topicOf = (name: string, more: Partial<TopicStatus> = {}): TopicStatus => ({
   name,
@@ -116,4 +118,61 @@ t.test('whatever waits has an age; that of before this start is a lower bound', 
   const waiting = topicOf('plant', { lagEvents: 3, lagBytes: 100, lagMs: 61_000, isLagAtLeast: true })
   const text = statusText(reportOf([waiting, topicOf('done', { lagEvents: 0, lagBytes: 0, lagMs: 0 }), topicOf('local')]))
   t.match(text, /plant .* 3 +100 B +>1m01s\n.*done .* 0 +0 B +-\n.*local .* - +- +-\n/)
+})
+
+/** Every text in `value` with `trick` behind it. */
+function withTrick(value: unknown, trick: string): unknown {
+  if (typeof value === 'string') return `${value}${trick}`
+  if (Array.isArray(value)) return value.map((item) => withTrick(item, trick))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, withTrick(field, trick)]))
+}
+
+t.test('no text from outside moves the cursor, forges a line or hides: whatever field it is in', async (t) => {
+  const base = reportOf([topicOf('meter', { lagEvents: 3, stoppedBecause: 'no', lost: { quota: 1, retention: 1, damage: 1 } })])
+  const { recovery } = base.storage
+  const report: StatusReport = {
+    ...base,
+    ingest: { ...base.ingest, listeners: ['127.0.0.1:1883'], unmatchedTopics: [{ mqttTopic: 'a', clientId: 'b', events: 1 }] },
+    kafka: {
+      listener: '127.0.0.1:9092',
+      connections: 1,
+      storedEvents: 1,
+      refusedBatches: 1,
+      requests: 1,
+      receivedBytes: 1,
+      sentBytes: 1,
+      refusedConnections: 1
+    },
+    storage: { ...base.storage, failure: 'EIO', recovery: { ...recovery, findings: ['a file is damaged'] } },
+    uplink: {
+      description: 'k1:9092',
+      link: 'down',
+      sinceMs: 1,
+      lastError: 'refused',
+      retryInMs: 1,
+      attempts: 1,
+      deliveredEvents: 1,
+      eventsPerSecond: 1,
+      wireBytes: 1,
+      etaMs: null
+    }
+  }
+  const lines = statusText(report).split('\n').length
+  for (const trick of ['\x1b[2J', '\nforged', '\r', '\u009b2J', '\u202e', '\x1b[8m']) {
+    const text = statusText(withTrick(report, trick) as StatusReport)
+    t.notMatch(text.replaceAll('\n', ''), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u, JSON.stringify(trick))
+    t.equal(text.split('\n').length, lines, 'and no line more')
+  }
+})
+
+t.test('what is said on stderr holds no escape from outside either', async (t) => {
+  const said = t.capture(process.stderr, 'write', () => true)
+  note('a\x1b[2J\u202eb')
+  printError(new WadiError('WADI_UNAVAILABLE', { happened: 'k1\x1b[8m\rx', kept: '\u009b', next: 'y' }))
+  const text = said()
+    .map(({ args }) => String(args[0]))
+    .join('')
+  t.match(text, /^a\\u001b\[2J\\u202eb\n/)
+  t.notMatch(text.replaceAll('\n', ''), /[\p{Cc}\p{Cf}]/u)
 })

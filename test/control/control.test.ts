@@ -9,6 +9,7 @@ import t, { type Test } from 'tap'
 import { askControl, callControl } from '../../adapters/control/control-client.ts'
 import { type ControlHandler, openControlServer } from '../../adapters/control/control-server.ts'
 import { WadiError } from '../../runtime/base/errors.ts'
+import { lockDirectory } from '../../runtime/io/node-lock.ts'
 
 async function directoryOf(test: Test): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'wadi-control-'))
@@ -117,6 +118,17 @@ t.test('a socket file left by a dead process is replaced; nobody there is said i
   t.equal(await askControl(directory, { command: 'hello' }), 'second')
   await first.close()
   await second.close()
+})
+
+t.test('a gateway that is starting has the directory and no socket yet: it is not said that none runs', async (t) => {
+  const directory = await directoryOf(t)
+  const lock = await lockDirectory(directory)
+  await t.rejects(askControl(directory, { command: 'status' }), {
+    code: 'WADI_UNAVAILABLE',
+    story: { happened: /^A gateway has \S+ open and does not answer: it is still starting/ }
+  })
+  await lock.release()
+  await t.rejects(askControl(directory, { command: 'status' }), { code: 'WADI_UNAVAILABLE', story: { happened: /^No gateway is running/ } })
 })
 
 t.test('a data directory with a long path has a control socket too', { skip: process.platform !== 'linux' }, async (t) => {

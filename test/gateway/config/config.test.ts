@@ -83,6 +83,19 @@ t.test('a delivered topic that only a Kafka client can make is warned of; withou
   t.same([alone.problems, alone.warnings], [[], []], 'a gateway for Kafka clients only')
 })
 
+t.test('control.group: a name of this machine or a number; another name is a mistake', async (t) => {
+  const groups = ['root', 'wadi-ops', 'users']
+  const read = (value: string) => readConfig(`${minimal}control: { group: ${value} }`, { fileName: 'wadi.yaml', environment: {}, groups })
+  t.equal(loadConfig(minimal, { fileName: 'wadi.yaml', environment: {} }).control.group, null)
+  t.match(read('wadi-ops'), { problems: [], config: { control: { group: 'wadi-ops' } } })
+  t.match(read('4242421'), { problems: [], config: { control: { group: '4242421' } } })
+  const said = (value: string) => read(value).problems.map((problem) => formatProblem(problem, 'wadi.yaml'))
+  t.match(said('wadi_opps'), [
+    /^wadi\.yaml:\d+:19 control\.group is "wadi_opps", and \/etc\/group of this machine has no such group \(did you mean "wadi-ops"\?\)$/
+  ])
+  t.match(said('plant'), [/ has no such group: write the number of one that comes from elsewhere$/])
+})
+
 t.test('every key of a full file arrives', async (t) => {
   const config = loadConfig(
     `

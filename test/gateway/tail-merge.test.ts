@@ -1,0 +1,162 @@
+// Proves for `wadi tail` over many partitions: they are merged by time, nothing is left out or told twice, and what the gateway holds meanwhile is
+// bounded whatever the number of partitions.
+// How: a store of made-up partitions whose reads hand out fresh batches, as those of a disk do; what is held is what the collector leaves
+// while the reader stands still.
+
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import t from 'tap'
+import { type TailSource, tailItems } from '../../gateway/tail-feed.ts'
+import { HELD_BYTES_MAX } from '../../gateway/tail-merge.ts'
+import type { TailRequest } from '../../gateway/tail-request.ts'
+import { type Offset, toOffset } from '../../runtime/base/offset.ts'
+import type { RecordInput } from '../../runtime/core/record.ts'
+import type { OffsetRange, Partition, Store } from '../../runtime/log/contract.ts'
+import { loadTestCore } from '../helpers/core.ts'
+import { Prng } from '../sim/prng.ts'
+import { simCodec } from '../sim/sim-codec.ts'
+
+const core = loadTestCore()
+const MIB = 1024 * 1024
+/** One read, its batch in the clear and the objects of all partitions come on top. */
+const BOUND_BYTES = HELD_BYTES_MAX + 4 * MIB
+const ALL: TailRequest = { patterns: [], begin: { from: 'beginning' }, sinceMs: null, untilMs: null, isFollowing: false }
+
+interface Made {
+  readonly times: readonly number[]
+  readonly valueBytes: number
+  readonly recordsPerBatch: number
+  readonly missing?: OffsetRange
+}
+
+/** As many batches as a read may take, made anew for each read. */
+function partitionOf(partitionIndex: number, { times, valueBytes, recordsPerBatch, missing }: Made): Partition {
+  const batchAt = (first: number): Uint8Array => {
+    const records = times.slice(first, first + recordsPerBatch).map((timestampMs): RecordInput => {
+      return { timestampMs, key: null, value: Buffer.alloc(valueBytes, partitionIndex), headers: [] }
+    })
+    return core.buildBatch(records, { baseOffset: first })
+  }
+  return {
+    topicName: 'plant',
+    partitionIndex,
+    logStartOffset: toOffset(0),
+    lastStableOffset: toOffset(times.length),
+    onAdvance: () => () => undefined,
+    async readCommitted(offset: Offset, { bytesMax }: { bytesMax: number }) {
+      if (missing && offset >= missing.startOffset && offset < missing.endOffset)
+        return { batches: [], missing: [{ startOffset: offset, endOffset: missing.endOffset }], nextOffset: toOffset(missing.endOffset) }
+      const batches: Uint8Array[] = []
+      let next = offset - (offset % recordsPerBatch)
+      for (let bytes = 0; next < times.length && next !== missing?.startOffset; next += recordsPerBatch) {
+        const batch = batchAt(next)
+        if (batches.length > 0 && bytes + batch.byteLength > bytesMax) break
+        batches.push(batch)
+        bytes += batch.byteLength
+      }
+      return { batches, missing: [], nextOffset: toOffset(Math.min(next, times.length)) }
+    }
+  } as unknown as Partition
+}
+
+function sourceOf(partitions: readonly Partition[]): TailSource {
+  const topics = new Map([['plant', { name: 'plant', partitions }]])
+  return { store: { topics } as unknown as Store, core, codec: simCodec, clock: { wallMs: () => 0 } }
+}
+
+function heldBytes(): number {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc') as () => void
+  gc()
+  gc()
+  const { arrayBuffers, heapUsed } = process.memoryUsage()
+  return arrayBuffers + heapUsed
+}
+
+interface Shape {
+  readonly partitionCount: number
+  readonly valueBytes: number
+  readonly isInterleaved: boolean
+  readonly heldBytesMax?: number
+}
+
+/** The most that a tail from the beginning holds after 20, 40 and 60 events. */
+async function mostHeld({ partitionCount, valueBytes, isInterleaved, heldBytesMax }: Shape): Promise<number> {
+  const count = Math.max(2, Math.floor(300_000 / valueBytes))
+  const timeOf = (partition: number, n: number): number => (isInterleaved ? n * partitionCount + partition : partition * count + n)
+  const partitions = Array.from({ length: partitionCount }, (_, index) => {
+    const times = Array.from({ length: count }, (_, n) => timeOf(index, n))
+    return partitionOf(index, { times, valueBytes, recordsPerBatch: Math.max(1, Math.floor(250_000 / valueBytes)) })
+  })
+  const before = heldBytes()
+  const source = { ...sourceOf(partitions), ...(heldBytesMax !== undefined && { heldBytesMax }) }
+  const items = tailItems(source, ALL, new AbortController().signal)
+  let most = 0
+  for (let turn = 0; turn < 3; turn++) {
+    for (let step = 0; step < 20; step++) await items.next()
+    most = Math.max(most, heldBytes() - before)
+  }
+  await items.return()
+  return most
+}
+
+for (const [what, shape] of [
+  ['200 partitions, interleaved', { partitionCount: 200, valueBytes: 1_000, isInterleaved: true }],
+  ['1,000 partitions, interleaved', { partitionCount: 1_000, valueBytes: 1_000, isInterleaved: true }],
+  ['1,000 partitions, one after another', { partitionCount: 1_000, valueBytes: 1_000, isInterleaved: false }],
+  ['200 partitions of large events', { partitionCount: 200, valueBytes: 200_000, isInterleaved: true }]
+] as const) {
+  t.test(`what a tail holds is bounded: ${what}`, { timeout: 120_000 }, async (t) => {
+    const most = await mostHeld(shape)
+    t.ok(most < BOUND_BYTES, `${(most / MIB).toFixed(1)} MiB`)
+  })
+}
+
+t.test('canary: without the bound it is noticed', async (t) => {
+  const most = await mostHeld({ partitionCount: 200, valueBytes: 1_000, isInterleaved: true, heldBytesMax: Number.POSITIVE_INFINITY })
+  t.ok(most > 2 * BOUND_BYTES, `${(most / MIB).toFixed(1)} MiB`)
+})
+
+t.test('merged by time, each event once, what is missing in its place; whatever fits into memory', async (t) => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const prng = new Prng(seed)
+    const partitions = Array.from({ length: prng.between(1, 12) }, (_, index) => {
+      const recordsPerBatch = prng.between(1, 9)
+      let timeMs = 0
+      const times = Array.from({ length: prng.between(0, 6) * recordsPerBatch }, () => (timeMs += prng.below(50)))
+      const at = recordsPerBatch * prng.below(6)
+      const missing = prng.chance(30) && at < times.length ? { startOffset: at, endOffset: at + recordsPerBatch } : undefined
+      return { times, made: { times, valueBytes: prng.below(400), recordsPerBatch, ...(missing && { missing }) }, missing, index }
+    })
+    const heldBytesMax = [0, 700, 5_000, undefined][prng.below(4)]
+    const source = {
+      ...sourceOf(partitions.map(({ made, index }) => partitionOf(index, made))),
+      ...(heldBytesMax !== undefined && { heldBytesMax })
+    }
+    const seen = new Map<number, number>()
+    let lastMs = 0
+    let isSorted = true
+    for await (const item of tailItems(source, ALL, new AbortController().signal)) {
+      if ('placed' in item) {
+        const { partitionIndex, record } = item.placed
+        if (record.offset !== (seen.get(partitionIndex) ?? 0)) t.fail(`seed ${seed}: ${partitionIndex}@${record.offset}`)
+        if (record.timestampMs !== partitions[partitionIndex]?.times[record.offset]) t.fail(`seed ${seed}: time of ${record.offset}`)
+        if (record.value?.some((byte) => byte !== partitionIndex)) t.fail(`seed ${seed}: value of ${record.offset}`)
+        isSorted &&= record.timestampMs >= lastMs
+        lastMs = record.timestampMs
+        seen.set(partitionIndex, record.offset + 1)
+      } else {
+        const { partitionIndex, startOffset, endOffset } = item.missing
+        t.same({ startOffset, endOffset }, partitions[partitionIndex]?.missing, `seed ${seed}`)
+        if (startOffset !== (seen.get(partitionIndex) ?? 0)) t.fail(`seed ${seed}: missing from ${startOffset}`)
+        seen.set(partitionIndex, endOffset)
+      }
+    }
+    const ends = partitions.map(({ times, index }) => [times.length, seen.get(index) ?? 0])
+    t.ok(
+      ends.every(([end, at]) => end === at),
+      `seed ${seed}: all of it`
+    )
+    t.ok(isSorted, `seed ${seed}: by time`)
+  }
+})
