@@ -129,7 +129,9 @@ function withTrick(value: unknown, trick: string): unknown {
 }
 
 t.test('no text from outside moves the cursor, forges a line or hides: whatever field it is in', async (t) => {
-  const base = reportOf([topicOf('meter', { lagEvents: 3, stoppedBecause: 'no', lost: { quota: 1, retention: 1, damage: 1 } })])
+  const base = reportOf([
+    topicOf('meter', { lagEvents: 3, stoppedBecause: 'no', lost: { quota: 1, retention: 1, damage: 1, deletion: 0 } })
+  ])
   const { recovery } = base.storage
   const report: StatusReport = {
     ...base,
