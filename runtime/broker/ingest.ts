@@ -34,6 +34,11 @@ export type IngestDone = (error: WadiError | null, isStored: boolean) => void
 export interface IngestLimits {
   /** Memory of the events that are accepted and not yet done: record, packet, and what waits for them. */
   readonly inFlightBytesMax: number
+  /**
+   * No more are read than that, or than EVENTS_PER_WRITE_MS for each ms of a durable write: enough to fill one commit while another is written. More would
+   * only wait as objects, where the collector copies them, instead of as bytes in the sockets.
+   */
+  readonly inFlightCountMin: number
   /** Key, value and headers of one event. */
   readonly recordBytesMax: number
   /** Topics that templates may create in one run; also how many creations may fail within a minute. */
@@ -42,6 +47,7 @@ export interface IngestLimits {
 
 export const defaultIngestLimits: IngestLimits = {
   inFlightBytesMax: 16 * 1024 * 1024,
+  inFlightCountMin: 2_048,
   recordBytesMax: 1_000_000,
   createdTopicsMax: 100
 }
@@ -91,6 +97,8 @@ interface FailedCreation {
  * limits`): 0.9 to 1.1 KB, whatever the payload.
  */
 const EVENT_OVERHEAD_BYTES = 1_024
+/** More than a fast machine takes in per ms: a slow disk is given what fills its commits. */
+const EVENTS_PER_WRITE_MS = 200
 /** The smallest event (a PUBLISH of six bytes) takes so many bytes in flight for each byte on the wire, a header or two included. */
 const IN_FLIGHT_PER_WIRE_BYTE_MAX = 256
 const READ_BYTES_MIN = 8 * 1024
@@ -110,6 +118,7 @@ export class Ingest {
   #failureWindow: { startedMs: number; count: number; error: unknown } = { startedMs: 0, count: 0, error: null }
   /** Those that wait in onceReadable. */
   #waitingReaders: (() => void)[] = []
+  #isCallingReaders = false
   readonly #deadLettered = new Map<MapFault, number>()
   readonly #rejected = new Map<string, number>()
   readonly #unrouted = new UnroutedTopics()
@@ -133,9 +142,12 @@ export class Ingest {
     })
   }
 
-  /** True while listeners should leave bytes in their sockets: half of what may be in flight is. See onceReadable. */
+  /** True while listeners should leave bytes in their sockets: half of the memory is taken, or the disk has enough to do. See onceReadable. */
   get isOverloaded(): boolean {
-    return this.#counters.inFlightBytes > this.#limits.inFlightBytesMax / 2
+    const { inFlightBytes, inFlightCount } = this.#counters
+    const { inFlightBytesMax, inFlightCountMin } = this.#limits
+    if (inFlightBytes > inFlightBytesMax / 2) return true
+    return inFlightCount >= inFlightCountMin && inFlightCount >= this.#store.writeMs * EVENTS_PER_WRITE_MS
   }
 
   /** What a listener should take from one socket at once: even if all events in it are small, they fit (with limits of some MiB). */
@@ -144,10 +156,10 @@ export class Ingest {
     return Math.max(READ_BYTES_MIN, Math.floor(room / IN_FLIGHT_PER_WIRE_BYTE_MAX))
   }
 
-  /** Runs `callback` once, when it is no longer overloaded. */
+  /** Runs `callback` once, when it is no longer overloaded. In the order of the calls, each only when those before it have left room. */
   onceReadable(callback: () => void): void {
-    if (this.isOverloaded) this.#waitingReaders.push(callback)
-    else this.#clock.soon(callback)
+    this.#waitingReaders.push(callback)
+    if (!this.isOverloaded) this.#callReaders()
   }
 
   /**
@@ -223,10 +235,12 @@ export class Ingest {
   }
 
   #callReaders(): void {
-    const callbacks = this.#waitingReaders
-    this.#waitingReaders = []
+    if (this.#isCallingReaders) return
+    this.#isCallingReaders = true
     this.#clock.soon(() => {
-      for (const callback of callbacks) callback()
+      this.#isCallingReaders = false
+      for (let left = this.#waitingReaders.length; left > 0 && !this.isOverloaded; left--) this.#waitingReaders.shift()?.()
+      if (this.#waitingReaders.length > 0 && !this.isOverloaded) this.#callReaders()
     })
   }
 

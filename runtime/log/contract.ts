@@ -188,6 +188,8 @@ export interface Store {
   readonly commitBytesMax: number
   readonly topics: ReadonlyMap<string, Topic>
   readonly metrics: StoreMetrics
+  /** How long a durable write takes, lately. */
+  readonly writeMs: number
   /** null while appends can succeed. */
   readonly failure: WadiError | null
 

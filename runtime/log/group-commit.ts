@@ -37,6 +37,7 @@ import type { PartitionLog } from './partition-log.ts'
 import { encodeStateKey, type StateMap } from './state-map.ts'
 import { diskFull, tooLarge, writeFailed } from './store-errors.ts'
 
+const WRITE_MS_WEIGHT = 0.1
 /** At the default linger 16 KiB, of which padding to whole blocks is a small part; a long linger, set to spare flash, asks for more. */
 const WELL_FILLED_BYTES_PER_MS = 8 * 1024
 
@@ -71,6 +72,8 @@ export class GroupCommit {
   #waiting: (CommitRequest | SingleAppend)[] = []
   /** Appends and requests in the last commit. */
   #lastCount = 0
+  /** Of durable writes, a moving average: about the last ten count. */
+  #writeMs = 0
   #isRunning = false
   #timer: Timer | null = null
   #isScheduled = false
@@ -120,6 +123,10 @@ export class GroupCommit {
   #refusalFor(bytesBound: number): WadiError | null {
     if (this.#refusal) return this.#refusal
     return this.#open.fitsAlone(bytesBound) ? null : tooLarge(bytesBound, this.#options.commitBytesMax)
+  }
+
+  get writeMs(): number {
+    return this.#writeMs
   }
 
   get #isEmpty(): boolean {
@@ -270,9 +277,11 @@ export class GroupCommit {
   async #write(commit: BuiltCommit): Promise<boolean> {
     const { core, journal, clock } = this.#options
     let isDurable = false
+    const startedMs = clock.monotonicMs()
     try {
       await journal.append(commit.block, clock.monotonicMs(), (sequence) => {
         isDurable = true
+        this.#writeMs += (clock.monotonicMs() - startedMs - this.#writeMs) * WRITE_MS_WEIGHT
         this.#publish(commit, sequence)
         core.commit.release()
       })

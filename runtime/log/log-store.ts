@@ -382,6 +382,10 @@ export class LogStore implements Store {
     return this.#settings.commitBytesMax
   }
 
+  get writeMs(): number {
+    return this.#commit.writeMs
+  }
+
   get starts(): readonly Start[] {
     return this.#ownStart.starts
   }

@@ -387,7 +387,7 @@ export class PartitionLog implements Partition {
       bytes += batch.byteLength
       nextOffset = lastOffset + 1
     }
-    return { batches, nextOffset: toOffset(batches.length === 0 ? this.#highWatermark : nextOffset) }
+    return { batches: copiesOf(batches, bytes), nextOffset: toOffset(batches.length === 0 ? this.#highWatermark : nextOffset) }
   }
 
   async #readSegment(segment: Segment, offset: number, bytesMax: number): Promise<ReadResult> {
@@ -482,4 +482,15 @@ export class PartitionLog implements Partition {
     }
     return bytes + this.#tail.bytesFrom(offset)
   }
+}
+
+/** In one piece of memory: views of the tail are good for a moment only. */
+function copiesOf(batches: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  const memory = new Uint8Array(bytes)
+  let at = 0
+  return batches.map((batch) => {
+    memory.set(batch, at)
+    at += batch.byteLength
+    return memory.subarray(at - batch.byteLength, at)
+  })
 }

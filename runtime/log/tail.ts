@@ -5,7 +5,8 @@
 // beside the block; headers are read where they lie. The first block of a quiet tail is small, the next ones twice as large each.
 //
 // Invariants: offsets rise; every batch here is covered by a completed sync; `oldestSequence` is the first commit that must stay in the
-// journal; a block is never written again where a batch lies, and never used again: readers keep views of it.
+// journal; a block is never written again where a batch lies while the tail has that batch. Dropped blocks of the largest size are used again (memory
+// outside of the heap is what makes the collector run at high rates), so a view is not kept beyond that: readers get copies (partition-log.ts).
 // Not for: bytes on disk (segment.ts), deciding when to seal (seal.ts).
 
 import { assert } from '../base/assert.ts'
@@ -20,7 +21,7 @@ import {
   readSafeInt64
 } from '../core/batch-header.ts'
 
-/** What seal and readers ask of a batch. A view: it stays valid when the tail drops it. */
+/** What seal and readers ask of a batch. A view: valid until the tail drops it. */
 export interface TailBatch {
   readonly baseOffset: Offset
   readonly lastOffset: Offset
@@ -51,8 +52,12 @@ export type TailView = Readonly<
   Pick<Tail, 'bytes' | 'memoryBytes' | 'count' | 'isEmpty' | 'startOffset' | 'oldestSequence' | 'oldestAddedMs'>
 >
 
+/** Dropped blocks that wait to be used again, of all tails together: 2 MiB. */
+const FREE_BLOCKS_MAX = 32
+
 /** Of several tails together; each tail adds its own changes. */
 export class TailTotals {
+  readonly #free: Uint8Array[] = []
   #bytes = 0
   #memoryBytes = 0
 
@@ -64,6 +69,16 @@ export class TailTotals {
   /** What they take in memory. */
   get memoryBytes(): number {
     return this.#memoryBytes
+  }
+
+  /** What is in it is of no meaning. */
+  takeBlock(bytes: number): Uint8Array {
+    return (bytes === BLOCK_BYTES_MAX ? this.#free.pop() : undefined) ?? new Uint8Array(bytes)
+  }
+
+  /** Nobody looks at it any more. */
+  giveBack(block: Uint8Array): void {
+    if (block.byteLength === BLOCK_BYTES_MAX && this.#free.length < FREE_BLOCKS_MAX) this.#free.push(block)
   }
 
   add(bytes: number, memoryBytes: number): void {
@@ -140,7 +155,7 @@ export class Tail {
     const last = this.#blocks.at(-1)
     if (last && last.usedBytes + bytes <= last.bytes.byteLength) return last
     const wanted = last ? Math.min(last.bytes.byteLength * 2, BLOCK_BYTES_MAX) : BLOCK_BYTES_MIN
-    const memory = new Uint8Array(Math.max(bytes, wanted))
+    const memory = this.#totals.takeBlock(Math.max(bytes, wanted))
     const block = { bytes: memory, view: new DataView(memory.buffer), usedBytes: 0, starts: [], sequences: [], addedMs: [] }
     this.#blocks.push(block)
     this.#add(0, memory.byteLength + BLOCK_OVERHEAD_BYTES)
@@ -162,6 +177,7 @@ export class Tail {
       left -= taken
       if (until < block.starts.length) break
       this.#add(0, -(block.bytes.byteLength + BLOCK_OVERHEAD_BYTES + BATCH_OVERHEAD_BYTES * block.starts.length))
+      this.#totals.giveBack(block.bytes)
       this.#dropped = 0
       gone++
       if (left === 0) break

@@ -149,6 +149,32 @@ t.test('what is in flight is bounded, and those who wait hear when there is room
   t.equal(outcomes.length, 20, 'every event was answered')
 })
 
+t.test('a disk that is fast is given what fills two commits, a slow one more; who waits comes in turn', async (t) => {
+  const { store, ingest, accept, outcomes } = await rig({ limits: { inFlightCountMin: 4 } })
+  store.isHeld = true
+  for (let index = 0; index < 3; index++) accept('d/x', `${index}`, `${index}`)
+  t.notOk(ingest.isOverloaded)
+  accept('d/x', '3', '3')
+  t.ok(ingest.isOverloaded, 'four are on their way')
+  store.writeMs = 0.1
+  t.notOk(ingest.isOverloaded, 'a write takes so long that 20 belong to it')
+  store.writeMs = 0
+  accept('d/x', '4', '4')
+  t.same(outcomes, [], 'none is refused')
+  const called: string[] = []
+  const takeTwo = (name: string) => (): void => {
+    called.push(name)
+    for (let index = 0; index < 2; index++) accept('d/x', name, name)
+    if (called.length < 6) ingest.onceReadable(takeTwo(name))
+  }
+  for (const name of ['a', 'b', 'c']) ingest.onceReadable(takeTwo(name))
+  store.release()
+  await settled(() => called.length >= 6)
+  t.same(called.slice(0, 6), ['a', 'b', 'c', 'a', 'b', 'c'], 'one that waits again stands behind those that were not called yet')
+  await settled(() => outcomes.length === 5 + 2 * called.length)
+  t.equal(outcomes.length, 5 + 2 * called.length, 'every event was answered')
+})
+
 t.test('a templated topic is created once, keeps the order, and is capped', async (t) => {
   const routes: RouteConfig[] = [{ name: null, filter: 's/+site', topic: 'site.{site}', key: null }]
   const { store, accept, outcomes, ingest } = await rig({ routes, canCreate: true, limits: { createdTopicsMax: 2 } })

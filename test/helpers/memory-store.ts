@@ -127,6 +127,7 @@ export class MemoryStore implements Store {
   readonly incarnation: number
   readonly starts = []
   readonly commitBytesMax = Number.POSITIVE_INFINITY
+  writeMs = 0
   readonly topics = new Map<string, MemoryTopic>()
   readonly failure: WadiError | null = null
   readonly #core: Core

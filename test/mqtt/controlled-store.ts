@@ -20,6 +20,7 @@ export class ControlledStore {
   failure: WadiError | null = null
   /** While set, commits wait. */
   isHeld = false
+  writeMs = 0
   /** While set, commits are refused with it. */
   refusal: WadiError | null = null
   commitCount = 0
