@@ -7,7 +7,7 @@
 import { WadiError } from '../base/errors.ts'
 import type { Clock } from '../io/clock.ts'
 import type { Store } from '../log/contract.ts'
-import { type Confirmed, type DeliveryNotes, deliveryNoteChanges, type Place } from './delivery-notes.ts'
+import { type Confirmed, type DeliveryNotes, deliveryNoteChanges, type Place, readDeliveryNotes } from './delivery-notes.ts'
 import type { Notices } from './notices.ts'
 import type { Source } from './source.ts'
 import type { WrittenBatch } from './transaction-send.ts'
@@ -46,6 +46,20 @@ export class DeliveryNotesWriter {
   }
 
   /**
+   * What is noted on the disk, and in its place what this start knows better: where our last batches lie, and topics that a disk without room has
+   * no note of. null: nothing is known.
+   */
+  known(): DeliveryNotes | null {
+    const noted = readDeliveryNotes(this.#options.store)
+    const own = this.#current(false)
+    if (own.confirmed.size === 0) return noted
+    const confirmed = new Map(noted?.confirmed)
+    for (const [edgeTopic, { places, nextOffsets }] of own.confirmed)
+      confirmed.set(edgeTopic, { places, nextOffsets: noted?.confirmed.get(edgeTopic)?.nextOffsets ?? nextOffsets, isClosed: false })
+    return { ...own, confirmed, written: new Map([...(noted?.written ?? []), ...own.written]) }
+  }
+
+  /**
    * A connection was made: `topics` are those of the centre, `notes` what was noted before. A topic whose position was not looked for, because
    * its upstream topic was refused, keeps the notes it has.
    */
@@ -65,8 +79,9 @@ export class DeliveryNotesWriter {
     }
   }
 
-  /** `notes`, those on the disk, do not say of every topic that is delivered now that it is, and where to. */
-  isNewTo(notes: DeliveryNotes | null): boolean {
+  /** The notes on the disk do not say of every topic that is delivered now that it is, and where to. */
+  get isNew(): boolean {
+    const notes = readDeliveryNotes(this.#options.store)
     return [...this.#places].some(([edgeTopic, [now]]) => {
       const noted = notes?.confirmed.get(edgeTopic)
       const before = noted?.places[0]
@@ -99,7 +114,7 @@ export class DeliveryNotesWriter {
     return deliveryNoteChanges(this.#options.store, this.#current(false)).length > 0
   }
 
-  /** With a commit of its own. False when that failed; then there is a notice. */
+  /** With a commit of its own; of a topic that has a commit in doubt `isClosed` is not said. False when that failed; then there is a notice. */
   async write({ isClosed }: { isClosed: boolean }): Promise<boolean> {
     const { store, notices } = this.#options
     const changes = deliveryNoteChanges(store, this.#current(isClosed))
@@ -123,14 +138,15 @@ export class DeliveryNotesWriter {
   }
 
   #current(isClosed: boolean): DeliveryNotes {
-    const { store, gatewayId } = this.#options
+    const { store, gatewayId, sources } = this.#options
+    const inDoubt = new Set(sources().flatMap(({ isInDoubt, edgeTopic }) => (isInDoubt ? edgeTopic : [])))
     const confirmed = new Map<string, Confirmed & { nextOffsets: number[] }>()
     for (const { edgeTopic, upstreamTopic, partition, confirmed: next } of this.#placed()) {
       const places = this.#places.get(edgeTopic) ?? [{ upstreamTopic, gatewayId }]
-      const entry = confirmed.get(edgeTopic) ?? { places, nextOffsets: [], isClosed }
+      const entry = confirmed.get(edgeTopic) ?? { places, nextOffsets: [], isClosed: isClosed && !inDoubt.has(edgeTopic) }
       entry.nextOffsets[partition.partitionIndex] = next
       confirmed.set(edgeTopic, entry)
     }
-    return { incarnation: store.incarnation, isClosed, confirmed, written: this.#written }
+    return { incarnation: store.incarnation, isClosed: isClosed && inDoubt.size === 0, confirmed, written: this.#written }
   }
 }

@@ -74,7 +74,7 @@ export async function findPositions(known: PositionContext, sources: readonly So
     }
     stale.set(source, next ?? 0)
     // What this process delivered itself needs no notes and no looking back.
-    if (source.isPlaced && !context.isCommitOpen) places.set(source, { next: source.confirmed, isFromCentre: false })
+    if (source.isPlaced && !source.isInDoubt) places.set(source, { next: source.confirmed, isFromCentre: false })
     else unclaimed.push(source)
   }
   noteRename(context, sources)

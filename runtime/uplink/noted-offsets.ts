@@ -29,7 +29,8 @@ export async function findNotedOffsets(context: PositionContext, notes: Delivery
   const found: FoundFork[] = []
   const doubtful: { source: Source; confirmed: number; end: number; isOpen: boolean }[] = []
   for (const source of sources) {
-    const noted = notedOffset(notes, source)
+    // The note travels behind what this process has seen confirmed.
+    const noted = Math.max(notedOffset(notes, source), source.isPlaced ? source.confirmed : 0)
     // What was written after the start that wrote the notes cannot have been delivered by us: each start writes notes before it delivers.
     const end = withinLimit(context, source.partition, source.partition.highWatermark, writtenUpTo(notes.incarnation))
     const confirmed = Math.min(noted, end)
