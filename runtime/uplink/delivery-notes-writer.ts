@@ -73,8 +73,10 @@ export class DeliveryNotesWriter {
     this.#topicIds = new Map([...topics.values()].map(({ name, topicId }) => [name, isTopicId(topicId) ? topicId : '']))
     for (const { edgeTopic, upstreamTopic } of this.#placed()) {
       const known = this.#written.get(edgeTopic) ?? notes?.written.get(edgeTopic)
-      const topicId = this.#topicIds.get(upstreamTopic) ?? ''
-      const isSame = known?.upstreamTopic === upstreamTopic && (known.topicId === topicId || known.topicId === '' || topicId === '')
+      const isKnown = known?.upstreamTopic === upstreamTopic
+      // Of a topic that is left out nothing is told: it may be another one when it is let in.
+      const topicId = this.#topicIds.get(upstreamTopic) ?? (isKnown ? known.topicId : '')
+      const isSame = isKnown && (known.topicId === topicId || known.topicId === '' || topicId === '')
       this.#written.set(edgeTopic, { upstreamTopic, topicId, baseOffsets: new Map(isSame ? known.baseOffsets : []) })
     }
   }

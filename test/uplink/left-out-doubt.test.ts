@@ -103,3 +103,18 @@ t.test('a disk that never had room for a note: a commit in doubt is looked for a
   t.same([rig.values('centre.meter'), rig.values('centre.plant')], [numbers(5), ['other']])
   await rig.close()
 })
+
+t.test('the topic is deleted and made anew while it is left out: what was in doubt is sent again and counted', async (t) => {
+  const rig = await openBoth()
+  await rig.deliver(numbers(3), { topic: 'meter' })
+  loseCommitAndForbid(rig, 'centre.meter')
+  await rig.deliver(numbers(5, 3), { topic: 'meter' })
+  rig.centre.deleteTopic('centre.meter')
+  rig.centre.createTopic('centre.meter', 1)
+  rig.centre.forbiddenTopics.clear()
+  await rig.machine.run(200_000)
+  t.same(rig.values('centre.meter'), numbers(5, 3))
+  t.equal(rig.uplink.status().counters.undecidedEvents, 5)
+  t.ok(rig.noticeKinds().includes('recreated'))
+  await rig.close()
+})

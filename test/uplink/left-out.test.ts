@@ -107,6 +107,15 @@ t.test('a topic that is deleted at the centre and may not be made by us: the oth
   await rig.machine.run(130_000)
   t.same(rig.values('centre.meter'), ['after it'])
   t.equal(reasonOf(rig, 'meter'), null)
+  rig.uplink.pause()
+  await rig.machine.run(1_000)
+  rig.uplink.resume()
+  await rig.deliver(['more'])
+  t.same(
+    rig.notices.filter(({ kind }) => kind === 'recreated').map(({ facts }) => facts),
+    [{ topic: 'centre.meter' }],
+    'told once, although it was gone while others went on'
+  )
   await rig.close()
 })
 
