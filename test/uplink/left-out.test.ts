@@ -154,6 +154,39 @@ t.test('while a topic is left out it costs the others no transaction: each try c
   await rig.close()
 })
 
+t.test(
+  'a topic that failed in a transaction, and once when the centre was asked about it, is let in by a transaction of its own only',
+  async (t) => {
+    const rig = await openBoth()
+    const carried: string[][] = []
+    const { produce } = rig.centre
+    rig.centre.produce = (id, producer, targets) => {
+      carried.push(targets.map(({ topicName }) => topicName))
+      return produce.call(rig.centre, id, producer, targets)
+    }
+    rig.centre.failingTopics.set('centre.meter', 'policy')
+    await rig.append(['x'], { topic: 'meter' })
+    await rig.machine.run(2_000)
+    rig.centre.forbiddenTopics.add('centre.meter')
+    await rig.machine.run(70_000)
+    rig.centre.forbiddenTopics.clear()
+    for (let second = 0; second < 200; second++) await rig.append([`e${second}`]).then(() => rig.machine.run(1_000))
+    t.same(rig.values('centre.plant'), numbers(200))
+    t.ok(
+      carried
+        .filter((names) => names.includes('centre.meter'))
+        .slice(1)
+        .every((names) => names.length === 1)
+    )
+    t.same(aboutTopics(rig), ['left-out'])
+    rig.centre.failingTopics.clear()
+    await rig.machine.run(130_000)
+    t.same(rig.values('centre.meter'), ['x'])
+    t.same(aboutTopics(rig), ['left-out', 'let-in'])
+    await rig.close()
+  }
+)
+
 t.test('a topic on trial that kills the connection each time does not keep the others from their turn', async (t) => {
   const rig = await openBoth()
   rig.centre.failingTopics.set('centre.meter', 'policy')
