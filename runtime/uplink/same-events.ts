@@ -1,8 +1,8 @@
 // Events of this log that the centre has under branches which this disk does not know: a copy of this disk noted a fork that this one has not, and delivered,
 // and the centre has forgotten the position that would tell. Which of our events are among them is known by what they are: at one offset the same
-// timestamp, key and value. What two copies of a disk have in common is the beginning of each partition, so the first event that differs ends it.
+// timestamp, key, value and headers. What two copies of a disk have in common is the beginning of each partition, so the first event that differs ends it.
 //
-// Bounded in events that are kept for the comparison; and where the centre sets the time (LogAppendTime) value and key are too little to tell: then
+// Bounded in events that are kept for the comparison; and where the centre sets the time (LogAppendTime) the rest is too little to tell: then
 // isComplete is false.
 // Not for: reading the centre (read-back.ts), deciding what follows (noted-offsets.ts).
 
@@ -18,6 +18,8 @@ import type { Source } from './source.ts'
 
 const EVENTS_MAX = 50_000
 const READ_BYTES = 1024 * 1024
+
+const encoder = new TextEncoder()
 
 /** What one unknown branch has of one source. */
 interface Range {
@@ -109,8 +111,9 @@ export class EventsOfBranches {
     }
   }
 
-  #textOf({ timestampMs, key, value }: Pick<StoredRecord, 'timestampMs' | 'key' | 'value'>): string {
+  #textOf({ timestampMs, key, value, headers }: Pick<StoredRecord, 'timestampMs' | 'key' | 'value' | 'headers'>): string {
     const sum = (bytes: Uint8Array | null): string => (bytes ? `${bytes.byteLength}.${this.#core.crc32c(bytes)}` : '')
-    return `${timestampMs}/${sum(key)}/${sum(value)}`
+    const ofHeaders = headers.map((header) => `${sum(header.key)}=${sum(header.value)}`).join(',')
+    return `${timestampMs}/${sum(key)}/${sum(value)}/${headers.length === 0 ? '' : sum(encoder.encode(ofHeaders))}`
   }
 }
