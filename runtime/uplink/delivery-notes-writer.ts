@@ -54,8 +54,8 @@ export class DeliveryNotesWriter {
     const own = this.#current(false)
     if (own.confirmed.size === 0) return noted
     const confirmed = new Map(noted?.confirmed)
-    for (const [edgeTopic, { places, nextOffsets }] of own.confirmed)
-      confirmed.set(edgeTopic, { places, nextOffsets: noted?.confirmed.get(edgeTopic)?.nextOffsets ?? nextOffsets, isClosed: false })
+    for (const [edgeTopic, entry] of own.confirmed)
+      confirmed.set(edgeTopic, { ...entry, nextOffsets: noted?.confirmed.get(edgeTopic)?.nextOffsets ?? entry.nextOffsets })
     return { ...own, confirmed, written: new Map([...(noted?.written ?? []), ...own.written]) }
   }
 
@@ -81,13 +81,15 @@ export class DeliveryNotesWriter {
     }
   }
 
-  /** The notes on the disk do not say of every topic that is delivered now that it is, and where to. */
+  /** The notes on the disk do not say of every topic that is delivered now that it is, by this start, and where to. */
   get isNew(): boolean {
-    const notes = readDeliveryNotes(this.#options.store)
+    const { store } = this.#options
+    const notes = readDeliveryNotes(store)
     return [...this.#places].some(([edgeTopic, [now]]) => {
       const noted = notes?.confirmed.get(edgeTopic)
       const before = noted?.places[0]
-      return !noted || noted.isClosed || before?.upstreamTopic !== now?.upstreamTopic || before?.gatewayId !== now?.gatewayId
+      const isOfThisStart = noted?.incarnation === store.incarnation && !noted.isClosed
+      return !isOfThisStart || before?.upstreamTopic !== now?.upstreamTopic || before?.gatewayId !== now?.gatewayId
     })
   }
 
@@ -141,14 +143,16 @@ export class DeliveryNotesWriter {
 
   #current(isClosed: boolean): DeliveryNotes {
     const { store, gatewayId, sources } = this.#options
+    const { incarnation } = store
     const inDoubt = new Set(sources().flatMap(({ isInDoubt, edgeTopic }) => (isInDoubt ? edgeTopic : [])))
     const confirmed = new Map<string, Confirmed & { nextOffsets: number[] }>()
     for (const { edgeTopic, upstreamTopic, partition, confirmed: next } of this.#placed()) {
       const places = this.#places.get(edgeTopic) ?? [{ upstreamTopic, gatewayId }]
-      const entry = confirmed.get(edgeTopic) ?? { places, nextOffsets: [], isClosed: isClosed && !inDoubt.has(edgeTopic) }
+      const isTopicClosed = isClosed && !inDoubt.has(edgeTopic)
+      const entry = confirmed.get(edgeTopic) ?? { places, nextOffsets: [], isClosed: isTopicClosed, incarnation }
       entry.nextOffsets[partition.partitionIndex] = next
       confirmed.set(edgeTopic, entry)
     }
-    return { incarnation: store.incarnation, isClosed: isClosed && inDoubt.size === 0, confirmed, written: this.#written }
+    return { incarnation, isClosed: isClosed && inDoubt.size === 0, confirmed, written: this.#written }
   }
 }

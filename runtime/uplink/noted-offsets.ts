@@ -27,16 +27,17 @@ export async function findNotedOffsets(context: PositionContext, notes: Delivery
   const { forks } = context
   const result = new Map<Source, number>()
   const found: FoundFork[] = []
-  const doubtful: { source: Source; confirmed: number; end: number; isOpen: boolean }[] = []
+  const doubtful: { source: Source; confirmed: number; end: number; isOpen: boolean; incarnation: number }[] = []
   for (const source of sources) {
     // The note travels behind what this process has seen confirmed.
     const noted = Math.max(notedOffset(notes, source), source.isPlaced ? source.confirmed : 0)
-    // What was written after the start that wrote the notes cannot have been delivered by us: each start writes notes before it delivers.
-    const end = withinLimit(context, source.partition, source.partition.highWatermark, writtenUpTo(notes.incarnation))
+    const { incarnation, isClosed } = notes.confirmed.get(source.edgeTopic) ?? notes
+    // What was written after the start that noted the topic cannot have been delivered by us: each start notes a topic before it delivers it.
+    const end = withinLimit(context, source.partition, source.partition.highWatermark, writtenUpTo(incarnation))
     const confirmed = Math.min(noted, end)
     // After a clean end nothing is open, but this disk may be an image from before later starts: what those delivered is looked for behind the notes.
-    const isOpen = !(notes.confirmed.get(source.edgeTopic) ?? notes).isClosed && noted < end
-    if (isOpen || noted > 0) doubtful.push({ source, confirmed, end, isOpen })
+    const isOpen = !isClosed && noted < end
+    if (isOpen || noted > 0) doubtful.push({ source, confirmed, end, isOpen, incarnation })
     else result.set(source, confirmed)
   }
   const seenIn = new Map<string, Found>()
@@ -46,15 +47,16 @@ export async function findNotedOffsets(context: PositionContext, notes: Delivery
   }
   let undecided = 0
   const shared: SharedWithOthers[] = []
-  for (const { source, confirmed, end, isOpen } of doubtful) {
+  for (const { source, confirmed, end, isOpen, incarnation } of doubtful) {
     const seen = seenIn.get(deliveredTo(source, notes)) as Found
     let next = confirmed
     for (const branchId of seen.knownBranches) {
       const greatest = seen.greatest.get(foundKey(branchId, source.key)) ?? -1
-      if (greatest >= 0 && (greatest >= end || forks.at(source.partition, greatest).branchId === branchId))
-        next = Math.max(next, greatest + 1)
+      const { from, until } = forks.spanOf(source.partition, branchId)
+      // Behind `until` its events are not those that we have there.
+      if (greatest >= Math.min(from, end)) next = Math.max(next, Math.min(greatest + 1, until ?? Number.POSITIVE_INFINITY))
     }
-    if (next > end) found.push({ after: notes.incarnation, cuts: {} })
+    if (next > end) found.push({ after: incarnation, cuts: {} })
     next = Math.min(next, end)
     const common = await seen.ofOthers.commonWith(source, next)
     if (common) {
