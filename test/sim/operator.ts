@@ -84,15 +84,7 @@ export class Operator {
     })
   }
 
-  /**
-   * When such an image is put back, nobody knows what was delivered once the centre has forgotten its positions: it has no note of it, or topics
-   * are taken out of the delivery, so that the note need not be of the start that wrote (docs/decisions/0007-older-images.md, not solved).
-   */
-  #isLostWithoutPosition({ isNoted }: { isNoted: boolean }): boolean {
-    return !isNoted || this.#topicsPercent > 0
-  }
-
-  /** The centre must keep the positions from now on. */
+  /** The centre must keep the positions from now on: a disk that has no note of what it delivered was put back (docs/decisions/0007-older-images.md, not solved). */
   get needsPositions(): boolean {
     return this.#needsPositions
   }
@@ -103,13 +95,8 @@ export class Operator {
     ledger: Ledger,
     { mayMove, mayPutBack, hasForgotten }: { mayMove: boolean; mayPutBack: boolean; hasForgotten: boolean }
   ): void {
-    if (
-      this.#image &&
-      this.#prng.chance(this.#imagePercent) &&
-      mayPutBack &&
-      (!hasForgotten || !this.#isLostWithoutPosition(this.#image))
-    ) {
-      this.#needsPositions ||= this.#isLostWithoutPosition(this.#image)
+    if (this.#image && this.#prng.chance(this.#imagePercent) && mayPutBack && (!hasForgotten || this.#image.isNoted)) {
+      this.#needsPositions ||= !this.#image.isNoted
       this.#count('image-put-back')
       if (this.#image.isReplaced) this.#count('disk-came-back')
       const replaced = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: true, isNoted: false }

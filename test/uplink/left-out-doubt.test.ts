@@ -4,7 +4,7 @@
 
 import t from 'tap'
 import { UpstreamFault } from '../../runtime/uplink/upstream.ts'
-import { goodLink } from '../sim/sim-centre.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { numbers, Rig } from './rig.ts'
 
 const topics = new Map([

@@ -3,7 +3,7 @@
 // taken for delivered, and nothing is sent twice.
 
 import t from 'tap'
-import { goodLink } from '../sim/sim-centre.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { numbers, Rig } from './rig.ts'
 
 const both = new Map([

@@ -4,8 +4,8 @@
 
 import t, { type Test } from 'tap'
 import { EventsOfBranches } from '../../runtime/uplink/same-events.ts'
-import { goodLink } from '../sim/sim-centre.ts'
 import type { DiskImage } from '../sim/sim-disk.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { numbers, Rig } from './rig.ts'
 
 async function start(rig: Rig, texts: readonly string[] = []): Promise<void> {
