@@ -1,5 +1,5 @@
-// Events of this log that the centre has under branches which this disk does not know: a copy of this disk noted a fork that this one has not, and delivered,
-// and the centre has forgotten the position that would tell. Which of our events are among them is known by what they are: at one offset the same
+// Events of this log that the centre has and that a copy of this disk may have sent: under branches which this disk does not know, because the copy noted a
+// fork that this one has not, or under its own; and the centre has forgotten the position that would tell. Which of our events are among them is known by what they are: at one offset the same
 // timestamp, key, value and headers. What two copies of a disk have in common is the beginning of each partition, so the first event that differs ends it.
 //
 // Bounded in events that are kept for the comparison; and where the centre sets the time (LogAppendTime) the rest is too little to tell: then
@@ -32,6 +32,8 @@ export interface Common {
   readonly next: number
   /** Branch id → where it begins here, and its greatest offset. */
   readonly branches: ReadonlyMap<string, Range>
+  /** What lies here at `next`, or behind it, is not what the centre has there. */
+  readonly isApart: boolean
   /** false: what lies behind `next` may be at the centre too, up to the greatest offset of the branches. */
   readonly isComplete: boolean
 }
@@ -53,7 +55,7 @@ export class EventsOfBranches {
     this.#ends = new Map(sources.map(({ key, partition }) => [key, partition.highWatermark]))
   }
 
-  /** An event of this log at the centre, of a branch that this disk does not know. */
+  /** An event of this log at the centre. */
   add({ branchId, sourceKey, offset }: EventName, content: EventContent): void {
     const ranges = this.#ranges.get(sourceKey) ?? new Map<string, Range>()
     this.#ranges.set(sourceKey, ranges)
@@ -86,7 +88,7 @@ export class EventsOfBranches {
           for (const record of await this.#recordsOf(batch)) {
             const there = record.offset < offset ? undefined : contents.get(record.offset)
             if (!there) continue
-            if (!there.includes(this.#textOf(record))) return { next, branches, isComplete: this.#isComplete }
+            if (!there.includes(this.#textOf(record))) return { next, branches, isApart: true, isComplete: this.#isComplete }
             next = record.offset + 1
           }
         }
@@ -96,9 +98,9 @@ export class EventsOfBranches {
     } catch (error) {
       // What cannot be read now may be there.
       if (!(error instanceof WadiError || error instanceof DiskError)) throw error
-      return { next, branches, isComplete: false }
+      return { next, branches, isApart: false, isComplete: false }
     }
-    return { next, branches, isComplete: this.#isComplete }
+    return { next, branches, isApart: false, isComplete: this.#isComplete }
   }
 
   /** Nothing of what cannot be opened: it was not delivered event by event. */

@@ -27,6 +27,8 @@ export class Operator {
   /** Edge topic → where it was delivered to last. */
   readonly #lastPlace = new Map<string, UpstreamMap[number]>()
   #needsPositions = false
+  /** As of the last look: of the disk that is in the gateway. */
+  #isDiskNoted = false
   /** The disk was put back and has not noted yet where it delivers to: after a move nobody could know it. */
   #isPlaceUnknown = false
   readonly reached = new Map<string, number>()
@@ -63,9 +65,10 @@ export class Operator {
    */
   look(disk: SimDisk, ledger: Ledger, store: LogStore): void {
     if (this.#isPlaceUnknown) this.#isPlaceUnknown = !this.#isNoted(store)
+    this.#isDiskNoted = this.#isNoted(store)
     if (this.#imagePercent === 0 || !this.#prng.chance(this.#image ? 20 : 80)) return
     this.#count('image-taken')
-    this.#image = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: false, isNoted: this.#isNoted(store) }
+    this.#image = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: false, isNoted: this.#isDiskNoted }
   }
 
   /** Something of every partition that is delivered was noted as delivered, and where to. */
@@ -99,7 +102,8 @@ export class Operator {
       this.#needsPositions ||= !this.#image.isNoted
       this.#count('image-put-back')
       if (this.#image.isReplaced) this.#count('disk-came-back')
-      const replaced = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: true, isNoted: false }
+      const replaced = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: true, isNoted: this.#isDiskNoted }
+      this.#isDiskNoted = this.#image.isNoted
       this.#isPlaceUnknown = !this.#image.isNoted
       disk.putBack(this.#image.disk)
       ledger.putBack(this.#image.ledger)
