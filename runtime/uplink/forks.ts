@@ -42,7 +42,7 @@ export class Forks {
     return this.#list.at(-1)?.branchId ?? ''
   }
 
-  /** What makes one more fork durable; then call add. Forks that lie behind it are part of it. */
+  /** What makes one more fork durable, or one that is noted with more cuts; then call add. Forks that lie behind a new one are part of it. */
   changeFor(fork: Fork): StateChange {
     return { key: KEY, value: new TextEncoder().encode(JSON.stringify(this.#with(fork))) }
   }
@@ -52,6 +52,8 @@ export class Forks {
   }
 
   #with(fork: Fork): Fork[] {
+    const isNoted = this.#list.some(({ after }) => after === fork.after)
+    if (isNoted) return this.#list.map((noted) => (noted.after === fork.after ? fork : noted))
     return [...this.#list.filter(({ after }) => after < fork.after), fork].slice(-FORKS_MAX)
   }
 
