@@ -7,7 +7,7 @@
 import { WadiError } from '../base/errors.ts'
 import type { Clock } from '../io/clock.ts'
 import type { Store } from '../log/contract.ts'
-import { type Confirmed, type DeliveryNotes, deliveryNoteChanges, type Place } from './delivery-notes.ts'
+import { type Confirmed, type DeliveryNotes, deliveryNoteChanges, type Place, readDeliveryNotes } from './delivery-notes.ts'
 import type { Notices } from './notices.ts'
 import type { Source } from './source.ts'
 import type { WrittenBatch } from './transaction-send.ts'
@@ -46,6 +46,20 @@ export class DeliveryNotesWriter {
   }
 
   /**
+   * What is noted on the disk, and in its place what this start knows better: where our last batches lie, and topics that a disk without room has
+   * no note of. null: nothing is known.
+   */
+  known(): DeliveryNotes | null {
+    const noted = readDeliveryNotes(this.#options.store)
+    const own = this.#current(false)
+    if (own.confirmed.size === 0) return noted
+    const confirmed = new Map(noted?.confirmed)
+    for (const [edgeTopic, entry] of own.confirmed)
+      confirmed.set(edgeTopic, { ...entry, nextOffsets: noted?.confirmed.get(edgeTopic)?.nextOffsets ?? entry.nextOffsets })
+    return { ...own, confirmed, written: new Map([...(noted?.written ?? []), ...own.written]) }
+  }
+
+  /**
    * A connection was made: `topics` are those of the centre, `notes` what was noted before. A topic whose position was not looked for, because
    * its upstream topic was refused, keeps the notes it has.
    */
@@ -59,18 +73,23 @@ export class DeliveryNotesWriter {
     this.#topicIds = new Map([...topics.values()].map(({ name, topicId }) => [name, isTopicId(topicId) ? topicId : '']))
     for (const { edgeTopic, upstreamTopic } of this.#placed()) {
       const known = this.#written.get(edgeTopic) ?? notes?.written.get(edgeTopic)
-      const topicId = this.#topicIds.get(upstreamTopic) ?? ''
-      const isSame = known?.upstreamTopic === upstreamTopic && (known.topicId === topicId || known.topicId === '' || topicId === '')
+      const isKnown = known?.upstreamTopic === upstreamTopic
+      // Of a topic that is left out nothing is told: it may be another one when it is let in.
+      const topicId = this.#topicIds.get(upstreamTopic) ?? (isKnown ? known.topicId : '')
+      const isSame = isKnown && (known.topicId === topicId || known.topicId === '' || topicId === '')
       this.#written.set(edgeTopic, { upstreamTopic, topicId, baseOffsets: new Map(isSame ? known.baseOffsets : []) })
     }
   }
 
-  /** `notes`, those on the disk, do not say of every topic that is delivered now that it is, and where to. */
-  isNewTo(notes: DeliveryNotes | null): boolean {
+  /** The notes on the disk do not say of every topic that is delivered now that it is, by this start, and where to. */
+  get isNew(): boolean {
+    const { store } = this.#options
+    const notes = readDeliveryNotes(store)
     return [...this.#places].some(([edgeTopic, [now]]) => {
       const noted = notes?.confirmed.get(edgeTopic)
       const before = noted?.places[0]
-      return !noted || noted.isClosed || before?.upstreamTopic !== now?.upstreamTopic || before?.gatewayId !== now?.gatewayId
+      const isOfThisStart = noted?.incarnation === store.incarnation && !noted.isClosed
+      return !isOfThisStart || before?.upstreamTopic !== now?.upstreamTopic || before?.gatewayId !== now?.gatewayId
     })
   }
 
@@ -99,7 +118,7 @@ export class DeliveryNotesWriter {
     return deliveryNoteChanges(this.#options.store, this.#current(false)).length > 0
   }
 
-  /** With a commit of its own. False when that failed; then there is a notice. */
+  /** With a commit of its own; of a topic that has a commit in doubt `isClosed` is not said. False when that failed; then there is a notice. */
   async write({ isClosed }: { isClosed: boolean }): Promise<boolean> {
     const { store, notices } = this.#options
     const changes = deliveryNoteChanges(store, this.#current(isClosed))
@@ -123,14 +142,17 @@ export class DeliveryNotesWriter {
   }
 
   #current(isClosed: boolean): DeliveryNotes {
-    const { store, gatewayId } = this.#options
+    const { store, gatewayId, sources } = this.#options
+    const { incarnation } = store
+    const inDoubt = new Set(sources().flatMap(({ isInDoubt, edgeTopic }) => (isInDoubt ? edgeTopic : [])))
     const confirmed = new Map<string, Confirmed & { nextOffsets: number[] }>()
     for (const { edgeTopic, upstreamTopic, partition, confirmed: next } of this.#placed()) {
       const places = this.#places.get(edgeTopic) ?? [{ upstreamTopic, gatewayId }]
-      const entry = confirmed.get(edgeTopic) ?? { places, nextOffsets: [], isClosed }
+      const isTopicClosed = isClosed && !inDoubt.has(edgeTopic)
+      const entry = confirmed.get(edgeTopic) ?? { places, nextOffsets: [], isClosed: isTopicClosed, incarnation }
       entry.nextOffsets[partition.partitionIndex] = next
       confirmed.set(edgeTopic, entry)
     }
-    return { incarnation: store.incarnation, isClosed, confirmed, written: this.#written }
+    return { incarnation, isClosed: isClosed && inDoubt.size === 0, confirmed, written: this.#written }
   }
 }

@@ -2,7 +2,7 @@
 // centre has none: it forgets committed offsets after seven days by default, and an edge topic may be new at an upstream topic.
 //
 //   uplink/hint                     2;<incarnation of the writer>;<closed|open>
-//   uplink/confirmed/<edge topic>   <edge topic>;<upstream topic>@<gateway id>,…;<next offset>,…;<closed|open>   known to be at the centre
+//   uplink/confirmed/<edge topic>   <edge topic>;<upstream topic>@<gateway id>,…;<next offset>,…;<closed|open>;<incarnation>   known to be at the centre
 //   uplink/written/<edge topic>     <edge topic>;<upstream topic>;<topic id>;<partition>:<offset>,… base offset of its last confirmed batch there
 //
 // A name that is too long for a key is shortened there; the value has all of it.
@@ -40,6 +40,8 @@ export interface Confirmed {
   readonly nextOffsets: readonly number[]
   /** The last start that delivered it ended cleanly: nothing came after. Not that of all notes: a later start may not have delivered it. */
   readonly isClosed: boolean
+  /** The last start that delivered it, or could have. Before it delivers a topic each start says so here. */
+  readonly incarnation: number
 }
 
 export interface Written {
@@ -51,7 +53,7 @@ export interface Written {
 }
 
 export interface DeliveryNotes {
-  /** The start that wrote them. */
+  /** The start that wrote them last; it need not have delivered every topic. */
   readonly incarnation: number
   /** Of topics that have no note of their own. */
   readonly isClosed: boolean
@@ -80,11 +82,12 @@ export function readDeliveryNotes(store: Pick<Store, 'getState' | 'listState' | 
   if (head[0] !== '2' || !Number.isSafeInteger(incarnation)) return null
   const confirmed = new Map<string, Confirmed>()
   for (const key of store.listState(CONFIRMED_PREFIX)) {
-    const [edgeTopic = '', topics = '', list = '', ending = head[2]] = (textOf(store, key) ?? '').split(';')
-    const isClosed = ending === 'closed' // an older version says it for all topics together
+    const [edgeTopic = '', topics = '', list = '', ending = head[2], writer = head[1]] = (textOf(store, key) ?? '').split(';')
+    const isClosed = ending === 'closed' // older versions say it, and which start it was, for all topics together
     const nextOffsets = list.split(',').map((text) => Number.parseInt(text, 36))
-    if (nextOffsets.every(isOffset))
-      confirmed.set(edgeTopic, { places: topics === '' ? [] : topics.split(',').map(placeOf), nextOffsets, isClosed })
+    const places = topics === '' ? [] : topics.split(',').map(placeOf)
+    if (nextOffsets.every(isOffset) && isOffset(Number(writer)))
+      confirmed.set(edgeTopic, { places, nextOffsets, isClosed, incarnation: Number(writer) })
   }
   const written = new Map<string, Written>()
   for (const key of store.listState(WRITTEN_PREFIX)) {
@@ -102,10 +105,11 @@ export function deliveryNoteChanges(store: Pick<Store, 'getState'>, notes: Deliv
   const put = (key: string, text: string): void => {
     if (textOf(store, key) !== text) changes.push({ key, value: encoder.encode(text) })
   }
-  for (const [edgeTopic, { places, nextOffsets, isClosed }] of notes.confirmed) {
+  for (const [edgeTopic, { places, nextOffsets, isClosed, incarnation }] of notes.confirmed) {
     const names = places.map(({ upstreamTopic, gatewayId }) => (gatewayId === '' ? upstreamTopic : `${upstreamTopic}@${gatewayId}`))
     const offsets = nextOffsets.map((offset) => offset.toString(36))
-    put(keyOf(CONFIRMED_PREFIX, edgeTopic), `${edgeTopic};${names.join(',')};${offsets.join(',')};${isClosed ? 'closed' : 'open'}`)
+    const text = `${edgeTopic};${names.join(',')};${offsets.join(',')};${isClosed ? 'closed' : 'open'};${incarnation}`
+    put(keyOf(CONFIRMED_PREFIX, edgeTopic), text)
   }
   for (const [edgeTopic, { upstreamTopic, topicId, baseOffsets }] of notes.written) {
     const pairs = [...baseOffsets].slice(0, WRITTEN_PARTITIONS_MAX)
@@ -155,10 +159,13 @@ function readOldNotes(store: Pick<Store, 'getState' | 'incarnation'>): DeliveryN
     if (value.version !== 1 || !value.confirmed.every(([, offsets]) => offsets.every(isOffset))) return null
     // Which edge topic a batch was of was not noted: each is looked for from the beginning.
     const isClosed = value.ending === null
+    const incarnation = store.incarnation - 1
     return {
-      incarnation: store.incarnation - 1,
+      incarnation,
       isClosed,
-      confirmed: new Map(value.confirmed.map(([topic, nextOffsets]) => [String(topic), { places: [], nextOffsets, isClosed }])),
+      confirmed: new Map(
+        value.confirmed.map(([topic, nextOffsets]) => [String(topic), { places: [], nextOffsets, isClosed, incarnation }])
+      ),
       written: new Map()
     }
   } catch {

@@ -74,7 +74,7 @@ export async function findPositions(known: PositionContext, sources: readonly So
     }
     stale.set(source, next ?? 0)
     // What this process delivered itself needs no notes and no looking back.
-    if (source.isPlaced && !context.isCommitOpen) places.set(source, { next: source.confirmed, isFromCentre: false })
+    if (source.isPlaced && !source.isInDoubt) places.set(source, { next: source.confirmed, isFromCentre: false })
     else unclaimed.push(source)
   }
   noteRename(context, sources)
@@ -147,7 +147,8 @@ function forksIn(context: PositionContext, evidence: Iterable<Claim>): number[] 
 
 /**
  * The earliest fork is made first. The branch that begins there may be at the centre already, further than we are: this disk was copied before it had
- * noted the fork, and the original went on. Then there is another one behind it.
+ * noted the fork, and the original went on. Then there is another one behind it. One that is noted already may cut more partitions: their topics were
+ * left out then.
  */
 async function branchOffAll(
   context: PositionContext,
@@ -157,7 +158,7 @@ async function branchOffAll(
   const tried = new Set<number>()
   for (;;) {
     const evidence = evidenceIn(positions, forks)
-    const isNew = (after: number): boolean => !tried.has(after) && !forks.list.some((fork) => fork.after === after)
+    const isNew = (after: number): boolean => !tried.has(after)
     const after = Math.min(...[...found.map((fork) => fork.after), ...forksIn(context, evidence)].filter(isNew))
     if (after === Number.POSITIVE_INFINITY) return
     tried.add(after)
@@ -182,7 +183,8 @@ async function branchOff(
   if (store.starts.at(-1)?.incarnation !== store.incarnation) await store.commit([], [])
   const first = store.starts.find(({ incarnation }) => incarnation > after) ?? store.starts.at(-1)
   const branchId = first?.id || store.starts.at(-1)?.id || UNKNOWN_ID
-  if (forks.list.some((fork) => fork.branchId === branchId)) return
+  const noted = forks.list.find((fork) => fork.after === after)
+  if (!noted && forks.list.some((fork) => fork.branchId === branchId)) return
   const delivered = new Set(sources.map(({ partition }) => partition))
   let undecided = 0
   for (const { branch, limit } of evidence) {
@@ -196,13 +198,16 @@ async function branchOff(
       if (!end.isKnown && delivered.has(partition)) undecided += Math.max(0, (ourEnd ?? partition.highWatermark) - end.offset)
     }
   }
-  const fork = { branchId, after, cuts }
+  const isCutAnew = Object.keys(cuts).some((key) => noted?.cuts?.[key] === undefined)
+  if (noted && !isCutAnew) return
+  const fork = noted ? { ...noted, cuts: { ...cuts, ...noted.cuts } } : { branchId, after, cuts }
   await store.commit([], [forks.changeFor(fork)])
   forks.add(fork)
+  if (undecided > 0) noteUndecided(context, undecided)
+  if (noted) return
   counters.forks++
   const text = `The centre knows more of this log than this disk: an older image was put back, a copy is in use, or this disk lost what it had stored (then its start reported damage). Common is what was written up to start ${after}; everything after it is delivered as branch ${branchId}.`
   notices.add('forked', text, { after, branchId })
-  if (undecided > 0) noteUndecided(context, undecided)
 }
 
 function carriedOf(

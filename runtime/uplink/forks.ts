@@ -42,7 +42,7 @@ export class Forks {
     return this.#list.at(-1)?.branchId ?? ''
   }
 
-  /** What makes one more fork durable; then call add. Forks that lie behind it are part of it. */
+  /** What makes one more fork durable, or one that is noted with more cuts; then call add. Forks that lie behind a new one are part of it. */
   changeFor(fork: Fork): StateChange {
     return { key: KEY, value: new TextEncoder().encode(JSON.stringify(this.#with(fork))) }
   }
@@ -52,7 +52,24 @@ export class Forks {
   }
 
   #with(fork: Fork): Fork[] {
+    const isNoted = this.#list.some(({ after }) => after === fork.after)
+    if (isNoted) return this.#list.map((noted) => (noted.after === fork.after ? fork : noted))
     return [...this.#list.filter(({ after }) => after < fork.after), fork].slice(-FORKS_MAX)
+  }
+
+  /** What this partition has of a branch of this log: it begins at `from`, and the next one at `until` (null: it goes on). */
+  spanOf(
+    partition: Pick<Partition, 'firstOffsetAfter' | 'topicName' | 'partitionIndex'>,
+    branchId: string
+  ): { from: number; until: number | null } {
+    let span: { from: number; until: number | null } = { from: branchId === '' ? 0 : Number.POSITIVE_INFINITY, until: null }
+    for (const fork of this.#list) {
+      const start = startOf(fork, partition)
+      if (fork.branchId === branchId) span = { from: start, until: null }
+      else if (span.until === null && span.from < Number.POSITIVE_INFINITY && start < Number.POSITIVE_INFINITY)
+        span = { ...span, until: start }
+    }
+    return span
   }
 
   /** The branch of the event at `offset`, and where the next branch begins in this partition (null: it goes on). */
@@ -62,14 +79,19 @@ export class Forks {
   ): { branchId: string; until: number | null } {
     let branchId = ''
     for (const fork of this.#list) {
-      const cut = fork.cuts?.[cutKey(partition)] ?? Number.POSITIVE_INFINITY
-      const start = Math.min(cut, partition.firstOffsetAfter(fork.after) ?? Number.POSITIVE_INFINITY)
+      const start = startOf(fork, partition)
       if (start === Number.POSITIVE_INFINITY) continue
       if (offset < start) return { branchId, until: start }
       branchId = fork.branchId
     }
     return { branchId, until: null }
   }
+}
+
+/** Where the branch begins in this partition; infinity when it has nothing of it yet. */
+function startOf(fork: Fork, partition: Pick<Partition, 'firstOffsetAfter' | 'topicName' | 'partitionIndex'>): number {
+  const cut = fork.cuts?.[cutKey(partition)] ?? Number.POSITIVE_INFINITY
+  return Math.min(cut, partition.firstOffsetAfter(fork.after) ?? Number.POSITIVE_INFINITY)
 }
 
 function decode(value: Uint8Array | undefined): Fork[] {

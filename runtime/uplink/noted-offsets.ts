@@ -7,7 +7,7 @@ import { type Found, foundKey, lookBack } from './look-back.ts'
 import type { PositionContext } from './position-context.ts'
 import { EventsOfBranches } from './same-events.ts'
 import type { Source } from './source.ts'
-import { type FoundFork, forksOfOthers, type SharedWithOthers } from './unnoted-forks.ts'
+import { type FoundFork, forkAt, forksOfOthers, type SharedWithOthers } from './unnoted-forks.ts'
 import { UpstreamFault, type UpstreamTopic } from './upstream.ts'
 import { isTopicId } from './upstream-topics.ts'
 
@@ -24,18 +24,19 @@ export interface NotedOffsets {
 
 /** Positions of `sources` by the notes and by what the centre holds behind them. @throws UpstreamFault, WadiError, DiskError */
 export async function findNotedOffsets(context: PositionContext, notes: DeliveryNotes, sources: readonly Source[]): Promise<NotedOffsets> {
-  const { forks } = context
   const result = new Map<Source, number>()
   const found: FoundFork[] = []
-  const doubtful: { source: Source; confirmed: number; end: number; isOpen: boolean }[] = []
+  const doubtful: { source: Source; confirmed: number; end: number; isOpen: boolean; incarnation: number }[] = []
   for (const source of sources) {
-    const noted = notedOffset(notes, source)
-    // What was written after the start that wrote the notes cannot have been delivered by us: each start writes notes before it delivers.
-    const end = withinLimit(context, source.partition, source.partition.highWatermark, writtenUpTo(notes.incarnation))
+    // The note travels behind what this process has seen confirmed.
+    const noted = Math.max(notedOffset(notes, source), source.isPlaced ? source.confirmed : 0)
+    const { incarnation, isClosed } = notes.confirmed.get(source.edgeTopic) ?? notes
+    // What was written after the start that noted the topic cannot have been delivered by us: each start notes a topic before it delivers it.
+    const end = withinLimit(context, source.partition, source.partition.highWatermark, writtenUpTo(incarnation))
     const confirmed = Math.min(noted, end)
     // After a clean end nothing is open, but this disk may be an image from before later starts: what those delivered is looked for behind the notes.
-    const isOpen = !(notes.confirmed.get(source.edgeTopic) ?? notes).isClosed && noted < end
-    if (isOpen || noted > 0) doubtful.push({ source, confirmed, end, isOpen })
+    const isOpen = !isClosed && noted < end
+    if (isOpen || noted > 0) doubtful.push({ source, confirmed, end, isOpen, incarnation })
     else result.set(source, confirmed)
   }
   const seenIn = new Map<string, Found>()
@@ -45,15 +46,15 @@ export async function findNotedOffsets(context: PositionContext, notes: Delivery
   }
   let undecided = 0
   const shared: SharedWithOthers[] = []
-  for (const { source, confirmed, end, isOpen } of doubtful) {
+  for (const { source, confirmed, end, isOpen, incarnation } of doubtful) {
     const seen = seenIn.get(deliveredTo(source, notes)) as Found
-    let next = confirmed
-    for (const branchId of seen.knownBranches) {
-      const greatest = seen.greatest.get(foundKey(branchId, source.key)) ?? -1
-      if (greatest >= 0 && (greatest >= end || forks.at(source.partition, greatest).branchId === branchId))
-        next = Math.max(next, greatest + 1)
+    let next = Math.max(confirmed, endOfKnownBranches(context, source, seen, end))
+    if (next > end) found.push({ after: incarnation, cuts: {} })
+    const own = next > confirmed ? await seen.ofOurs.commonWith(source, confirmed) : null
+    if (own?.isApart && own.next < next) {
+      next = own.next
+      found.push(forkAt(source, next))
     }
-    if (next > end) found.push({ after: notes.incarnation, cuts: {} })
     next = Math.min(next, end)
     const common = await seen.ofOthers.commonWith(source, next)
     if (common) {
@@ -69,6 +70,18 @@ export async function findNotedOffsets(context: PositionContext, notes: Delivery
   return { next: result, forks: [...found, ...forksOfOthers(context, shared)] }
 }
 
+/** Where the events of branches that this disk knows end at the centre; behind `end` when some of them are not ours. */
+function endOfKnownBranches({ forks }: PositionContext, { key, partition }: Source, seen: Found, end: number): number {
+  let next = 0
+  for (const branchId of seen.knownBranches) {
+    const greatest = seen.greatest.get(foundKey(branchId, key)) ?? -1
+    const { from, until } = forks.spanOf(partition, branchId)
+    // Behind `until` its events are not those that we have there.
+    if (greatest >= Math.min(from, end)) next = Math.max(next, Math.min(greatest + 1, until ?? Number.POSITIVE_INFINITY))
+  }
+  return next
+}
+
 function deliveredTo(source: Source, notes: DeliveryNotes): string {
   return notes.confirmed.get(source.edgeTopic)?.places[0]?.upstreamTopic ?? source.upstreamTopic
 }
@@ -76,8 +89,18 @@ function deliveredTo(source: Source, notes: DeliveryNotes): string {
 async function lookThrough(context: PositionContext, notes: DeliveryNotes, topicName: string, sources: readonly Source[]): Promise<Found> {
   const edgeTopics = new Set(sources.map(({ edgeTopic }) => edgeTopic))
   const { upstream, core, codec, store, forks } = context
-  const knownBranches = new Set(['', ...forks.list.map(({ branchId }) => branchId)])
-  const found: Found = { knownBranches, ofOthers: new EventsOfBranches(context, sources), greatest: new Map(), isComplete: true }
+  const partitions = new Map(sources.map(({ key, partition }) => [key, partition]))
+  const found: Found = {
+    knownBranches: new Set(['', ...forks.list.map(({ branchId }) => branchId)]),
+    isOfOurBranch: ({ sourceKey, offset, branchId }) => {
+      const partition = partitions.get(sourceKey)
+      return partition !== undefined && forks.at(partition, offset).branchId === branchId
+    },
+    ofOurs: new EventsOfBranches(context, sources),
+    ofOthers: new EventsOfBranches(context, sources),
+    greatest: new Map(),
+    isComplete: true
+  }
   const topic = await describedOrNull(context, topicName)
   const written = [...edgeTopics].map((edgeTopic) => notes.written.get(edgeTopic))
   const isMadeAnew = written.some(

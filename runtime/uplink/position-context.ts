@@ -17,8 +17,6 @@ export interface PositionContext {
   readonly counters: UplinkCounters
   readonly notices: Notices
   readonly notes: DeliveryNotes | null
-  /** A commit was asked for and nobody knows whether it happened: what this process has confirmed may not be all. */
-  readonly isCommitOpen: boolean
   readonly forks: Forks
   /** Whose positions the centre is asked for. */
   readonly gatewayId: string

@@ -30,7 +30,11 @@ export interface EventName {
   readonly offset: number
 }
 
-export interface EventContent extends Pick<StoredRecord, 'timestampMs' | 'key' | 'value'> {
+/** Behind the headers of its own each event has `wadi.id` and `wadi.offset` (core-wasm/assembly/repack.ts). */
+const ADDED_HEADERS = 2
+
+/** The event as it was before it was sent: `headers` are its own. */
+export interface EventContent extends Pick<StoredRecord, 'timestampMs' | 'key' | 'value' | 'headers'> {
   /** false: the topic has LogAppendTime, and the time is that of its broker. */
   readonly isOwnTime: boolean
 }
@@ -75,7 +79,7 @@ async function visitRecords(
     const plain = await decompressBatch(core, codec, batch)
     for (const record of core.readRecords(plain)) {
       const event = nameOf(headerText(record.headers, 'wadi.id'), headerText(record.headers, 'wadi.offset'))
-      if (event) visit(event, { ...record, isOwnTime })
+      if (event) visit(event, { ...record, headers: record.headers.slice(0, -ADDED_HEADERS), isOwnTime })
     }
     return true
   } catch (error) {

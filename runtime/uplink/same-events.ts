@@ -1,8 +1,8 @@
-// Events of this log that the centre has under branches which this disk does not know: a copy of this disk noted a fork that this one has not, and delivered,
-// and the centre has forgotten the position that would tell. Which of our events are among them is known by what they are: at one offset the same
-// timestamp, key and value. What two copies of a disk have in common is the beginning of each partition, so the first event that differs ends it.
+// Events of this log that the centre has and that a copy of this disk may have sent: under branches which this disk does not know, because the copy noted a
+// fork that this one has not, or under its own; and the centre has forgotten the position that would tell. Which of our events are among them is known by what they are: at one offset the same
+// timestamp, key, value and headers. What two copies of a disk have in common is the beginning of each partition, so the first event that differs ends it.
 //
-// Bounded in events that are kept for the comparison; and where the centre sets the time (LogAppendTime) value and key are too little to tell: then
+// Bounded in events that are kept for the comparison; and where the centre sets the time (LogAppendTime) the rest is too little to tell: then
 // isComplete is false.
 // Not for: reading the centre (read-back.ts), deciding what follows (noted-offsets.ts).
 
@@ -19,6 +19,8 @@ import type { Source } from './source.ts'
 const EVENTS_MAX = 50_000
 const READ_BYTES = 1024 * 1024
 
+const encoder = new TextEncoder()
+
 /** What one unknown branch has of one source. */
 interface Range {
   least: number
@@ -30,6 +32,8 @@ export interface Common {
   readonly next: number
   /** Branch id → where it begins here, and its greatest offset. */
   readonly branches: ReadonlyMap<string, Range>
+  /** What lies here at `next`, or behind it, is not what the centre has there. */
+  readonly isApart: boolean
   /** false: what lies behind `next` may be at the centre too, up to the greatest offset of the branches. */
   readonly isComplete: boolean
 }
@@ -51,7 +55,7 @@ export class EventsOfBranches {
     this.#ends = new Map(sources.map(({ key, partition }) => [key, partition.highWatermark]))
   }
 
-  /** An event of this log at the centre, of a branch that this disk does not know. */
+  /** An event of this log at the centre. */
   add({ branchId, sourceKey, offset }: EventName, content: EventContent): void {
     const ranges = this.#ranges.get(sourceKey) ?? new Map<string, Range>()
     this.#ranges.set(sourceKey, ranges)
@@ -84,7 +88,7 @@ export class EventsOfBranches {
           for (const record of await this.#recordsOf(batch)) {
             const there = record.offset < offset ? undefined : contents.get(record.offset)
             if (!there) continue
-            if (!there.includes(this.#textOf(record))) return { next, branches, isComplete: this.#isComplete }
+            if (!there.includes(this.#textOf(record))) return { next, branches, isApart: true, isComplete: this.#isComplete }
             next = record.offset + 1
           }
         }
@@ -94,9 +98,9 @@ export class EventsOfBranches {
     } catch (error) {
       // What cannot be read now may be there.
       if (!(error instanceof WadiError || error instanceof DiskError)) throw error
-      return { next, branches, isComplete: false }
+      return { next, branches, isApart: false, isComplete: false }
     }
-    return { next, branches, isComplete: this.#isComplete }
+    return { next, branches, isApart: false, isComplete: this.#isComplete }
   }
 
   /** Nothing of what cannot be opened: it was not delivered event by event. */
@@ -109,8 +113,9 @@ export class EventsOfBranches {
     }
   }
 
-  #textOf({ timestampMs, key, value }: Pick<StoredRecord, 'timestampMs' | 'key' | 'value'>): string {
+  #textOf({ timestampMs, key, value, headers }: Pick<StoredRecord, 'timestampMs' | 'key' | 'value' | 'headers'>): string {
     const sum = (bytes: Uint8Array | null): string => (bytes ? `${bytes.byteLength}.${this.#core.crc32c(bytes)}` : '')
-    return `${timestampMs}/${sum(key)}/${sum(value)}`
+    const ofHeaders = headers.map((header) => `${sum(header.key)}=${sum(header.value)}`).join(',')
+    return `${timestampMs}/${sum(key)}/${sum(value)}/${headers.length === 0 ? '' : sum(encoder.encode(ofHeaders))}`
   }
 }

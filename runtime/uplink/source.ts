@@ -17,6 +17,8 @@ export class Source {
   #planned = 0
   /** Its position was found since the start (find-positions.ts). */
   isPlaced = false
+  /** A commit of its events was asked for and nobody knows whether it happened: `confirmed` may not be all, until its position is found. */
+  isInDoubt = false
   /** Something in [planned, suspectUntil) is refused by the centre: it is sent in halves until it is found. */
   suspectUntil: number | null = null
   /** The partition could not be read: not tried again before this monotonic time. */
@@ -94,6 +96,7 @@ export class Source {
   confirm(until: number): void {
     assert(until <= this.#planned, `${this.key}: ${until} is confirmed but only ${this.#planned} was planned`)
     this.#confirmed = Math.max(this.#confirmed, until)
+    this.isInDoubt = false
     for (const offset of this.#wholeTries.keys()) if (offset < this.#confirmed) this.#wholeTries.delete(offset)
     if (this.suspectUntil !== null && this.#confirmed >= this.suspectUntil) this.suspectUntil = null
   }
@@ -102,6 +105,7 @@ export class Source {
   reset(offset: number): void {
     this.#confirmed = offset
     this.#planned = offset
+    this.isInDoubt = false
     if (this.suspectUntil !== null && offset >= this.suspectUntil) this.suspectUntil = null
   }
 }

@@ -42,6 +42,14 @@ export function forksOfOthers({ store, forks }: PositionContext, shared: readonl
   return found.filter(({ after }) => after > noted)
 }
 
+/** A copy of this disk has sent other events than those that lie here from `offset` on, under their names: these are another branch. */
+export function forkAt(source: Source, offset: number): FoundFork {
+  const { partition } = source
+  const after = startThatWrote(source, offset - 1)
+  const isCut = offset < (partition.firstOffsetAfter(after) ?? Number.POSITIVE_INFINITY)
+  return { after, cuts: isCut ? { [cutKey(partition)]: offset } : {} }
+}
+
 /** Cuts where `offsetOf` lies in front of what later starts than `after` wrote. */
 function cutsAt(shared: readonly SharedWithOthers[], after: number, offsetOf: (common: Common) => number): Record<string, number> {
   const cuts: Record<string, number> = {}

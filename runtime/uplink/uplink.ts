@@ -72,8 +72,6 @@ export class Uplink {
   #lost: UpstreamFault | null = null
   #isClosing = false
   #isPaused = false
-  /** A commit was asked for and it is not known yet whether it happened: the delivery notes are not closed meanwhile. */
-  #isCommitOpen = false
   /** The centre was connected to in this start: the delivery notes on the disk are those of this start. */
   #hasConnected = false
   /** The last connection was made; a fault is one of delivering. */
@@ -189,7 +187,7 @@ export class Uplink {
         await this.#afterFault(error)
       }
     }
-    if (this.#hasConnected) await this.#notes.write({ isClosed: !this.#isCommitOpen })
+    if (this.#hasConnected) await this.#notes.write({ isClosed: true })
   }
 
   async #connect(): Promise<void> {
@@ -200,7 +198,6 @@ export class Uplink {
     this.#sources.refresh()
     const topics = await this.#topics.describe(this.#sources.list)
     this.#session = new ProducerSession(await this.#upstream.initProducer())
-    const written = readDeliveryNotes(this.#store)
     const sources = this.#sources.list.filter((source) => topics.has(source.upstreamTopic))
     const { core, codec } = this.#options
     const context = {
@@ -210,15 +207,13 @@ export class Uplink {
       codec,
       counters: this.#counters,
       notices: this.#notices,
-      notes: written,
+      notes: this.#notes.known(),
       forks: this.#forks,
       topics,
-      isCommitOpen: this.#isCommitOpen,
       gatewayId: this.#settings.gatewayId
     }
     const { carried, notes } = await findPositions(context, sources)
     this.#positions.carry(carried)
-    this.#isCommitOpen = false
     for (const topic of recreatedTopics(topics, notes))
       this.#notices.add('recreated', `The topic ${topic} at the centre was made anew since we last wrote there.`, { topic })
     this.#notes.onConnected(topics, notes)
@@ -227,7 +222,7 @@ export class Uplink {
     this.#planner.restart(open, topics)
     this.#report.onConnected()
     // Before a start delivers, and before it delivers one more topic: so what is noted tells which start may have delivered something after it.
-    const isNew = !this.#hasConnected || this.#notes.isNewTo(notes)
+    const isNew = !this.#hasConnected || this.#notes.isNew
     if (isNew && !(await this.#notes.write({ isClosed: false })) && this.#notes.hasMoved) throw notNoted()
     this.#hasConnected = true
     this.#isConnected = true
@@ -275,7 +270,7 @@ export class Uplink {
         session,
         positions,
         onEnding: () => {
-          this.#isCommitOpen = true
+          for (const { source } of transaction.parts) source.isInDoubt = true
         },
         onRefused: (suspects) => {
           this.#suspects = suspects
@@ -296,7 +291,6 @@ export class Uplink {
     this.#report.onDelivered()
     this.#backoff.reset()
     this.#link.succeed()
-    this.#isCommitOpen = false
     this.#lost = null
     this.#notes.onDelivered(written, positions.keys())
   }

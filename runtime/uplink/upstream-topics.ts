@@ -27,15 +27,17 @@ export interface UpstreamTopicsOptions {
 }
 
 interface LeftOut {
-  /** connect: the centre was asked about it; send: in a transaction. */
+  /** Where it failed last. connect: the centre was asked about it; send: in a transaction. */
   readonly step: 'connect' | 'send'
+  /** It failed in a transaction since it was left out: that the centre describes it does not tell that it is cured. */
+  readonly needsTrial: boolean
   readonly reason: string
   readonly backoff: Backoff
   /** From the last failure on. */
   delayMs: number
   /** Monotonic: the end of that. */
   untilMs: number
-  /** Of those that failed in a transaction: the next one may tell. */
+  /** The next connection, or transaction of its own, may tell. */
   isOnTrial: boolean
 }
 
@@ -126,8 +128,8 @@ export class UpstreamTopics {
   /** The connection is made: what it was tried with is let in, and what has nothing to send that could tell. */
   onConnected(topics: ReadonlyMap<string, UpstreamTopic>, sources: readonly Source[]): void {
     const isWanted = (name: string): boolean => sources.some((source) => source.upstreamTopic === name && source.hasUnplanned)
-    for (const [name, { step, isOnTrial }] of this.#leftOut)
-      if (isOnTrial && topics.has(name) && (step === 'connect' || !isWanted(name))) this.#letIn(name)
+    for (const [name, { needsTrial, isOnTrial }] of this.#leftOut)
+      if (isOnTrial && topics.has(name) && (!needsTrial || !isWanted(name))) this.#letIn(name)
   }
 
   /** A transaction with something for these topics was committed. */
@@ -165,7 +167,8 @@ export class UpstreamTopics {
     const backoff = before?.backoff ?? new Backoff(settings.backoff, random)
     const reason = fault.topics.get(name) ?? fault.message
     const delayMs = fault.kind === 'refused' ? settings.refusedDelayMs : backoff.nextDelayMs()
-    this.#leftOut.set(name, { step, reason, backoff, delayMs, untilMs: clock.monotonicMs() + delayMs, isOnTrial: false })
+    const needsTrial = step === 'send' || before?.needsTrial === true
+    this.#leftOut.set(name, { step, needsTrial, reason, backoff, delayMs, untilMs: clock.monotonicMs() + delayMs, isOnTrial: false })
     if (before) return
     const text = `Nothing is sent to the topic ${name} of the centre: ${reason}. Its events are kept and the topic is tried again; other topics go on.`
     notices.add('left-out', text, { topic: name, reason })

@@ -32,12 +32,13 @@ export const smallSettings: Partial<StorageSettings> = {
 
 const encoder = new TextEncoder()
 
-export function event(text: string, options: { key?: string; timestampMs?: number } = {}): RecordInput {
+export function event(text: string, options: { key?: string; timestampMs?: number; header?: readonly [string, string] } = {}): RecordInput {
+  const { header } = options
   return {
     timestampMs: options.timestampMs ?? 1_700_000_000_000,
     key: options.key === undefined ? null : encoder.encode(options.key),
     value: encoder.encode(text),
-    headers: []
+    headers: header ? [{ key: encoder.encode(header[0]), value: encoder.encode(header[1]) }] : []
   }
 }
 

@@ -8,6 +8,7 @@ import { Quota } from '../../runtime/log/quota.ts'
 import { Removals } from '../../runtime/log/removals.ts'
 import { retentionTable, type Standing, type Verdict } from '../../runtime/log/retention.ts'
 import { RetentionRound } from '../../runtime/log/retention-round.ts'
+import { Source } from '../../runtime/uplink/source.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { UpstreamTopics } from '../../runtime/uplink/upstream-topics.ts'
 import type { Mutation } from './world.ts'
@@ -135,6 +136,22 @@ export const canaries: Record<string, Mutation> = {
   'a topic that is made again begins at 0': {
     install: () => {
       DeletedTopics.prototype.endOf = () => 0
+    }
+  },
+  'one connection settles what is in doubt, of all topics': {
+    install: () => {
+      const { plan } = Source.prototype
+      const { onConnected } = UpstreamTopics.prototype
+      const planned = new Set<Source>()
+      Source.prototype.plan = function (until) {
+        planned.add(this)
+        plan.call(this, until)
+      }
+      UpstreamTopics.prototype.onConnected = function (topics, sources) {
+        for (const source of planned) source.isInDoubt = false
+        planned.clear()
+        onConnected.call(this, topics, sources)
+      }
     }
   },
   'an older image of the disk goes unnoticed': {

@@ -5,8 +5,9 @@ import { Uplink } from '../../runtime/uplink/uplink.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { event, SimMachine } from '../helpers/sim-store.ts'
 import { Prng } from './prng.ts'
-import { goodLink, SimCentre } from './sim-centre.ts'
+import { SimCentre } from './sim-centre.ts'
 import { simCodec } from './sim-codec.ts'
+import { goodLink } from './sim-link.ts'
 
 t.test('the disk is full of what could not be delivered; the link comes back; there is room again', async (t) => {
   const machine = new SimMachine(5, { settings: { freeBytesMin: 24 * 1024 } })

@@ -85,6 +85,8 @@ const MUST_REACH = [
   'centre:topic-fails:policy',
   'centre:topic-fails:leaderless',
   'centre:topic-fails:server-error',
+  'centre:topic-fails:no-rights',
+  'centre:topic-fails-in-doubt',
   'centre:topic-failed-alone',
   'notice:left-out',
   'notice:let-in',

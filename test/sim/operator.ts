@@ -27,6 +27,8 @@ export class Operator {
   /** Edge topic → where it was delivered to last. */
   readonly #lastPlace = new Map<string, UpstreamMap[number]>()
   #needsPositions = false
+  /** As of the last look: of the disk that is in the gateway. */
+  #isDiskNoted = false
   /** The disk was put back and has not noted yet where it delivers to: after a move nobody could know it. */
   #isPlaceUnknown = false
   readonly reached = new Map<string, number>()
@@ -63,9 +65,10 @@ export class Operator {
    */
   look(disk: SimDisk, ledger: Ledger, store: LogStore): void {
     if (this.#isPlaceUnknown) this.#isPlaceUnknown = !this.#isNoted(store)
+    this.#isDiskNoted = this.#isNoted(store)
     if (this.#imagePercent === 0 || !this.#prng.chance(this.#image ? 20 : 80)) return
     this.#count('image-taken')
-    this.#image = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: false, isNoted: this.#isNoted(store) }
+    this.#image = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: false, isNoted: this.#isDiskNoted }
   }
 
   /** Something of every partition that is delivered was noted as delivered, and where to. */
@@ -84,15 +87,7 @@ export class Operator {
     })
   }
 
-  /**
-   * When such an image is put back, nobody knows what was delivered once the centre has forgotten its positions: it has no note of it, or topics
-   * are taken out of the delivery, so that the note need not be of the start that wrote (docs/decisions/0007-older-images.md, not solved).
-   */
-  #isLostWithoutPosition({ isNoted }: { isNoted: boolean }): boolean {
-    return !isNoted || this.#topicsPercent > 0
-  }
-
-  /** The centre must keep the positions from now on. */
+  /** The centre must keep the positions from now on: a disk that has no note of what it delivered was put back (docs/decisions/0007-older-images.md, not solved). */
   get needsPositions(): boolean {
     return this.#needsPositions
   }
@@ -103,16 +98,12 @@ export class Operator {
     ledger: Ledger,
     { mayMove, mayPutBack, hasForgotten }: { mayMove: boolean; mayPutBack: boolean; hasForgotten: boolean }
   ): void {
-    if (
-      this.#image &&
-      this.#prng.chance(this.#imagePercent) &&
-      mayPutBack &&
-      (!hasForgotten || !this.#isLostWithoutPosition(this.#image))
-    ) {
-      this.#needsPositions ||= this.#isLostWithoutPosition(this.#image)
+    if (this.#image && this.#prng.chance(this.#imagePercent) && mayPutBack && (!hasForgotten || this.#image.isNoted)) {
+      this.#needsPositions ||= !this.#image.isNoted
       this.#count('image-put-back')
       if (this.#image.isReplaced) this.#count('disk-came-back')
-      const replaced = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: true, isNoted: false }
+      const replaced = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: true, isNoted: this.#isDiskNoted }
+      this.#isDiskNoted = this.#image.isNoted
       this.#isPlaceUnknown = !this.#image.isNoted
       disk.putBack(this.#image.disk)
       ledger.putBack(this.#image.ledger)

@@ -16,31 +16,9 @@ import {
 } from '../../runtime/uplink/upstream.ts'
 import type { Prng } from './prng.ts'
 import type { SimClock } from './sim-clock.ts'
-import { type DecodedRecord, decodeBatch } from './sim-decode.ts'
-import { ofTopic, TOPIC_FAILURES, type TopicFailure } from './topic-failures.ts'
-
-export interface LinkFaults {
-  isDown: boolean
-  /** Percent of calls, each. */
-  requestLostPercent: number
-  answerLostPercent: number
-  /** The caller gives up; the request arrives all the same, up to a minute later. */
-  lateRequestPercent: number
-  /** "Not now": leader moved, coordinator loading. */
-  retryPercent: number
-  delayMs: { min: number; max: number }
-  deadlineMs: number
-}
-
-export const goodLink: LinkFaults = {
-  isDown: false,
-  requestLostPercent: 0,
-  answerLostPercent: 0,
-  lateRequestPercent: 0,
-  retryPercent: 0,
-  delayMs: { min: 1, max: 40 },
-  deadlineMs: 10_000
-}
+import { type DecodedBatch, type DecodedRecord, decodeOrRefuse } from './sim-decode.ts'
+import { goodLink, type LinkFaults, type Loss } from './sim-link.ts'
+import { type FailingStep, ofTopic, TOPIC_FAILURES, type TopicFailure } from './topic-failures.ts'
 
 const NEW_CONNECTION_MS = 50
 const PATIENCE_MS_FIRST = 100
@@ -99,8 +77,8 @@ export class SimCentre {
   readonly reached = new Map<string, number>()
   #link: LinkFaults = structuredClone(goodLink)
   readonly #upstreams = new Set<SimUpstream>()
-  /** Loses the next call of this name, once; 'late': the caller gives up and the request arrives all the same. */
-  loseNext: { name: string; what: 'request' | 'answer' | 'late' } | null = null
+  /** Loses the next call of this name, or so many; 'late': the caller gives up and the request arrives all the same. */
+  loseNext: Loss | null = null
   batchBytesMax: number
   /** Values that the centre does not take. */
   refusesValue: (value: string | null) => boolean = () => false
@@ -163,6 +141,12 @@ export class SimCentre {
     this.#positions.clear()
   }
 
+  /** The same for one topic, to which nothing was committed while it went by for others. */
+  expirePosition(topicName: string): void {
+    this.count('positions-expired')
+    for (const stored of this.#positions.values()) stored.delete(topicName)
+  }
+
   /** As if another hand had written the positions. */
   alterPositions(alter: (piece: string) => string): void {
     for (const stored of this.#positions.values())
@@ -219,6 +203,15 @@ export class SimCentre {
     return this.#restartedAtMs
   }
 
+  takeLoss(name: string): Loss['what'] | null {
+    const loss = this.loseNext
+    if (loss?.name !== name) return null
+    const times = (loss.times ?? 1) - 1
+    this.loseNext = times > 0 ? { ...loss, times } : null
+    loss.onLost?.()
+    return loss.what
+  }
+
   count(what: string): void {
     this.reached.set(what, (this.reached.get(what) ?? 0) + 1)
   }
@@ -228,6 +221,7 @@ export class SimCentre {
   describe(names: readonly string[], createPartitionCount: number | null): UpstreamTopic[] {
     return names.map((name) => {
       if (this.forbiddenTopics.has(name)) throw ofTopic('refused', 'TOPIC_AUTHORIZATION_FAILED', name)
+      this.#failAt('describe', [name])
       if (!this.#topics.has(name)) {
         if (createPartitionCount === null) throw ofTopic('refused', 'UNKNOWN_TOPIC_OR_PARTITION', name)
         this.createTopic(name, createPartitionCount)
@@ -323,10 +317,10 @@ export class SimCentre {
 
   // -- Inside
 
-  #failAt(step: 'add-partitions' | 'produce' | 'commit-position', names: readonly string[]): void {
+  #failAt(step: FailingStep, names: readonly string[]): void {
     for (const name of names) {
       const failure = TOPIC_FAILURES[this.failingTopics.get(name) as TopicFailure]
-      if (failure?.step !== step) continue
+      if (!(failure?.steps as readonly FailingStep[] | undefined)?.includes(step)) continue
       this.count(`topic-fails:${this.failingTopics.get(name)}`)
       throw ofTopic(failure.kind, failure.says, name)
     }
@@ -399,7 +393,7 @@ export class SimCentre {
     return this.#store(partition, producer, decoded, batch)
   }
 
-  #store(partition: CentrePartition, producer: ProducerKey, decoded: ReturnType<typeof decodeBatch>, batch: Uint8Array): number {
+  #store(partition: CentrePartition, producer: ProducerKey, decoded: DecodedBatch, batch: Uint8Array): number {
     let known = partition.producers.get(producer.producerId)
     const first = decoded.baseSequence
     const last = first + decoded.lastOffsetDelta
@@ -524,8 +518,7 @@ export class SimUpstream implements Upstream {
     const { link } = this.#centre
     const delay = (): number => link.delayMs.min + prng.fraction() * (link.delayMs.max - link.delayMs.min)
     const luck = prng.fraction() * 100
-    const planned = this.#centre.loseNext?.name === name ? this.#centre.loseNext.what : null
-    if (planned) this.#centre.loseNext = null
+    const planned = this.#centre.takeLoss(name)
     const isLate = planned === 'late' || luck < link.lateRequestPercent
     const isRequestLost = planned === 'request' || (!isLate && luck < link.lateRequestPercent + link.requestLostPercent)
     const isAnswerLost = prng.chance(link.answerLostPercent) || planned === 'answer'
@@ -576,18 +569,5 @@ export class SimUpstream implements Upstream {
         }
       })
     })
-  }
-}
-
-/** As Kafka, which opens compressed batches before it takes them. What is wrong in one that is not compressed is a bug of this house. */
-function decodeOrRefuse(
-  batch: Uint8Array,
-  where: { target: { topicName: string; partitionIndex: number } }
-): ReturnType<typeof decodeBatch> {
-  try {
-    return decodeBatch(batch)
-  } catch (error) {
-    if (((batch[22] as number) & 7) === 0) throw error
-    throw new UpstreamFault('bad-record', `CORRUPT_MESSAGE: ${String(error)}`, where)
   }
 }

@@ -2,6 +2,7 @@
 // Source of the format: Apache Kafka, DefaultRecordBatch.java and DefaultRecord.java.
 
 import { gunzipSync } from 'node:zlib'
+import { UpstreamFault } from '../../runtime/uplink/upstream.ts'
 
 export interface DecodedRecord {
   readonly offset: number
@@ -110,5 +111,15 @@ export function decodeBatch(bytes: Uint8Array): DecodedBatch {
     baseSequence: view.getInt32(53),
     lastOffsetDelta,
     records
+  }
+}
+
+/** As Kafka, which opens compressed batches before it takes them. What is wrong in one that is not compressed is a bug of this house. */
+export function decodeOrRefuse(batch: Uint8Array, where: { target: { topicName: string; partitionIndex: number } }): DecodedBatch {
+  try {
+    return decodeBatch(batch)
+  } catch (error) {
+    if (((batch[22] as number) & 7) === 0) throw error
+    throw new UpstreamFault('bad-record', `CORRUPT_MESSAGE: ${String(error)}`, where)
   }
 }

@@ -1,5 +1,5 @@
 // Topics of the world's centre that do not take their events for a while, each in one of the ways of TOPIC_FAILURES: rights are taken away and given
-// back, a leader never comes. One may still fail when the world comes to rest: then everything else has to arrive first, and the status has
+// back, a leader never comes. A commit may be in doubt just then, and the centre may forget the position before the topic is cured. One may still fail when the world comes to rest: then everything else has to arrive first, and the status has
 // to say why this does not. Draws from its own Prng, so that the rest of a seed's life stays as it is.
 // Not for: faults of the link and of the whole centre (world.ts), what has to arrive (ledger.ts).
 
@@ -18,20 +18,22 @@ export class TopicFaults {
   readonly #centre: SimCentre
   readonly #names: readonly string[]
   readonly #violate: (sentence: string) => void
+  readonly #mayForget: () => boolean
   #looks = 0
 
-  /** `upstream`: every topic that may be delivered to. */
+  /** `upstream`: every topic that may be delivered to. `mayForget`: what was delivered can be known without positions. */
   constructor(
     seed: number,
     centre: SimCentre,
     upstream: readonly (readonly [string, string, number])[],
-    violate: (sentence: string) => void
+    { violate, mayForget }: { violate(sentence: string): void; mayForget(): boolean }
   ) {
     this.#prng = new Prng(seed ^ AREA)
     this.#centre = centre
     this.#names = [...new Set(upstream.map(([, name]) => name))]
     this.#isHostile = this.#prng.chance(40)
     this.#violate = violate
+    this.#mayForget = mayForget
   }
 
   /** At each disturbance of the world: a topic begins to fail, or is cured. */
@@ -40,8 +42,27 @@ export class TopicFaults {
     if (!this.#isHostile || prng.chance(40)) return
     const { failingTopics } = this.#centre
     const name = prng.pick(this.#names)
-    if (failingTopics.has(name)) failingTopics.delete(name)
+    if (failingTopics.has(name)) this.#cure(name)
+    else if (prng.chance(30)) this.#failInDoubt(name)
     else failingTopics.set(name, prng.pick(Object.keys(TOPIC_FAILURES) as TopicFailure[]))
+  }
+
+  /** The answer to a commit is lost, also when it is asked for again, and the topic is taken away before its position can be read. */
+  #failInDoubt(name: string): void {
+    this.#centre.loseNext = {
+      name: 'end',
+      what: 'answer',
+      times: 2,
+      onLost: () => {
+        this.#centre.count('topic-fails-in-doubt')
+        this.#centre.failingTopics.set(name, 'no-rights')
+      }
+    }
+  }
+
+  #cure(name: string): void {
+    if (this.#prng.chance(30) && this.#mayForget()) this.#centre.expirePosition(name)
+    this.#centre.failingTopics.delete(name)
   }
 
   /** Once a second in the calm. What fails is cured when everything else has arrived. */
@@ -58,7 +79,7 @@ export class TopicFaults {
       this.#violate(`${lagEvents} events of ${edgeTopic} wait for ${named}, which are other topics`)
     for (const { edgeTopic } of unexplained) this.#violate(`the status does not say why nothing of ${edgeTopic} is delivered: ${named}`)
     if (others.length > 0) this.#centre.count('topic-failed-alone')
-    failingTopics.clear()
+    for (const name of failingTopics.keys()) this.#cure(name)
   }
 }
 

@@ -26,11 +26,12 @@ import { Operator } from './operator.ts'
 import { Prng } from './prng.ts'
 import { allReached } from './reached.ts'
 import { readPartition } from './read-partition.ts'
-import { goodLink, SimCentre } from './sim-centre.ts'
+import { SimCentre } from './sim-centre.ts'
 import { SimClock, type SimProcessClock } from './sim-clock.ts'
 import { simCodec } from './sim-codec.ts'
 import { noFaults, SimDisk } from './sim-disk.ts'
 import type { DiskLie } from './sim-file.ts'
+import { goodLink } from './sim-link.ts'
 import { TopicDeletions } from './topic-deletions.ts'
 import { TopicFaults } from './topic-faults.ts'
 import { TopicLimits } from './topic-limits.ts'
@@ -130,9 +131,10 @@ export class World {
       { commitBytesMax: 16 * KIB }
     )
     this.#operator = new Operator(seed, this.#mapping.upstream)
-    this.#topicFaults = new TopicFaults(seed, this.centre, this.#operator.everDelivered, (sentence) =>
-      this.ledger.violate('lost', sentence)
-    )
+    this.#topicFaults = new TopicFaults(seed, this.centre, this.#operator.everDelivered, {
+      violate: (sentence) => this.ledger.violate('lost', sentence),
+      mayForget: () => this.#mayForgetPositions
+    })
     this.#cleanStop = new CleanStop(seed)
     this.#fullStarts = new FullStarts(seed)
     this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
@@ -380,8 +382,7 @@ export class World {
       centre.moveLeader(name, prng.below(partitionCount), prng.between(100, 5_000))
     } else if (kind === 12) {
       centre.expireProducers()
-      // Without delivery notes an expired position cannot be resolved; a storage that fails for as long as the centre remembers is not simulated.
-      if (prng.chance(50) && !this.reached.has('notice:notes') && !this.#operator.needsPositions) centre.expirePositions()
+      if (prng.chance(50) && this.#mayForgetPositions) centre.expirePositions()
     } else if (kind === 13) {
       this.#count('clock-jump')
       clock.jumpWall(prng.pick([-3_600_000, 86_400_000, 40 * 365 * 86_400_000]))
@@ -398,6 +399,11 @@ export class World {
         prng.pick(['EIO', 'ENOSPC'])
       )
     }
+  }
+
+  /** Without delivery notes an expired position cannot be resolved; a storage that fails for as long as the centre remembers is not simulated. */
+  get #mayForgetPositions(): boolean {
+    return !this.reached.has('notice:notes') && !this.#operator.needsPositions
   }
 
   #crash(kind: 'power' | 'kill'): void {

@@ -2,8 +2,8 @@
 // one delivered is not taken for the other's, also where the other has to look for what it delivered.
 
 import t from 'tap'
-import { goodLink } from '../sim/sim-centre.ts'
 import type { DiskImage } from '../sim/sim-disk.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { numbers, Rig } from './rig.ts'
 
 const ofSecond = (count: number, from = 0): string[] => Array.from({ length: count }, (_, index) => `m${from + index}`)

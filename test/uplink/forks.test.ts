@@ -2,8 +2,8 @@
 // reaches the centre once, nothing that the centre has is sent again, and `wadi.id` with `wadi.offset` names one event only.
 
 import t, { type Test } from 'tap'
-import { goodLink } from '../sim/sim-centre.ts'
 import type { DiskImage } from '../sim/sim-disk.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { numbers, Rig } from './rig.ts'
 
 const twoTopics = {

@@ -1,7 +1,7 @@
 // Proves for runtime/uplink: a link that is lost while nothing is sent is told as lost, and is made again by itself, without an event.
 
 import t from 'tap'
-import { goodLink } from '../sim/sim-centre.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { numbers, Rig } from './rig.ts'
 
 async function idleRig(): Promise<Rig> {

@@ -4,7 +4,7 @@
 import t from 'tap'
 import { Arrivals } from '../../runtime/uplink/arrivals.ts'
 import { event } from '../helpers/sim-store.ts'
-import { goodLink } from '../sim/sim-centre.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { numbers, Rig } from './rig.ts'
 
 const YEAR_MS = 365 * 86_400_000

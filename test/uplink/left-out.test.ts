@@ -107,6 +107,15 @@ t.test('a topic that is deleted at the centre and may not be made by us: the oth
   await rig.machine.run(130_000)
   t.same(rig.values('centre.meter'), ['after it'])
   t.equal(reasonOf(rig, 'meter'), null)
+  rig.uplink.pause()
+  await rig.machine.run(1_000)
+  rig.uplink.resume()
+  await rig.deliver(['more'])
+  t.same(
+    rig.notices.filter(({ kind }) => kind === 'recreated').map(({ facts }) => facts),
+    [{ topic: 'centre.meter' }],
+    'told once, although it was gone while others went on'
+  )
   await rig.close()
 })
 
@@ -144,6 +153,39 @@ t.test('while a topic is left out it costs the others no transaction: each try c
   t.ok(tries.slice(1).every((names) => names.length === 1))
   await rig.close()
 })
+
+t.test(
+  'a topic that failed in a transaction, and once when the centre was asked about it, is let in by a transaction of its own only',
+  async (t) => {
+    const rig = await openBoth()
+    const carried: string[][] = []
+    const { produce } = rig.centre
+    rig.centre.produce = (id, producer, targets) => {
+      carried.push(targets.map(({ topicName }) => topicName))
+      return produce.call(rig.centre, id, producer, targets)
+    }
+    rig.centre.failingTopics.set('centre.meter', 'policy')
+    await rig.append(['x'], { topic: 'meter' })
+    await rig.machine.run(2_000)
+    rig.centre.forbiddenTopics.add('centre.meter')
+    await rig.machine.run(70_000)
+    rig.centre.forbiddenTopics.clear()
+    for (let second = 0; second < 200; second++) await rig.append([`e${second}`]).then(() => rig.machine.run(1_000))
+    t.same(rig.values('centre.plant'), numbers(200))
+    t.ok(
+      carried
+        .filter((names) => names.includes('centre.meter'))
+        .slice(1)
+        .every((names) => names.length === 1)
+    )
+    t.same(aboutTopics(rig), ['left-out'])
+    rig.centre.failingTopics.clear()
+    await rig.machine.run(130_000)
+    t.same(rig.values('centre.meter'), ['x'])
+    t.same(aboutTopics(rig), ['left-out', 'let-in'])
+    await rig.close()
+  }
+)
 
 t.test('a topic on trial that kills the connection each time does not keep the others from their turn', async (t) => {
   const rig = await openBoth()

@@ -4,7 +4,7 @@
 import t from 'tap'
 import { UpstreamFault } from '../../runtime/uplink/upstream.ts'
 import { Prng } from '../sim/prng.ts'
-import { goodLink } from '../sim/sim-centre.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { numbers, Rig } from './rig.ts'
 
 t.test('the centre takes less than it says: single events that it takes arrive, before and after a batch was refused', async (t) => {

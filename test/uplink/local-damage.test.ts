@@ -3,7 +3,7 @@
 
 import t from 'tap'
 import { Prng } from '../sim/prng.ts'
-import { goodLink } from '../sim/sim-centre.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { numbers, Rig } from './rig.ts'
 
 t.test('events that damage took before they were delivered: the warning does not call it a deletion', async (t) => {

@@ -2,7 +2,7 @@
 // because it was not configured or its upstream topic was refused, does not close its notes, nor say that it is delivered elsewhere.
 
 import t from 'tap'
-import { goodLink } from '../sim/sim-centre.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { numbers, Rig } from './rig.ts'
 
 const both = new Map([

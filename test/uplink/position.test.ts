@@ -195,7 +195,8 @@ const notes: DeliveryNotes = {
       {
         places: [place('centre.plant'), { ...place('before'), gatewayId: 'other' }, { ...place('old'), gatewayId: '' }],
         nextOffsets: [5, 0, MAX],
-        isClosed: true
+        isClosed: true,
+        incarnation: 3
       }
     ]
   ]),
@@ -225,10 +226,24 @@ t.test('the notes of a topic with the most partitions there can be fit one state
   const baseOffsets = new Map(Array.from({ length: 10_000 }, (_, index) => [index, 10 ** 12] as const))
   const changes = deliveryNoteChanges(new State(), {
     ...notes,
-    confirmed: new Map([['t'.repeat(249), { places: [place('u'.repeat(249))], nextOffsets, isClosed: false }]]),
+    confirmed: new Map([['t'.repeat(249), { places: [place('u'.repeat(249))], nextOffsets, isClosed: false, incarnation: 5 }]]),
     written: new Map([['t'.repeat(249), { upstreamTopic: 'u'.repeat(249), topicId: 'ab'.repeat(16), baseOffsets }]])
   })
   for (const change of changes) t.ok(encodeStateKey(change).byteLength > 0, `${change.key.slice(0, 30)}: ${change.value?.byteLength} bytes`)
+})
+
+t.test('notes of versions that did not say of each topic which start noted it last, and whether it ended', async (t) => {
+  const put = (text: string): DeliveryNotes['confirmed'] | undefined => {
+    const state = new State()
+    state.values.set('uplink/hint', new TextEncoder().encode('2;7;closed'))
+    state.values.set('uplink/confirmed/plant', new TextEncoder().encode(text))
+    return readDeliveryNotes(state)?.confirmed
+  }
+  const entry = { places: [place('centre.plant')], nextOffsets: [5], isClosed: true, incarnation: 7 }
+  t.same(put('plant;centre.plant@gateway-1;5;closed;3')?.get('plant'), { ...entry, incarnation: 3 })
+  t.same(put('plant;centre.plant@gateway-1;5;open')?.get('plant'), { ...entry, isClosed: false })
+  t.same(put('plant;centre.plant@gateway-1;5')?.get('plant'), entry)
+  t.same(put('plant;centre.plant@gateway-1;5;open;-1')?.get('plant'), undefined)
 })
 
 t.test('the notes of version 1 are taken over', async (t) => {
@@ -243,7 +258,7 @@ t.test('the notes of version 1 are taken over', async (t) => {
   t.same(readDeliveryNotes(state), {
     incarnation: 4,
     isClosed: false,
-    confirmed: new Map([['plant', { places: [], nextOffsets: [5, 0], isClosed: false }]]),
+    confirmed: new Map([['plant', { places: [], nextOffsets: [5, 0], isClosed: false, incarnation: 4 }]]),
     written: new Map()
   })
   state.values.set('uplink/position', new TextEncoder().encode(JSON.stringify({ ...old, ending: null })))

@@ -2,7 +2,7 @@
 // first start of this version has another one: nothing is sent again, and the notices say what happened.
 
 import t from 'tap'
-import { goodLink } from '../sim/sim-centre.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { numbers, Rig } from './rig.ts'
 
 type Version = 'without ids' | 'first'

@@ -2,7 +2,7 @@
 // at the centre; which of them is the last is in the delivery notes.
 
 import t from 'tap'
-import { goodLink } from '../sim/sim-centre.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { numbers, Rig } from './rig.ts'
 
 type Ending = 'closed' | 'killed' | 'killed, the last commit in doubt'

@@ -56,14 +56,19 @@ export class Rig {
   }
 
   /** Appends and waits until all are durable. */
-  async append(texts: readonly string[], options: { topic?: string; partition?: number; keys?: readonly string[] } = {}): Promise<void> {
+  async append(
+    texts: readonly string[],
+    options: { topic?: string; partition?: number; keys?: readonly string[]; header?: readonly [string, string] } = {}
+  ): Promise<void> {
     const partition = this.store.topics.get(options.topic ?? 'plant')?.partitions[options.partition ?? 0]
     if (!partition) throw new Error('no partition')
     const done = texts.map(
       (text, index) =>
         new Promise<void>((resolve, reject) => {
-          const key = options.keys?.[index]
-          this.store.append(partition, event(text, key === undefined ? {} : { key }), (error) => (error ? reject(error) : resolve()))
+          const [key, { header }] = [options.keys?.[index], options]
+          this.store.append(partition, event(text, { ...(key === undefined ? {} : { key }), ...(header && { header }) }), (error) =>
+            error ? reject(error) : resolve()
+          )
         })
     )
     await this.machine.settle(Promise.all(done))

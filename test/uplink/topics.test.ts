@@ -3,7 +3,7 @@
 
 import t from 'tap'
 import { decodePosition, encodePosition } from '../../runtime/uplink/position.ts'
-import { goodLink } from '../sim/sim-centre.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { numbers, Rig } from './rig.ts'
 
 const both = new Map([

@@ -4,8 +4,8 @@
 
 import t, { type Test } from 'tap'
 import { EventsOfBranches } from '../../runtime/uplink/same-events.ts'
-import { goodLink } from '../sim/sim-centre.ts'
 import type { DiskImage } from '../sim/sim-disk.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { numbers, Rig } from './rig.ts'
 
 async function start(rig: Rig, texts: readonly string[] = []): Promise<void> {
@@ -15,11 +15,11 @@ async function start(rig: Rig, texts: readonly string[] = []): Promise<void> {
 }
 
 /** To both partitions, so that each has its own common part. */
-async function append(rig: Rig, texts: readonly string[]): Promise<void> {
-  await rig.append(texts)
+async function append(rig: Rig, texts: readonly string[], header: readonly [string, string] = ['unit', 'C']): Promise<void> {
+  await rig.append(texts, { header })
   await rig.append(
     texts.slice(0, Math.ceil(texts.length / 2)).map((text) => `${text}b`),
-    { partition: 1 }
+    { partition: 1, header }
   )
 }
 
@@ -132,6 +132,36 @@ t.test(
     await rig.close()
   }
 )
+
+for (const header of [
+  ['unit', 'F'],
+  ['unit2', 'C']
+] as const) {
+  t.test(`so too where the events of the two differ in a header only: ${header}`, async (t) => {
+    const rig = new Rig()
+    const copy = await unaware(rig, { lives: 1 })
+    await append(rig, numbers(4, 200), header)
+    rig.kill()
+    const original = rig.machine.disk.takeImage()
+    rig.machine.disk.putBack(copy)
+    rig.centre.link = { ...goodLink }
+    await start(rig)
+    await rig.machine.run(60_000)
+    await deliver(rig, numbers(4, 200))
+    putBack(rig, original)
+    forget(rig)
+    await start(rig)
+    await rig.machine.run(60_000)
+    const common = [numbers(10), numbers(10, 10), numbers(6, 100)]
+    arrivedOnce(
+      t,
+      rig,
+      [...common, numbers(4, 200), numbers(4, 200)].flatMap((texts) => withSecond(texts))
+    )
+    t.equal(rig.centre.committed('centre.plant', 0).filter(({ headers }) => headers.get(header[0]) === header[1]).length, 4)
+    await rig.close()
+  })
+}
 
 t.test('the centre sets the time of events, so that nobody can tell which are the same: sent again and counted', async (t) => {
   const rig = new Rig()

@@ -6,7 +6,7 @@ import { toOffset } from '../../runtime/base/offset.ts'
 import { encodePosition, NO_BEGINNINGS } from '../../runtime/uplink/position.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { Prng } from '../sim/prng.ts'
-import { goodLink } from '../sim/sim-centre.ts'
+import { goodLink } from '../sim/sim-link.ts'
 import { ID, numbers, Rig } from './rig.ts'
 
 const core = loadTestCore()
