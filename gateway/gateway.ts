@@ -25,7 +25,7 @@ import { routesConfigOf } from './config/routes-config.ts'
 import type { Config, KafkaSection, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
 import { type Edges, openEdges } from './edges.ts'
-import { createKafka, gatewayBrokerSettings, refusalLog, topicRules } from './kafka.ts'
+import { createKafka, fullLog, gatewayBrokerSettings, refusalLog, topicRules } from './kafka.ts'
 import type { Log } from './log.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
@@ -121,7 +121,14 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   // Also without a listener: an open transaction that a client left in this directory has to end.
   let uplink: GrowingUplink | null = null
   const rules = topicRules(config, store, ({ name }) => uplink?.add(name))
-  const broker = openBroker({ ...edges, store, settings: gatewayBrokerSettings, topicRules: rules, onRefused: refusalLog(log) })
+  const broker = openBroker({
+    ...edges,
+    store,
+    settings: gatewayBrokerSettings,
+    topicRules: rules,
+    onRefused: refusalLog(log),
+    onFull: fullLog(log)
+  })
   closers.add(async () => broker.close())
 
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)

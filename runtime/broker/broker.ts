@@ -15,6 +15,7 @@ import { KeyedLock } from './keyed-lock.ts'
 import { ProducerStates } from './partition-producers.ts'
 import { ProducerBound } from './producer-bound.ts'
 import { ProducerIds } from './producer-ids.ts'
+import type { OnFull } from './shared-bound.ts'
 import { type TopicRules, Topics } from './topics.ts'
 import { TransactionRoom } from './transaction-room.ts'
 import { Transactions } from './transactions.ts'
@@ -91,13 +92,14 @@ export function openBroker(context: {
   /** Default: clients make what they like, and nobody delivers it. */
   topicRules?: TopicRules
   onRefused?: AppendsContext['onRefused']
+  onFull?: OnFull
 }): Broker {
-  const { store, core, clock, random, codec } = context
+  const { store, core, clock, random, codec, onFull = () => undefined } = context
   const settings = { ...defaultBrokerSettings, ...context.settings }
   const producers = new ProducerStates(store)
   const producerLock = new KeyedLock()
   const producerBound = new ProducerBound({ store, producers, producerLock, producerCountMax: settings.producerCountMax })
-  const committedOffsets = new CommittedOffsets(store, clock, settings.offsetBytesMax)
+  const committedOffsets = new CommittedOffsets(store, clock, { bytesMax: settings.offsetBytesMax, onFull })
   const transactions = new Transactions({
     store,
     core,
@@ -107,7 +109,7 @@ export function openBroker(context: {
     producerLock,
     producerBound,
     committedOffsets,
-    room: new TransactionRoom({ countMax: settings.transactionalIdCountMax, bytesMax: settings.transactionBytesMax })
+    room: new TransactionRoom({ countMax: settings.transactionalIdCountMax, bytesMax: settings.transactionBytesMax, onFull })
   })
   const appends = new Appends({
     store,
@@ -122,7 +124,7 @@ export function openBroker(context: {
     timestampAheadMsMax: settings.timestampAheadMsMax,
     ...(context.onRefused && { onRefused: context.onRefused })
   })
-  const groups = new Groups({ clock, random, settings: { ...settings, memberCountMax: settings.groupMemberCountMax } })
+  const groups = new Groups({ clock, random, settings: { ...settings, memberCountMax: settings.groupMemberCountMax }, onFull })
   const expiry = new Expiry({ store, clock, producers, producerLock, groups, committedOffsets, transactions, ...settings })
   producerBound.enforce()
   let isClosed = false

@@ -9,6 +9,7 @@ import type { Clock } from '../io/clock.ts'
 import type { StateChange, Store } from '../log/contract.ts'
 import { deleteState, fitsStateKey, namesOfKey, putState, readState, stateKey } from '../log/state-codec.ts'
 import { OffsetRoom, offsetBytes } from './offset-room.ts'
+import { type OnFull, quoted } from './shared-bound.ts'
 
 const AREA = 'offsets'
 export const OFFSET_METADATA_CHARACTERS_MAX = 4096
@@ -61,9 +62,9 @@ export class CommittedOffsets {
   readonly #room: OffsetRoom
 
   /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
-  constructor(store: Store, clock: Clock, bytesMax: number) {
+  constructor(store: Store, clock: Clock, bound: { readonly bytesMax: number; readonly onFull: OnFull }) {
     this.#store = store
-    this.#room = new OffsetRoom(bytesMax)
+    this.#room = new OffsetRoom(bound.bytesMax, () => bound.onFull('committed offsets', () => this.#holders()))
     this.#clock = clock
     const nameOf = new Map([...store.topics.values()].map((topic) => [String(topic.number), topic.name]))
     for (const key of store.listState(`${AREA}/`)) {
@@ -154,6 +155,16 @@ export class CommittedOffsets {
       this.#room.change(offsetBytes(entry), 0)
       if (group?.size === 0) this.#groups.delete(entry.groupId)
     }
+  }
+
+  #holders(): string {
+    let count = 0
+    let [most, mostCount] = ['', 0]
+    for (const [groupId, { size }] of this.#groups) {
+      count += size
+      if (size > mostCount) [most, mostCount] = [groupId, size]
+    }
+    return `${count} offsets of ${this.#groups.size} groups, group ${quoted(most)} has most: ${mostCount}`
   }
 
   #isKept(entry: KeptOffset): boolean {

@@ -2,6 +2,7 @@
 // What is on its way to the disk counts: room is taken before a commit, and given back when the store refuses it.
 // Not for: offsets that transactions will commit (offset-room.ts), the size of the commit that ends one (transactions.ts).
 
+import type { OnFull } from './shared-bound.ts'
 import type { TransactionState } from './transaction-state.ts'
 
 /** An id: objects, maps, timer, and the value in the state. */
@@ -18,14 +19,17 @@ export class TransactionRoom {
   #count = 0
   #bytes = 0
 
-  constructor({ countMax, bytesMax }: { countMax: number; bytesMax: number }) {
+  readonly #onFull: OnFull
+
+  constructor({ countMax, bytesMax, onFull }: { countMax: number; bytesMax: number; onFull: OnFull }) {
+    this.#onFull = onFull
     this.#countMax = countMax
     this.#bytesMax = bytesMax
   }
 
   /** A new id. False when there is no room. */
   add(state: Counted): boolean {
-    if (this.#count >= this.#countMax || this.#bytes + bytesOf(state) > this.#bytesMax) return false
+    if (this.#count >= this.#countMax || this.#bytes + bytesOf(state) > this.#bytesMax) return this.#refuse()
     this.addStored(state)
     return true
   }
@@ -44,9 +48,14 @@ export class TransactionRoom {
   /** False when there is no room for `next` instead of `before`. What becomes smaller always has it. */
   replace(before: Counted, next: Counted): boolean {
     const growth = bytesOf(next) - bytesOf(before)
-    if (growth > 0 && this.#bytes + growth > this.#bytesMax) return false
+    if (growth > 0 && this.#bytes + growth > this.#bytesMax) return this.#refuse()
     this.#bytes += growth
     return true
+  }
+
+  #refuse(): false {
+    this.#onFull('transactions', () => `${this.#count} transactional ids, with what their open transactions name ${this.#bytes} bytes`)
+    return false
   }
 }
 

@@ -78,6 +78,7 @@ t.test('what groups commit is bounded in memory: new places are refused, those t
   let count = 0
   while (count < 100 && (await commitFault(rig, offsetOf(`g${count}`, 1))) === 'NONE') count++
   t.ok(count > 20 && count < 60, `${count} groups`)
+  t.same(rig.told, [`committed offsets: ${count} offsets of ${count} groups, group "g0" has most: 1`])
   t.equal(await commitFault(rig, offsetOf('g3', 2)), 'NONE', 'a group that has committed before')
   t.equal(await commitFault(rig, { ...offsetOf('g3', 2), metadata: 'm'.repeat(4000) }), FULL)
   rig.restart()
@@ -252,6 +253,7 @@ t.test('transactional ids are bounded: a new one is refused, known ones go on, a
     [(await init('a')).fault, (await init('b')).fault, (await init('c')).fault, (await init('a')).fault],
     ['NONE', 'NONE', 'POLICY_VIOLATION', 'NONE']
   )
+  t.match(rig.told, [/^transactions: 2 transactional ids, /])
   rig.restart()
   t.equal((await init('c')).fault, 'POLICY_VIOLATION')
   await run(rig, 8 * DAY_MS)

@@ -57,6 +57,7 @@ t.test('what the members of all groups bring is bounded in memory: who goes beyo
   t.equal(second.fault, 'NONE')
   t.equal((await groups.join(request({ groupId: 'c', protocols: large(30_000) }))).fault, 'GROUP_MAX_SIZE_REACHED')
   t.equal(groups.find('c'), null, 'a refused group is not kept')
+  t.match(rig.told, [/^members of consumer groups: 2 members of 2 groups, group "a" takes most: 2\d{4} bytes$/])
   const small = await groups.join(request({ groupId: 'd' }))
   t.equal(small.fault, 'NONE', 'a small one still has room')
   const assignment = (bytes: number) => new Map([[joined.memberId, new Uint8Array(bytes)]])

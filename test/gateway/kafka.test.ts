@@ -262,3 +262,17 @@ t.test('closing a gateway ends its clients, waiting ones too, and they find it a
   t.equal((await second.gateway.status()).kafka?.listener, first.gateway.addresses.kafka)
   await stop() // kafkajs leaves its group only while somebody answers
 })
+
+t.test('one client that is refused again and again does not fill the log', async (t) => {
+  const place = await start(t, { kafka: '{ listen: "127.0.0.1:0", limits: { connections: 1 } }' })
+  const [host = '', port = '0'] = (place.gateway.addresses.kafka ?? '').split(':')
+  const first = connect({ host, port: Number(port) })
+  t.teardown(() => first.destroy())
+  await new Promise((resolve) => first.once('connect', resolve))
+  for (let at = 0; at < 20; at++) {
+    const refused = connect({ host, port: Number(port) }).on('error', () => undefined)
+    await new Promise((resolve) => refused.once('close', resolve))
+  }
+  t.equal((await place.gateway.status()).kafka?.refusedConnections, 20)
+  t.equal(place.lines.filter((line) => line.includes('full')).length, 1)
+})
