@@ -151,17 +151,6 @@ export class PendingOffsets {
     return this.#endBytes + (added.length === 0 ? 0 : endBytesOf(added))
   }
 
-  hasGroup(groupId: string): boolean {
-    return this.list().some((entry) => entry.groupId === groupId)
-  }
-
-  has(groupId: string, topicName: string, partitionIndex: number): boolean {
-    const isSame = (entry: OffsetToCommit): boolean =>
-      entry.groupId === groupId && entry.topicName === topicName && entry.partitionIndex === partitionIndex
-    for (const chunk of this.#chunks.values()) if (chunk.some(isSame)) return true
-    return false
-  }
-
   /** The state change for one more chunk; call enter() once it is durable. */
   plan(offsets: readonly OffsetToCommit[]): { change: StateChange; enter: () => void } {
     const number = this.#nextNumber++

@@ -22,6 +22,7 @@ import { BrokerFault, type FaultName, faultOfStoreError } from './fault.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { buildMarker } from './marker.ts'
 import type { PartitionProducers, ProducerStates } from './partition-producers.ts'
+import { PendingPlaces } from './pending-places.ts'
 import type { ProducerBound } from './producer-bound.ts'
 import type { ProducerIds } from './producer-ids.ts'
 import { type ProducerState, stateAfterMarker } from './producer-state.ts'
@@ -81,6 +82,7 @@ export class Transactions {
   readonly #context: TransactionsContext
   readonly #entries = new Map<string, Entry>()
   readonly #byProducer = new Map<bigint, Entry>()
+  readonly #pendingPlaces = new PendingPlaces()
   readonly #lock = new KeyedLock()
   #isClosed = false
   /** Transactions ended because nobody ended them in time. */
@@ -93,6 +95,7 @@ export class Transactions {
       const entry: Entry = { state, pending: PendingOffsets.restore(context.store, state.transactionalId), timer: null }
       context.room.addStored(state)
       context.committedOffsets.holdStored(entry.pending.list())
+      this.#pendingPlaces.add(entry.pending.list())
       this.#entries.set(state.transactionalId, entry)
       this.#byProducer.set(state.producerId, entry)
       if (isOpen(state)) this.#startTimer(entry, state.status === 'PrepareAbort' ? 0 : this.#timeLeftMs(state))
@@ -156,6 +159,7 @@ export class Transactions {
         throw error
       }
       for (const plan of plans) plan.enter()
+      this.#pendingPlaces.add(offsets)
       return 'NONE'
     })
   }
@@ -180,13 +184,11 @@ export class Transactions {
   }
 
   hasPendingOffset(groupId: string, topicName: string, partitionIndex: number): boolean {
-    for (const entry of this.#byProducer.values()) if (entry.pending.has(groupId, topicName, partitionIndex)) return true
-    return false
+    return this.#pendingPlaces.has({ groupId, topicName, partitionIndex })
   }
 
   hasPendingOffsets(groupId: string): boolean {
-    for (const entry of this.#byProducer.values()) if (entry.pending.hasGroup(groupId)) return true
-    return false
+    return this.#pendingPlaces.hasGroup(groupId)
   }
 
   /** Forgets ids without an open transaction that are old, durably. @throws WadiError when the store refuses: those stay */
@@ -406,6 +408,7 @@ export class Transactions {
     this.#context.room.replace(entry.state, next)
     entry.state = next
     this.#context.committedOffsets.letGo(entry.pending.list())
+    this.#pendingPlaces.remove(entry.pending.list())
     entry.pending.clear()
     this.#context.producerBound.enforce() // a marker is remembered of each partition, also where nothing was written
   }

@@ -117,6 +117,23 @@ t.test('a static member that has more than half of the room may come back', asyn
   t.equal((await groups.join(request({ groupInstanceId: 'pump', protocols }))).fault, 'NONE')
 })
 
+t.test('members that offer many protocols meet in one that all have, in time proportional to what they offer', async (t) => {
+  const { groups } = new Rig({ groupBytesMax: 256 * 1024 * 1024, initialRebalanceDelayMs: 1 }).broker
+  const offered = (prefix: string) => ({
+    protocols: [...Array.from({ length: 150_000 }, (_, at) => `${prefix}${at}`), 'common', 'second'].map((name) => ({
+      name,
+      metadata: new Uint8Array(0)
+    }))
+  })
+  const first = groups.join(request(offered('a')))
+  const second = groups.join(request(offered('b')))
+  t.equal((await groups.join(request())).fault, 'INCONSISTENT_GROUP_PROTOCOL')
+  const alone = groups.join(request({ protocols: [{ name: 'second', metadata: encoder.encode('') }] }))
+  t.equal(groups.find('g')?.memberCount, 3)
+  groups.close()
+  await Promise.all([first, second, alone])
+})
+
 t.test('members meet in one generation, the leader alone sees all and assigns to all', async (t) => {
   const rig = new Rig()
   const { leader, follower, synced } = await pair(rig)

@@ -303,3 +303,24 @@ t.test(
     t.equal(await rig.broker.transactions.addPartitions('many partitions', other, partitions.slice(0, 1)), 'COORDINATOR_NOT_AVAILABLE')
   }
 )
+
+t.test('whether offsets are pending is known at once, however many transactions are open', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const { transactions } = rig.broker
+  const initOf = (transactionalId: string) => transactions.initProducer({ transactionalId, timeoutMs: TIMEOUT_MS, expected: null })
+  for (let at = 0; at < 5_000; at++) {
+    const who = await initOf(`x${at}`)
+    await transactions.addGroup(`x${at}`, who, 'g')
+    await transactions.addOffsets(`x${at}`, who, 'g', [position(at)])
+  }
+  let pending = 0
+  for (let asked = 0; asked < 500_000; asked++) if (transactions.hasPendingOffset('g', 'a', asked)) pending++
+  t.equal(pending, 1)
+  t.same([transactions.hasPendingOffsets('g'), transactions.hasPendingOffsets('h')], [true, false])
+  rig.restart()
+  const { transactions: again } = rig.broker
+  t.same([again.hasPendingOffset('g', 'a', 0), again.hasPendingOffsets('g')], [true, true])
+  await rig.clock.run({ untilMs: 2 * TIMEOUT_MS })
+  t.same([again.openCount, again.hasPendingOffset('g', 'a', 0), again.hasPendingOffsets('g')], [0, false, false])
+})
