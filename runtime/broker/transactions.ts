@@ -91,8 +91,10 @@ export class Transactions {
   /** Open transactions of before go on with what is left of their time: many short lives do not keep one open. An abort that was decided is completed. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   constructor(context: TransactionsContext) {
     this.#context = context
+    const pendingById = PendingOffsets.restore(context.store)
     for (const state of readTransactions(context.store)) {
-      const entry: Entry = { state, pending: PendingOffsets.restore(context.store, state.transactionalId), timer: null }
+      const pending = pendingById.get(state.transactionalId) ?? new PendingOffsets(state.transactionalId)
+      const entry: Entry = { state, pending, timer: null }
       context.room.addStored(state)
       context.committedOffsets.holdStored(entry.pending.list())
       this.#pendingPlaces.add(entry.pending.list())
