@@ -47,6 +47,8 @@ export interface BrokerSettings {
   readonly transactionalIdCountMax: number
   /** All of them and what their open transactions name, about what they take in memory. */
   readonly transactionBytesMax: number
+  /** Aborted transactions, by partition, that the log has and readers are told of; above it no transaction begins to write. */
+  readonly abortedCountMax: number
 }
 
 export const defaultBrokerSettings: BrokerSettings = {
@@ -65,7 +67,8 @@ export const defaultBrokerSettings: BrokerSettings = {
   offsetRetentionMs: 7 * 86_400_000,
   transactionalIdExpiryMs: 7 * 86_400_000,
   transactionalIdCountMax: 10_000,
-  transactionBytesMax: 16 * 1024 * 1024
+  transactionBytesMax: 16 * 1024 * 1024,
+  abortedCountMax: 100_000
 }
 
 export interface Broker {
@@ -109,7 +112,7 @@ export function openBroker(context: {
     producerLock,
     producerBound,
     committedOffsets,
-    room: new TransactionRoom({ countMax: settings.transactionalIdCountMax, bytesMax: settings.transactionBytesMax, onFull })
+    room: new TransactionRoom(settings, onFull)
   })
   const appends = new Appends({
     store,

@@ -272,7 +272,9 @@ export class Transactions {
     const isKnown = isOpen && next.partitions.size === state.partitions.size && next.groupIds.size === state.groupIds.size
     if (isKnown) return 'NONE'
     if (!this.#canEnd(entry, { partitions: next.partitions.size, offsets: [] })) return 'POLICY_VIOLATION'
-    const { room, store } = this.#context
+    const { room, store, producers } = this.#context
+    const isLarger = next.partitions.size > (isOpen ? state.partitions.size : 0)
+    if (isLarger && !room.hasRoomForAbort(producers.abortedCount)) return 'POLICY_VIOLATION'
     if (!room.replace(state, next)) return 'COORDINATOR_NOT_AVAILABLE' // others end: it may be tried again
     try {
       await store.commit([], [putTransaction(next)])
@@ -399,6 +401,7 @@ export class Transactions {
         }),
       apply: () => {
         touched.forEach((of, at) => {
+          if (end.outcome === 'abort' && of.openSince(end.producerId) !== null) producers.abortedCount++
           of.setProducer(states[at] as ProducerState)
         })
       }
