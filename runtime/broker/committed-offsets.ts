@@ -157,6 +157,20 @@ export class CommittedOffsets {
     }
   }
 
+  /**
+   * They are in use: as if committed again now, so that a restart knows. Of a place for which something is on its way that will say so.
+   * @throws WadiError when the store refuses
+   */
+  async refresh(offsets: readonly KeptOffset[]): Promise<void> {
+    const timeMs = this.#clock.wallMs()
+    const unchanged = offsets.filter((entry) => this.#isKept(entry) && !this.#coming.has(fullKey(entry)))
+    await this.#store.commit(
+      [],
+      unchanged.flatMap((entry) => this.#changeFor(entry, timeMs) ?? [])
+    )
+    for (const entry of unchanged) if (this.#isKept(entry)) this.#set({ ...entry, timeMs })
+  }
+
   #holders(): string {
     let count = 0
     let [most, mostCount] = ['', 0]
