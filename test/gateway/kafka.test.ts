@@ -168,6 +168,13 @@ t.test('what is reserved is neither made nor written by clients, and there is a 
       await t.rejects(produce(client, topic, ['x']), topic)
     }
     await t.rejects(produce(client, 'lost-and-found', ['x']), /topic/i, 'the dead letters')
+    const producer = client.producer({ transactionalId: 'intruder', maxInFlightRequests: 1, idempotent: true })
+    await producer.connect()
+    const transaction = await producer.transaction()
+    await t.rejects(transaction.send({ topic: 'lost-and-found', messages: [{ value: 'x' }] }), /topic/i, 'not in a transaction either')
+    await transaction.abort().catch(() => undefined)
+    await producer.disconnect()
+    t.match(await admin.fetchTopicOffsets('lost-and-found'), [{ high: '0' }], 'no mark of its end')
     await t.rejects(
       admin.createTopics({ topics: [{ topic: 'large', numPartitions: 7 }] }),
       /creation/,
