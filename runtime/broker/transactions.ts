@@ -348,7 +348,7 @@ export class Transactions {
     try {
       await this.#abortPartByPart(entry, identity)
     } catch (error) {
-      if (entry.state.status === 'PrepareAbort' && !this.#isClosed) {
+      if (entry.state.status === 'PrepareAbort') {
         this.#stopTimer(entry)
         this.#startTimer(entry, ABORT_AGAIN_MS)
       }
@@ -447,7 +447,9 @@ export class Transactions {
     return Math.min(timeoutMs, Math.max(0, timeoutMs - Math.max(0, goneMs)))
   }
 
+  /** None once it is closed: what was on its way then is the next start's. */
   #startTimer(entry: Entry, delayMs = entry.state.timeoutMs): void {
+    if (this.#isClosed) return
     assert(entry.timer === null, 'a transaction has one timer')
     entry.timer = this.#context.clock.after(delayMs, () => {
       entry.timer = null
@@ -472,7 +474,7 @@ export class Transactions {
         }),
       () => {
         // the store refused: the transaction stays open, and holds back readers
-        if (!this.#isClosed && isOpen(entry.state) && entry.timer === null) this.#startTimer(entry, ABORT_AGAIN_MS)
+        if (isOpen(entry.state) && entry.timer === null) this.#startTimer(entry, ABORT_AGAIN_MS)
       }
     )
   }

@@ -352,3 +352,20 @@ t.test(
     t.equal(await end(rig, who, 'commit'), 'NONE')
   }
 )
+
+t.test('what becomes durable after the broker was closed starts no timer', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const who = await init(rig)
+  rig.store.hold()
+  const began = begin(rig, who)
+  await rig.clock.run({ untilMs: 1 })
+  rig.broker.close()
+  rig.store.release()
+  t.equal(await began, 'NONE')
+  t.equal(rig.clock.pendingCount, 0)
+  await rig.clock.run({ untilMs: 2 * TIMEOUT_MS })
+  rig.restart()
+  await rig.clock.run({ untilMs: 4 * TIMEOUT_MS })
+  t.same([rig.broker.transactions.openCount, rig.broker.transactions.timedOutCount], [0, 1], 'the next life ends it')
+})
