@@ -26,7 +26,7 @@ import type { Config, KafkaSection, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
 import { openControlDoor } from './control-door.ts'
 import { type Edges, openEdges } from './edges.ts'
-import { createKafka, gatewayBrokerSettings, refusalLog, topicRules } from './kafka.ts'
+import { createKafka, fullLog, gatewayBrokerSettings, refusalLog, topicRules } from './kafka.ts'
 import type { Log } from './log.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
@@ -132,7 +132,14 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     log('info', `deleted topic ${name} with ${partitionWords(partitions.length)}`, { topic: name })
   })
   const rules = topicRules(config, store, ({ name }) => uplink?.add(name))
-  const broker = openBroker({ ...edges, store, settings: gatewayBrokerSettings, topicRules: rules, onRefused: refusalLog(log) })
+  const broker = openBroker({
+    ...edges,
+    store,
+    settings: gatewayBrokerSettings,
+    topicRules: rules,
+    onRefused: refusalLog(log),
+    onFull: fullLog(log)
+  })
   closers.add(async () => broker.close())
 
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)

@@ -9,6 +9,7 @@ import { TOPIC_NAME } from '../runtime/base/topic-names.ts'
 import type { RefusedBatch } from '../runtime/broker/appends.ts'
 import type { BrokerSettings } from '../runtime/broker/broker.ts'
 import { BrokerFault } from '../runtime/broker/fault.ts'
+import type { OnFull } from '../runtime/broker/shared-bound.ts'
 import type { TopicRules } from '../runtime/broker/topics.ts'
 import type { Store, Topic } from '../runtime/log/contract.ts'
 import { isInternal } from './config/internal-topics.ts'
@@ -44,9 +45,20 @@ export function refusalLog(log: Log): (refusal: RefusedBatch) => void {
   }
 }
 
+/** What all clients share is used up: others are refused until it is given back. */
+export function fullLog(log: Log): OnFull {
+  const isDue = oncePerMinute()
+  return (bound, holders) => {
+    const untold = isDue(bound)
+    if (untold === null) return
+    const more = untold === 0 ? '' : `, as ${untold} others since that was told last`
+    log('warn', `refused a Kafka client${more}: no room for more ${bound}; there are ${holders()}`, { bound })
+  }
+}
+
 /** Not bound yet. */
 export function createKafka({ listen, advertised, create_topics, limits }: KafkaSection, log: Log): KafkaListener {
-  const isDue = oncePerMinute() // without a file descriptor the fault comes with every connection
+  const isDue = oncePerMinute() // without a file descriptor a fault comes with every connection
   return new KafkaListener({
     host: listen.host,
     port: listen.port,
@@ -57,8 +69,10 @@ export function createKafka({ listen, advertised, create_topics, limits }: Kafka
     answerBytesMax: limits.memory / 2,
     limits: { frameBytesMax: Math.min(limits.memory / 2, REQUEST_BYTES_MAX) },
     onClose: (reason, detail, client) => {
-      if (!USUAL_ENDS.has(reason))
-        log('warn', `closed the connection of the Kafka client ${client}: ${reason}, ${detail}`, { reason, client })
+      const untold = USUAL_ENDS.has(reason) ? null : isDue(`${reason} ${hostOf(client)}`)
+      if (untold === null) return
+      const more = untold === 0 ? '' : `; ${untold} more from there since that was told last`
+      log('warn', `closed the connection of the Kafka client ${client}: ${reason}, ${detail}${more}`, { reason, client })
     },
     onError: (error) => {
       const words = error instanceof Error ? error.message : String(error)
@@ -66,6 +80,11 @@ export function createKafka({ listen, advertised, create_topics, limits }: Kafka
         log('error', `a fault while serving Kafka clients: ${words}`, { error: error instanceof Error ? (error.stack ?? words) : words })
     }
   })
+}
+
+/** Without the port, which is another one for each connection. */
+function hostOf(client: string): string {
+  return client.slice(0, client.lastIndexOf(':'))
 }
 
 /** `onCreated`: a topic is there that was not, whoever made it. */

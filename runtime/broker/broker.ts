@@ -15,6 +15,7 @@ import { KeyedLock } from './keyed-lock.ts'
 import { ProducerStates } from './partition-producers.ts'
 import { ProducerBound } from './producer-bound.ts'
 import { ProducerIds } from './producer-ids.ts'
+import type { OnFull } from './shared-bound.ts'
 import { type TopicDefaults, type TopicRules, Topics } from './topics.ts'
 import { TransactionRoom } from './transaction-room.ts'
 import { Transactions } from './transactions.ts'
@@ -46,6 +47,8 @@ export interface BrokerSettings {
   readonly transactionalIdCountMax: number
   /** All of them and what their open transactions name, about what they take in memory. */
   readonly transactionBytesMax: number
+  /** Aborted transactions, by partition, that the log has and readers are told of; above it no transaction begins to write. */
+  readonly abortedCountMax: number
 }
 
 export const defaultBrokerSettings: BrokerSettings = {
@@ -64,7 +67,8 @@ export const defaultBrokerSettings: BrokerSettings = {
   offsetRetentionMs: 7 * 86_400_000,
   transactionalIdExpiryMs: 7 * 86_400_000,
   transactionalIdCountMax: 10_000,
-  transactionBytesMax: 16 * 1024 * 1024
+  transactionBytesMax: 16 * 1024 * 1024,
+  abortedCountMax: 100_000
 }
 
 export interface Broker {
@@ -95,13 +99,14 @@ export function openBroker(context: {
   /** Default: clients make what they like, and nobody delivers it. */
   topicRules?: TopicRules
   onRefused?: AppendsContext['onRefused']
+  onFull?: OnFull
 }): Broker {
-  const { store, core, clock, random, codec } = context
+  const { store, core, clock, random, codec, onFull = () => undefined } = context
   const settings = { ...defaultBrokerSettings, ...context.settings }
   const producers = new ProducerStates(store)
   const producerLock = new KeyedLock()
   const producerBound = new ProducerBound({ store, producers, producerLock, producerCountMax: settings.producerCountMax })
-  const committedOffsets = new CommittedOffsets(store, clock, settings.offsetBytesMax)
+  const committedOffsets = new CommittedOffsets(store, clock, { bytesMax: settings.offsetBytesMax, onFull })
   const transactions = new Transactions({
     store,
     core,
@@ -111,7 +116,7 @@ export function openBroker(context: {
     producerLock,
     producerBound,
     committedOffsets,
-    room: new TransactionRoom({ countMax: settings.transactionalIdCountMax, bytesMax: settings.transactionBytesMax })
+    room: new TransactionRoom(settings, onFull)
   })
   const appends = new Appends({
     store,
@@ -126,7 +131,7 @@ export function openBroker(context: {
     timestampAheadMsMax: settings.timestampAheadMsMax,
     ...(context.onRefused && { onRefused: context.onRefused })
   })
-  const groups = new Groups({ clock, random, settings: { ...settings, memberCountMax: settings.groupMemberCountMax } })
+  const groups = new Groups({ clock, random, settings: { ...settings, memberCountMax: settings.groupMemberCountMax }, onFull })
   const expiry = new Expiry({ store, clock, producers, producerLock, groups, committedOffsets, transactions, ...settings })
   producerBound.enforce()
   const unsubscribe = store.onTopicDeleted((topic) => {

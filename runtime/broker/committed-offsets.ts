@@ -9,6 +9,7 @@ import type { Clock } from '../io/clock.ts'
 import type { StateChange, Store, Topic } from '../log/contract.ts'
 import { deleteState, fitsStateKey, namesOfKey, putState, readState, stateKey } from '../log/state-codec.ts'
 import { OffsetRoom, offsetBytes } from './offset-room.ts'
+import { type OnFull, quoted } from './shared-bound.ts'
 
 const AREA = 'offsets'
 const ORPHANS_AT_ONCE = 1000
@@ -64,9 +65,9 @@ export class CommittedOffsets {
   readonly #room: OffsetRoom
 
   /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
-  constructor(store: Store, clock: Clock, bytesMax: number) {
+  constructor(store: Store, clock: Clock, bound: { readonly bytesMax: number; readonly onFull: OnFull }) {
     this.#store = store
-    this.#room = new OffsetRoom(bytesMax)
+    this.#room = new OffsetRoom(bound.bytesMax, () => bound.onFull('committed offsets', () => this.#holders()))
     this.#clock = clock
     const nameOf = new Map([...store.topics.values()].map((topic) => [String(topic.number), topic.name]))
     for (const key of store.listState(`${AREA}/`)) {
@@ -189,6 +190,30 @@ export class CommittedOffsets {
       const gone = new Set(keys)
       this.#orphans = this.#orphans.filter((key) => !gone.has(key))
     }
+  }
+
+  /**
+   * They are in use: as if committed again now, so that a restart knows. Of a place for which something is on its way that will say so.
+   * @throws WadiError when the store refuses
+   */
+  async refresh(offsets: readonly KeptOffset[]): Promise<void> {
+    const timeMs = this.#clock.wallMs()
+    const unchanged = offsets.filter((entry) => this.#isKept(entry) && !this.#coming.has(fullKey(entry)))
+    await this.#store.commit(
+      [],
+      unchanged.flatMap((entry) => this.#changeFor(entry, timeMs) ?? [])
+    )
+    for (const entry of unchanged) if (this.#isKept(entry)) this.#set({ ...entry, timeMs })
+  }
+
+  #holders(): string {
+    let count = 0
+    let [most, mostCount] = ['', 0]
+    for (const [groupId, { size }] of this.#groups) {
+      count += size
+      if (size > mostCount) [most, mostCount] = [groupId, size]
+    }
+    return `${count} offsets of ${this.#groups.size} groups, group ${quoted(most)} has most: ${mostCount}`
   }
 
   #isKept(entry: KeptOffset): boolean {

@@ -2,7 +2,8 @@
 //
 // Offsets of a group expire as in Kafka: `offsetRetentionMs` after the group became empty, of a group that never had members after the
 // commit. While it has members, or a transaction holds offsets for it, nothing of it expires. A restart forgets when a group became empty:
-// then the commits count, and a member that is still there has joined again before the first look.
+// then the commits count. So what a group with members committed a seventh of that time ago is noted as in use: members that come back late
+// after a restart (a power cut takes them too) find it, also where nothing new came for weeks.
 // A refusal of the store only postpones: memory changes when the deletion is durable (of producers: at the latest after a restart).
 
 import { WadiError } from '../base/errors.ts'
@@ -17,6 +18,8 @@ import type { Transactions } from './transactions.ts'
 
 export const EXPIRY_SCAN_MS = 600_000
 const CHANGES_AT_ONCE = 1000
+/** Of the time that offsets are kept. */
+const NOTED_AGAIN = 1 / 7
 
 export interface ExpiryContext {
   readonly store: Store
@@ -80,21 +83,26 @@ export class Expiry {
     for (const groupId of committedOffsets.groupIds()) {
       if ((groups.find(groupId)?.memberCount ?? 0) > 0) {
         this.#activeAtMs.set(groupId, clock.wallMs())
+        const unnoted = committedOffsets.list(groupId).filter(({ timeMs }) => this.#ages.ageMs(timeMs) >= offsetRetentionMs * NOTED_AGAIN)
+        for (const part of inParts(unnoted)) await committedOffsets.refresh(part)
         continue
       }
       const activeAtMs = this.#activeAtMs.get(groupId)
       const isEmptyLongEnough = activeAtMs === undefined || this.#ages.ageMs(activeAtMs) >= offsetRetentionMs
       if (!isEmptyLongEnough || transactions.hasPendingOffsets(groupId)) continue
       const old = committedOffsets.list(groupId).filter(({ timeMs }) => this.#ages.ageMs(timeMs) >= offsetRetentionMs)
-      for (let at = 0; at < old.length; at += CHANGES_AT_ONCE) await committedOffsets.forget(old.slice(at, at + CHANGES_AT_ONCE))
+      for (const part of inParts(old)) await committedOffsets.forget(part)
       if (committedOffsets.list(groupId).length === 0) this.#activeAtMs.delete(groupId)
     }
   }
 
   async #commit(changes: readonly StateChange[]): Promise<void> {
-    const commits: Promise<unknown>[] = []
-    for (let at = 0; at < changes.length; at += CHANGES_AT_ONCE)
-      commits.push(this.#context.store.commit([], changes.slice(at, at + CHANGES_AT_ONCE)))
-    await Promise.all(commits)
+    await Promise.all(inParts(changes).map((part) => this.#context.store.commit([], part)))
   }
+}
+
+function inParts<T>(list: readonly T[]): T[][] {
+  return Array.from({ length: Math.ceil(list.length / CHANGES_AT_ONCE) }, (_, at) =>
+    list.slice(at * CHANGES_AT_ONCE, (at + 1) * CHANGES_AT_ONCE)
+  )
 }

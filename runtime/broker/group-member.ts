@@ -113,6 +113,18 @@ export function syncFault(fault: FaultName): SyncAnswer {
   return { fault, protocolType: null, protocolName: null, assignment: NO_ASSIGNMENT }
 }
 
+/** Names that all of them offer. A member may offer thousands. */
+export function commonProtocols(members: readonly Member[]): ReadonlySet<string> {
+  const [first, ...others] = members
+  const common = new Set(first?.protocols.map(({ name }) => name))
+  for (const { protocols } of others) {
+    if (common.size === 0) break
+    const offered = new Set(protocols.map(({ name }) => name))
+    for (const name of common) if (!offered.has(name)) common.delete(name)
+  }
+  return common
+}
+
 export function hasSameProtocols(left: readonly GroupProtocol[], right: readonly GroupProtocol[]): boolean {
   if (left.length !== right.length) return false
   return left.every((protocol, at) => protocol.name === right[at]?.name && hasSameBytes(protocol.metadata, right[at].metadata))

@@ -10,6 +10,7 @@
 import type { Clock, Timer } from '../io/clock.ts'
 import type { FaultName } from './fault.ts'
 import {
+  commonProtocols,
   createMember,
   hasSameProtocols,
   type JoinAnswer,
@@ -187,8 +188,8 @@ export class Group {
     const others = [...this.#members.values()].filter((member) => member.memberId !== memberId && member.memberId !== staticId)
     if (others.length > 0) {
       if (request.protocolType !== this.protocolType) return 'INCONSISTENT_GROUP_PROTOCOL'
-      const isCommon = (name: string): boolean => others.every((member) => member.protocols.some((protocol) => protocol.name === name))
-      if (!protocols.some((protocol) => isCommon(protocol.name))) return 'INCONSISTENT_GROUP_PROTOCOL'
+      const common = commonProtocols(others)
+      if (!protocols.some(({ name }) => common.has(name))) return 'INCONSISTENT_GROUP_PROTOCOL'
     }
     const isNew = staticId === undefined && !this.#members.has(memberId)
     if (isNew && others.length >= this.#settings.memberCountMax) return 'GROUP_MAX_SIZE_REACHED'
@@ -371,10 +372,10 @@ export class Group {
   /** Each member votes for its first protocol that all support. */
   #chooseProtocol(): string {
     const members = [...this.#members.values()]
-    const isCommon = (name: string): boolean => members.every((member) => member.protocols.some((protocol) => protocol.name === name))
+    const common = commonProtocols(members)
     const votes = new Map<string, number>()
     for (const member of members) {
-      const choice = member.protocols.find((protocol) => isCommon(protocol.name))
+      const choice = member.protocols.find(({ name }) => common.has(name))
       if (choice) votes.set(choice.name, (votes.get(choice.name) ?? 0) + 1)
     }
     return [...votes].reduce((best, vote) => (vote[1] > best[1] ? vote : best), ['', 0] as [string, number])[0]

@@ -16,6 +16,7 @@ import {
   type SyncAnswer,
   syncFault
 } from './group-member.ts'
+import { type OnFull, quoted } from './shared-bound.ts'
 
 export interface GroupsSettings extends GroupSettings {
   readonly sessionTimeoutMsMin: number
@@ -35,7 +36,10 @@ export class Groups {
   readonly #settings: GroupsSettings
   readonly #groups = new Map<string, Group>()
 
-  constructor(context: { clock: Clock; random: Random; settings: GroupsSettings }) {
+  readonly #onFull: OnFull
+
+  constructor(context: { clock: Clock; random: Random; settings: GroupsSettings; onFull: OnFull }) {
+    this.#onFull = context.onFull
     this.#clock = context.clock
     this.#random = context.random
     this.#settings = context.settings
@@ -100,7 +104,16 @@ export class Groups {
   #isFull(newBytes: number): boolean {
     let bytes = newBytes
     for (const group of this.#groups.values()) bytes += group.bytes
-    return bytes > this.#settings.groupBytesMax
+    if (bytes <= this.#settings.groupBytesMax) return false
+    this.#onFull('members of consumer groups', () => this.#holders())
+    return true
+  }
+
+  #holders(): string {
+    let most: Group | null = null
+    for (const group of this.#groups.values()) if (group.bytes > (most?.bytes ?? 0)) most = group
+    const largest = most ? `, group ${quoted(most.groupId)} takes most: ${most.bytes} bytes` : ''
+    return `${this.memberCount} members of ${this.#groups.size} groups${largest}`
   }
 
   #forgetUnused(): void {

@@ -19,12 +19,14 @@ export function offsetBytes(
 
 export class OffsetRoom {
   readonly #bytesMax: number
+  readonly #onFull: () => void
   #keptBytes = 0
   #comingBytes = 0
   #heldBytes = 0
 
-  constructor(bytesMax: number) {
+  constructor(bytesMax: number, onFull: () => void) {
     this.#bytesMax = bytesMax
+    this.#onFull = onFull
   }
 
   /** `growth`: by how much what is kept grows. Says what to give back when the commit has ended. @throws BrokerFault */
@@ -63,6 +65,7 @@ export class OffsetRoom {
   }
 
   #refusal(growth: number): BrokerFault {
+    this.#onFull()
     const isFull = growth > 0 && this.#keptBytes + growth > this.#bytesMax
     const fault: FaultName = isFull ? 'INVALID_COMMIT_OFFSET_SIZE' : 'COORDINATOR_NOT_AVAILABLE'
     return new BrokerFault(fault, `committed offsets may take ${this.#bytesMax} bytes of memory`)

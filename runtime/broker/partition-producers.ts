@@ -71,6 +71,8 @@ export class PartitionProducers {
 export class ProducerStates {
   readonly #store: Store
   readonly #producers = new Map<Partition, PartitionProducers>()
+  /** Aborted transactions, by partition, that the state has a note of. */
+  abortedCount = 0
 
   /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   constructor(store: Store) {
@@ -79,6 +81,7 @@ export class ProducerStates {
       const state = readProducerState(key, BigInt(name), value)
       return { producers, state, lastOffset: lastOffsetOf(state) }
     })
+    this.abortedCount = store.listState(`${ABORTED_AREA}/`).length
     // keys say nothing of who came last; offsets do, whatever the wall clock was
     for (const { producers, state } of stored.sort((left, right) => left.lastOffset - right.lastOffset)) producers.setProducer(state)
   }
@@ -118,8 +121,10 @@ export class ProducerStates {
   /** Producers of whom nothing came for too long, and the notes of aborted transactions that the log no longer has. */
   expire(isOver: (lastMs: number) => boolean, isBusy: (producerId: bigint) => boolean): StateChange[] {
     const changes = [...this.#producers.values()].flatMap((producers) => producers.expire(isOver, isBusy))
+    this.abortedCount = 0
     for (const { producers, name, key } of this.#stored(ABORTED_AREA)) {
       if (Number(name) < producers.partition.logStartOffset) changes.push(deleteState(key))
+      else this.abortedCount++
     }
     return changes
   }

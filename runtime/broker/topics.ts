@@ -61,6 +61,8 @@ export class Topics {
   readonly #defaults: TopicDefaults
   readonly #rules: TopicRules
   readonly #lock = new KeyedLock()
+  /** Topics are made, and never go. */
+  readonly #namesById = new Map<string, string>()
 
   constructor(store: Store, defaults: TopicDefaults, rules: TopicRules = noRules) {
     this.#store = store
@@ -79,8 +81,9 @@ export class Topics {
 
   /** By the 16 bytes of a topic id. */
   findById(id: Uint8Array): Topic | null {
-    for (const topic of this.#store.topics.values()) if (topic.id.every((byte, at) => byte === id[at])) return topic
-    return null
+    const { topics } = this.#store
+    if (this.#namesById.size !== topics.size) for (const { id: known, name } of topics.values()) this.#namesById.set(hexOf(known), name)
+    return topics.get(this.#namesById.get(hexOf(id)) ?? '') ?? null
   }
 
   list(): readonly Topic[] {
@@ -154,6 +157,10 @@ export class Topics {
     const other = collidingTopic(name, this.#store.topics.keys())
     if (other !== null) throw new BrokerFault('INVALID_TOPIC_EXCEPTION', `"${name}" and "${other}" differ only in "." and "_"`)
   }
+}
+
+function hexOf(id: Uint8Array): string {
+  return Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('hex')
 }
 
 function configOf(settings: ReadonlyMap<string, string | null>): Partial<TopicConfig> {

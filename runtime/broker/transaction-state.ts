@@ -131,15 +131,21 @@ export class PendingOffsets {
     return this.#chunks.size === 0
   }
 
-  /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
-  static restore(store: Store, transactionalId: string): PendingOffsets {
-    const pending = new PendingOffsets(transactionalId)
-    const chunks = store.listState(`${stateKey(PENDING_OFFSETS_AREA, transactionalId)}/`).flatMap((key) => {
+  /** Of all transactional ids that have some. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
+  static restore(store: Store): Map<string, PendingOffsets> {
+    const chunks = store.listState(`${PENDING_OFFSETS_AREA}/`).flatMap((key) => {
       const value = store.getState(key)
-      return value ? [{ number: Number(namesOfKey(key)[1]), offsets: readState<{ offsets: OffsetToCommit[] }>(key, value).offsets }] : []
+      const [transactionalId, number] = namesOfKey(key)
+      if (!value || transactionalId === undefined) return []
+      return { transactionalId, number: Number(number), offsets: readState<{ offsets: OffsetToCommit[] }>(key, value).offsets }
     })
-    for (const { number, offsets } of chunks.sort((left, right) => left.number - right.number)) pending.#enter(number, offsets)
-    return pending
+    const byId = new Map<string, PendingOffsets>()
+    for (const { transactionalId, number, offsets } of chunks.sort((left, right) => left.number - right.number)) {
+      const pending = byId.get(transactionalId) ?? new PendingOffsets(transactionalId)
+      byId.set(transactionalId, pending)
+      pending.#enter(number, offsets)
+    }
+    return byId
   }
 
   list(): OffsetToCommit[] {
@@ -149,17 +155,6 @@ export class PendingOffsets {
   /** What the commit that ends the transaction takes for the offsets, with `added`. */
   endBytesWith(added: readonly OffsetToCommit[]): number {
     return this.#endBytes + (added.length === 0 ? 0 : endBytesOf(added))
-  }
-
-  hasGroup(groupId: string): boolean {
-    return this.list().some((entry) => entry.groupId === groupId)
-  }
-
-  has(groupId: string, topicName: string, partitionIndex: number): boolean {
-    const isSame = (entry: OffsetToCommit): boolean =>
-      entry.groupId === groupId && entry.topicName === topicName && entry.partitionIndex === partitionIndex
-    for (const chunk of this.#chunks.values()) if (chunk.some(isSame)) return true
-    return false
   }
 
   /** The state change for one more chunk; call enter() once it is durable. */

@@ -22,6 +22,7 @@ import { BrokerFault, type FaultName, faultOfStoreError } from './fault.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { buildMarker } from './marker.ts'
 import type { PartitionProducers, ProducerStates } from './partition-producers.ts'
+import { PendingPlaces } from './pending-places.ts'
 import type { ProducerBound } from './producer-bound.ts'
 import type { ProducerIds } from './producer-ids.ts'
 import { type ProducerState, stateAfterMarker } from './producer-state.ts'
@@ -81,6 +82,7 @@ export class Transactions {
   readonly #context: TransactionsContext
   readonly #entries = new Map<string, Entry>()
   readonly #byProducer = new Map<bigint, Entry>()
+  readonly #pendingPlaces = new PendingPlaces()
   readonly #lock = new KeyedLock()
   #isClosed = false
   /** Transactions ended because nobody ended them in time. */
@@ -89,10 +91,13 @@ export class Transactions {
   /** Open transactions of before go on with what is left of their time: many short lives do not keep one open. An abort that was decided is completed. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   constructor(context: TransactionsContext) {
     this.#context = context
+    const pendingById = PendingOffsets.restore(context.store)
     for (const state of readTransactions(context.store)) {
-      const entry: Entry = { state, pending: PendingOffsets.restore(context.store, state.transactionalId), timer: null }
+      const pending = pendingById.get(state.transactionalId) ?? new PendingOffsets(state.transactionalId)
+      const entry: Entry = { state, pending, timer: null }
       context.room.addStored(state)
       context.committedOffsets.holdStored(entry.pending.list())
+      this.#pendingPlaces.add(entry.pending.list())
       this.#entries.set(state.transactionalId, entry)
       this.#byProducer.set(state.producerId, entry)
       if (isOpen(state)) this.#startTimer(entry, state.status === 'PrepareAbort' ? 0 : this.#timeLeftMs(state))
@@ -156,6 +161,7 @@ export class Transactions {
         throw error
       }
       for (const plan of plans) plan.enter()
+      this.#pendingPlaces.add(offsets)
       return 'NONE'
     })
   }
@@ -180,13 +186,11 @@ export class Transactions {
   }
 
   hasPendingOffset(groupId: string, topicName: string, partitionIndex: number): boolean {
-    for (const entry of this.#byProducer.values()) if (entry.pending.has(groupId, topicName, partitionIndex)) return true
-    return false
+    return this.#pendingPlaces.has({ groupId, topicName, partitionIndex })
   }
 
   hasPendingOffsets(groupId: string): boolean {
-    for (const entry of this.#byProducer.values()) if (entry.pending.hasGroup(groupId)) return true
-    return false
+    return this.#pendingPlaces.hasGroup(groupId)
   }
 
   /** Forgets ids without an open transaction that are old, durably. @throws WadiError when the store refuses: those stay */
@@ -268,7 +272,9 @@ export class Transactions {
     const isKnown = isOpen && next.partitions.size === state.partitions.size && next.groupIds.size === state.groupIds.size
     if (isKnown) return 'NONE'
     if (!this.#canEnd(entry, { partitions: next.partitions.size, offsets: [] })) return 'POLICY_VIOLATION'
-    const { room, store } = this.#context
+    const { room, store, producers } = this.#context
+    const isLarger = next.partitions.size > (isOpen ? state.partitions.size : 0)
+    if (isLarger && !room.hasRoomForAbort(producers.abortedCount)) return 'POLICY_VIOLATION'
     if (!room.replace(state, next)) return 'COORDINATOR_NOT_AVAILABLE' // others end: it may be tried again
     try {
       await store.commit([], [putTransaction(next)])
@@ -342,7 +348,7 @@ export class Transactions {
     try {
       await this.#abortPartByPart(entry, identity)
     } catch (error) {
-      if (entry.state.status === 'PrepareAbort' && !this.#isClosed) {
+      if (entry.state.status === 'PrepareAbort') {
         this.#stopTimer(entry)
         this.#startTimer(entry, ABORT_AGAIN_MS)
       }
@@ -395,6 +401,7 @@ export class Transactions {
         }),
       apply: () => {
         touched.forEach((of, at) => {
+          if (end.outcome === 'abort' && of.openSince(end.producerId) !== null) producers.abortedCount++
           of.setProducer(states[at] as ProducerState)
         })
       }
@@ -406,6 +413,7 @@ export class Transactions {
     this.#context.room.replace(entry.state, next)
     entry.state = next
     this.#context.committedOffsets.letGo(entry.pending.list())
+    this.#pendingPlaces.remove(entry.pending.list())
     entry.pending.clear()
     this.#context.producerBound.enforce() // a marker is remembered of each partition, also where nothing was written
   }
@@ -441,7 +449,9 @@ export class Transactions {
     return Math.min(timeoutMs, Math.max(0, timeoutMs - Math.max(0, goneMs)))
   }
 
+  /** None once it is closed: what was on its way then is the next start's. */
   #startTimer(entry: Entry, delayMs = entry.state.timeoutMs): void {
+    if (this.#isClosed) return
     assert(entry.timer === null, 'a transaction has one timer')
     entry.timer = this.#context.clock.after(delayMs, () => {
       entry.timer = null
@@ -466,7 +476,7 @@ export class Transactions {
         }),
       () => {
         // the store refused: the transaction stays open, and holds back readers
-        if (!this.#isClosed && isOpen(entry.state) && entry.timer === null) this.#startTimer(entry, ABORT_AGAIN_MS)
+        if (isOpen(entry.state) && entry.timer === null) this.#startTimer(entry, ABORT_AGAIN_MS)
       }
     )
   }

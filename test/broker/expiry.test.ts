@@ -33,11 +33,9 @@ t.test('offsets of a group without members expire seven days after their commit,
   t.equal(find(rig, 'g'), undefined)
 })
 
-t.test('while a group has members nothing of it expires; then the time counts from the last of them', async (t) => {
-  const rig = new Rig()
-  await rig.topic('a')
-  const { groups, committedOffsets } = rig.broker
-  await committedOffsets.commit([offsetOf('g', 1)])
+/** A member of the group "g", for so long; it is still there then. */
+async function beMember(rig: Rig, durationMs: number) {
+  const { groups } = rig.broker
   const joined = await groups.join({
     groupId: 'g',
     memberId: '',
@@ -52,16 +50,54 @@ t.test('while a group has members nothing of it expires; then the time counts fr
   })
   const claim = { memberId: joined.memberId, groupInstanceId: null, generationId: joined.generationId }
   void groups.sync('g', { ...claim, protocolType: null, protocolName: null, assignments: new Map() })
-  for (let hours = 0; hours < 9 * 24; hours += 0.25) {
+  for (let leftMs = durationMs; leftMs > 0; leftMs -= HOUR_MS / 4) {
     await run(rig, HOUR_MS / 4)
     groups.heartbeat('g', claim)
   }
+  return claim
+}
+
+t.test('while a group has members nothing of it expires; then the time counts from the last of them', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const { groups, committedOffsets } = rig.broker
+  await committedOffsets.commit([offsetOf('g', 1)])
+  const claim = await beMember(rig, 9 * DAY_MS)
   t.equal(find(rig, 'g'), 1, 'nine days old, and in use')
   t.equal(groups.leave('g', claim), 'NONE')
   await run(rig, 7 * DAY_MS - HOUR_MS)
   t.equal(find(rig, 'g'), 1)
   await run(rig, 2 * HOUR_MS)
   t.equal(find(rig, 'g'), undefined)
+})
+
+t.test('a group that had members before a restart keeps what it committed long before, though they come back late', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a', 2)
+  await rig.broker.committedOffsets.commit([offsetOf('g', 1), offsetOf('g', 2, 1), offsetOf('nobody', 3)])
+  await beMember(rig, 9 * DAY_MS)
+  rig.restart()
+  await run(rig, 6 * DAY_MS - HOUR_MS)
+  t.same([find(rig, 'g'), find(rig, 'g', 1), find(rig, 'nobody')], [1, 2, undefined])
+  await run(rig, DAY_MS + 2 * HOUR_MS)
+  t.same([find(rig, 'g'), find(rig, 'g', 1)], [undefined, undefined])
+})
+
+t.test('the note that a group is in use does not take the place of what it commits meanwhile', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a', 2)
+  await rig.broker.committedOffsets.commit([offsetOf('g', 1), offsetOf('g', 2, 1)])
+  await beMember(rig, DAY_MS - HOUR_MS / 4)
+  rig.store.hold()
+  const before = rig.broker.committedOffsets.commit([offsetOf('g', 7)])
+  await run(rig, HOUR_MS / 4) // the note is asked for
+  const behind = rig.broker.committedOffsets.commit([offsetOf('g', 8, 1)])
+  rig.store.release()
+  await Promise.all([before, behind])
+  await run(rig, 1)
+  t.same([find(rig, 'g'), find(rig, 'g', 1)], [7, 8])
+  rig.restart()
+  t.same([find(rig, 'g'), find(rig, 'g', 1)], [7, 8])
 })
 
 /** The fault of a commit, 'NONE' when it was taken. */
@@ -78,6 +114,7 @@ t.test('what groups commit is bounded in memory: new places are refused, those t
   let count = 0
   while (count < 100 && (await commitFault(rig, offsetOf(`g${count}`, 1))) === 'NONE') count++
   t.ok(count > 20 && count < 60, `${count} groups`)
+  t.same(rig.told, [`committed offsets: ${count} offsets of ${count} groups, group "g0" has most: 1`])
   t.equal(await commitFault(rig, offsetOf('g3', 2)), 'NONE', 'a group that has committed before')
   t.equal(await commitFault(rig, { ...offsetOf('g3', 2), metadata: 'm'.repeat(4000) }), FULL)
   rig.restart()
@@ -252,6 +289,7 @@ t.test('transactional ids are bounded: a new one is refused, known ones go on, a
     [(await init('a')).fault, (await init('b')).fault, (await init('c')).fault, (await init('a')).fault],
     ['NONE', 'NONE', 'POLICY_VIOLATION', 'NONE']
   )
+  t.match(rig.told, [/^transactions: 2 transactional ids, /])
   rig.restart()
   t.equal((await init('c')).fault, 'POLICY_VIOLATION')
   await run(rig, 8 * DAY_MS)

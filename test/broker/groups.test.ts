@@ -57,6 +57,7 @@ t.test('what the members of all groups bring is bounded in memory: who goes beyo
   t.equal(second.fault, 'NONE')
   t.equal((await groups.join(request({ groupId: 'c', protocols: large(30_000) }))).fault, 'GROUP_MAX_SIZE_REACHED')
   t.equal(groups.find('c'), null, 'a refused group is not kept')
+  t.match(rig.told, [/^members of consumer groups: 2 members of 2 groups, group "a" takes most: 2\d{4} bytes$/])
   const small = await groups.join(request({ groupId: 'd' }))
   t.equal(small.fault, 'NONE', 'a small one still has room')
   const assignment = (bytes: number) => new Map([[joined.memberId, new Uint8Array(bytes)]])
@@ -114,6 +115,23 @@ t.test('a static member that has more than half of the room may come back', asyn
   const first = await groups.join(request({ groupInstanceId: 'pump', protocols }))
   await groups.sync('g', syncRequest(first, EMPTY, 'pump'))
   t.equal((await groups.join(request({ groupInstanceId: 'pump', protocols }))).fault, 'NONE')
+})
+
+t.test('members that offer many protocols meet in one that all have, in time proportional to what they offer', async (t) => {
+  const { groups } = new Rig({ groupBytesMax: 256 * 1024 * 1024, initialRebalanceDelayMs: 1 }).broker
+  const offered = (prefix: string) => ({
+    protocols: [...Array.from({ length: 150_000 }, (_, at) => `${prefix}${at}`), 'common', 'second'].map((name) => ({
+      name,
+      metadata: new Uint8Array(0)
+    }))
+  })
+  const first = groups.join(request(offered('a')))
+  const second = groups.join(request(offered('b')))
+  t.equal((await groups.join(request())).fault, 'INCONSISTENT_GROUP_PROTOCOL')
+  const alone = groups.join(request({ protocols: [{ name: 'second', metadata: encoder.encode('') }] }))
+  t.equal(groups.find('g')?.memberCount, 3)
+  groups.close()
+  await Promise.all([first, second, alone])
 })
 
 t.test('members meet in one generation, the leader alone sees all and assigns to all', async (t) => {

@@ -25,6 +25,8 @@ export class Rig {
   readonly core = loadTestCore()
   readonly clock = new SimClock({ wallStartMs: NOW_MS })
   readonly settings: { -readonly [Name in keyof BrokerSettings]?: BrokerSettings[Name] }
+  /** Of bounds that were reached. */
+  readonly told: string[] = []
   store: MemoryStore
   broker: Broker
 
@@ -41,7 +43,8 @@ export class Rig {
       clock: this.clock,
       random: new Prng(1),
       codec: simCodec,
-      settings: this.settings
+      settings: this.settings,
+      onFull: (bound, holders) => void this.told.push(`${bound}: ${holders()}`)
     })
   }
 

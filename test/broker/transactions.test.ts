@@ -1,4 +1,5 @@
 import t from 'tap'
+import { EXPIRY_SCAN_MS } from '../../runtime/broker/expiry.ts'
 import { ABORT_AGAIN_MS, type ProducerIdentity } from '../../runtime/broker/transactions.ts'
 import { Rig } from './rig.ts'
 
@@ -303,3 +304,68 @@ t.test(
     t.equal(await rig.broker.transactions.addPartitions('many partitions', other, partitions.slice(0, 1)), 'COORDINATOR_NOT_AVAILABLE')
   }
 )
+
+t.test('whether offsets are pending is known at once, however many transactions are open', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const { transactions } = rig.broker
+  const initOf = (transactionalId: string) => transactions.initProducer({ transactionalId, timeoutMs: TIMEOUT_MS, expected: null })
+  for (let at = 0; at < 5_000; at++) {
+    const who = await initOf(`x${at}`)
+    await transactions.addGroup(`x${at}`, who, 'g')
+    await transactions.addOffsets(`x${at}`, who, 'g', [position(at)])
+  }
+  let pending = 0
+  for (let asked = 0; asked < 500_000; asked++) if (transactions.hasPendingOffset('g', 'a', asked)) pending++
+  t.equal(pending, 1)
+  t.same([transactions.hasPendingOffsets('g'), transactions.hasPendingOffsets('h')], [true, false])
+  rig.restart()
+  const { transactions: again } = rig.broker
+  t.same([again.hasPendingOffset('g', 'a', 0), again.hasPendingOffsets('g')], [true, true])
+  await rig.clock.run({ untilMs: 2 * TIMEOUT_MS })
+  t.same([again.openCount, again.hasPendingOffset('g', 'a', 0), again.hasPendingOffsets('g')], [0, false, false])
+})
+
+t.test(
+  'what readers are told of aborted transactions is bounded: above it no more are begun, until the log forgets the old ones',
+  async (t) => {
+    const rig = new Rig({ abortedCountMax: 3 })
+    await rig.topic('a')
+    const who = await init(rig)
+    const faults: string[] = []
+    for (let at = 0; at < 5; at++) {
+      faults.push(await begin(rig, who))
+      await send(rig, who, `${at}`, at)
+      await end(rig, who, 'abort')
+    }
+    t.same(faults, ['NONE', 'NONE', 'NONE', 'POLICY_VIOLATION', 'POLICY_VIOLATION'])
+    t.match(rig.told[0], /^transactions: 3 aborted ones/)
+    t.equal(await rig.broker.transactions.addGroup(ID, who, 'g'), 'NONE', 'offsets alone are no matter of readers')
+    t.equal(await begin(rig, who), 'POLICY_VIOLATION', 'partitions that come behind them are')
+    t.equal(await end(rig, who, 'commit'), 'NONE')
+    rig.restart()
+    t.equal(await begin(rig, who), 'POLICY_VIOLATION', 'after a restart too')
+    Object.assign(rig.partition('a'), { logStartOffset: 2 })
+    await rig.clock.run({ untilMs: 2 * EXPIRY_SCAN_MS })
+    t.equal(await begin(rig, who), 'NONE')
+    t.match(await send(rig, who, 'x', 3), { fault: 'NONE' })
+    t.equal(await end(rig, who, 'commit'), 'NONE')
+  }
+)
+
+t.test('what becomes durable after the broker was closed starts no timer', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const who = await init(rig)
+  rig.store.hold()
+  const began = begin(rig, who)
+  await rig.clock.run({ untilMs: 1 })
+  rig.broker.close()
+  rig.store.release()
+  t.equal(await began, 'NONE')
+  t.equal(rig.clock.pendingCount, 0)
+  await rig.clock.run({ untilMs: 2 * TIMEOUT_MS })
+  rig.restart()
+  await rig.clock.run({ untilMs: 4 * TIMEOUT_MS })
+  t.same([rig.broker.transactions.openCount, rig.broker.transactions.timedOutCount], [0, 1], 'the next life ends it')
+})

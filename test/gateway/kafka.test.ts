@@ -168,6 +168,13 @@ t.test('what is reserved is neither made nor written by clients, and there is a 
       await t.rejects(produce(client, topic, ['x']), topic)
     }
     await t.rejects(produce(client, 'lost-and-found', ['x']), /topic/i, 'the dead letters')
+    const producer = client.producer({ transactionalId: 'intruder', maxInFlightRequests: 1, idempotent: true })
+    await producer.connect()
+    const transaction = await producer.transaction()
+    await t.rejects(transaction.send({ topic: 'lost-and-found', messages: [{ value: 'x' }] }), /topic/i, 'not in a transaction either')
+    await transaction.abort().catch(() => undefined)
+    await producer.disconnect()
+    t.match(await admin.fetchTopicOffsets('lost-and-found'), [{ high: '0' }], 'no mark of its end')
     await t.rejects(
       admin.createTopics({ topics: [{ topic: 'large', numPartitions: 7 }] }),
       /creation/,
@@ -321,4 +328,18 @@ t.test('closing a gateway ends its clients, waiting ones too, and they find it a
   await until(() => seen.includes('after'), 'the event behind the restart')
   t.equal((await second.gateway.status()).kafka?.listener, first.gateway.addresses.kafka)
   await stop() // kafkajs leaves its group only while somebody answers
+})
+
+t.test('one client that is refused again and again does not fill the log', async (t) => {
+  const place = await start(t, { kafka: '{ listen: "127.0.0.1:0", limits: { connections: 1 } }' })
+  const [host = '', port = '0'] = (place.gateway.addresses.kafka ?? '').split(':')
+  const first = connect({ host, port: Number(port) })
+  t.teardown(() => first.destroy())
+  await new Promise((resolve) => first.once('connect', resolve))
+  for (let at = 0; at < 20; at++) {
+    const refused = connect({ host, port: Number(port) }).on('error', () => undefined)
+    await new Promise((resolve) => refused.once('close', resolve))
+  }
+  t.equal((await place.gateway.status()).kafka?.refusedConnections, 20)
+  t.equal(place.lines.filter((line) => line.includes('full')).length, 1)
 })

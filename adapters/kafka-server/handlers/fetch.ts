@@ -5,6 +5,7 @@ import { ATTRIBUTES_AT, CODEC_MASK } from '../../../runtime/core/batch-header.ts
 import type { Draft } from '../../kafka-protocol/api.ts'
 import type { FetchPartitionResponse, FetchRequest, FetchResponse } from '../../kafka-protocol/messages/fetch.ts'
 import type { Handler, RequestContext } from '../context.ts'
+import { distinctPlaces } from '../distinct.ts'
 import { errorCodeOf } from '../error-map.ts'
 
 const TOPIC_IDS_FROM = 13
@@ -14,8 +15,13 @@ const NO_RECORDS = new Uint8Array(0)
 
 export const handleFetch: Handler<FetchRequest, FetchResponse> = async (request, context) => {
   if (request.sessionId !== 0) return { errorCode: errorCodeOf('FETCH_SESSION_ID_NOT_FOUND') }
-  const names = request.topics.map((asked) => nameOf(asked, context))
-  const places = request.topics.flatMap(({ partitions }, at) =>
+  const topics = distinctPlaces(
+    request.topics,
+    ({ topic, topicId }) => `${topic}/${topicId}`,
+    ({ partition }) => partition
+  )
+  const names = topics.map((asked) => nameOf(asked, context))
+  const places = topics.flatMap(({ partitions }, at) =>
     partitions.map(
       (asked): FetchPlace => ({
         topicName: names[at] ?? '',
@@ -40,7 +46,7 @@ export const handleFetch: Handler<FetchRequest, FetchResponse> = async (request,
   let next = 0
   return {
     sessionId: 0,
-    responses: request.topics.map(({ topic, topicId, partitions }, at) => ({
+    responses: topics.map(({ topic, topicId, partitions }, at) => ({
       topic,
       topicId,
       partitions: partitions.map(({ partition }) => answerOf(partition, fetched[next++] as FetchedPartition, names[at] !== null, context))

@@ -5,6 +5,7 @@ import { LEADER_EPOCH } from '../../../runtime/broker/fetch.ts'
 import type { Topic } from '../../../runtime/log/contract.ts'
 import type { Draft } from '../../kafka-protocol/api.ts'
 import type { MetadataRequest, MetadataResponse, MetadataTopic } from '../../kafka-protocol/messages/metadata.ts'
+import { Breaths } from '../breaths.ts'
 import type { Handler, RequestContext } from '../context.ts'
 import { distinct } from '../distinct.ts'
 import { errorCodeOf } from '../error-map.ts'
@@ -22,7 +23,13 @@ export const handleMetadata: Handler<MetadataRequest, MetadataResponse> = async 
     isAll ? bytesOf(broker.topics.list()) : bytesOf(asked.flatMap(({ name }) => broker.topics.find(name ?? '') ?? []))
   )
   if (isAll) topics.push(...broker.topics.list().map((topic) => describe(topic, context)))
-  else for (const one of asked) topics.push(await lookUp(one, request.allowAutoTopicCreation, context))
+  else {
+    const breaths = new Breaths()
+    for (const one of asked) {
+      await breaths.next()
+      topics.push(await lookUp(one, request.allowAutoTopicCreation, context))
+    }
+  }
   return {
     brokers: [{ nodeId: node.nodeId, host: node.host, port: node.port }],
     clusterId,

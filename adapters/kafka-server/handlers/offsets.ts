@@ -20,24 +20,25 @@ interface AskedTopic {
   partitions: { partitionIndex: number; committedOffset: number; committedLeaderEpoch: number; committedMetadata: string | null }[]
 }
 
-/** Offsets of the request that may be committed, and the fault of each place that may not. */
+/** Offsets of the request that may be committed, of each place the last one, and the fault of each place that may not. */
 export function offsetsOf(
   broker: Broker,
   groupId: string,
   topics: readonly AskedTopic[]
 ): { offsets: OffsetToCommit[]; faultAt: Map<string, FaultName> } {
-  const offsets: OffsetToCommit[] = []
+  const offsets = new Map<string, OffsetToCommit>()
   const faultAt = new Map<string, FaultName>()
   for (const { name, partitions } of topics) {
     for (const asked of partitions) {
       const { partitionIndex, committedOffset: offset, committedLeaderEpoch: leaderEpoch } = asked
       const metadata = asked.committedMetadata ?? ''
-      if (!broker.producers.find(name, partitionIndex)) faultAt.set(`${name}/${partitionIndex}`, 'UNKNOWN_TOPIC_OR_PARTITION')
-      else if (metadata.length > OFFSET_METADATA_CHARACTERS_MAX) faultAt.set(`${name}/${partitionIndex}`, 'OFFSET_METADATA_TOO_LARGE')
-      else offsets.push({ groupId, topicName: name, partitionIndex, offset, leaderEpoch, metadata })
+      const place = `${name}/${partitionIndex}`
+      if (!broker.producers.find(name, partitionIndex)) faultAt.set(place, 'UNKNOWN_TOPIC_OR_PARTITION')
+      else if (metadata.length > OFFSET_METADATA_CHARACTERS_MAX) faultAt.set(place, 'OFFSET_METADATA_TOO_LARGE')
+      else offsets.set(place, { groupId, topicName: name, partitionIndex, offset, leaderEpoch, metadata })
     }
   }
-  return { offsets, faultAt }
+  return { offsets: [...offsets.values()], faultAt }
 }
 
 /** One answer per place: its own fault, else `common`. */

@@ -13,6 +13,7 @@ import type {
   DescribeConfigsResponse,
   DescribedConfig
 } from '../../kafka-protocol/messages/topics.ts'
+import { Breaths } from '../breaths.ts'
 import { brokerConfigs, type ConfigEntry, topicConfigs } from '../configs.ts'
 import type { Handler, RequestContext } from '../context.ts'
 import { distinct } from '../distinct.ts'
@@ -29,10 +30,13 @@ type CreatedTopic = Draft<CreateTopicsResponse['topics'][number]>
 
 export const handleCreateTopics: Handler<CreateTopicsRequest, CreateTopicsResponse> = async (request, context) => {
   const topics: CreatedTopic[] = []
+  const counts = new Map<string, number>()
+  for (const { name } of request.topics) counts.set(name, (counts.get(name) ?? 0) + 1)
+  const breaths = new Breaths()
   for (const asked of request.topics) {
-    const isRepeated = request.topics.filter((other) => other.name === asked.name).length > 1
+    await breaths.next()
     topics.push(
-      isRepeated
+      (counts.get(asked.name) ?? 0) > 1
         ? refused(asked.name, 'INVALID_REQUEST', 'the topic is named twice')
         : await createOne(asked, request.validateOnly, context)
     )

@@ -35,18 +35,22 @@ export const handleAddPartitionsToTxn: Handler<AddPartitionsToTxnRequest, AddPar
   { broker, apiVersion }
 ) => {
   const partitions: Partition[] = []
-  const missing = new Set<string>()
+  const wrong = new Map<string, FaultName>()
   for (const { name, partitions: indexes } of request.topics) {
     for (const index of indexes) {
       const producers = broker.producers.find(name, index)
-      if (producers) partitions.push(producers.partition)
-      else missing.add(`${name}/${index}`)
+      if (!producers) wrong.set(`${name}/${index}`, 'UNKNOWN_TOPIC_OR_PARTITION')
+      else if (broker.topics.isReserved(name)) wrong.set(`${name}/${index}`, 'INVALID_TOPIC_EXCEPTION')
+      else partitions.push(producers.partition)
     }
   }
   const fault: FaultName =
-    missing.size > 0 ? 'OPERATION_NOT_ATTEMPTED' : await broker.transactions.addPartitions(request.transactionalId, request, partitions)
+    wrong.size > 0 ? 'OPERATION_NOT_ATTEMPTED' : await broker.transactions.addPartitions(request.transactionalId, request, partitions)
   const code = fencedCodeOf(fault, { version: apiVersion, knownFrom: OTHERS_KNOW_FENCED_FROM })
-  const codeAt = (place: string): number => (missing.has(place) ? errorCodeOf('UNKNOWN_TOPIC_OR_PARTITION') : code)
+  const codeAt = (place: string): number => {
+    const own = wrong.get(place)
+    return own === undefined ? code : errorCodeOf(own)
+  }
   return {
     resultsByTopic: request.topics.map(({ name, partitions: indexes }) => ({
       name,
