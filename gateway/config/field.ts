@@ -51,6 +51,8 @@ interface ScalarOptions<T> {
   /** Stands in for a required value that cannot be read, so that the rest can still be checked. */
   harmless?: T
   parse: (text: string) => Parsed<T>
+  /** Of a plain value with a comment right behind it. */
+  commentDoubt?: (text: string, comment: string) => string | null
 }
 
 /** The scalar's own characters: 007 stays 007, yes stays yes. null when the node is not a scalar or is empty. */
@@ -68,6 +70,12 @@ function scalarText(node: Node, path: string, context: ReadContext): string | nu
     return null
   }
   return context.expand(node, path, text)
+}
+
+/** What begins with # in the line of a plain value, behind it; null = nothing does. */
+function commentBehind(node: Node, source: string): string | null {
+  const end = isScalar(node) && node.type === 'PLAIN' ? node.range?.[1] : undefined
+  return end === undefined ? null : (/^[^\S\n]+(#[^\n]*)/.exec(source.slice(end))?.[1]?.trimEnd() ?? null)
 }
 
 /** A field of one value. */
@@ -99,6 +107,9 @@ export function scalar<T>(options: ScalarOptions<T>): Field<T> {
         return fallback()
       }
       if (parsed.doubt !== undefined) context.doubt(node, path, parsed.doubt)
+      const comment = options.commentDoubt && commentBehind(node, context.source)
+      const cut = comment ? options.commentDoubt?.(text, comment) : null
+      if (cut) context.doubt(node, path, cut)
       return parsed.value
     }
   }
@@ -143,6 +154,21 @@ const textSchema = ({ pattern }: { pattern?: RegExp }): JsonSchema => ({
   type: ['string', 'number', 'boolean'],
   ...(pattern && { pattern: pattern.source })
 })
+
+/** An MQTT filter. */
+export function filterText(options: Described): Field<string> {
+  return scalar({
+    kind: 'text',
+    json: textSchema({}),
+    doc: options.doc,
+    harmless: '',
+    parse: (value) => ({ value }),
+    commentDoubt: (value, comment) =>
+      value.endsWith('/')
+        ? `is read as "${value}": a # behind a space begins a comment; for all of it write "${value}${comment.split(' ')[0]}"`
+        : null
+  })
+}
 
 export function optionalText(options: Described & { pattern?: RegExp; patternWords?: string }): Field<string | null> {
   return scalar<string | null>({

@@ -13,6 +13,13 @@ import { formatBytes, writtenBytes, writtenDuration } from './units.ts'
 
 const GROUP_ID = /^\d{1,10}$/
 
+/** Where what is found goes: what must be changed, what does not do what it seems to say, what does and has a price. */
+export interface Findings {
+  readonly problem: Report
+  readonly warning: Report
+  readonly note: Report
+}
+
 export type Report = (path: string, message: string) => void
 
 /** What a rule may ask of the file. */
@@ -27,19 +34,20 @@ export interface FileFacts {
   readonly groups: readonly string[]
 }
 
-/** `report` what must be changed, `warn` of what does not do what it seems to say. */
-export function checkRules(config: Config, { isTrusted, isWritten, canWrite, groups }: FileFacts, report: Report, warn: Report): void {
+export function checkRules(config: Config, facts: FileFacts, findings: Findings): void {
+  const { isTrusted, isWritten, canWrite, groups } = facts
+  const { problem: report, warning: warn, note } = findings
   checkListeners(config, report)
   checkGroup(config, groups, report)
   checkQuotas(config, report)
   if (isTrusted('storage') && isTrusted('topics') && isTrusted('dead_letter')) warnOfQuotas(config, warn)
-  if (isTrusted('upstream')) warnOfLimits(config, warn)
+  if (isTrusted('upstream')) warnOfLimits(config, warn, note)
   if (config.mqtt.length === 0 && !config.kafka) warn('mqtt', 'has no listener: no device can connect')
   const unread: PayloadDecoders = { json: () => null, cbor: () => null } // nothing is decoded by a check
   const { problems } = compileRoutes(routesConfigOf(config), unread)
   checkRoutes(config, problems, report)
   if (isTrusted('routes') && isTrusted('topics') && isTrusted('unmatched'))
-    warnOfRoutes(config, { problems, known: knownTopics(config) }, warn)
+    warnOfRoutes(config, { problems, known: knownTopics(config), isWritten }, findings)
   checkTopics(config, report)
   checkCodecs(config, canWrite, report)
   if (config.upstream && !isWritten('gateway.id')) {
@@ -145,8 +153,8 @@ function warnOfQuotas({ storage, topics, dead_letter }: Config, warn: Report): v
   )
 }
 
-/** What `drop_undelivered: true` can take before the centre has it. */
-function lossWords(topic: Omit<TopicSection, 'config'>, storageQuota: number | null): string {
+/** What `drop_undelivered: true` can take before the centre has it; null = nothing. */
+function lossLimits(topic: Omit<TopicSection, 'config'>, storageQuota: number | null): string | null {
   const limits = [
     topic.retention === null ? '' : `older than ${writtenDuration(topic.retention)}`,
     topic.retention_bytes === null ? '' : `above ${writtenBytes(topic.retention_bytes)} per partition`,
@@ -154,18 +162,22 @@ function lossWords(topic: Omit<TopicSection, 'config'>, storageQuota: number | n
     topic.when_full === 'drop_oldest' && storageQuota !== null ? 'at the quota of the whole directory' : ''
   ].filter((limit) => limit !== '')
   const last = limits.pop()
-  if (last === undefined) return 'has no effect: retention is forever, and no quota drops anything (docs/retention.md)'
-  const words = limits.length === 0 ? last : `${limits.join(', ')} or ${last}`
-  return `is true: events that are not delivered are lost when they are ${words} (docs/retention.md)`
+  if (last === undefined) return null
+  return limits.length === 0 ? last : `${limits.join(', ')} or ${last}`
 }
 
 /** See docs/retention.md. */
-function warnOfLimits(config: Config, warn: Report): void {
+function warnOfLimits(config: Config, warn: Report, note: Report): void {
   const delivered = config.upstream?.topics
   for (const [name, section] of config.topics) {
     const topic = mergedTopic(section)
     const isForwarded = delivered !== undefined && (delivered.size === 0 ? name !== config.dead_letter.topic : delivered.has(name))
-    if (isForwarded && topic.drop_undelivered) warn(`topics.${name}.drop_undelivered`, lossWords(topic, config.storage.quota))
+    if (isForwarded && topic.drop_undelivered) {
+      const limits = lossLimits(topic, config.storage.quota)
+      const path = `topics.${name}.drop_undelivered`
+      if (limits === null) warn(path, 'has no effect: retention is forever, and no quota drops anything (docs/retention.md)')
+      else note(path, `is true: events that are not delivered are lost when they are ${limits} (docs/retention.md)`)
+    }
     if (isForwarded && topic.when_full === 'drop_oldest' && !topic.drop_undelivered) {
       warn(
         `topics.${name}.when_full`,

@@ -297,7 +297,7 @@ t.test('the sample configuration in docs/ is right', async (t) => {
 })
 
 t.test('limits that do not do what they seem to say are warnings: the file is right and the gateway starts', async (t) => {
-  const { problems, warnings } = readConfig(
+  const { problems, warnings, notes } = readConfig(
     `${minimal}gateway: { id: a }
 topics:
   sent: { quota: 1GiB, when_full: drop_oldest }
@@ -314,9 +314,14 @@ upstream: { brokers: [k:9092], topics: { sent: {}, dropped: {} } }
     ofLimits.map((warning) => formatProblem(warning, 'wadi.yaml')),
     [
       'wadi.yaml:6:35 topics.sent.when_full is drop_oldest without drop_undelivered: true, so nothing undelivered is ever dropped; at its quota the topic refuses, like reject',
-      'wadi.yaml:7:69 topics.dropped.drop_undelivered is true: events that are not delivered are lost when they are older than 7d or above the quota of 1GiB (docs/retention.md)',
       'wadi.yaml:8:42 topics.kept.drop_undelivered has no effect: the topic is not forwarded, so nothing of it waits to be delivered',
       'wadi.yaml:9:19 topics.small.quota is 262144 bytes; below 524288 (128 KiB per partition) large parts of it go at a time'
+    ]
+  )
+  t.same(
+    notes.map((note) => formatProblem(note, 'wadi.yaml')),
+    [
+      'wadi.yaml:7:69 topics.dropped.drop_undelivered is true: events that are not delivered are lost when they are older than 7d or above the quota of 1GiB (docs/retention.md)'
     ]
   )
 })
