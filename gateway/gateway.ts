@@ -10,8 +10,10 @@ import { Listener } from '../adapters/mqtt/listener.ts'
 import { createMqttBroker, type MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import { payloadDecoders } from '../adapters/mqtt/payload.ts'
 import { WadiError } from '../runtime/base/errors.ts'
+import type { RefusedBatch } from '../runtime/broker/appends.ts'
 import { type Broker, openBroker } from '../runtime/broker/broker.ts'
 import { Ingest } from '../runtime/broker/ingest.ts'
+import { RefusedTopics } from '../runtime/broker/refused-topics.ts'
 import { compileRoutes } from '../runtime/broker/routes.ts'
 import { DiskError } from '../runtime/io/disk.ts'
 import type { Store, Topic } from '../runtime/log/contract.ts'
@@ -121,7 +123,13 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   // Also without a listener: an open transaction that a client left in this directory has to end.
   let uplink: GrowingUplink | null = null
   const rules = topicRules(config, store, ({ name }) => uplink?.add(name))
-  const broker = openBroker({ ...edges, store, settings: gatewayBrokerSettings, topicRules: rules, onRefused: refusalLog(log) })
+  const refusedBatches = new RefusedTopics()
+  const tellRefusal = refusalLog(log)
+  const onRefused = (refusal: RefusedBatch): void => {
+    refusedBatches.add(refusal.topicName, refusal.fault)
+    tellRefusal(refusal)
+  }
+  const broker = openBroker({ ...edges, store, settings: gatewayBrokerSettings, topicRules: rules, onRefused })
   closers.add(async () => broker.close())
 
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
@@ -146,7 +154,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     void mqtt.close() // devices keep what they have; what is in flight has been refused
     fatal(failure)
   })
-  const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, kafka, broker, uplink })
+  const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, kafka, broker, refusedBatches, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, ...edges }
   const handlers: Record<string, ControlHandler> = {

@@ -11,6 +11,7 @@ import type { Clock } from '../io/clock.ts'
 import type { StateChange, Store, Topic } from '../log/contract.ts'
 import { LatencyHistogram } from './latency.ts'
 import { Partitioner } from './partitioner.ts'
+import { RefusedTopics } from './refused-topics.ts'
 import type { MapFault, Mapping, RouteTable } from './routes.ts'
 import { UnroutedTopics } from './unrouted-topics.ts'
 
@@ -59,6 +60,8 @@ export interface IngestMetrics {
   readonly inFlightCount: number
   readonly inFlightBytes: number
   readonly unrouted: Pick<UnroutedTopics, 'list' | 'otherEvents'>
+  /** Of events that a route takes. */
+  readonly refused: Pick<RefusedTopics, 'list'>
   /** From accept to done, of stored events. */
   readonly ackLatency: LatencyHistogram
 }
@@ -113,6 +116,7 @@ export class Ingest {
   readonly #deadLettered = new Map<MapFault, number>()
   readonly #rejected = new Map<string, number>()
   readonly #unrouted = new UnroutedTopics()
+  readonly #refused = new RefusedTopics()
   readonly #onUnrouted: NonNullable<IngestOptions['onUnrouted']>
   readonly #counters = { received: 0, receivedBytes: 0, stored: 0, dropped: 0, inFlightCount: 0, inFlightBytes: 0 }
   readonly metrics: IngestMetrics
@@ -129,6 +133,7 @@ export class Ingest {
       deadLettered: this.#deadLettered,
       rejected: this.#rejected,
       unrouted: this.#unrouted,
+      refused: this.#refused,
       ackLatency: new LatencyHistogram()
     })
   }
@@ -170,9 +175,10 @@ export class Ingest {
     }
     const { record, topicName } = mapping
     const recordBytes = bytesOf(record)
-    if (recordBytes > this.#limits.recordBytesMax) return this.#refuse(tooLarge(event, recordBytes, this.#limits.recordBytesMax), done)
+    if (recordBytes > this.#limits.recordBytesMax)
+      return this.#refuse(topicName, tooLarge(event, recordBytes, this.#limits.recordBytesMax), done)
     if (this.#counters.inFlightBytes + recordBytes + EVENT_OVERHEAD_BYTES > this.#limits.inFlightBytesMax) {
-      return this.#refuse(busy(this.#counters), done)
+      return this.#refuse(topicName, busy(this.#counters), done)
     }
     if (mapping.kind === 'dead-letter') count(this.#deadLettered, mapping.fault)
     const topic = this.#creating.size > 0 && this.#creating.has(topicName) ? undefined : this.#store.topics.get(topicName)
@@ -187,8 +193,8 @@ export class Ingest {
     error: unknown,
     { event, arrivalMs, done }: { event: IngestEvent; arrivalMs: number; done: IngestDone }
   ): void {
-    if (error instanceof WadiError && (error.retriable || error.code === 'WADI_LOG_FAILED')) return this.#refuse(error, done)
-    if (kind === 'dead-letter') return this.#refuse(topicUnknown(topicName), done)
+    if (error instanceof WadiError && (error.retriable || error.code === 'WADI_LOG_FAILED')) return this.#refuse(topicName, error, done)
+    if (kind === 'dead-letter') return this.#refuse(topicName, topicUnknown(topicName), done)
     this.#take(event, this.#table.deadLetter(event, arrivalMs, 'topic-unknown', topicName), arrivalMs, done)
   }
 
@@ -199,7 +205,7 @@ export class Ingest {
     this.#counters.inFlightBytes += recordBytes + EVENT_OVERHEAD_BYTES
     const partition = topic.partitions[this.#choosePartition(topic, mapping)]
     if (!partition) throw new RangeError(`topic ${topic.name} has no partitions`)
-    this.#store.append(partition, record, (error) => this.#complete(recordBytes, startedMs, error, done), event.state)
+    this.#store.append(partition, record, (error) => this.#complete(topic.name, recordBytes, startedMs, error, done), event.state)
   }
 
   #choosePartition(topic: Topic, mapping: Mapping & { record: RecordInput }): number {
@@ -212,11 +218,11 @@ export class Ingest {
     return this.#partitioner.partitionOf(memo.keyHash, partitionCount)
   }
 
-  #complete(recordBytes: number, startedMs: number, error: WadiError | null, done: IngestDone): void {
+  #complete(topicName: string, recordBytes: number, startedMs: number, error: WadiError | null, done: IngestDone): void {
     this.#counters.inFlightCount--
     this.#counters.inFlightBytes -= recordBytes + EVENT_OVERHEAD_BYTES
     if (this.#waitingReaders.length > 0 && !this.isOverloaded) this.#callReaders()
-    if (error) return this.#refuse(error, done)
+    if (error) return this.#refuse(topicName, error, done)
     this.#counters.stored++
     this.metrics.ackLatency.record(this.#clock.monotonicMs() - startedMs)
     done(null, true)
@@ -304,7 +310,8 @@ export class Ingest {
     )
   }
 
-  #refuse(error: WadiError, done: IngestDone): void {
+  #refuse(topicName: string, error: WadiError, done: IngestDone): void {
+    this.#refused.add(topicName, error.code)
     this.#reject(error.code, error, done)
   }
 
