@@ -36,7 +36,7 @@ const EXIT_BY_ERROR: Readonly<Record<ErrorCode, number>> = {
   WADI_STATE_DAMAGED: EXIT.dataError,
   WADI_TOPIC_EXISTS: EXIT.no,
   WADI_TOPIC_INVALID: EXIT.usage,
-  WADI_TOPIC_UNKNOWN: EXIT.no,
+  WADI_TOPIC_UNKNOWN: EXIT.usage,
   WADI_UNAVAILABLE: EXIT.unavailable,
   WADI_UPSTREAM_UNREACHABLE: EXIT.unavailable,
   WADI_USAGE: EXIT.usage

@@ -57,7 +57,7 @@ t.test('run, publish, tail, status, stop, verify, dump', { timeout: 120_000 }, a
   )
   const filtered = await wadi(t, 'tail', 'plant/press-1/#', '--no-follow', '-n', '1000', '-f', '%t %k\\n', '--data', data)
   t.same(new Set(filtered.stdout.trim().split('\n')), new Set(['telemetry press-1']))
-  t.match(await wadi(t, 'tail', 'telemetri', '--data', data), { code: 1, stderr: /Did you mean "telemetry"/ })
+  t.match(await wadi(t, 'tail', 'telemetri', '--data', data), { code: 64, stderr: /Did you mean "telemetry"/ })
 
   const following = new Process(t, ['tail', 'telemetry', '-n', '0', '--data', data])
   const status = await wadi(t, 'status', '--json', '--data', data)
