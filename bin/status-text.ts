@@ -1,7 +1,8 @@
 // The status report for people: four lines and a table.
 
-import { formatBytes, formatCount, formatDuration } from '../gateway/config/units.ts'
+import { formatCount, formatDuration } from '../gateway/config/units.ts'
 import type { KafkaStatus, StatusReport, TopicStatus, UplinkReport } from '../gateway/status-report.ts'
+import { formatBytes } from '../runtime/base/byte-text.ts'
 import { columns, paint } from './terminal.ts'
 import { visibleCell, visibleTexts } from './visible-text.ts'
 

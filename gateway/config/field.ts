@@ -185,8 +185,6 @@ function checked(options: { pattern?: RegExp; patternWords?: string }, value: st
   return { why: `is "${value}", expected ${options.patternWords ?? String(options.pattern)}` }
 }
 
-const asBytes = (bytes: number): string => `${bytes} bytes`
-const asMs = (value: number): string => `${value} ms`
 /** A bare number is refused, but for 0. */
 const quantitySchema = (pattern: string): JsonSchema => ({ type: ['string', 'integer'], pattern, minimum: 0, maximum: 0 })
 
@@ -196,7 +194,7 @@ export function bytes(options: Described & { default: string; min?: number; max?
     json: quantitySchema(BYTES_PATTERN),
     doc: options.doc,
     defaultText: options.default,
-    parse: (value) => within(parseBytes(value), options, asBytes)
+    parse: (value) => within(parseBytes(value), options, writtenBytes)
   })
 }
 
@@ -207,7 +205,7 @@ export function bytesOrUnlimited(options: Described & { default: string; min?: n
     json: { anyOf: [quantitySchema(BYTES_PATTERN), { const: 'unlimited' }] },
     doc: options.doc,
     defaultText: options.default,
-    parse: (value) => (value === 'unlimited' ? { value: null } : within(parseBytes(value), options, asBytes))
+    parse: (value) => (value === 'unlimited' ? { value: null } : within(parseBytes(value), options, writtenBytes))
   })
 }
 
@@ -217,7 +215,7 @@ export function duration(options: Described & { default: string; min?: number; m
     json: quantitySchema(DURATION_PATTERN),
     doc: options.doc,
     defaultText: options.default,
-    parse: (value) => within(parseDuration(value), options, asMs)
+    parse: (value) => within(parseDuration(value), options, writtenDuration)
   })
 }
 
@@ -228,7 +226,7 @@ export function durationOrForever(options: Described & { default: string; min?: 
     json: { anyOf: [quantitySchema(DURATION_PATTERN), { const: 'forever' }] },
     doc: options.doc,
     defaultText: options.default,
-    parse: (value) => (value === 'forever' ? { value: null } : within(parseDuration(value), options, asMs))
+    parse: (value) => (value === 'forever' ? { value: null } : within(parseDuration(value), options, writtenDuration))
   })
 }
 

@@ -1,5 +1,6 @@
 // Rules between keys: what each key alone cannot know.
 
+import { formatBytes } from '../../runtime/base/byte-text.ts'
 import type { RouteProblem } from '../../runtime/broker/route-compile.ts'
 import { compileRoutes, type PayloadDecoders } from '../../runtime/broker/routes.ts'
 import type { CodecName } from '../../runtime/io/codec.ts'
@@ -9,7 +10,7 @@ import { warnOfRoutes } from './route-warnings.ts'
 import { routesConfigOf } from './routes-config.ts'
 import type { Config, KafkaSection, TopicSection } from './schema.ts'
 import { nearestWord } from './suggest.ts'
-import { formatBytes, writtenBytes, writtenDuration } from './units.ts'
+import { writtenBytes, writtenDuration } from './units.ts'
 
 const GROUP_ID = /^\d{1,10}$/
 
@@ -136,7 +137,7 @@ function checkQuotas({ storage }: Config, report: Report): void {
   if (storage.quota !== null && storage.quota < journalBytes + 2 ** 20)
     report(
       'storage.quota',
-      `is ${storage.quota} bytes, and the journal alone takes ${journalBytes} (storage.journal.files x file_size): at least 1 MiB more is needed`
+      `is ${writtenBytes(storage.quota)}, and the journal alone takes ${writtenBytes(journalBytes)} (storage.journal.files x file_size): at least 1 MiB more is needed`
     )
 }
 
@@ -188,7 +189,10 @@ function warnOfLimits(config: Config, warn: Report, note: Report): void {
       warn(`topics.${name}.drop_undelivered`, 'has no effect: the topic is not forwarded, so nothing of it waits to be delivered')
     const enoughBytes = topic.partitions * 128 * 1024
     if (topic.quota !== null && topic.quota < enoughBytes) {
-      warn(`topics.${name}.quota`, `is ${topic.quota} bytes; below ${enoughBytes} (128 KiB per partition) large parts of it go at a time`)
+      warn(
+        `topics.${name}.quota`,
+        `is ${writtenBytes(topic.quota)}; below ${writtenBytes(enoughBytes)} (128 KiB per partition) large parts of it go at a time`
+      )
     }
   }
 }

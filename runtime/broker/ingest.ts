@@ -4,6 +4,7 @@
 // says to drop; no promise per event; nobody's delivery is waited for.
 // Not for: wires, packet ids, order of acknowledgements of one client (adapters/mqtt).
 
+import { formatBytes } from '../base/byte-text.ts'
 import { WadiError } from '../base/errors.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
@@ -351,7 +352,7 @@ function tooLarge({ mqttTopic, clientId }: IngestEvent, recordBytes: number, rec
 
 function busy({ inFlightBytes, inFlightCount }: { inFlightBytes: number; inFlightCount: number }): WadiError {
   return new WadiError('WADI_BUSY', {
-    happened: `${inFlightCount} events with ${inFlightBytes} bytes wait for the disk; there is no room for more.`,
+    happened: `${inFlightCount} events with ${formatBytes(inFlightBytes)} wait for the disk; there is no room for more.`,
     kept: 'The event is not stored and not acknowledged; what waits is kept.',
     next: 'Nothing to do if it passes; a disk that stays this slow needs a look.',
     facts: { inFlightBytes, inFlightCount }
