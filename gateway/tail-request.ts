@@ -94,7 +94,7 @@ function unknownPartition(name: string, partition: string, count: number): WadiE
   return new WadiError('WADI_TOPIC_UNKNOWN', {
     happened: `${name} has no partition ${partition}.`,
     kept: 'Nothing was changed.',
-    next: `It has ${count}: 0 to ${count - 1}.`
+    next: count === 1 ? 'It has one: 0.' : `It has ${count}: 0 to ${count - 1}.`
   })
 }
 

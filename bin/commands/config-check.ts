@@ -6,7 +6,7 @@ import type { Problem } from '../../gateway/config/load.ts'
 import type { Config } from '../../gateway/config/schema.ts'
 import { type Command, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
-import { DEFAULT_CONFIG_FILE, readSource } from '../target.ts'
+import { CONFIG_PLACES, configFile, DEFAULT_CONFIG_FILE, readSource } from '../target.ts'
 import { columns, print, printErrorsAsJson } from '../terminal.ts'
 import { jsonLine, visibleLine, visibleTexts } from '../visible-text.ts'
 
@@ -22,7 +22,7 @@ It writes nothing and may run beside the gateway.
 A note is about what is written on purpose and has a price; unlike a warning it is not told at each start.
 --json prints one object per problem, warning (also "isNote":true) and finding, and at the end {"ok":true,"file":…} or {"ok":false,"file":…}.`,
   options: [
-    { name: 'config', short: 'c', value: 'FILE', doc: `the file (default: ./${DEFAULT_CONFIG_FILE})` },
+    { name: 'config', short: 'c', value: 'FILE', doc: `the file (default: ${CONFIG_PLACES})` },
     { name: 'deep', doc: 'also: can the data directory be written, are the addresses free, do the brokers answer' },
     { name: 'json', doc: 'JSON lines' }
   ],
@@ -31,7 +31,7 @@ A note is about what is written on purpose and has a price; unlike a warning it 
   async run(input) {
     const isJson = input.flag('json')
     if (isJson) printErrorsAsJson()
-    const path = input.operands[0] ?? input.text('config') ?? DEFAULT_CONFIG_FILE
+    const path = input.operands[0] ?? input.text('config') ?? configFile() ?? DEFAULT_CONFIG_FILE
     const file = path === '-' ? '(stdin)' : path
     const { formatProblem, readConfig } = await import('../../gateway/config/load.ts')
     const { problems, warnings, notes, config } = readConfig(sourceOf(path), { fileName: file, environment: process.env })

@@ -29,10 +29,12 @@ OLDEST is since the oldest of them arrived, > when it was here before this start
   examples: ['wadi status', 'wadi status --watch', 'wadi status --json | jq .uplink.link'],
 
   async run(input) {
-    const { askControl } = await import('../../adapters/control/control-client.ts')
-    const directory = await dataDirectoryOf(input)
     const isWatching = input.flag('watch')
     const condition = conditionOf(input.text('require'))
+    if (isWatching && input.text('require') !== undefined)
+      throw usageError('--watch and --require exclude each other.', 'Give one of them.')
+    const { askControl } = await import('../../adapters/control/control-client.ts')
+    const directory = await dataDirectoryOf(input)
     for (;;) {
       const report = (await askControl(directory, { command: 'status' }, { signal: input.signal })) as StatusReport
       const isScreen = isWatching && process.stdout.isTTY && !input.flag('json')

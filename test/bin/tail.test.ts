@@ -61,6 +61,7 @@ t.test('TOPIC:PARTITION is one partition; what is not there is said as log dump 
   t.same([...new Set(two.stdout.trim().split('\n'))].sort(), ['0', '1'])
   for (const [pattern, words] of [
     ['telemetri', /There is no topic "telemetri"[\s\S]*Did you mean "telemetry"/],
+    ['b', /There is no topic "b"(?![\s\S]*Did you mean)/],
     ['telemetri:1', /There is no topic "telemetri"[\s\S]*Did you mean "telemetry"/],
     ['telemetry:7', /telemetry has no partition 7\.[\s\S]*It has 3: 0 to 2\./]
   ] as const) {
