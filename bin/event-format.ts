@@ -1,8 +1,8 @@
 // How an event is printed: a line for people, JSON lines for programs, or the user's percent format (kcat's letters, and rpk's where kcat has none).
 
-import { formatBytes } from '../gateway/config/units.ts'
 import type { MissingRange } from '../gateway/tail-cursor.ts'
 import type { TailEvent } from '../gateway/tail-feed.ts'
+import { formatBytes } from '../runtime/base/byte-text.ts'
 import { usageError } from './command.ts'
 import { paint } from './terminal.ts'
 import { asText, jsonLine, visibleBytes, visibleCell, visibleLine, visibleWords } from './visible-text.ts'

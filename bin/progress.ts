@@ -1,7 +1,8 @@
 // Progress of long work, on stderr: a bar with done/total, rate and ETA on a terminal; elsewhere one line every ten seconds.
 // Not for: deciding what is long.
 
-import { formatBytes, formatCount, formatDuration } from '../gateway/config/units.ts'
+import { formatCount, formatDuration } from '../gateway/config/units.ts'
+import { formatBytes } from '../runtime/base/byte-text.ts'
 
 export interface ProgressSample {
   readonly done: number

@@ -1,11 +1,13 @@
 // The status report for people: four lines and a table.
 
-import { formatBytes, formatCount, formatDuration } from '../gateway/config/units.ts'
+import { formatCount, formatDuration } from '../gateway/config/units.ts'
 import type { KafkaStatus, StatusReport, TopicStatus, UplinkReport } from '../gateway/status-report.ts'
+import { formatBytes } from '../runtime/base/byte-text.ts'
 import { columns, paint } from './terminal.ts'
 import { visibleCell, visibleTexts } from './visible-text.ts'
 
 const UNMATCHED_LINES_MAX = 5
+const REFUSED_LINES_MAX = 5
 /** Below that many events, or that many bytes written to segments and journal, a ratio says nothing of how it will be. */
 const RATIO_EVENTS_MIN = 1_000
 const RATIO_BYTES_MIN = 64 * 2 ** 20
@@ -17,7 +19,11 @@ export function statusText(report: StatusReport): string {
     `${label('gateway')} ${gateway.id}  ${gateway.version}  up ${formatDuration(gateway.upMs)}  pid ${gateway.pid}  ${formatBytes(gateway.residentBytes)} of memory`,
     `${label('ingest')} ${ingestWords(ingest)}`,
     ...unmatchedLines(report.ingest).map((line) => `${' '.repeat(10)}${paint('yellow', line)}`),
+    ...refusedLines(ingest.refusedTopics.map(({ topic, reason, events }) => ({ topic, reason, what: plural(events, 'event', 'events') }))),
     ...(kafka ? [`${label('kafka')} ${kafkaWords(kafka)}`] : []),
+    ...refusedLines(
+      kafka?.refusedTopics.map(({ topic, reason, batches }) => ({ topic, reason, what: plural(batches, 'batch', 'batches') })) ?? []
+    ),
     `${label('storage')} ${storageWords(storage)}`,
     ...[...lossLines(topics), ...deletedLines(storage)].map((line) => `${' '.repeat(10)}${paint('red', line)}`),
     ...storage.recovery.findings.map((finding) => `${' '.repeat(10)}${paint('yellow', finding)}`),
@@ -54,6 +60,15 @@ function unmatchedLines({ unmatchedTopics }: StatusReport['ingest']): string[] {
   })
   const others = unmatchedTopics.length - lines.length
   return others > 0 ? [...lines, `and ${others} more MQTT topics (--json has them)`] : lines
+}
+
+/** The few that count most. */
+function refusedLines(refused: readonly { topic: string; reason: string; what: string }[]): string[] {
+  const lines = refused
+    .slice(0, REFUSED_LINES_MAX)
+    .map(({ topic, reason, what }) => `refused for ${visibleCell(topic)}: ${what}, ${reason}`)
+  if (refused.length > lines.length) lines.push(`and ${refused.length - lines.length} more (--json has them)`)
+  return lines.map((line) => `${' '.repeat(10)}${paint('yellow', line)}`)
 }
 
 function kafkaWords(kafka: KafkaStatus): string {

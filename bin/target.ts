@@ -10,6 +10,8 @@ import type { CommandInput, OptionSpec } from './command.ts'
 export const DEFAULT_CONFIG_FILE = 'wadi.yaml'
 const SYSTEM_CONFIG_FILE = '/etc/wadi/wadi.yaml'
 const DEFAULT_DATA = 'wadi-data'
+/** For help. */
+export const CONFIG_PLACES = `that of WADI_CONFIG, ./${DEFAULT_CONFIG_FILE}, ${SYSTEM_CONFIG_FILE}`
 
 export const targetOptions: readonly OptionSpec[] = [
   { name: 'data', value: 'DIR', doc: 'data directory of the gateway (default: the one in wadi.yaml)' },
@@ -17,7 +19,7 @@ export const targetOptions: readonly OptionSpec[] = [
     name: 'config',
     short: 'c',
     value: 'FILE',
-    doc: `configuration that names it (default: that of WADI_CONFIG, ./${DEFAULT_CONFIG_FILE}, ${SYSTEM_CONFIG_FILE})`
+    doc: `configuration that names it (default: ${CONFIG_PLACES})`
   }
 ]
 

@@ -10,9 +10,12 @@ import { Listener } from '../adapters/mqtt/listener.ts'
 import { createMqttBroker, type MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import { payloadDecoders } from '../adapters/mqtt/payload.ts'
 import { WadiError } from '../runtime/base/errors.ts'
+import type { RefusedBatch } from '../runtime/broker/appends.ts'
 import { type Broker, openBroker } from '../runtime/broker/broker.ts'
 import { Ingest } from '../runtime/broker/ingest.ts'
+import { RefusedTopics } from '../runtime/broker/refused-topics.ts'
 import { compileRoutes } from '../runtime/broker/routes.ts'
+import type { TopicRules } from '../runtime/broker/topics.ts'
 import { DiskError } from '../runtime/io/disk.ts'
 import type { DeleteOptions, Store, Topic } from '../runtime/log/contract.ts'
 import { LogStore } from '../runtime/log/log-store.ts'
@@ -26,7 +29,7 @@ import type { Config, KafkaSection, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
 import { openControlDoor } from './control-door.ts'
 import { type Edges, openEdges } from './edges.ts'
-import { createKafka, fullLog, gatewayBrokerSettings, refusalLog, topicRules } from './kafka.ts'
+import { createKafka, fullLog, gatewayBrokerSettings, refusalLog, topicRulesOf } from './kafka.ts'
 import type { Log } from './log.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
@@ -131,15 +134,9 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     uplink?.remove(name)
     log('info', `deleted topic ${name} with ${partitionWords(partitions.length)}`, { topic: name })
   })
-  const rules = topicRules(config, store, ({ name }) => uplink?.add(name))
-  const broker = openBroker({
-    ...edges,
-    store,
-    settings: gatewayBrokerSettings,
-    topicRules: rules,
-    onRefused: refusalLog(log),
-    onFull: fullLog(log)
-  })
+  const refusedBatches = new RefusedTopics()
+  const topicRules = topicRulesOf(config, store, ({ name }) => uplink?.add(name))
+  const broker = openGatewayBroker({ store, edges, log }, { topicRules, refusedBatches })
   closers.add(async () => broker.close())
 
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
@@ -164,7 +161,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     void mqtt.close() // devices keep what they have; what is in flight has been refused
     fatal(failure)
   })
-  const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, kafka, broker, uplink })
+  const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, kafka, broker, refusedBatches, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, ...edges }
   const handlers: Record<string, ControlHandler> = {
@@ -193,6 +190,18 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     deleteTopic: (name, options) => deleteTopic(config, store, name, options),
     close: () => closers.close()
   }
+}
+
+function openGatewayBroker(
+  { store, edges, log }: Inside,
+  { topicRules, refusedBatches }: { topicRules: TopicRules; refusedBatches: RefusedTopics }
+): Broker {
+  const tellRefusal = refusalLog(log)
+  const onRefused = (refusal: RefusedBatch): void => {
+    refusedBatches.add(refusal.topicName, refusal.fault)
+    tellRefusal(refusal)
+  }
+  return openBroker({ ...edges, store, settings: gatewayBrokerSettings, topicRules, onRefused, onFull: fullLog(log) })
 }
 
 function serveKafka(

@@ -88,7 +88,7 @@ function hostOf(client: string): string {
 }
 
 /** `onCreated`: a topic is there that was not, whoever made it. */
-export function topicRules(config: Config, store: Store, onCreated: (topic: Topic) => void): TopicRules {
+export function topicRulesOf(config: Config, store: Store, onCreated: (topic: Topic) => void): TopicRules {
   const isReserved = (name: string): boolean => isInternal(name) || name === config.dead_letter.topic
   return {
     isReserved,

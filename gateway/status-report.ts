@@ -54,6 +54,8 @@ export interface KafkaStatus {
   readonly storedEvents: number
   /** Of Produce requests: their clients heard why. */
   readonly refusedBatches: number
+  /** Of them, by topic and Kafka's word for the reason, most first: of a bounded number. */
+  readonly refusedTopics: readonly { readonly topic: string; readonly reason: string; readonly batches: number }[]
   /** Connections that were refused because the most were open. */
   readonly refusedConnections: number
 }
@@ -86,6 +88,8 @@ export interface StatusReport {
     /** Of them, by MQTT topic, most first: of a bounded number of topics. */
     readonly unmatchedTopics: readonly UnmatchedTopic[]
     readonly deadLetters: number
+    /** Of the refused, by topic and code (docs/errors.md), most first: of a bounded number. */
+    readonly refusedTopics: readonly { readonly topic: string; readonly reason: string; readonly events: number }[]
     readonly recordsPerSync: number
   }
   /** null without a listener for Kafka clients. */

@@ -4,6 +4,7 @@ import type { KafkaListener } from '../adapters/kafka-server/listener.ts'
 import type { MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import type { Broker } from '../runtime/broker/broker.ts'
 import type { Ingest } from '../runtime/broker/ingest.ts'
+import type { RefusedTopics } from '../runtime/broker/refused-topics.ts'
 import type { Removal } from '../runtime/log/contract.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
 import { missingEvents } from '../runtime/log/missing-ranges.ts'
@@ -26,6 +27,8 @@ export interface StatusSources {
   readonly mqtt: MqttBroker
   readonly kafka: KafkaListener | null
   readonly broker: Broker
+  /** Of Kafka clients. */
+  readonly refusedBatches: RefusedTopics
   readonly uplink: { status(): UplinkStatus } | null
 }
 
@@ -72,6 +75,7 @@ export class StatusReporter {
         refusedEvents: sum(metrics.rejected) - (metrics.rejected.get('unmatched') ?? 0),
         unmatchedEvents: (metrics.rejected.get('unmatched') ?? 0) + metrics.dropped,
         unmatchedTopics: metrics.unrouted.list,
+        refusedTopics: metrics.refused.list.map(({ topic, reason, count }) => ({ topic, reason, events: count })),
         deadLetters: sum(metrics.deadLettered),
         recordsPerSync: store.metrics.commits > 0 ? store.metrics.committedRecords / store.metrics.commits : 0
       },
@@ -83,7 +87,7 @@ export class StatusReporter {
   }
 
   #kafka(): KafkaStatus | null {
-    const { kafka, broker } = this.#sources
+    const { kafka, broker, refusedBatches } = this.#sources
     if (!kafka) return null
     const { connectionCount, requests, receivedBytes, sentBytes, closesByReason } = kafka.metrics
     return {
@@ -93,6 +97,7 @@ export class StatusReporter {
       receivedBytes,
       sentBytes,
       ...broker.appends.counters,
+      refusedTopics: refusedBatches.list.map(({ topic, reason, count }) => ({ topic, reason, batches: count })),
       refusedConnections: closesByReason.full ?? 0
     }
   }

@@ -46,9 +46,9 @@ export async function* tailItems(source: TailSource, request: TailRequest, signa
   const wake = new Wake()
   const unsubscribes: (() => void)[] = []
   const unknownPartitions = (): Partition[] =>
-    [...source.store.topics.values()]
-      .filter(({ name }) => selection.takesTopic(name))
-      .flatMap(({ partitions }) => partitions.filter((partition) => !cursors.has(partition)))
+    [...source.store.topics.values()].flatMap(({ partitions }) =>
+      partitions.filter((partition) => selection.takesPartition(partition) && !cursors.has(partition))
+    )
   const add = (partition: Partition, next: number): void => {
     cursors.set(partition, new TailCursor(partition, next, source))
     unsubscribes.push(partition.onAdvance(() => wake.up()))

@@ -55,7 +55,7 @@ async function* selected(cursor: TailCursor, until: number, selection: TailSelec
 }
 
 function isMeant(item: TailItem, selection: TailSelection): boolean {
-  return 'missing' in item || selection.takes(item.placed.topicName, item.placed.record)
+  return 'missing' in item || selection.takes(item.placed, item.placed.record)
 }
 
 interface Budget {

@@ -11,7 +11,7 @@ import { nearestWord } from './config/suggest.ts'
 export const LAST_MAX = 10_000
 
 export interface TailRequest {
-  /** Topic names, or MQTT filters (with "/", "+" or "#") that the event's `mqtt.topic` must match. Empty = everything. */
+  /** Topic names, TOPIC:PARTITION, or MQTT filters (with "/", "+" or "#") that the event's `mqtt.topic` must match. Empty = everything. */
   readonly patterns: readonly string[]
   /** Where each partition begins, or the N newest events of all that is meant. */
   readonly begin: { readonly last: number } | { readonly from: 'beginning' | 'end' | number }
@@ -24,34 +24,51 @@ export interface TailRequest {
 
 /** The events that a request means. */
 export class TailSelection {
-  readonly #names: readonly string[]
+  /** By topic; null = every partition. */
+  readonly #named = new Map<string, Set<number> | null>()
   readonly #filters: readonly RouteFilter[]
   readonly #sinceMs: number
   readonly #untilMs: number
 
-  /** @throws WadiError WADI_TOPIC_UNKNOWN when a name is no topic of `store`, WADI_USAGE for what is no MQTT filter */
+  /** @throws WadiError WADI_TOPIC_UNKNOWN when a name is no topic or partition of `store`, WADI_USAGE for what is no MQTT filter */
   constructor({ patterns, sinceMs, untilMs }: TailRequest, store: Store) {
-    this.#names = patterns.filter((pattern) => !isMqttFilter(pattern))
     this.#filters = patterns.filter(isMqttFilter).map(readFilter)
     this.#sinceMs = sinceMs ?? Number.NEGATIVE_INFINITY
     this.#untilMs = untilMs ?? Number.POSITIVE_INFINITY
-    for (const name of this.#names) if (!store.topics.has(name)) throw unknownTopic(name, store)
+    for (const pattern of patterns) if (!isMqttFilter(pattern)) this.#name(pattern, store)
   }
 
-  /** Whether a topic may hold events that are meant. */
-  takesTopic(name: string): boolean {
-    if (this.#names.includes(name)) return true
-    return !name.startsWith('__') && (this.#filters.length > 0 || this.#names.length === 0)
+  #name(pattern: string, store: Store): void {
+    const [, name = '', part] = /^([^:]*)(?::(\d+))?$/.exec(pattern) ?? [pattern, pattern]
+    const topic = store.topics.get(name)
+    if (!topic) throw unknownTopic(name, store)
+    const known = this.#named.get(name)
+    if (part === undefined) return void this.#named.set(name, null)
+    if (Number(part) >= topic.partitions.length) throw unknownPartition(name, part, topic.partitions.length)
+    if (known !== null) this.#named.set(name, (known ?? new Set()).add(Number(part)))
   }
 
-  takes(topicName: string, record: StoredRecord): boolean {
+  /** Whether a partition may hold events that are meant. */
+  takesPartition({ topicName, partitionIndex }: PartitionName): boolean {
+    if (this.#isNamed(topicName, partitionIndex)) return true
+    return !topicName.startsWith('__') && (this.#filters.length > 0 || this.#named.size === 0)
+  }
+
+  takes({ topicName, partitionIndex }: PartitionName, record: StoredRecord): boolean {
     if (record.timestampMs < this.#sinceMs || record.timestampMs >= this.#untilMs) return false
-    if (this.#names.includes(topicName)) return true
-    if (this.#filters.length === 0) return this.#names.length === 0
+    if (this.#isNamed(topicName, partitionIndex)) return true
+    if (this.#filters.length === 0) return this.#named.size === 0
     const levels = (mqttTopicOf(record) ?? '').split('/')
     return this.#filters.some((filter) => matchFilter(filter, levels) !== null)
   }
+
+  #isNamed(topicName: string, partitionIndex: number): boolean {
+    const parts = this.#named.get(topicName)
+    return parts === null || parts?.has(partitionIndex) === true
+  }
 }
+
+type PartitionName = { readonly topicName: string; readonly partitionIndex: number }
 
 export function isMqttFilter(pattern: string): boolean {
   return /[/+#]/.test(pattern)
@@ -70,6 +87,14 @@ function readFilter(pattern: string): RouteFilter {
     happened: `The MQTT filter "${pattern}" ${filter}.`,
     kept: 'Nothing was changed.',
     next: 'Write a topic name, or a filter such as "plant/+/temperature".'
+  })
+}
+
+function unknownPartition(name: string, partition: string, count: number): WadiError {
+  return new WadiError('WADI_TOPIC_UNKNOWN', {
+    happened: `${name} has no partition ${partition}.`,
+    kept: 'Nothing was changed.',
+    next: count === 1 ? 'It has one: 0.' : `It has ${count}: 0 to ${count - 1}.`
   })
 }
 

@@ -58,7 +58,7 @@ async function newest(
     const windowStart = Math.max(low, windowEnd - window)
     let part: Found[] = []
     for await (const item of new TailCursor(partition, windowStart, codec).readTo(windowEnd)) {
-      if (!('placed' in item) || !selection.takes(partition.topicName, item.placed.record)) continue
+      if (!('placed' in item) || !selection.takes(partition, item.placed.record)) continue
       part.push({ offset: item.placed.record.offset, timestampMs: item.placed.record.timestampMs })
       if (part.length >= 2 * count) part = part.slice(-count)
     }

@@ -70,6 +70,7 @@ async function connect(directory: string): Promise<Socket> {
   } catch (cause) {
     const refusal = await notAllowed(directory, cause)
     if (refusal) throw refusal
+    if (!(await isThere(directory))) throw unavailable(directory, `There is no directory ${directory}`, cause)
     if (await isDirectoryLocked(directory)) throw notYet(directory, cause)
     throw unavailable(
       directory,
@@ -92,6 +93,12 @@ async function notAllowed(directory: string, cause: unknown): Promise<WadiError 
     cause
   })
 }
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false
+  )
 
 /** As far as this user may see it. */
 async function whoMay(directory: string): Promise<string> {

@@ -6,7 +6,7 @@ import type { Problem } from '../../gateway/config/load.ts'
 import type { Config } from '../../gateway/config/schema.ts'
 import { type Command, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
-import { DEFAULT_CONFIG_FILE, readSource } from '../target.ts'
+import { CONFIG_PLACES, configFile, DEFAULT_CONFIG_FILE, readSource } from '../target.ts'
 import { columns, print, printErrorsAsJson } from '../terminal.ts'
 import { jsonLine, visibleLine, visibleTexts } from '../visible-text.ts'
 
@@ -19,9 +19,10 @@ export const configCheck: Command = {
   details: `FILE - reads what is piped in. Exits with 0 when the file is right (warnings are allowed), with 78 when it is not.
 --deep exits with 73 when the data directory cannot be used, with 69 when an address is taken or no broker answers.
 It writes nothing and may run beside the gateway.
---json prints one object per problem, warning and finding, and at the end {"ok":true,"file":…} or {"ok":false,"file":…}.`,
+A note is about what is written on purpose and has a price; unlike a warning it is not told at each start.
+--json prints one object per problem, warning (also "isNote":true) and finding, and at the end {"ok":true,"file":…} or {"ok":false,"file":…}.`,
   options: [
-    { name: 'config', short: 'c', value: 'FILE', doc: `the file (default: ./${DEFAULT_CONFIG_FILE})` },
+    { name: 'config', short: 'c', value: 'FILE', doc: `the file (default: ${CONFIG_PLACES})` },
     { name: 'deep', doc: 'also: can the data directory be written, are the addresses free, do the brokers answer' },
     { name: 'json', doc: 'JSON lines' }
   ],
@@ -30,16 +31,18 @@ It writes nothing and may run beside the gateway.
   async run(input) {
     const isJson = input.flag('json')
     if (isJson) printErrorsAsJson()
-    const path = input.operands[0] ?? input.text('config') ?? DEFAULT_CONFIG_FILE
+    const path = input.operands[0] ?? input.text('config') ?? configFile() ?? DEFAULT_CONFIG_FILE
     const file = path === '-' ? '(stdin)' : path
     const { formatProblem, readConfig } = await import('../../gateway/config/load.ts')
-    const { problems, warnings, config } = readConfig(sourceOf(path), { fileName: file, environment: process.env })
-    const show = async (one: Problem, isWarning: boolean): Promise<void> => {
-      const line = `${isWarning ? 'warning: ' : ''}${formatProblem(one, file)}`
-      await print(isJson ? jsonLine({ file, ...one, isWarning }) : `${visibleLine(line)}\n`)
+    const { problems, warnings, notes, config } = readConfig(sourceOf(path), { fileName: file, environment: process.env })
+    const show = async (one: Problem, kind: 'problem' | 'warning' | 'note'): Promise<void> => {
+      const line = `${kind === 'problem' ? '' : `${kind}: `}${formatProblem(one, file)}`
+      const json = { file, ...one, isWarning: kind !== 'problem', ...(kind === 'note' && { isNote: true }) }
+      await print(isJson ? jsonLine(json) : `${visibleLine(line)}\n`)
     }
-    for (const problem of problems) await show(problem, false)
-    for (const warning of warnings) await show(warning, true)
+    for (const problem of problems) await show(problem, 'problem')
+    for (const warning of warnings) await show(warning, 'warning')
+    for (const one of problems.length > 0 ? [] : notes) await show(one, 'note')
     const facts = { file, problems: problems.length, warnings: warnings.length }
     if (problems.length > 0) {
       const words = problems.length === 1 ? '1 problem' : `${problems.length} problems`

@@ -61,7 +61,8 @@ async function throwWhenUnknown(
   const counts = new Map<string, number>()
   for (const [topicName] of partitions) counts.set(topicName, (counts.get(topicName) ?? 0) + 1)
   const count = counts.get(topic)
-  if (count !== undefined) throw usageError(`${topic} has no partition ${partition}.`, `It has ${count}: 0 to ${count - 1}.`)
+  if (count !== undefined)
+    throw usageError(`${topic} has no partition ${partition}.`, count === 1 ? 'It has one: 0.' : `It has ${count}: 0 to ${count - 1}.`)
   const near = nearestWord(topic, counts.keys())
   const known = counts.size === 0 ? 'There are no topics there.' : `There are: ${[...counts.keys()].sort().join(', ')}.`
   throw usageError(`There is no topic "${topic}" in ${inspection.directory}.`, near ? `Did you mean "${near}"? ${known}` : known)

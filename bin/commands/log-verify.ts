@@ -1,6 +1,7 @@
 // wadi log verify: is everything that is stored whole? Offline and read-only.
 
-import { formatBytes, formatCount } from '../../gateway/config/units.ts'
+import { formatCount } from '../../gateway/config/units.ts'
+import { formatBytes } from '../../runtime/base/byte-text.ts'
 import type { VerifyReport } from '../../runtime/log/inspect.ts'
 import type { Command } from '../command.ts'
 import { EXIT } from '../exit-code.ts'

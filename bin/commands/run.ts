@@ -2,7 +2,7 @@
 
 import type { Command } from '../command.ts'
 import { YoungSpace } from '../heap.ts'
-import { configFile, DEFAULT_CONFIG_FILE, readConfigFile } from '../target.ts'
+import { CONFIG_PLACES, configFile, DEFAULT_CONFIG_FILE, readConfigFile } from '../target.ts'
 import { printErrorsAsJson } from '../terminal.ts'
 
 export const run: Command = {
@@ -20,7 +20,7 @@ What it has to say goes to stderr: lines for people on a terminal, JSON lines el
       name: 'config',
       short: 'c',
       value: 'FILE',
-      doc: `configuration (default: that of WADI_CONFIG, ./${DEFAULT_CONFIG_FILE}, /etc/wadi/wadi.yaml)`
+      doc: `configuration (default: ${CONFIG_PLACES})`
     },
     { name: 'json', doc: 'JSON lines on stderr, also on a terminal' },
     { name: 'text', doc: 'lines for people on stderr, also elsewhere' }

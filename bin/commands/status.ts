@@ -17,7 +17,9 @@ export const status: Command = {
   operandsMin: 0,
   operandsMax: 0,
   summary: 'Ingest, storage, uplink and lag of the running gateway',
-  details: 'Exits with 0 even when the link is down: --require up makes that a condition.',
+  details: `Exits with 0 even when the link is down: --require up makes that a condition.
+LAG is what the centre does not have yet. LAG BYTES is as stored: it falls when the newest events are compressed into a segment.
+OLDEST is since the oldest of them arrived, > when it was here before this start.`,
   options: [
     { name: 'json', doc: 'one JSON object' },
     { name: 'watch', short: 'w', doc: 'once a second, until interrupted' },
@@ -27,10 +29,12 @@ export const status: Command = {
   examples: ['wadi status', 'wadi status --watch', 'wadi status --json | jq .uplink.link'],
 
   async run(input) {
-    const { askControl } = await import('../../adapters/control/control-client.ts')
-    const directory = await dataDirectoryOf(input)
     const isWatching = input.flag('watch')
     const condition = conditionOf(input.text('require'))
+    if (isWatching && input.text('require') !== undefined)
+      throw usageError('--watch and --require exclude each other.', 'Give one of them.')
+    const { askControl } = await import('../../adapters/control/control-client.ts')
+    const directory = await dataDirectoryOf(input)
     for (;;) {
       const report = (await askControl(directory, { command: 'status' }, { signal: input.signal })) as StatusReport
       const isScreen = isWatching && process.stdout.isTTY && !input.flag('json')

@@ -12,12 +12,12 @@ const LAST = 10
 
 export const tail: Command = {
   name: 'tail',
-  operands: '[TOPIC | FILTER ...]',
+  operands: '[TOPIC[:PART] | FILTER ...]',
   operandsMin: 0,
   operandsMax: 100,
   summary: 'Follow events as they become durable',
-  details: `TOPIC is a topic's name, FILTER an MQTT filter such as plant/+/temperature; wildcards may have names, as in
-wadi.yaml. Without any, everything is shown. Partitions are merged by time, the newest event is the last.
+  details: `TOPIC is a topic's name, TOPIC:PART one partition of it, FILTER an MQTT filter such as
+plant/+/temperature; wildcards may have names, as in wadi.yaml. Without any, everything is shown. Partitions are merged by time, the newest event is the last.
 TIME is 1h (ago), 10:30 (today), 2026-11-25T10:30 or @MS; it is compared with the timestamps of the events.
 On a terminal a line per event: time, topic:partition@offset, MQTT topic, key, value, cut at its width. In a pipe JSON
 lines; --json, --text and -f decide otherwise. In a line for people "…" is JSON-quoted text with something invisible in it,

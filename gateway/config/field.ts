@@ -51,6 +51,8 @@ interface ScalarOptions<T> {
   /** Stands in for a required value that cannot be read, so that the rest can still be checked. */
   harmless?: T
   parse: (text: string) => Parsed<T>
+  /** Of a plain value with a comment right behind it. */
+  commentDoubt?: (text: string, comment: string) => string | null
 }
 
 /** The scalar's own characters: 007 stays 007, yes stays yes. null when the node is not a scalar or is empty. */
@@ -68,6 +70,12 @@ function scalarText(node: Node, path: string, context: ReadContext): string | nu
     return null
   }
   return context.expand(node, path, text)
+}
+
+/** What begins with # in the line of a plain value, behind it; null = nothing does. */
+function commentBehind(node: Node, source: string): string | null {
+  const end = isScalar(node) && node.type === 'PLAIN' ? node.range?.[1] : undefined
+  return end === undefined ? null : (/^[^\S\n]+(#[^\n]*)/.exec(source.slice(end))?.[1]?.trimEnd() ?? null)
 }
 
 /** A field of one value. */
@@ -99,6 +107,9 @@ export function scalar<T>(options: ScalarOptions<T>): Field<T> {
         return fallback()
       }
       if (parsed.doubt !== undefined) context.doubt(node, path, parsed.doubt)
+      const comment = options.commentDoubt && commentBehind(node, context.source)
+      const cut = comment ? options.commentDoubt?.(text, comment) : null
+      if (cut) context.doubt(node, path, cut)
       return parsed.value
     }
   }
@@ -144,6 +155,21 @@ const textSchema = ({ pattern }: { pattern?: RegExp }): JsonSchema => ({
   ...(pattern && { pattern: pattern.source })
 })
 
+/** An MQTT filter. */
+export function filterText(options: Described): Field<string> {
+  return scalar({
+    kind: 'text',
+    json: textSchema({}),
+    doc: options.doc,
+    harmless: '',
+    parse: (value) => ({ value }),
+    commentDoubt: (value, comment) =>
+      value.endsWith('/')
+        ? `is read as "${value}": a # behind a space begins a comment; for all of it write "${value}${comment.split(' ')[0]}"`
+        : null
+  })
+}
+
 export function optionalText(options: Described & { pattern?: RegExp; patternWords?: string }): Field<string | null> {
   return scalar<string | null>({
     kind: 'text',
@@ -159,8 +185,6 @@ function checked(options: { pattern?: RegExp; patternWords?: string }, value: st
   return { why: `is "${value}", expected ${options.patternWords ?? String(options.pattern)}` }
 }
 
-const asBytes = (bytes: number): string => `${bytes} bytes`
-const asMs = (value: number): string => `${value} ms`
 /** A bare number is refused, but for 0. */
 const quantitySchema = (pattern: string): JsonSchema => ({ type: ['string', 'integer'], pattern, minimum: 0, maximum: 0 })
 
@@ -170,7 +194,7 @@ export function bytes(options: Described & { default: string; min?: number; max?
     json: quantitySchema(BYTES_PATTERN),
     doc: options.doc,
     defaultText: options.default,
-    parse: (value) => within(parseBytes(value), options, asBytes)
+    parse: (value) => within(parseBytes(value), options, writtenBytes)
   })
 }
 
@@ -181,7 +205,7 @@ export function bytesOrUnlimited(options: Described & { default: string; min?: n
     json: { anyOf: [quantitySchema(BYTES_PATTERN), { const: 'unlimited' }] },
     doc: options.doc,
     defaultText: options.default,
-    parse: (value) => (value === 'unlimited' ? { value: null } : within(parseBytes(value), options, asBytes))
+    parse: (value) => (value === 'unlimited' ? { value: null } : within(parseBytes(value), options, writtenBytes))
   })
 }
 
@@ -191,7 +215,7 @@ export function duration(options: Described & { default: string; min?: number; m
     json: quantitySchema(DURATION_PATTERN),
     doc: options.doc,
     defaultText: options.default,
-    parse: (value) => within(parseDuration(value), options, asMs)
+    parse: (value) => within(parseDuration(value), options, writtenDuration)
   })
 }
 
@@ -202,7 +226,7 @@ export function durationOrForever(options: Described & { default: string; min?: 
     json: { anyOf: [quantitySchema(DURATION_PATTERN), { const: 'forever' }] },
     doc: options.doc,
     defaultText: options.default,
-    parse: (value) => (value === 'forever' ? { value: null } : within(parseDuration(value), options, asMs))
+    parse: (value) => (value === 'forever' ? { value: null } : within(parseDuration(value), options, writtenDuration))
   })
 }
 

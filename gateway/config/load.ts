@@ -36,8 +36,14 @@ export interface LoadOptions {
   groups?: readonly string[]
 }
 
-/** Warnings: what is allowed, and does not do what it seems to say. */
-export type LoadResult = { readonly config: Config; readonly problems: readonly Problem[]; readonly warnings: readonly Problem[] }
+export interface LoadResult {
+  readonly config: Config
+  readonly problems: readonly Problem[]
+  /** What is allowed, and does not do what it seems to say: there is a way to write what was meant. */
+  readonly warnings: readonly Problem[]
+  /** What does as it says, and has a price: for whoever checks a file, not for every start. */
+  readonly notes: readonly Problem[]
+}
 
 const VARIABLE = /\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\}|\{([^}]*)\})/g
 const ALIASES_MAX = 100
@@ -47,6 +53,7 @@ export function readConfig(source: string, options: LoadOptions): LoadResult {
   const lines = new LineCounter()
   const problems: Problem[] = []
   const warnings: Problem[] = []
+  const notes: Problem[] = []
   const places = new Map<string, Place>()
   const document = parseDocument(source, { lineCounter: lines, prettyErrors: false, version: '1.2', uniqueKeys: true })
   const placeAt = (offset: number): Place => {
@@ -65,7 +72,7 @@ export function readConfig(source: string, options: LoadOptions): LoadResult {
   const unreadableFile = textFault(source) ?? structural
   if (unreadableFile) {
     reportFault(unreadableFile) // what would follow from a structure that was not meant is left unsaid
-    return { config: configSchema.read(undefined, '', SILENT), problems, warnings: [] }
+    return { config: configSchema.read(undefined, '', SILENT), problems, warnings: [], notes: [] }
   }
   for (const fault of others) reportFault(fault)
 
@@ -94,17 +101,18 @@ export function readConfig(source: string, options: LoadOptions): LoadResult {
     groups: options.groups ?? groupNames()
   }
   const placeAbout = (path: string): Place | null => places.get(path) ?? parentPlace(places, path)
-  checkRules(
-    config,
-    facts,
-    (path, message) => {
+  checkRules(config, facts, {
+    problem: (path, message) => {
       if (isTrusted(path)) report(path, message, placeAbout(path))
     },
-    (path, message) => {
+    warning: (path, message) => {
       if (isTrusted(path)) warnings.push({ path, message, place: placeAbout(path) })
+    },
+    note: (path, message) => {
+      if (isTrusted(path)) notes.push({ path, message, place: placeAbout(path) })
     }
-  )
-  return { config, problems: sortProblems(problems), warnings: sortProblems(warnings) }
+  })
+  return { config, problems: sortProblems(problems), warnings: sortProblems(warnings), notes: sortProblems(notes) }
 }
 
 /** Reads the defaults. */

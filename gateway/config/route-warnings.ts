@@ -12,16 +12,24 @@ export interface RouteFacts {
   readonly problems: readonly RouteProblem[]
   /** Every topic that is made without a Kafka client; null when a route makes names from the event. */
   readonly known: ReadonlySet<string> | null
+  /** The key stands in the file. */
+  isWritten(path: string): boolean
 }
 
-export function warnOfRoutes(config: Config, { problems, known }: RouteFacts, warn: Warn): void {
+export function warnOfRoutes(
+  config: Config,
+  { problems, known, isWritten }: RouteFacts,
+  { warning: warn, note }: { warning: Warn; note: Warn }
+): void {
   for (const { path, message, severity } of problems) if (severity === 'warning') warn(path, message)
   for (const [index, route] of config.routes.entries()) {
     const { filter, key, topic, value } = route
     if (filter.startsWith('$'))
       warn(`routes[${index}].filter`, `can never match: a device cannot publish to ${filter.split('/')[0]}/…, which is for subscribers`)
-    if (key !== null && key !== 'none' && !key.includes('{')) warn(`routes[${index}].key`, constantKeyWords(key, topic, config))
-    if (value.decode === 'raw') warnOfDecoding(route, `routes[${index}]`, warn)
+    const isOnePartition = config.topics.get(topic)?.partitions === 1 && isWritten(`topics.${topic}.partitions`)
+    if (key !== null && key !== 'none' && !key.includes('{') && !isOnePartition)
+      warn(`routes[${index}].key`, constantKeyWords(key, topic, config))
+    if (value.decode === 'raw') warnOfDecoding(route, `routes[${index}]`, warn, note)
   }
   if (known === null) return // the events say which
   const stored = new Set(config.routes.map(({ topic }) => topic))
@@ -42,7 +50,7 @@ function constantKeyWords(key: string, topic: string, config: Config): string {
 }
 
 /** A payload is decoded where a field of it is named, also with "decode: raw". */
-function warnOfDecoding({ key, headers, time }: RouteSection, path: string, warn: Warn): void {
+function warnOfDecoding({ key, headers, time }: RouteSection, path: string, warn: Warn, note: Warn): void {
   const isField = (template: string | null): boolean => template?.includes('{payload.') === true
   const where = isField(key) ? 'key' : [...headers.values()].some(isField) ? 'headers' : null
   if (where !== null)
@@ -52,7 +60,7 @@ function warnOfDecoding({ key, headers, time }: RouteSection, path: string, warn
     )
   else if (time !== null && time.from !== 'arrival') {
     const otherwise = time.else === 'reject' ? 'goes to the dead letters' : 'gets the time of its arrival'
-    warn(
+    note(
       `${path}.time.from`,
       `names a field, so the payload is read as JSON, and what is none ${otherwise}; "value: { decode: cbor }" reads CBOR`
     )

@@ -1,5 +1,6 @@
 // Rules between keys: what each key alone cannot know.
 
+import { formatBytes } from '../../runtime/base/byte-text.ts'
 import type { RouteProblem } from '../../runtime/broker/route-compile.ts'
 import { compileRoutes, type PayloadDecoders } from '../../runtime/broker/routes.ts'
 import type { CodecName } from '../../runtime/io/codec.ts'
@@ -9,9 +10,16 @@ import { warnOfRoutes } from './route-warnings.ts'
 import { routesConfigOf } from './routes-config.ts'
 import type { Config, KafkaSection, TopicSection } from './schema.ts'
 import { nearestWord } from './suggest.ts'
-import { formatBytes, writtenBytes, writtenDuration } from './units.ts'
+import { writtenBytes, writtenDuration } from './units.ts'
 
 const GROUP_ID = /^\d{1,10}$/
+
+/** Where what is found goes: what must be changed, what does not do what it seems to say, what does and has a price. */
+export interface Findings {
+  readonly problem: Report
+  readonly warning: Report
+  readonly note: Report
+}
 
 export type Report = (path: string, message: string) => void
 
@@ -27,19 +35,20 @@ export interface FileFacts {
   readonly groups: readonly string[]
 }
 
-/** `report` what must be changed, `warn` of what does not do what it seems to say. */
-export function checkRules(config: Config, { isTrusted, isWritten, canWrite, groups }: FileFacts, report: Report, warn: Report): void {
+export function checkRules(config: Config, facts: FileFacts, findings: Findings): void {
+  const { isTrusted, isWritten, canWrite, groups } = facts
+  const { problem: report, warning: warn, note } = findings
   checkListeners(config, report)
   checkGroup(config, groups, report)
   checkQuotas(config, report)
   if (isTrusted('storage') && isTrusted('topics') && isTrusted('dead_letter')) warnOfQuotas(config, warn)
-  if (isTrusted('upstream')) warnOfLimits(config, warn)
+  if (isTrusted('upstream')) warnOfLimits(config, warn, note)
   if (config.mqtt.length === 0 && !config.kafka) warn('mqtt', 'has no listener: no device can connect')
   const unread: PayloadDecoders = { json: () => null, cbor: () => null } // nothing is decoded by a check
   const { problems } = compileRoutes(routesConfigOf(config), unread)
   checkRoutes(config, problems, report)
   if (isTrusted('routes') && isTrusted('topics') && isTrusted('unmatched'))
-    warnOfRoutes(config, { problems, known: knownTopics(config) }, warn)
+    warnOfRoutes(config, { problems, known: knownTopics(config), isWritten }, findings)
   checkTopics(config, report)
   checkCodecs(config, canWrite, report)
   if (config.upstream && !isWritten('gateway.id')) {
@@ -128,7 +137,7 @@ function checkQuotas({ storage }: Config, report: Report): void {
   if (storage.quota !== null && storage.quota < journalBytes + 2 ** 20)
     report(
       'storage.quota',
-      `is ${storage.quota} bytes, and the journal alone takes ${journalBytes} (storage.journal.files x file_size): at least 1 MiB more is needed`
+      `is ${writtenBytes(storage.quota)}, and the journal alone takes ${writtenBytes(journalBytes)} (storage.journal.files x file_size): at least 1 MiB more is needed`
     )
 }
 
@@ -145,8 +154,8 @@ function warnOfQuotas({ storage, topics, dead_letter }: Config, warn: Report): v
   )
 }
 
-/** What `drop_undelivered: true` can take before the centre has it. */
-function lossWords(topic: Omit<TopicSection, 'config'>, storageQuota: number | null): string {
+/** What `drop_undelivered: true` can take before the centre has it; null = nothing. */
+function lossLimits(topic: Omit<TopicSection, 'config'>, storageQuota: number | null): string | null {
   const limits = [
     topic.retention === null ? '' : `older than ${writtenDuration(topic.retention)}`,
     topic.retention_bytes === null ? '' : `above ${writtenBytes(topic.retention_bytes)} per partition`,
@@ -154,18 +163,22 @@ function lossWords(topic: Omit<TopicSection, 'config'>, storageQuota: number | n
     topic.when_full === 'drop_oldest' && storageQuota !== null ? 'at the quota of the whole directory' : ''
   ].filter((limit) => limit !== '')
   const last = limits.pop()
-  if (last === undefined) return 'has no effect: retention is forever, and no quota drops anything (docs/retention.md)'
-  const words = limits.length === 0 ? last : `${limits.join(', ')} or ${last}`
-  return `is true: events that are not delivered are lost when they are ${words} (docs/retention.md)`
+  if (last === undefined) return null
+  return limits.length === 0 ? last : `${limits.join(', ')} or ${last}`
 }
 
 /** See docs/retention.md. */
-function warnOfLimits(config: Config, warn: Report): void {
+function warnOfLimits(config: Config, warn: Report, note: Report): void {
   const delivered = config.upstream?.topics
   for (const [name, section] of config.topics) {
     const topic = mergedTopic(section)
     const isForwarded = delivered !== undefined && (delivered.size === 0 ? name !== config.dead_letter.topic : delivered.has(name))
-    if (isForwarded && topic.drop_undelivered) warn(`topics.${name}.drop_undelivered`, lossWords(topic, config.storage.quota))
+    if (isForwarded && topic.drop_undelivered) {
+      const limits = lossLimits(topic, config.storage.quota)
+      const path = `topics.${name}.drop_undelivered`
+      if (limits === null) warn(path, 'has no effect: retention is forever, and no quota drops anything (docs/retention.md)')
+      else note(path, `is true: events that are not delivered are lost when they are ${limits} (docs/retention.md)`)
+    }
     if (isForwarded && topic.when_full === 'drop_oldest' && !topic.drop_undelivered) {
       warn(
         `topics.${name}.when_full`,
@@ -176,7 +189,10 @@ function warnOfLimits(config: Config, warn: Report): void {
       warn(`topics.${name}.drop_undelivered`, 'has no effect: the topic is not forwarded, so nothing of it waits to be delivered')
     const enoughBytes = topic.partitions * 128 * 1024
     if (topic.quota !== null && topic.quota < enoughBytes) {
-      warn(`topics.${name}.quota`, `is ${topic.quota} bytes; below ${enoughBytes} (128 KiB per partition) large parts of it go at a time`)
+      warn(
+        `topics.${name}.quota`,
+        `is ${writtenBytes(topic.quota)}; below ${writtenBytes(enoughBytes)} (128 KiB per partition) large parts of it go at a time`
+      )
     }
   }
 }

@@ -11,6 +11,7 @@ import {
   count,
   duration,
   durationOrForever,
+  filterText,
   flag,
   kafkaNumber,
   listOf,
@@ -204,7 +205,7 @@ const topic = section(
 const route = section(
   {
     name: optionalText({ doc: 'for messages and counters; the default is the filter' }),
-    filter: text({ doc: 'MQTT filter, wildcards may have names: plant/+site/+device/#metric' }),
+    filter: filterText({ doc: 'MQTT filter, wildcards may have names: plant/+site/+device/#metric' }),
     topic: text({ doc: 'topic that takes the events; may use {names} of the filter' }),
     key: optionalText({
       doc: 'key template, for example "{site}/{device}": one key, one partition, in order; none = no key, partitions in turn'

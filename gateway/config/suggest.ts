@@ -22,14 +22,14 @@ function at(line: number[] | undefined, column: number): number {
   return line?.[column] ?? Number.POSITIVE_INFINITY
 }
 
-/** The one known word that `word` was probably meant to be, or null. At most a third of it may differ (one letter in short words). */
+/** The one known word that `word` was probably meant to be, or null. At most a third of it may differ (one letter in short words), never all. */
 export function nearestWord(word: string, known: Iterable<string>): string | null {
   const normal = (text: string): string => text.toLowerCase().replaceAll('-', '_')
   let best: string | null = null
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 0.5
   for (const candidate of known) {
     const distance = editDistance(normal(word), normal(candidate))
-    if (distance < bestDistance) {
+    if (distance < bestDistance && distance < Math.min(word.length, candidate.length)) {
       best = candidate
       bestDistance = distance
     }

@@ -112,19 +112,6 @@ function written(value: number, names: readonly string[], units: Readonly<Record
   return !name ? null : `${value / (units[name] ?? 1)}${name}`
 }
 
-/** 3328599654 → "3.1 GiB". */
-export function formatBytes(bytes: number): string {
-  if (bytes < 1024) return `${Math.round(bytes)} B`
-  const names = ['KiB', 'MiB', 'GiB', 'TiB', 'PiB']
-  let value = bytes / 1024
-  let step = 0
-  while (value >= 1023.95 && step < names.length - 1) {
-    value /= 1024
-    step++
-  }
-  return `${value.toFixed(1)} ${names[step]}`
-}
-
 /** 11520000 → "3h12m"; two units at most, largest first; "now" below a millisecond is "0 ms". */
 export function formatDuration(durationMs: number): string {
   if (durationMs < 1000) return `${Math.round(durationMs)} ms`

@@ -4,6 +4,7 @@
 // says to drop; no promise per event; nobody's delivery is waited for.
 // Not for: wires, packet ids, order of acknowledgements of one client (adapters/mqtt).
 
+import { formatBytes } from '../base/byte-text.ts'
 import { WadiError } from '../base/errors.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
@@ -11,6 +12,7 @@ import type { Clock } from '../io/clock.ts'
 import type { StateChange, Store, Topic } from '../log/contract.ts'
 import { LatencyHistogram } from './latency.ts'
 import { Partitioner } from './partitioner.ts'
+import { RefusedTopics } from './refused-topics.ts'
 import type { MapFault, Mapping, RouteTable } from './routes.ts'
 import { UnroutedTopics } from './unrouted-topics.ts'
 
@@ -65,6 +67,8 @@ export interface IngestMetrics {
   readonly inFlightCount: number
   readonly inFlightBytes: number
   readonly unrouted: Pick<UnroutedTopics, 'list' | 'otherEvents'>
+  /** Of events that a route takes. */
+  readonly refused: Pick<RefusedTopics, 'list'>
   /** From accept to done, of stored events. */
   readonly ackLatency: LatencyHistogram
 }
@@ -122,6 +126,7 @@ export class Ingest {
   readonly #deadLettered = new Map<MapFault, number>()
   readonly #rejected = new Map<string, number>()
   readonly #unrouted = new UnroutedTopics()
+  readonly #refused = new RefusedTopics()
   readonly #onUnrouted: NonNullable<IngestOptions['onUnrouted']>
   readonly #counters = { received: 0, receivedBytes: 0, stored: 0, dropped: 0, inFlightCount: 0, inFlightBytes: 0 }
   readonly metrics: IngestMetrics
@@ -138,6 +143,7 @@ export class Ingest {
       deadLettered: this.#deadLettered,
       rejected: this.#rejected,
       unrouted: this.#unrouted,
+      refused: this.#refused,
       ackLatency: new LatencyHistogram()
     })
   }
@@ -182,9 +188,10 @@ export class Ingest {
     }
     const { record, topicName } = mapping
     const recordBytes = bytesOf(record)
-    if (recordBytes > this.#limits.recordBytesMax) return this.#refuse(tooLarge(event, recordBytes, this.#limits.recordBytesMax), done)
+    if (recordBytes > this.#limits.recordBytesMax)
+      return this.#refuse(topicName, tooLarge(event, recordBytes, this.#limits.recordBytesMax), done)
     if (this.#counters.inFlightBytes + recordBytes + EVENT_OVERHEAD_BYTES > this.#limits.inFlightBytesMax) {
-      return this.#refuse(busy(this.#counters), done)
+      return this.#refuse(topicName, busy(this.#counters), done)
     }
     if (mapping.kind === 'dead-letter') count(this.#deadLettered, mapping.fault)
     const topic = this.#creating.size > 0 && this.#creating.has(topicName) ? undefined : this.#store.topics.get(topicName)
@@ -199,8 +206,8 @@ export class Ingest {
     error: unknown,
     { event, arrivalMs, done }: { event: IngestEvent; arrivalMs: number; done: IngestDone }
   ): void {
-    if (error instanceof WadiError && (error.retriable || error.code === 'WADI_LOG_FAILED')) return this.#refuse(error, done)
-    if (kind === 'dead-letter') return this.#refuse(topicUnknown(topicName), done)
+    if (error instanceof WadiError && (error.retriable || error.code === 'WADI_LOG_FAILED')) return this.#refuse(topicName, error, done)
+    if (kind === 'dead-letter') return this.#refuse(topicName, topicUnknown(topicName), done)
     this.#take(event, this.#table.deadLetter(event, arrivalMs, 'topic-unknown', topicName), arrivalMs, done)
   }
 
@@ -211,7 +218,7 @@ export class Ingest {
     this.#counters.inFlightBytes += recordBytes + EVENT_OVERHEAD_BYTES
     const partition = topic.partitions[this.#choosePartition(topic, mapping)]
     if (!partition) throw new RangeError(`topic ${topic.name} has no partitions`)
-    this.#store.append(partition, record, (error) => this.#complete(recordBytes, startedMs, error, done), event.state)
+    this.#store.append(partition, record, (error) => this.#complete(topic.name, recordBytes, startedMs, error, done), event.state)
   }
 
   #choosePartition(topic: Topic, mapping: Mapping & { record: RecordInput }): number {
@@ -224,11 +231,11 @@ export class Ingest {
     return this.#partitioner.partitionOf(memo.keyHash, partitionCount)
   }
 
-  #complete(recordBytes: number, startedMs: number, error: WadiError | null, done: IngestDone): void {
+  #complete(topicName: string, recordBytes: number, startedMs: number, error: WadiError | null, done: IngestDone): void {
     this.#counters.inFlightCount--
     this.#counters.inFlightBytes -= recordBytes + EVENT_OVERHEAD_BYTES
     if (this.#waitingReaders.length > 0 && !this.isOverloaded) this.#callReaders()
-    if (error) return this.#refuse(error, done)
+    if (error) return this.#refuse(topicName, error, done)
     this.#counters.stored++
     this.metrics.ackLatency.record(this.#clock.monotonicMs() - startedMs)
     done(null, true)
@@ -318,7 +325,8 @@ export class Ingest {
     )
   }
 
-  #refuse(error: WadiError, done: IngestDone): void {
+  #refuse(topicName: string, error: WadiError, done: IngestDone): void {
+    this.#refused.add(topicName, error.code)
     this.#reject(error.code, error, done)
   }
 
@@ -358,7 +366,7 @@ function tooLarge({ mqttTopic, clientId }: IngestEvent, recordBytes: number, rec
 
 function busy({ inFlightBytes, inFlightCount }: { inFlightBytes: number; inFlightCount: number }): WadiError {
   return new WadiError('WADI_BUSY', {
-    happened: `${inFlightCount} events with ${inFlightBytes} bytes wait for the disk; there is no room for more.`,
+    happened: `${inFlightCount} events with ${formatBytes(inFlightBytes)} wait for the disk; there is no room for more.`,
     kept: 'The event is not stored and not acknowledged; what waits is kept.',
     next: 'Nothing to do if it passes; a disk that stays this slow needs a look.',
     facts: { inFlightBytes, inFlightCount }

@@ -1,5 +1,6 @@
 // The store's errors in words: what happened, what was kept, what to do.
 
+import { formatBytes } from '../base/byte-text.ts'
 import { WadiError } from '../base/errors.ts'
 import { DiskError } from '../io/disk.ts'
 
@@ -61,7 +62,7 @@ export function topicBusy(name: string): WadiError {
 
 export function quotaExceeded(topicName: string, bytes: number, quotaBytes: number): WadiError {
   return new WadiError('WADI_QUOTA_EXCEEDED', {
-    happened: `There is no room for topic ${topicName}: ${bytes} bytes are stored, the quota is ${quotaBytes}.`,
+    happened: `There is no room for topic ${topicName}: ${formatBytes(bytes)} are stored, the quota is ${formatBytes(quotaBytes)}.`,
     kept: 'Everything acknowledged is kept; this event was not stored and not acknowledged.',
     next: 'Ingest goes on by itself when the centre has taken the backlog; or raise the quota, or choose what may be dropped (docs/retention.md).',
     facts: { topic: topicName, bytes, quotaBytes }
@@ -70,7 +71,7 @@ export function quotaExceeded(topicName: string, bytes: number, quotaBytes: numb
 
 export function reserveReached(topicName: string, freeBytes: number, freeBytesMin: number): WadiError {
   return new WadiError('WADI_DISK_FULL', {
-    happened: `There is no room for topic ${topicName}: ${freeBytes} bytes are free on the device, and ${freeBytesMin} of them are kept free.`,
+    happened: `There is no room for topic ${topicName}: ${formatBytes(freeBytes)} are free on the device, and ${formatBytes(freeBytesMin)} of them are kept free.`,
     kept: 'Everything acknowledged is kept; this event was not stored and not acknowledged.',
     next: 'Free space on the device, or lower the quotas; devices send again, ingest goes on by itself.',
     facts: { topic: topicName, freeBytes, freeBytesMin }

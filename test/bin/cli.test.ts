@@ -8,6 +8,8 @@ import t from 'tap'
 import type { StatusReport } from '../../gateway/status-report.ts'
 import { connect, gatewayFile, Process, publish, startGateway, temporary, valuesOf, wadi } from './wadi-process.ts'
 
+t.setTimeout(120_000)
+
 t.test('exit codes and what is said', async (t) => {
   const directory = await temporary(t)
   const bad = join(directory, 'bad.yaml')
@@ -27,6 +29,9 @@ t.test('exit codes and what is said', async (t) => {
     [['config', 'reference'], 0, /storage\.quota +size from 1MiB or unlimited/],
     [['status', '--data', directory], 69, /No gateway is running/],
     [['tail', '--data', directory], 69, /No gateway is running/],
+    [['status', '--data', join(directory, 'absent')], 69, /There is no directory .*absent/],
+    [['status', '-w', '--require', 'up', '--data', directory], 64, /--watch and --require exclude each other/],
+    [['status', '--require', 'foo'], 64, /--require is "foo"/],
     [['tail', '-f', '%q'], 64, /"%q", which is not known/],
     [['log', 'verify', join(directory, 'absent')], 73, /not a data directory/],
     [['log', 'verify'], 64, /needs DIR/],
@@ -57,7 +62,7 @@ t.test('run, publish, tail, status, stop, verify, dump', { timeout: 120_000 }, a
   )
   const filtered = await wadi(t, 'tail', 'plant/press-1/#', '--no-follow', '-n', '1000', '-f', '%t %k\\n', '--data', data)
   t.same(new Set(filtered.stdout.trim().split('\n')), new Set(['telemetry press-1']))
-  t.match(await wadi(t, 'tail', 'telemetri', '--data', data), { code: 1, stderr: /Did you mean "telemetry"/ })
+  t.match(await wadi(t, 'tail', 'telemetri', '--data', data), { code: 64, stderr: /Did you mean "telemetry"/ })
 
   const following = new Process(t, ['tail', 'telemetry', '-n', '0', '--data', data])
   const status = await wadi(t, 'status', '--json', '--data', data)

@@ -58,6 +58,20 @@ t.test('--json: every object names its file, and the last one says whether the f
     { file: 'bad.yaml', path: 'routes[0].key', isWarning: true },
     { ok: false, file: 'bad.yaml', problems: 1, warnings: 1 }
   ])
+  await writeFile(
+    join(directory, 'note.yaml'),
+    gatewayFile({ upstream: { brokers: ['127.0.0.1:1'] }, topics: { telemetry: { drop_undelivered: true } } })
+  )
+  const noted = check(directory, ['--json', 'note.yaml'])
+  t.equal(noted.code, 0)
+  t.match(linesOf(noted.stdout), [
+    { path: 'topics.telemetry.drop_undelivered', isWarning: true, isNote: true },
+    { ok: true, problems: 0, warnings: 0 }
+  ])
+  t.match(
+    check(directory, ['note.yaml']).stdout,
+    /^note: note\.yaml:1:\d+ topics\.telemetry\.drop_undelivered is true[^\n]*\nnote\.yaml is right: /
+  )
   const absent = check(directory, ['--json', 'absent.yaml'])
   t.equal(absent.code, 78)
   t.match(JSON.parse(absent.stderr), { level: 'error', code: 'WADI_CONFIG_INVALID' })

@@ -1,5 +1,6 @@
 // Proves for what a running gateway says of its devices and its link, in the log and in `wadi status`: who, from where, what, once.
 
+import { randomBytes } from 'node:crypto'
 import { connect as connectSocket } from 'node:net'
 import mqtt from 'mqtt'
 import t, { type Test } from 'tap'
@@ -91,6 +92,19 @@ t.test('what is dropped because no route takes it is counted by topic, of a boun
   t.match((await wadi(t, 'status', '--data', data)).stdout, /31 unmatched[\s\S]*nobody\/0: 2 events[\s\S]*and 15 more MQTT topics/)
   t.match(await said(process, /no route takes/), { level: 'warn', message: /"nobody\/0" of chatty: its events are dropped/ })
   t.equal(linesOf(process).filter(({ message }) => message.startsWith('no route takes')).length, 20)
+})
+
+t.test('what a full topic refuses is counted by topic and reason', async (t) => {
+  const topics = { telemetry: { quota: '256KiB', when_full: 'reject' } }
+  const { process, port, data } = await startGateway(t, await temporary(t), { topics })
+  const client = await open(t, port, { clientId: 'full-1' })
+  for (let n = 0; n < 40; n++) client.publish('plant/a/b', randomBytes(20_000), { qos: 1 }, () => undefined)
+  t.match(await said(process, /KiB are stored, the quota is 256\.0 KiB\./), { level: 'warn' })
+  const { ingest } = await reportOf(t, data)
+  const [refused] = ingest.refusedTopics
+  t.match(refused, { topic: 'telemetry', reason: 'WADI_QUOTA_EXCEEDED' })
+  t.equal(refused?.events, ingest.refusedEvents)
+  t.match((await wadi(t, 'status', '--data', data)).stdout, /refused for telemetry: \d+ events?, WADI_QUOTA_EXCEEDED\n/)
 })
 
 t.test('a client without an id: no header is made up; a topic with an empty part goes to the dead letters', async (t) => {

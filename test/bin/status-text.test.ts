@@ -32,6 +32,7 @@ function reportOf(topics: readonly TopicStatus[]): StatusReport {
       refusedEvents: 0,
       unmatchedEvents: 0,
       unmatchedTopics: [],
+      refusedTopics: [],
       deadLetters: 0,
       recordsPerSync: 0
     },
@@ -79,6 +80,7 @@ t.test('Kafka clients have a line of their own when there is a listener for them
     connections: 1,
     storedEvents: 1_500,
     refusedBatches: 0,
+    refusedTopics: [],
     requests: 12_345,
     receivedBytes: 2048,
     sentBytes: 4096,
@@ -92,6 +94,15 @@ t.test('Kafka clients have a line of their own when there is a listener for them
     statusText({ ...reportOf([]), kafka: { ...kafka, connections: 2, refusedBatches: 4, refusedConnections: 3 } }),
     /2 connections .* 4 batches refused {2}3 connections refused/
   )
+})
+
+t.test('what was refused is named by topic and reason, the few that count most', async (t) => {
+  const report = reportOf([])
+  const refusedTopics = Array.from({ length: 8 }, (_, index) => ({ topic: `t${index}`, reason: 'WADI_QUOTA_EXCEEDED', events: 8 - index }))
+  const text = statusText({ ...report, ingest: { ...report.ingest, refusedTopics } })
+  t.match(text, /refused for t0: 8 events, WADI_QUOTA_EXCEEDED\n/)
+  t.match(text, /refused for t4: 4 events, WADI_QUOTA_EXCEEDED\n +and 3 more \(--json has them\)\n/)
+  t.notMatch(text, /for t5/)
 })
 
 t.test('a topic that the centre does not take is named with the reason; others are not', async (t) => {
@@ -135,12 +146,18 @@ t.test('no text from outside moves the cursor, forges a line or hides: whatever 
   const { recovery } = base.storage
   const report: StatusReport = {
     ...base,
-    ingest: { ...base.ingest, listeners: ['127.0.0.1:1883'], unmatchedTopics: [{ mqttTopic: 'a', clientId: 'b', events: 1 }] },
+    ingest: {
+      ...base.ingest,
+      listeners: ['127.0.0.1:1883'],
+      refusedTopics: [{ topic: 'a', reason: 'WADI_BUSY', events: 1 }],
+      unmatchedTopics: [{ mqttTopic: 'a', clientId: 'b', events: 1 }]
+    },
     kafka: {
       listener: '127.0.0.1:9092',
       connections: 1,
       storedEvents: 1,
       refusedBatches: 1,
+      refusedTopics: [{ topic: 'a', reason: 'NOT_LEADER_OR_FOLLOWER', batches: 1 }],
       requests: 1,
       receivedBytes: 1,
       sentBytes: 1,

@@ -48,6 +48,28 @@ t.test('-n counts the events that are meant, over all partitions, the newest las
   t.same(numbersOf(await tail('plant/press-1/+', '--no-follow', '-n', '2', '--until', `@${timeOf(20)}`)), [11, 16])
 })
 
+t.test('TOPIC:PARTITION is one partition; what is not there is said as log dump says it', async (t) => {
+  const { tail, data } = await startWithEvents(t)
+  const parts = []
+  for (const partition of [0, 1, 2]) {
+    const lines = (await tail(`telemetry:${partition}`, '--no-follow', '-n', '1000', '-f', '%p\\n')).stdout.trim().split('\n')
+    t.same([...new Set(lines)], [String(partition)])
+    parts.push(...lines)
+  }
+  t.equal(parts.length, EVENTS)
+  const two = await tail('telemetry:0', 'telemetry:1', '--no-follow', '-n', '1000', '-f', '%p\\n')
+  t.same([...new Set(two.stdout.trim().split('\n'))].sort(), ['0', '1'])
+  for (const [pattern, words] of [
+    ['telemetri', /There is no topic "telemetri"[\s\S]*Did you mean "telemetry"/],
+    ['b', /There is no topic "b"(?![\s\S]*Did you mean)/],
+    ['telemetri:1', /There is no topic "telemetri"[\s\S]*Did you mean "telemetry"/],
+    ['telemetry:7', /telemetry has no partition 7\.[\s\S]*It has 3: 0 to 2\./]
+  ] as const) {
+    t.match(await tail(pattern, '--no-follow'), { code: 64, stderr: words }, pattern)
+    t.match(await wadi(t, 'log', 'dump', data, pattern), { code: 64, stderr: words }, `log dump ${pattern}`)
+  }
+})
+
 t.test('--from, --since and --until say where it begins and ends', async (t) => {
   const { tail } = await startWithEvents(t)
   t.same(numbersOf(await tail('--no-follow', '--from', 'beginning')), range(0, 40))

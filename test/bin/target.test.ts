@@ -25,6 +25,7 @@ t.test('WADI_CONFIG names it, for every command; WADI_DATA names the directory',
   const file = join(directory, 'wadi.yaml')
   const outcome = (args: string[], environment: Record<string, string>) => new Process(t, args, { cwd, environment }).exited
   t.match(await outcome(['status'], { WADI_CONFIG: file }), { code: 0, stdout: /cli-test/ })
+  t.match(await outcome(['config', 'check'], { WADI_CONFIG: file }), { code: 0, stdout: /wadi\.yaml is right/ })
   t.match(await outcome(['run'], { WADI_CONFIG: file }), { code: 73, stderr: /WADI_DATA_DIR_LOCKED/ })
   t.match(await outcome(['status'], { WADI_CONFIG: '', WADI_DATA: data }), { code: 0, stdout: /cli-test/ })
   t.match(await outcome(['status'], { WADI_CONFIG: join(directory, 'absent.yaml') }), { code: 78, stderr: /absent\.yaml/ })

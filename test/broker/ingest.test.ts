@@ -80,6 +80,7 @@ t.test('a refused commit is told, counted, and leaves nothing', async (t) => {
   await settled(() => outcomes.length === 1)
   t.same(outcomes, ['v WADI_DISK_FULL'])
   t.equal(ingest.metrics.rejected.get('WADI_DISK_FULL'), 1)
+  t.same(ingest.metrics.refused.list, [{ topic: 'events', reason: 'WADI_DISK_FULL', count: 1 }])
   t.equal(ingest.metrics.inFlightBytes, 0)
   store.refusal = null
   accept('d/x', 'again')

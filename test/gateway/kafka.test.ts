@@ -272,6 +272,7 @@ t.test('what clients store is counted; what is refused is counted, and told once
   t.ok(refusals > 2, `${refusals} refusals`)
   const { kafka } = await place.gateway.status()
   t.match(kafka, { storedEvents: 2 + 8 - refusals, refusedBatches: refusals })
+  t.same(kafka?.refusedTopics, [{ topic: 'full', reason: 'KAFKA_STORAGE_ERROR', batches: refusals }])
   const told = place.lines.filter((line) => line.startsWith('warn: refused a batch'))
   t.equal(told.length, 1)
   t.match(told[0], /^warn: refused a batch of a Kafka client for full-0: KAFKA_STORAGE_ERROR, .*full/)

@@ -68,7 +68,7 @@ t.test('kafka: slips are named; an address for everybody needs "insecure: true",
     t.same(kafka(`{ listen: "${address}", insecure: true, advertised: "edge:9092" }`), [], address)
   }
   t.match(kafka('{ listen: "127.0.0.1:9092", advertised: "0.0.0.0:9092" }'), [/kafka\.advertised .*which no client can connect to/])
-  t.match(kafka('{ listen: "127.0.0.1:9092", limits: { memory: 1MiB } }'), [/kafka\.limits\.memory is 1048576 bytes, at least 4194304/])
+  t.match(kafka('{ listen: "127.0.0.1:9092", limits: { memory: 1MiB } }'), [/kafka\.limits\.memory is 1MiB, at least 4MiB is needed/])
 })
 
 t.test('a delivered topic that only a Kafka client can make is warned of; without a Kafka listener it is a mistake', async (t) => {
@@ -173,7 +173,7 @@ upstream:
       'wadi.yaml:7:21 storage.journal.files is 1, at least 2 is needed',
       'wadi.yaml:9:13 mqtt[0].listen is 0.0.0.0:1883, where everybody on the network could publish without a password: listen on 127.0.0.1, or write "insecure: true" beside it',
       'wadi.yaml:10:13 mqtt[1].listen is "nowhere", expected host:port, for example 127.0.0.1:1883',
-      'wadi.yaml:11:23 mqtt[1].limits.packet is 8589934592 bytes, at most 1048576 bytes is possible',
+      'wadi.yaml:11:23 mqtt[1].limits.packet is 8GiB, at most 1MiB is possible',
       'wadi.yaml:13:16 topics.telemetry.retension is not a known key (did you mean "retention"?)',
       'wadi.yaml:13:42 topics.telemetry.when_full is "drop", expected reject or drop_oldest',
       'wadi.yaml:15:5 routes[0].filter is missing: MQTT filter, wildcards may have names: plant/+site/+device/#metric',
@@ -299,7 +299,7 @@ t.test('the sample configuration in docs/ is right', async (t) => {
 })
 
 t.test('limits that do not do what they seem to say are warnings: the file is right and the gateway starts', async (t) => {
-  const { problems, warnings } = readConfig(
+  const { problems, warnings, notes } = readConfig(
     `${minimal}gateway: { id: a }
 topics:
   sent: { quota: 1GiB, when_full: drop_oldest }
@@ -316,9 +316,14 @@ upstream: { brokers: [k:9092], topics: { sent: {}, dropped: {} } }
     ofLimits.map((warning) => formatProblem(warning, 'wadi.yaml')),
     [
       'wadi.yaml:6:35 topics.sent.when_full is drop_oldest without drop_undelivered: true, so nothing undelivered is ever dropped; at its quota the topic refuses, like reject',
-      'wadi.yaml:7:69 topics.dropped.drop_undelivered is true: events that are not delivered are lost when they are older than 7d or above the quota of 1GiB (docs/retention.md)',
       'wadi.yaml:8:42 topics.kept.drop_undelivered has no effect: the topic is not forwarded, so nothing of it waits to be delivered',
-      'wadi.yaml:9:19 topics.small.quota is 262144 bytes; below 524288 (128 KiB per partition) large parts of it go at a time'
+      'wadi.yaml:9:19 topics.small.quota is 256KiB; below 512KiB (128 KiB per partition) large parts of it go at a time'
+    ]
+  )
+  t.same(
+    notes.map((note) => formatProblem(note, 'wadi.yaml')),
+    [
+      'wadi.yaml:7:69 topics.dropped.drop_undelivered is true: events that are not delivered are lost when they are older than 7d or above the quota of 1GiB (docs/retention.md)'
     ]
   )
 })
@@ -389,7 +394,7 @@ t.test('the dead letters are bounded and never refused, forwarded or not', async
 
 t.test('a quota of the directory that the journal alone fills is refused', async (t) => {
   t.same(problemsOf(`${minimal}storage: { quota: 64MiB }\n`), [
-    'wadi.yaml:4:19 storage.quota is 67108864 bytes, and the journal alone takes 67108864 (storage.journal.files x file_size): at least 1 MiB more is needed'
+    'wadi.yaml:4:19 storage.quota is 64MiB, and the journal alone takes 64MiB (storage.journal.files x file_size): at least 1 MiB more is needed'
   ])
   t.same(problemsOf(`${minimal}storage: { quota: 10MiB, journal: { file_size: 4MiB } }\n`), [])
 })

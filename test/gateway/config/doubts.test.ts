@@ -1,4 +1,5 @@
-// Files that are right, and perhaps do not do what was meant: the warnings of `wadi config check` and of a start.
+// Files that are right, and perhaps do not do what was meant: the warnings of `wadi config check` and of a start, and the notes of the check alone:
+// what is written on purpose and costs something.
 // Each row has what was printed before and what is printed now.
 
 import t from 'tap'
@@ -47,6 +48,32 @@ const rows: readonly Row[] = [
     ]
   },
   {
+    name: 'a constant key, of a topic that is said to have one partition',
+    written: [MQTT, 'routes: [{ filter: a/+device, topic: a, key: plant }]\ntopics: { a: { partitions: 1 } }\n'],
+    before: [
+      'warning: f:2:46 routes[0].key is "plant" for every event: all go to one partition, however many there will be; meant "{plant}", or none?'
+    ],
+    now: []
+  },
+  {
+    name: 'a filter that a comment cuts',
+    written: [MQTT, 'routes:\n  - filter: plant/ #\n    topic: a\n    key: none\n  - filter: line/ #rest\n    topic: a\n    key: none\n'],
+    before: [],
+    now: [
+      'warning: f:3:13 routes[0].filter is read as "plant/": a # behind a space begins a comment; for all of it write "plant/#"',
+      'warning: f:6:13 routes[1].filter is read as "line/": a # behind a space begins a comment; for all of it write "line/#rest"'
+    ]
+  },
+  {
+    name: 'filters with a comment that is meant',
+    written: [
+      MQTT,
+      'routes:\n  - filter: plant/# # everything\n    topic: a # of the plant\n    key: none\n  - filter: "b/" # one level\n    topic: a\n    key: none\n'
+    ],
+    before: [],
+    now: []
+  },
+  {
     name: 'quotas above the whole',
     written: [
       RIGHT,
@@ -78,7 +105,7 @@ const rows: readonly Row[] = [
     written: [RIGHT, ID, 'topics: { events: { drop_undelivered: true, quota: 1GiB } }\n', UPSTREAM],
     before: [],
     now: [
-      'warning: f:4:39 topics.events.drop_undelivered is true: events that are not delivered are lost when they are older than 7d (docs/retention.md)'
+      'note: f:4:39 topics.events.drop_undelivered is true: events that are not delivered are lost when they are older than 7d (docs/retention.md)'
     ]
   },
   {
@@ -91,7 +118,7 @@ const rows: readonly Row[] = [
     ],
     before: [],
     now: [
-      'warning: f:5:39 topics.events.drop_undelivered is true: events that are not delivered are lost when they are older than 7d, above 100MB per partition, above the quota of 1GiB or at the quota of the whole directory (docs/retention.md)'
+      'note: f:5:39 topics.events.drop_undelivered is true: events that are not delivered are lost when they are older than 7d, above 100MB per partition, above the quota of 1GiB or at the quota of the whole directory (docs/retention.md)'
     ]
   },
   {
@@ -123,7 +150,7 @@ const rows: readonly Row[] = [
     written: [MQTT, 'routes: [{ filter: a/#, topic: a, key: none, time: { from: "$.ts" } }]\n'],
     before: [],
     now: [
-      'warning: f:2:60 routes[0].time.from names a field, so the payload is read as JSON, and what is none gets the time of its arrival; "value: { decode: cbor }" reads CBOR'
+      'note: f:2:60 routes[0].time.from names a field, so the payload is read as JSON, and what is none gets the time of its arrival; "value: { decode: cbor }" reads CBOR'
     ]
   },
   {
@@ -131,7 +158,7 @@ const rows: readonly Row[] = [
     written: [MQTT, 'routes: [{ filter: a/#, topic: a, key: none, time: { from: "$.ts", else: reject } }]\n'],
     before: [],
     now: [
-      'warning: f:2:60 routes[0].time.from names a field, so the payload is read as JSON, and what is none goes to the dead letters; "value: { decode: cbor }" reads CBOR'
+      'note: f:2:60 routes[0].time.from names a field, so the payload is read as JSON, and what is none goes to the dead letters; "value: { decode: cbor }" reads CBOR'
     ]
   },
   {

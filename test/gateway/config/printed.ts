@@ -19,6 +19,10 @@ export const ID = 'gateway: { id: a }\n'
 export const UPSTREAM = 'upstream: { brokers: [k1:9092] }\n'
 
 export function printed(...pieces: readonly string[]): string[] {
-  const { problems, warnings } = readConfig(pieces.join(''), { fileName: 'f', environment: {} })
-  return [...problems.map((one) => formatProblem(one, 'f')), ...warnings.map((one) => `warning: ${formatProblem(one, 'f')}`)]
+  const { problems, warnings, notes } = readConfig(pieces.join(''), { fileName: 'f', environment: {} })
+  return [
+    ...problems.map((one) => formatProblem(one, 'f')),
+    ...warnings.map((one) => `warning: ${formatProblem(one, 'f')}`),
+    ...notes.map((one) => `note: ${formatProblem(one, 'f')}`)
+  ]
 }

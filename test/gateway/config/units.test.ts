@@ -1,5 +1,6 @@
 import t from 'tap'
-import { formatBytes, formatCount, formatDuration, parseBytes, parseDuration } from '../../../gateway/config/units.ts'
+import { formatCount, formatDuration, parseBytes, parseDuration } from '../../../gateway/config/units.ts'
+import { formatBytes } from '../../../runtime/base/byte-text.ts'
 
 t.test('sizes: SI and IEC are distinct, a number without a unit is refused', async (t) => {
   for (const [text, value] of [
