@@ -14,7 +14,7 @@ import { type Broker, openBroker } from '../runtime/broker/broker.ts'
 import { Ingest } from '../runtime/broker/ingest.ts'
 import { compileRoutes } from '../runtime/broker/routes.ts'
 import { DiskError } from '../runtime/io/disk.ts'
-import type { DeleteOptions, Store, Topic } from '../runtime/log/contract.ts'
+import type { DeleteOptions, Store, Topic, TopicConfig } from '../runtime/log/contract.ts'
 import { LogStore } from '../runtime/log/log-store.ts'
 import type { StorageSettings } from '../runtime/log/settings.ts'
 import { asStoreError } from '../runtime/log/store-errors.ts'
@@ -32,7 +32,7 @@ import { recoveryFindings, StatusReporter } from './status-reporter.ts'
 import type { MissingRange, PlacedRecord } from './tail-cursor.ts'
 import { feedTail, type TailSource, tailItems } from './tail-feed.ts'
 import type { TailRequest } from './tail-request.ts'
-import { deliveredTopics, partitionWords, placeOfTopic, setUpTopics, topicConfigOf } from './topics-setup.ts'
+import { deliveredTopics, partitionWords, placeOfTopic, TopicsSetup, topicConfigOf } from './topics-setup.ts'
 
 /** Of the ten seconds that a stop may take: what the uplink may use to end a transaction. */
 const UPLINK_CLOSE_MS = 2_500
@@ -134,12 +134,16 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   closers.add(async () => broker.close())
 
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
-  await setUpTopics(store, config, [...config.topics.keys(), ...table.topicNames], log)
+  const makeTopic = (name: string, topicConfig: TopicConfig): Promise<Topic> => broker.topics.ensureOwn(name, topicConfig)
+  const names = [...config.topics.keys(), ...table.topicNames]
+  const topicsSetup = new TopicsSetup({ store, clock: edges.clock, config, names, log, makeTopic })
+  closers.add(async () => topicsSetup.stop())
+  await topicsSetup.run()
   if (config.upstream) uplink = openUplink(config, config.upstream, { store, edges, log })
   closers.add(async () => uplink?.close({ deadlineMs: UPLINK_CLOSE_MS }))
   const createTopic = async (name: string): Promise<Topic> => {
     const isNew = !store.topics.has(name)
-    const topic = await broker.topics.ensureOwn(name, topicConfigOf(config, name))
+    const topic = await makeTopic(name, topicConfigOf(config, name))
     if (isNew) log('info', `made topic ${name} with ${partitionWords(topic.partitions.length)}, for an event of a route`, { topic: name })
     return topic
   }
@@ -155,7 +159,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     void mqtt.close() // devices keep what they have; what is in flight has been refused
     fatal(failure)
   })
-  const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, kafka, broker, uplink })
+  const reporter = new StatusReporter({ config, store, topicsSetup, edges, ingest, mqtt, kafka, broker, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, ...edges }
   const control = await openControlServer(config.gateway.data, {

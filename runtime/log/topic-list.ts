@@ -2,6 +2,7 @@
 //
 // Invariants:
 //   - A number is given once, also when its topic was refused or deleted: what was written of it may be found by a start.
+//   - Limits of a topic hold from the moment they are asked for, until the next start also when there is no room to write them down.
 //   - From the moment a deletion is asked for the topic takes nothing more; when the deletion is refused it does again.
 //   - A deleted topic is out of every list at once; who holds its partitions sees isDeleted.
 // Not for: files (partition-log.ts, deleted-topics.ts), what clients may make or delete (runtime/broker/topics.ts, gateway).
@@ -107,12 +108,15 @@ export class TopicList {
     }
   }
 
+  /** What needs no new partition holds at once: it may be what makes the room that is needed to write it down. */
   alter(name: string, config: Partial<TopicConfig>): Promise<StoredTopic> {
     return this.#behindOthers(async () => {
       const topic = this.#byName.get(name)
       if (!topic) throw topicUnknown(name)
-      const whole = { ...topic.config, ...config, partitionCount: Math.max(topic.config.partitionCount, config.partitionCount ?? 0) }
+      const { partitionCount } = topic.config
+      const whole = { ...topic.config, ...config, partitionCount: Math.max(partitionCount, config.partitionCount ?? 0) }
       checkTopic(name, whole)
+      topic.config = { ...whole, partitionCount }
       return this.#grow(topic, { number: topic.number, id: Buffer.from(topic.id).toString('hex'), config: whole })
     })
   }

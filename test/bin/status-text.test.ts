@@ -46,6 +46,7 @@ function reportOf(topics: readonly TopicStatus[]): StatusReport {
       lostEvents,
       damagedRanges: 0,
       deletedTopics: [],
+      waitingTopics: [],
       recovery: { durationMs: 0, findings: [], replayedEvents: 0, wasCleanStop: true }
     },
     uplink: null,
@@ -116,4 +117,11 @@ t.test('whatever waits has an age; that of before this start is a lower bound', 
   const waiting = topicOf('plant', { lagEvents: 3, lagBytes: 100, lagMs: 61_000, isLagAtLeast: true })
   const text = statusText(reportOf([waiting, topicOf('done', { lagEvents: 0, lagBytes: 0, lagMs: 0 }), topicOf('local')]))
   t.match(text, /plant .* 3 +100 B +>1m01s\n.*done .* 0 +0 B +-\n.*local .* - +- +-\n/)
+})
+
+t.test('a topic that waits for room is named, with the reason', async (t) => {
+  const report = reportOf([])
+  const waitingTopics = [{ name: 'plant', change: 'made' as const, because: 'No space left for /data/journal/0.journal.' }]
+  const text = statusText({ ...report, storage: { ...report.storage, waitingTopics } })
+  t.match(text, /\n {10}topic plant is not made yet: No space left for \/data\/journal\/0.journal.\n/)
 })
