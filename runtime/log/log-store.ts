@@ -126,6 +126,7 @@ export class LogStore implements Store {
       state: this.#state,
       submit: (changes, done) => this.#submit([], changes, done),
       partitionOf: ({ topicName, partitionIndex }) => this.topics.get(topicName)?.partitions[partitionIndex],
+      removedUpTo: (partition) => this.#removals.countedUpTo(partition),
       tell: (range) => this.#tell(range)
     })
     this.#quota = this.#newQuota()
@@ -234,6 +235,7 @@ export class LogStore implements Store {
     const points = new Map((loaded?.snapshot.recoveryPoints ?? []).map((point) => [`${point[0]}/${point[1]}`, point]))
     const ranges = { coverage: contents.coverage, isJournalWhole: isWithoutDamage(this.report) }
     this.#deleted.load(contents.lastSequence)
+    this.#damage.load()
     for (const key of this.#state.list(TOPIC_PREFIX)) await this.#recoverTopic(key, points, ranges)
     this.#topics.onNumberSeen(lastTopicNumber(contents)) // one whose topic damage took is not given again
     const last = contents.commits.at(-1)
@@ -250,7 +252,6 @@ export class LogStore implements Store {
       afterCommit: () => this.#upkeep.sealAboveLimitOrLater()
     })
     restoreTransactions(this.#topics.all(), this.#state, this.report)
-    this.#damage.load()
     this.report.holes = this.report.holes.filter((range) => !this.#damage.isKnown(range))
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
     const end = last ? { fileIndex: last.fileIndex, positionBytes: last.positionBytes + last.blockBytes } : null

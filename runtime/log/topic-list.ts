@@ -127,7 +127,7 @@ export class TopicList {
       const topic = this.#byName.get(name)
       if (!topic) throw topicUnknown(name)
       const check = (): void => {
-        const count = undeliveredIn(topic)
+        const count = this.#undeliveredIn(topic)
         if (undelivered === 'refuse' && count > 0) throw topicUndelivered(name, count)
       }
       check()
@@ -150,7 +150,7 @@ export class TopicList {
     // A topic that was never delivered begins at 0 again: nobody outside of this disk goes by its name and offsets.
     const isKnownOutside = topic.config.isForwarded || partitions.some(({ deliveredOffset }) => deliveredOffset > 0)
     const ends = isKnownOutside ? partitions.map(({ highWatermark }) => highWatermark) : []
-    const lost: Removal = { topicName: name, reason: 'deletion', records: undeliveredIn(topic), isLoss: true }
+    const lost: Removal = { topicName: name, reason: 'deletion', records: this.#undeliveredIn(topic), isLoss: true }
     const counted = removals.list([topic])
     return [
       { key: TOPIC_PREFIX + name, value: null },
@@ -221,21 +221,21 @@ export class TopicList {
     })
   }
 
+  /** Events that the centre should get and does not have, but for those that damage took. */
+  #undeliveredIn({ config, partitions }: StoredTopic): number {
+    if (!config.isForwarded) return 0
+    return partitions.reduce((sum, partition) => {
+      const { highWatermark: endOffset, logStartOffset, deliveredOffset } = partition
+      const startOffset = Math.max(logStartOffset, deliveredOffset)
+      return sum + Math.max(0, endOffset - startOffset) - this.#host.damage.countWithin(partition, { startOffset, endOffset })
+    }, 0)
+  }
+
   #behindOthers<T>(work: () => Promise<T>): Promise<T> {
     const run = this.#altering.then(work)
     this.#altering = run.catch(() => undefined)
     return run
   }
-}
-
-/** Events that the centre should get and does not have. */
-function undeliveredIn({ config, partitions }: StoredTopic): number {
-  if (!config.isForwarded) return 0
-  return partitions.reduce(
-    (sum, { highWatermark, logStartOffset, deliveredOffset }) =>
-      sum + Math.max(0, highWatermark - Math.max(logStartOffset, deliveredOffset)),
-    0
-  )
 }
 
 function falseWhenDisk(error: unknown): false {
