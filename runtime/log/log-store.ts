@@ -256,7 +256,7 @@ export class LogStore implements Store {
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
     const end = last ? { fileIndex: last.fileIndex, positionBytes: last.positionBytes + last.blockBytes } : null
     await this.#journal.continueFrom({ end, lastSequences, nowMs: clock.monotonicMs(), lastCommit })
-    this.#journal.startFilling(firstFillBytes)
+    this.#journal.startFilling()
     this.#commit = this.#newGroupCommit()
     await this.#nameStart()
     for (const hole of this.report.holes) void this.#damage.report(hole)
@@ -326,6 +326,7 @@ export class LogStore implements Store {
       tails: this.#tails,
       writeSnapshot: (sequence, points) => this.#writeSnapshot(sequence, points),
       clearDeleted: () => this.#deleted.clear(),
+      growJournal: () => this.#growJournal(),
       fail: (error) => this.#fail(error)
     })
   }
@@ -425,6 +426,13 @@ export class LogStore implements Store {
   async #freeBytes(): Promise<number> {
     this.#freeBytesSeen = (await this.#options.disk.freeBytes(this.#options.directory).catch(onlyDisk)) ?? this.#freeBytesSeen
     return this.#freeBytesSeen
+  }
+
+  /** What there was no room for at the start. */
+  async #growJournal(): Promise<void> {
+    const { missingBytes, isFilling } = this.#journal
+    if (missingBytes === 0 || isFilling) return
+    if ((await this.#freeBytes()) >= missingBytes + this.#settings.freeBytesMin) this.#journal.startFilling()
   }
 
   append(partition: Partition, record: RecordInput, done: AppendDone, state?: readonly StateChange[]): void {
