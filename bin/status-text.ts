@@ -27,6 +27,7 @@ export function statusText(report: StatusReport): string {
     `${label('storage')} ${storageWords(storage)}`,
     ...[...lossLines(topics), ...deletedLines(storage)].map((line) => `${' '.repeat(10)}${paint('red', line)}`),
     ...storage.recovery.findings.map((finding) => `${' '.repeat(10)}${paint('yellow', finding)}`),
+    ...waitingLines(storage).map((line) => `${' '.repeat(10)}${paint('yellow', line)}`),
     ...(storage.failure ? [`${' '.repeat(10)}${paint('red', `storage refuses events: ${storage.failure}`)}`] : []),
     `${label('uplink')} ${uplink ? uplinkWords(uplink) : 'not configured: events stay here'}`,
     ...stoppedLines(topics).map((line) => `${' '.repeat(10)}${paint('yellow', line)}`)
@@ -120,6 +121,10 @@ function lossLines(topics: readonly TopicStatus[]): string[] {
 
 function deletedLines({ deletedTopics }: StatusReport['storage']): string[] {
   return deletedTopics.map(({ name, lostEvents }) => `${name}, which was deleted: ${plural(lostEvents, 'event was', 'events were')} lost`)
+}
+
+function waitingLines({ waitingTopics }: StatusReport['storage']): string[] {
+  return waitingTopics.map(({ name, change, because }) => `topic ${name} is not ${change} yet: ${because}`)
 }
 
 function stoppedLines(topics: readonly TopicStatus[]): string[] {

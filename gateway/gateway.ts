@@ -17,7 +17,7 @@ import { RefusedTopics } from '../runtime/broker/refused-topics.ts'
 import { compileRoutes } from '../runtime/broker/routes.ts'
 import type { TopicRules } from '../runtime/broker/topics.ts'
 import { DiskError } from '../runtime/io/disk.ts'
-import type { DeleteOptions, Store, Topic } from '../runtime/log/contract.ts'
+import type { DeleteOptions, Store, Topic, TopicConfig } from '../runtime/log/contract.ts'
 import { LogStore } from '../runtime/log/log-store.ts'
 import type { StorageSettings } from '../runtime/log/settings.ts'
 import { asStoreError } from '../runtime/log/store-errors.ts'
@@ -37,7 +37,7 @@ import type { MissingRange, PlacedRecord } from './tail-cursor.ts'
 import { feedTail, type TailSource, tailItems } from './tail-feed.ts'
 import type { TailRequest } from './tail-request.ts'
 import { takeoverLog } from './takeover-log.ts'
-import { deliveredTopics, partitionWords, placeOfTopic, setUpTopics, topicConfigOf } from './topics-setup.ts'
+import { deliveredTopics, partitionWords, placeOfTopic, TopicsSetup, topicConfigOf } from './topics-setup.ts'
 
 /** Of the ten seconds that a stop may take: what the uplink may use to end a transaction. */
 const UPLINK_CLOSE_MS = 2_500
@@ -140,12 +140,16 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   closers.add(async () => broker.close())
 
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
-  await setUpTopics(store, config, [...config.topics.keys(), ...table.topicNames], log)
+  const makeTopic = (name: string, topicConfig: TopicConfig): Promise<Topic> => broker.topics.ensureOwn(name, topicConfig)
+  const names = [...config.topics.keys(), ...table.topicNames]
+  const topicsSetup = new TopicsSetup({ store, clock: edges.clock, config, names, log, makeTopic })
+  closers.add(async () => topicsSetup.stop())
+  await topicsSetup.run()
   if (config.upstream) uplink = openUplink(config, config.upstream, { store, edges, log })
   closers.add(async () => uplink?.close({ deadlineMs: UPLINK_CLOSE_MS }))
   const createTopic = async (name: string): Promise<Topic> => {
     const isNew = !store.topics.has(name)
-    const topic = await broker.topics.ensureOwn(name, topicConfigOf(config, name))
+    const topic = await makeTopic(name, topicConfigOf(config, name))
     if (isNew) log('info', `made topic ${name} with ${partitionWords(topic.partitions.length)}, for an event of a route`, { topic: name })
     return topic
   }
@@ -161,7 +165,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     void mqtt.close() // devices keep what they have; what is in flight has been refused
     fatal(failure)
   })
-  const reporter = new StatusReporter({ config, store, edges, ingest, mqtt, kafka, broker, refusedBatches, uplink })
+  const reporter = new StatusReporter({ config, store, topicsSetup, edges, ingest, mqtt, kafka, broker, refusedBatches, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, ...edges }
   const handlers: Record<string, ControlHandler> = {
@@ -172,11 +176,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   closers.add(() => control.close())
 
   const addresses = { mqtt: mqtt.addresses.map(formatAddress), kafka: kafka && formatAddress(kafka.address) }
-  const doors = `MQTT on ${addresses.mqtt.join(', ') || 'no address'}${addresses.kafka ? `, Kafka on ${addresses.kafka}` : ''}`
-  log('info', `ready: ${doors}, data in ${config.gateway.data}`, {
-    ...addresses,
-    data: config.gateway.data
-  })
+  sayReady(addresses, config.gateway.data, log)
   return {
     addresses,
     get failure() {
@@ -190,6 +190,11 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     deleteTopic: (name, options) => deleteTopic(config, store, name, options),
     close: () => closers.close()
   }
+}
+
+function sayReady(addresses: Gateway['addresses'], data: string, log: Log): void {
+  const doors = `MQTT on ${addresses.mqtt.join(', ') || 'no address'}${addresses.kafka ? `, Kafka on ${addresses.kafka}` : ''}`
+  log('info', `ready: ${doors}, data in ${data}`, { ...addresses, data })
 }
 
 function openGatewayBroker(

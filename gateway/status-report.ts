@@ -1,6 +1,8 @@
 // What `wadi status` knows: one plain object, made by the gateway and printed here or anywhere.
 // Numbers carry their unit in their name; null = does not apply.
 
+import type { WaitingTopic } from './topics-setup.ts'
+
 export interface TopicStatus {
   readonly name: string
   readonly partitionCount: number
@@ -110,6 +112,8 @@ export interface StatusReport {
     readonly damagedRanges: number
     /** That are not there any more, and were deleted or lost events before the centre had them. */
     readonly deletedTopics: readonly { readonly name: string; readonly lostEvents: number }[]
+    /** Not as the configuration says, for want of room: made or altered by itself when there is some. */
+    readonly waitingTopics: readonly WaitingTopic[]
     readonly recovery: RecoveryStatus
   }
   readonly uplink: UplinkReport | null

@@ -15,6 +15,7 @@ import type { Config } from './config/schema.ts'
 import type { Edges } from './edges.ts'
 import { RateMeter } from './rate.ts'
 import type { KafkaStatus, StatusReport, TopicStatus, UplinkReport } from './status-report.ts'
+import type { TopicsSetup } from './topics-setup.ts'
 import { VERSION } from './version.ts'
 
 const SAMPLE_MS = 1000
@@ -22,6 +23,7 @@ const SAMPLE_MS = 1000
 export interface StatusSources {
   readonly config: Config
   readonly store: LogStore
+  readonly topicsSetup: TopicsSetup
   readonly edges: Edges
   readonly ingest: Ingest
   readonly mqtt: MqttBroker
@@ -103,7 +105,7 @@ export class StatusReporter {
   }
 
   async #storage(): Promise<StatusReport['storage']> {
-    const { config, store, edges } = this.#sources
+    const { config, store, topicsSetup, edges } = this.#sources
     const { metrics, report } = store
     const writtenBytes = Object.values(metrics.writtenBytes).reduce((total, bytes) => total + bytes, 0)
     return {
@@ -118,6 +120,7 @@ export class StatusReporter {
       lostEvents: metrics.lostRecords,
       damagedRanges: metrics.damagedRanges,
       deletedTopics: lossesOf(metrics.removals.filter(({ topicName }) => !store.topics.has(topicName))),
+      waitingTopics: topicsSetup.waiting,
       recovery: {
         durationMs: report.durationMs,
         findings: recoveryFindings(report),

@@ -1,10 +1,17 @@
-// From the topics section of wadi.yaml to topics of the store: made when absent, altered when different, never shrunk.
+// From the topics section of wadi.yaml to topics of the store: made when absent, altered when different, never shrunk. A full disk ends no start:
+// what there is no room for is made or altered later.
 
-import { defaultTopicConfig, type Store, type TopicConfig } from '../runtime/log/contract.ts'
+import { WadiError } from '../runtime/base/errors.ts'
+import type { Clock, Timer } from '../runtime/io/clock.ts'
+import { DiskError } from '../runtime/io/disk.ts'
+import { defaultTopicConfig, type Store, type Topic, type TopicConfig } from '../runtime/log/contract.ts'
 import { isInternal } from './config/internal-topics.ts'
 import { mergedTopic } from './config/rules.ts'
 import type { Config, TopicSection } from './config/schema.ts'
 import type { Log } from './log.ts'
+
+/** Doubled from the first to the last. */
+const RETRY_MS = { first: 1_000, max: 30_000 }
 
 /** Edge topic → topic at the centre, of those in `names` that the configuration delivers. */
 export function deliveredTopics(config: Config, names: Iterable<string>): Map<string, string> {
@@ -46,48 +53,126 @@ function fromSection(section: TopicSection): Omit<TopicConfig, 'isForwarded'> {
   }
 }
 
+export interface TopicsSetupOptions {
+  readonly store: Store
+  readonly clock: Clock
+  readonly config: Config
+  /** Topics that the configuration names. */
+  readonly names: Iterable<string>
+  readonly log: Log
+  makeTopic(name: string, config: TopicConfig): Promise<Topic>
+}
+
+/** A topic that is not as the configuration says, for want of room. */
+export interface WaitingTopic {
+  readonly name: string
+  readonly change: 'made' | 'altered'
+  readonly because: string
+}
+
 /**
- * Brings the store's topics to what the configuration says: those in `names`, and of all others (made by a template, or named no more) whether they
- * are delivered, because that decides what retention may take. @throws WadiError when the store refuses
+ * Brings the store's topics to what the configuration says: those that it names, and of all others (made by a template, or named no more) whether they
+ * are delivered, because that decides what retention may take. What there is no room for waits, and is tried again until stop().
  */
-export async function setUpTopics(store: Store, config: Config, names: Iterable<string>, log: Log): Promise<void> {
-  for (const name of new Set(names)) {
-    const wanted = topicConfigOf(config, name)
+export class TopicsSetup {
+  readonly #options: TopicsSetupOptions
+  readonly #names: ReadonlySet<string>
+  readonly #waiting = new Map<string, WaitingTopic>()
+  #timer: Timer | null = null
+  #isStopped = false
+
+  constructor(options: TopicsSetupOptions) {
+    this.#options = options
+    this.#names = new Set(options.names)
+  }
+
+  get waiting(): readonly WaitingTopic[] {
+    return [...this.#waiting.values()]
+  }
+
+  /** Every topic had its turn when it resolves. @throws WadiError when the store refuses one for another reason than room */
+  async run(): Promise<void> {
+    for (const name of this.#names) await this.#setUp(name)
+    for (const name of [...this.#options.store.topics.keys()]) if (!this.#names.has(name)) await this.#setUp(name)
+    this.#tryLater(RETRY_MS.first)
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#timer?.cancel()
+  }
+
+  #tryLater(delayMs: number): void {
+    const { clock, log } = this.#options
+    if (this.#waiting.size === 0 || this.#isStopped) return
+    this.#timer = clock.after(delayMs, async () => {
+      try {
+        for (const name of [...this.#waiting.keys()]) await this.#setUp(name)
+        this.#tryLater(Math.min(2 * delayMs, RETRY_MS.max))
+      } catch (error) {
+        // The store takes nothing any more: it says so itself when that is news.
+        if (!this.#isStopped) log('warn', `topics are not set up until the next start: ${error instanceof Error ? error.message : error}`)
+      }
+    })
+  }
+
+  async #setUp(name: string): Promise<void> {
+    const { store, log } = this.#options
     const topic = store.topics.get(name)
-    if (!topic) {
-      const { partitions } = await store.createTopic(name, wanted)
-      log(
-        'info',
-        `made topic ${name} with ${partitionWords(wanted.partitionCount)}, which ${placeOfTopic(config, name) ?? 'topics'} names`,
-        { topic: name }
-      )
-      const found = partitions.reduce((sum, { highWatermark, logStartOffset }) => sum + highWatermark - logStartOffset, 0)
-      if (found > 0)
-        log(
-          'warn',
-          `topic ${name} was not known, and its segments were there: ${found === 1 ? '1 event is' : `${found} events are`} taken in`,
-          { topic: name }
-        )
-      continue
+    try {
+      if (topic) await this.#alter(topic)
+      else if (this.#names.has(name)) await this.#make(name)
+      this.#waiting.delete(name)
+    } catch (error) {
+      const because = reasonToWait(error)
+      if (because === null) throw error
+      const change = topic ? 'altered' : 'made'
+      if (!this.#waiting.has(name)) {
+        log('warn', `topic ${name} is not ${change} yet: ${because} It is tried again by itself`, { topic: name })
+      }
+      this.#waiting.set(name, { name, change, because })
     }
-    if (wanted.partitionCount < topic.config.partitionCount) {
-      log('warn', `topic ${name} keeps its ${topic.config.partitionCount} partitions: partitions are never taken away`)
+  }
+
+  async #make(name: string): Promise<void> {
+    const { config, log, makeTopic } = this.#options
+    const wanted = topicConfigOf(config, name)
+    const { partitions } = await makeTopic(name, wanted)
+    const place = placeOfTopic(config, name) ?? 'topics'
+    log('info', `made topic ${name} with ${partitionWords(wanted.partitionCount)}, which ${place} names`, { topic: name })
+    const found = partitions.reduce((sum, { highWatermark, logStartOffset }) => sum + highWatermark - logStartOffset, 0)
+    if (found === 0) return
+    const events = found === 1 ? '1 event is' : `${found} events are`
+    log('warn', `topic ${name} was not known, and its segments were there: ${events} taken in`, { topic: name })
+  }
+
+  async #alter(topic: Topic): Promise<void> {
+    const { config, store, log } = this.#options
+    const { name, config: known } = topic
+    const wanted = topicConfigOf(config, name)
+    const isFirst = !this.#waiting.has(name)
+    if (this.#names.has(name) && wanted.partitionCount < known.partitionCount && isFirst) {
+      log('warn', `topic ${name} keeps its ${known.partitionCount} partitions: partitions are never taken away`)
     }
-    const target = { ...wanted, partitionCount: Math.max(wanted.partitionCount, topic.config.partitionCount) }
-    if (JSON.stringify(sorted(target)) === JSON.stringify(sorted(topic.config))) continue
-    const before = topic.config.partitionCount
+    const target = this.#names.has(name)
+      ? { ...wanted, partitionCount: Math.max(wanted.partitionCount, known.partitionCount) }
+      : { ...known, isForwarded: wanted.isForwarded }
+    // One that waits is altered in memory.
+    if (isFirst && JSON.stringify(sorted(target)) === JSON.stringify(sorted(known))) return
     await store.alterTopic(name, target)
-    if (target.partitionCount > before) {
-      const words = `topic ${name} has ${partitionWords(target.partitionCount)} now, ${before} before: a key may be in another one than its older events`
+    if (!this.#names.has(name)) {
+      log('info', wanted.isForwarded ? `topic ${name} is delivered from now on` : `topic ${name} is not delivered any more`)
+    } else if (target.partitionCount > known.partitionCount) {
+      const words = `topic ${name} has ${partitionWords(target.partitionCount)} now, ${known.partitionCount} before: a key may be in another one than its older events`
       log('warn', words, { topic: name })
     }
   }
-  for (const { name, config: known } of store.topics.values()) {
-    const { isForwarded } = topicConfigOf(config, name)
-    if (known.isForwarded === isForwarded) continue
-    await store.alterTopic(name, { isForwarded })
-    log('info', isForwarded ? `topic ${name} is delivered from now on` : `topic ${name} is not delivered any more`)
-  }
+}
+
+/** In words; null when waiting does not help. */
+function reasonToWait(error: unknown): string | null {
+  if (error instanceof WadiError && error.retriable) return error.story.happened
+  return error instanceof DiskError && error.isFull ? `${error.message}.` : null
 }
 
 export function partitionWords(count: number): string {

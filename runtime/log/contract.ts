@@ -198,7 +198,10 @@ export interface Store {
    * @throws WadiError WADI_TOPIC_EXISTS, WADI_TOPIC_INVALID, WADI_BUSY while the disk does not let go of a deleted topic of that name
    */
   createTopic(name: string, config?: Partial<TopicConfig>): Promise<Topic>
-  /** Replaces the named settings; partitionCount can only grow. */
+  /**
+   * Replaces the named settings; partitionCount can only grow. They hold at once, except for new partitions, and are durable when it resolves: when
+   * it is refused they hold until the store is closed.
+   */
   alterTopic(name: string, config: Partial<TopicConfig>): Promise<Topic>
   /**
    * Takes the topic away with all its events and what the store keeps of it. Durable before it resolves; the files are removed then, and by later

@@ -31,9 +31,19 @@ export class DryDisk implements Disk {
       content = { realPath, realBytes: sizeBytes ?? 0, sizeBytes: sizeBytes ?? 0, pieces: [] }
       if (mode !== 'read') this.#changed.set(path, content)
     }
-    const real = content.realPath === null ? null : await this.#real.open(content.realPath, 'read')
+    const real = content.realPath === null ? null : await this.#openReal(content.realPath, mode)
     if (real) this.#open.add(real)
     return new DryFile(path, content, real, () => this.#close(real))
+  }
+
+  /** A refusal is one of what was asked for: whoever writes does not try again what nobody may read. */
+  async #openReal(path: string, mode: 'read' | 'write' | 'create'): Promise<DiskFile> {
+    try {
+      return await this.#real.open(path, 'read')
+    } catch (error) {
+      if (mode === 'read' || !(error instanceof DiskError)) throw error
+      throw new DiskError(error.code, { operation: 'open', path, cause: error })
+    }
   }
 
   async #close(real: DiskFile | null): Promise<void> {

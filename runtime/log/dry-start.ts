@@ -10,12 +10,22 @@ import { LogStore } from './log-store.ts'
 import type { RecoveryReport } from './recovery-report.ts'
 import { MIB } from './settings.ts'
 
-/** Time stands still: no housekeeping begins, and a commit does not wait for company. */
-const stillClock: Clock = {
-  monotonicMs: () => 0,
-  wallMs: () => 0,
-  after: () => ({ cancel: () => undefined }),
-  soon: (callback) => void Promise.resolve().then(callback)
+const HOUSEKEEPING_NEVER_MS = Number.POSITIVE_INFINITY
+/** What fails so often is not waited for. */
+const TRIES = 10
+
+/**
+ * Time stands still: no housekeeping begins, and a commit does not wait for company. What waits to be tried again is tried at once, a few times:
+ * then `onEndless` is called.
+ */
+function stillClock(onEndless: () => void): Clock {
+  let tries = 0
+  const soon = (callback: () => void): void => void Promise.resolve().then(callback)
+  const after: Clock['after'] = (delayMs, callback) => {
+    if (delayMs !== HOUSEKEEPING_NEVER_MS) soon(tries++ < TRIES ? callback : onEndless)
+    return { cancel: () => undefined }
+  }
+  return { monotonicMs: () => 0, wallMs: () => 0, after, soon }
 }
 
 const sameAlways: Random = { bytes: (count) => new Uint8Array(count), fraction: () => 0 }
@@ -29,15 +39,29 @@ export async function dryStart(
   look: (store: LogStore) => Promise<void> = async () => undefined
 ): Promise<RecoveryReport | WadiError> {
   const dry = new DryDisk(disk)
-  try {
-    const settings = { lingerMs: 0, journalFileCount: 2, journalFileBytes: 4 * MIB, unreadablePatienceMs: 0 }
-    const store = await LogStore.open({ disk: dry, clock: stillClock, random: sameAlways, core, codec, directory, settings })
+  const start = async (clock: Clock): Promise<RecoveryReport> => {
+    const journal = { journalFileCount: 2, journalFileBytes: 4 * MIB, lingerMs: 0 }
+    const settings = { ...journal, unreadablePatienceMs: 0, housekeepingIntervalMs: HOUSEKEEPING_NEVER_MS }
+    const store = await LogStore.open({ disk: dry, clock, random: sameAlways, core, codec, directory, settings })
     await look(store)
     return store.report
+  }
+  try {
+    return await new Promise((resolve, reject) => {
+      start(stillClock(() => reject(endless(directory)))).then(resolve, reject)
+    })
   } catch (error) {
     if (error instanceof WadiError) return error
     throw error
   } finally {
     await dry.closeAll()
   }
+}
+
+function endless(directory: string): WadiError {
+  return new WadiError('WADI_DATA_DIR_UNUSABLE', {
+    happened: `The start of ${directory} waits for room in the journal, and what would make room cannot be read.`,
+    kept: 'Nothing was touched.',
+    next: 'Check that the device is healthy and that all files in it may be read.'
+  })
 }

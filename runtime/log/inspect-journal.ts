@@ -9,7 +9,7 @@ import type { BatchHeader, StoredRecord } from '../core/record.ts'
 import { DiskError } from '../io/disk.ts'
 import { codecOf, readBatchRecords } from './batch-codec.ts'
 import type { Inspection, Problem } from './inspection.ts'
-import { readJournalHeader } from './journal.ts'
+import { isNotYetMade, readJournalHeader } from './journal.ts'
 import { type JournalFileScan, scanJournalFile, whereMoreMayLie } from './journal-scan.ts'
 import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
 import { namesIn, SalvageFile, sizeOf } from './salvage-read.ts'
@@ -62,7 +62,8 @@ export async function viewJournal({ disk, core, directory }: Inspection): Promis
     const sizeBytes = (await sizeOf(disk, path)) ?? 0
     const file = await SalvageFile.open(disk, path)
     try {
-      if ((await headerOf(core, file)) === null)
+      const isWhole = (await headerOf(core, file)) !== null
+      if (!isWhole && !(await isNotYetMade(file, sizeBytes, loaded?.snapshot.journalFileBytes[fileIndex])))
         problems.push({ file: file.path, positionBytes: 0, what: 'header does not verify', meaning: 'its commits are still read' })
       const scan = await scanJournalFile(core, file, { fileIndex, sizeBytes }, window, ({ sequence }, block) => {
         sequences.push(sequence)

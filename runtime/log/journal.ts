@@ -28,17 +28,35 @@ const HEADER_MAGIC = 0x5741444a // "WADJ"
 export const JOURNAL_FORMAT_VERSION = 1
 const FILL_CHUNK_BYTES = 1024 * 1024
 
+/** Below that no file can be freed while another one takes commits. */
+const FILES_MIN = 2
+
 interface JournalFile {
-  readonly file: DiskFile
+  /** null: there was no room to make it yet. */
+  file: DiskFile | null
   /** Preallocated so far; commits stay below. */
   filledBytes: number
   /** Of them, those whose file size a power cut leaves. */
   syncedBytes: number
   targetBytes: number
+  /** It may become as large, when there is room. */
+  wantedBytes: number
   /** Last commit in it that recovery would still need; null = free. */
   lastSequence: number | null
   generation: number
   oldestMs: number
+}
+
+export interface JournalOptions {
+  readonly disk: Disk
+  readonly core: Core
+  readonly meter: WriteMeter
+  readonly directory: string
+  readonly fileCount: number
+  readonly fileBytes: number
+  readonly firstFillBytes: number
+  readonly generation: number
+  readonly sequence: number
 }
 
 export interface JournalPosition {
@@ -48,8 +66,9 @@ export interface JournalPosition {
 
 export class Journal {
   readonly #meter: WriteMeter
+  readonly #options: JournalOptions
   readonly #files: JournalFile[]
-  #active = 0
+  #active: number
   #positionBytes = BLOCK_BYTES
   #generation: number
   #sequence: number
@@ -57,11 +76,13 @@ export class Journal {
   #isFilling = false
   #filling: Promise<void> = Promise.resolve()
 
-  private constructor(meter: WriteMeter, files: JournalFile[], start: { generation: number; sequence: number }) {
-    this.#meter = meter
+  private constructor(files: JournalFile[], options: JournalOptions) {
+    this.#meter = options.meter
+    this.#options = options
     this.#files = files
-    this.#generation = start.generation
-    this.#sequence = start.sequence
+    this.#generation = options.generation
+    this.#sequence = options.sequence
+    this.#active = files.findIndex(({ file }) => file !== null)
   }
 
   /** Sequence of the last completed commit. */
@@ -117,63 +138,29 @@ export class Journal {
 
   /**
    * Makes missing files (preallocated, synced, with their directory) and opens all. Existing ones keep their size and what is in them, also when
-   * their header cannot be read: recovery has not replayed them yet.
+   * their header cannot be read: recovery has not replayed them yet. Those that there is no room to make are made later, by startFilling().
    */
-  static async open(options: {
-    disk: Disk
-    core: Core
-    meter: WriteMeter
-    directory: string
-    fileCount: number
-    fileBytes: number
-    firstFillBytes: number
-    generation: number
-    sequence: number
-  }): Promise<Journal> {
+  static async open(options: JournalOptions): Promise<Journal> {
     const files: JournalFile[] = []
+    let full: unknown = null
     try {
-      return await Journal.#openFiles(options, files)
+      const { disk, directory, fileCount } = options
+      const names = await patiently(() => disk.list(`${directory}/${JOURNAL_DIRECTORY}`))
+      const isThere = (index: number): boolean => names.includes(`${index}.journal`)
+      for (let index = 0; index < fileCount || isThere(index); index++) {
+        const file = newFile(options)
+        files.push(file)
+        await openFile(options, index, file).catch((error: unknown) => {
+          onlyFull(error)
+          full ??= error
+        })
+      }
+      if (files.filter(({ file }) => file !== null).length < FILES_MIN && full !== null) throw full
+      return new Journal(files, options)
     } catch (error) {
-      for (const { file } of files) await file.close().catch(() => undefined) // the first error is the one to tell
+      for (const { file } of files) await file?.close().catch(() => undefined) // the first error is the one to tell
       throw error
     }
-  }
-
-  static async #openFiles(options: Parameters<typeof Journal.open>[0], files: JournalFile[]): Promise<Journal> {
-    const { disk, directory } = options
-    const existing = await patiently(() => disk.list(`${directory}/${JOURNAL_DIRECTORY}`))
-    let isNew = false
-    for (let i = 0; i < options.fileCount || existing.includes(`${i}.journal`); i++) {
-      const path = journalPath(directory, i)
-      const sizeBytes = (await sizeOf(disk, path)) ?? 0
-      const file = await disk.open(path, 'create')
-      const firstBytes = Math.min(options.fileBytes, options.firstFillBytes)
-      const header = sizeBytes > 0 ? await readJournalHeader(options.core, new SalvageFile(path, file, { isShared: true })) : null
-      const entry: JournalFile = {
-        file,
-        filledBytes: 0,
-        syncedBytes: 0,
-        targetBytes: 0,
-        lastSequence: null,
-        generation: options.generation,
-        oldestMs: 0
-      }
-      files.push(entry)
-      if (sizeBytes < (header === null ? firstBytes : 2 * BLOCK_BYTES)) {
-        await fill(file, sizeBytes, firstBytes)
-        isNew = true
-      }
-      // Written at every start: what the process before could not sync may be in the page cache only. Where there is one, want of room (some file
-      // systems write nothing in place) is no reason not to start: a header that does not verify costs no commit.
-      const written = file.writeDurableAt(0, encodeHeader(options.core))
-      await (header === null ? written : written.catch(onlyFull))
-      await file.sync() // and so may be the size
-      entry.filledBytes = Math.floor((await patiently(() => file.sizeBytes())) / BLOCK_BYTES) * BLOCK_BYTES
-      entry.syncedBytes = entry.filledBytes
-      entry.targetBytes = Math.max(entry.filledBytes, options.fileBytes)
-    }
-    if (isNew) await disk.syncDirectory(`${directory}/${JOURNAL_DIRECTORY}`)
-    return new Journal(options.meter, files, options)
   }
 
   /**
@@ -196,7 +183,7 @@ export class Journal {
     this.#active = found.end.fileIndex
     this.#positionBytes = found.end.positionBytes
     if (found.lastCommit)
-      await this.#activeFile.file.writeDurableAt(found.end.positionBytes - found.lastCommit.byteLength, found.lastCommit)
+      await diskFileOf(this.#activeFile).writeDurableAt(found.end.positionBytes - found.lastCommit.byteLength, found.lastCommit)
   }
 
   get #activeFile(): JournalFile {
@@ -208,12 +195,13 @@ export class Journal {
     const active = this.#activeFile
     if (this.#positionBytes + blockBytes <= active.filledBytes) return true
     if (active.filledBytes < active.targetBytes && this.#isFilling) return false
-    const next = (this.#active + 1) % this.#files.length
-    const candidate = this.#files.findIndex((file, i) => i !== this.#active && file.lastSequence === null)
-    const chosen = this.#files[next]?.lastSequence === null && next !== this.#active ? next : candidate
-    if (chosen < 0) return false
-    assert(BLOCK_BYTES + blockBytes <= (this.#files[chosen] as JournalFile).filledBytes, 'a commit is larger than a journal file')
-    this.#active = chosen
+    const free = this.#files.filter((journal) => journal !== active && journal.file !== null && journal.lastSequence === null)
+    const fitting = free.filter(({ filledBytes }) => BLOCK_BYTES + blockBytes <= filledBytes)
+    assert(fitting.length > 0 || free.length === 0 || this.#isFilling, 'a commit is larger than a journal file')
+    const next = this.#files[(this.#active + 1) % this.#files.length]
+    const chosen = fitting.find((journal) => journal === next) ?? fitting[0]
+    if (chosen === undefined) return false
+    this.#active = this.#files.indexOf(chosen)
     this.#positionBytes = BLOCK_BYTES
     this.#generation++
     this.#activeFile.generation = this.#generation
@@ -231,7 +219,7 @@ export class Journal {
    */
   async append(block: Uint8Array, nowMs: number, onDurable: (sequence: number) => void): Promise<void> {
     const active = this.#activeFile
-    await active.file.writeDurableAt(this.#positionBytes, block)
+    await diskFileOf(active).writeDurableAt(this.#positionBytes, block)
     this.#meter.onWrite('journal', block.byteLength)
     this.#meter.onSync()
     this.#positionBytes += block.byteLength
@@ -256,47 +244,101 @@ export class Journal {
     for (const resolve of this.#room.splice(0)) resolve()
   }
 
+  /** What files lack that are to be made, or to become larger, when there is room for it. */
+  get missingBytes(): number {
+    return this.#files.reduce((sum, { wantedBytes, filledBytes }) => sum + Math.max(0, wantedBytes - filledBytes), 0)
+  }
+
   /**
-   * Preallocates the rest of the files while the gateway works. Commits that reach the end of what is there wait for it; when the disk
-   * is full the files stay as large as they are.
+   * Preallocates the rest of the files, and makes those that are missing, while the gateway works. Commits that reach the end of what is there wait
+   * for it; when the disk is full the files stay as large as they are, until this is called again.
    */
-  startFilling(chunkBytesMax: number): void {
+  startFilling(): void {
+    if (this.#isFilling) return
     this.#isFilling = true
-    this.#filling = this.#fillAll(Math.min(FILL_CHUNK_BYTES, chunkBytesMax)).finally(() => {
+    this.#filling = this.#fillAll().finally(() => {
       this.#isFilling = false
       this.wake()
     })
   }
 
-  async #fillAll(chunkBytes: number): Promise<void> {
-    const zeros = new Uint8Array(chunkBytes)
-    for (const journal of this.#files) {
+  async #fillAll(): Promise<void> {
+    const zeros = new Uint8Array(Math.min(FILL_CHUNK_BYTES, this.#options.firstFillBytes))
+    for (const [index, journal] of this.#files.entries()) {
+      if (!this.#isFilling) return
       try {
+        if (journal.file === null && journal.wantedBytes > 0) await openFile(this.#options, index, journal)
+        journal.targetBytes = Math.max(journal.targetBytes, journal.wantedBytes)
         await this.#fillOne(journal, zeros)
       } catch (error) {
         if (!(error instanceof DiskError)) throw error
         journal.targetBytes = journal.filledBytes // it stays as large as it is; what was not synced is not counted on
+        if (!error.isFull) journal.wantedBytes = journal.filledBytes
       }
     }
   }
 
   async #fillOne(journal: JournalFile, zeros: Uint8Array): Promise<void> {
-    if (journal.filledBytes >= journal.targetBytes) return
+    const { file } = journal
+    if (file === null || journal.filledBytes >= journal.targetBytes) return
     while (this.#isFilling && journal.filledBytes < journal.targetBytes) {
       const chunk = zeros.subarray(0, Math.min(zeros.byteLength, journal.targetBytes - journal.filledBytes))
-      await journal.file.writeAt(journal.filledBytes, chunk)
+      await file.writeAt(journal.filledBytes, chunk)
       journal.filledBytes += chunk.byteLength
       this.wake()
     }
     const { filledBytes } = journal
-    await journal.file.sync()
+    await file.sync()
     journal.syncedBytes = Math.max(journal.syncedBytes, filledBytes)
   }
 
   async close(): Promise<void> {
     this.#isFilling = false
     await this.#filling
-    for (const { file } of this.#files) await file.close()
+    for (const { file } of this.#files) await file?.close()
+  }
+}
+
+function newFile({ generation, fileBytes }: JournalOptions): JournalFile {
+  return { file: null, filledBytes: 0, syncedBytes: 0, targetBytes: 0, wantedBytes: fileBytes, lastSequence: null, generation, oldestMs: 0 }
+}
+
+function diskFileOf({ file }: JournalFile): DiskFile {
+  assert(file !== null, 'a journal file is used that was not made')
+  return file
+}
+
+/** Opens it for `journal`, and makes it when it is not there. @throws DiskError; when there was no room to make it, nothing is left of it */
+async function openFile(options: JournalOptions, index: number, journal: JournalFile): Promise<void> {
+  const { disk, directory, core } = options
+  const path = journalPath(directory, index)
+  const sizeBytes = (await sizeOf(disk, path)) ?? 0
+  // What may hold commits is used as it is when there is no room to write it (some file systems write nothing in place): a header that does not
+  // verify costs no commit.
+  const mayHoldCommits = sizeBytes >= 2 * BLOCK_BYTES
+  const passOver = (error: unknown): void => {
+    if (!mayHoldCommits) throw error
+    onlyFull(error)
+  }
+  const file = await disk.open(path, 'create')
+  try {
+    const header = sizeBytes > 0 ? await readJournalHeader(core, new SalvageFile(path, file, { isShared: true })) : null
+    const firstBytes = Math.min(options.fileBytes, options.firstFillBytes)
+    if (sizeBytes < (header === null ? firstBytes : 2 * BLOCK_BYTES)) {
+      await fill(file, sizeBytes, firstBytes).catch(passOver)
+      await disk.syncDirectory(`${directory}/${JOURNAL_DIRECTORY}`)
+    }
+    // Written at every start: what the process before could not sync may be in the page cache only.
+    await file.writeDurableAt(0, encodeHeader(core)).catch(passOver)
+    await file.sync() // and so may be the size
+    journal.filledBytes = Math.floor((await patiently(() => file.sizeBytes())) / BLOCK_BYTES) * BLOCK_BYTES
+    journal.syncedBytes = journal.filledBytes
+    journal.targetBytes = Math.max(journal.filledBytes, options.fileBytes)
+    journal.file = file
+  } catch (error) {
+    await file.close().catch(() => undefined)
+    if (!mayHoldCommits && error instanceof DiskError && error.isFull) await disk.remove(path).catch(() => undefined)
+    throw error
   }
 }
 
@@ -315,6 +357,20 @@ function encodeHeader(core: Core): Uint8Array {
   view.setUint32(4, JOURNAL_FORMAT_VERSION)
   view.setUint32(8, core.crc32c(header.subarray(0, 8)))
   return header
+}
+
+/**
+ * A file without a header whose making was cut short: no state file knows of it, and all of it reads as zeros, because the header is written before the
+ * first commit. `knownBytes`: of the newest state file.
+ */
+export async function isNotYetMade(file: SalvageFile, sizeBytes: number, knownBytes: number | undefined): Promise<boolean> {
+  if ((knownBytes ?? 0) > 0) return false
+  const chunk = new Uint8Array(Math.min(FILL_CHUNK_BYTES, sizeBytes))
+  for (let at = 0; at < sizeBytes; at += chunk.byteLength) {
+    const count = await file.readAt(at, chunk)
+    if (chunk.subarray(0, count).some((byte) => byte !== 0)) return false
+  }
+  return file.unreadable.length === 0
 }
 
 /** The format version of a journal file; null when the header is not one (never finished, or damaged). @throws WadiError WADI_FORMAT_NEWER */

@@ -1,16 +1,19 @@
-// The damage that was found since the directory was made: ranges of offsets that are gone, each counted and told once, also over restarts.
+// The damage that was found since the directory was made: a set of offsets that are gone, each counted and told once, also over restarts.
 //
-//   hole/<topic number>/<partition>/<start offset>   end offset of a range
-//   damage/<topic number>/<partition>                events that damage took and the centre does not have
+//   hole/<topic number>/<partition>/<start offset>   end offset of a range; behind it, after a space, how many of its events the centre did not have
+//   damage/<topic number>/<partition>                sum of those counts of the ranges that are not named any more
 //
-// A range and what it adds to the count travel in one commit. One that is refused (no room) is tried again until it is durable, and is in every
-// snapshot until then: what makes a range be found no more (a checkpoint behind it) takes its count along.
+// Of a range that is found only those parts are new that no other range has and that retention has not passed. Each part is a value of its own with
+// its own count: whichever of them a commit, a snapshot or a crash brings, in any order, the sum is right. One that is refused (no room) is tried again
+// until it is durable, and is in every snapshot until then: what makes a range be found no more (a checkpoint behind it) takes its count along.
 //
 // Not for: finding damage (partition-log.ts on reads, partition-recovery.ts at the start), what retention took (removals.ts).
 
 import type { WadiError } from '../base/errors.ts'
-import type { DroppedRange, StateChange } from './contract.ts'
-import { HOLE_PREFIX } from './missing-ranges.ts'
+import { toOffset } from '../base/offset.ts'
+import type { DroppedRange, OffsetRange, StateChange } from './contract.ts'
+import { decodeHole, encodeHole, HOLE_PREFIX, type Hole } from './missing-ranges.ts'
+import { coveredCount, overlaps, separateCount, uncoveredParts } from './offset-ranges.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { decodeNumber, encodeNumber, type StateMap } from './state-map.ts'
 import type { RecoveryPoint } from './state-snapshot.ts'
@@ -19,30 +22,34 @@ import type { RecoveryPoint } from './state-snapshot.ts'
 export const DAMAGE_PREFIX = 'damage/'
 const HOLES_PER_COMMIT = 50
 
+type Place = Pick<PartitionLog, 'topicNumber' | 'partitionIndex'>
+
 export interface KnownDamageHost {
   readonly state: StateMap
   /** Through the group commit. */
   submit(changes: readonly StateChange[], done: (error: WadiError | null) => void): void
   partitionOf(range: DroppedRange): PartitionLog | undefined
+  /** Retention has counted what lies below, or is about to. */
+  removedUpTo(partition: PartitionLog): number
   tell(range: DroppedRange): void
 }
 
-interface Unsaved {
-  readonly holeKey: string
-  readonly endOffset: number
-  readonly damageKey: string
-  /** Events that the centre does not have. */
-  readonly records: number
+/** What is known of one partition. */
+interface PlaceDamage {
+  /** By start offset. They do not overlap, but for those of older versions. */
+  readonly holes: Map<number, Hole>
+  /** Of ranges that are not named any more. */
+  expiredRecords: number
 }
 
 export class KnownDamage {
   readonly #host: KnownDamageHost
-  /** Keys of ranges that are not in front of the log start of a durable snapshot. */
-  readonly #known = new Set<string>()
-  readonly #unsaved = new Map<string, Unsaved>()
-  readonly #expiring = new Set<string>()
-  /** The commit on its way, with what is in it. */
-  #saving: { readonly batch: readonly Unsaved[]; readonly ended: Promise<boolean> } | null = null
+  /** By `topicNumber/partitionIndex`. */
+  readonly #places = new Map<string, PlaceDamage>()
+  /** Of no commit that is known to be durable. */
+  readonly #unsaved = new Set<Hole>()
+  #saving: Promise<boolean> | null = null
+  #isExpiring = false
 
   constructor(host: KnownDamageHost) {
     this.#host = host
@@ -50,50 +57,82 @@ export class KnownDamage {
 
   /** As the last commit has it. */
   load(): void {
-    for (const key of this.#host.state.list(HOLE_PREFIX)) this.#known.add(key)
+    const { state } = this.#host
+    for (const key of state.list(HOLE_PREFIX)) {
+      const hole = decodeHole(key, state.get(key))
+      this.#of(hole.place).holes.set(hole.startOffset, hole)
+    }
+    for (const key of state.list(DAMAGE_PREFIX)) this.#of(key.slice(DAMAGE_PREFIX.length)).expiredRecords = decodeNumber(state.get(key))
   }
 
   /** Ranges that are known and not in front of the log start yet. */
   get count(): number {
-    return this.#known.size
+    let count = 0
+    for (const { holes } of this.#places.values()) count += separateCount(holes.values())
+    return count
   }
 
   isKnown(range: DroppedRange): boolean {
-    return this.#known.has(this.#holeKey(range))
+    const partition = this.#host.partitionOf(range)
+    return partition !== undefined && this.#newParts(partition, range).length === 0
   }
 
   /** Events of the partition that damage took and the centre does not have. */
-  recordsOf(partition: PartitionLog): number {
-    const key = damageKeyOf(partition)
-    let records = decodeNumber(this.#host.state.get(key))
-    for (const unsaved of this.#unsaved.values()) if (unsaved.damageKey === key && !this.#isInState(unsaved)) records += unsaved.records
+  recordsOf(partition: Place): number {
+    const known = this.#places.get(placeOf(partition))
+    if (!known) return 0
+    let records = known.expiredRecords
+    for (const hole of known.holes.values()) records += hole.records
     return records
   }
 
-  #holeKey(range: DroppedRange): string {
-    return `${HOLE_PREFIX}${this.#host.partitionOf(range)?.topicNumber ?? 0}/${range.partitionIndex}/${range.startOffset}`
+  /** Offsets of the range that damage took: whoever counts the range otherwise leaves them out. */
+  countWithin(partition: Place, range: OffsetRange): number {
+    return coveredCount(range, this.#places.get(placeOf(partition))?.holes.values() ?? [])
+  }
+
+  #of(place: string): PlaceDamage {
+    const known = this.#places.get(place) ?? { holes: new Map<number, Hole>(), expiredRecords: 0 }
+    this.#places.set(place, known)
+    return known
+  }
+
+  #newParts(partition: PartitionLog, { startOffset, endOffset }: OffsetRange): OffsetRange[] {
+    const from = Math.max(startOffset, this.#host.removedUpTo(partition))
+    if (from >= endOffset) return []
+    return uncoveredParts({ startOffset: from, endOffset }, this.#places.get(placeOf(partition))?.holes.values() ?? [])
   }
 
   /** The topic was deleted: what is known of it goes with it. */
   forget(topicNumber: number): void {
-    const prefix = `${HOLE_PREFIX}${topicNumber}/`
-    for (const key of this.#known) if (key.startsWith(prefix)) this.#known.delete(key)
-    for (const key of this.#unsaved.keys()) if (key.startsWith(prefix)) this.#unsaved.delete(key)
+    for (const [place, { holes }] of this.#places) {
+      if (!place.startsWith(`${topicNumber}/`)) continue
+      for (const hole of holes.values()) this.#unsaved.delete(hole)
+      this.#places.delete(place)
+    }
   }
 
-  /** Counts a range and tells of it, once. Resolves when the count is durable, or was refused: then it is tried again. */
+  /** Counts what is new of a range and tells of it. Resolves when the count of all of it is durable, or was refused: then it is tried again. */
   async report(range: DroppedRange): Promise<void> {
-    const holeKey = this.#holeKey(range)
-    const isNew = !this.#known.has(holeKey)
-    if (isNew) {
-      this.#known.add(holeKey)
-      const partition = this.#host.partitionOf(range)
-      const { startOffset, endOffset, isDelivered } = range
-      const records = partition && !isDelivered ? endOffset - Math.max(startOffset, Math.min(endOffset, partition.deliveredOffset)) : 0
-      this.#unsaved.set(holeKey, { holeKey, endOffset, damageKey: partition ? damageKeyOf(partition) : '', records })
+    const partition = this.#host.partitionOf(range)
+    if (!partition) return // its topic was deleted
+    const place = placeOf(partition)
+    const told: DroppedRange[] = []
+    for (const { startOffset, endOffset } of this.#newParts(partition, range)) {
+      const isDelivered = range.isDelivered || endOffset <= partition.deliveredOffset
+      const records = isDelivered ? 0 : endOffset - Math.max(startOffset, Math.min(endOffset, partition.deliveredOffset))
+      const hole = { place, startOffset, endOffset, records }
+      this.#of(place).holes.set(startOffset, hole)
+      this.#unsaved.add(hole)
+      told.push({ ...range, startOffset: toOffset(startOffset), endOffset: toOffset(endOffset), isDelivered })
     }
-    while (this.#unsaved.has(holeKey) && (await this.#saveSome()));
-    if (isNew) this.#host.tell(range)
+    while (this.#isUnsaved(place, range) && (await this.#saveSome()));
+    for (const part of told) this.#host.tell(part)
+  }
+
+  #isUnsaved(place: string, range: OffsetRange): boolean {
+    for (const hole of this.#unsaved) if (hole.place === place && overlaps(hole, range)) return true
+    return false
   }
 
   /** What could not be committed, again. Resolves also when it is refused again. */
@@ -101,74 +140,54 @@ export class KnownDamage {
     while (this.#unsaved.size > 0 && (await this.#saveSome()));
   }
 
-  /** For the snapshot: what no commit is known to have. Never more than the next commit brings, or its count would go back. */
+  /** For the snapshot: what no commit is known to have. */
   unsaved(): StateChange[] {
-    return this.#changesFor(this.#saving?.batch ?? this.#nextBatch())
+    return [...this.#unsaved].map(encodeHole)
   }
 
-  /** The commit is written, its answer still on its way: what it counts is in the state. */
-  #isInState({ holeKey }: Unsaved): boolean {
-    return this.#host.state.get(holeKey) !== undefined
-  }
-
-  #nextBatch(): Unsaved[] {
-    return [...this.#unsaved.values()].slice(0, HOLES_PER_COMMIT)
-  }
-
-  #changesFor(batch: readonly Unsaved[]): StateChange[] {
-    const counts = new Map<string, number>()
-    for (const unsaved of batch) {
-      const { damageKey, records } = unsaved
-      if (records === 0 || this.#isInState(unsaved)) continue
-      counts.set(damageKey, (counts.get(damageKey) ?? decodeNumber(this.#host.state.get(damageKey))) + records)
-    }
-    return [
-      ...batch.map(({ holeKey, endOffset }) => ({ key: holeKey, value: encodeNumber(endOffset) })),
-      ...[...counts].map(([key, count]) => ({ key, value: encodeNumber(count) }))
-    ]
-  }
-
-  /** One commit at a time: each count follows from the one before. @returns false when it was refused */
+  /** One commit at a time. @returns false when it was refused */
   #saveSome(): Promise<boolean> {
-    if (this.#saving) return this.#saving.ended
-    const batch = this.#nextBatch()
-    const ended = new Promise<boolean>((resolve) => {
-      // Not in this turn: a refusal may come at once, before the commit is known to be on its way.
-      queueMicrotask(() =>
-        this.#host.submit(this.#changesFor(batch), (error) => {
-          if (error === null) for (const { holeKey } of batch) this.#unsaved.delete(holeKey)
-          this.#saving = null
-          resolve(error === null)
-        })
-      )
+    if (this.#saving) return this.#saving
+    const batch = [...this.#unsaved].slice(0, HOLES_PER_COMMIT)
+    this.#saving = this.#submit(batch.map(encodeHole)).then((isSaved) => {
+      if (isSaved) for (const hole of batch) this.#unsaved.delete(hole)
+      this.#saving = null
+      return isSaved
     })
-    this.#saving = { batch, ended }
-    return ended
+    return this.#saving
   }
 
-  /** A range below the log start of a durable snapshot is found by no start any more: its memory goes. */
+  #submit(changes: readonly StateChange[]): Promise<boolean> {
+    return new Promise((resolve) => this.#host.submit(changes, (error) => resolve(error === null)))
+  }
+
+  /** A range below the log start of a durable snapshot is found by no start any more: its memory goes, its count stays. */
   expire(points: readonly RecoveryPoint[]): void {
+    if (this.#isExpiring) return // what is left goes behind the next checkpoint
+    this.#isExpiring = true
     const starts = new Map(points.map(([number, index, logStartOffset]) => [`${number}/${index}`, logStartOffset]))
-    const expired = this.#host.state.list(HOLE_PREFIX).filter((key) => {
-      const place = key.slice(HOLE_PREFIX.length, key.lastIndexOf('/'))
-      return !this.#expiring.has(key) && decodeNumber(this.#host.state.get(key)) <= (starts.get(place) ?? 0)
+    void this.#expireBelow(starts).finally(() => {
+      this.#isExpiring = false
     })
-    for (let at = 0; at < expired.length; at += HOLES_PER_COMMIT) {
-      const some = expired.slice(at, at + HOLES_PER_COMMIT)
-      for (const key of some) this.#expiring.add(key)
-      this.#host.submit(
-        some.map((key) => ({ key, value: null })),
-        (error) => {
-          for (const key of some) {
-            this.#expiring.delete(key)
-            if (error === null) this.#known.delete(key) // else behind the next checkpoint
-          }
-        }
-      )
+  }
+
+  async #expireBelow(starts: ReadonlyMap<string, number>): Promise<void> {
+    for (const [place, known] of this.#places) {
+      const isExpired = (hole: Hole): boolean => hole.endOffset <= (starts.get(place) ?? 0) && !this.#unsaved.has(hole)
+      const expired = [...known.holes.values()].filter(isExpired)
+      for (let at = 0; at < expired.length; at += HOLES_PER_COMMIT) {
+        const some = expired.slice(at, at + HOLES_PER_COMMIT)
+        const records = some.reduce((sum, hole) => sum + hole.records, 0)
+        const changes: StateChange[] = some.map((hole) => ({ key: encodeHole(hole).key, value: null }))
+        if (records > 0) changes.push({ key: DAMAGE_PREFIX + place, value: encodeNumber(known.expiredRecords + records) })
+        if (this.#places.get(place) !== known || !(await this.#submit(changes))) return // deleted, or behind the next checkpoint
+        known.expiredRecords += records
+        for (const { startOffset } of some) known.holes.delete(startOffset)
+      }
     }
   }
 }
 
-function damageKeyOf({ topicNumber, partitionIndex }: PartitionLog): string {
-  return `${DAMAGE_PREFIX}${topicNumber}/${partitionIndex}`
+function placeOf({ topicNumber, partitionIndex }: Place): string {
+  return `${topicNumber}/${partitionIndex}`
 }

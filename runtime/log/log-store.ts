@@ -126,6 +126,7 @@ export class LogStore implements Store {
       state: this.#state,
       submit: (changes, done) => this.#submit([], changes, done),
       partitionOf: ({ topicName, partitionIndex }) => this.topics.get(topicName)?.partitions[partitionIndex],
+      removedUpTo: (partition) => this.#removals.countedUpTo(partition),
       tell: (range) => this.#tell(range)
     })
     this.#quota = this.#newQuota()
@@ -234,6 +235,7 @@ export class LogStore implements Store {
     const points = new Map((loaded?.snapshot.recoveryPoints ?? []).map((point) => [`${point[0]}/${point[1]}`, point]))
     const ranges = { coverage: contents.coverage, isJournalWhole: isWithoutDamage(this.report) }
     this.#deleted.load(contents.lastSequence)
+    this.#damage.load()
     for (const key of this.#state.list(TOPIC_PREFIX)) await this.#recoverTopic(key, points, ranges)
     this.#topics.onNumberSeen(lastTopicNumber(contents)) // one whose topic damage took is not given again
     const last = contents.commits.at(-1)
@@ -250,12 +252,11 @@ export class LogStore implements Store {
       afterCommit: () => this.#upkeep.sealAboveLimitOrLater()
     })
     restoreTransactions(this.#topics.all(), this.#state, this.report)
-    this.#damage.load()
     this.report.holes = this.report.holes.filter((range) => !this.#damage.isKnown(range))
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
     const end = last ? { fileIndex: last.fileIndex, positionBytes: last.positionBytes + last.blockBytes } : null
     await this.#journal.continueFrom({ end, lastSequences, nowMs: clock.monotonicMs(), lastCommit })
-    this.#journal.startFilling(firstFillBytes)
+    this.#journal.startFilling()
     this.#commit = this.#newGroupCommit()
     await this.#nameStart()
     for (const hole of this.report.holes) void this.#damage.report(hole)
@@ -325,6 +326,7 @@ export class LogStore implements Store {
       tails: this.#tails,
       writeSnapshot: (sequence, points) => this.#writeSnapshot(sequence, points),
       clearDeleted: () => this.#deleted.clear(),
+      growJournal: () => this.#growJournal(),
       fail: (error) => this.#fail(error)
     })
   }
@@ -428,6 +430,13 @@ export class LogStore implements Store {
   async #freeBytes(): Promise<number> {
     this.#freeBytesSeen = (await this.#options.disk.freeBytes(this.#options.directory).catch(onlyDisk)) ?? this.#freeBytesSeen
     return this.#freeBytesSeen
+  }
+
+  /** What there was no room for at the start. */
+  async #growJournal(): Promise<void> {
+    const { missingBytes, isFilling } = this.#journal
+    if (missingBytes === 0 || isFilling) return
+    if ((await this.#freeBytes()) >= missingBytes + this.#settings.freeBytesMin) this.#journal.startFilling()
   }
 
   append(partition: Partition, record: RecordInput, done: AppendDone, state?: readonly StateChange[]): void {

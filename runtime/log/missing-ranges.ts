@@ -2,11 +2,30 @@
 // Not for: finding damage in bytes (segment-read.ts), telling of it once (log-store.ts).
 
 import type { BatchHeader } from '../core/record.ts'
-import type { OffsetRange, Store, Topic } from './contract.ts'
-import { decodeNumber } from './state-map.ts'
+import type { OffsetRange, StateChange, Store, Topic } from './contract.ts'
+import { coveredCount } from './offset-ranges.ts'
 
-/** In the state, damage that was found: hole/<topic number>/<partition>/<first offset> → offset behind it. */
+/** In the state, damage that was found: hole/<topic number>/<partition>/<first offset> → offset behind it, events. */
 export const HOLE_PREFIX = 'hole/'
+
+/** Damage that was found, as the state has it. */
+export interface Hole extends OffsetRange {
+  /** `topicNumber/partitionIndex`. */
+  readonly place: string
+  /** Of its events, those that the centre did not have; 0 where the sum of the partition has them already. */
+  readonly records: number
+}
+
+export function encodeHole({ place, startOffset, endOffset, records }: Hole): StateChange {
+  return { key: `${HOLE_PREFIX}${place}/${startOffset}`, value: new TextEncoder().encode(`${endOffset} ${records}`) }
+}
+
+/** Versions before wrote the end only, and the sum with it. */
+export function decodeHole(key: string, value: Uint8Array | undefined): Hole {
+  const [endOffset = 0, records = 0] = new TextDecoder().decode(value).split(' ').map(Number)
+  const at = key.lastIndexOf('/')
+  return { place: key.slice(HOLE_PREFIX.length, at), startOffset: Number(key.slice(at + 1)), endOffset, records }
+}
 
 /** What lies in [startOffset, endOffset) and in none of the batches, which are in order. */
 export function missingBetween(batches: readonly BatchHeader[], startOffset: number, endOffset: number): OffsetRange[] {
@@ -24,11 +43,9 @@ export function missingBetween(batches: readonly BatchHeader[], startOffset: num
 export function missingEvents(store: Store, { number, partitions }: Topic): number {
   let count = 0
   for (const { partitionIndex, logStartOffset, highWatermark } of partitions) {
-    const prefix = `${HOLE_PREFIX}${number}/${partitionIndex}/`
-    for (const key of store.listState(prefix)) {
-      const start = Math.max(logStartOffset, Number(key.slice(prefix.length)))
-      count += Math.max(0, Math.min(highWatermark, decodeNumber(store.getState(key))) - start)
-    }
+    const keys = store.listState(`${HOLE_PREFIX}${number}/${partitionIndex}/`)
+    const holes = keys.map((key) => decodeHole(key, store.getState(key)))
+    count += coveredCount({ startOffset: logStartOffset, endOffset: highWatermark }, holes)
   }
   return count
 }

@@ -15,7 +15,7 @@ import { readFrames } from '../core/commit-frames.ts'
 import type { Core } from '../core/core.ts'
 import type { Disk } from '../io/disk.ts'
 import type { StateChange } from './contract.ts'
-import { readJournalHeader } from './journal.ts'
+import { isNotYetMade, readJournalHeader } from './journal.ts'
 import { type FoundCommit, type JournalFileScan, newestScan, scanJournalFile, whereMoreMayLie } from './journal-scan.ts'
 import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
 import type { PartitionLog } from './partition-log.ts'
@@ -58,7 +58,6 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
     const file = await SalvageFile.open(disk, path)
     try {
       const isFinished = (await readJournalHeader(core, file)) !== null
-      if (!isFinished && loaded) report.damagedFiles.push(file.path)
       const window = { afterSequence, generationMin: loaded ? generation : 0, generationMax: generation + fileCount + 1 }
       const scan = await scanJournalFile(
         core,
@@ -70,6 +69,8 @@ export async function readJournals(context: ReadContext, loaded: LoadedSnapshot 
         }
       )
       scans.push(scan)
+      if (!isFinished && loaded && !(await isNotYetMade(file, sizeBytes, loaded.snapshot.journalFileBytes[fileIndex])))
+        report.damagedFiles.push(file.path)
     } finally {
       await file.close()
     }

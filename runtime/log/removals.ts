@@ -49,6 +49,8 @@ export interface RemovalsHost {
 export class Removals {
   readonly #host: RemovalsHost
   readonly #records = new Map<PartitionLog, RemovalRecord>()
+  /** Counted up to here by a commit on its way. */
+  readonly #promised = new Map<PartitionLog, number>()
 
   constructor(host: RemovalsHost) {
     this.#host = host
@@ -60,6 +62,11 @@ export class Removals {
     const record = bytes ? decode(bytes, removedKey(partition)) : NOTHING
     this.#records.set(partition, record)
     return { startOffset: record.start, deliveredOffset: record.delivered }
+  }
+
+  /** What lies below is counted here, or will be when the commit on its way is durable. */
+  countedUpTo(partition: PartitionLog): number {
+    return Math.max(this.#recordOf(partition).start, this.#promised.get(partition) ?? 0)
   }
 
   /** The start found the log to begin behind `fromOffset`, where the last commit had it, and up to `untilOffset` no damage: a deletion that was not counted. */
@@ -88,8 +95,10 @@ export class Removals {
     const from = partition.logStartOffset
     assert(range.until > from, `${topic.name}: the log start would go back from ${from} to ${range.until}`)
     const record = this.#with(topic.config, partition, { from, ...range })
+    this.#promised.set(partition, range.until)
     return new Promise((resolve) => {
       this.#host.commit([{ key: removedKey(partition), value: encode(record) }], (error) => {
+        this.#promised.delete(partition)
         if (error && error.code !== 'WADI_DISK_FULL') return resolve(false)
         partition.setLogStartDurable(error === null)
         this.#records.set(partition, record)
@@ -157,11 +166,12 @@ export class Removals {
     const before = this.#recordOf(partition)
     const { deliveredOffset } = partition
     const next = { ...before, start: range.until, delivered: deliveredOffset }
-    if (!config.isForwarded) {
-      return range.reason === 'quota' ? { ...next, dropped: before.dropped + range.until - range.from } : next
-    }
-    const lost = Math.max(0, range.until - Math.max(range.from, deliveredOffset))
-    return { ...next, lost: { ...before.lost, [range.reason]: before.lost[range.reason] + lost } }
+    const startOffset = config.isForwarded ? Math.max(range.from, deliveredOffset) : range.from
+    // What damage took was counted when it was found.
+    const damaged = this.#host.damage.countWithin(partition, { startOffset, endOffset: range.until })
+    const records = Math.max(0, range.until - startOffset) - damaged
+    if (!config.isForwarded) return range.reason === 'quota' ? { ...next, dropped: before.dropped + records } : next
+    return { ...next, lost: { ...before.lost, [range.reason]: before.lost[range.reason] + records } }
   }
 
   /** In two parts when the centre has only the first. */

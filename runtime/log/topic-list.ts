@@ -2,6 +2,7 @@
 //
 // Invariants:
 //   - A number is given once, also when its topic was refused or deleted: what was written of it may be found by a start.
+//   - Limits of a topic hold from the moment they are asked for, until the next start also when there is no room to write them down.
 //   - From the moment a deletion is asked for the topic takes nothing more; when the deletion is refused it does again.
 //   - A deleted topic is out of every list at once; who holds its partitions sees isDeleted.
 // Not for: files (partition-log.ts, deleted-topics.ts), what clients may make or delete (runtime/broker/topics.ts, gateway).
@@ -107,12 +108,15 @@ export class TopicList {
     }
   }
 
+  /** What needs no new partition holds at once: it may be what makes the room that is needed to write it down. */
   alter(name: string, config: Partial<TopicConfig>): Promise<StoredTopic> {
     return this.#behindOthers(async () => {
       const topic = this.#byName.get(name)
       if (!topic) throw topicUnknown(name)
-      const whole = { ...topic.config, ...config, partitionCount: Math.max(topic.config.partitionCount, config.partitionCount ?? 0) }
+      const { partitionCount } = topic.config
+      const whole = { ...topic.config, ...config, partitionCount: Math.max(partitionCount, config.partitionCount ?? 0) }
       checkTopic(name, whole)
+      topic.config = { ...whole, partitionCount }
       return this.#grow(topic, { number: topic.number, id: Buffer.from(topic.id).toString('hex'), config: whole })
     })
   }
@@ -123,7 +127,7 @@ export class TopicList {
       const topic = this.#byName.get(name)
       if (!topic) throw topicUnknown(name)
       const check = (): void => {
-        const count = undeliveredIn(topic)
+        const count = this.#undeliveredIn(topic)
         if (undelivered === 'refuse' && count > 0) throw topicUndelivered(name, count)
       }
       check()
@@ -146,7 +150,7 @@ export class TopicList {
     // A topic that was never delivered begins at 0 again: nobody outside of this disk goes by its name and offsets.
     const isKnownOutside = topic.config.isForwarded || partitions.some(({ deliveredOffset }) => deliveredOffset > 0)
     const ends = isKnownOutside ? partitions.map(({ highWatermark }) => highWatermark) : []
-    const lost: Removal = { topicName: name, reason: 'deletion', records: undeliveredIn(topic), isLoss: true }
+    const lost: Removal = { topicName: name, reason: 'deletion', records: this.#undeliveredIn(topic), isLoss: true }
     const counted = removals.list([topic])
     return [
       { key: TOPIC_PREFIX + name, value: null },
@@ -217,21 +221,21 @@ export class TopicList {
     })
   }
 
+  /** Events that the centre should get and does not have, but for those that damage took. */
+  #undeliveredIn({ config, partitions }: StoredTopic): number {
+    if (!config.isForwarded) return 0
+    return partitions.reduce((sum, partition) => {
+      const { highWatermark: endOffset, logStartOffset, deliveredOffset } = partition
+      const startOffset = Math.max(logStartOffset, deliveredOffset)
+      return sum + Math.max(0, endOffset - startOffset) - this.#host.damage.countWithin(partition, { startOffset, endOffset })
+    }, 0)
+  }
+
   #behindOthers<T>(work: () => Promise<T>): Promise<T> {
     const run = this.#altering.then(work)
     this.#altering = run.catch(() => undefined)
     return run
   }
-}
-
-/** Events that the centre should get and does not have. */
-function undeliveredIn({ config, partitions }: StoredTopic): number {
-  if (!config.isForwarded) return 0
-  return partitions.reduce(
-    (sum, { highWatermark, logStartOffset, deliveredOffset }) =>
-      sum + Math.max(0, highWatermark - Math.max(logStartOffset, deliveredOffset)),
-    0
-  )
 }
 
 function falseWhenDisk(error: unknown): false {

@@ -35,6 +35,8 @@ export interface UpkeepHost {
   readonly writeSnapshot: CheckpointTarget['writeSnapshot']
   /** Removes what deleted topics left. @throws DiskError */
   clearDeleted(): Promise<void>
+  /** Makes journal files larger that had no room, when there is some. */
+  growJournal(): Promise<void>
   /** From now on the store only reads. */
   fail(error: WadiError): void
 }
@@ -135,6 +137,7 @@ export class Upkeep {
         .catch(toError)
       await this.#host.clearDeleted().catch(onlyDisk) // what the disk refuses now is tried again; a failed sync is remembered (final-syncs.ts)
       if (!this.#isHalted) await this.#host.retention.run().catch(toError) // also when nothing could be sealed: it is what frees a full disk
+      if (!this.#isHalted && !this.#isStopped) await this.#host.growJournal()
       if (this.#isCheckpointDue()) await this.checkpoint()
     })
   }

@@ -49,6 +49,7 @@ function reportOf(topics: readonly TopicStatus[]): StatusReport {
       lostEvents,
       damagedRanges: 0,
       deletedTopics: [],
+      waitingTopics: [],
       recovery: { durationMs: 0, findings: [], replayedEvents: 0, wasCleanStop: true }
     },
     uplink: null,
@@ -163,7 +164,13 @@ t.test('no text from outside moves the cursor, forges a line or hides: whatever 
       sentBytes: 1,
       refusedConnections: 1
     },
-    storage: { ...base.storage, failure: 'EIO', recovery: { ...recovery, findings: ['a file is damaged'] } },
+    storage: {
+      ...base.storage,
+      failure: 'EIO',
+      waitingTopics: [{ name: 'plant', change: 'made', because: 'No space' }],
+      deletedTopics: [{ name: 'old', lostEvents: 1 }],
+      recovery: { ...recovery, findings: ['a file is damaged'] }
+    },
     uplink: {
       description: 'k1:9092',
       link: 'down',
@@ -194,4 +201,11 @@ t.test('what is said on stderr holds no escape from outside either', async (t) =
     .join('')
   t.match(text, /^a\\u001b\[2J\\u202eb\n/)
   t.notMatch(text.replaceAll('\n', ''), /[\p{Cc}\p{Cf}]/u)
+})
+
+t.test('a topic that waits for room is named, with the reason', async (t) => {
+  const report = reportOf([])
+  const waitingTopics = [{ name: 'plant', change: 'made' as const, because: 'No space left for /data/journal/0.journal.' }]
+  const text = statusText({ ...report, storage: { ...report.storage, waitingTopics } })
+  t.match(text, /\n {10}topic plant is not made yet: No space left for \/data\/journal\/0.journal.\n/)
 })

@@ -1,4 +1,4 @@
-// Proves for bin/topics-setup.ts: whether a topic is delivered follows the configuration at every start, also for topics that a template made and
+// Proves for gateway/topics-setup.ts: whether a topic is delivered follows the configuration at every start, also for topics that a template made and
 // that no section names: retention asks it before it takes what the centre does not have.
 
 import t from 'tap'
@@ -6,7 +6,8 @@ import { payloadDecoders } from '../../adapters/mqtt/payload.ts'
 import { readConfig } from '../../gateway/config/load.ts'
 import { routesConfigOf } from '../../gateway/config/routes-config.ts'
 import type { Config } from '../../gateway/config/schema.ts'
-import { setUpTopics, topicConfigOf } from '../../gateway/topics-setup.ts'
+import type { Log } from '../../gateway/log.ts'
+import { TopicsSetup, type TopicsSetupOptions, topicConfigOf } from '../../gateway/topics-setup.ts'
 import { compileRoutes } from '../../runtime/broker/routes.ts'
 import type { Partition } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
@@ -28,10 +29,15 @@ function configOf(text: string): Config {
 const alone = configOf(TEXT)
 const connected = configOf(`${TEXT}upstream: { brokers: ["kafka:9092"] }\n`)
 
+function setupOf(machine: SimMachine, options: Omit<TopicsSetupOptions, 'clock' | 'makeTopic'>): TopicsSetup {
+  return new TopicsSetup({ ...options, clock: machine.clock, makeTopic: (name, config) => options.store.createTopic(name, config) })
+}
+
 async function start(machine: SimMachine, config: Config): Promise<LogStore> {
   const store = await machine.open()
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
-  await machine.settle(setUpTopics(store, config, [...config.topics.keys(), ...table.topicNames], () => undefined))
+  const names = [...config.topics.keys(), ...table.topicNames]
+  await machine.settle(setupOf(machine, { store, config, names, log: () => undefined }).run())
   return store
 }
 
@@ -74,7 +80,8 @@ unmatched: { action: topic, topic: rest }
 topics: { ${topics} }
 `)
     const names = ['routed', 'rest', '_wadi.dlq', ...config.topics.keys()]
-    return machine.settle(setUpTopics(store, config, names, (level, message) => void lines.push(`${level} ${message}`)))
+    const log: Log = (level, message) => void lines.push(`${level} ${message}`)
+    return machine.settle(setupOf(machine, { store, config, names, log }).run())
   }
   await setUp('routed: { partitions: 2 }, other: {}')
   t.same(lines.splice(0), [
@@ -104,10 +111,45 @@ t.test('a topic that is made where segments lie says how many events it has take
   const store = await machine.open()
   const lines: string[] = []
   const config = configOf('mqtt: [ { listen: "127.0.0.1:1883" } ]\nroutes: [ { filter: "a/#", topic: left, key: none } ]\n')
-  await machine.settle(setUpTopics(store, config, ['left'], (level, message) => void lines.push(`${level} ${message}`)))
+  const log: Log = (level, message) => void lines.push(`${level} ${message}`)
+  await machine.settle(setupOf(machine, { store, config, names: ['left'], log }).run())
   t.same(lines.slice(0, 2), [
     'info made topic left with 1 partition, which routes[0] names',
     'warn topic left was not known, and its segments were there: 1 event is taken in'
   ])
+  await machine.settle(store.close())
+})
+
+t.test('a disk without room: limits hold at once, the rest waits, and all of it is written when there is room', async (t) => {
+  const machine = new SimMachine(5, { settings: { segmentAgeMs: 1_000 } })
+  let store = await start(machine, alone)
+  await machine.settle(store.createTopic('line-1', topicConfigOf(alone, 'line-1')))
+  const config = configOf(
+    `${TEXT}upstream: { brokers: ["kafka:9092"] }\ntopics: { wide: { partitions: 3 }, line-1: { partitions: 2, retention: 5d } }\n`
+  )
+  const names = ['wide', 'line-1']
+  const lines: string[] = []
+  const setup = setupOf(machine, { store, config, names, log: (level, message) => void lines.push(`${level} ${message}`) })
+  for (let write = 0; write < 40; write++) machine.disk.refuseNext('write-sync', 'journal')
+  await machine.settle(setup.run())
+  t.match(setup.waiting, [
+    { name: 'wide', change: 'made' },
+    { name: 'line-1', change: 'altered' }
+  ])
+  t.match(lines, [/^warn topic wide is not made yet: No space/, /^warn topic line-1 is not altered yet/])
+  t.match(store.topics.get('line-1'), {
+    config: { isForwarded: true, retentionMs: 5 * DAY_MS, partitionCount: 1 },
+    partitions: { length: 1 }
+  })
+  await machine.run(600_000)
+  t.same(setup.waiting, [])
+  t.match(lines.slice(2), [
+    /^info made topic wide with 3 partitions, which topics names$/,
+    /^warn topic line-1 has 2 partitions now, 1 before/
+  ])
+  machine.powerCut()
+  store = await machine.open()
+  t.match(store.topics.get('line-1')?.config, { isForwarded: true, retentionMs: 5 * DAY_MS, partitionCount: 2 })
+  t.match(store.topics.get('wide')?.config, { partitionCount: 3 })
   await machine.settle(store.close())
 })
