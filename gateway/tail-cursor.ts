@@ -4,7 +4,6 @@
 
 import { WadiError } from '../runtime/base/errors.ts'
 import { toOffset } from '../runtime/base/offset.ts'
-import { readBatchHeader } from '../runtime/core/batch-header.ts'
 import type { Core } from '../runtime/core/core.ts'
 import type { BatchHeader, StoredRecord } from '../runtime/core/record.ts'
 import type { BlockCodec } from '../runtime/io/codec.ts'
@@ -68,10 +67,9 @@ export class TailCursor {
       if (read === 'held up') return
       const { batches, missing, nextOffset } = read
       const ranges = [...missing]
-      for (const batch of batches) {
-        const header = readBatchHeader(batch) as BatchHeader
+      for (const { header, bytes } of batches) {
         while (ranges[0] && ranges[0].startOffset < header.baseOffset) yield* this.#named(ranges.shift(), until, 'damage')
-        yield* this.#records(batch, header, until)
+        yield* this.#records(bytes, header, until)
       }
       for (const range of ranges) yield* this.#named(range, until, 'damage')
       this.next = Math.max(this.next, Math.min(nextOffset, until))

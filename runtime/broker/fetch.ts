@@ -5,9 +5,8 @@
 
 import { WadiError } from '../base/errors.ts'
 import { type Offset, toOffset } from '../base/offset.ts'
-import { readBatchHeader } from '../core/batch-header.ts'
 import type { Clock } from '../io/clock.ts'
-import type { AbortedTransaction, Partition } from '../log/contract.ts'
+import type { AbortedTransaction, Partition, StoredBatch } from '../log/contract.ts'
 import { type FaultName, faultOfStoreError } from './fault.ts'
 import type { ProducerStates } from './partition-producers.ts'
 
@@ -143,7 +142,7 @@ export class Fetches {
       const batches = await readBelow(partition, toOffset(place.fetchOffset), limit, Math.max(bytesMax, 1))
       if (batches.length === 0) this.#barren.set(partition, { from: place.fetchOffset, until: limit })
       const first = batches[0]
-      const isTooLarge = first !== undefined && first.byteLength > bytesMax && !options.isEmpty
+      const isTooLarge = first !== undefined && first.bytes.byteLength > bytesMax && !options.isEmpty
       return answerOf(partition, isTooLarge ? [] : batches, aborted, isCommitted ? limit : partition.lastStableOffset)
     } catch (error) {
       if (!(error instanceof WadiError)) throw error
@@ -182,13 +181,10 @@ export class Fetches {
 }
 
 /** Batches that end below `limit`. Damage in front of readable batches is stepped over: the offsets have a gap there. */
-async function readBelow(partition: Partition, from: Offset, limit: Offset, bytesMax: number): Promise<Uint8Array[]> {
+async function readBelow(partition: Partition, from: Offset, limit: Offset, bytesMax: number): Promise<StoredBatch[]> {
   for (let offset = from; offset < limit; ) {
     const { batches, nextOffset } = await partition.read(offset, { bytesMax })
-    const readable = batches.filter((batch) => {
-      const header = readBatchHeader(batch)
-      return header !== null && header.lastOffset < limit
-    })
+    const readable = batches.filter(({ header }) => header.lastOffset < limit)
     if (readable.length > 0 || batches.length > 0 || nextOffset <= offset) return readable
     offset = nextOffset
   }
@@ -209,19 +205,19 @@ function placeFault(place: FetchPlace, partition: Partition): FaultName {
 /** `aborted`: what overlaps the asked range; null for read_uncommitted. */
 function answerOf(
   partition: Partition,
-  batches: readonly Uint8Array[],
+  batches: readonly StoredBatch[],
   aborted: readonly AbortedTransaction[] | null,
   lastStableOffset: number
 ): FetchedPartition {
   const lastBatch = batches.at(-1)
-  const endOffset = lastBatch ? (readBatchHeader(lastBatch)?.lastOffset ?? -1) + 1 : 0
+  const endOffset = lastBatch ? lastBatch.header.lastOffset + 1 : 0
   return {
     fault: 'NONE',
     highWatermark: partition.highWatermark,
     lastStableOffset,
     logStartOffset: partition.logStartOffset,
     abortedTransactions: aborted?.filter((entry) => entry.firstOffset < endOffset) ?? null,
-    batches
+    batches: batches.map(({ bytes }) => bytes)
   }
 }
 

@@ -2,7 +2,7 @@
 
 import type { WadiError } from '../base/errors.ts'
 import type { Offset } from '../base/offset.ts'
-import type { RecordInput } from '../core/record.ts'
+import type { BatchHeader, RecordInput } from '../core/record.ts'
 import type { CodecName } from '../io/codec.ts'
 import type { Beginning, Start } from './lineage.ts'
 
@@ -53,9 +53,15 @@ export interface Append {
   readonly mayExceedQuota?: true
 }
 
+/** A whole stored batch with its header, which whoever has it in hand does not decode again. */
+export interface StoredBatch {
+  readonly header: BatchHeader
+  readonly bytes: Uint8Array
+}
+
 export interface ReadResult {
-  /** Whole stored batches in order, each checked; the first may begin below the asked offset. Empty at the end. */
-  readonly batches: readonly Uint8Array[]
+  /** In order, each checked; the first may begin below the asked offset. Empty at the end. */
+  readonly batches: readonly StoredBatch[]
   /** Where the next read goes on: past the last batch, or past damage. */
   readonly nextOffset: Offset
 }

@@ -2,8 +2,6 @@
 // two batches is gone. For `wadi log verify`, behind a start on a disk that keeps every change in memory (dry-start.ts).
 // Not for: where the broken bytes lie (inspect.ts), counting (log-store.ts).
 
-import { readBatchHeader } from '../core/batch-header.ts'
-import type { BatchHeader } from '../core/record.ts'
 import type { DroppedRange, Partition, Store } from './contract.ts'
 
 const READ_BYTES = 1024 * 1024
@@ -61,8 +59,7 @@ async function gapsOf(partition: Partition): Promise<Range[]> {
   let expected: number = partition.logStartOffset
   for (let offset = partition.logStartOffset; offset < end; ) {
     const { batches, nextOffset } = await partition.read(offset, { bytesMax: READ_BYTES })
-    for (const batch of batches) {
-      const header = readBatchHeader(batch) as BatchHeader
+    for (const { header } of batches) {
       if (header.baseOffset > expected) gaps.push([expected, header.baseOffset])
       expected = Math.max(expected, header.lastOffset + 1)
     }

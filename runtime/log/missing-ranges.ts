@@ -1,8 +1,7 @@
 // Offsets that hold nothing any more. Offsets of a partition follow each other without a gap, so where batches do not, damage took something.
 // Not for: finding damage in bytes (segment-read.ts), telling of it once (log-store.ts).
 
-import type { BatchHeader } from '../core/record.ts'
-import type { OffsetRange, StateChange, Store, Topic } from './contract.ts'
+import type { OffsetRange, StateChange, Store, StoredBatch, Topic } from './contract.ts'
 import { coveredCount } from './offset-ranges.ts'
 
 /** In the state, damage that was found: hole/<topic number>/<partition>/<first offset> → offset behind it, events. */
@@ -28,10 +27,11 @@ export function decodeHole(key: string, value: Uint8Array | undefined): Hole {
 }
 
 /** What lies in [startOffset, endOffset) and in none of the batches, which are in order. */
-export function missingBetween(batches: readonly BatchHeader[], startOffset: number, endOffset: number): OffsetRange[] {
+export function missingBetween(batches: readonly Pick<StoredBatch, 'header'>[], startOffset: number, endOffset: number): OffsetRange[] {
   const missing: OffsetRange[] = []
   let next = startOffset
-  for (const { baseOffset, lastOffset } of batches) {
+  for (const { header } of batches) {
+    const { baseOffset, lastOffset } = header
     if (baseOffset > next) missing.push({ startOffset: next, endOffset: Math.min(baseOffset, endOffset) })
     next = Math.max(next, lastOffset + 1)
   }

@@ -19,7 +19,7 @@ import { readBatchHeader } from '../core/batch-header.ts'
 import type { BatchHeader } from '../core/record.ts'
 import { DiskError } from '../io/disk.ts'
 import { decompressBatch } from './batch-codec.ts'
-import type { AbortedTransaction, DroppedRange, Partition, ReadResult, StableRead, StateChange } from './contract.ts'
+import type { AbortedTransaction, DroppedRange, Partition, ReadResult, StableRead, StateChange, StoredBatch } from './contract.ts'
 import { IncarnationOffsets } from './incarnation-offsets.ts'
 import type { Beginning } from './lineage.ts'
 import { missingBetween } from './missing-ranges.ts'
@@ -359,11 +359,10 @@ export class PartitionLog implements Partition {
     const aborted = this.abortedBetween(offset, limit) // before the read: retention may move the log start meanwhile
     const read = await this.read(offset, options)
     const nextOffset = toOffset(Math.min(read.nextOffset, limit))
-    const headers = read.batches.map((batch) => readBatchHeader(batch) as BatchHeader)
     return {
-      batches: read.batches.filter((_, index) => isCommitted(headers[index] as BatchHeader, limit, aborted)),
+      batches: read.batches.filter(({ header }) => isCommitted(header, limit, aborted)),
       nextOffset,
-      missing: missingBetween(headers, offset, nextOffset)
+      missing: missingBetween(read.batches, offset, nextOffset)
     }
   }
 
@@ -458,11 +457,10 @@ export class PartitionLog implements Partition {
     return null
   }
 
-  async #firstRecordAt(batch: Uint8Array, timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {
-    const header = readBatchHeader(batch) as BatchHeader
+  async #firstRecordAt({ header, bytes }: StoredBatch, timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {
     if (header.maxTimestampMs < timestampMs) return null
     try {
-      const plain = await decompressBatch(this.#env.core, this.#env.codec, batch)
+      const plain = await decompressBatch(this.#env.core, this.#env.codec, bytes)
       const record = this.#env.core.readRecords(plain).find((r) => r.timestampMs >= timestampMs && r.offset >= this.#logStartOffset)
       return record ? { offset: record.offset, timestampMs: record.timestampMs } : null
     } catch (error) {
@@ -485,12 +483,13 @@ export class PartitionLog implements Partition {
 }
 
 /** In one piece of memory: views of the tail are good for a moment only. */
-function copiesOf(batches: readonly Uint8Array[], bytes: number): Uint8Array[] {
+function copiesOf(batches: readonly Uint8Array[], bytes: number): StoredBatch[] {
   const memory = new Uint8Array(bytes)
   let at = 0
   return batches.map((batch) => {
     memory.set(batch, at)
     at += batch.byteLength
-    return memory.subarray(at - batch.byteLength, at)
+    const copy = memory.subarray(at - batch.byteLength, at)
+    return { header: readBatchHeader(copy) as BatchHeader, bytes: copy }
   })
 }

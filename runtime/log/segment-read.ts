@@ -4,6 +4,7 @@
 
 import type { Core } from '../core/core.ts'
 import type { BatchScan, ScanStep } from './batch-scan.ts'
+import type { StoredBatch } from './contract.ts'
 import type { Segment } from './segment.ts'
 
 export interface DamagedRange {
@@ -15,7 +16,7 @@ export interface DamagedRange {
 }
 
 export interface SegmentRead {
-  readonly batches: readonly Uint8Array[]
+  readonly batches: readonly StoredBatch[]
   readonly nextOffset: number
   readonly damage: readonly DamagedRange[]
 }
@@ -34,7 +35,7 @@ class SegmentReader {
   readonly #bytesMax: number
   /** As far as this scan looks: a seal may append meanwhile. */
   readonly #endOffset: number
-  readonly #batches: Uint8Array[] = []
+  readonly #batches: StoredBatch[] = []
   readonly #damage: DamagedRange[] = []
   #bytes = 0
   #nextOffset: number
@@ -61,7 +62,7 @@ class SegmentReader {
   #take({ header, batch }: ScanStep & { kind: 'batch' }): boolean {
     if (header.lastOffset < this.#offset) return true
     if (this.#batches.length > 0 && this.#bytes + batch.byteLength > this.#bytesMax) return false
-    this.#batches.push(batch)
+    this.#batches.push({ header, bytes: batch })
     this.#bytes += batch.byteLength
     this.#nextOffset = header.lastOffset + 1
     return this.#bytes < this.#bytesMax

@@ -119,10 +119,9 @@ function headerOf(key: string, value: string): RecordHeader {
 
 async function readOne(context: { core: Core; codec: BlockCodec }, source: Source, offset: number): Promise<StoredRecord | null> {
   const { batches } = await source.partition.read(offset as typeof source.partition.highWatermark, { bytesMax: 1 })
-  for (const batch of batches) {
-    const header = readBatchHeader(batch)
-    if (!header || header.lastOffset < offset) continue
-    const records = context.core.readRecords(await decompressBatch(context.core, context.codec, batch))
+  for (const { header, bytes } of batches) {
+    if (header.lastOffset < offset) continue
+    const records = context.core.readRecords(await decompressBatch(context.core, context.codec, bytes))
     return records.find((record) => record.offset === offset) ?? null
   }
   return null

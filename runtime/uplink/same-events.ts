@@ -84,8 +84,8 @@ export class EventsOfBranches {
     try {
       for (let offset = toOffset(Math.max(from, partition.logStartOffset)); offset < end; ) {
         const read = await partition.read(offset, { bytesMax: READ_BYTES })
-        for (const batch of read.batches) {
-          for (const record of await this.#recordsOf(batch)) {
+        for (const { bytes } of read.batches) {
+          for (const record of await this.#recordsOf(bytes)) {
             const there = record.offset < offset ? undefined : contents.get(record.offset)
             if (!there) continue
             if (!there.includes(this.#textOf(record))) return { next, branches, isApart: true, isComplete: this.#isComplete }

@@ -12,6 +12,7 @@ import type { Core } from '../core/core.ts'
 import type { BatchHeader, OpenedBatch } from '../core/record.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
 import { codecOf, compressBatch, joinBatch, openBatch, releaseOpened } from '../log/batch-codec.ts'
+import type { StoredBatch } from '../log/contract.ts'
 import { OpenedRemainders, type Remainder } from './opened-remainders.ts'
 import type { Source } from './source.ts'
 import type { UpstreamTopic } from './upstream.ts'
@@ -221,17 +222,17 @@ export class TransactionBuilder {
       for (const batch of result.batches) {
         if (bytes >= bytesMax) {
           // Opened it may be twenty times as much: what does not fit is left to the next part.
-          readTo = readBatchHeader(batch)?.baseOffset ?? readTo
+          readTo = batch.header.baseOffset
           break
         }
-        storedBytes += batch.byteLength
+        storedBytes += batch.bytes.byteLength
         const uncompressed = await this.#open(batch)
         if (!('records' in uncompressed)) {
           closed = uncompressed
           break
         }
         plain.push(uncompressed)
-        stored.push(batch)
+        stored.push(batch.bytes)
         bytes += RECORDS_AT + uncompressed.records.byteLength
       }
       if (bytes > bytesBefore) this.#openedRatios.set(source.key, Math.max(1, (bytes - bytesBefore) / storedBytes))
@@ -242,12 +243,12 @@ export class TransactionBuilder {
     return { plain, stored, end: Math.min(next, untilMax), closed }
   }
 
-  async #open(batch: Uint8Array): Promise<OpenedBatch | Closed> {
+  async #open({ header, bytes }: StoredBatch): Promise<OpenedBatch | Closed> {
     try {
-      return await openBatch(this.#options.core, this.#options.codec, batch)
+      return await openBatch(this.#options.core, this.#options.codec, bytes)
     } catch (error) {
       if (!(error instanceof RangeError)) throw error
-      return { batch, header: readBatchHeader(batch) as BatchHeader, reason: error.message }
+      return { batch: bytes, header, reason: error.message }
     }
   }
 

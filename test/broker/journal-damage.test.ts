@@ -80,7 +80,7 @@ class Rig {
     const { partition } = this
     for (let offset = partition.logStartOffset; offset < partition.highWatermark; ) {
       const { batches, nextOffset } = await this.machine.settle(partition.readCommitted(offset, { bytesMax: 1e6 }))
-      for (const batch of batches) {
+      for (const { bytes: batch } of batches) {
         const { value } = core.readRecords(batch)[0] ?? {}
         texts.push(new TextDecoder().decode(value ?? new Uint8Array()).trim())
       }

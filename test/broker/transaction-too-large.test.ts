@@ -80,7 +80,7 @@ async function committed({ machine, store }: Life): Promise<string[][]> {
     const texts: string[] = []
     for (let offset = partition.logStartOffset; offset < partition.lastStableOffset; ) {
       const { batches, nextOffset } = await machine.settle(partition.readCommitted(offset, { bytesMax: KIB }))
-      for (const batch of batches) texts.push(...core.readRecords(batch).map(textOf))
+      for (const { bytes: batch } of batches) texts.push(...core.readRecords(batch).map(textOf))
       offset = nextOffset
     }
     seen.push(texts)

@@ -34,7 +34,7 @@ export async function readRecords(partition: Partition): Promise<StoredRecord[]>
   const records: StoredRecord[] = []
   for (let offset = partition.logStartOffset; offset < partition.highWatermark; ) {
     const { batches, nextOffset } = await partition.read(offset, { bytesMax: 1 << 20 })
-    for (const batch of batches) {
+    for (const { bytes: batch } of batches) {
       for (const record of core.readRecords(await decompressBatch(core, codec, batch)))
         if (record.offset >= partition.logStartOffset) records.push(record)
     }

@@ -17,6 +17,7 @@ import {
   type StableRead,
   type StateChange,
   type Store,
+  type StoredBatch,
   type StoreMetrics,
   type Topic,
   type TopicConfig
@@ -52,14 +53,15 @@ class MemoryPartition implements Partition {
   read(offset: Offset, { bytesMax }: { bytesMax: number }): Promise<ReadResult> {
     if (this.isDeleted) return Promise.reject(topicUnknown(this.topicName))
     if (offset < this.logStartOffset || offset > this.highWatermark) return Promise.reject(outOfRange(offset))
-    const batches: Uint8Array[] = []
+    const batches: StoredBatch[] = []
     let bytes = 0
     let nextOffset = offset
     for (const batch of this.batches) {
-      const lastOffset = readBatchHeader(batch)?.lastOffset ?? -1
+      const header = readBatchHeader(batch) as BatchHeader
+      const { lastOffset } = header
       if (lastOffset < offset) continue
       if (batches.length > 0 && bytes + batch.byteLength > bytesMax) break
-      batches.push(batch)
+      batches.push({ header, bytes: batch })
       bytes += batch.byteLength
       nextOffset = toOffset(lastOffset + 1)
     }
@@ -78,7 +80,7 @@ class MemoryPartition implements Partition {
     const limit = this.lastStableOffset
     const { batches, nextOffset } = await this.read(offset, options)
     const aborted = this.abortedBetween(offset, nextOffset)
-    const committed = batches.filter((batch) => isCommitted(readBatchHeader(batch) as BatchHeader, limit, aborted))
+    const committed = batches.filter(({ header }) => isCommitted(header, limit, aborted))
     return { batches: committed, nextOffset: toOffset(Math.max(offset, Math.min(nextOffset, limit))), missing: [] }
   }
 

@@ -115,7 +115,7 @@ export async function readAll(partition: Partition, fromOffset: number = partiti
   const records: StoredRecord[] = []
   for (let offset = toOffset(fromOffset); offset < partition.highWatermark; ) {
     const { batches, nextOffset } = await partition.read(offset, { bytesMax: 64 * KIB })
-    for (const batch of batches) {
+    for (const { bytes: batch } of batches) {
       const plain = await decompressBatch(core, simCodec, batch)
       for (const record of core.readRecords(plain)) if (record.offset >= offset && record.offset < nextOffset) records.push(record)
     }

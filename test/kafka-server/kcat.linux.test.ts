@@ -57,7 +57,7 @@ t.test(
       const codecs = new Set<string | null>()
       for (let offset = partition.logStartOffset; offset < partition.lastStableOffset; ) {
         const { batches, nextOffset } = await partition.readCommitted(offset, { bytesMax: 1_000_000 })
-        for (const batch of batches) {
+        for (const { bytes: batch } of batches) {
           codecs.add(codecOf(batch))
           for (const { value } of (await readBatchRecords(core, codec, batch)) ?? []) values.push(Buffer.from(value ?? '').toString())
         }

@@ -3,7 +3,7 @@
 // How: a store on a simulated disk that counts writes, and a model of what was sent.
 
 import t, { type Test } from 'tap'
-import { BASE_SEQUENCE_AT, LEADER_EPOCH_AT, readBatchHeader, viewOf, writeBaseOffset } from '../../runtime/core/batch-header.ts'
+import { BASE_SEQUENCE_AT, LEADER_EPOCH_AT, viewOf, writeBaseOffset } from '../../runtime/core/batch-header.ts'
 import type { Partition } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import type { PartitionLog } from '../../runtime/log/partition-log.ts'
@@ -77,7 +77,7 @@ class Rig {
     const batches: Uint8Array[] = []
     for (let offset = this.partition.logStartOffset; offset < this.partition.highWatermark; ) {
       const read = await this.machine.settle(this.partition.read(offset, { bytesMax: 64 * KIB }))
-      batches.push(...read.batches)
+      batches.push(...read.batches.map(({ bytes }) => bytes))
       offset = read.nextOffset
     }
     return batches
@@ -93,7 +93,7 @@ async function checkAll(t: Test, rig: Rig, { isWhole } = { isWhole: true }): Pro
   )
   for (let offset = 0; offset < rig.sent; offset += 37) {
     const { batches } = await rig.machine.settle(rig.partition.read(offset as typeof rig.partition.highWatermark, { bytesMax: 1 }))
-    const header = readBatchHeader(batches[0] as Uint8Array)
+    const header = batches[0]?.header
     t.ok(header && header.baseOffset <= offset && header.lastOffset >= offset, `the index finds ${offset}`)
   }
   t.equal(

@@ -104,13 +104,13 @@ t.test('what a reader was given stays as it was when the tail has used the memor
   }
   await fill('a')
   const read = await machine.settle(partition.read(toOffset(0), { bytesMax: 10_000_000 }))
-  const copies = read.batches.map((batch) => batch.slice())
+  const copies = read.batches.map(({ bytes }) => bytes.slice())
   t.ok(store.metrics.tailBytes > 5 * 64 * 1024, 'it lies in blocks of the largest size')
   await machine.settle(store.flush()) // into the segment: the tail is empty
   t.equal(store.metrics.tailBytes, 0)
   await fill('b')
   t.ok(
-    read.batches.every((batch, at) => Buffer.from(batch).equals(copies[at] as Uint8Array)),
+    read.batches.every(({ bytes }, at) => Buffer.from(bytes).equals(copies[at] as Uint8Array)),
     'no batch was written over'
   )
 })

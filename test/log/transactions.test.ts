@@ -51,7 +51,8 @@ class Rig {
     const values: string[] = []
     for (let offset = partition.logStartOffset; offset < partition.lastStableOffset; ) {
       const { batches, nextOffset } = await this.machine.settle(partition.readCommitted(offset, { bytesMax: 100 }))
-      for (const batch of batches) values.push(...core.readRecords(batch).map(({ value }) => Buffer.from(value ?? '').toString()))
+      for (const { bytes: batch } of batches)
+        values.push(...core.readRecords(batch).map(({ value }) => Buffer.from(value ?? '').toString()))
       if (nextOffset <= offset) throw new Error(`reading stands still at ${offset}`)
       offset = nextOffset
     }

@@ -35,7 +35,7 @@ async function readAll(partition: Partition): Promise<{ key: string; value: stri
   const records: { key: string; value: string }[] = []
   for (let offset = partition.logStartOffset; offset < partition.highWatermark; ) {
     const { batches, nextOffset } = await partition.read(toOffset(offset), { bytesMax: 1 << 20 })
-    for (const batch of batches) {
+    for (const { bytes: batch } of batches) {
       for (const { key, value } of core.readRecords(batch)) records.push({ key: textOf(key), value: textOf(value) })
     }
     offset = nextOffset

@@ -1,9 +1,9 @@
 // Everything one partition shows to a reader, while retention may be at work on it.
 
 import { WadiError } from '../../runtime/base/errors.ts'
-import { CONTROL_BIT, readBatchHeader } from '../../runtime/core/batch-header.ts'
+import { CONTROL_BIT } from '../../runtime/core/batch-header.ts'
 import type { Core } from '../../runtime/core/core.ts'
-import type { BatchHeader, StoredRecord } from '../../runtime/core/record.ts'
+import type { StoredRecord } from '../../runtime/core/record.ts'
 import { DiskError } from '../../runtime/io/disk.ts'
 import { readBatchRecords } from '../../runtime/log/batch-codec.ts'
 import type { Partition, ReadResult } from '../../runtime/log/contract.ts'
@@ -35,9 +35,8 @@ export async function readPartition(partition: Partition, core: Core): Promise<R
     const result = await readOrRetained(partition, offset)
     if (result === null) return readPartition(partition, core) // retention was faster
     const { batches, nextOffset } = result
-    for (const batch of batches) {
-      const header = readBatchHeader(batch) as BatchHeader
-      const decoded = (header.attributes & CONTROL_BIT) === 0 ? await readBatchRecords(core, simCodec, batch) : null
+    for (const { header, bytes } of batches) {
+      const decoded = (header.attributes & CONTROL_BIT) === 0 ? await readBatchRecords(core, simCodec, bytes) : null
       if (decoded === null) for (let at: number = header.baseOffset; at <= header.lastOffset; at++) silent.add(at)
       for (const record of decoded ?? []) {
         if (record.offset < offset || record.offset >= end) continue

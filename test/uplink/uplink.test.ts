@@ -316,7 +316,7 @@ t.test('an event the centre never takes is put aside; those before and behind it
   const dlq = rig.store.topics.get('_wadi.dlq')?.partitions[0]
   t.equal(dlq?.highWatermark, 1)
   const { batches } = await rig.machine.settle(dlq?.read(toOffset(0), { bytesMax: 1 }) ?? Promise.reject(new Error('no dlq')))
-  const [record] = core.readRecords(batches[0] as Uint8Array)
+  const [record] = core.readRecords(batches[0]?.bytes as Uint8Array)
   const headers = new Map(record?.headers.map((header) => [Buffer.from(header.key).toString(), Buffer.from(header.value ?? []).toString()]))
   t.equal(headers.get('wadi.source'), 'plant/0/77')
   t.match(headers.get('wadi.reason'), /INVALID_RECORD/)
