@@ -4,11 +4,12 @@
 // commit. While it has members, or a transaction holds offsets for it, nothing of it expires. A restart forgets when a group became empty:
 // then the commits count. So what a group with members committed a seventh of that time ago is noted as in use: members that come back late
 // after a restart (a power cut takes them too) find it, also where nothing new came for weeks.
-// A refusal of the store only postpones: memory changes when the deletion is durable (of producers: at the latest after a restart).
+// A refusal of the store only postpones: memory changes when the deletion is durable.
 
 import { WadiError } from '../base/errors.ts'
 import type { Clock, Timer } from '../io/clock.ts'
-import type { StateChange, Store } from '../log/contract.ts'
+import type { Store } from '../log/contract.ts'
+import { deleteState } from '../log/state-codec.ts'
 import { Ages } from './ages.ts'
 import type { CommittedOffsets } from './committed-offsets.ts'
 import type { Groups } from './groups.ts'
@@ -68,7 +69,7 @@ export class Expiry {
       // All deletions are asked for at once: whoever comes back meanwhile writes behind them. Whoever is writing just now is left alone.
       const isOver = (lastMs: number): boolean => this.#ages.ageMs(lastMs) >= producerExpiryMs
       await Promise.all([
-        this.#commit(producers.expire(isOver, (producerId) => producerLock.isBusy(String(producerId)))),
+        this.#expireProducers(producers.expired(isOver, (producerId) => producerLock.isBusy(String(producerId)))),
         this.#expireOffsets(),
         this.#context.committedOffsets.forgetOrphans(),
         transactions.expire((updatedMs) => this.#ages.ageMs(updatedMs) >= transactionalIdExpiryMs)
@@ -96,8 +97,16 @@ export class Expiry {
     }
   }
 
-  async #commit(changes: readonly StateChange[]): Promise<void> {
-    await Promise.all(inParts(changes).map((part) => this.#context.store.commit([], part)))
+  async #expireProducers(expired: ReturnType<ProducerStates['expired']>): Promise<void> {
+    await Promise.all(
+      inParts(expired).map(async (part) => {
+        await this.#context.store.commit(
+          [],
+          part.map(({ key }) => deleteState(key))
+        )
+        for (const { forget } of part) forget()
+      })
+    )
   }
 }
 

@@ -2,7 +2,7 @@
 // Persisted: producer/… with each batch, aborted/<topicNumber>/<partition>/<markerOffset> with each abort marker.
 
 import type { AbortedTransaction, Partition, StateChange, Store, Topic } from '../log/contract.ts'
-import { deleteState, namesOfKey, putState } from '../log/state-codec.ts'
+import { namesOfKey, putState } from '../log/state-codec.ts'
 import { ABORTED_AREA, abortedStateKey, PRODUCER_AREA } from '../log/transaction-index.ts'
 import { lastOffsetOf, type ProducerState, producerStateKey, putProducerState, readProducerState } from './producer-state.ts'
 
@@ -55,16 +55,24 @@ export class PartitionProducers {
     return putState(abortedStateKey(this.partition, lastOffset), { producerId: String(producerId), firstOffset })
   }
 
-  /** Forgets producers without an open transaction that came last at a time that is too long ago, and of whom nothing is on its way. */
-  expire(isOver: (lastMs: number) => boolean, isBusy: (producerId: bigint) => boolean): StateChange[] {
-    const changes: StateChange[] = []
-    for (const state of this.#producers.values()) {
-      if (state.transactionFirstOffset !== null || !isOver(state.lastTimestampMs) || isBusy(state.producerId)) continue
-      this.#producers.delete(state.producerId)
-      changes.push(deleteState(this.producerKey(state.producerId)))
-    }
-    return changes
+  /** Producers without an open transaction that came last at a time that is too long ago, and of whom nothing is on its way. */
+  expired(isOver: (lastMs: number) => boolean, isBusy: (producerId: bigint) => boolean): Expired[] {
+    return [...this.#producers.values()]
+      .filter((state) => state.transactionFirstOffset === null && isOver(state.lastTimestampMs) && !isBusy(state.producerId))
+      .map((state) => ({
+        key: this.producerKey(state.producerId),
+        forget: () => {
+          if (this.#producers.get(state.producerId) === state) this.#producers.delete(state.producerId)
+        }
+      }))
   }
+}
+
+/** What nobody needs any more. */
+interface Expired {
+  readonly key: string
+  /** Once the deletion of `key` is durable. What came again meanwhile stays: it is written behind the deletion. */
+  forget(): void
 }
 
 /** The producers of every partition of a store. Partitions appear as topics are made. */
@@ -119,14 +127,14 @@ export class ProducerStates {
   }
 
   /** Producers of whom nothing came for too long, and the notes of aborted transactions that the log no longer has. */
-  expire(isOver: (lastMs: number) => boolean, isBusy: (producerId: bigint) => boolean): StateChange[] {
-    const changes = [...this.#producers.values()].flatMap((producers) => producers.expire(isOver, isBusy))
+  expired(isOver: (lastMs: number) => boolean, isBusy: (producerId: bigint) => boolean): Expired[] {
+    const expired = [...this.#producers.values()].flatMap((producers) => producers.expired(isOver, isBusy))
     this.abortedCount = 0
     for (const { producers, name, key } of this.#stored(ABORTED_AREA)) {
-      if (Number(name) < producers.partition.logStartOffset) changes.push(deleteState(key))
-      else this.abortedCount++
+      this.abortedCount++
+      if (Number(name) < producers.partition.logStartOffset) expired.push({ key, forget: () => void this.abortedCount-- })
     }
-    return changes
+    return expired
   }
 
   *#stored(area: string): Generator<{ producers: PartitionProducers; name: string; key: string; value: Uint8Array }> {

@@ -16,13 +16,10 @@ function check(
   input = '',
   as: { uid?: number; gid?: number } = {}
 ): { code: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [WADI, 'config', 'check', ...args], {
-    cwd: directory,
-    input,
-    encoding: 'utf8',
-    // Another user may not write where the test runner's hooks write.
-    ...(as.uid !== undefined && { ...as, env: { ...process.env, NODE_OPTIONS: '' } })
-  })
+  // Another user may not write where the hooks of the test runner write: they come to a child by NODE_OPTIONS.
+  const without = as.uid === undefined ? [] : ['sh', '-c', 'unset NODE_OPTIONS; exec "$0" "$@"']
+  const [program = '', ...rest] = [...without, process.execPath, WADI, 'config', 'check', ...args]
+  const { status, stdout, stderr } = spawnSync(program, rest, { cwd: directory, input, encoding: 'utf8', ...as })
   return { code: status, stdout, stderr }
 }
 

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { toOffset } from '../../runtime/base/offset.ts'
+import { EXPIRY_SCAN_MS } from '../../runtime/broker/expiry.ts'
 import { buildMarker } from '../../runtime/broker/marker.ts'
 import { BASE_SEQUENCE_AT, RECORD_COUNT_AT } from '../../runtime/core/batch-header.ts'
 import { NOW_MS, Rig } from './rig.ts'
@@ -122,6 +123,35 @@ t.test('a producer that is silent for a day is forgotten, on disk too', async (t
   await rig.clock.run({ untilMs: 86_400_000 + 1_200_000 })
   t.equal(rig.store.listState('producer/').length, 0)
   t.match(await rig.append('a', rig.batch(['y'], { ...producer, baseSequence: 77 })), { fault: 'NONE' })
+})
+
+t.test('a deletion of silent producers that the store refused is asked for again, and one that comes back meanwhile stays', async (t) => {
+  const rig = new Rig({ producerExpiryMs: 86_400_000 })
+  await rig.topic('a')
+  const write = (producerId: bigint, baseSequence: number) => rig.append('a', rig.batch(['x'], { ...producer, producerId, baseSequence }))
+  await write(50n, 0)
+  await write(51n, 0)
+  const run = (durationMs: number) => rig.clock.run({ untilMs: rig.clock.monotonicMs() + durationMs })
+  await run(86_400_000 - 1)
+  rig.store.failNext()
+  await run(2)
+  t.equal(rig.store.listState('producer/').length, 2, 'refused')
+  rig.store.hold()
+  await run(EXPIRY_SCAN_MS)
+  const again = write(50n, 1)
+  rig.store.release()
+  await again
+  await run(1)
+  const keys = rig.store.listState('producer/')
+  t.same(
+    keys.map((key) => key.split('/').at(-1)),
+    ['50'],
+    'the other one is deleted'
+  )
+  t.not(rig.broker.producers.find('a', 0)?.producer(50n), undefined)
+  t.equal(rig.broker.producers.find('a', 0)?.producer(51n), undefined)
+  rig.restart()
+  t.match(await write(50n, 1), { fault: 'NONE', baseOffset: 2 }, 'a repeat')
 })
 
 t.test('a producer of old events is known for a day after its last batch: what it sends again is stored once', async (t) => {
