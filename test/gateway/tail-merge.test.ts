@@ -18,6 +18,8 @@ import { loadTestCore } from '../helpers/core.ts'
 import { Prng } from '../sim/prng.ts'
 import { simCodec } from '../sim/sim-codec.ts'
 
+t.setTimeout(120_000)
+
 const core = loadTestCore()
 /** In the attributes of a batch: none of Kafka's. */
 const NO_CODEC = 7
@@ -199,4 +201,50 @@ t.test('retention that overtakes the reader is named, with what was not read', a
   }
   t.same(told, ['0: 6 to 20 deleted'])
   t.equal(next, 40)
+})
+
+t.test('looking for the newest of many partitions keeps what may be among them, not as many of each', { timeout: 120_000 }, async (t) => {
+  const [partitionCount, count] = [80, 5_000]
+  const partitions = Array.from({ length: partitionCount }, (_, index) => {
+    const times = Array.from({ length: count }, (_, n) => n * partitionCount + index)
+    return partitionOf(index, { times, valueBytes: 0, recordsPerBatch: 2_500 })
+  })
+  const last = partitions.at(-1) as MadePartition
+  const read = last.readCommitted.bind(last)
+  const before = heldBytes()
+  let most = 0
+  last.readCommitted = (...operands) => {
+    if (most === 0) most = heldBytes() - before
+    return read(...operands)
+  }
+  const request = { ...ALL, begin: { last: count } }
+  const times: number[] = []
+  for await (const item of tailItems(sourceOf(partitions), request, new AbortController().signal))
+    if ('placed' in item) times.push(item.placed.record.timestampMs)
+  t.same(
+    times,
+    Array.from({ length: count }, (_, index) => (partitionCount - 1) * count + index)
+  )
+  t.ok(most < BOUND_BYTES, `${(most / MIB).toFixed(1)} MiB`)
+})
+
+t.test('the newest N are those of a sorted list, whatever the times', async (t) => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const prng = new Prng(seed)
+    let timeMs = 0
+    const all: number[] = []
+    const made = Array.from({ length: prng.between(1, 6) }, (): Made => {
+      const times = Array.from({ length: prng.below(60) }, () => (timeMs += prng.between(1, 9)))
+      return { times, valueBytes: 10, recordsPerBatch: 5 }
+    })
+    const spread = made.map(({ times, ...rest }, index): Made => ({ ...rest, times: times.map((at, n) => n * 1_000 + at + index) }))
+    for (const { times } of spread) all.push(...times)
+    const count = prng.below(80)
+    const seen: number[] = []
+    const source = sourceOf(spread.map((one, index) => partitionOf(index, one)))
+    for await (const item of tailItems(source, { ...ALL, begin: { last: count } }, new AbortController().signal))
+      if ('placed' in item) seen.push(item.placed.record.timestampMs)
+    const wanted = count === 0 ? [] : all.sort((left, right) => left - right).slice(-count)
+    t.same(seen, wanted, `seed ${seed}`)
+  }
 })
