@@ -1,5 +1,5 @@
 // Where a tail begins in each partition. For "the last N" the partitions are read backwards until N events of the selection are found in each, or
-// its beginning; only times and offsets are kept.
+// its beginning; only times and offsets are kept, and only of events that may be among the N, whatever the number of partitions.
 
 import { WadiError } from '../runtime/base/errors.ts'
 import type { Partition } from '../runtime/log/contract.ts'
@@ -7,10 +7,19 @@ import { type TailCodec, TailCursor } from './tail-cursor.ts'
 import { LAST_MAX, type TailRequest, type TailSelection } from './tail-request.ts'
 
 const WINDOW_MIN = 64
+/** Times what is asked for: then those that cannot be among them are forgotten. */
+const FOUND_RATIO_MAX = 4
 
 interface Found {
   readonly offset: number
   readonly timestampMs: number
+}
+
+/** The newest of the selection in one partition, in order. */
+interface Newest {
+  list: readonly Found[]
+  /** There may be more in front of the first. */
+  readonly isFull: boolean
 }
 
 /** The selection lies in [low, high) of a partition. */
@@ -36,8 +45,16 @@ export async function tailStarts(
   }
   if ('from' in begin || begin.last >= spans.reduce((sum, { low, high }) => sum + high - low, 0)) return spans.map(({ low }) => low)
   if (begin.last > LAST_MAX) throw tooMany(begin.last)
-  const found: (readonly Found[])[] = []
-  for (const span of spans) found.push(await newest(span, begin.last, { selection, codec, signal }))
+  const found: Newest[] = []
+  let heldCount = 0
+  for (const span of spans) {
+    const list = await newest(span, begin.last, { selection, codec, signal })
+    found.push({ list, isFull: list.length === begin.last })
+    heldCount += list.length
+    if (heldCount <= FOUND_RATIO_MAX * begin.last) continue
+    forget(found, begin.last)
+    heldCount = found.reduce((sum, { list }) => sum + list.length, 0)
+  }
   return startsOf(spans, found, begin.last)
 }
 
@@ -68,13 +85,13 @@ async function newest(
   return found
 }
 
-/** Takes the newest of what the partitions end with, `count` times. A partition begins behind the newest event that is not taken. */
-function startsOf(spans: readonly Span[], found: readonly (readonly Found[])[], count: number): number[] {
-  const left = found.map(({ length }) => length)
+/** Takes the newest of what the partitions end with, `count` times: how many are left of each. More partitions can only leave more of these. */
+function leftOf(found: readonly Newest[], count: number): number[] {
+  const left = found.map(({ list }) => list.length)
   for (let taken = 0; taken < count; taken++) {
     let best = -1
     let bestMs = Number.NEGATIVE_INFINITY
-    for (const [index, list] of found.entries()) {
+    for (const [index, { list }] of found.entries()) {
       const last = list[(left[index] ?? 0) - 1]
       if (last && last.timestampMs >= bestMs) {
         best = index
@@ -84,12 +101,24 @@ function startsOf(spans: readonly Span[], found: readonly (readonly Found[])[], 
     if (best < 0) break
     left[best] = (left[best] ?? 0) - 1
   }
+  return left
+}
+
+/** What is left of each, but for the newest of it: its partition begins behind that. */
+function forget(found: readonly Newest[], count: number): void {
+  const left = leftOf(found, count)
+  for (const [index, one] of found.entries()) one.list = one.list.slice(Math.max(0, (left[index] ?? 0) - 1))
+}
+
+/** A partition begins behind the newest event that is not taken. */
+function startsOf(spans: readonly Span[], found: readonly Newest[], count: number): number[] {
+  const left = leftOf(found, count)
   return spans.map(({ low, high }, index) => {
-    const list = found[index] ?? []
+    const { list, isFull } = found[index] ?? { list: [], isFull: false }
     const kept = left[index] ?? 0
     const behind = list[kept - 1]
     if (behind) return behind.offset + 1
-    return list.length === count ? (list[0]?.offset ?? high) : low
+    return isFull ? (list[0]?.offset ?? high) : low
   })
 }
 
