@@ -2,7 +2,8 @@
 //
 //   case                                                       what is done
 //   A  the file ends at a whole batch                          nothing
-//   B  no whole batch at the end                               torn tail: cut, bytes kept aside when the journal does not have them
+//   B  no whole batch at the end                               torn tail: cut, bytes kept aside when the journal does not have them; with no
+//                                                              room for that they stay, and the next segment begins behind them
 //   C  a broken place, whole batches behind, journal has all   power cut before a checkpoint: cut, the journal brings it again
 //   D  a broken place, whole batches behind, journal has not   damage: it stays where it is, readers pass over it, hole reported
 //   E  file shorter than the recovery point, or missing        damage: scanned from its start; what it held up to that point is a hole, its
@@ -24,7 +25,7 @@ import type { PartitionSegments } from './partition-segments.ts'
 import { noteUnreadable, type RecoveryReport } from './recovery-report.ts'
 import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
 import type { RecoveryPoint } from './state-snapshot.ts'
-import { onlyFull } from './store-errors.ts'
+import { onlyDisk, onlyFull } from './store-errors.ts'
 
 const PAGE_BYTES = 4096
 const NOT_IN_JOURNAL = 'what was there and is not in the journal is lost'
@@ -148,7 +149,7 @@ async function settleEnds(partition: RecoveringPartition, ends: Ends, report: Re
   const holeStart = isRetired ? Math.max(knownStart, firstListed) : knownStart
   if (logStartOffset > holeStart) report.holes.push(hole(partition, holeStart, logStartOffset))
   // Nothing is appended behind a file whose end is not known: a reader would take what lies between for one gap.
-  if (isEndMissing) await partition.segments.roll(restoredNext).catch(onlyFull)
+  if (isEndMissing) await partition.segments.closeActive(restoredNext)
   return { logStartOffset, nextOffset: restoredNext, untilOffset: Math.min(holeStart, logStartOffset) }
 }
 
@@ -252,25 +253,27 @@ async function recoverSegment(
       await partition.segments.fileAt(baseOffset).remove()
       return start.nextOffset
     }
-    return adopt(partition, { baseOffset, startBytes: start.startBytes, found: beforeGap(found, firstGap) })
+    return adopt(partition, { baseOffset, start, found: beforeGap(found, firstGap), coverage })
   }
   for (const gap of found.gaps) reportGap(partition, path, gap, report)
-  const isKept = found.isBroken && (found.isClosedToUs || (found.isEndUnreadable && !journalGoesOn))
-  if (isKept) {
-    noteUnreadable(report, path, { startBytes: found.sizeBytes, endBytes: fileBytes }, NOT_IN_JOURNAL)
-  } else if (found.isBroken) {
-    await cut(partition, path, { fromBytes: found.sizeBytes, endBytes: fileBytes, isInJournal: journalGoesOn, report })
-  }
+  const isUnknown = found.isBroken && (found.isClosedToUs || (found.isEndUnreadable && !journalGoesOn))
+  if (isUnknown) noteUnreadable(report, path, { startBytes: found.sizeBytes, endBytes: fileBytes }, NOT_IN_JOURNAL)
+  const isCut =
+    found.isBroken &&
+    !isUnknown &&
+    (await cut(partition, path, { fromBytes: found.sizeBytes, endBytes: fileBytes, isInJournal: journalGoesOn, report }))
+  const isKept = found.isBroken && !isCut
   if (found.sizeBytes === 0 && (found.isBroken || !isLast)) {
-    // Nothing of it is whole: the journal brings it again under the same name, or it was never acknowledged, or it is set aside until the device can read it.
+    // Nothing of it is whole: the journal brings it again under the same name, or it was never acknowledged, or it is set aside until the device can read
+    // it, or until somebody looks at it.
     if (isKept) await disk.rename(path, `${path}${TORN_SUFFIX}0`)
     await partition.segments.fileAt(baseOffset).remove()
     return start.nextOffset
   }
-  await adopt(partition, { baseOffset, startBytes: start.startBytes, found })
+  const nextOffset = await adopt(partition, { baseOffset, start, found, coverage })
   // A batch that begins on a page that cannot be read cannot be written either.
-  if (isLast && (isKept || (await isEndPageUnreadable(partition, path, found.sizeBytes)))) await partition.segments.roll(found.nextOffset)
-  return found.nextOffset
+  if (isLast && (isKept || (await isEndPageUnreadable(partition, path, found.sizeBytes)))) await partition.segments.closeActive(nextOffset)
+  return nextOffset
 }
 
 async function isEndPageUnreadable(partition: RecoveringPartition, path: string, sizeBytes: number): Promise<boolean> {
@@ -288,7 +291,7 @@ async function isEndPageUnreadable(partition: RecoveringPartition, path: string,
 function startOf(
   path: string,
   segment: { baseOffset: number; fileBytes: number; known: KnownPoint | null; report: RecoveryReport }
-): { startBytes: number; nextOffset: number } {
+): Start {
   const { baseOffset, fileBytes, known, report } = segment
   if (known === null || known.segmentBaseOffset !== baseOffset) return { startBytes: 0, nextOffset: baseOffset }
   if (fileBytes >= known.syncedBytes) return { startBytes: known.syncedBytes, nextOffset: Math.max(baseOffset, known.nextOffset) }
@@ -302,13 +305,33 @@ function beforeGap(found: Found, gap: Gap): Found {
   return { ...found, headers, gaps: [], sizeBytes: gap.positionBytes, nextOffset: gap.startOffset, isBroken: false }
 }
 
-async function adopt(partition: RecoveringPartition, of: { baseOffset: number; startBytes: number; found: Found }): Promise<number> {
-  const { sizeBytes, nextOffset, headers } = of.found
-  const segment = partition.segments.segmentOf({ baseOffset: of.baseOffset, sizeBytes, nextOffset })
-  if (sizeBytes === 0 && of.found.isUnreadable) return nextOffset
-  if (!of.found.isClosedToUs) await segment.adopt({ sizeBytes, syncedBytes: Math.min(of.startBytes, sizeBytes), nextOffset, headers })
+interface Start {
+  readonly startBytes: number
+  readonly nextOffset: number
+}
+
+/** @returns the offset behind it */
+async function adopt(
+  partition: RecoveringPartition,
+  of: { baseOffset: number; start: Start; found: Found; coverage: Coverage }
+): Promise<number> {
+  const { baseOffset, start, found, coverage } = of
+  const { sizeBytes, nextOffset, headers } = found
+  const segment = partition.segments.segmentOf({ baseOffset, sizeBytes, nextOffset })
+  if (sizeBytes === 0 && found.isUnreadable) return nextOffset
+  if (!found.isClosedToUs) {
+    const syncedBytes = Math.min(start.startBytes, sizeBytes)
+    try {
+      await segment.adopt({ sizeBytes, syncedBytes, nextOffset, headers })
+    } catch (error) {
+      onlyFull(error)
+      // What cannot be written again is not to be trusted (Segment.adopt): the journal brings it, and what is in later segments.
+      if (!isCovered(coverage, start.nextOffset, Math.max(nextOffset, coverage.at(-1)?.end ?? 0))) throw error
+      await segment.adoptSynced({ sizeBytes: syncedBytes, nextOffset: start.nextOffset })
+    }
+  }
   partition.segments.add(segment)
-  return nextOffset
+  return segment.nextOffset
 }
 
 /** Case D: readers pass over the place; what is behind it stays where it is. */
@@ -383,21 +406,30 @@ export function isCovered(coverage: Coverage, start: number, end: number): boole
   return offset >= end
 }
 
+/** @returns false when there was no room to keep aside what the journal does not have: then nothing was cut */
 async function cut(
   partition: RecoveringPartition,
   path: string,
   what: { fromBytes: number; endBytes: number; isInJournal: boolean; report: RecoveryReport }
-): Promise<void> {
+): Promise<boolean> {
   const { fromBytes, endBytes, report } = what
   const bytes = endBytes - fromBytes
-  report.cutBytes += bytes
   if (!what.isInJournal && !(await isAllZero(partition, path, fromBytes, endBytes))) {
     const aside = `${path}${TORN_SUFFIX}${fromBytes}`
-    await copyRange(partition, { from: path, to: aside, startBytes: fromBytes, endBytes })
+    try {
+      await copyRange(partition, { from: path, to: aside, startBytes: fromBytes, endBytes })
+    } catch (error) {
+      onlyFull(error)
+      await partition.env.disk.remove(aside).catch(onlyDisk)
+      report.notes.push(`${path} ends in a broken batch: ${bytes} bytes from byte ${fromBytes} stay there, the disk is full`)
+      return false
+    }
     report.notes.push(`${path} ended in a broken batch: ${bytes} bytes from byte ${fromBytes} are kept in ${aside}`)
   } else
     report.notes.push(`${path}: ${bytes} bytes after byte ${fromBytes} were not whole and were cut; the journal has what was acknowledged`)
+  report.cutBytes += bytes
   await truncate(partition, path, fromBytes)
+  return true
 }
 
 async function truncate(partition: RecoveringPartition, path: string, sizeBytes: number): Promise<void> {

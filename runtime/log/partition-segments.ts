@@ -11,6 +11,7 @@
 import { assert } from '../base/assert.ts'
 import { DiskError } from '../io/disk.ts'
 import { type SealedBatch, Segment, type SegmentEnvironment } from './segment.ts'
+import { onlyFull } from './store-errors.ts'
 
 /** The index of a segment has 31 bits for an offset. */
 const RELATIVE_OFFSET_MAX = 0x7fffffff
@@ -28,6 +29,8 @@ export class PartitionSegments {
   readonly #segments: Segment[] = []
   #bytes = 0
   #hasDirectory = false
+  /** Its end is not known, or cannot be written: the next append begins a new one. */
+  #isActiveClosed = false
   /** Entries were made or removed since the last sync of the directory. */
   #isDirectoryDirty = false
   /** Paths of the empty files of deleted segments. */
@@ -104,6 +107,15 @@ export class PartitionSegments {
 
   // -- Growing
 
+  /**
+   * Nothing more comes into the active segment: the next one begins now, at `baseOffset`, or with the next append when there is no room for it.
+   * @throws DiskError
+   */
+  async closeActive(baseOffset: number): Promise<void> {
+    this.#isActiveClosed = true
+    await this.roll(baseOffset).catch(onlyFull)
+  }
+
   /** Opens a new active segment that begins at `baseOffset`. The old one is closed at the next checkpoint. @throws DiskError */
   async roll(baseOffset: number): Promise<Segment> {
     const { disk } = this.#env
@@ -114,6 +126,7 @@ export class PartitionSegments {
     const segment = this.fileAt(baseOffset)
     await (await disk.open(segment.logPath, 'create')).close()
     this.#isDirectoryDirty = true
+    this.#isActiveClosed = false
     this.add(segment)
     return segment
   }
@@ -126,7 +139,8 @@ export class PartitionSegments {
     const [first] = batches
     assert(first !== undefined, 'nothing to append')
     let segment = this.active
-    if (segment === null || !fits(await fillOf(segment), first, limits)) segment = await this.roll(first.header.baseOffset)
+    const isClosed = segment === null || this.#isActiveClosed
+    if (segment === null || isClosed || !fits(await fillOf(segment), first, limits)) segment = await this.roll(first.header.baseOffset)
     const fill = await fillOf(segment)
     let count = 0
     for (const batch of batches) {

@@ -320,6 +320,12 @@ export class Segment {
     await this.#writeAgain(knownBytes)
   }
 
+  /** When adopt() had no room: the segment ends where it was synced, and what lies behind that in the file is cut before the next append. */
+  async adoptSynced({ sizeBytes, nextOffset }: { sizeBytes: number; nextOffset: number }): Promise<void> {
+    await this.adopt({ sizeBytes, syncedBytes: sizeBytes, nextOffset, headers: [] })
+    this.#isTorn = true
+  }
+
   /**
    * Bytes of an earlier process behind the recovery point may be in the page cache only, and clean there after a sync of that process
    * failed: a sync of ours would say "done" without writing them. Written again they are ours to sync.

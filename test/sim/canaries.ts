@@ -4,6 +4,7 @@ import type { Core } from '../../runtime/core/core.ts'
 import { type Disk, DiskError } from '../../runtime/io/disk.ts'
 import { TopicAccount } from '../../runtime/log/accounts.ts'
 import { DeletedTopics } from '../../runtime/log/deleted-topics.ts'
+import { Journal } from '../../runtime/log/journal.ts'
 import { Quota } from '../../runtime/log/quota.ts'
 import { Removals } from '../../runtime/log/removals.ts'
 import { retentionTable, type Standing, type Verdict } from '../../runtime/log/retention.ts'
@@ -103,6 +104,17 @@ export const canaries: Record<string, Mutation> = {
           return path.endsWith('.journal') ? withMembers(file, { sync: async () => undefined }) : file
         }
       })
+  },
+  'a start insists on every journal file': {
+    install: () => {
+      const { open } = Journal
+      Journal.open = async (options) => {
+        const journal = await open(options)
+        if (!journal.fileBytes.includes(0)) return journal
+        await journal.close()
+        throw new DiskError('ENOSPC', { operation: 'write', path: options.directory })
+      }
+    }
   },
   'a read error is not taken for damage': {
     wrapDisk: (disk: Disk) =>

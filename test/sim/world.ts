@@ -240,8 +240,18 @@ export class World {
         core,
         codec: simCodec,
         directory: DIRECTORY,
-        settings: { ...this.#storage, ...this.#diskFaults.settings, ...this.#commitSizes.next() }
+        settings: {
+          ...this.#storage,
+          ...this.#diskFaults.settings,
+          ...this.#commitSizes.next(),
+          ...this.#fullStarts.settings(this.#storage)
+        }
+      }).catch((error: unknown) => {
+        const wrong = this.#fullStarts.onStarted(this.disk, error)
+        if (wrong !== null) this.ledger.violate('lost', wrong)
+        throw error
       })
+      this.#fullStarts.onStarted(this.disk, null)
       this.#recoveryMsMax = Math.max(this.#recoveryMsMax, process.monotonicMs() - startedMs)
       for (const [name, partitionCount] of this.#mapping.edge) {
         if (store.topics.has(name)) continue
