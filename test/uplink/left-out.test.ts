@@ -6,6 +6,8 @@ import { UpstreamFault } from '../../runtime/uplink/upstream.ts'
 import { TOPIC_FAILURES, type TopicFailure } from '../sim/topic-failures.ts'
 import { numbers, Rig } from './rig.ts'
 
+t.setTimeout(120_000)
+
 const topics = new Map([
   ['plant', 'centre.plant'],
   ['meter', 'centre.meter']
