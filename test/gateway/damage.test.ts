@@ -23,7 +23,7 @@ for (const [what, deliveredOffset, wanted] of [
     await damagedDirectory(data, { events: EVENTS, deliveredOffset })
     const lines: string[] = []
     const open = () => {
-      const yaml = `{ gateway: { id: a, data: ${data} }, mqtt: [{ listen: "127.0.0.1:0" }], routes: [{ filter: "plant/#", topic: plant, key: none }] }`
+      const yaml = `{ gateway: { id: a, data: ${data} }, mqtt: [{ listen: "127.0.0.1:0" }], topics: { plant: { retention: forever } }, routes: [{ filter: "plant/#", topic: plant, key: none }] }`
       const log = (level: string, message: string): void => void (level === 'warn' && lines.push(message))
       return openGateway(loadConfig(yaml, { fileName: 'inline', environment: {} }), { log })
     }
