@@ -37,7 +37,7 @@ import type { MissingRange, PlacedRecord } from './tail-cursor.ts'
 import { feedTail, type TailSource, tailItems } from './tail-feed.ts'
 import type { TailRequest } from './tail-request.ts'
 import { takeoverLog } from './takeover-log.ts'
-import { deliveredTopics, partitionWords, placeOfTopic, TopicsSetup, topicConfigOf } from './topics-setup.ts'
+import { deliveredTopics, partitionWords, placeOfTopic, TopicsSetup, type TopicsSetupOptions, topicConfigOf } from './topics-setup.ts'
 
 /** Of the ten seconds that a stop may take: what the uplink may use to end a transaction. */
 const UPLINK_CLOSE_MS = 2_500
@@ -142,9 +142,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
   const makeTopic = (name: string, topicConfig: TopicConfig): Promise<Topic> => broker.topics.ensureOwn(name, topicConfig)
   const names = [...config.topics.keys(), ...table.topicNames]
-  const topicsSetup = new TopicsSetup({ store, clock: edges.clock, config, names, log, makeTopic })
-  closers.add(async () => topicsSetup.stop())
-  await topicsSetup.run()
+  const topicsSetup = await setUpTopics({ ...edges, store, config, names, log, makeTopic }, closers)
   if (config.upstream) uplink = openUplink(config, config.upstream, { store, edges, log })
   closers.add(async () => uplink?.close({ deadlineMs: UPLINK_CLOSE_MS }))
   const createTopic = async (name: string): Promise<Topic> => {
@@ -207,6 +205,13 @@ function openGatewayBroker(
     tellRefusal(refusal)
   }
   return openBroker({ ...edges, store, settings: gatewayBrokerSettings, topicRules, onRefused, onFull: fullLog(log) })
+}
+
+async function setUpTopics(options: TopicsSetupOptions, closers: Closers): Promise<TopicsSetup> {
+  const setup = new TopicsSetup(options)
+  closers.add(async () => setup.stop())
+  await setup.run()
+  return setup
 }
 
 function serveKafka(

@@ -196,7 +196,7 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
   let lastBlock: Uint8Array | null = null
   let doneBytes = 0
   const totalBytes = contents.commits.reduce((sum, { blockBytes }) => sum + blockBytes, 0)
-  const unknown = new Set<string>()
+  const unknown = new Map<string, number>()
   // Two blocks in turn, or the start leaves as much garbage as the journal has bytes: one to read into, one that holds the last good commit.
   let [room, kept] = [new Uint8Array(core.commitBytesMax), new Uint8Array(core.commitBytesMax)]
   for (const commit of contents.commits) {
@@ -216,7 +216,7 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
       if (frame.kind !== 'batch') continue
       const partition = target.partitionOf(frame.topicNumber, frame.partitionIndex)
       if (!partition && target.isDeleted(frame.topicNumber)) continue
-      if (!partition) unknown.add(`${frame.topicNumber}/${frame.partitionIndex}`)
+      if (!partition) countRecords(unknown, `${frame.topicNumber}/${frame.partitionIndex}`, frame.batch)
       else replayBatch(core, partition, frame.batch, { sequence: commit.sequence, nowMs: target.nowMs(), report })
     }
     report.replayedCommits++
@@ -226,9 +226,17 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
     ;[room, kept] = [kept, room]
     await target.afterCommit()
   }
-  for (const key of unknown)
-    report.notes.push(`the journal has events of topic number ${key.replace('/', ', partition ')}, which no state file knows: not served`)
+  for (const [key, count] of unknown) {
+    const events = count === 1 ? '1 event' : `${count} events`
+    const place = `topic number ${key.replace('/', ', partition ')}`
+    report.notes.push(`the journal has ${events} of ${place}, which no state file knows: not served, not counted as lost`)
+  }
   return lastBlock
+}
+
+function countRecords(counts: Map<string, number>, key: string, batch: Uint8Array): void {
+  const header = readBatchHeader(batch)
+  counts.set(key, (counts.get(key) ?? 0) + (header ? header.lastOffset - header.baseOffset + 1 : 0))
 }
 
 function replayBatch(

@@ -102,3 +102,25 @@ t.test('partitions that a topic gets have the segments that lie there', async (t
   t.ok(partitions[1]?.highWatermark, 'taken in')
   t.equal(partitions[1]?.highWatermark, partitions[0]?.highWatermark)
 })
+
+t.test(
+  'damage took the commit that made a topic, and its events are in the journal only: the start says how many are not served',
+  async (t) => {
+    const machine = new SimMachine(3)
+    const before = await machine.open()
+    const { partitions } = await machine.settle(before.createTopic('plant', { codec: 'none' }))
+    for (let i = 0; i < 5; i++) await machine.settle(appendText(before, partitions[0] as Partition, `event ${i}`))
+    machine.kill()
+    const journal = machine.disk.files().find(({ path }) => path.endsWith('0.journal'))
+    const at = Buffer.from(journal?.bytes ?? []).indexOf('topic/plant')
+    t.ok(at > 0)
+    machine.disk.rot(journal?.path ?? '', at)
+    const store = await machine.open()
+    t.same([...store.topics.keys()], [])
+    t.match(
+      store.report.notes.join('\n'),
+      /the journal has 5 events of topic number 1, partition 0, which no state file knows: not served, not counted as lost/
+    )
+    await machine.settle(store.close())
+  }
+)
