@@ -63,6 +63,7 @@ export class DeletedTopics {
   /** Everything below is in synced segments, as the newest durable snapshot says. */
   #coveredSequence = -1
   #work: Promise<void> = Promise.resolve()
+  #isStopped = false
 
   constructor(host: DeletedTopicsHost) {
     this.#host = host
@@ -142,9 +143,16 @@ export class DeletedTopics {
     return run
   }
 
+  /** Nothing is begun any more. Resolves when what is under way has ended: a later start goes on. */
+  stop(): Promise<void> {
+    this.#isStopped = true
+    return this.#work
+  }
+
   async #clearAll(): Promise<void> {
     let failure: unknown = null
     for (const number of [...this.#gone.keys()]) {
+      if (this.#isStopped) return
       try {
         await this.#clearOne(number)
       } catch (error) {
@@ -165,6 +173,7 @@ export class DeletedTopics {
       if (!(await this.#host.commit([putState(key, { ...gone, isMoved: true })]))) return
     }
     for (let index = 0; index < gone.partitions; index++) await this.#removeDirectory(deletedDirectory(this.#host.directory, number, index))
+    if (this.#isStopped) return
     const keys = AREAS_BY_NUMBER.flatMap((prefix) => this.#host.state.list(`${prefix}${number}/`))
     for (let at = 0; at < keys.length; at += KEYS_PER_COMMIT) {
       if (!(await this.#host.commit(keys.slice(at, at + KEYS_PER_COMMIT).map(deleteState)))) return
@@ -189,7 +198,10 @@ export class DeletedTopics {
       return null
     })
     if (names === null) return
-    for (const name of names) await disk.remove(`${path}/${name}`).catch(onlyAbsent)
+    for (const name of names) {
+      if (this.#isStopped) return
+      await disk.remove(`${path}/${name}`).catch(onlyAbsent)
+    }
     await disk.removeDirectory(path)
   }
 }

@@ -568,6 +568,7 @@ export class LogStore implements Store {
     this.#commit.refuseAll(storeClosed(), { drain: true })
     await this.#commit.drained()
     await this.#upkeep.settled()
+    await this.#deleted.stop()
     try {
       await this.flush()
     } catch (error) {

@@ -180,7 +180,7 @@ export class TopicList {
         onDropped({ topicName, partitionIndex, startOffset, endOffset: highWatermark, reason: 'deletion', isDelivered: false })
     }
     await Promise.all(closing.map((closed) => closed.catch(onlyDisk)))
-    await deleted.clear().catch(onlyDisk) // again with every round of housekeeping
+    void deleted.clear().catch(onlyDisk) // thousands of files may take a while; what is left goes with the rounds of housekeeping
   }
 
   /** Makes a topic, or its new partitions, durable, then visible: with what lies in their directories. */

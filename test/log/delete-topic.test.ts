@@ -68,6 +68,7 @@ t.test('a deleted topic is gone for readers and writers, on the disk and in the 
   )
   t.equal(await codeOf(machine.settle(store.deleteTopic('scratch', refuse))), 'WADI_TOPIC_UNKNOWN')
   store.setDelivered(partition, toOffset(1))
+  await machine.run(500)
   t.same(pathsOf(machine, 'scratch'), [], 'its files are removed')
   t.same(pathsOf(machine, '.deleted'), [])
   t.same(stateOf(store, number), [], 'so is its state')
@@ -203,6 +204,27 @@ t.test('a disk that does not let go of the directories delays only the name, and
     t.equal(store.failure, null)
     await machine.settle(store.close())
   }
+})
+
+t.test('a stop in the middle of the removal ends it, and the next start goes on', async (t) => {
+  const machine = new SimMachine(8, { settings: { segmentBytes: 1024, sealBytes: 1024 } })
+  let store = await machine.open()
+  await machine.settle(store.createTopic('scratch', { isForwarded: false }))
+  await fill(machine, store, 'scratch', 200)
+  await machine.run(6_000)
+  t.ok(pathsOf(machine, '/scratch-0/').length > 20, 'many files')
+  await machine.settle(store.deleteTopic('scratch', refuse))
+  const left = pathsOf(machine, '.deleted/').length + pathsOf(machine, '/scratch-0/').length
+  t.ok(left > 0, `the deletion does not wait for its files: ${left} are left`)
+  await machine.settle(store.close())
+  const removals = machine.disk.reached.get('remove')
+  const files = machine.disk.files().length
+  await machine.run(5_000)
+  t.same([machine.disk.reached.get('remove'), machine.disk.files().length], [removals, files], 'nothing is done behind the stop')
+  store = await machine.open()
+  await machine.run(2_000)
+  t.same(pathsOf(machine, '.deleted/'), [])
+  await machine.settle(store.close())
 })
 
 const ROUNDS = 100
