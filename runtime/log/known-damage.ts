@@ -22,7 +22,7 @@ import type { RecoveryPoint } from './state-snapshot.ts'
 export const DAMAGE_PREFIX = 'damage/'
 const HOLES_PER_COMMIT = 50
 
-type Place = Pick<PartitionLog, 'topicNumber' | 'partitionIndex'>
+export type Place = Pick<PartitionLog, 'topicNumber' | 'partitionIndex'>
 
 export interface KnownDamageHost {
   readonly state: StateMap
@@ -86,6 +86,27 @@ export class KnownDamage {
     return records
   }
 
+  /** Events that damage took of the places that `isWanted`, by topic number. */
+  recordsByNumber(isWanted: (place: Place) => boolean): [number, number][] {
+    const sums = new Map<number, number>()
+    for (const place of [...this.#places.keys()].map(decodePlace)) {
+      const records = isWanted(place) ? this.recordsOf(place) : 0
+      if (records > 0) sums.set(place.topicNumber, (sums.get(place.topicNumber) ?? 0) + records)
+    }
+    return [...sums]
+  }
+
+  /** The greatest topic number of which damage is known, also when nothing else names it: 0 without any. */
+  get lastNumber(): number {
+    return Math.max(0, ...[...this.#places.keys()].map((place) => decodePlace(place).topicNumber))
+  }
+
+  /** Behind all that is known to be lost of the partition: what comes into it must not be taken for that. */
+  endOf(partition: Place): number {
+    const holes = this.#places.get(placeOf(partition))?.holes.values() ?? []
+    return Math.max(0, ...[...holes].map(({ endOffset }) => endOffset))
+  }
+
   /** Offsets of the range that damage took: whoever counts the range otherwise leaves them out. */
   countWithin(partition: Place, range: OffsetRange): number {
     return coveredCount(range, this.#places.get(placeOf(partition))?.holes.values() ?? [])
@@ -110,6 +131,17 @@ export class KnownDamage {
       for (const hole of holes.values()) this.#unsaved.delete(hole)
       this.#places.delete(place)
     }
+  }
+
+  /** Counts what is new of a range of a partition that nothing names. What the centre has of it is not known: none. */
+  async reportUnnamed({ place, startOffset, endOffset }: OffsetRange & { readonly place: string }): Promise<void> {
+    const known = this.#of(place).holes
+    for (const part of uncoveredParts({ startOffset, endOffset }, known.values())) {
+      const hole = { place, ...part, records: part.endOffset - part.startOffset }
+      known.set(part.startOffset, hole)
+      this.#unsaved.add(hole)
+    }
+    while (this.#isUnsaved(place, { startOffset, endOffset }) && (await this.#saveSome()));
   }
 
   /** Counts what is new of a range and tells of it. Resolves when the count of all of it is durable, or was refused: then it is tried again. */
@@ -190,4 +222,9 @@ export class KnownDamage {
 
 function placeOf({ topicNumber, partitionIndex }: Place): string {
   return `${topicNumber}/${partitionIndex}`
+}
+
+export function decodePlace(place: string): Place {
+  const [topicNumber = 0, partitionIndex = 0] = place.split('/').map(Number)
+  return { topicNumber, partitionIndex }
 }

@@ -55,6 +55,7 @@ import type { StoredTopic } from './stored-topic.ts'
 import { TailTotals } from './tail.ts'
 import { TOPIC_PREFIX } from './topic-catalogue.ts'
 import { TopicList } from './topic-list.ts'
+import { UnnamedTopics } from './unnamed-topics.ts'
 import { Upkeep } from './upkeep.ts'
 
 export interface LogStoreOptions {
@@ -79,6 +80,7 @@ export class LogStore implements Store {
   readonly #state: StateMap
   readonly #topics: TopicList
   readonly #deleted: DeletedTopics
+  readonly #unnamed: UnnamedTopics
   readonly #dropListeners = new Set<(range: DroppedRange) => void>()
   readonly #env: PartitionEnvironment
   readonly #account = new DirectoryAccount()
@@ -145,6 +147,7 @@ export class LogStore implements Store {
       sequence: () => this.#journal.sequence
     })
     this.#topics = this.#newTopicList()
+    this.#unnamed = new UnnamedTopics({ ...options, damage: this.#damage, deleted: this.#deleted, topics: this.#topics })
   }
 
   #newTopicList(): TopicList {
@@ -237,7 +240,7 @@ export class LogStore implements Store {
     this.#deleted.load(contents.lastSequence)
     this.#damage.load()
     for (const key of this.#state.list(TOPIC_PREFIX)) await this.#recoverTopic(key, points, ranges)
-    this.#topics.onNumberSeen(lastTopicNumber(contents)) // one whose topic damage took is not given again
+    this.#topics.onNumberSeen(Math.max(lastTopicNumber(contents), this.#damage.lastNumber)) // one whose topic damage took is not given again
     const last = contents.commits.at(-1)
     const start = { generation: last?.generation ?? this.#firstGeneration(loaded), sequence: contents.lastSequence }
     const { journalFileCount: fileCount, journalFileBytes: fileBytes, journalFirstFillBytes: firstFillBytes } = this.#settings
@@ -245,13 +248,14 @@ export class LogStore implements Store {
     this.#upkeep = this.#newUpkeep()
     if (!loaded) await this.#writeSnapshot(0, [])
     const lastCommit = await replayJournals(context, contents, {
-      partitionOf: (number, index) => this.#topics.withNumber(number)?.partitions[index],
-      isDeleted: (number) => this.#deleted.has(number),
+      partitionOf: (topicNumber, partitionIndex) => this.#topics.partitionAt({ topicNumber, partitionIndex }),
       nowMs: () => clock.monotonicMs(),
       onProgress: (done, total) => this.#options.onProgress?.({ what: 'journal', done, total }),
       afterCommit: () => this.#upkeep.sealAboveLimitOrLater()
     })
+    await this.#unnamed.find(contents.coverage, this.report)
     restoreTransactions(this.#topics.all(), this.#state, this.report)
+    this.#skipLost()
     this.report.holes = this.report.holes.filter((range) => !this.#damage.isKnown(range))
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
     const end = last ? { fileIndex: last.fileIndex, positionBytes: last.positionBytes + last.blockBytes } : null
@@ -260,8 +264,14 @@ export class LogStore implements Store {
     this.#commit = this.#newGroupCommit()
     await this.#nameStart()
     for (const hole of this.report.holes) void this.#damage.report(hole)
+    this.#unnamed.count()
     if (this.report.missingCommits > 0) await this.flush().catch(onlyFull) // or the gap in the sequences would be found again at every start
     this.#upkeep.schedule()
+  }
+
+  /** Offsets that were lost behind everything that is there are not given again: else what comes would be taken for what is gone. */
+  #skipLost(): void {
+    for (const { partitions } of this.#topics.all()) for (const partition of partitions) partition.skipTo(this.#damage.endOf(partition))
   }
 
   /** A random start, so that nobody can publish bytes that look like a commit of ours. */
@@ -404,7 +414,7 @@ export class LogStore implements Store {
     return this.#meter.snapshot({
       usedBytes: this.#usedBytes(),
       tailBytes: this.#tails.bytes,
-      removals: summedRemovals([...this.#removals.list(this.#topics.all()), ...this.#deleted.removals()]),
+      removals: summedRemovals([...this.#removals.list(this.#topics.all()), ...this.#deleted.removals(), ...this.#unnamed.removals()]),
       lostBefore: this.#before.droppedRecords + this.#before.lostRecords,
       damagedRanges: this.#damage.count
     })

@@ -181,9 +181,8 @@ async function listJournals({ disk, directory, report }: ReadContext, loaded: Lo
 }
 
 export interface ReplayTarget {
+  /** undefined: its topic was deleted, or nothing names it any more (unnamed-topics.ts). */
   partitionOf(topicNumber: number, partitionIndex: number): PartitionLog | undefined
-  /** The topic was deleted: what the journal has of it is not wanted. */
-  isDeleted(topicNumber: number): boolean
   nowMs(): number
   onProgress(doneBytes: number, totalBytes: number): void
   /** The tails may have become large. */
@@ -196,7 +195,6 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
   let lastBlock: Uint8Array | null = null
   let doneBytes = 0
   const totalBytes = contents.commits.reduce((sum, { blockBytes }) => sum + blockBytes, 0)
-  const unknown = new Map<string, number>()
   // Two blocks in turn, or the start leaves as much garbage as the journal has bytes: one to read into, one that holds the last good commit.
   let [room, kept] = [new Uint8Array(core.commitBytesMax), new Uint8Array(core.commitBytesMax)]
   for (const commit of contents.commits) {
@@ -215,9 +213,7 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
     for (const frame of readFrames(block, header)) {
       if (frame.kind !== 'batch') continue
       const partition = target.partitionOf(frame.topicNumber, frame.partitionIndex)
-      if (!partition && target.isDeleted(frame.topicNumber)) continue
-      if (!partition) countRecords(unknown, `${frame.topicNumber}/${frame.partitionIndex}`, frame.batch)
-      else replayBatch(core, partition, frame.batch, { sequence: commit.sequence, nowMs: target.nowMs(), report })
+      if (partition) replayBatch(core, partition, frame.batch, { sequence: commit.sequence, nowMs: target.nowMs(), report })
     }
     report.replayedCommits++
     doneBytes += commit.blockBytes
@@ -226,17 +222,7 @@ export async function replayJournals(context: ReadContext, contents: JournalCont
     ;[room, kept] = [kept, room]
     await target.afterCommit()
   }
-  for (const [key, count] of unknown) {
-    const events = count === 1 ? '1 event' : `${count} events`
-    const place = `topic number ${key.replace('/', ', partition ')}`
-    report.notes.push(`the journal has ${events} of ${place}, which no state file knows: not served, not counted as lost`)
-  }
   return lastBlock
-}
-
-function countRecords(counts: Map<string, number>, key: string, batch: Uint8Array): void {
-  const header = readBatchHeader(batch)
-  counts.set(key, (counts.get(key) ?? 0) + (header ? header.lastOffset - header.baseOffset + 1 : 0))
 }
 
 function replayBatch(

@@ -12,7 +12,7 @@ import type { Random } from '../io/random.ts'
 import type { DirectoryAccount } from './accounts.ts'
 import { type DeleteOptions, type DroppedRange, defaultTopicConfig, type Removal, type StateChange, type TopicConfig } from './contract.ts'
 import { type DeletedTopics, LAST_NUMBER_KEY } from './deleted-topics.ts'
-import type { KnownDamage } from './known-damage.ts'
+import type { KnownDamage, Place } from './known-damage.ts'
 import { partitionDirectory } from './layout.ts'
 import { takeInLeftSegments } from './left-segments.ts'
 import type { PartitionEnvironment } from './partition-environment.ts'
@@ -68,6 +68,11 @@ export class TopicList {
   /** undefined when there is none (any more). */
   withNumber(number: number): StoredTopic | undefined {
     return this.#byNumber.get(number)
+  }
+
+  /** undefined when there is none (any more), or nothing names it. */
+  partitionAt({ topicNumber, partitionIndex }: Place): PartitionLog | undefined {
+    return this.#byNumber.get(topicNumber)?.partitions[partitionIndex]
   }
 
   onDeleted(listener: (topic: StoredTopic) => void): () => void {
@@ -195,7 +200,10 @@ export class TopicList {
       ...beginnings.flatMap(({ partition, start }) => (start > 0 ? removals.changeForBeginning(partition, start) : []))
     ])
     const holes = await takeInLeftSegments(beginnings, report)
-    for (const { partition } of beginnings) partition.setDelivered(removals.load(partition).deliveredOffset)
+    for (const { partition } of beginnings) {
+      partition.setDelivered(removals.load(partition).deliveredOffset)
+      partition.skipTo(damage.endOf(partition))
+    }
     topic.config = config
     this.#add(topic, partitions)
     for (const hole of holes) void damage.report(hole)

@@ -15,13 +15,14 @@ const EVENTS = 60
 const settings = { journalFileBytes: 1024 * 1024, checkpointAgeMs: 3_600_000 }
 
 /** The state file is that of the first start: it names no topic. */
-async function killedBeforeItsCheckpoint(): Promise<SimMachine> {
+async function killedBeforeItsCheckpoint({ unsealed = 0 } = {}): Promise<SimMachine> {
   const machine = new SimMachine(3, { settings })
   const store = await machine.open()
   await machine.settle(store.createTopic('alarms'))
   const { partitions } = await machine.settle(store.createTopic('telemetry', { codec: 'none' }))
   for (let i = 0; i < EVENTS; i++) await machine.settle(appendText(store, partitions[0] as Partition, `event ${i} ${'s'.repeat(200)}`))
   await machine.run(3_000) // sealed by age
+  for (let i = 0; i < unsealed; i++) await machine.settle(appendText(store, partitions[0] as Partition, `only in the journal ${i}`))
   machine.kill()
   return machine
 }
@@ -104,6 +105,62 @@ t.test('partitions that a topic gets have the segments that lie there', async (t
 })
 
 t.test(
+  'events that only the journal has, of a topic that nothing names, are counted as lost: once, and also behind checkpoints',
+  async (t) => {
+    const machine = await killedBeforeItsCheckpoint({ unsealed: 7 })
+    await machine.settle((losses['the commit that made the topic'] as (machine: SimMachine) => Promise<void>)(machine))
+    const { lostRecords } = await machine.settle(inspect(machine))
+    t.equal(lostRecords, 7, 'verify counts them too')
+    for (const stop of ['kill', 'kill', 'stop', 'kill', 'stop']) {
+      const store = await machine.open()
+      t.equal(store.metrics.lostRecords, 7)
+      t.match(store.metrics.removals, [{ topicName: /topic number 2/, reason: 'damage', records: 7, isLoss: true }])
+      if (stop === 'stop') await machine.settle(store.close())
+      else machine.kill()
+    }
+    const store = await machine.open()
+    const { number, partitions } = await machine.settle(store.createTopic('other'))
+    t.ok(number > 2, 'the number is not given again, or its damage would be that of another topic')
+    await machine.settle(appendText(store, partitions[0] as Partition, 'new'))
+    t.equal(store.metrics.lostRecords, 7)
+  }
+)
+
+t.test('the commit that made a partition is lost: its events are counted, and a new partition goes on behind their offsets', async (t) => {
+  const machine = new SimMachine(3, { settings })
+  const store = await machine.open()
+  await machine.settle(store.createTopic('telemetry', { codec: 'none' }))
+  await machine.settle(store.flush())
+  const { partitions } = await machine.settle(store.alterTopic('telemetry', { partitionCount: 2 }))
+  for (let i = 0; i < 7; i++) await machine.settle(appendText(store, partitions[1] as Partition, `only in the journal ${i}`))
+  machine.kill()
+  const journal = machine.disk.files().find(({ path }) => path.endsWith('/0.journal'))
+  const at = Buffer.from(journal?.bytes ?? []).lastIndexOf('topic/telemetry')
+  machine.disk.rot(journal?.path ?? '', at - (at % BLOCK_BYTES) + 40)
+  for (const stop of ['kill', 'stop', 'kill']) {
+    const again = await machine.open()
+    t.equal(again.topics.get('telemetry')?.partitions.length, 1)
+    t.match(again.metrics.removals, [{ topicName: 'telemetry', reason: 'damage', records: 7, isLoss: true }])
+    if (stop === 'stop') await machine.settle(again.close())
+    else machine.kill()
+  }
+  const growing = await machine.open()
+  await machine.settle(growing.alterTopic('telemetry', { partitionCount: 2 }))
+  await machine.settle(growing.close())
+  const last = await machine.open()
+  const grown = last.topics.get('telemetry')?.partitions[1] as Partition
+  t.equal(await machine.settle(appendText(last, grown, 'new')), 7)
+  t.equal(last.metrics.lostRecords, 7)
+  machine.kill()
+  const end = await machine.open()
+  t.same(
+    (await machine.settle(readAll(end.topics.get('telemetry')?.partitions[1] as Partition))).map(({ offset }) => offset),
+    [7]
+  )
+  t.equal(end.metrics.lostRecords, 7)
+})
+
+t.test(
   'damage took the commit that made a topic, and its events are in the journal only: the start says how many are not served',
   async (t) => {
     const machine = new SimMachine(3)
@@ -119,7 +176,7 @@ t.test(
     t.same([...store.topics.keys()], [])
     t.match(
       store.report.notes.join('\n'),
-      /the journal has 5 events of topic number 1, partition 0, which no state file knows: not served, not counted as lost/
+      /the journal has 5 events of topic number 1, partition 0, which no state file knows: not served; 5 of them are in no segment: lost/
     )
     await machine.settle(store.close())
   }

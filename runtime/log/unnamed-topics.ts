@@ -1,0 +1,104 @@
+// Topics whose entry damage took before a state file had it: the journal has their events, and nothing says what they are called. They cannot be
+// served; what is in no segment either is lost with the journal file, and is counted. Segments are taken in when a topic of their name is made
+// (left-segments.ts), so what they hold is not lost.
+// Invariant: changes nothing. Where several unnamed directories may be that of a partition, an offset that one of them has is not counted.
+
+import type { Core } from '../core/core.ts'
+import type { Disk } from '../io/disk.ts'
+import { BatchScan } from './batch-scan.ts'
+import type { OffsetRange, Removal } from './contract.ts'
+import type { DeletedTopics } from './deleted-topics.ts'
+import { decodePlace, type KnownDamage, type Place } from './known-damage.ts'
+import { uncoveredParts } from './offset-ranges.ts'
+import type { Coverage } from './partition-recovery.ts'
+import type { RecoveryReport } from './recovery-report.ts'
+import { SalvageFile } from './salvage-read.ts'
+import { listSegmentFiles, type SegmentFile } from './segment-files.ts'
+import type { TopicList } from './topic-list.ts'
+
+export interface UnnamedTopicsHost {
+  readonly disk: Disk
+  readonly core: Core
+  readonly directory: string
+  readonly damage: KnownDamage
+  readonly deleted: DeletedTopics
+  readonly topics: TopicList
+}
+
+interface LostRange extends OffsetRange {
+  /** `topicNumber/partitionIndex`. */
+  readonly place: string
+}
+
+export class UnnamedTopics {
+  readonly #host: UnnamedTopicsHost
+  #lost: LostRange[] = []
+
+  constructor(host: UnnamedTopicsHost) {
+    this.#host = host
+  }
+
+  /** At a start, with what the journal holds: finds what no segment has, and says it in `report`. @throws DiskError */
+  async find(coverage: ReadonlyMap<string, Coverage>, report: RecoveryReport): Promise<void> {
+    const places = [...coverage].filter(([place]) => this.#isUnnamed(decodePlace(place)))
+    if (places.length === 0) return
+    const named = new Set<string>()
+    for (const { partitions } of this.#host.topics.all())
+      for (const { topicName, partitionIndex } of partitions) named.add(`${topicName}-${partitionIndex}`)
+    const files = (await listSegmentFiles(this.#host)).filter(({ partitionName }) => !named.has(partitionName))
+    for (const [place, ranges] of places) {
+      const { topicNumber, partitionIndex } = decodePlace(place)
+      const held: OffsetRange[] = []
+      for (const file of files) if (file.partitionName.endsWith(`-${partitionIndex}`)) held.push(...(await heldBy(this.#host, file)))
+      const lost = ranges.flatMap(({ start, end }) => uncoveredParts({ startOffset: start, endOffset: end }, held))
+      this.#lost.push(...lost.map((range) => ({ place, ...range })))
+      const records = lost.reduce((sum, { startOffset, endOffset }) => sum + endOffset - startOffset, 0)
+      const total = ranges.reduce((sum, { start, end }) => sum + end - start, 0)
+      const words = `the journal has ${total === 1 ? '1 event' : `${total} events`} of topic number ${topicNumber}, partition ${partitionIndex}, which no state file knows: not served`
+      report.notes.push(records === 0 ? words : `${words}; ${records} of them are in no segment: lost`)
+    }
+  }
+
+  /** Counts what was found, once over all starts. */
+  count(): void {
+    for (const range of this.#lost.splice(0)) void this.#host.damage.reportUnnamed(range)
+  }
+
+  /** One entry for each topic. */
+  removals(): Removal[] {
+    const { damage, topics } = this.#host
+    return damage
+      .recordsByNumber((place) => this.#isUnnamed(place))
+      .map(([number, records]) => {
+        const topicName = topics.withNumber(number)?.name ?? `topic number ${number} (its name is lost)`
+        return { topicName, reason: 'damage', records, isLoss: true }
+      })
+  }
+
+  #isUnnamed(place: Place): boolean {
+    const { topics, deleted } = this.#host
+    return topics.partitionAt(place) === undefined && !deleted.has(place.topicNumber)
+  }
+}
+
+/** Offsets of whole batches in the file, as one that takes it in finds them. */
+async function heldBy({ disk, core }: { readonly disk: Disk; readonly core: Core }, file: SegmentFile): Promise<OffsetRange[]> {
+  const held: OffsetRange[] = []
+  const handle = await SalvageFile.open(disk, file.path)
+  try {
+    const scan = new BatchScan(core, handle, { startBytes: 0, endBytes: file.bytes, nextOffset: file.baseOffset })
+    for (;;) {
+      const step = await scan.next()
+      if (step.kind === 'end') return held
+      if (step.kind === 'batch') {
+        held.push({ startOffset: step.header.baseOffset, endOffset: step.header.lastOffset + 1 })
+        continue
+      }
+      const behind = await scan.findBehind(step.positionBytes)
+      if (behind === null) return held
+      scan.positionBytes = behind
+    }
+  } finally {
+    await handle.close()
+  }
+}
