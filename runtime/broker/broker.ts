@@ -103,6 +103,7 @@ export function openBroker(context: {
 }): Broker {
   const { store, core, clock, random, codec, onFull = () => undefined } = context
   const settings = { ...defaultBrokerSettings, ...context.settings }
+  const topics = new Topics(store, topicDefaults(settings), context.topicRules)
   const producers = new ProducerStates(store)
   const producerLock = new KeyedLock()
   const producerBound = new ProducerBound({ store, producers, producerLock, producerCountMax: settings.producerCountMax })
@@ -135,12 +136,12 @@ export function openBroker(context: {
   const expiry = new Expiry({ store, clock, producers, producerLock, groups, committedOffsets, transactions, ...settings })
   producerBound.enforce()
   const unsubscribe = store.onTopicDeleted((topic) => {
-    for (const of of [producers, committedOffsets]) of.forgetTopic(topic)
+    for (const of of [topics, producers, committedOffsets]) of.forgetTopic(topic)
   })
   let isClosed = false
   return {
     settings,
-    topics: new Topics(store, topicDefaults(settings), context.topicRules),
+    topics,
     appends,
     fetches: new Fetches({ producers, clock }),
     producers,

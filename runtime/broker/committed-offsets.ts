@@ -29,6 +29,8 @@ export interface CommittedOffset {
 /** One offset on its way to be committed. */
 export interface OffsetToCommit extends TopicPartition, CommittedOffset {
   readonly groupId: string
+  /** Of the topic that is meant, when it may be another one of that name by the time of the commit. */
+  readonly topicNumber?: number
 }
 
 /** As it is kept. */
@@ -232,9 +234,11 @@ export class CommittedOffsets {
     return bytes
   }
 
-  #keyOf({ groupId, topicName, partitionIndex }: OffsetToCommit): string | null {
+  #keyOf({ groupId, topicName, partitionIndex, topicNumber }: OffsetToCommit): string | null {
     const topic = this.#store.topics.get(topicName)
-    return topic ? stateKey(AREA, groupId, topic.number, partitionIndex) : null
+    return topic && (topicNumber === undefined || topicNumber === topic.number)
+      ? stateKey(AREA, groupId, topic.number, partitionIndex)
+      : null
   }
 
   #changeFor(entry: OffsetToCommit, timeMs: number): StateChange | null {

@@ -233,12 +233,17 @@ export class Ingest {
 
   #complete(topicName: string, recordBytes: number, startedMs: number, error: WadiError | null, done: IngestDone): void {
     this.#counters.inFlightCount--
-    this.#counters.inFlightBytes -= recordBytes + EVENT_OVERHEAD_BYTES
-    if (this.#waitingReaders.length > 0 && !this.isOverloaded) this.#callReaders()
+    this.#leave(recordBytes)
     if (error) return this.#refuse(topicName, error, done)
     this.#counters.stored++
     this.metrics.ackLatency.record(this.#clock.monotonicMs() - startedMs)
     done(null, true)
+  }
+
+  /** What was in flight is done, or is counted anew. */
+  #leave(recordBytes: number): void {
+    this.#counters.inFlightBytes -= recordBytes + EVENT_OVERHEAD_BYTES
+    if (this.#waitingReaders.length > 0 && !this.isOverloaded) this.#callReaders()
   }
 
   #callReaders(): void {
@@ -296,7 +301,7 @@ export class Ingest {
     this.#counters.inFlightBytes += recordBytes + EVENT_OVERHEAD_BYTES
     const { topicName } = mapping
     const resume = (error: unknown): void => {
-      this.#counters.inFlightBytes -= recordBytes + EVENT_OVERHEAD_BYTES
+      this.#leave(recordBytes)
       const topic = this.#store.topics.get(topicName)
       if (topic) this.#append(topic, mapping, recordBytes, event, done)
       else this.#withoutTopic(mapping, error, { event, arrivalMs, done })

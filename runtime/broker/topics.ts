@@ -61,7 +61,7 @@ export class Topics {
   readonly #defaults: TopicDefaults
   readonly #rules: TopicRules
   readonly #lock = new KeyedLock()
-  /** Topics are made, and never go. */
+  /** Of all topics; empty when one went, until somebody asks. */
   readonly #namesById = new Map<string, string>()
 
   constructor(store: Store, defaults: TopicDefaults, rules: TopicRules = noRules) {
@@ -133,13 +133,18 @@ export class Topics {
    * Gone before it resolves, for everybody. Events that the centre should get and does not have keep it.
    * @throws BrokerFault UNKNOWN_TOPIC_OR_PARTITION, POLICY_VIOLATION; WadiError when the store refuses
    */
-  delete(name: string): Promise<void> {
+  delete(topic: Topic): Promise<void> {
     return this.#lock.run('create', async () => {
-      const topic = this.find(name)
-      if (!topic) throw new BrokerFault('UNKNOWN_TOPIC_OR_PARTITION', `there is no topic "${name}"`)
+      const { name } = topic
+      if (this.find(name)?.number !== topic.number) throw new BrokerFault('UNKNOWN_TOPIC_OR_PARTITION', `there is no topic "${name}"`)
       this.#rules.checkDeletion(topic)
       await this.#store.deleteTopic(name, { undelivered: 'refuse' })
     })
+  }
+
+  /** It was deleted. */
+  forgetTopic(): void {
+    this.#namesById.clear()
   }
 
   async #make(topic: NewTopic): Promise<Topic> {

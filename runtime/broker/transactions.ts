@@ -150,7 +150,9 @@ export class Transactions {
       committedOffsets.hold(offsets)
       const plans: ReturnType<PendingOffsets['plan']>[] = []
       for (let at = 0; at < offsets.length; at += PENDING_CHUNK_COUNT)
-        plans.push(entry.pending.plan(offsets.slice(at, at + PENDING_CHUNK_COUNT)))
+        plans.push(
+          entry.pending.plan(offsets.slice(at, at + PENDING_CHUNK_COUNT).map((offset) => ({ ...offset, ...numberOf(store, offset) })))
+        )
       try {
         await store.commit(
           [],
@@ -480,6 +482,12 @@ export class Transactions {
       }
     )
   }
+}
+
+/** A topic of that name that is made before the end is another one. */
+function numberOf({ topics }: Store, { topicName }: OffsetToCommit): Pick<OffsetToCommit, 'topicNumber'> {
+  const topic = topics.get(topicName)
+  return topic ? { topicNumber: topic.number } : {}
 }
 
 /** Its topic was not deleted: a marker has a place. */

@@ -33,7 +33,7 @@ import { DeletedTopics } from './deleted-topics.ts'
 import { withFinalSyncs } from './final-syncs.ts'
 import { GroupCommit } from './group-commit.ts'
 import { EPOCH_PREFIX } from './incarnation-offsets.ts'
-import { BLOCK_BYTES, Journal } from './journal.ts'
+import { Journal } from './journal.ts'
 import { KnownDamage } from './known-damage.ts'
 import type { Start } from './lineage.ts'
 import { type CommitRequest, contentBytesBound, type LogAppend, type StateOf } from './open-commit.ts'
@@ -46,7 +46,7 @@ import { lastTopicNumber, readJournals, replayJournals, restoreTransactions } fr
 import { isWithoutDamage, newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
 import { Removals, summedRemovals } from './removals.ts'
 import { RetentionRound } from './retention-round.ts'
-import { defaultStorageSettings, type StorageSettings } from './settings.ts'
+import { defaultStorageSettings, type StorageSettings, withinBounds } from './settings.ts'
 import { StateMap } from './state-map.ts'
 import { decodeBytes, type LoadedSnapshot, loadSnapshot, type RecoveryPoint, writeSnapshot } from './state-snapshot.ts'
 import { asStoreError, diskFull, onlyDisk, onlyFull, storeClosed, tooLarge, topicUnknown } from './store-errors.ts'
@@ -591,11 +591,4 @@ export class LogStore implements Store {
     await this.#journal.close().catch(onlyDisk)
     await this.#lock.release()
   }
-}
-
-/** Commits in whole blocks, at least two to a journal file, and not larger than the core takes. */
-function withinBounds(settings: StorageSettings, core: Core): StorageSettings {
-  const halfJournal = Math.floor((settings.journalFileBytes - BLOCK_BYTES) / 2)
-  const commitBytesMax = Math.floor(Math.min(settings.commitBytesMax, halfJournal, core.commitBytesMax) / BLOCK_BYTES) * BLOCK_BYTES
-  return { ...settings, commitBytesMax, batchBytesMax: Math.min(settings.batchBytesMax, commitBytesMax - BLOCK_BYTES) }
 }

@@ -1,6 +1,8 @@
 // The numbers of storage, with their defaults. Users set them in wadi.yaml (gateway/config); tests make them small.
 
+import type { Core } from '../core/core.ts'
 import type { CodecName } from '../io/codec.ts'
+import { BLOCK_BYTES } from './journal.ts'
 
 export const KIB = 1024
 export const MIB = 1024 * KIB
@@ -63,4 +65,11 @@ export const defaultStorageSettings: StorageSettings = {
   quotaBytes: null,
   freeBytesMin: 64 * MIB,
   defaultCodec: null
+}
+
+/** Commits in whole blocks, at least two to a journal file, and not larger than the core takes. */
+export function withinBounds(settings: StorageSettings, core: Pick<Core, 'commitBytesMax'>): StorageSettings {
+  const halfJournal = Math.floor((settings.journalFileBytes - BLOCK_BYTES) / 2)
+  const commitBytesMax = Math.floor(Math.min(settings.commitBytesMax, halfJournal, core.commitBytesMax) / BLOCK_BYTES) * BLOCK_BYTES
+  return { ...settings, commitBytesMax, batchBytesMax: Math.min(settings.batchBytesMax, commitBytesMax - BLOCK_BYTES) }
 }

@@ -11,6 +11,8 @@ export class StoredTopic implements Topic {
   readonly number: number
   readonly id: Uint8Array
   config: TopicConfig
+  /** It was never to be delivered. */
+  isLocal: boolean
   readonly #partitions: PartitionLog[] = []
   #isEnded = false
   readonly account: TopicAccount
@@ -22,6 +24,7 @@ export class StoredTopic implements Topic {
     this.number = entry.number
     this.id = new Uint8Array(Buffer.from(entry.id, 'hex'))
     this.config = entry.config
+    this.isLocal = entry.isLocal === true
     this.account = new TopicAccount(directory, () => this.#countBytes())
   }
 

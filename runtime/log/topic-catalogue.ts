@@ -12,6 +12,8 @@ export interface TopicEntry {
   /** 32 hex digits. */
   readonly id: string
   readonly config: TopicConfig
+  /** It was never to be delivered, so nobody outside of this disk goes by its name and offsets. Not there: nobody knows. */
+  readonly isLocal?: boolean
 }
 
 export function encodeTopicEntry(entry: TopicEntry): Uint8Array {

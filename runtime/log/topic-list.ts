@@ -102,7 +102,7 @@ export class TopicList {
     }
     // A number is used once, also when its topic was refused: what was written of it may be found by a start.
     const number = ++this.#lastNumber
-    const entry: TopicEntry = { number, id: Buffer.from(random.bytes(16)).toString('hex'), config: whole }
+    const entry: TopicEntry = { number, id: Buffer.from(random.bytes(16)).toString('hex'), config: whole, isLocal: !whole.isForwarded }
     this.#creating.add(name)
     try {
       if (!(await deleted.isNameFree(collisionKey, name).catch(falseWhenDisk))) throw topicBusy(name)
@@ -122,7 +122,8 @@ export class TopicList {
       const whole = { ...topic.config, ...config, partitionCount: Math.max(partitionCount, config.partitionCount ?? 0) }
       checkTopic(name, whole)
       topic.config = { ...whole, partitionCount }
-      return this.#grow(topic, { number: topic.number, id: Buffer.from(topic.id).toString('hex'), config: whole })
+      const isLocal = topic.isLocal && !whole.isForwarded
+      return this.#grow(topic, { number: topic.number, id: Buffer.from(topic.id).toString('hex'), config: whole, isLocal })
     })
   }
 
@@ -152,9 +153,7 @@ export class TopicList {
   #deletionOf(topic: StoredTopic): StateChange[] {
     const { removals, deleted } = this.#host
     const { name, number, partitions } = topic
-    // A topic that was never delivered begins at 0 again: nobody outside of this disk goes by its name and offsets.
-    const isKnownOutside = topic.config.isForwarded || partitions.some(({ deliveredOffset }) => deliveredOffset > 0)
-    const ends = isKnownOutside ? partitions.map(({ highWatermark }) => highWatermark) : []
+    const ends = topic.isLocal ? [] : partitions.map(({ highWatermark }) => highWatermark)
     const lost: Removal = { topicName: name, reason: 'deletion', records: this.#undeliveredIn(topic), isLoss: true }
     const counted = removals.list([topic])
     return [
@@ -205,6 +204,7 @@ export class TopicList {
       partition.skipTo(damage.endOf(partition))
     }
     topic.config = config
+    topic.isLocal = entry.isLocal === true
     this.#add(topic, partitions)
     for (const hole of holes) void damage.report(hole)
     return topic

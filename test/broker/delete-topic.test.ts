@@ -4,11 +4,12 @@
 import t from 'tap'
 import { EXPIRY_SCAN_MS } from '../../runtime/broker/expiry.ts'
 import type { FetchedPartition } from '../../runtime/broker/fetch.ts'
+import type { Topic } from '../../runtime/log/contract.ts'
 import { Rig } from './rig.ts'
 
 const GROUP = 'g'
 const place = { topicName: 'a', partitionIndex: 0 }
-const remove = (rig: Rig, name = 'a'): Promise<void> => rig.broker.topics.delete(name)
+const remove = async (rig: Rig, name = 'a'): Promise<void> => rig.broker.topics.delete(rig.store.topics.get(name) as Topic)
 
 t.test('a fetch that waits is answered when its topic goes; so are those behind it', async (t) => {
   const rig = new Rig()
@@ -24,7 +25,6 @@ t.test('a fetch that waits is answered when its topic goes; so are those behind 
   t.match(answer, [{ fault: 'UNKNOWN_TOPIC_OR_PARTITION', batches: [] }])
   t.match(await rig.fetch('a'), { fault: 'UNKNOWN_TOPIC_OR_PARTITION' })
   t.match(await rig.append('a', rig.batch(['x'])), { fault: 'UNKNOWN_TOPIC_OR_PARTITION' })
-  await t.rejects(remove(rig), /UNKNOWN_TOPIC_OR_PARTITION/)
 })
 
 for (const outcome of ['commit', 'abort'] as const) {
@@ -66,6 +66,43 @@ for (const restarts of [false, true]) {
     t.equal(rig.broker.committedOffsets.find(GROUP, place), null)
     await rig.clock.run({ untilMs: rig.clock.monotonicMs() + EXPIRY_SCAN_MS + 1_000 })
     t.same(rig.store.listState('offsets/'), ['offsets/g/2/0'])
+  })
+}
+
+t.test('an id is that of one topic: of the deleted one it names nothing, whoever has the name now', async (t) => {
+  const rig = new Rig()
+  const { topics } = rig.broker
+  await rig.topic('a')
+  const old = topics.find('a') as Topic
+  t.equal(topics.findById(old.id), old)
+  await remove(rig)
+  await rig.topic('a')
+  const anew = topics.find('a') as Topic
+  t.equal(topics.findById(anew.id), anew, 'as many topics as before, and not the same')
+  t.equal(topics.findById(old.id), null)
+  await t.rejects(topics.delete(old), /UNKNOWN_TOPIC_OR_PARTITION/, 'who means the old one does not delete the new one')
+  t.equal(topics.find('a'), anew)
+})
+
+for (const restarts of [false, true]) {
+  t.test(`offsets of an open transaction are those of the topic that there was${restarts ? ', behind a restart' : ''}`, async (t) => {
+    const rig = new Rig()
+    await rig.topic('a')
+    await rig.topic('b')
+    const { transactions } = rig.broker
+    const who = await transactions.initProducer({ transactionalId: 'writer', timeoutMs: 60_000, expected: null })
+    await transactions.addPartitions('writer', who, [rig.partition('b')])
+    await transactions.addGroup('writer', who, GROUP)
+    t.equal(
+      await transactions.addOffsets('writer', who, GROUP, [{ groupId: GROUP, ...place, offset: 50, leaderEpoch: -1, metadata: '' }]),
+      'NONE'
+    )
+    await remove(rig)
+    await rig.topic('a')
+    if (restarts) rig.restart()
+    t.equal(await rig.broker.transactions.end('writer', who, 'commit'), 'NONE')
+    t.equal(rig.broker.committedOffsets.find(GROUP, place), null)
+    t.same(rig.store.listState('offsets/'), [])
   })
 }
 

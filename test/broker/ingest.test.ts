@@ -176,6 +176,22 @@ t.test('a disk that is fast is given what fills two commits, a slow one more; wh
   t.equal(outcomes.length, 5 + 2 * called.length, 'every event was answered')
 })
 
+t.test('who waits to read hears also when what filled the memory waited for a topic that was not made', async (t) => {
+  const routes: RouteConfig[] = [{ name: null, filter: 's/+site', topic: 'site.{site}', key: null }]
+  const { accept, outcomes, ingest, creation } = await rig({ routes, canCreate: true, limits: { inFlightBytesMax: 10_000 } })
+  creation.error = diskFull()
+  for (let index = 0; index < 5; index++) accept('s/a', 'x'.repeat(200), `${index}`)
+  t.ok(ingest.isOverloaded)
+  let isReadable = false
+  ingest.onceReadable(() => {
+    isReadable = true
+  })
+  await settled(() => outcomes.length === 5)
+  t.ok(outcomes.every((outcome) => outcome.endsWith('WADI_DISK_FULL')))
+  await settled(() => isReadable)
+  t.ok(isReadable)
+})
+
 t.test('a templated topic is created once, keeps the order, and is capped', async (t) => {
   const routes: RouteConfig[] = [{ name: null, filter: 's/+site', topic: 'site.{site}', key: null }]
   const { store, accept, outcomes, ingest } = await rig({ routes, canCreate: true, limits: { createdTopicsMax: 2 } })

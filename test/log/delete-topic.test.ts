@@ -227,6 +227,26 @@ t.test('a stop in the middle of the removal ends it, and the next start goes on'
   await machine.settle(store.close())
 })
 
+t.test(
+  'a topic that was to be delivered once goes on behind its offsets, whatever the configuration says since, and whatever a kill forgot',
+  async (t) => {
+    const machine = new SimMachine(9)
+    let store = await machine.open()
+    const { partitions } = await machine.settle(store.createTopic('telemetry'))
+    await fill(machine, store, 'telemetry', 10)
+    store.setDelivered(partitions[0] as Partition, toOffset(10)) // the centre has them; only the notes of the uplink say so
+    await machine.settle(store.alterTopic('telemetry', { isForwarded: false }))
+    machine.kill()
+    store = await machine.open()
+    await machine.settle(store.deleteTopic('telemetry', refuse))
+    const made = await machine.settle(store.createTopic('telemetry'))
+    t.equal(made.partitions[0]?.logStartOffset, 10)
+    await machine.settle(store.deleteTopic('telemetry', refuse))
+    await machine.settle(store.createTopic('telemetry', { isForwarded: false }))
+    t.equal((await machine.settle(store.alterTopic('telemetry', { isForwarded: true }))).partitions[0]?.logStartOffset, 10)
+  }
+)
+
 const ROUNDS = 100
 t.test(`${ROUNDS} stops in the middle of a deletion, and of the creation behind it`, async (t) => {
   const seen = { kept: 0, gone: 0, anew: 0 }

@@ -101,7 +101,7 @@ async function deleteOne({ name, topicId }: DeleteTopicsRequest['topics'][number
   const topic = name === null ? broker.topics.findById(Buffer.from(topicId, 'hex')) : broker.topics.find(name)
   if (!topic) return refusal(name === null ? 'UNKNOWN_TOPIC_ID' : 'UNKNOWN_TOPIC_OR_PARTITION', 'there is no such topic')
   try {
-    await broker.topics.delete(topic.name)
+    await broker.topics.delete(topic)
     return { name: topic.name, topicId: topicIdOf(topic), errorCode: 0, errorMessage: null }
   } catch (error) {
     return refusal(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'), error instanceof Error ? error.message : String(error))
