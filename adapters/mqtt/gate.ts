@@ -48,6 +48,11 @@ export class Gate {
     this.#limits = limits
   }
 
+  /** The CONNECT has gone through, whole. */
+  get isPastConnect(): boolean {
+    return this.#hasConnected && !(this.#type === CONNECT && this.#step === 'rest')
+  }
+
   /** @returns null when all of `chunk` may go on; otherwise none of it, nor anything after it */
   check(chunk: Uint8Array): GateFault | null {
     let at = 0

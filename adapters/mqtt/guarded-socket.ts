@@ -1,7 +1,7 @@
 // A socket with a gate in front of its reader, whose reading can be paused. Whoever reads it calls `socket.read()` on 'readable', as
 // before.
 //
-// Invariants: what read() returns has passed the gate; while reading is paused read() returns null and the bytes stay in the socket, so
+// Invariants: what read() returns has passed the gate; while reading is paused read() returns null behind the CONNECT and the bytes stay in the socket, so
 // that TCP slows the device down; after a pause 'readable' is emitted again, so that a reader that was turned away comes back.
 // Not for: which bytes are allowed (gate.ts), when to pause (the ReadPause that is handed in).
 
@@ -26,6 +26,7 @@ export interface GuardedSocket {
 }
 
 const AFTER_PAUSE_MS = 1_000
+const CONNECT_PIECE_BYTES = 256
 
 /** Changes `socket.read` in place. On a fault the socket is destroyed with a GateFault and read returns null. */
 export function guardSocket(socket: Socket, gate: Gate, pause: ReadPause): GuardedSocket {
@@ -44,8 +45,9 @@ export function guardSocket(socket: Socket, gate: Gate, pause: ReadPause): Guard
   }
   socket.read = (size?: number): Buffer | null => {
     const { state } = pause
-    if (state === 'wait') return wait()
-    const { readBytesMax } = pause
+    if (state === 'wait' && gate.isPastConnect) return socket.readableLength === 0 ? readThrough(0) : wait() // read(0): the end is seen
+    // A CONNECT is read also meanwhile, in small pieces: who comes again takes the place of his dead connection, and who leaves is seen to leave.
+    const readBytesMax = state === 'wait' ? Math.min(pause.readBytesMax, CONNECT_PIECE_BYTES) : pause.readBytesMax
     const isMore = typeof size !== 'number' && socket.readableLength > readBytesMax
     const chunk = readThrough(isMore ? readBytesMax : size)
     if (isMore) setImmediate(() => socket.destroyed || socket.emit('readable'))

@@ -116,8 +116,9 @@ export class Ingest {
   readonly #createTopic: ((name: string) => Promise<Topic>) | undefined
   /** Events that wait for their topic to be created, in order. */
   readonly #creating = new Map<string, ((error: unknown) => void)[]>()
-  /** Made, or being made. A creation that fails gives its place back. */
+  /** Made, or being made. A creation that fails gives its place back, and so does a deletion. */
   #createdCount = 0
+  readonly #created = new Set<string>()
   readonly #failed = new Map<string, FailedCreation>()
   #failureWindow: { startedMs: number; count: number; error: unknown } = { startedMs: 0, count: 0, error: null }
   /** Those that wait in onceReadable. */
@@ -139,6 +140,9 @@ export class Ingest {
     this.#limits = { ...defaultIngestLimits, ...limits }
     this.#partitioner = new Partitioner(core)
     this.#createTopic = createTopic
+    store.onTopicDeleted(({ name }) => {
+      if (this.#created.delete(name)) this.#createdCount--
+    })
     this.metrics = Object.assign(this.#counters, {
       deadLettered: this.#deadLettered,
       rejected: this.#rejected,
@@ -321,6 +325,7 @@ export class Ingest {
     this.#createTopic?.(topicName).then(
       () => {
         this.#failed.delete(topicName)
+        this.#created.add(topicName)
         finish(null)
       },
       (error: unknown) => {

@@ -29,6 +29,7 @@ const ENDED_PREFIX = 'ended/'
 /** The greatest number that was given when a topic was deleted. */
 export const LAST_NUMBER_KEY = 'meta/last-topic'
 const KEYS_PER_COMMIT = 200
+const ENDED_NAMES_MAX = 10_000
 
 /** Areas whose keys begin with a topic number. */
 const AREAS_BY_NUMBER = [REMOVED_PREFIX, DAMAGE_PREFIX, HOLE_PREFIX, EPOCH_PREFIX, `${PRODUCER_AREA}/`, `${ABORTED_AREA}/`]
@@ -37,6 +38,13 @@ interface GoneTopic {
   readonly name: string
   readonly partitions: number
   readonly isMoved: boolean
+}
+
+/** In this process. */
+interface Going {
+  /** Of a commit at or behind the deletion. */
+  readonly sequence: number
+  readonly closed: Promise<unknown>
 }
 
 /** Of all topics of one name that were deleted. */
@@ -58,8 +66,8 @@ export interface DeletedTopicsHost {
 
 export class DeletedTopics {
   readonly #host: DeletedTopicsHost
-  /** Number → sequence of a commit at or behind the deletion. */
-  readonly #gone = new Map<number, number>()
+  /** By number. */
+  readonly #gone = new Map<number, Going>()
   /** Everything below is in synced segments, as the newest durable snapshot says. */
   #coveredSequence = -1
   #work: Promise<void> = Promise.resolve()
@@ -71,7 +79,8 @@ export class DeletedTopics {
 
   /** As the last commit has it; `sequence` is that of the last commit. */
   load(sequence: number): void {
-    for (const key of this.#host.state.list(GONE_PREFIX)) this.#gone.set(Number(key.slice(GONE_PREFIX.length)), sequence)
+    for (const key of this.#host.state.list(GONE_PREFIX))
+      this.#gone.set(Number(key.slice(GONE_PREFIX.length)), { sequence, closed: Promise.resolve() })
   }
 
   has(number: number): boolean {
@@ -94,6 +103,11 @@ export class DeletedTopics {
     return value ? readState<EndedTopic>(key, value) : { ends: [], removals: [] }
   }
 
+  /** Names that were delivered are remembered for ever, so their number has a bound. */
+  canRemember(name: string): boolean {
+    return this.#host.state.get(ENDED_PREFIX + name) !== undefined || this.#host.state.list(ENDED_PREFIX).length < ENDED_NAMES_MAX
+  }
+
   /** For the commit that deletes. `ends` is empty when nobody outside of this disk knows offsets of the topic. */
   changesFor(topic: { number: number; name: string; partitions: number }, left: EndedTopic): StateChange[] {
     const { number, name, partitions } = topic
@@ -107,9 +121,9 @@ export class DeletedTopics {
     return changes
   }
 
-  /** The commit is durable. */
-  onDeleted(number: number): void {
-    this.#gone.set(number, this.#host.sequence())
+  /** The commit is durable. `closed`: nothing works on the files of the topic any more. */
+  onDeleted(number: number, closed: Promise<unknown>): void {
+    this.#gone.set(number, { sequence: this.#host.sequence(), closed })
   }
 
   /**
@@ -166,6 +180,8 @@ export class DeletedTopics {
   async #clearOne(number: number): Promise<void> {
     const gone = this.#goneTopic(number)
     if (gone === null) return void this.#gone.delete(number)
+    const { sequence, closed } = this.#gone.get(number) as Going
+    await closed // a checkpoint or a seal under way opens and syncs them by their names
     const key = GONE_PREFIX + number
     if (!gone.isMoved) {
       // A topic has the name already: it was made behind the move, and damage took the commit that said so.
@@ -178,7 +194,7 @@ export class DeletedTopics {
     for (let at = 0; at < keys.length; at += KEYS_PER_COMMIT) {
       if (!(await this.#host.commit(keys.slice(at, at + KEYS_PER_COMMIT).map(deleteState)))) return
     }
-    if (this.#coveredSequence < (this.#gone.get(number) ?? Number.POSITIVE_INFINITY)) return
+    if (this.#coveredSequence < sequence) return
     await this.#host.disk.syncDirectory(`${this.#host.directory}/${TOPICS_DIRECTORY}`) // or a power cut brings directories back that nothing names
     if (await this.#host.commit([deleteState(key)])) this.#gone.delete(number)
   }

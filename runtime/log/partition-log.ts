@@ -303,9 +303,11 @@ export class PartitionLog implements Partition {
   /** The topic was deleted: from now on nothing is read, written or kept here. Resolves when no work goes on on the files, and they are closed. @throws DiskError */
   delete(): Promise<void> {
     this.#isDeleted = true
-    this.#tail.drop(this.#tail.count)
     this.notify()
-    return this.#behindOthers(() => this.#segments.close())
+    return this.#behindOthers(() => {
+      this.#tail.drop(this.#tail.count) // not beside a seal, which works on what it has seen there
+      return this.#segments.close()
+    })
   }
 
   /** Closes all files, when nothing works on them any more. */

@@ -51,6 +51,15 @@ export function topicUndelivered(name: string, count: number): WadiError {
   })
 }
 
+export function tooManyDeleted(name: string): WadiError {
+  return new WadiError('WADI_QUOTA_EXCEEDED', {
+    happened: `Topic ${name} cannot be deleted: the names of 10,000 deleted topics are remembered, because the centre knows offsets of them.`,
+    kept: 'The topic was not deleted.',
+    next: 'Use names again: a topic of an older name goes on behind its offsets.',
+    facts: { topic: name }
+  })
+}
+
 export function topicBusy(name: string): WadiError {
   return new WadiError('WADI_BUSY', {
     happened: `A topic ${name} was deleted, and the disk does not let go of its directories yet.`,

@@ -22,7 +22,7 @@ import type { Removals } from './removals.ts'
 import { segmentShareOf } from './segment-share.ts'
 import type { StorageSettings } from './settings.ts'
 import { decodeNumber, encodeNumber, type StateMap } from './state-map.ts'
-import { onlyDisk, topicBusy, topicExists, topicUndelivered, topicUnknown } from './store-errors.ts'
+import { onlyDisk, tooManyDeleted, topicBusy, topicExists, topicUndelivered, topicUnknown } from './store-errors.ts'
 import { StoredTopic } from './stored-topic.ts'
 import { checkTopic, collisionKey, decodeTopicEntry, encodeTopicEntry, TOPIC_PREFIX, type TopicEntry } from './topic-catalogue.ts'
 
@@ -137,6 +137,7 @@ export class TopicList {
         if (undelivered === 'refuse' && count > 0) throw topicUndelivered(name, count)
       }
       check()
+      if (!topic.isLocal && !this.#host.deleted.canRemember(name)) throw tooManyDeleted(name)
       topic.isEnding = true
       try {
         await this.#host.commit([]) // everything that was taken before is in the log now, and counts
@@ -168,12 +169,12 @@ export class TopicList {
 
   async #onDeleted(topic: StoredTopic): Promise<void> {
     const { removals, damage, deleted, onDropped } = this.#host
-    deleted.onDeleted(topic.number)
+    const closing = topic.partitions.map((partition) => partition.delete().catch(onlyDisk))
+    deleted.onDeleted(topic.number, Promise.all(closing))
     this.#byName.delete(topic.name)
     this.#byNumber.delete(topic.number)
     removals.forget(topic)
     damage.forget(topic.number)
-    const closing = topic.partitions.map((partition) => partition.delete())
     topic.end()
     for (const listener of this.#deletionListeners) listener(topic)
     for (const { topicName, partitionIndex, deliveredOffset, logStartOffset, highWatermark } of topic.config.isForwarded
@@ -183,7 +184,7 @@ export class TopicList {
       if (startOffset < highWatermark)
         onDropped({ topicName, partitionIndex, startOffset, endOffset: highWatermark, reason: 'deletion', isDelivered: false })
     }
-    await Promise.all(closing.map((closed) => closed.catch(onlyDisk)))
+    await Promise.all(closing)
     void deleted.clear().catch(onlyDisk) // thousands of files may take a while; what is left goes with the rounds of housekeeping
   }
 

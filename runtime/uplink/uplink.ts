@@ -145,6 +145,7 @@ export class Uplink {
   /** The topic was deleted here. What the centre has of it stays there, and its position with it: a topic of that name goes on behind it. */
   removeTopic(edgeTopic: string): void {
     this.#sources.removeTopic(edgeTopic)
+    this.#planner.stopped.delete(edgeTopic)
     this.#interruptIdle()
   }
 

@@ -176,6 +176,17 @@ t.test('a disk that is fast is given what fills two commits, a slow one more; wh
   t.equal(outcomes.length, 5 + 2 * called.length, 'every event was answered')
 })
 
+t.test('a topic that a template made, and that was deleted, leaves its place to another', async (t) => {
+  const routes: RouteConfig[] = [{ name: null, filter: 's/+site', topic: 'site.{site}', key: null }]
+  const { store, accept, outcomes } = await rig({ routes, canCreate: true, limits: { createdTopicsMax: 2 } })
+  for (let index = 0; index < 6; index++) {
+    accept(`s/${index}`, `${index}`)
+    await settled(() => outcomes.length === index + 1)
+    store.deleteTopic(`site.${index}`)
+  }
+  t.same(store.recordsOf('_wadi.dlq'), [])
+})
+
 t.test('who waits to read hears also when what filled the memory waited for a topic that was not made', async (t) => {
   const routes: RouteConfig[] = [{ name: null, filter: 's/+site', topic: 'site.{site}', key: null }]
   const { accept, outcomes, ingest, creation } = await rig({ routes, canCreate: true, limits: { inFlightBytesMax: 10_000 } })

@@ -247,6 +247,35 @@ t.test(
   }
 )
 
+t.test('a deletion beside seals, rolls and checkpoints of the topic, at every moment of them', async (t) => {
+  for (let seed = 1; seed <= 100; seed++) {
+    const machine = new SimMachine(seed, { settings: { sealAgeMs: 100, checkpointAgeMs: 100, housekeepingIntervalMs: 20 } })
+    const store = await machine.open()
+    const config = { isForwarded: false, codec: seed % 2 === 0 ? 'none' : 'gzip' } as const
+    const scratch = (await machine.settle(store.createTopic('scratch', config))).partitions[0] as Partition
+    const other = (await machine.settle(store.createTopic('other', config))).partitions[0] as Partition
+    const words: string[] = []
+    const appends: Promise<unknown>[] = []
+    const append = (partition: Partition, text: string): void => {
+      if (partition === other) words.push(text)
+      appends.push(appendText(store, partition, `${text} ${'s'.repeat(600)}`).catch((error: WadiError) => error.code))
+    }
+    for (let i = 0; i < 60; i++) {
+      append(scratch, `event ${i}`)
+      append(other, `event ${i}`)
+      if (i % 10 === seed % 10) await machine.run(seed % 3)
+    }
+    appends.push(store.deleteTopic('scratch', refuse))
+    for (let i = 60; i < 120; i++) append(other, `event ${i}`)
+    await machine.settle(Promise.all(appends))
+    await machine.run(10_000)
+    if (store.failure) t.fail(`seed ${seed}: ${store.failure.message}`)
+    if ((await texts(machine, store, 'other')).join() !== words.join()) t.fail(`seed ${seed}: another topic has other events`)
+    if (pathsOf(machine, '.deleted/').length > 0) t.fail(`seed ${seed}: files are left`)
+    await machine.settle(store.close())
+  }
+})
+
 const ROUNDS = 100
 t.test(`${ROUNDS} stops in the middle of a deletion, and of the creation behind it`, async (t) => {
   const seen = { kept: 0, gone: 0, anew: 0 }

@@ -27,12 +27,25 @@ export class ControlledStore {
   #queue: Commit[] = []
   #isScheduled = false
 
+  readonly #deletionListeners = new Set<(topic: Topic) => void>()
+
   constructor(state: ReadonlyMap<string, Uint8Array> = new Map()) {
     this.state = new Map(state)
   }
 
   get topics(): ReadonlyMap<string, Topic> {
     return this.topicMap
+  }
+
+  onTopicDeleted(listener: (topic: Topic) => void): () => void {
+    this.#deletionListeners.add(listener)
+    return () => this.#deletionListeners.delete(listener)
+  }
+
+  deleteTopic(name: string): void {
+    const topic = this.topicMap.get(name)
+    this.topicMap.delete(name)
+    if (topic) for (const listener of this.#deletionListeners) listener(topic)
   }
 
   asStore(): Store {
