@@ -11,9 +11,9 @@ import { HELD_BYTES_MAX } from '../../gateway/tail-merge.ts'
 import type { TailRequest } from '../../gateway/tail-request.ts'
 import { WadiError } from '../../runtime/base/errors.ts'
 import { type Offset, toOffset } from '../../runtime/base/offset.ts'
-import { ATTRIBUTES_AT } from '../../runtime/core/batch-header.ts'
-import type { RecordInput } from '../../runtime/core/record.ts'
-import type { OffsetRange, Partition, Store } from '../../runtime/log/contract.ts'
+import { ATTRIBUTES_AT, readBatchHeader } from '../../runtime/core/batch-header.ts'
+import type { BatchHeader, RecordInput } from '../../runtime/core/record.ts'
+import type { OffsetRange, Partition, Store, StoredBatch } from '../../runtime/log/contract.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { Prng } from '../sim/prng.ts'
 import { simCodec } from '../sim/sim-codec.ts'
@@ -59,7 +59,7 @@ function partitionOf(partitionIndex: number, { times, valueBytes, recordsPerBatc
     async readCommitted(offset: Offset, { bytesMax }: { bytesMax: number }) {
       if (offset < partition.logStartOffset)
         throw new WadiError('WADI_OFFSET_OUT_OF_RANGE', { happened: 'below the start', kept: '', next: '' })
-      const batches: Uint8Array[] = []
+      const batches: StoredBatch[] = []
       const gone: OffsetRange[] = []
       let next = offset - (offset % recordsPerBatch)
       for (let bytes = 0; next < times.length; next += recordsPerBatch) {
@@ -69,7 +69,7 @@ function partitionOf(partitionIndex: number, { times, valueBytes, recordsPerBatc
         }
         const batch = batchAt(next)
         if (batches.length > 0 && bytes + batch.byteLength > bytesMax) break
-        batches.push(batch)
+        batches.push({ header: readBatchHeader(batch) as BatchHeader, bytes: batch })
         bytes += batch.byteLength
       }
       return { batches, missing: gone, nextOffset: toOffset(Math.min(next, times.length)) }

@@ -4,9 +4,10 @@
 
 import t from 'tap'
 import { RECORDS_AT, readBatchHeader } from '../../runtime/core/batch-header.ts'
+import type { BatchHeader } from '../../runtime/core/record.ts'
 import type { BlockCodec } from '../../runtime/io/codec.ts'
 import { compressBatch } from '../../runtime/log/batch-codec.ts'
-import type { Partition } from '../../runtime/log/contract.ts'
+import type { Partition, StoredBatch } from '../../runtime/log/contract.ts'
 import { Source } from '../../runtime/uplink/source.ts'
 import { TransactionBuilder } from '../../runtime/uplink/transaction-builder.ts'
 import { loadTestCore } from '../helpers/core.ts'
@@ -61,14 +62,15 @@ t.test('what is opened for one part is not opened again for the next, and parts 
 function partitionOf(stored: readonly Uint8Array[]): Partition {
   const endOffset = BATCHES * RECORDS
   const readCommitted = async (from: number, { bytesMax }: { bytesMax: number }): Promise<object> => {
-    const batches: Uint8Array[] = []
+    const batches: StoredBatch[] = []
     let bytes = 0
     let nextOffset = from
     for (const batch of stored) {
-      const lastOffset = readBatchHeader(batch)?.lastOffset ?? 0
+      const header = readBatchHeader(batch) as BatchHeader
+      const { lastOffset } = header
       if (lastOffset < from) continue
       if (batches.length > 0 && bytes + batch.byteLength > bytesMax) break
-      batches.push(batch)
+      batches.push({ header, bytes: batch })
       bytes += batch.byteLength
       nextOffset = lastOffset + 1
     }
