@@ -2,7 +2,7 @@
 
 import { runParallel } from './run-parallel.ts'
 
-export const CANARY_SEEDS_MAX = 2_000
+export const CANARY_SEEDS_MAX = 4_000
 
 export interface CanaryVerdict {
   readonly canary: string

@@ -65,6 +65,14 @@ export class TopicFaults {
     this.#centre.failingTopics.delete(name)
   }
 
+  /**
+   * The position and the events of every topic can be read. Else nobody may move a topic away or rename the gateway: what was delivered where cannot be
+   * found then, is sent again and counted as undecided, because a topic that is not delivered to any more need not be readable (noted-offsets.ts).
+   */
+  get areReadable(): boolean {
+    return ![...this.#centre.failingTopics.values()].some((failure) => failure === 'no-rights' || failure === 'no-read')
+  }
+
   /** Once a second in the calm. What fails is cured when everything else has arrived. */
   look(status: UplinkStatus | undefined): void {
     const { failingTopics } = this.#centre

@@ -340,7 +340,7 @@ export class World {
     const mayPutBack = !this.#clients.isActive && !this.#limits.keepsBooks && this.#quotaBytes === null
     if (!this.#isCalm)
       this.#operator.betweenLives(this.disk, this.ledger, {
-        mayMove: !this.reached.has('notice:notes'),
+        mayMove: !this.reached.has('notice:notes') && this.#topicFaults.areReadable,
         mayPutBack,
         hasForgotten: this.centre.reached.has('positions-expired')
       })
@@ -475,7 +475,7 @@ export class World {
   async #calm(): Promise<void> {
     const { clock, centre, disk, ledger } = this
     this.#isCalm = true
-    this.#operator.rest({ mayMove: !this.reached.has('notice:notes') })
+    this.#operator.rest({ mayMove: !this.reached.has('notice:notes') && this.#topicFaults.areReadable })
     this.#clients.calm()
     disk.heal()
     // The last configuration may deliver less than all: one more start.
