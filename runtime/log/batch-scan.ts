@@ -17,7 +17,8 @@ export type ScanStep =
 export class BatchScan {
   readonly #core: Core
   readonly #file: SalvageFile
-  readonly #endBytes: number
+  /** Nothing is looked at from there on. */
+  readonly endBytes: number
   /** Behind a broken place no batch goes on to here or further: a record may hold the bytes of a whole batch of somewhere else. */
   readonly #endOffset: number
   #chunk: Uint8Array = new Uint8Array(0)
@@ -29,7 +30,7 @@ export class BatchScan {
   constructor(core: Core, file: SalvageFile, range: { startBytes: number; endBytes: number; nextOffset: number; endOffset?: number }) {
     this.#core = core
     this.#file = file
-    this.#endBytes = range.endBytes
+    this.endBytes = range.endBytes
     this.#endOffset = range.endOffset ?? Number.POSITIVE_INFINITY
     this.positionBytes = range.startBytes
     this.nextOffset = range.nextOffset
@@ -38,12 +39,12 @@ export class BatchScan {
   /** The next batch, checked; moves on only when it is whole. The bytes are the caller's. */
   async next(): Promise<ScanStep> {
     const at = this.positionBytes
-    if (at >= this.#endBytes) return { kind: 'end', positionBytes: at }
+    if (at >= this.endBytes) return { kind: 'end', positionBytes: at }
     const start = await this.#bytesAt(at, RECORDS_AT)
     if (start.byteLength < RECORDS_AT) return { kind: 'fault', fault: 'short', positionBytes: at }
     const header = readBatchHeader(start)
     if (header === null) return { kind: 'fault', fault: 'magic', positionBytes: at }
-    if (header.batchBytes > this.#core.batchBytesMax || at + header.batchBytes > this.#endBytes) {
+    if (header.batchBytes > this.#core.batchBytesMax || at + header.batchBytes > this.endBytes) {
       return { kind: 'fault', fault: 'length', positionBytes: at }
     }
     const batch = await this.#bytesAt(at, header.batchBytes)
@@ -69,9 +70,9 @@ export class BatchScan {
     const broken = readBatchHeader(await this.#bytesAt(faultBytes, RECORDS_AT))
     const extentBytes = faultBytes + (broken?.batchBytes ?? 0)
     if (broken && broken.batchBytes >= RECORDS_AT && (await this.#isBatchAt(extentBytes))) return extentBytes
-    for (let at = faultBytes + 1; at + RECORDS_AT <= this.#endBytes; at++) {
+    for (let at = faultBytes + 1; at + RECORDS_AT <= this.endBytes; at++) {
       at = await this.#nextMagic(at)
-      if (at + RECORDS_AT > this.#endBytes) return null
+      if (at + RECORDS_AT > this.endBytes) return null
       if (await this.#isBatchAt(at)) return at
     }
     return null
@@ -79,28 +80,28 @@ export class BatchScan {
 
   /** A whole batch begins there that can be one of this file. */
   async #isBatchAt(at: number): Promise<boolean> {
-    if (at + RECORDS_AT > this.#endBytes) return false
+    if (at + RECORDS_AT > this.endBytes) return false
     const header = readBatchHeader(await this.#bytesAt(at, RECORDS_AT))
     if (header === null || header.baseOffset < this.nextOffset || header.lastOffset >= this.#endOffset) return false
-    if (header.batchBytes > this.#core.batchBytesMax || at + header.batchBytes > this.#endBytes) return false
+    if (header.batchBytes > this.#core.batchBytesMax || at + header.batchBytes > this.endBytes) return false
     return this.#core.checkBatch(await this.#bytesAt(at, header.batchBytes)) === null
   }
 
   /** The first position from `at` on where a batch's magic would be right, without a turn of the loop for every byte. */
   async #nextMagic(at: number): Promise<number> {
-    for (let position = at; position + RECORDS_AT <= this.#endBytes; ) {
+    for (let position = at; position + RECORDS_AT <= this.endBytes; ) {
       await this.#bytesAt(position, RECORDS_AT)
       const found = this.#chunk.indexOf(MAGIC, position - this.#chunkAt + MAGIC_AT)
       if (found >= 0) return this.#chunkAt + found - MAGIC_AT
       position = Math.max(position + 1, this.#chunkAt + this.#chunk.byteLength - MAGIC_AT)
     }
-    return this.#endBytes
+    return this.endBytes
   }
 
   async #bytesAt(at: number, length: number): Promise<Uint8Array> {
-    const end = Math.min(at + length, this.#endBytes)
+    const end = Math.min(at + length, this.endBytes)
     if (at < this.#chunkAt || end > this.#chunkAt + this.#chunk.byteLength) {
-      const chunk = new Uint8Array(Math.min(Math.max(length, CHUNK_BYTES), this.#endBytes - at))
+      const chunk = new Uint8Array(Math.min(Math.max(length, CHUNK_BYTES), this.endBytes - at))
       const count = await this.#file.readAt(at, chunk)
       this.#chunk = chunk.subarray(0, count)
       this.#chunkAt = at

@@ -19,10 +19,20 @@ import { readBatchHeader } from '../core/batch-header.ts'
 import type { BatchHeader } from '../core/record.ts'
 import { DiskError } from '../io/disk.ts'
 import { decompressBatch } from './batch-codec.ts'
-import type { AbortedTransaction, DroppedRange, Partition, ReadResult, StableRead, StateChange, StoredBatch } from './contract.ts'
+import type {
+  AbortedTransaction,
+  DroppedRange,
+  OffsetRange,
+  Partition,
+  ReadResult,
+  StableRead,
+  StateChange,
+  StoredBatch
+} from './contract.ts'
 import { IncarnationOffsets } from './incarnation-offsets.ts'
 import type { Beginning } from './lineage.ts'
 import { missingBetween } from './missing-ranges.ts'
+import { uncoveredParts } from './offset-ranges.ts'
 import type { BytesAccount, PartitionEnvironment, PartitionPlace, ReservedBytes } from './partition-environment.ts'
 import { type Coverage, type KnownPoint, recoverSegments } from './partition-recovery.ts'
 import { PartitionSegments } from './partition-segments.ts'
@@ -54,7 +64,8 @@ export class PartitionLog implements Partition {
   readonly #incarnations: IncarnationOffsets
   readonly #transactions = new TransactionIndex()
   readonly #listeners = new Set<() => void>()
-  readonly #reportedDamage = new Set<string>()
+  /** Place → what of it was reported. The place can grow, and who begins in the middle of it sees less of it. */
+  readonly #reportedDamage = new Map<string, readonly OffsetRange[]>()
   /** Place → when the device first refused to read it. */
   readonly #unreadableSinceMs = new Map<string, number>()
   #isDeleted = false
@@ -398,12 +409,13 @@ export class PartitionLog implements Partition {
   }
 
   /**
-   * Readers go on behind damage, and it is reported once, and counted before they do: nobody may come back to it. What the device refuses to read is not taken for lost at once: a card that was pulled, or
-   * resets itself, may be there again in a moment. @throws DiskError meanwhile
+   * Readers go on behind damage, and it is reported once, and counted before they do: nobody may come back to it. What a known place takes later is new.
+   * What the device refuses to read is not taken for lost at once: a card that was pulled, or resets itself, may be there again in a moment.
+   * @throws DiskError meanwhile
    */
   async #passOver(segment: Segment, { positionBytes, startOffset, endOffset, isUnreadable }: DamagedRange): Promise<void> {
     const key = `${segment.baseOffset}:${positionBytes}`
-    if (this.#isDeleted || this.#reportedDamage.has(key)) return
+    if (this.#isDeleted || uncoveredParts({ startOffset, endOffset }, this.#reportedDamage.get(key) ?? []).length === 0) return
     const range: DroppedRange = {
       topicName: this.topicName,
       partitionIndex: this.partitionIndex,
@@ -423,7 +435,8 @@ export class PartitionLog implements Partition {
     }
     this.#unreadableSinceMs.delete(key)
     await this.#env.onDamage(range)
-    this.#reportedDamage.add(key)
+    const others = (this.#reportedDamage.get(key) ?? []).filter((known) => uncoveredParts(known, [range]).length > 0)
+    this.#reportedDamage.set(key, [...others, range])
   }
 
   async offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {

@@ -11,7 +11,7 @@ export interface DamagedRange {
   readonly positionBytes: number
   readonly startOffset: number
   readonly endOffset: number
-  /** The device refused to read there: it may be able to later. Else the bytes are there and wrong. */
+  /** The device refused to read some of it: it may be able to later. Else the bytes are there and wrong. */
   readonly isUnreadable: boolean
 }
 
@@ -70,7 +70,8 @@ class SegmentReader {
 
   /** The file ends before the next segment begins: whole batches are missing at its end. */
   #end(positionBytes: number): false {
-    if (this.#scan.nextOffset < this.#endOffset) this.#note(positionBytes, Math.max(this.#offset, this.#scan.nextOffset), this.#endOffset)
+    if (this.#scan.nextOffset < this.#endOffset)
+      this.#note({ positionBytes, endBytes: positionBytes + 1 }, Math.max(this.#offset, this.#scan.nextOffset), this.#endOffset)
     this.#nextOffset = Math.max(this.#nextOffset, this.#endOffset)
     return false
   }
@@ -82,17 +83,18 @@ class SegmentReader {
     if (behind !== null) this.#scan.positionBytes = behind
     const next = behind === null ? null : await this.#scan.next()
     if (next?.kind !== 'batch') {
-      this.#note(positionBytes, startOffset, this.#endOffset)
+      this.#note({ positionBytes, endBytes: this.#scan.endBytes }, startOffset, this.#endOffset)
       this.#nextOffset = Math.max(this.#offset, this.#endOffset)
       return false
     }
-    this.#note(positionBytes, startOffset, next.header.baseOffset)
+    this.#note({ positionBytes, endBytes: next.positionBytes }, startOffset, next.header.baseOffset)
     return this.#take(next)
   }
 
-  #note(positionBytes: number, startOffset: number, endOffset: number): void {
+  /** All of the bytes are asked about: what the device refuses may begin in the middle of a batch, whose first page was in the cache. */
+  #note({ positionBytes, endBytes }: { positionBytes: number; endBytes: number }, startOffset: number, endOffset: number): void {
     if (endOffset <= startOffset) return
-    const isUnreadable = this.#scan.isUnreadable(positionBytes, this.#scan.positionBytes + 1)
+    const isUnreadable = this.#scan.isUnreadable(positionBytes, endBytes)
     this.#damage.push({ positionBytes, startOffset, endOffset, isUnreadable })
   }
 }

@@ -74,6 +74,50 @@ for (const end of ['kill', 'close'] as const) {
   })
 }
 
+t.test(
+  'damage grows in place, behind what is known: the new part is counted and told, and waited for when it cannot be read',
+  async (t) => {
+    const settings = { segmentBytes: 1024 * 1024, batchBytesMax: 600, unreadablePatienceMs: 600_000 }
+    const machine = new SimMachine(6, { settings })
+    const store = await machine.open()
+    const partition = (await machine.settle(store.createTopic('telemetry', { codec: 'none' }))).partitions[0] as Partition
+    for (let i = 0; i < 60; i++) await machine.settle(appendText(store, partition, `event ${i} ${'g'.repeat(150)}`))
+    await machine.settle(store.flush())
+    const told: DroppedRange[] = []
+    store.onDropped((range) => told.push(range))
+    const { batches } = await machine.settle(partition.read(partition.logStartOffset, { bytesMax: 1024 * 1024 }))
+    const starts: number[] = []
+    let sizeBytes = 0
+    for (const { header } of batches) {
+      starts.push(sizeBytes)
+      sizeBytes += header.batchBytes
+    }
+    const [file] = await machine.settle(listSegmentFiles({ disk: machine.disk, directory: '/data' }))
+    const path = file?.path ?? ''
+    const countOf = (from: number, to: number): number =>
+      batches.slice(from, to).reduce((sum, { header }) => sum + header.lastOffset - header.baseOffset + 1, 0)
+    const passes = async (lost: number, what: string): Promise<void> => {
+      t.equal((await machine.settle(readAll(partition))).length, 60 - lost, `${what}: read`)
+      t.equal(store.metrics.lostRecords, lost, `${what}: counted`)
+      t.equal(sizeOf(told), lost, `${what}: told`)
+    }
+    machine.disk.rot(path, (starts[2] ?? 0) + 70)
+    await passes(countOf(2, 3), 'one batch')
+    machine.disk.rot(path, (starts[3] ?? 0) + 70)
+    await passes(countOf(2, 4), 'and the one behind it')
+    await passes(countOf(2, 4), 'met again')
+    for (let at = 4096; at < sizeBytes; at += 256) machine.disk.spoil(path, at)
+    machine.disk.spoil(path, sizeBytes - 1)
+    const cut = starts.findIndex((_, i) => (starts[i + 1] ?? sizeBytes) > 4096)
+    for (let i = 4; i < cut; i++) machine.disk.rot(path, (starts[i] ?? 0) + 70)
+    await t.rejects(machine.settle(readAll(partition)), { code: 'EIO' }, 'from the known place to the end nothing is whole: waited for')
+    t.equal(store.metrics.lostRecords, countOf(2, 4), 'and nothing more is lost yet')
+    await machine.run(700_000)
+    await passes(countOf(2, batches.length), 'when the time is over')
+    t.equal(store.failure, null)
+  }
+)
+
 t.test('damage that is delivered already is no loss, also where it is only a part of a range', async (t) => {
   const { machine, store, partition, told } = await damaged(4)
   store.setDelivered(partition, (partition.logStartOffset + 2) as Partition['logStartOffset'])

@@ -4,6 +4,7 @@
 // from the bytes before which offsets lay there.
 
 import t, { type Test } from 'tap'
+import { toOffset } from '../../runtime/base/offset.ts'
 import { readBatchHeader } from '../../runtime/core/batch-header.ts'
 import { readFrames } from '../../runtime/core/commit-frames.ts'
 import { DiskError } from '../../runtime/io/disk.ts'
@@ -135,6 +136,51 @@ for (const stop of ['clean', 'kill'] as const) {
     )
   }
 }
+
+/** 40 events in batches of two or fewer, sealed; `cut` is the batch that begins on the first page of the file and ends on the next. */
+async function sealedAcrossPages(): Promise<{
+  machine: SimMachine
+  partition: Partition
+  path: string
+  cut: { positionBytes: number; baseOffset: number }
+}> {
+  const settings = { segmentBytes: 1024 * 1024, batchBytesMax: 600, unreadablePatienceMs: 600_000 }
+  const machine = new SimMachine(3, { settings })
+  const store = await machine.open()
+  const partition = (await machine.settle(store.createTopic('telemetry', { codec: 'none' }))).partitions[0] as Partition
+  for (let i = 0; i < 40; i++) await machine.settle(appendText(store, partition, `event ${i} ${'p'.repeat(150)}`))
+  await machine.settle(store.flush())
+  const { batches } = await machine.settle(partition.read(partition.logStartOffset, { bytesMax: 1024 * 1024 }))
+  let positionBytes = 0
+  for (const { header } of batches) {
+    if (positionBytes + header.batchBytes > PIECE_BYTES) {
+      const path = machine.disk.files().find((file) => file.path.endsWith('.log'))?.path ?? ''
+      return { machine, partition, path, cut: { positionBytes, baseOffset: header.baseOffset } }
+    }
+    positionBytes += header.batchBytes
+  }
+  throw new Error('no batch lies on two pages')
+}
+
+/** The device refuses everything from the second page on. */
+function refuseBehindFirstPage(machine: SimMachine, path: string): void {
+  const size = machine.disk.files().find((file) => file.path === path)?.bytes.byteLength ?? 0
+  for (let at = PIECE_BYTES; at < size; at += 256) machine.disk.spoil(path, at)
+  machine.disk.spoil(path, size - 1)
+}
+
+t.test(
+  'the unreadable part begins inside a batch and reaches to the end of the file: it is waited for, as at its first page',
+  async (t) => {
+    const { machine, partition, path, cut } = await sealedAcrossPages()
+    refuseBehindFirstPage(machine, path)
+    const read = (): Promise<unknown> => machine.settle(partition.read(toOffset(cut.baseOffset), { bytesMax: 1024 }))
+    await t.rejects(read(), { code: 'EIO' }, 'not lost yet')
+    t.equal((await machine.settle(partition.read(partition.logStartOffset, { bytesMax: 1024 * 1024 }))).nextOffset, cut.baseOffset)
+    await machine.run(700_000)
+    t.match(await read(), { batches: [], nextOffset: 40 }, 'but not for ever')
+  }
+)
 
 t.test('a bad sector where the newest commit lies is said, although nothing is behind it', async (t) => {
   const machine = new SimMachine(3)
