@@ -135,13 +135,13 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     log('info', `deleted topic ${name} with ${partitionWords(partitions.length)}`, { topic: name })
   })
   const refusedBatches = new RefusedTopics()
-  const topicRules = topicRulesOf(config, store, ({ name }) => uplink?.add(name))
+  const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
+  const names = [...config.topics.keys(), ...table.topicNames]
+  const topicRules = topicRulesOf(config, { store, claimed: names }, ({ name }) => uplink?.add(name))
   const broker = openGatewayBroker({ store, edges, log }, { topicRules, refusedBatches })
   closers.add(async () => broker.close())
 
-  const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
   const makeTopic = (name: string, topicConfig: TopicConfig): Promise<Topic> => broker.topics.ensureOwn(name, topicConfig)
-  const names = [...config.topics.keys(), ...table.topicNames]
   const topicsSetup = await setUpTopics({ ...edges, store, config, names, log, makeTopic }, closers)
   if (config.upstream) uplink = openUplink(config, config.upstream, { store, edges, log })
   closers.add(async () => uplink?.close({ deadlineMs: UPLINK_CLOSE_MS }))

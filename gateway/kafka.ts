@@ -5,7 +5,7 @@
 
 import type { CloseReason } from '../adapters/kafka-server/connection.ts'
 import { KafkaListener } from '../adapters/kafka-server/listener.ts'
-import { TOPIC_NAME } from '../runtime/base/topic-names.ts'
+import { collidingTopic, TOPIC_NAME } from '../runtime/base/topic-names.ts'
 import type { RefusedBatch } from '../runtime/broker/appends.ts'
 import type { BrokerSettings } from '../runtime/broker/broker.ts'
 import { BrokerFault } from '../runtime/broker/fault.ts'
@@ -87,9 +87,24 @@ function hostOf(client: string): string {
   return client.slice(0, client.lastIndexOf(':'))
 }
 
-/** `onCreated`: a topic is there that was not, whoever made it. */
-export function topicRulesOf(config: Config, store: Store, onCreated: (topic: Topic) => void): TopicRules {
+/** `claimed`: topics that the configuration names, there or not. `onCreated`: a topic is there that was not, whoever made it. */
+export function topicRulesOf(
+  config: Config,
+  { store, claimed }: { store: Pick<Store, 'topics'>; claimed: readonly string[] },
+  onCreated: (topic: Topic) => void
+): TopicRules {
   const isReserved = (name: string): boolean => isInternal(name) || name === config.dead_letter.topic
+  /** One that has no room yet is made as the configuration says, or never: another topic under a name like that would end the next start. */
+  const checkClaim = (name: string): void => {
+    const waiting = claimed.filter((one) => !store.topics.has(one))
+    const other = waiting.includes(name) ? name : collidingTopic(name, waiting)
+    if (other === null) return
+    const words = other === name ? 'is the name of' : 'differs only in "." and "_" from'
+    throw new BrokerFault(
+      'POLICY_VIOLATION',
+      `"${name}" ${words} the topic "${other}", which the configuration names and which is not made yet`
+    )
+  }
   return {
     isReserved,
     onCreated,
@@ -102,6 +117,7 @@ export function topicRulesOf(config: Config, store: Store, onCreated: (topic: To
     configOf(name) {
       if (isReserved(name)) throw new BrokerFault('INVALID_TOPIC_EXCEPTION', `the name "${name}" is reserved`)
       if (!config.kafka?.create_topics) throw new BrokerFault('POLICY_VIOLATION', 'clients make no topics here (kafka.create_topics)')
+      checkClaim(name)
       return topicConfigOf(config, name)
     },
     checkPartitions(count) {

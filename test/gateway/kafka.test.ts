@@ -15,6 +15,8 @@ import { api } from '../../adapters/kafka-protocol/apis.ts'
 import { joinChunks } from '../../adapters/kafka-protocol/writer.ts'
 import { loadConfig } from '../../gateway/config/load.ts'
 import { type Gateway, openGateway } from '../../gateway/gateway.ts'
+import { topicRulesOf } from '../../gateway/kafka.ts'
+import type { Store } from '../../runtime/log/contract.ts'
 import { startCentre, until } from '../kafka-server/centre.ts'
 
 interface Place {
@@ -187,6 +189,22 @@ t.test('what is reserved is neither made nor written by clients, and there is a 
   await publish(gateway, ['still taken'])
   t.same(await consume(t, client, 'plant', 1), ['still taken'])
 })
+
+t.test(
+  'a name that the configuration claims is not made by clients while its topic waits, nor one that differs in "." and "_" only',
+  async (t) => {
+    const config = loadConfig(textOf('/unused', '{ listen: "127.0.0.1:0" }', 'topics: { plant.b: {}, made: {} }'), {
+      fileName: 'inline',
+      environment: {}
+    })
+    const store = { topics: new Map([['made', { partitions: [] }]]) } as unknown as Store
+    const rules = topicRulesOf(config, { store, claimed: ['plant.b', 'made'] }, () => undefined)
+    for (const name of ['plant.b', 'plant_b']) {
+      t.throws(() => rules.configOf(name), { fault: 'POLICY_VIOLATION', message: /"plant\.b", which the configuration names/ })
+    }
+    for (const name of ['plant-b', 'made', 'plant.b.c']) t.match(rules.configOf(name), { isForwarded: false })
+  }
+)
 
 t.test('create_topics: false leaves the topics to the configuration', async (t) => {
   const { gateway } = await start(t, { kafka: '{ listen: "127.0.0.1:0", create_topics: false }' })
