@@ -29,7 +29,7 @@ import type { Config, KafkaSection, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
 import { openControlDoor } from './control-door.ts'
 import { type Edges, openEdges } from './edges.ts'
-import { createKafka, fullLog, gatewayBrokerSettings, refusalLog, topicRulesOf } from './kafka.ts'
+import { createKafka, fullLog, gatewayBrokerSettings, refusalLog, topicChangesLog, topicRulesOf } from './kafka.ts'
 import type { Log } from './log.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
@@ -137,7 +137,15 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   const refusedBatches = new RefusedTopics()
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
   const names = [...config.topics.keys(), ...table.topicNames]
-  const topicRules = topicRulesOf(config, { store, claimed: names }, ({ name }) => uplink?.add(name))
+  const told = topicChangesLog(log)
+  const topicRules = topicRulesOf(config, store, {
+    ...told,
+    claimed: names,
+    onCreated(topic, maker) {
+      uplink?.add(topic.name)
+      told.onCreated(topic, maker)
+    }
+  })
   const broker = openGatewayBroker({ store, edges, log }, { topicRules, refusedBatches })
   closers.add(async () => broker.close())
 
