@@ -29,7 +29,7 @@ import type { Config, KafkaSection, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
 import { openControlDoor } from './control-door.ts'
 import { type Edges, openEdges } from './edges.ts'
-import { createKafka, fullLog, gatewayBrokerSettings, refusalLog, topicRulesOf } from './kafka.ts'
+import { createKafka, fullLog, gatewayBrokerSettings, refusalLog, topicChangesLog, topicRulesOf } from './kafka.ts'
 import type { Log } from './log.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
@@ -135,13 +135,21 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     log('info', `deleted topic ${name} with ${partitionWords(partitions.length)}`, { topic: name })
   })
   const refusedBatches = new RefusedTopics()
-  const topicRules = topicRulesOf(config, store, ({ name }) => uplink?.add(name))
+  const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
+  const names = [...config.topics.keys(), ...table.topicNames]
+  const told = topicChangesLog(log)
+  const topicRules = topicRulesOf(config, store, {
+    ...told,
+    claimed: names,
+    onCreated(topic, maker) {
+      uplink?.add(topic.name)
+      told.onCreated(topic, maker)
+    }
+  })
   const broker = openGatewayBroker({ store, edges, log }, { topicRules, refusedBatches })
   closers.add(async () => broker.close())
 
-  const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
   const makeTopic = (name: string, topicConfig: TopicConfig): Promise<Topic> => broker.topics.ensureOwn(name, topicConfig)
-  const names = [...config.topics.keys(), ...table.topicNames]
   const topicsSetup = await setUpTopics({ ...edges, store, config, names, log, makeTopic }, closers)
   if (config.upstream) uplink = openUplink(config, config.upstream, { store, edges, log })
   closers.add(async () => uplink?.close({ deadlineMs: UPLINK_CLOSE_MS }))

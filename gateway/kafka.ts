@@ -5,18 +5,18 @@
 
 import type { CloseReason } from '../adapters/kafka-server/connection.ts'
 import { KafkaListener } from '../adapters/kafka-server/listener.ts'
-import { TOPIC_NAME } from '../runtime/base/topic-names.ts'
+import { collidingTopic, TOPIC_NAME } from '../runtime/base/topic-names.ts'
 import type { RefusedBatch } from '../runtime/broker/appends.ts'
 import type { BrokerSettings } from '../runtime/broker/broker.ts'
 import { BrokerFault } from '../runtime/broker/fault.ts'
 import type { OnFull } from '../runtime/broker/shared-bound.ts'
 import type { TopicRules } from '../runtime/broker/topics.ts'
-import type { Store, Topic } from '../runtime/log/contract.ts'
+import type { Store } from '../runtime/log/contract.ts'
 import { isInternal } from './config/internal-topics.ts'
 import type { Config, KafkaSection } from './config/schema.ts'
 import type { Log } from './log.ts'
 import { oncePerMinute } from './once-per-minute.ts'
-import { placeOfTopic, topicConfigOf } from './topics-setup.ts'
+import { partitionWords, placeOfTopic, topicConfigOf } from './topics-setup.ts'
 
 /** Ends that are part of every day. */
 const USUAL_ENDS: ReadonlySet<CloseReason> = new Set(['peer', 'idle', 'shutdown'])
@@ -32,16 +32,36 @@ export const gatewayBrokerSettings: Partial<BrokerSettings> = {
   initialRebalanceDelayMs: 0
 }
 
+// A name that no topic can have may hold anything, and so may the message that repeats it.
+const toldName = (name: string): string => (TOPIC_NAME.test(name) ? name : JSON.stringify(name.slice(0, NAME_CHARS_TOLD)))
+
 /** A producer that sends again and again is told once a minute for each topic and reason. */
 export function refusalLog(log: Log): (refusal: RefusedBatch) => void {
   const isDue = oncePerMinute()
   return ({ topicName, partitionIndex, fault, message }) => {
-    // A name that no topic can have may hold anything, and so may the message that repeats it.
     const isName = TOPIC_NAME.test(topicName)
-    const name = isName ? topicName : JSON.stringify(topicName.slice(0, NAME_CHARS_TOLD))
+    const name = toldName(topicName)
     if (isDue(`${fault} ${name}`) === null) return
     const words = `refused a batch of a Kafka client for ${name}-${partitionIndex}: ${fault}${isName ? `, ${message}` : ''}`
     log('warn', words, { topic: name, partition: partitionIndex, fault })
+  }
+}
+
+/** What clients make is told, and what they may not make or delete: their tools show the number of the fault, seldom the words. */
+export function topicChangesLog(log: Log): Pick<TopicRules, 'onCreated' | 'onRefused'> {
+  const isDue = oncePerMinute()
+  return {
+    onCreated({ name, partitions }, maker) {
+      if (maker !== 'client') return // whoever made it says why
+      log('info', `made topic ${name} with ${partitionWords(partitions.length)}, for a Kafka client`, { topic: name })
+    },
+    onRefused({ name, change, fault, message }) {
+      if (fault === 'TOPIC_ALREADY_EXISTS') return // programs make what they need at each start
+      const topic = toldName(name)
+      if (isDue(`${change} ${fault} ${topic}`) === null) return
+      const words = TOPIC_NAME.test(name) ? message : fault
+      log('warn', `refused to ${change} topic ${topic} for a Kafka client: ${words}`, { topic, fault })
+    }
   }
 }
 
@@ -87,12 +107,27 @@ function hostOf(client: string): string {
   return client.slice(0, client.lastIndexOf(':'))
 }
 
-/** `onCreated`: a topic is there that was not, whoever made it. */
-export function topicRulesOf(config: Config, store: Store, onCreated: (topic: Topic) => void): TopicRules {
+/** `claimed`: topics that the configuration names, there or not. The others: as in TopicRules. */
+export function topicRulesOf(
+  config: Config,
+  store: Pick<Store, 'topics'>,
+  { claimed, ...changes }: { claimed: readonly string[] } & Pick<TopicRules, 'onCreated' | 'onRefused'>
+): TopicRules {
   const isReserved = (name: string): boolean => isInternal(name) || name === config.dead_letter.topic
+  /** One that has no room yet is made as the configuration says, or never: another topic under a name like that would end the next start. */
+  const checkClaim = (name: string): void => {
+    const waiting = claimed.filter((one) => !store.topics.has(one))
+    const other = waiting.includes(name) ? name : collidingTopic(name, waiting)
+    if (other === null) return
+    const words = other === name ? 'is the name of' : 'differs only in "." and "_" from'
+    throw new BrokerFault(
+      'POLICY_VIOLATION',
+      `"${name}" ${words} the topic "${other}", which the configuration names and which is not made yet`
+    )
+  }
   return {
     isReserved,
-    onCreated,
+    ...changes,
     checkDeletion({ name }) {
       if (!config.kafka?.delete_topics) throw new BrokerFault('POLICY_VIOLATION', 'clients delete no topics here (kafka.delete_topics)')
       if (isReserved(name)) throw new BrokerFault('POLICY_VIOLATION', `the topic "${name}" is Wadi's own`)
@@ -102,6 +137,7 @@ export function topicRulesOf(config: Config, store: Store, onCreated: (topic: To
     configOf(name) {
       if (isReserved(name)) throw new BrokerFault('INVALID_TOPIC_EXCEPTION', `the name "${name}" is reserved`)
       if (!config.kafka?.create_topics) throw new BrokerFault('POLICY_VIOLATION', 'clients make no topics here (kafka.create_topics)')
+      checkClaim(name)
       return topicConfigOf(config, name)
     },
     checkPartitions(count) {

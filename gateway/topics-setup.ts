@@ -103,17 +103,26 @@ export class TopicsSetup {
   }
 
   #tryLater(delayMs: number): void {
-    const { clock, log } = this.#options
     if (this.#waiting.size === 0 || this.#isStopped) return
-    this.#timer = clock.after(delayMs, async () => {
-      try {
-        for (const name of [...this.#waiting.keys()]) await this.#setUp(name)
-        this.#tryLater(Math.min(2 * delayMs, RETRY_MS.max))
-      } catch (error) {
-        // The store takes nothing any more: it says so itself when that is news.
-        if (!this.#isStopped) log('warn', `topics are not set up until the next start: ${error instanceof Error ? error.message : error}`)
+    this.#timer = this.#options.clock.after(delayMs, async () => {
+      for (const waiting of [...this.#waiting.values()]) {
+        await this.#setUp(waiting.name).catch((error: unknown) => this.#giveUp(waiting, error))
+        if (this.#isStopped) return
       }
+      this.#tryLater(Math.min(2 * delayMs, RETRY_MS.max))
     })
+  }
+
+  /** Until the next start. What keeps one topic does not keep the others. */
+  #giveUp({ name, change }: WaitingTopic, error: unknown): void {
+    const { store, log } = this.#options
+    if (this.#isStopped) return
+    this.#waiting.delete(name)
+    const because = error instanceof Error ? error.message : String(error)
+    if (!store.failure) return log('warn', `topic ${name} is not ${change} until the next start: ${because}`, { topic: name })
+    // It takes nothing any more, and says so itself.
+    this.stop()
+    log('warn', `topics are not set up until the next start: ${because}`)
   }
 
   async #setUp(name: string): Promise<void> {

@@ -224,14 +224,28 @@ function checkCodecs({ topics, upstream }: Config, canWrite: FileFacts['canWrite
   if (upstream) check('upstream.compression', upstream.compression)
 }
 
+/** Where a broker's address is one of the gateway's own, as far as the words show it. */
+function ownKeyOf({ host, port }: Address, { listen, advertised }: KafkaSection): 'listen' | 'advertised' | null {
+  const isSame = (other: Address): boolean => port === other.port && host.toLowerCase() === other.host.toLowerCase()
+  if (port === 0) return null
+  if (advertised && isSame(advertised)) return 'advertised'
+  if (isSame(listen)) return 'listen'
+  if (port !== listen.port || !isLoopback({ host, port })) return null
+  const isLocalhost = isLoopback(listen) && (host === 'localhost' || listen.host === 'localhost')
+  return isEveryAddress(listen) || isLocalhost ? 'listen' : null
+}
+
 const DEFAULT_RETENTION_MS = 7 * 86_400_000
 
 function checkUpstream(config: Config, areTopicsTrusted: boolean, report: Report, warn: Report): void {
   if (!config.upstream) return
   const { brokers, topics } = config.upstream
   if (brokers.length === 0) report('upstream.brokers', 'is empty: name at least one broker, host:port')
-  brokers.forEach(({ port }, index) => {
-    if (port === 0) report(`upstream.brokers[${index}]`, 'has the port 0, which nobody can connect to')
+  brokers.forEach((broker, index) => {
+    const path = `upstream.brokers[${index}]`
+    if (broker.port === 0) report(path, 'has the port 0, which nobody can connect to')
+    const own = config.kafka && ownKeyOf(broker, config.kafka)
+    if (own) report(path, `is ${nameOf(broker)}, this gateway's own kafka.${own}: each event would come to itself again, without an end`)
   })
   const known = areTopicsTrusted ? knownTopics(config) : null
   for (const name of topics.keys()) {

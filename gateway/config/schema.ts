@@ -207,9 +207,12 @@ const route = section(
     name: optionalText({ doc: 'for messages and counters; the default is the filter' }),
     filter: filterText({ doc: 'MQTT filter, wildcards may have names: plant/+site/+device/#metric' }),
     topic: text({ doc: 'topic that takes the events; may use {names} of the filter' }),
-    key: optionalText({
-      doc: 'key template, for example "{site}/{device}": one key, one partition, in order; none = no key, partitions in turn'
-    }),
+    key: {
+      ...optionalText({
+        doc: 'key template, for example "{site}/{device}": one key, one partition, in order; none = no key, partitions in turn'
+      }),
+      isRequired: true // what is missing is told with the faults of the other templates (route-compile.ts)
+    },
     headers: mapOf(text({ doc: 'value, may use {names} of the filter' }), { ...ANY_NAME, doc: 'headers of each event' }),
     time: optionalSection(
       {

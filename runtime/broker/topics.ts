@@ -1,8 +1,9 @@
 // Topics as clients of the broker make and find them: Kafka's name rules, Kafka's setting names, one creation per name at a time.
 
+import { WadiError } from '../base/errors.ts'
 import { collidingTopic, topicNameFault } from '../base/topic-names.ts'
 import type { Store, Topic, TopicConfig } from '../log/contract.ts'
-import { BrokerFault } from './fault.ts'
+import { BrokerFault, type FaultName, faultOfStoreError } from './fault.ts'
 import { KeyedLock } from './keyed-lock.ts'
 
 export interface NewTopic {
@@ -20,6 +21,15 @@ export interface TopicDefaults {
   readonly partitionCountMax: number
 }
 
+export interface RefusedChange {
+  /** As the client wrote it: anything. */
+  readonly name: string
+  readonly change: 'make' | 'delete'
+  readonly fault: FaultName
+  /** With the name of the fault, or what the store says. */
+  readonly message: string
+}
+
 /** The word of whoever owns the store on what clients make. */
 export interface TopicRules {
   /**
@@ -29,8 +39,10 @@ export interface TopicRules {
   configOf(name: string): Partial<TopicConfig>
   /** @throws BrokerFault POLICY_VIOLATION when clients may not make so many more */
   checkPartitions(count: number): void
-  /** It is durable. */
-  onCreated(topic: Topic): void
+  /** It is durable. The owner's own come by ensureOwn(). */
+  onCreated(topic: Topic, maker: 'client' | 'owner'): void
+  /** A client is about to be told. */
+  onRefused(refusal: RefusedChange): void
   /** @throws BrokerFault POLICY_VIOLATION when clients may not delete it */
   checkDeletion(topic: Topic): void
   /** Clients read it and do not write it. */
@@ -42,6 +54,7 @@ const noRules: TopicRules = {
   configOf: () => ({ isForwarded: false }),
   checkPartitions: () => undefined,
   onCreated: () => undefined,
+  onRefused: () => undefined,
   checkDeletion: () => undefined,
   isReserved: () => false
 }
@@ -112,7 +125,7 @@ export class Topics {
 
   /** Durable before it resolves. @throws BrokerFault as check(); WadiError when the store refuses */
   create(topic: NewTopic): Promise<Topic> {
-    return this.#lock.run('create', () => this.#make(topic))
+    return this.#lock.run('create', () => this.#told('make', topic.name, () => this.#make(topic)))
   }
 
   /** The topic of this name, made with the defaults when absent. @throws BrokerFault as check(); WadiError when the store refuses */
@@ -120,13 +133,25 @@ export class Topics {
     return this.#lock.run('create', async () => {
       const known = this.find(name)
       if (known) return known
-      return this.#make({ name, partitionCount: -1, replicationFactor: -1, settings: new Map() })
+      return this.#told('make', name, () => this.#make({ name, partitionCount: -1, replicationFactor: -1, settings: new Map() }))
     })
+  }
+
+  /** The topic of this name. That a client hoped to make it by asking is told. */
+  findOnly(name: string): Topic | null {
+    const known = this.find(name)
+    if (known) return known
+    const { fault, message } = new BrokerFault('UNKNOWN_TOPIC_OR_PARTITION', 'there is no such topic, and asking for it makes none')
+    this.#rules.onRefused({ name, change: 'make', fault, message })
+    return null
   }
 
   /** As ensure(), for whoever owns the store: with his settings, whatever clients may do. @throws WadiError when the store refuses */
   ensureOwn(name: string, config: Partial<TopicConfig>): Promise<Topic> {
-    return this.#lock.run('create', async () => this.find(name) ?? this.#store.createTopic(name, config).then((made) => this.#tell(made)))
+    return this.#lock.run(
+      'create',
+      async () => this.find(name) ?? this.#store.createTopic(name, config).then((made) => this.#tell(made, 'owner'))
+    )
   }
 
   /**
@@ -137,8 +162,10 @@ export class Topics {
     return this.#lock.run('create', async () => {
       const { name } = topic
       if (this.find(name)?.number !== topic.number) throw new BrokerFault('UNKNOWN_TOPIC_OR_PARTITION', `there is no topic "${name}"`)
-      this.#rules.checkDeletion(topic)
-      await this.#store.deleteTopic(name, { undelivered: 'refuse' })
+      await this.#told('delete', name, async () => {
+        this.#rules.checkDeletion(topic)
+        await this.#store.deleteTopic(name, { undelivered: 'refuse' })
+      })
     })
   }
 
@@ -148,12 +175,22 @@ export class Topics {
   }
 
   async #make(topic: NewTopic): Promise<Topic> {
-    return this.#tell(await this.#store.createTopic(topic.name, this.check(topic).config))
+    return this.#tell(await this.#store.createTopic(topic.name, this.check(topic).config), 'client')
   }
 
-  #tell(made: Topic): Topic {
-    this.#rules.onCreated(made)
+  #tell(made: Topic, maker: 'client' | 'owner'): Topic {
+    this.#rules.onCreated(made, maker)
     return made
+  }
+
+  async #told<T>(change: RefusedChange['change'], name: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (error instanceof BrokerFault || error instanceof WadiError)
+        this.#rules.onRefused({ name, change, fault: faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'), message: error.message })
+      throw error
+    }
   }
 
   #checkName(name: string): void {

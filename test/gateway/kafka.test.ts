@@ -15,6 +15,8 @@ import { api } from '../../adapters/kafka-protocol/apis.ts'
 import { joinChunks } from '../../adapters/kafka-protocol/writer.ts'
 import { loadConfig } from '../../gateway/config/load.ts'
 import { type Gateway, openGateway } from '../../gateway/gateway.ts'
+import { topicChangesLog, topicRulesOf } from '../../gateway/kafka.ts'
+import type { Store } from '../../runtime/log/contract.ts'
 import { startCentre, until } from '../kafka-server/centre.ts'
 
 interface Place {
@@ -188,8 +190,47 @@ t.test('what is reserved is neither made nor written by clients, and there is a 
   t.same(await consume(t, client, 'plant', 1), ['still taken'])
 })
 
+t.test(
+  'a name that the configuration claims is not made by clients while its topic waits, nor one that differs in "." and "_" only',
+  async (t) => {
+    const config = loadConfig(textOf('/unused', '{ listen: "127.0.0.1:0" }', 'topics: { plant.b: {}, made: {} }'), {
+      fileName: 'inline',
+      environment: {}
+    })
+    const store = { topics: new Map([['made', { partitions: [] }]]) } as unknown as Store
+    const rules = topicRulesOf(config, store, { ...topicChangesLog(() => undefined), claimed: ['plant.b', 'made'] })
+    for (const name of ['plant.b', 'plant_b']) {
+      t.throws(() => rules.configOf(name), { fault: 'POLICY_VIOLATION', message: /"plant\.b", which the configuration names/ })
+    }
+    for (const name of ['plant-b', 'made', 'plant.b.c']) t.match(rules.configOf(name), { isForwarded: false })
+  }
+)
+
+t.test('what clients make is told, and what they may not make or delete, once a minute with the words of the answer', async (t) => {
+  const { gateway, lines } = await start(t)
+  await withAdmin({ gateway }, async (admin) => {
+    await admin.createTopics({ topics: [{ topic: 'scratch', numPartitions: 2 }] })
+    for (let again = 0; again < 2; again++) {
+      await t.rejects(admin.createTopics({ topics: [{ topic: '__mine' }] }))
+      await t.rejects(admin.deleteTopics({ topics: ['plant'] }))
+      t.equal(await admin.createTopics({ topics: [{ topic: 'scratch' }] }), false)
+    }
+    await admin.deleteTopics({ topics: ['scratch'] })
+  })
+  await produce(clientOf({ gateway }), 'by-producer', ['one'])
+  t.strictSame(
+    lines.filter((line) => /Kafka client/.test(line)),
+    [
+      'info: made topic scratch with 2 partitions, for a Kafka client',
+      'warn: refused to make topic __mine for a Kafka client: INVALID_TOPIC_EXCEPTION: the name "__mine" is reserved',
+      'warn: refused to delete topic plant for a Kafka client: POLICY_VIOLATION: routes[0] of the configuration names the topic "plant"',
+      'info: made topic by-producer with 1 partition, for a Kafka client'
+    ]
+  )
+})
+
 t.test('create_topics: false leaves the topics to the configuration', async (t) => {
-  const { gateway } = await start(t, { kafka: '{ listen: "127.0.0.1:0", create_topics: false }' })
+  const { gateway, lines } = await start(t, { kafka: '{ listen: "127.0.0.1:0", create_topics: false }' })
   const client = clientOf({ gateway })
   await withAdmin({ gateway }, async (admin) => {
     await t.rejects(admin.createTopics({ topics: [{ topic: 'more' }] }), /creation/)
@@ -197,6 +238,13 @@ t.test('create_topics: false leaves the topics to the configuration', async (t) 
     await produce(client, 'plant', ['x'])
     t.same((await admin.listTopics()).sort(), ['_wadi.dlq', 'plant'])
   })
+  t.strictSame(
+    lines.filter((line) => line.includes('topic more')),
+    [
+      'warn: refused to make topic more for a Kafka client: POLICY_VIOLATION: clients make no topics here (kafka.create_topics)',
+      'warn: refused to make topic more for a Kafka client: UNKNOWN_TOPIC_OR_PARTITION: there is no such topic, and asking for it makes none'
+    ]
+  )
 })
 
 t.test(

@@ -153,3 +153,29 @@ t.test('a disk without room: limits hold at once, the rest waits, and all of it 
   t.match(store.topics.get('wide')?.config, { partitionCount: 3 })
   await machine.settle(store.close())
 })
+
+t.test('a waiting topic that is refused for another reason is told and waits no more; the others are made', async (t) => {
+  const machine = new SimMachine(6)
+  const store = await machine.open()
+  const config = configOf(`${TEXT}topics: { plant.a: {}, other: {} }\n`)
+  const lines: string[] = []
+  const log: Log = (level, message) => void lines.push(`${level} ${message}`)
+  const setup = setupOf(machine, { store, config, names: ['plant.a', 'other'], log })
+  for (let write = 0; write < 40; write++) machine.disk.refuseNext('write-sync', 'journal')
+  await machine.settle(setup.run())
+  t.match(setup.waiting, [{ name: 'plant.a' }, { name: 'other' }])
+  const taken = await machine.settle(
+    (async () => {
+      for (;;) {
+        const made = await store.createTopic('plant_a', {}).catch(() => null)
+        if (made) return made
+      }
+    })()
+  )
+  t.equal(taken.name, 'plant_a')
+  await machine.run(600_000)
+  t.same(setup.waiting, [])
+  t.same([...store.topics.keys()].sort(), ['other', 'plant_a'])
+  t.match(lines.slice(2), [/^warn topic plant\.a is not made until the next start: .*plant_a/, /^info made topic other with 1 partition/])
+  await machine.settle(store.close())
+})

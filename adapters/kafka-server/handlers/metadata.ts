@@ -56,7 +56,8 @@ async function lookUp(
   }
   const { name } = asked
   try {
-    const topic = autoCreateTopics && mayCreate ? await broker.topics.ensure(name) : broker.topics.find(name)
+    const { topics } = broker
+    const topic = !mayCreate ? topics.find(name) : autoCreateTopics ? await topics.ensure(name) : topics.findOnly(name)
     return topic ? describe(topic, context) : { errorCode: errorCodeOf('UNKNOWN_TOPIC_OR_PARTITION'), name, topicId: ZERO_TOPIC_ID }
   } catch (error) {
     return { errorCode: errorCodeOf(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR')), name, topicId: ZERO_TOPIC_ID }

@@ -53,14 +53,13 @@ async function createOne(asked: AskedTopic, validateOnly: boolean, { broker, nod
       replicationFactor: asked.replicationFactor,
       settings: new Map(asked.configs.map((config) => [config.name, config.value]))
     }
-    const { partitionCount } = broker.topics.check(topic)
     const created = validateOnly ? null : await broker.topics.create(topic)
     return {
       name,
       topicId: created ? topicIdOf(created) : ZERO_TOPIC_ID,
       errorCode: 0,
       errorMessage: null,
-      numPartitions: partitionCount,
+      numPartitions: created ? created.partitions.length : broker.topics.check(topic).partitionCount,
       replicationFactor: 1,
       configs: created ? topicConfigs(created, broker.settings).map((entry) => ({ ...entry, readOnly: true, isSensitive: false })) : []
     }

@@ -83,6 +83,27 @@ t.test('a delivered topic that only a Kafka client can make is warned of; withou
   t.same([alone.problems, alone.warnings], [[], []], 'a gateway for Kafka clients only')
 })
 
+t.test("an upstream that is the gateway's own Kafka listener is refused: it would deliver each event to itself for ever", async (t) => {
+  const findings = (kafka: string, brokers: string): string[] =>
+    problemsOf(`${minimal}gateway: { id: a }\nkafka: ${kafka}\nupstream: { brokers: ${brokers} }`)
+  const own: [kafka: string, brokers: string, key: string][] = [
+    ['{ listen: "127.0.0.1:9092" }', '["k1:9092", "127.0.0.1:9092"]', 'listen'],
+    ['{ listen: "127.0.0.1:9092" }', '["k1:9092", "localhost:9092"]', 'listen'],
+    ['{ listen: "localhost:9092" }', '["k1:9092", "[::1]:9092"]', 'listen'],
+    ['{ listen: "0.0.0.0:9092", advertised: "gw:9093", insecure: true }', '["k1:9092", "127.0.0.1:9092"]', 'listen'],
+    ['{ listen: "0.0.0.0:9092", advertised: "gw.example:9093", insecure: true }', '["k1:9092", "GW.example:9093"]', 'advertised']
+  ]
+  for (const [kafka, brokers, key] of own) {
+    t.match(
+      findings(kafka, brokers),
+      [new RegExp(`upstream\\.brokers\\[1\\] is \\S+, this gateway's own kafka\\.${key}: each event`)],
+      brokers
+    )
+  }
+  t.same(findings('{ listen: "127.0.0.1:9092" }', '["127.0.0.1:9093", "127.0.0.2:9092", "k1:9092"]'), [])
+  t.same(findings('{ listen: "0.0.0.0:9092", advertised: "gw:9093", insecure: true }', '["k1:9092", "k1:9093", "gw:9092"]'), [])
+})
+
 t.test('control.group: a name of this machine or a number; another name is a mistake', async (t) => {
   const groups = ['root', 'wadi-ops', 'users']
   const read = (value: string) => readConfig(`${minimal}control: { group: ${value} }`, { fileName: 'wadi.yaml', environment: {}, groups })

@@ -83,6 +83,7 @@ const WRONG = [
   'routes: [{ topic: a, key: none }]\n',
   'gateway: { data: ~/wadi }\n',
   'upstream: { topics: {} }\n',
+  'routes: [{ filter: "#", topic: a }]\n',
   'upstream: { brokers: [k1:9092], tls: {} }\n'
 ]
 
@@ -116,5 +117,6 @@ t.test('docs/configuration.md has every key with its bounds and default, as "wad
   const [, block = ''] = /```text\n([\s\S]*?)```/.exec(readFileSync('docs/configuration.md', 'utf8')) ?? []
   t.same(block.trimEnd().split('\n'), printed, 'npm run build && node dist/wadi.mjs config reference prints what belongs there')
   t.match(printed.join('\n'), /storage\.journal\.files +count 2 to 16 +default 2 /)
+  for (const key of ['filter', 'topic', 'key']) t.match(printed.join('\n'), new RegExp(`routes\\[\\]\\.${key} +[\\w ]+? {2,}required `))
   t.match(printed.join('\n'), /storage\.linger +duration up to 1s +default 2ms /)
 })
