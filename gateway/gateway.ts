@@ -137,15 +137,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   const refusedBatches = new RefusedTopics()
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
   const names = [...config.topics.keys(), ...table.topicNames]
-  const told = topicChangesLog(log)
-  const topicRules = topicRulesOf(config, store, {
-    ...told,
-    claimed: names,
-    onCreated(topic, maker) {
-      uplink?.add(topic.name)
-      told.onCreated(topic, maker)
-    }
-  })
+  const topicRules = rulesOf(config, store, { log, claimed: names, onCreated: ({ name }) => uplink?.add(name) })
   const broker = openGatewayBroker({ store, edges, log }, { topicRules, refusedBatches })
   closers.add(async () => broker.close())
 
@@ -196,6 +188,22 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     deleteTopic: (name, options) => deleteTopic(config, store, name, options),
     close: () => closers.close()
   }
+}
+
+function rulesOf(
+  config: Config,
+  store: Store,
+  { log, claimed, onCreated }: { log: Log; claimed: readonly string[]; onCreated(topic: Topic): void }
+): TopicRules {
+  const told = topicChangesLog(log)
+  return topicRulesOf(config, store, {
+    ...told,
+    claimed,
+    onCreated(topic, maker) {
+      onCreated(topic)
+      told.onCreated(topic, maker)
+    }
+  })
 }
 
 function sayReady(addresses: Gateway['addresses'], data: string, log: Log): void {
