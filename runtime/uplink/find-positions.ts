@@ -103,8 +103,8 @@ function furthestClaim(context: PositionContext, { edgeTopic, partition }: Sourc
 
 /**
  * An edge topic that was moved has positions on several upstream topics, and one that was delivered under another gateway id has them in another
- * group. When the centre has forgotten that of the place where it was delivered last, or it is in another group, the others are older than
- * what is delivered.
+ * group. When the centre has forgotten that of a place where it may have been delivered last, or it is in another group, the others are older than
+ * what is delivered. A start notes a new place before it delivers there: where that has no position, it never got one, or it was forgotten.
  */
 function hasPositionOfLastPlace(
   { edgeTopic }: Source,
@@ -112,8 +112,10 @@ function hasPositionOfLastPlace(
   { notes, gatewayId }: Pick<PositionContext, 'notes' | 'gatewayId'>
 ): boolean {
   if (otherIds(notes, edgeTopic, gatewayId).length > 0) return false
-  const lastTopic = notes?.confirmed.get(edgeTopic)?.places.at(-1)?.upstreamTopic
-  return lastTopic === undefined || (positions.get(lastTopic)?.claims ?? []).some(({ branch }) => branch.nextOffsets.has(edgeTopic))
+  const places = notes?.confirmed.get(edgeTopic)?.places ?? []
+  const hasClaim = (upstreamTopic: string): boolean =>
+    (positions.get(upstreamTopic)?.claims ?? []).some(({ branch }) => branch.nextOffsets.has(edgeTopic))
+  return places.every(({ upstreamTopic }) => hasClaim(upstreamTopic))
 }
 
 /** Once in a start, and at each until something is delivered under the new id. */
