@@ -137,7 +137,7 @@ export class Journal {
   }
 
   /**
-   * Makes missing files (preallocated, synced, with their directory) and opens all. Existing ones keep their size and what is in them, also when
+   * Makes missing files (preallocated, synced, with their directory) and opens all, also those above `fileCount`. Existing ones keep their size and what is in them, also when
    * their header cannot be read: recovery has not replayed them yet. Those that there is no room to make are made later, by startFilling().
    */
   static async open(options: JournalOptions): Promise<Journal> {
@@ -146,10 +146,13 @@ export class Journal {
     try {
       const { disk, directory, fileCount } = options
       const names = await patiently(() => disk.list(`${directory}/${JOURNAL_DIRECTORY}`))
-      const isThere = (index: number): boolean => names.includes(`${index}.journal`)
-      for (let index = 0; index < fileCount || isThere(index); index++) {
+      const there = new Set(journalIndexes(names))
+      for (let index = 0; index < Math.max(fileCount, ...[...there].map((each) => each + 1)); index++) {
         const file = newFile(options)
+        if (index >= fileCount && !there.has(index)) file.wantedBytes = 0
+        const mayBeMade = file.wantedBytes > 0 && areMade(files)
         files.push(file)
+        if (!there.has(index) && !mayBeMade) continue
         await openFile(options, index, file).catch((error: unknown) => {
           onlyFull(error)
           full ??= error
@@ -267,7 +270,8 @@ export class Journal {
     for (const [index, journal] of this.#files.entries()) {
       if (!this.#isFilling) return
       try {
-        if (journal.file === null && journal.wantedBytes > 0) await openFile(this.#options, index, journal)
+        if (journal.file === null && (journal.wantedBytes === 0 || !areMade(this.#files.slice(0, index)))) continue
+        if (journal.file === null) await openFile(this.#options, index, journal)
         journal.targetBytes = Math.max(journal.targetBytes, journal.wantedBytes)
         await this.#fillOne(journal, zeros)
       } catch (error) {
@@ -297,6 +301,16 @@ export class Journal {
     await this.#filling
     for (const { file } of this.#files) await file?.close()
   }
+}
+
+/** Numbers of the journal files among `names`, in order. */
+export function journalIndexes(names: readonly string[]): number[] {
+  return names.flatMap((name) => (/^(0|[1-9]\d{0,2})\.journal$/.test(name) ? Number.parseInt(name, 10) : [])).sort((a, b) => a - b)
+}
+
+/** No file is made while one before it is missing: the files that are there are then the first ones. */
+function areMade(files: readonly JournalFile[]): boolean {
+  return files.every(({ file }) => file !== null)
 }
 
 function newFile({ generation, fileBytes }: JournalOptions): JournalFile {

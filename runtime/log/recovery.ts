@@ -15,7 +15,7 @@ import { readFrames } from '../core/commit-frames.ts'
 import type { Core } from '../core/core.ts'
 import type { Disk } from '../io/disk.ts'
 import type { StateChange } from './contract.ts'
-import { isNotYetMade, readJournalHeader } from './journal.ts'
+import { isNotYetMade, journalIndexes, readJournalHeader } from './journal.ts'
 import { type FoundCommit, type JournalFileScan, newestScan, scanJournalFile, whereMoreMayLie } from './journal-scan.ts'
 import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
 import type { PartitionLog } from './partition-log.ts'
@@ -167,7 +167,6 @@ function addRange(coverage: Map<string, { start: number; end: number }[]>, key: 
 /** The files that are there; one that is missing or shorter than the snapshot knows is reported. */
 async function listJournals({ disk, directory, report }: ReadContext, loaded: LoadedSnapshot | null): Promise<number[]> {
   const names = await patiently(() => disk.list(`${directory}/${JOURNAL_DIRECTORY}`))
-  const indexes = names.flatMap((name) => (/^\d{1,3}\.journal$/.test(name) ? Number.parseInt(name, 10) : [])).sort((a, b) => a - b)
   for (const [index, bytes] of (loaded?.snapshot.journalFileBytes ?? []).entries()) {
     const path = journalPath(directory, index)
     const found = (await sizeOf(disk, path)) ?? 0
@@ -177,7 +176,7 @@ async function listJournals({ disk, directory, report }: ReadContext, loaded: Lo
       `${path} has ${found} bytes of ${bytes}: acknowledged events that were only in the rest are lost, their offsets cannot be told`
     )
   }
-  return indexes
+  return journalIndexes(names)
 }
 
 export interface ReplayTarget {

@@ -2,6 +2,7 @@
 // room. One whose making was cut short is no damage.
 
 import t from 'tap'
+import { DiskError } from '../../runtime/io/disk.ts'
 import type { Partition } from '../../runtime/log/contract.ts'
 import { verifyDirectory } from '../../runtime/log/inspect.ts'
 import { JOURNAL_DIRECTORY } from '../../runtime/log/layout.ts'
@@ -86,6 +87,50 @@ t.test('making a journal file was cut short: it is not yet made, no damage', asy
     t.same((await machine.settle(readAll(plantOf(store)))).map(textOf), ['first'])
     await machine.settle(store.close())
   }
+})
+
+t.test('journal files of which one is missing, and fewer are wanted: each that is there is opened, and what is in it served', async (t) => {
+  for (let seed = 1; seed <= 12; seed++) {
+    const machine = new SimMachine(seed, { settings: { journalFileCount: 3, checkpointAgeMs: 1_000_000_000 } })
+    let store = await machine.open()
+    await machine.settle(store.createTopic('plant', { codec: 'none' }))
+    const texts = Array.from({ length: 40 + seed }, (_, at) => `event ${at} ${'g'.repeat(2_500)}`)
+    await machine.settle(Promise.all(texts.map((text) => appendText(store, plantOf(store), text))))
+    machine.kill()
+    await machine.settle(machine.disk.rename(`${DIRECTORY}/2.journal`, `${DIRECTORY}/3.journal`))
+    await machine.settle(machine.disk.syncDirectory(DIRECTORY))
+    Object.assign(machine.settings, { journalFileCount: 2 })
+    for (const end of ['kill', 'close'] as const) {
+      store = await machine.open()
+      t.same((await machine.settle(readAll(plantOf(store)))).map(textOf), texts, `seed ${seed}, before a ${end}`)
+      if (end === 'kill') machine.kill()
+      else await machine.settle(store.close())
+    }
+    const names = await machine.settle(machine.disk.list(DIRECTORY))
+    t.notOk(names.includes('2.journal'), 'what nobody wants is not made')
+  }
+})
+
+t.test('no journal file is made while one before it cannot be made', async (t) => {
+  const machine = await machineWithTwoFiles(2)
+  Object.assign(machine.settings, { journalFileCount: 4 })
+  machine.disk.capacityBytes = machine.disk.usedBytes + 8 * KIB
+  const { open } = machine.disk
+  let isRefused = false
+  machine.disk.open = (path, mode) =>
+    isRefused && path.endsWith('/2.journal')
+      ? Promise.reject(new DiskError('EIO', { operation: 'open', path }))
+      : open.call(machine.disk, path, mode)
+  let store = await machine.open()
+  isRefused = true
+  machine.disk.capacityBytes = Number.POSITIVE_INFINITY
+  await machine.run(5_000)
+  t.same(sizesOf(machine), [64 * KIB, 64 * KIB])
+  isRefused = false
+  machine.kill()
+  store = await machine.open()
+  t.same(sizesOf(machine), [64 * KIB, 64 * KIB, 64 * KIB, 64 * KIB], 'in turn, when it can')
+  await machine.settle(store.close())
 })
 
 t.test('a journal file that the state knows, and that is zeros now, is damage', async (t) => {
