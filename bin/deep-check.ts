@@ -3,7 +3,7 @@
 // Not for: what stands in the file (gateway/config/).
 
 import { constants } from 'node:fs'
-import { access, stat, statfs } from 'node:fs/promises'
+import { access, stat } from 'node:fs/promises'
 import { createConnection, createServer } from 'node:net'
 import { dirname } from 'node:path'
 import { groupIdOf, userName } from '../adapters/control/accounts.ts'
@@ -13,8 +13,11 @@ import { api } from '../adapters/kafka-protocol/apis.ts'
 import { Connection } from '../adapters/kafka-upstream/connection.ts'
 import type { Address } from '../gateway/config/address.ts'
 import type { Config } from '../gateway/config/schema.ts'
+import { lackOfRoom } from '../gateway/journal-room.ts'
 import { formatBytes } from '../runtime/base/byte-text.ts'
+import type { Disk } from '../runtime/io/disk.ts'
 import { nodeClock } from '../runtime/io/node-clock.ts'
+import { nodeDisk } from '../runtime/io/node-disk.ts'
 import { UpstreamFault } from '../runtime/uplink/upstream.ts'
 import { EXIT } from './exit-code.ts'
 
@@ -35,11 +38,11 @@ export function exitOfFindings(findings: readonly Finding[]): number {
   return first.path === 'gateway.data' ? EXIT.cannotCreate : EXIT.unavailable
 }
 
-/** In the order of the file. `config.gateway.data` is absolute. */
-export async function* deepCheck(config: Config): AsyncGenerator<Finding> {
+/** In the order of the file. `config.gateway.data` is absolute. `disk`: what it lies on. */
+export async function* deepCheck(config: Config, disk: Disk = nodeDisk): AsyncGenerator<Finding> {
   const directory = config.gateway.data
   const isRunning = await isGatewayIn(directory)
-  yield await lookAtDirectory(directory, isRunning)
+  yield await lookAtDirectory(config, disk, isRunning)
   if (config.control.group !== null) yield await lookAtGroup(config.control.group, directory)
   const listeners: [string, Address][] = config.mqtt.map(({ listen }, index) => [`mqtt[${index}].listen`, listen])
   if (config.kafka) listeners.push(['kafka.listen', config.kafka.listen])
@@ -62,7 +65,8 @@ async function isGatewayIn(directory: string): Promise<boolean> {
   }
 }
 
-async function lookAtDirectory(directory: string, isRunning: boolean): Promise<Finding> {
+async function lookAtDirectory(config: Config, disk: Disk, isRunning: boolean): Promise<Finding> {
+  const directory = config.gateway.data
   const path = 'gateway.data'
   const found = await nearestThatExists(directory)
   const place = found.path === directory ? directory : `${directory} is not there yet, and ${found.path}`
@@ -76,10 +80,11 @@ async function lookAtDirectory(directory: string, isRunning: boolean): Promise<F
         : `may not be written by the user ${userName(process.geteuid?.() ?? -1)}`
     return { path, severity: 'problem', message: `${place} ${why}` }
   }
-  const { bavail, bsize } = await statfs(found.path)
-  const free = `${formatBytes(bavail * bsize)} free`
+  const free = `${formatBytes(await disk.freeBytes(found.path))} free`
   if (isRunning) return { path, severity: 'warning', message: `${directory} is in use: a gateway runs in it (${free})` }
   const can = found.path === directory ? 'can be written' : 'can be written: the directory is made at the first start'
+  const lack = await lackOfRoom(config, disk)
+  if (lack !== null) return { path, severity: 'warning', message: `${place} has too little room: ${lack}` }
   return { path, severity: 'good', message: `${place} ${can} (${free})` }
 }
 

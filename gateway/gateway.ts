@@ -29,6 +29,7 @@ import type { Config, KafkaSection, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
 import { openControlDoor } from './control-door.ts'
 import { type Edges, openEdges } from './edges.ts'
+import { lackOfRoom } from './journal-room.ts'
 import { createKafka, fullLog, gatewayBrokerSettings, refusalLog, topicChangesLog, topicRulesOf } from './kafka.ts'
 import type { Log } from './log.ts'
 import type { StatusReport } from './status-report.ts'
@@ -125,6 +126,8 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   const { edges = openEdges(), log = () => undefined, onRecovery = () => undefined, fatal = () => undefined } = options
   const listeners = await bindListeners(config, edges, closers) // before anything is written: an address that is taken changes nothing
   const kafka = config.kafka ? await bindKafka(createKafka(config.kafka, log), config, edges, closers) : null
+  const lack = await lackOfRoom(config, edges.disk)
+  if (lack !== null) log('warn', `the disk of ${config.gateway.data} has too little room: ${lack}`)
   const store = await openStore(config, { edges, log, onRecovery })
   closers.add(() => store.close())
 
