@@ -24,7 +24,13 @@ function configIn(test: Test, file_size: string): Config {
 /** This machine's disk, with so much room on it. */
 function diskWith(freeMib: number): Disk {
   const { disk } = openEdges()
-  return { ...disk, freeBytes: async (path) => (await disk.freeBytes(path), freeMib * MIB) }
+  return {
+    ...disk,
+    freeBytes: async (path) => {
+      await disk.freeBytes(path)
+      return freeMib * MIB
+    }
+  }
 }
 
 async function dataFinding(config: Config, freeMib: number): Promise<{ severity: string; message: string } | undefined> {
