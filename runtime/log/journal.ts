@@ -59,6 +59,9 @@ export interface JournalOptions {
   readonly sequence: number
 }
 
+/** The header and one block: a smaller file has no commit. */
+const COMMITS_BYTES_MIN = 2 * BLOCK_BYTES
+
 export interface JournalPosition {
   readonly fileIndex: number
   readonly positionBytes: number
@@ -153,8 +156,9 @@ export class Journal {
         const mayBeMade = file.wantedBytes > 0 && areMade(files)
         files.push(file)
         if (!there.has(index) && !mayBeMade) continue
-        await openFile(options, index, file).catch((error: unknown) => {
+        await openFile(options, index, file).catch(async (error: unknown) => {
           onlyFull(error)
+          if (await mayHoldCommits(options, index)) throw error // recovery has replayed it: without it the start does not go on
           full ??= error
         })
       }
@@ -322,6 +326,10 @@ function diskFileOf({ file }: JournalFile): DiskFile {
   return file
 }
 
+async function mayHoldCommits({ disk, directory }: JournalOptions, index: number): Promise<boolean> {
+  return ((await sizeOf(disk, journalPath(directory, index))) ?? 0) >= COMMITS_BYTES_MIN
+}
+
 /** Opens it for `journal`, and makes it when it is not there. @throws DiskError; when there was no room to make it, nothing is left of it */
 async function openFile(options: JournalOptions, index: number, journal: JournalFile): Promise<void> {
   const { disk, directory, core } = options
@@ -329,16 +337,16 @@ async function openFile(options: JournalOptions, index: number, journal: Journal
   const sizeBytes = (await sizeOf(disk, path)) ?? 0
   // What may hold commits is used as it is when there is no room to write it (some file systems write nothing in place): a header that does not
   // verify costs no commit.
-  const mayHoldCommits = sizeBytes >= 2 * BLOCK_BYTES
+  const isLarge = sizeBytes >= COMMITS_BYTES_MIN
   const passOver = (error: unknown): void => {
-    if (!mayHoldCommits) throw error
+    if (!isLarge) throw error
     onlyFull(error)
   }
   const file = await disk.open(path, 'create')
   try {
     const header = sizeBytes > 0 ? await readJournalHeader(core, new SalvageFile(path, file, { isShared: true })) : null
     const firstBytes = Math.min(options.fileBytes, options.firstFillBytes)
-    if (sizeBytes < (header === null ? firstBytes : 2 * BLOCK_BYTES)) {
+    if (sizeBytes < (header === null ? firstBytes : COMMITS_BYTES_MIN)) {
       await fill(file, sizeBytes, firstBytes).catch(passOver)
       await disk.syncDirectory(`${directory}/${JOURNAL_DIRECTORY}`)
     }
@@ -351,7 +359,7 @@ async function openFile(options: JournalOptions, index: number, journal: Journal
     journal.file = file
   } catch (error) {
     await file.close().catch(() => undefined)
-    if (!mayHoldCommits && error instanceof DiskError && error.isFull) await disk.remove(path).catch(() => undefined)
+    if (!isLarge && error instanceof DiskError && error.isFull) await disk.remove(path).catch(() => undefined)
     throw error
   }
 }

@@ -143,3 +143,14 @@ t.test('a journal file that the state knows, and that is zeros now, is damage', 
   t.same(store.report.damagedFiles, [`${DIRECTORY}/1.journal`])
   await machine.settle(store.close())
 })
+
+t.test('a journal file with events that cannot be opened for now refuses the start by name, and the next one has them', async (t) => {
+  const machine = await machineWithTwoFiles(1)
+  Object.assign(machine.settings, { journalFileCount: 3 })
+  machine.disk.failNext('open', '/0.journal', 'EMFILE')
+  await t.rejects(machine.open(), { code: 'WADI_DISK_FULL' })
+  machine.kill()
+  const store = await machine.open()
+  t.same((await machine.settle(readAll(plantOf(store)))).map(textOf), ['first'])
+  await machine.settle(store.close())
+})
