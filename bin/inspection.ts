@@ -2,7 +2,7 @@
 
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { sudoName, userName } from '../adapters/control/accounts.ts'
+import { runAsWords } from '../adapters/control/accounts.ts'
 import { WadiError } from '../runtime/base/errors.ts'
 import { DiskError } from '../runtime/io/disk.ts'
 import type { dumpRecords as Dump, listSegmentFiles as List, verifyDirectory as Verify } from '../runtime/log/inspect.ts'
@@ -36,7 +36,7 @@ export async function openInspection(path: string): Promise<OpenInspection> {
       throw new WadiError('WADI_NOT_ALLOWED', {
         happened: `This user may not read ${directory} (${cause.message}).`,
         kept: 'Nothing was touched.',
-        next: await whoMayRead(directory),
+        next: `${runAsWords((await stat(directory).catch(() => null))?.uid)}.`,
         cause
       })
     }
@@ -48,10 +48,4 @@ export async function openInspection(path: string): Promise<OpenInspection> {
     })
   }
   return { inspection, dumpJournal, viewJournal, ...inspect }
-}
-
-async function whoMayRead(directory: string): Promise<string> {
-  const owner = await stat(directory).catch(() => null)
-  if (!owner) return 'Run it as the user that runs the gateway ("sudo -u USER wadi …").'
-  return `Run it as the user ${userName(owner.uid)} ("sudo -u ${sudoName(owner.uid)} wadi …").`
 }

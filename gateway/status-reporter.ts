@@ -5,7 +5,7 @@ import type { MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import type { Broker } from '../runtime/broker/broker.ts'
 import type { Ingest } from '../runtime/broker/ingest.ts'
 import type { RefusedTopics } from '../runtime/broker/refused-topics.ts'
-import type { Removal } from '../runtime/log/contract.ts'
+import type { Removal, StoreMetrics } from '../runtime/log/contract.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
 import { missingEvents } from '../runtime/log/missing-ranges.ts'
 import type { RecoveryReport } from '../runtime/log/recovery-report.ts'
@@ -60,6 +60,7 @@ export class StatusReporter {
   async report(): Promise<StatusReport> {
     const { config, store, mqtt, ingest } = this.#sources
     const { metrics } = ingest
+    const stored = store.metrics
     return {
       gateway: {
         id: config.gateway.id,
@@ -79,12 +80,12 @@ export class StatusReporter {
         unmatchedTopics: metrics.unrouted.list,
         refusedTopics: metrics.refused.list.map(({ topic, reason, count }) => ({ topic, reason, events: count })),
         deadLetters: sum(metrics.deadLettered),
-        recordsPerSync: store.metrics.commits > 0 ? store.metrics.committedRecords / store.metrics.commits : 0
+        recordsPerSync: stored.commits > 0 ? stored.committedRecords / stored.commits : 0
       },
       kafka: this.#kafka(),
-      storage: await this.#storage(),
+      storage: await this.#storage(stored),
       uplink: this.#uplink(),
-      topics: this.#topics()
+      topics: this.#topics(stored)
     }
   }
 
@@ -104,9 +105,9 @@ export class StatusReporter {
     }
   }
 
-  async #storage(): Promise<StatusReport['storage']> {
+  async #storage(metrics: StoreMetrics): Promise<StatusReport['storage']> {
     const { config, store, topicsSetup, edges } = this.#sources
-    const { metrics, report } = store
+    const { report } = store
     const writtenBytes = Object.values(metrics.writtenBytes).reduce((total, bytes) => total + bytes, 0)
     return {
       usedBytes: metrics.usedBytes,
@@ -149,10 +150,9 @@ export class StatusReporter {
     }
   }
 
-  #topics(): TopicStatus[] {
+  #topics({ removals }: StoreMetrics): TopicStatus[] {
     const { store, uplink } = this.#sources
     const lags = new Map(uplink?.status().topics.map((lag) => [lag.edgeTopic, lag]))
-    const { removals } = store.metrics
     return [...store.topics.values()]
       .filter(({ name }) => !name.startsWith('__'))
       .map((topic) => {

@@ -42,10 +42,11 @@ export function groupName(id: number): string {
   return readAccounts('/etc/group').find((group) => group.id === id)?.name ?? String(id)
 }
 
-/** Behind "sudo -u". */
-export function sudoName(id: number): string {
+/** What to do for who is not allowed to, without the full stop. `id`: of the user who is; undefined when it cannot be seen. */
+export function runAsWords(id: number | undefined): string {
+  if (id === undefined) return 'Run it as the user that runs the gateway ("sudo -u USER wadi …")'
   const name = userName(id)
-  return name === String(id) ? `'#${id}'` : name
+  return `Run it as the user ${name} ("sudo -u ${name === String(id) ? `'#${id}'` : name} wadi …")`
 }
 
 export function userName(id: number): string {

@@ -6,7 +6,7 @@ import { createConnection, type Socket } from 'node:net'
 import { type ErrorCode, errorCatalogue } from '../../runtime/base/error-catalogue.ts'
 import { WadiError } from '../../runtime/base/errors.ts'
 import { isDirectoryLocked } from '../../runtime/io/node-lock.ts'
-import { groupName, sudoName, userName } from './accounts.ts'
+import { groupName, runAsWords } from './accounts.ts'
 import { CONTROL_SOCKET, socketAddress } from './control-path.ts'
 import { readJsonLines } from './json-lines.ts'
 
@@ -105,8 +105,8 @@ async function whoMay(directory: string): Promise<string> {
   const place = await stat(directory).catch(() => null)
   const socket = await stat(`${directory}/${CONTROL_SOCKET}`).catch(() => null)
   const owner = socket?.uid ?? place?.uid
-  if (owner === undefined) return 'Run it as the user that runs the gateway ("sudo -u USER wadi …").'
-  const user = `Run it as the user ${userName(owner)} ("sudo -u ${sudoName(owner)} wadi …")`
+  const user = runAsWords(owner)
+  if (owner === undefined) return `${user}.`
   const groupId = socket ? (hasGroup(socket) ? socket.gid : null) : place && isForGroup(place) ? place.gid : null
   if (groupId === null) return `${user}, or give the socket a group: control.group in wadi.yaml.`
   return `${user}, or join the group ${groupName(groupId)} ("sudo usermod -aG ${groupName(groupId)} $USER", then log in again).`

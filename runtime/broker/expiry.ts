@@ -7,6 +7,7 @@
 // A refusal of the store only postpones: memory changes when the deletion is durable.
 
 import { WadiError } from '../base/errors.ts'
+import { inParts } from '../base/in-parts.ts'
 import type { Clock, Timer } from '../io/clock.ts'
 import type { Store } from '../log/contract.ts'
 import { deleteState } from '../log/state-codec.ts'
@@ -85,21 +86,21 @@ export class Expiry {
       if ((groups.find(groupId)?.memberCount ?? 0) > 0) {
         this.#activeAtMs.set(groupId, clock.wallMs())
         const unnoted = committedOffsets.list(groupId).filter(({ timeMs }) => this.#ages.ageMs(timeMs) >= offsetRetentionMs * NOTED_AGAIN)
-        for (const part of inParts(unnoted)) await committedOffsets.refresh(part)
+        for (const part of inParts(unnoted, CHANGES_AT_ONCE)) await committedOffsets.refresh(part)
         continue
       }
       const activeAtMs = this.#activeAtMs.get(groupId)
       const isEmptyLongEnough = activeAtMs === undefined || this.#ages.ageMs(activeAtMs) >= offsetRetentionMs
       if (!isEmptyLongEnough || transactions.hasPendingOffsets(groupId)) continue
       const old = committedOffsets.list(groupId).filter(({ timeMs }) => this.#ages.ageMs(timeMs) >= offsetRetentionMs)
-      for (const part of inParts(old)) await committedOffsets.forget(part)
+      for (const part of inParts(old, CHANGES_AT_ONCE)) await committedOffsets.forget(part)
       if (committedOffsets.list(groupId).length === 0) this.#activeAtMs.delete(groupId)
     }
   }
 
   async #expireProducers(expired: ReturnType<ProducerStates['expired']>): Promise<void> {
     await Promise.all(
-      inParts(expired).map(async (part) => {
+      inParts(expired, CHANGES_AT_ONCE).map(async (part) => {
         await this.#context.store.commit(
           [],
           part.map(({ key }) => deleteState(key))
@@ -108,10 +109,4 @@ export class Expiry {
       })
     )
   }
-}
-
-function inParts<T>(list: readonly T[]): T[][] {
-  return Array.from({ length: Math.ceil(list.length / CHANGES_AT_ONCE) }, (_, at) =>
-    list.slice(at * CHANGES_AT_ONCE, (at + 1) * CHANGES_AT_ONCE)
-  )
 }

@@ -12,6 +12,7 @@
 
 import { assert } from '../base/assert.ts'
 import { WadiError } from '../base/errors.ts'
+import { inParts } from '../base/in-parts.ts'
 import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { Clock, Timer } from '../io/clock.ts'
@@ -148,11 +149,9 @@ export class Transactions {
       if (!this.#canEnd(entry, { partitions: entry.state.partitions.size, offsets })) return 'INVALID_COMMIT_OFFSET_SIZE'
       const { store, committedOffsets } = this.#context
       committedOffsets.hold(offsets)
-      const plans: ReturnType<PendingOffsets['plan']>[] = []
-      for (let at = 0; at < offsets.length; at += PENDING_CHUNK_COUNT)
-        plans.push(
-          entry.pending.plan(offsets.slice(at, at + PENDING_CHUNK_COUNT).map((offset) => ({ ...offset, ...numberOf(store, offset) })))
-        )
+      const plans = inParts(offsets, PENDING_CHUNK_COUNT).map((part) =>
+        entry.pending.plan(part.map((offset) => ({ ...offset, ...numberOf(store, offset) })))
+      )
       try {
         await store.commit(
           [],
@@ -507,11 +506,6 @@ function ended(identity: TransactionState, outcome: 'commit' | 'abort', timestam
 }
 
 /** At most so many together, and at least one. */
-function inParts<T>(list: readonly T[], countMax: number): T[][] {
-  const count = Math.max(1, Math.floor(countMax))
-  return Array.from({ length: Math.ceil(list.length / count) }, (_, at) => list.slice(at * count, (at + 1) * count))
-}
-
 /** The next epoch; the one it replaces is remembered. May be one past EPOCH_MAX: that identity fences and is never handed out. */
 function bumped(state: TransactionState): TransactionState {
   return { ...state, producerEpoch: state.producerEpoch + 1, lastProducerEpoch: state.producerEpoch }

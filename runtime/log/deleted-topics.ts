@@ -12,6 +12,7 @@
 // Invariants: a number is never given again; nor is an offset of a name that was delivered, because the position at the centre and wadi.offset go by name.
 // Not for: which topics may be deleted (topic-list.ts and its callers), who still reads them (contract.ts, isDeleted).
 
+import { inParts } from '../base/in-parts.ts'
 import { type Disk, DiskError } from '../io/disk.ts'
 import type { Removal, StateChange, Store } from './contract.ts'
 import { EPOCH_PREFIX } from './incarnation-offsets.ts'
@@ -21,7 +22,7 @@ import { HOLE_PREFIX } from './missing-ranges.ts'
 import { REMOVED_PREFIX, summedRemovals } from './removals.ts'
 import { deleteState, putState, readState } from './state-codec.ts'
 import type { StateMap } from './state-map.ts'
-import { TOPIC_PREFIX } from './topic-catalogue.ts'
+import { collisionKey, TOPIC_PREFIX } from './topic-catalogue.ts'
 import { ABORTED_AREA, PRODUCER_AREA } from './transaction-index.ts'
 
 export const GONE_PREFIX = 'gone/'
@@ -130,10 +131,10 @@ export class DeletedTopics {
    * Whether a topic of this name may be made: nothing of an older one has its directories. Does the work for it when that is left.
    * @throws DiskError
    */
-  async isNameFree(directoryKey: (name: string) => string, name: string): Promise<boolean> {
+  async isNameFree(name: string): Promise<boolean> {
     const isOfName = (number: number): boolean => {
       const gone = this.#goneTopic(number)
-      return gone !== null && !gone.isMoved && directoryKey(gone.name) === directoryKey(name)
+      return gone !== null && !gone.isMoved && collisionKey(gone.name) === collisionKey(name)
     }
     if ([...this.#gone.keys()].some(isOfName)) await this.clear()
     return ![...this.#gone.keys()].some(isOfName)
@@ -191,9 +192,7 @@ export class DeletedTopics {
     for (let index = 0; index < gone.partitions; index++) await this.#removeDirectory(deletedDirectory(this.#host.directory, number, index))
     if (this.#isStopped) return
     const keys = AREAS_BY_NUMBER.flatMap((prefix) => this.#host.state.list(`${prefix}${number}/`))
-    for (let at = 0; at < keys.length; at += KEYS_PER_COMMIT) {
-      if (!(await this.#host.commit(keys.slice(at, at + KEYS_PER_COMMIT).map(deleteState)))) return
-    }
+    for (const part of inParts(keys, KEYS_PER_COMMIT)) if (!(await this.#host.commit(part.map(deleteState)))) return
     if (this.#coveredSequence < sequence) return
     await this.#host.disk.syncDirectory(`${this.#host.directory}/${TOPICS_DIRECTORY}`) // or a power cut brings directories back that nothing names
     if (await this.#host.commit([deleteState(key)])) this.#gone.delete(number)

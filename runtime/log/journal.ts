@@ -156,11 +156,8 @@ export class Journal {
         const mayBeMade = file.wantedBytes > 0 && areMade(files)
         files.push(file)
         if (!there.has(index) && !mayBeMade) continue
-        await openFile(options, index, file).catch(async (error: unknown) => {
-          onlyFull(error)
-          if (await mayHoldCommits(options, index)) throw error // recovery has replayed it: without it the start does not go on
-          full ??= error
-        })
+        const noRoom = await openFile(options, index, file)
+        full ??= noRoom
       }
       if (files.filter(({ file }) => file !== null).length < FILES_MIN && full !== null) throw full
       return new Journal(files, options)
@@ -275,7 +272,7 @@ export class Journal {
       if (!this.#isFilling) return
       try {
         if (journal.file === null && (journal.wantedBytes === 0 || !areMade(this.#files.slice(0, index)))) continue
-        if (journal.file === null) await openFile(this.#options, index, journal)
+        if (journal.file === null && (await openFile(this.#options, index, journal)) !== null) continue
         journal.targetBytes = Math.max(journal.targetBytes, journal.wantedBytes)
         await this.#fillOne(journal, zeros)
       } catch (error) {
@@ -326,12 +323,11 @@ function diskFileOf({ file }: JournalFile): DiskFile {
   return file
 }
 
-async function mayHoldCommits({ disk, directory }: JournalOptions, index: number): Promise<boolean> {
-  return ((await sizeOf(disk, journalPath(directory, index))) ?? 0) >= COMMITS_BYTES_MIN
-}
-
-/** Opens it for `journal`, and makes it when it is not there. @throws DiskError; when there was no room to make it, nothing is left of it */
-async function openFile(options: JournalOptions, index: number, journal: JournalFile): Promise<void> {
+/**
+ * Opens it for `journal`, and makes it when it is not there. Says the error when there was no room to make it: nothing is left of it then.
+ * @throws DiskError, also for want of room when it may hold commits: recovery has replayed them, without them the start does not go on
+ */
+async function openFile(options: JournalOptions, index: number, journal: JournalFile): Promise<DiskError | null> {
   const { disk, directory, core } = options
   const path = journalPath(directory, index)
   const sizeBytes = (await sizeOf(disk, path)) ?? 0
@@ -342,8 +338,10 @@ async function openFile(options: JournalOptions, index: number, journal: Journal
     if (!isLarge) throw error
     onlyFull(error)
   }
-  const file = await disk.open(path, 'create')
+  let opened: DiskFile | null = null
   try {
+    const file = await disk.open(path, 'create')
+    opened = file
     const header = sizeBytes > 0 ? await readJournalHeader(core, new SalvageFile(path, file, { isShared: true })) : null
     const firstBytes = Math.min(options.fileBytes, options.firstFillBytes)
     if (sizeBytes < (header === null ? firstBytes : COMMITS_BYTES_MIN)) {
@@ -357,10 +355,12 @@ async function openFile(options: JournalOptions, index: number, journal: Journal
     journal.syncedBytes = journal.filledBytes
     journal.targetBytes = Math.max(journal.filledBytes, options.fileBytes)
     journal.file = file
+    return null
   } catch (error) {
-    await file.close().catch(() => undefined)
-    if (!isLarge && error instanceof DiskError && error.isFull) await disk.remove(path).catch(() => undefined)
-    throw error
+    await opened?.close().catch(() => undefined)
+    if (isLarge || !(error instanceof DiskError && error.isFull)) throw error
+    await disk.remove(path).catch(() => undefined)
+    return error
   }
 }
 

@@ -10,6 +10,7 @@
 // Not for: finding damage (partition-log.ts on reads, partition-recovery.ts at the start), what retention took (removals.ts).
 
 import type { WadiError } from '../base/errors.ts'
+import { inParts } from '../base/in-parts.ts'
 import { toOffset } from '../base/offset.ts'
 import type { DroppedRange, OffsetRange, StateChange } from './contract.ts'
 import { decodeHole, encodeHole, HOLE_PREFIX, type Hole } from './missing-ranges.ts'
@@ -207,8 +208,7 @@ export class KnownDamage {
     for (const [place, known] of this.#places) {
       const isExpired = (hole: Hole): boolean => hole.endOffset <= (starts.get(place) ?? 0) && !this.#unsaved.has(hole)
       const expired = [...known.holes.values()].filter(isExpired)
-      for (let at = 0; at < expired.length; at += HOLES_PER_COMMIT) {
-        const some = expired.slice(at, at + HOLES_PER_COMMIT)
+      for (const some of inParts(expired, HOLES_PER_COMMIT)) {
         const records = some.reduce((sum, hole) => sum + hole.records, 0)
         const changes: StateChange[] = some.map((hole) => ({ key: encodeHole(hole).key, value: null }))
         if (records > 0) changes.push({ key: DAMAGE_PREFIX + place, value: encodeNumber(known.expiredRecords + records) })

@@ -105,7 +105,7 @@ export class TopicList {
     const entry: TopicEntry = { number, id: Buffer.from(random.bytes(16)).toString('hex'), config: whole, isLocal: !whole.isForwarded }
     this.#creating.add(name)
     try {
-      if (!(await deleted.isNameFree(collisionKey, name).catch(falseWhenDisk))) throw topicBusy(name)
+      if (!(await deleted.isNameFree(name).catch(falseWhenDisk))) throw topicBusy(name)
       const topic = new StoredTopic(name, entry, account)
       return await this.#grow(topic, entry)
     } finally {
@@ -169,8 +169,8 @@ export class TopicList {
 
   async #onDeleted(topic: StoredTopic): Promise<void> {
     const { removals, damage, deleted, onDropped } = this.#host
-    const closing = topic.partitions.map((partition) => partition.delete().catch(onlyDisk))
-    deleted.onDeleted(topic.number, Promise.all(closing))
+    const closed = Promise.all(topic.partitions.map((partition) => partition.delete().catch(onlyDisk)))
+    deleted.onDeleted(topic.number, closed)
     this.#byName.delete(topic.name)
     this.#byNumber.delete(topic.number)
     removals.forget(topic)
@@ -184,7 +184,7 @@ export class TopicList {
       if (startOffset < highWatermark)
         onDropped({ topicName, partitionIndex, startOffset, endOffset: highWatermark, reason: 'deletion', isDelivered: false })
     }
-    await Promise.all(closing)
+    await closed
     void deleted.clear().catch(onlyDisk) // thousands of files may take a while; what is left goes with the rounds of housekeeping
   }
 

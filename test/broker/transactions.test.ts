@@ -21,6 +21,17 @@ async function begin(rig: Rig, who: ProducerIdentity) {
 
 const end = (rig: Rig, who: ProducerIdentity, outcome: 'commit' | 'abort') => rig.broker.transactions.end(ID, who, outcome)
 
+/** With a transaction that holds one record of topic "a", in front of a plain one. */
+async function leftOpen() {
+  const rig = new Rig()
+  await rig.topic('a')
+  const who = await init(rig)
+  await begin(rig, who)
+  await send(rig, who, 'x', 0)
+  await rig.append('a', rig.batch(['behind']))
+  return { rig, who }
+}
+
 function position(offset: number) {
   return { groupId: 'g', topicName: 'a', partitionIndex: 0, offset, leaderEpoch: -1, metadata: '' }
 }
@@ -149,12 +160,7 @@ t.test('a new producer of the same id ends what is open by abort and fences the 
 })
 
 t.test('a transaction nobody ends is aborted after its timeout, its producer fenced and able to come back', async (t) => {
-  const rig = new Rig()
-  await rig.topic('a')
-  const who = await init(rig)
-  await begin(rig, who)
-  await send(rig, who, 'x', 0)
-  await rig.append('a', rig.batch(['behind']))
+  const { rig, who } = await leftOpen()
   await rig.clock.run({ untilMs: TIMEOUT_MS - 1 })
   t.same(await rig.values('a'), [])
   rig.restart()
@@ -223,12 +229,7 @@ t.test('the epoch that fenced the last one of an id is not handed out, also not 
 })
 
 t.test('a transaction left open ends in its time, however often the broker starts meanwhile', async (t) => {
-  const rig = new Rig()
-  await rig.topic('a')
-  const who = await init(rig)
-  await begin(rig, who)
-  await send(rig, who, 'x', 0)
-  await rig.append('a', rig.batch(['behind']))
+  const { rig } = await leftOpen()
   for (let starts = 0; starts < 4; starts++) {
     t.equal(rig.broker.transactions.openCount, 1)
     await rig.clock.run({ untilMs: rig.clock.monotonicMs() + TIMEOUT_MS / 4 - 100 })
@@ -240,12 +241,7 @@ t.test('a transaction left open ends in its time, however often the broker start
 })
 
 t.test('an abort that the store refused when the time was over is tried again soon, not a timeout later', async (t) => {
-  const rig = new Rig()
-  await rig.topic('a')
-  const who = await init(rig)
-  await begin(rig, who)
-  await send(rig, who, 'x', 0)
-  await rig.append('a', rig.batch(['behind']))
+  const { rig } = await leftOpen()
   for (let refusals = 0; refusals < 3; refusals++) {
     rig.store.failNext()
     await rig.clock.run({ untilMs: TIMEOUT_MS + refusals * ABORT_AGAIN_MS })

@@ -3,9 +3,10 @@
 import type { WadiError } from '../../runtime/base/errors.ts'
 import { type Offset, toOffset } from '../../runtime/base/offset.ts'
 import type { Core } from '../../runtime/core/core.ts'
-import type { RecordInput, StoredRecord } from '../../runtime/core/record.ts'
+import type { BatchHeader, RecordInput, StoredRecord } from '../../runtime/core/record.ts'
 import { decompressBatch } from '../../runtime/log/batch-codec.ts'
 import type { Partition, StateChange, Store } from '../../runtime/log/contract.ts'
+import { listSegmentFiles } from '../../runtime/log/inspect.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { Prng } from '../sim/prng.ts'
@@ -101,6 +102,34 @@ export class SimMachine {
     this.#process?.kill()
     this.disk.powerCut()
   }
+}
+
+export interface SealedSegment {
+  readonly machine: SimMachine
+  readonly store: LogStore
+  readonly partition: Partition
+  readonly path: string
+  readonly sizeBytes: number
+  readonly batches: readonly { readonly positionBytes: number; readonly header: BatchHeader }[]
+}
+
+/** Events in one segment, in batches of two or fewer; what cannot be read is waited for. */
+export async function sealedSegment(seed: number, texts: readonly string[]): Promise<SealedSegment> {
+  const settings = { segmentBytes: 1024 * KIB, batchBytesMax: 600, unreadablePatienceMs: 600_000 }
+  const machine = new SimMachine(seed, { settings })
+  const store = await machine.open()
+  const partition = (await machine.settle(store.createTopic('telemetry', { codec: 'none' }))).partitions[0] as Partition
+  for (const text of texts) await machine.settle(appendText(store, partition, text))
+  await machine.settle(store.flush())
+  const [file] = await machine.settle(listSegmentFiles({ disk: machine.disk, directory: '/data' }))
+  const read = await machine.settle(partition.read(partition.logStartOffset, { bytesMax: 1024 * KIB }))
+  let sizeBytes = 0
+  const batches = read.batches.map(({ header }) => {
+    const positionBytes = sizeBytes
+    sizeBytes += header.batchBytes
+    return { positionBytes, header }
+  })
+  return { machine, store, partition, path: file?.path ?? '', sizeBytes, batches }
 }
 
 export function appendText(store: Store, partition: Partition, text: string, state?: readonly StateChange[]): Promise<Offset> {

@@ -11,7 +11,7 @@ import { KnownDamage, type KnownDamageHost } from '../../runtime/log/known-damag
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import type { PartitionLog } from '../../runtime/log/partition-log.ts'
 import { StateMap } from '../../runtime/log/state-map.ts'
-import { appendText, readAll, SimMachine } from '../helpers/sim-store.ts'
+import { appendText, readAll, SimMachine, sealedSegment } from '../helpers/sim-store.ts'
 import { Prng } from '../sim/prng.ts'
 
 interface Life {
@@ -77,23 +77,11 @@ for (const end of ['kill', 'close'] as const) {
 t.test(
   'damage grows in place, behind what is known: the new part is counted and told, and waited for when it cannot be read',
   async (t) => {
-    const settings = { segmentBytes: 1024 * 1024, batchBytesMax: 600, unreadablePatienceMs: 600_000 }
-    const machine = new SimMachine(6, { settings })
-    const store = await machine.open()
-    const partition = (await machine.settle(store.createTopic('telemetry', { codec: 'none' }))).partitions[0] as Partition
-    for (let i = 0; i < 60; i++) await machine.settle(appendText(store, partition, `event ${i} ${'g'.repeat(150)}`))
-    await machine.settle(store.flush())
+    const texts = Array.from({ length: 60 }, (_, i) => `event ${i} ${'g'.repeat(150)}`)
+    const { machine, store, partition, path, sizeBytes, batches } = await sealedSegment(6, texts)
+    const starts = batches.map(({ positionBytes }) => positionBytes)
     const told: DroppedRange[] = []
     store.onDropped((range) => told.push(range))
-    const { batches } = await machine.settle(partition.read(partition.logStartOffset, { bytesMax: 1024 * 1024 }))
-    const starts: number[] = []
-    let sizeBytes = 0
-    for (const { header } of batches) {
-      starts.push(sizeBytes)
-      sizeBytes += header.batchBytes
-    }
-    const [file] = await machine.settle(listSegmentFiles({ disk: machine.disk, directory: '/data' }))
-    const path = file?.path ?? ''
     const countOf = (from: number, to: number): number =>
       batches.slice(from, to).reduce((sum, { header }) => sum + header.lastOffset - header.baseOffset + 1, 0)
     const passes = async (lost: number, what: string): Promise<void> => {

@@ -11,7 +11,7 @@ import { DiskError } from '../../runtime/io/disk.ts'
 import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
 import { BLOCK_BYTES } from '../../runtime/log/journal.ts'
 import { loadTestCore } from '../helpers/core.ts'
-import { appendText, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
+import { appendText, readAll, SimMachine, sealedSegment, textOf } from '../helpers/sim-store.ts'
 
 const core = loadTestCore()
 const EVENTS = 220
@@ -144,20 +144,11 @@ async function sealedAcrossPages(): Promise<{
   path: string
   cut: { positionBytes: number; baseOffset: number }
 }> {
-  const settings = { segmentBytes: 1024 * 1024, batchBytesMax: 600, unreadablePatienceMs: 600_000 }
-  const machine = new SimMachine(3, { settings })
-  const store = await machine.open()
-  const partition = (await machine.settle(store.createTopic('telemetry', { codec: 'none' }))).partitions[0] as Partition
-  for (let i = 0; i < 40; i++) await machine.settle(appendText(store, partition, `event ${i} ${'p'.repeat(150)}`))
-  await machine.settle(store.flush())
-  const { batches } = await machine.settle(partition.read(partition.logStartOffset, { bytesMax: 1024 * 1024 }))
-  let positionBytes = 0
-  for (const { header } of batches) {
-    if (positionBytes + header.batchBytes > PIECE_BYTES) {
-      const path = machine.disk.files().find((file) => file.path.endsWith('.log'))?.path ?? ''
+  const texts = Array.from({ length: 40 }, (_, i) => `event ${i} ${'p'.repeat(150)}`)
+  const { machine, partition, path, batches } = await sealedSegment(3, texts)
+  for (const { positionBytes, header } of batches) {
+    if (positionBytes + header.batchBytes > PIECE_BYTES)
       return { machine, partition, path, cut: { positionBytes, baseOffset: header.baseOffset } }
-    }
-    positionBytes += header.batchBytes
   }
   throw new Error('no batch lies on two pages')
 }

@@ -26,6 +26,17 @@ function reasonOf(rig: Rig, edgeTopic: string): string | null | undefined {
   return rig.uplink.status().topics.find((topic) => topic.edgeTopic === edgeTopic)?.stoppedBecause
 }
 
+/** Topics of the centre that each request carries events for, from now on. */
+function recordCarried({ centre }: Rig): string[][] {
+  const carried: string[][] = []
+  const { produce } = centre
+  centre.produce = (id, producer, targets) => {
+    carried.push(targets.map(({ topicName }) => topicName))
+    return produce.call(centre, id, producer, targets)
+  }
+  return carried
+}
+
 const aboutTopics = (rig: Rig): string[] => rig.noticeKinds().filter((kind) => kind === 'left-out' || kind === 'let-in')
 
 for (const failure of failures) {
@@ -139,12 +150,7 @@ t.test('a topic that may not be described tells its reason too, and a notice whe
 
 t.test('while a topic is left out it costs the others no transaction: each try carries its events alone', async (t) => {
   const rig = await openBoth()
-  const carried: string[][] = []
-  const { produce } = rig.centre
-  rig.centre.produce = (id, producer, targets) => {
-    carried.push(targets.map(({ topicName }) => topicName))
-    return produce.call(rig.centre, id, producer, targets)
-  }
+  const carried = recordCarried(rig)
   rig.centre.failingTopics.set('centre.meter', 'policy')
   await rig.append(['x'], { topic: 'meter' })
   await rig.machine.run(2_000)
@@ -160,12 +166,7 @@ t.test(
   'a topic that failed in a transaction, and once when the centre was asked about it, is let in by a transaction of its own only',
   async (t) => {
     const rig = await openBoth()
-    const carried: string[][] = []
-    const { produce } = rig.centre
-    rig.centre.produce = (id, producer, targets) => {
-      carried.push(targets.map(({ topicName }) => topicName))
-      return produce.call(rig.centre, id, producer, targets)
-    }
+    const carried = recordCarried(rig)
     rig.centre.failingTopics.set('centre.meter', 'policy')
     await rig.append(['x'], { topic: 'meter' })
     await rig.machine.run(2_000)

@@ -105,23 +105,33 @@ for (const lives of [1, 2]) {
   }
 }
 
+/** A running disk is copied before it notes the fork, and goes on in the same start; the copy delivers; then the disk comes back, to a centre that has forgotten. */
+async function copiedUnaware(events: {
+  header?: readonly [string, string]
+  ofCopy: readonly string[]
+  atLast?: readonly string[]
+}): Promise<Rig> {
+  const rig = new Rig()
+  const copy = await unaware(rig, { lives: 1 })
+  await append(rig, numbers(4, 200), events.header)
+  rig.kill()
+  const original = rig.machine.disk.takeImage()
+  rig.machine.disk.putBack(copy)
+  rig.centre.link = { ...goodLink }
+  await start(rig)
+  await rig.machine.run(60_000)
+  await deliver(rig, events.ofCopy)
+  putBack(rig, original)
+  forget(rig)
+  await start(rig, events.atLast)
+  await rig.machine.run(60_000)
+  return rig
+}
+
 t.test(
   'a running disk was copied before it noted the fork, and went on; the copy delivered: what only the one has is not lost',
   async (t) => {
-    const rig = new Rig()
-    const copy = await unaware(rig, { lives: 1 })
-    await append(rig, numbers(4, 200)) // the original, in the same start
-    rig.kill()
-    const original = rig.machine.disk.takeImage()
-    rig.machine.disk.putBack(copy)
-    rig.centre.link = { ...goodLink }
-    await start(rig)
-    await rig.machine.run(60_000)
-    await deliver(rig, numbers(7, 300))
-    putBack(rig, original)
-    forget(rig)
-    await start(rig, numbers(3, 400))
-    await rig.machine.run(60_000)
+    const rig = await copiedUnaware({ ofCopy: numbers(7, 300), atLast: numbers(3, 400) })
     arrivedOnce(
       t,
       rig,
@@ -138,20 +148,7 @@ for (const header of [
   ['unit2', 'C']
 ] as const) {
   t.test(`so too where the events of the two differ in a header only: ${header}`, async (t) => {
-    const rig = new Rig()
-    const copy = await unaware(rig, { lives: 1 })
-    await append(rig, numbers(4, 200), header)
-    rig.kill()
-    const original = rig.machine.disk.takeImage()
-    rig.machine.disk.putBack(copy)
-    rig.centre.link = { ...goodLink }
-    await start(rig)
-    await rig.machine.run(60_000)
-    await deliver(rig, numbers(4, 200))
-    putBack(rig, original)
-    forget(rig)
-    await start(rig)
-    await rig.machine.run(60_000)
+    const rig = await copiedUnaware({ header, ofCopy: numbers(4, 200) })
     const common = [numbers(10), numbers(10, 10), numbers(6, 100)]
     arrivedOnce(
       t,
