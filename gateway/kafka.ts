@@ -66,8 +66,8 @@ export function topicChangesLog(log: Log): Pick<TopicRules, 'onCreated' | 'onRef
 }
 
 /** What all clients share is used up: others are refused until it is given back. */
-export function fullLog(log: Log): OnFull {
-  const isDue = oncePerMinute()
+export function fullLog(log: Log, nowMs?: () => number): OnFull {
+  const isDue = oncePerMinute(nowMs)
   return (bound, holders) => {
     const untold = isDue(bound)
     if (untold === null) return

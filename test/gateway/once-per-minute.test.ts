@@ -1,4 +1,5 @@
 import t from 'tap'
+import { fullLog } from '../../gateway/kafka.ts'
 import { oncePerMinute } from '../../gateway/once-per-minute.ts'
 import { takeoverLog } from '../../gateway/takeover-log.ts'
 
@@ -38,5 +39,25 @@ t.test('two clients that take one id from each other all the time fill no log', 
     'warn client twin took over: 10.0.0.1 is connected with this id now, 10.0.0.2 was closed; 599 more times since that was told last',
     'info client other took over: 10.0.0.3 is connected with this id now, its connection before was closed'
   ])
+  t.end()
+})
+
+t.test('clients that are refused because a shared bound is used up: each bound once a minute, with who has the room', (t) => {
+  let nowMs = 0
+  let asked = 0
+  const lines: string[] = []
+  const onFull = fullLog(
+    (level, words) => void lines.push(`${level} ${words}`),
+    () => nowMs
+  )
+  const holders = (): string => `${++asked} of them`
+  for (let at = 0; at < 601; at++, nowMs += 100) onFull('committed offsets', holders)
+  onFull('transactions', holders)
+  t.same(lines, [
+    'warn refused a Kafka client: no room for more committed offsets; there are 1 of them',
+    'warn refused a Kafka client, as 599 others since that was told last: no room for more committed offsets; there are 2 of them',
+    'warn refused a Kafka client: no room for more transactions; there are 3 of them'
+  ])
+  t.equal(asked, 3, 'who has the room is looked for only when it is told')
   t.end()
 })
