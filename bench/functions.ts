@@ -74,18 +74,24 @@ function checkQuestion(core: Core, eventCount: number, times: number): Question 
   }
 }
 
-/** What seal and uplink do: many small batches into one. */
-function repackQuestion(core: Core, batchCount: number, times: number): Question {
-  const eventsPerBatch = 20
-  const all = telemetry(batchCount * eventsPerBatch)
+const EVENTS_PER_BATCH = 20
+
+function manyBatches(core: Core, batchCount: number): { readonly all: readonly RecordInput[]; readonly batches: readonly Uint8Array[] } {
+  const all = telemetry(batchCount * EVENTS_PER_BATCH)
   const batches = Array.from({ length: batchCount }, (_, index) => {
-    const batch = core.buildBatch(all.slice(index * eventsPerBatch, (index + 1) * eventsPerBatch), { baseOffset: 0 })
-    writeBaseOffset(batch, index * eventsPerBatch)
+    const batch = core.buildBatch(all.slice(index * EVENTS_PER_BATCH, (index + 1) * EVENTS_PER_BATCH), { baseOffset: 0 })
+    writeBaseOffset(batch, index * EVENTS_PER_BATCH)
     return batch
   })
+  return { all, batches }
+}
+
+/** What seal and uplink do: many small batches into one. */
+function repackQuestion(core: Core, batchCount: number, times: number): Question {
+  const { all, batches } = manyBatches(core, batchCount)
   return {
     what: 'repack many batches into one',
-    parameters: { batches: batchCount, eventsPerBatch },
+    parameters: { batches: batchCount, eventsPerBatch: EVENTS_PER_BATCH },
     count: times * all.length,
     unit: 'ns/event',
     contenders: [
@@ -100,8 +106,8 @@ function repackQuestion(core: Core, batchCount: number, times: number): Question
   }
 }
 
-function repackByPlatformatic(batches: readonly Uint8Array[]): number {
-  const messages = batches.flatMap((batch) => {
+function messagesOf(batches: readonly Uint8Array[]) {
+  return batches.flatMap((batch) => {
     const { records, firstTimestamp } = readRecordsBatch(Reader.from(Buffer.from(batch)))
     return records.map(({ key, value, headers, timestampDelta }) => ({
       topic: 'readings',
@@ -111,7 +117,48 @@ function repackByPlatformatic(batches: readonly Uint8Array[]): number {
       headers: new Map(headers as [Buffer, Buffer][])
     }))
   })
-  return createRecordsBatch(messages).buffer.length
+}
+
+function repackByPlatformatic(batches: readonly Uint8Array[]): number {
+  return createRecordsBatch(messagesOf(batches)).buffer.length
+}
+
+/** What the uplink does where the centre has another number of partitions: one batch for each. */
+function forwardQuestion(core: Core, batchCount: number, targetCount: number, times: number): Question {
+  const { all, batches } = manyBatches(core, batchCount)
+  const id = Buffer.from('gateway-7')
+  const options = { bytesMax: core.batchBytesMax, id, offsetPrefix: Buffer.from('plant.temps/3/'), partitionIndex: 3, targetCount }
+  return {
+    what: 'repack many batches into one for each partition',
+    parameters: { batches: batchCount, eventsPerBatch: EVENTS_PER_BATCH, partitions: targetCount },
+    count: times * all.length,
+    unit: 'ns/event',
+    contenders: [
+      repeat('wadi', times, () => {
+        core.repack.beginForward(options)
+        for (const batch of batches) core.repack.add(batch, { fromOffset: 0, untilOffset: all.length })
+        return core.repack.finishForward().reduce((sum, { recordCount }) => sum + recordCount, 0)
+      }),
+      repeat('@platformatic/kafka', times, () => forwardByPlatformatic(batches, targetCount))
+    ],
+    isComparable: true
+  }
+}
+
+function forwardByPlatformatic(batches: readonly Uint8Array[], targetCount: number): number {
+  const byTarget = new Map<number, ReturnType<typeof messagesOf>>()
+  let offset = 0
+  for (const message of messagesOf(batches)) {
+    message.headers.set(Buffer.from('wadi.id'), Buffer.from('gateway-7'))
+    message.headers.set(Buffer.from('wadi.offset'), Buffer.from(`plant.temps/3/${offset++}`))
+    const target = (platformaticMurmur2(message.key) & 0x7fffffff) % targetCount
+    const own = byTarget.get(target)
+    if (own) own.push(message)
+    else byTarget.set(target, [message])
+  }
+  let count = 0
+  for (const messages of byTarget.values()) count += createRecordsBatch(messages).buffer.length > 0 ? messages.length : 0
+  return count
 }
 
 /** Producer fields into a stored batch: ours recombines the CRC without reading the payload. */
@@ -235,6 +282,8 @@ export const functionsBench: Bench = {
       murmur2Question(core, times),
       checkQuestion(core, context.isSmoke ? 10 : 1_000, times),
       repackQuestion(core, context.isSmoke ? 2 : 50, times),
+      forwardQuestion(core, context.isSmoke ? 2 : 50, 12, times),
+      forwardQuestion(core, context.isSmoke ? 2 : 50, 100, times),
       patchQuestion(core, context.isSmoke ? 10 : 2_000, times),
       searchQuestion(core, context.isSmoke ? 100 : 8_192, times * 100),
       ...lz4Questions(core, context.isSmoke ? 10 : 2_000, times)

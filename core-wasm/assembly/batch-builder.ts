@@ -1,5 +1,5 @@
-// Builds one RecordBatch v2: begin, add records, finish. Three builders exist side by side (commit, scratch, repack),
-// each a struct at a fixed address, so a batch may stay open while another is built.
+// Builds one RecordBatch v2: begin, add records, finish. Builders exist side by side (scratch,
+// repack, the slots of grains.ts), each a struct at its own address, so a batch may stay open while another is built.
 //
 //   struct   0 start u32    4 cursor u32   8 limit u32   12 count i32   16 baseOffset i64
 //           24 baseTimestamp i64   32 maxTimestamp i64   40 lastOffsetDelta i32
@@ -81,6 +81,25 @@ export function coverOffsetDelta(builder: usize, delta: i32): void {
   if (delta > load<i32>(builder, LAST_DELTA)) store<i32>(builder, delta, LAST_DELTA)
 }
 
+// @ts-ignore: decorator
+@inline
+function timestampDelta(builder: usize, timestamp: i64): i64 {
+  return load<i32>(builder, COUNT) == 0 ? 0 : timestamp - load<i64>(builder, BASE_TIMESTAMP)
+}
+
+/** What the record's length says: bytes behind it. */
+// @ts-ignore: decorator
+@inline
+function lengthOf(tsDelta: i64, offsetDelta: i32, bodyBytes: u32): u32 {
+  return 1 + varintBytes(tsDelta) + varintBytes(offsetDelta) + bodyBytes
+}
+
+/** Bytes by which openRecord would make the batch longer. */
+export function addRecordBytes(builder: usize, timestamp: i64, offsetDelta: i32, bodyBytes: u32): u64 {
+  const length = lengthOf(timestampDelta(builder, timestamp), offsetDelta, bodyBytes)
+  return <u64>length + <u64>varintBytes(length)
+}
+
 /**
  * Writes a record up to and including its offset delta, and reserves `bodyBytes` behind (key, value, headers).
  * @returns the address of the body, 0 when the record does not fit (nothing was added)
@@ -89,15 +108,14 @@ export function coverOffsetDelta(builder: usize, delta: i32): void {
 @inline
 export function openRecord(builder: usize, timestamp: i64, offsetDelta: i32, bodyBytes: u32): usize {
   const count = load<i32>(builder, COUNT)
-  const baseTimestamp = count == 0 ? timestamp : load<i64>(builder, BASE_TIMESTAMP)
-  const timestampDelta = timestamp - baseTimestamp
-  const recordBytes: u32 = 1 + varintBytes(timestampDelta) + varintBytes(offsetDelta) + bodyBytes
+  const tsDelta = timestampDelta(builder, timestamp)
+  const recordBytes = lengthOf(tsDelta, offsetDelta, bodyBytes)
   const cursor: usize = load<u32>(builder, CURSOR)
   const room = <u64>load<u32>(builder, LIMIT) - <u64>cursor
   if (<u64>recordBytes + <u64>varintBytes(recordBytes) > room) return 0
   let ptr = writeVarint(cursor, recordBytes)
   store<u8>(ptr, 0)
-  ptr = writeVarint(ptr + 1, timestampDelta)
+  ptr = writeVarint(ptr + 1, tsDelta)
   ptr = writeVarint(ptr, offsetDelta)
   if (count == 0) {
     store<i64>(builder, timestamp, BASE_TIMESTAMP)

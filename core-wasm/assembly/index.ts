@@ -40,6 +40,7 @@ export { murmur2 } from './murmur2'
 export { poolAdd, poolBegin, poolOpen } from './record-pool'
 export { viewHeader, viewRecord } from './record-reader'
 export { repackAdd, repackAddedCount, repackBeginForward, repackBeginSeal, repackFinish, repackNextOffset } from './repack'
+export { targetGather, targetOf, targetsCount } from './targets'
 
 /** Starts a batch of at most `bytesMax` bytes at OUTPUT. */
 export function buildBegin(baseOffset: f64, bytesMax: u32): void {
@@ -60,4 +61,4 @@ if (__heap_base > CRC_TABLES) unreachable() // the compiler's static data would 
 fillCrcTables()
 
 /** Raised with every change of what an export takes or does: a module of another version is refused before it can do harm. */
-export const ABI_VERSION: u32 = 3
+export const ABI_VERSION: u32 = 4

@@ -19,6 +19,8 @@ export const CRC_TABLES: usize = 0x10000 // 16 tables of 1 KiB
 export const CRC_POWERS: usize = 0x14000 // x^(2^k) mod P, k = 0 … 31, u32 each
 export const SCRATCH_BATCH: usize = 0x14180 // struct of batch-builder.ts
 export const REPACK_BATCH: usize = 0x14200
+export const POOL_REGION: usize = 0x14280 // structs of grains.ts
+export const TARGETS_REGION: usize = 0x14290
 export const RECORD_VIEW: usize = 0x14300 // struct of record-reader.ts
 export const FORWARD_ID: usize = 0x15000 // bytes of the header value wadi.id
 export const FORWARD_PREFIX: usize = 0x15400 // bytes in front of the offset in wadi.offset
@@ -32,12 +34,15 @@ export const LZ4_TABLE: usize = 0x20000 // 8192 positions, u16 each
 // The large regions: capacity, then slack up to the next one.
 export const INPUT: usize = 0x0040000 // bytes on their way in; also staged records
 export const OUTPUT: usize = 0x0450000 // batches being built, LZ4 results
-export const REPACK: usize = 0x0860000 // the batch being repacked
+export const REPACK: usize = 0x0860000 // the batch being repacked, or the grains of many
 export const COMMIT: usize = 0x0c70000 // the commit being built, pinned until its release
 export const HEADERS: usize = 0x0e80000 // encoded headers of the records being added
-export const POOL_SLOTS: usize = 0x1090000 // structs of record-pool.ts, 64 bytes each
+export const POOL_SLOTS: usize = 0x1090000 // structs of grains.ts, 64 bytes each
 export const POOL_SLOTS_MAX: u32 = 4096
 export const GRAINS: usize = 0x10d0000 // the records of the commit that is being filled
 /** Any record that fits a commit fits an empty pool. */
 export const GRAINS_BYTES: usize = 0x220000
-export const MEMORY_END: usize = 0x12f0000 // 303 pages
+export const TARGET_SLOTS: usize = 0x12f0000 // structs of grains.ts
+export const TARGET_SLOTS_MAX: u32 = 4096
+export const TARGET_TABLE: usize = 0x1330000 // of targets.ts: 8192 entries, u16 each
+export const MEMORY_END: usize = 0x1340000 // 308 pages

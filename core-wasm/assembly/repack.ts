@@ -1,10 +1,12 @@
-// Many batches into one, at REPACK. Keys, values and headers are copied as they are; lengths and deltas are new.
+// Many batches into one, at REPACK, or into one for each target partition (targets.ts). Keys, values and headers are copied as they are; lengths
+// and deltas are new.
 //
 //   seal     offsets stay (gaps stay gaps), base offset = first record's
-//   forward  base offset 0, dense deltas, records of one target partition only, two headers behind each record's own:
+//   forward  base offset 0, dense deltas, two headers behind each record's own:
 //            wadi.id = FORWARD_ID, wadi.offset = FORWARD_PREFIX + decimal offset
 //
-// Invariants: a record never splits; the output never exceeds the limit given at begin; the source was copied to INPUT.
+// Invariants: a record never splits; no batch exceeds the limit given at begin; the source was copied to INPUT; records are looked at in order, up to
+// the first that does not fit.
 
 import {
   ATTRIBUTES_AT,
@@ -28,6 +30,7 @@ import {
 import { copyBytes, load16, load32, load64, varintBytes, writeVarint } from './bytes'
 import { FORWARD_ID, FORWARD_PREFIX, INPUT, REPACK, REPACK_BATCH } from './memory'
 import { murmur2 } from './murmur2'
+import { openTargetRecord, targetsBegin, targetSlot } from './targets'
 import {
   readRecord,
   recordBody,
@@ -56,7 +59,6 @@ let isForward: bool = false
 let idBytes: u32 = 0
 let prefixBytes: u32 = 0
 let partitionIndex: u32 = 0
-let targetIndex: u32 = 0
 let targetCount: u32 = 0
 let nextOffset: i64 = 0
 let addedCount: i32 = 0
@@ -75,23 +77,32 @@ export function repackBeginSeal(bytesMax: u32): void {
   beginBatch(REPACK_BATCH, REPACK, REPACK + bytesMax, 0)
 }
 
-/** FORWARD_ID and FORWARD_PREFIX hold their bytes already. toCount 0 = take every record. */
-export function repackBeginForward(bytesMax: u32, idLength: u32, prefixLength: u32, partition: u32, toIndex: u32, toCount: u32): void {
+/**
+ * FORWARD_ID and FORWARD_PREFIX hold their bytes already. toCount is how many partitions the target topic has; up to one there is one batch, at
+ * REPACK, which takes every record.
+ */
+export function repackBeginForward(bytesMax: u32, idLength: u32, prefixLength: u32, partition: u32, toCount: u32): void {
   isForward = true
   idBytes = idLength
   prefixBytes = prefixLength
   partitionIndex = partition
-  targetIndex = toIndex
   targetCount = toCount
-  beginBatch(REPACK_BATCH, REPACK, REPACK + bytesMax, 0)
+  if (toCount > 1) targetsBegin(bytesMax)
+  else beginBatch(REPACK_BATCH, REPACK, REPACK + bytesMax, 0)
 }
 
 /** Java's partitioner: murmur2 of the key, masked; records without a key keep their source partition's place. */
-function isForTarget(): bool {
-  if (targetCount == 0) return true
+function targetOfRecord(): u32 {
   const keyBytes = recordKeyBytes()
   const place = keyBytes < 0 ? partitionIndex : murmur2(recordKey(), keyBytes) & 0x7fffffff
-  return place % targetCount == targetIndex
+  return place % targetCount
+}
+
+// @ts-ignore: decorator
+@inline
+function openForwardRecord(builder: usize, timestamp: i64, bodyBytes: u32): usize {
+  if (builder != REPACK_BATCH) return openTargetRecord(builder, timestamp, bodyBytes)
+  return openRecord(builder, timestamp, batchCount(builder), bodyBytes)
 }
 
 function digitsOf(value: i64): u32 {
@@ -108,6 +119,8 @@ function writeField(to: usize, from: usize, length: u32): usize {
 
 /** Appends the record just read with dense delta and the two headers. @returns false when it does not fit */
 function forwardRecord(timestamp: i64, offset: i64): bool {
+  const builder = targetCount > 1 ? targetSlot(targetOfRecord()) : REPACK_BATCH
+  if (builder == 0) return false
   const headersBytes = <u32>(recordEnd() - recordHeaders())
   const fieldsBytes = <u32>(recordHeaderCountAt() - recordBody())
   const headerCount = recordHeaderCount() + 2
@@ -115,7 +128,7 @@ function forwardRecord(timestamp: i64, offset: i64): bool {
   const valueBytes = prefixBytes + digits
   const addedBytes = ID_KEY_BYTES + varintBytes(idBytes) + idBytes + OFFSET_KEY_BYTES + varintBytes(valueBytes) + valueBytes
   const bodyBytes = fieldsBytes + varintBytes(headerCount) + headersBytes + addedBytes
-  let to = openRecord(REPACK_BATCH, timestamp, batchCount(REPACK_BATCH), bodyBytes)
+  let to = openForwardRecord(builder, timestamp, bodyBytes)
   if (to == 0) return false
   copyBytes(to, recordBody(), fieldsBytes)
   to = writeVarint(to + fieldsBytes, headerCount)
@@ -132,7 +145,7 @@ function forwardRecord(timestamp: i64, offset: i64): bool {
     store<u8>(at, <u8>(48 + rest % 10))
     rest /= 10
   }
-  assert(to == batchCursor(REPACK_BATCH), 'the record has the announced size')
+  assert(to == batchCursor(builder), 'the record has the announced size')
   return true
 }
 
@@ -166,7 +179,7 @@ export function repackAdd(batchBytes: u32, fromOffset: f64, untilOffset: f64): i
     ptr = recordEnd()
     const offset = baseOffset + <i64>recordOffsetDelta()
     if (offset >= until) break
-    if (offset < from || (isForward && !isForTarget())) continue
+    if (offset < from) continue
     const timestamp = recordTimestamp(INPUT)
     if (!(isForward ? forwardRecord(timestamp, offset) : sealRecord(timestamp, offset))) {
       nextOffset = offset
@@ -182,8 +195,8 @@ export function repackAdd(batchBytes: u32, fromOffset: f64, untilOffset: f64): i
   return ALL_LOOKED_AT
 }
 
-/** @returns bytes of the sealed batch at REPACK, 0 when no record was added */
-export function repackFinish(producerId: i64, producerEpoch: i32, baseSequence: i32, isTransactional: i32): u32 {
+/** Of one batch at REPACK, no producer. @returns its bytes, 0 when no record was added */
+export function repackFinish(): u32 {
   if (batchCount(REPACK_BATCH) == 0) return 0
-  return finishBatch(REPACK_BATCH, producerId, producerEpoch, baseSequence, isTransactional)
+  return finishBatch(REPACK_BATCH, -1, -1, -1, 0)
 }

@@ -46,21 +46,17 @@ export interface CoreFunctions {
   poolOpen(): number
   poolAdd(slot: number, timestampMs: number, keyBytes: number, valueBytes: number, headersBytes: number): number
   repackBeginSeal(bytesMax: number): void
-  repackBeginForward(
-    bytesMax: number,
-    idBytes: number,
-    prefixBytes: number,
-    partitionIndex: number,
-    targetIndex: number,
-    targetCount: number
-  ): void
+  repackBeginForward(bytesMax: number, idBytes: number, prefixBytes: number, partitionIndex: number, targetCount: number): void
   repackAdd(batchBytes: number, fromOffset: number, untilOffset: number): number
   repackNextOffset(): number
   repackAddedCount(): number
-  repackFinish(producerId: bigint, producerEpoch: number, baseSequence: number, isTransactional: number): number
+  repackFinish(): number
   stageHeaders(): number
   searchOffsetIndex(ptr: number, count: number, relativeOffset: number): number
   searchTimeIndex(ptr: number, count: number, timestampMs: number): number
+  targetsCount(): number
+  targetOf(index: number): number
+  targetGather(index: number): number
   lz4Compress(length: number): number
   lz4Decompress(length: number, bytesMax: number): number
 }
@@ -95,7 +91,7 @@ declare const WebAssembly: {
 type AddRecord = (timestampMs: number, keyBytes: number, valueBytes: number, headersBytes: number) => number
 
 /** Of core-wasm/assembly/index.ts. */
-const ABI_VERSION = 3
+const ABI_VERSION = 4
 
 /** Fields up to this long are cheaper to copy byte by byte than by TypedArray.set. */
 const LOOP_BYTES_MAX = 8

@@ -93,32 +93,35 @@ export interface CommitBuilder {
  * Many batches into one: offset and timestamp deltas rewritten, keys and values copied. Sources are uncompressed
  * and checked. One record never splits; the output never exceeds `bytesMax`.
  */
+/** What a forward repack made for one target partition. */
+export interface ForwardedBatch {
+  readonly targetIndex: number
+  readonly bytes: Uint8Array
+  readonly recordCount: number
+}
+
 export interface Repacker {
   /** Keeps offsets (gaps stay gaps), producer fields −1. For sealing a tail. */
   beginSeal(options: { bytesMax: number }): void
   /**
    * For the uplink: base offset 0, dense deltas, and behind each record's own headers `wadi.id` = id and
-   * `wadi.offset` = prefix + decimal offset. With targetCount > 0 only records whose key's
-   * (murmur2 & 0x7fffffff) % targetCount = targetIndex are taken (records without key: partitionIndex % targetCount).
+   * `wadi.offset` = prefix + decimal offset. With targetCount > 1 there is a batch for each target partition, each of at most bytesMax, together of
+   * at most about batchBytesMax: a record goes where Kafka's own partitioner puts its key, (murmur2 & 0x7fffffff) % targetCount, without a key to
+   * partitionIndex % targetCount. Otherwise there is one batch, for target 0.
    */
-  beginForward(options: {
-    bytesMax: number
-    id: Uint8Array
-    offsetPrefix: Uint8Array
-    partitionIndex: number
-    targetIndex: number
-    targetCount: number
-  }): void
+  beginForward(options: { bytesMax: number; id: Uint8Array; offsetPrefix: Uint8Array; partitionIndex: number; targetCount: number }): void
   /**
    * Appends the records of `batch` with offset ≥ fromOffset (< untilOffset).
    * @returns nextOffset: the first offset not looked at (untilOffset or the batch's end when all were);
-   *          isFull: the next record did not fit
+   *          isFull: the record there did not fit its batch, and none behind it was looked at
    */
   add(batch: Uint8Array, range: { fromOffset: number; untilOffset: number }): { nextOffset: number; addedCount: number; isFull: boolean }
   addOpened(
     batch: OpenedBatch,
     range: { fromOffset: number; untilOffset: number }
   ): { nextOffset: number; addedCount: number; isFull: boolean }
-  /** null when no record was added. The view is valid until the next call of the core. */
-  finish(producer?: ProducerFields): Uint8Array | null
+  /** After beginSeal; null when no record was added. The view is valid until the next call of the core. */
+  finish(): Uint8Array | null
+  /** After beginForward: the batches that have records, in the order of their targets; copies. */
+  finishForward(): ForwardedBatch[]
 }

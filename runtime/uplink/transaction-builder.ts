@@ -165,11 +165,11 @@ export class TransactionBuilder {
     const { targetCount, bytesMax, limitBytes } = limits
     const { planned: from, branchId } = source // before anything is awaited
     const { plain, end } = opened
-    let repacked = this.#repackAll(source, topic, plain, { from, until: end, targetCount, bytesMax })
+    let repacked = this.#repack(source, topic, plain, { from, until: end, targetCount, bytesMax })
     if (repacked.isTooLarge) {
       // Alone it may be as large as the core can make it: compressed it may still fit.
       const alone = { from, until: from + 1, targetCount, bytesMax: core.batchBytesMax }
-      if (bytesMax < core.batchBytesMax) repacked = this.#repackAll(source, topic, plain, alone)
+      if (bytesMax < core.batchBytesMax) repacked = this.#repack(source, topic, plain, alone)
       if (repacked.isTooLarge) return { source, offset: from, reason: `it does not fit a batch of ${core.batchBytesMax} bytes` }
     }
     if (targetCount === 0) this.#learnRepackedRatio(source, plain, repacked)
@@ -292,62 +292,32 @@ export class TransactionBuilder {
   }
 
   /** All targets cover the same range: where one is full, the others end too. */
-  #repackAll(
+  #repack(
     source: Source,
     topic: UpstreamTopic,
     plain: readonly OpenedBatch[],
     range: { from: number; until: number; targetCount: number; bytesMax: number }
   ): Repacked {
-    const { targetCount } = range
-    let { until } = range
-    for (;;) {
-      const batches: PreparedBatch[] = []
-      let plainBytes = 0
-      let isFull = false
-      for (let targetIndex = 0; targetIndex < Math.max(1, targetCount) && !isFull; targetIndex++) {
-        const result = this.#repackOne(source, plain, { ...range, until, targetIndex })
-        if (result.until < until) {
-          // A record did not fit: everything ends there. With one target this batch is right already.
-          until = result.until
-          isFull = targetIndex > 0
-          if (until === range.from) return { until, batches: [], plainBytes: 0, isTooLarge: true }
-        }
-        if (!result.bytes || isFull) continue
-        const partitionIndex = targetCount === 0 ? source.partition.partitionIndex : targetIndex
-        batches.push({
-          topicName: topic.name,
-          partitionIndex,
-          bytes: result.bytes,
-          recordCount: readBatchHeader(result.bytes)?.recordCount ?? 0
-        })
-        plainBytes += result.bytes.byteLength
-      }
-      if (!isFull) return { until, batches, plainBytes, isTooLarge: false }
-    }
-  }
-
-  #repackOne(
-    source: Source,
-    plain: readonly OpenedBatch[],
-    range: { from: number; until: number; targetIndex: number; targetCount: number; bytesMax: number }
-  ): { until: number; bytes: Uint8Array | null } {
     const { repack } = this.#options.core
-    repack.beginForward({
-      bytesMax: range.bytesMax,
-      id: this.#idOf(source.branchId),
-      offsetPrefix: new TextEncoder().encode(`${source.key}/`),
-      partitionIndex: source.partition.partitionIndex,
-      targetIndex: range.targetIndex,
-      targetCount: range.targetCount
-    })
-    let until = range.until
+    const { targetCount, bytesMax } = range
+    const { partitionIndex } = source.partition
+    const offsetPrefix = new TextEncoder().encode(`${source.key}/`)
+    repack.beginForward({ bytesMax, id: this.#idOf(source.branchId), offsetPrefix, partitionIndex, targetCount })
+    let { until } = range
     for (const batch of plain) {
       const result = repack.addOpened(batch, { fromOffset: range.from, untilOffset: range.until })
       if (!result.isFull) continue
       until = result.nextOffset
       break
     }
-    return { until, bytes: repack.finish()?.slice() ?? null }
+    const batches = repack.finishForward().map(({ targetIndex, bytes, recordCount }) => ({
+      topicName: topic.name,
+      partitionIndex: targetCount === 0 ? partitionIndex : targetIndex,
+      bytes,
+      recordCount
+    }))
+    const plainBytes = batches.reduce((sum, { bytes }) => sum + bytes.byteLength, 0)
+    return { until, batches, plainBytes, isTooLarge: until === range.from }
   }
 
   #idOf(branchId: string): Uint8Array {

@@ -1,8 +1,9 @@
-// Proves for Core.repack: sealing keeps every record with its offset, forwarding numbers densely, adds the two headers and
-// takes only the target's records; both are byte for byte what the oracle encodes, and stop exactly where nothing more fits.
+// Proves for Core.repack: sealing keeps every record with its offset, forwarding numbers densely, adds the two headers and gives every target
+// partition its own records; both are byte for byte what the oracle encodes, and stop exactly where nothing more fits.
 import t from 'tap'
-import type { Core } from '../../runtime/core/core.ts'
-import type { ProducerFields, RecordInput } from '../../runtime/core/record.ts'
+import { writeBaseOffset } from '../../runtime/core/batch-header.ts'
+import type { Core, ForwardedBatch } from '../../runtime/core/core.ts'
+import type { RecordInput } from '../../runtime/core/record.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { randomRecords } from '../helpers/random-records.ts'
 import { numbered, type OracleRecord, oracleBatch } from '../oracle/batch.ts'
@@ -10,7 +11,7 @@ import { oracleMurmur2 } from '../oracle/murmur2.ts'
 import { Prng, seeds } from '../sim/prng.ts'
 
 const text = (value: string) => Buffer.from(value)
-const producer: ProducerFields = { producerId: 5n, producerEpoch: 0, baseSequence: 99, isTransactional: true }
+const ofGateway7 = { id: text('gateway-7'), offsetPrefix: text('plant.temps/3/'), partitionIndex: 3 }
 
 /** Batches with gaps between them and inside them. */
 function randomLog(prng: Prng, batchCount: number): { batches: Uint8Array[]; records: OracleRecord[]; endOffset: number } {
@@ -44,10 +45,29 @@ function forwarded(records: readonly OracleRecord[], id: string, prefix: string)
   }))
 }
 
-function isTaken(record: RecordInput, partitionIndex: number, targetIndex: number, targetCount: number): boolean {
-  const place = record.key === null ? partitionIndex : oracleMurmur2(record.key) & 0x7fffffff
-  return targetCount === 0 || place % targetCount === targetIndex
+function targetOf(record: RecordInput, partitionIndex: number, targetCount: number): number {
+  if (targetCount === 0) return 0
+  return (record.key === null ? partitionIndex : oracleMurmur2(record.key) & 0x7fffffff) % targetCount
 }
+
+/** What the oracle makes of records for each target that has some, in the order of targets. */
+function expectedBatches(records: readonly OracleRecord[], targetCount: number, id = 'gateway-7', prefix = 'plant.temps/3/') {
+  const byTarget = new Map<number, OracleRecord[]>()
+  for (const record of records) {
+    const target = targetOf(record, 3, targetCount)
+    byTarget.set(target, [...(byTarget.get(target) ?? []), record])
+  }
+  return [...byTarget]
+    .sort(([left], [right]) => left - right)
+    .map(([targetIndex, own]) => ({
+      targetIndex,
+      recordCount: own.length,
+      bytes: Buffer.from(oracleBatch(numbered(forwarded(own, id, prefix), 0), { baseOffset: 0 }))
+    }))
+}
+
+const asBuffers = (batches: readonly ForwardedBatch[]) =>
+  batches.map(({ targetIndex, recordCount, bytes }) => ({ targetIndex, recordCount, bytes: Buffer.from(bytes) }))
 
 function addAll(core: Core, batches: readonly Uint8Array[], range = { fromOffset: 0, untilOffset: Number.MAX_SAFE_INTEGER }): number {
   let addedCount = 0
@@ -74,17 +94,37 @@ for (const build of ['debug', 'release'] as const) {
     t.test(`${build}: forwarding numbers densely and says where records come from (replay with SEED=${seed})`, async (t) => {
       const prng = new Prng(seed)
       const { batches, records } = randomLog(prng, 10)
-      const targetCount = prng.pick([0, 1, 3, 6])
-      const targetIndex = targetCount === 0 ? 0 : prng.below(targetCount)
-      const options = { id: text('gateway-7'), offsetPrefix: text('plant.temps/3/'), partitionIndex: 3, targetIndex, targetCount }
-      core.repack.beginForward({ bytesMax: core.batchBytesMax, ...options })
-      const taken = records.filter((record) => isTaken(record, 3, targetIndex, targetCount))
-      t.equal(addAll(core, batches), taken.length)
-      const batch = core.repack.finish(producer)
-      if (taken.length === 0) t.equal(batch, null)
-      else {
-        const expected = oracleBatch(numbered(forwarded(taken, 'gateway-7', 'plant.temps/3/'), 0), { baseOffset: 0, producer })
-        t.same(Buffer.from(batch ?? []), Buffer.from(expected))
+      const targetCount = prng.pick([0, 1, 2, 3, 6, 100, 10_000])
+      core.repack.beginForward({ ...ofGateway7, bytesMax: core.batchBytesMax, targetCount })
+      t.equal(addAll(core, batches), records.length)
+      t.same(asBuffers(core.repack.finishForward()), expectedBatches(records, targetCount))
+    })
+
+    t.test(`${build}: where one target is full all end, and nothing is lost or twice (replay with SEED=${seed})`, async (t) => {
+      const prng = new Prng(seed)
+      const { batches, records, endOffset } = randomLog(prng, 8)
+      const targetCount = prng.pick([0, 1, 2, 3, 40])
+      const bytesMax = prng.between(300, 2000)
+      let next = 0
+      for (let round = 0; next < endOffset; round++) {
+        if (round > 1000) throw new Error('no progress')
+        core.repack.beginForward({ ...ofGateway7, bytesMax, targetCount })
+        let added = { nextOffset: next, addedCount: 0, isFull: false }
+        for (const batch of batches) {
+          added = core.repack.add(batch, { fromOffset: next, untilOffset: endOffset })
+          if (added.isFull) break
+        }
+        const until = added.isFull ? added.nextOffset : endOffset
+        const range = records.filter(({ offset }) => offset >= next && offset < until)
+        t.same(asBuffers(core.repack.finishForward()), expectedBatches(range, targetCount))
+        if (added.isFull) {
+          const withNext = expectedBatches([...range, ...records.filter(({ offset }) => offset === until)], targetCount)
+          t.ok(
+            withNext.some(({ bytes }) => bytes.length > bytesMax),
+            'one record more, and a batch would be too large'
+          )
+        }
+        next = until === next ? next + 1 : until // a record larger than bytesMax: this caller drops it
       }
     })
 
@@ -127,7 +167,7 @@ for (const build of ['debug', 'release'] as const) {
 }
 
 const core = loadTestCore()
-const options = { id: text('g'), offsetPrefix: text(''), partitionIndex: 0, targetIndex: 0, targetCount: 0 }
+const options = { id: text('g'), offsetPrefix: text(''), partitionIndex: 0, targetCount: 0 }
 const three = core.buildBatch(
   [1, 2, 3].map((n) => ({ timestampMs: n, key: null, value: text(`${n}`), headers: [] })),
   { baseOffset: 10 }
@@ -151,10 +191,79 @@ t.test('ranges are [from, until)', async (t) => {
   t.same(offsets(0, 5), { nextOffset: 5, addedCount: 0, isFull: false, offsets: [] })
 })
 
-t.test('a record that fits no batch is full at once and finish gives null', async (t) => {
-  core.repack.beginForward({ bytesMax: 70, ...options })
-  t.same(core.repack.add(three, { fromOffset: 0, untilOffset: 100 }), { nextOffset: 10, addedCount: 0, isFull: true })
-  t.equal(core.repack.finish(), null)
+t.test('a record that fits no batch is full at once and nothing is made', async (t) => {
+  for (const targetCount of [0, 1, 7]) {
+    core.repack.beginForward({ ...options, targetCount, bytesMax: 70 })
+    t.same(core.repack.add(three, { fromOffset: 0, untilOffset: 100 }), { nextOffset: 10, addedCount: 0, isFull: true })
+    t.same(core.repack.finishForward(), [])
+  }
+})
+
+/** Records with a key of their own each. */
+function keyed(count: number, valueBytes: number): Uint8Array {
+  const value = new Uint8Array(valueBytes).fill(7)
+  return core.buildBatch(
+    Array.from({ length: count }, (_, n) => ({ timestampMs: n, key: text(`key ${n}`), value, headers: [] })),
+    { baseOffset: 0 }
+  )
+}
+
+t.test('more partitions than there are places for: full, and the next part goes on there', async (t) => {
+  const count = 20_000
+  const batch = keyed(count, 1)
+  const offsets: number[] = []
+  for (let next = 0; next < count; ) {
+    core.repack.beginForward({ ...options, targetCount: 2 ** 31 - 1, bytesMax: core.batchBytesMax })
+    const { nextOffset, isFull } = core.repack.add(batch, { fromOffset: next, untilOffset: count })
+    const batches = core.repack.finishForward()
+    t.ok(isFull ? batches.length === 4096 : nextOffset === count, `${batches.length} targets`)
+    offsets.push(
+      ...batches.flatMap(({ bytes }) =>
+        core.readRecords(bytes).map(({ headers }) => Number(Buffer.from(headers[1]?.value ?? []).toString()))
+      )
+    )
+    next = nextOffset
+  }
+  offsets.sort((left, right) => left - right)
+  t.equal(offsets.length, count)
+  t.equal(
+    offsets.findIndex((offset, n) => offset !== n),
+    -1
+  )
+})
+
+t.test('all targets together have a bound: full, and every batch is whole', async (t) => {
+  const batch = keyed(3, 1_300_000)
+  const further = batch.slice()
+  writeBaseOffset(further, 3)
+  core.repack.beginForward({ ...options, targetCount: 1000, bytesMax: core.batchBytesMax })
+  t.match(core.repack.add(batch, { fromOffset: 0, untilOffset: 100 }), { isFull: false, addedCount: 3 })
+  t.same(core.repack.add(further, { fromOffset: 3, untilOffset: 100 }), { nextOffset: 3, addedCount: 0, isFull: true })
+  const batches = core.repack.finishForward()
+  t.same(
+    batches.flatMap(({ bytes, recordCount }) => [core.checkBatch(bytes), recordCount]),
+    batches.flatMap(() => [null, 1])
+  )
+  t.equal(batches.length, 3)
+})
+
+t.test('the largest record that fits a batch alone fits one of many', async (t) => {
+  const sizeOf = (valueBytes: number) => {
+    const one = core.buildBatch([{ timestampMs: 0, key: text('k'), value: new Uint8Array(valueBytes), headers: [] }], { baseOffset: 0 })
+    core.repack.beginForward({ ...options, targetCount: 0, bytesMax: core.batchBytesMax })
+    if (core.repack.add(one, { fromOffset: 0, untilOffset: 1 }).isFull) return { one, size: null }
+    return { one, size: core.repack.finishForward()[0]?.bytes.length ?? 0 }
+  }
+  const { size } = sizeOf(core.batchBytesMax - 1000)
+  const largest = core.batchBytesMax - 1000 + core.batchBytesMax - (size as number)
+  t.equal(sizeOf(largest).size, core.batchBytesMax)
+  t.equal(sizeOf(largest + 1).size, null)
+  const [fits, doesNotFit] = [sizeOf(largest).one, sizeOf(largest + 1).one]
+  core.repack.beginForward({ ...options, targetCount: 50, bytesMax: core.batchBytesMax })
+  t.match(core.repack.add(fits, { fromOffset: 0, untilOffset: 1 }), { isFull: false, addedCount: 1 })
+  t.equal(core.repack.finishForward()[0]?.bytes.length, core.batchBytesMax)
+  core.repack.beginForward({ ...options, targetCount: 50, bytesMax: core.batchBytesMax })
+  t.match(core.repack.add(doesNotFit, { fromOffset: 0, untilOffset: 1 }), { isFull: true, addedCount: 0 })
 })
 
 t.test('a record fits to the last byte', async (t) => {
@@ -166,12 +275,19 @@ t.test('a record fits to the last byte', async (t) => {
 })
 
 t.test('other calls between add and finish do no harm', async (t) => {
-  core.repack.beginForward({ bytesMax: 1000, ...options })
-  core.repack.add(three, { fromOffset: 0, untilOffset: 12 })
-  core.lz4Decompress(core.lz4Compress(new Uint8Array(100_000).fill(9)), 100_000)
-  core.buildBatch([{ timestampMs: 0, key: null, value: new Uint8Array(9000), headers: [] }], { baseOffset: 0 })
-  core.repack.add(three, { fromOffset: 12, untilOffset: 100 })
-  t.equal(core.readRecords((core.repack.finish() as Uint8Array).slice()).length, 3)
+  for (const targetCount of [0, 7]) {
+    core.repack.beginForward({ ...options, targetCount, bytesMax: 1000 })
+    core.repack.add(three, { fromOffset: 0, untilOffset: 12 })
+    core.lz4Decompress(core.lz4Compress(new Uint8Array(100_000).fill(9)), 100_000)
+    core.buildBatch([{ timestampMs: 0, key: null, value: new Uint8Array(9000), headers: [] }], { baseOffset: 0 })
+    const slot = core.pool.openBatch() as number
+    core.pool.addRecord(slot, { timestampMs: 0, key: null, value: new Uint8Array(9000), headers: [] })
+    core.repack.add(three, { fromOffset: 12, untilOffset: 100 })
+    const [batch, ...others] = core.repack.finishForward()
+    t.same(others, [])
+    t.equal(core.readRecords(batch?.bytes as Uint8Array).length, 3)
+  }
+  core.pool.clear()
 })
 
 t.test('impossible requests are RangeErrors', async (t) => {
