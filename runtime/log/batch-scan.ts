@@ -7,7 +7,9 @@ import type { Core } from '../core/core.ts'
 import type { BatchFault, BatchHeader } from '../core/record.ts'
 import type { SalvageFile } from './salvage-read.ts'
 
-const CHUNK_BYTES = 128 * 1024
+/** What is read from the device at once. */
+const CHUNK_BYTES_MAX = 128 * 1024
+const CHUNK_BYTES_MIN = 16 * 1024
 
 export type ScanStep =
   | { readonly kind: 'batch'; readonly header: BatchHeader; readonly batch: Uint8Array; readonly positionBytes: number }
@@ -21,16 +23,23 @@ export class BatchScan {
   readonly endBytes: number
   /** Behind a broken place no batch goes on to here or further: a record may hold the bytes of a whole batch of somewhere else. */
   readonly #endOffset: number
+  readonly #chunkBytes: number
   #chunk: Uint8Array = new Uint8Array(0)
   #chunkAt = 0
   positionBytes: number
   /** The next batch must not begin below this. */
   nextOffset: number
 
-  constructor(core: Core, file: SalvageFile, range: { startBytes: number; endBytes: number; nextOffset: number; endOffset?: number }) {
+  /** `wantedBytes`: about how much the caller will take; without it, all. */
+  constructor(
+    core: Core,
+    file: SalvageFile,
+    range: { startBytes: number; endBytes: number; nextOffset: number; endOffset?: number; wantedBytes?: number }
+  ) {
     this.#core = core
     this.#file = file
     this.endBytes = range.endBytes
+    this.#chunkBytes = Math.min(CHUNK_BYTES_MAX, Math.max(CHUNK_BYTES_MIN, range.wantedBytes ?? CHUNK_BYTES_MAX))
     this.#endOffset = range.endOffset ?? Number.POSITIVE_INFINITY
     this.positionBytes = range.startBytes
     this.nextOffset = range.nextOffset
@@ -101,7 +110,7 @@ export class BatchScan {
   async #bytesAt(at: number, length: number): Promise<Uint8Array> {
     const end = Math.min(at + length, this.endBytes)
     if (at < this.#chunkAt || end > this.#chunkAt + this.#chunk.byteLength) {
-      const chunk = new Uint8Array(Math.min(Math.max(length, CHUNK_BYTES), this.endBytes - at))
+      const chunk = new Uint8Array(Math.min(Math.max(length, this.#chunkBytes), this.endBytes - at))
       const count = await this.#file.readAt(at, chunk)
       this.#chunk = chunk.subarray(0, count)
       this.#chunkAt = at

@@ -1,5 +1,6 @@
 // Reads whole, checked batches out of one segment from an offset on. Damaged bytes are passed over and named; the reader goes on behind them.
-// Invariant: what is returned is contiguous from the asked offset, except for the ranges in `damage`.
+// Invariants: what is returned is contiguous from the asked offset, except for the ranges in `damage`; the batches hold at most twice their own bytes
+// of memory (a reader of many partitions is admitted by what it takes).
 // Not for: reporting damage (partition-log.ts does, once per range).
 
 import type { Core } from '../core/core.ts'
@@ -24,7 +25,7 @@ export interface SegmentRead {
 export function readSegment(core: Core, segment: Segment, range: { offset: number; bytesMax: number }): Promise<SegmentRead> {
   return segment.withFile(async (file) => {
     const index = await segment.index()
-    const scan = segment.scan(file, index.positionFor(core, range.offset))
+    const scan = segment.scan(file, index.positionFor(core, range.offset), range.bytesMax)
     return new SegmentReader(scan, { ...range, endOffset: segment.nextOffset }).run()
   })
 }
@@ -55,7 +56,7 @@ class SegmentReader {
       else if (step.kind === 'end') goesOn = this.#end(step.positionBytes)
       else goesOn = this.#batches.length === 0 && (await this.#passDamage(step.positionBytes))
     }
-    return { batches: this.#batches, nextOffset: this.#nextOffset, damage: this.#damage }
+    return { batches: withoutSurplus(this.#batches), nextOffset: this.#nextOffset, damage: this.#damage }
   }
 
   /** False when there is enough. */
@@ -97,4 +98,15 @@ class SegmentReader {
     const isUnreadable = this.#scan.isUnreadable(positionBytes, endBytes)
     this.#damage.push({ positionBytes, startOffset, endOffset, isUnreadable })
   }
+}
+
+/** Batches that are less than half of the piece of the file that they were read with are copied: who holds them would hold all of it. */
+function withoutSurplus(batches: readonly StoredBatch[]): readonly StoredBatch[] {
+  const takenBytes = new Map<ArrayBufferLike, number>()
+  for (const { bytes } of batches) takenBytes.set(bytes.buffer, (takenBytes.get(bytes.buffer) ?? 0) + bytes.byteLength)
+  return batches.map((batch) => {
+    const { buffer } = batch.bytes
+    const isSurplus = (takenBytes.get(buffer) as number) * 2 < buffer.byteLength
+    return isSurplus ? { header: batch.header, bytes: new Uint8Array(batch.bytes) } : batch
+  })
 }

@@ -275,8 +275,14 @@ export class Segment {
     return this.#firstTimestampMs
   }
 
-  scan(file: SalvageFile, startBytes: number): BatchScan {
-    const range = { startBytes, endBytes: this.#sizeBytes, nextOffset: this.baseOffset, endOffset: this.nextOffset }
+  scan(file: SalvageFile, startBytes: number, wantedBytes?: number): BatchScan {
+    const range = {
+      startBytes,
+      endBytes: this.#sizeBytes,
+      nextOffset: this.baseOffset,
+      endOffset: this.nextOffset,
+      ...(wantedBytes !== undefined && { wantedBytes })
+    }
     return new BatchScan(this.#env.core, file, range)
   }
 
