@@ -1,7 +1,7 @@
 // One gateway for the life of the process: open, say so, wait for a signal or a failure, close in time.
 //
 // Invariants: a signal ends it at any point, a start included; a failure of storage ends it too, unless the configuration says
-// serve_reads; SIGHUP ends nothing.
+// serve_reads; SIGHUP, SIGUSR1 and SIGUSR2 end nothing.
 
 import type { Config } from '../gateway/config/schema.ts'
 import { type Gateway, openGateway } from '../gateway/gateway.ts'
@@ -37,6 +37,7 @@ export async function serve(config: Config, options: ServeOptions): Promise<numb
   const log = createLog({ isJson: options.isJson })
   for (const warning of options.warnings ?? []) log('warn', warning)
   const signal = AbortSignal.any([options.signal, hangup(log, options.stopsOnHangup === true)])
+  tellUserSignals(log)
   const { youngSpace = new YoungSpace() } = options
   const progress = new Progress({ label: 'recovering', unit: 'bytes' })
   const failed = new AbortController()
@@ -92,6 +93,12 @@ function hangup(log: Log, isStop: boolean): AbortSignal {
     else log('warn', 'SIGHUP: reload is not in this version; nothing changed. To use a new configuration, restart')
   })
   return controller.signal
+}
+
+/** What rotates logs sends them. Without a listener Node opens its debugger on the first and ends on the second. */
+function tellUserSignals(log: Log): void {
+  for (const signal of ['SIGUSR1', 'SIGUSR2'] as const)
+    process.on(signal, () => log('warn', `${signal}: it has no meaning here; nothing changed`))
 }
 
 function aborted(signal: AbortSignal): Promise<null> {

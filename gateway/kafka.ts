@@ -76,6 +76,17 @@ export function fullLog(log: Log, nowMs?: () => number): OnFull {
   }
 }
 
+/** Ends of connections that are not part of every day, once a minute for each reason and host. */
+export function closesLog(log: Log, nowMs?: () => number): (reason: CloseReason, detail: string, client: string) => void {
+  const isDue = oncePerMinute(nowMs)
+  return (reason, detail, client) => {
+    const untold = USUAL_ENDS.has(reason) ? null : isDue(`${reason} ${hostOf(client)}`)
+    if (untold === null) return
+    const more = untold === 0 ? '' : `; ${untold} more from there since that was told last`
+    log('warn', `closed the connection of the Kafka client ${client}: ${reason}, ${detail}${more}`, { reason, client })
+  }
+}
+
 /** Not bound yet. */
 export function createKafka({ listen, advertised, create_topics, limits }: KafkaSection, log: Log): KafkaListener {
   const isDue = oncePerMinute() // without a file descriptor a fault comes with every connection
@@ -88,12 +99,7 @@ export function createKafka({ listen, advertised, create_topics, limits }: Kafka
     requestBytesMax: limits.memory / 2,
     answerBytesMax: limits.memory / 2,
     limits: { frameBytesMax: Math.min(limits.memory / 2, REQUEST_BYTES_MAX) },
-    onClose: (reason, detail, client) => {
-      const untold = USUAL_ENDS.has(reason) ? null : isDue(`${reason} ${hostOf(client)}`)
-      if (untold === null) return
-      const more = untold === 0 ? '' : `; ${untold} more from there since that was told last`
-      log('warn', `closed the connection of the Kafka client ${client}: ${reason}, ${detail}${more}`, { reason, client })
-    },
+    onClose: closesLog(log),
     onError: (error) => {
       const words = error instanceof Error ? error.message : String(error)
       if (isDue(words) !== null)

@@ -76,6 +76,20 @@ t.test('SIGHUP is told and changes nothing', { timeout: 60_000 }, async (t) => {
   t.match(await process.exited, { code: 0 })
 })
 
+t.test('SIGUSR1 opens no debugger and SIGUSR2 ends nothing', { timeout: 60_000 }, async (t) => {
+  const { process, port } = await startGateway(t, await temporary(t))
+  const client = await connect(t, port)
+  for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) {
+    process.child.kill(signal)
+    await process.until(({ stderr }) => new RegExp(`${signal}: it has no meaning here`).exec(stderr))
+  }
+  await publish(client, 3)
+  process.child.kill('SIGTERM')
+  const { code, stderr } = await process.exited
+  t.equal(code, 0)
+  t.notMatch(stderr, /Debugger|inspector/i)
+})
+
 t.test('dev: SIGHUP changes nothing, and nothing is left whatever ends it', { timeout: 120_000 }, async (t) => {
   for (const signals of [['SIGHUP', 'SIGTERM'], ['SIGINT'], ['SIGTERM', 'SIGTERM', 'SIGTERM']] as NodeJS.Signals[][]) {
     const directory = await temporary(t)

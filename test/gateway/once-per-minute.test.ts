@@ -1,5 +1,5 @@
 import t from 'tap'
-import { fullLog } from '../../gateway/kafka.ts'
+import { closesLog, fullLog } from '../../gateway/kafka.ts'
 import { oncePerMinute } from '../../gateway/once-per-minute.ts'
 import { takeoverLog } from '../../gateway/takeover-log.ts'
 
@@ -59,5 +59,25 @@ t.test('clients that are refused because a shared bound is used up: each bound o
     'warn refused a Kafka client: no room for more transactions; there are 3 of them'
   ])
   t.equal(asked, 3, 'who has the room is looked for only when it is told')
+  t.end()
+})
+
+t.test('closed connections of Kafka clients: usual ends are not told, others once a minute for each reason and host', (t) => {
+  let nowMs = 0
+  const lines: string[] = []
+  const onClose = closesLog(
+    (level, words) => void lines.push(`${level} ${words}`),
+    () => nowMs
+  )
+  for (const reason of ['peer', 'idle', 'shutdown'] as const) onClose(reason, 'as every day', '10.0.0.1:1')
+  for (let port = 1; port <= 601; port++, nowMs += 100) onClose('malformed', 'no length', `10.0.0.1:${port}`)
+  onClose('slow-reader', 'it reads nothing', '10.0.0.1:700')
+  onClose('malformed', 'no length', '[fd00::1]:2')
+  t.same(lines, [
+    'warn closed the connection of the Kafka client 10.0.0.1:1: malformed, no length',
+    'warn closed the connection of the Kafka client 10.0.0.1:601: malformed, no length; 599 more from there since that was told last',
+    'warn closed the connection of the Kafka client 10.0.0.1:700: slow-reader, it reads nothing',
+    'warn closed the connection of the Kafka client [fd00::1]:2: malformed, no length'
+  ])
   t.end()
 })
