@@ -6,7 +6,8 @@
 // is not read before that is answered, and one of these that is large itself waits shortly (Fetch) or gives its bytes back first.
 // A large answer takes its bytes from a second budget before it is made, and gives them back when the kernel has it: who does not read holds
 // up others only for a while. Requests are read into memory of their own length, which is given back at once when they are answered.
-// Every end has a name (CloseReason).
+// A peer that closes, or vanishes, has sent what it has sent: requests that are there whole are carried out, as in Kafka, and only waiting ends. It
+// counts as connected until then. Every end has a name (CloseReason).
 
 import type { Socket } from 'node:net'
 import { api } from '../kafka-protocol/apis.ts'
@@ -64,8 +65,10 @@ const LARGE_WAIT_MS_MAX = 1000
 /** Key, version, correlation id of a request. */
 const FRAME_BYTES_MIN = 8
 
+/** Requests that are answered when other members of a group have come, however long that takes: nothing ends their wait. */
+const WAITS_FOR_OTHERS: ReadonlySet<number> = new Set([api.JoinGroup.key, api.SyncGroup.key])
 /** Requests that are answered when something happens. */
-const MAY_WAIT: ReadonlySet<number> = new Set([api.Fetch.key, api.JoinGroup.key, api.SyncGroup.key])
+const MAY_WAIT: ReadonlySet<number> = new Set([api.Fetch.key, ...WAITS_FOR_OTHERS])
 
 /** What one request holds until it is answered. */
 interface Reserved {
@@ -75,7 +78,7 @@ interface Reserved {
 
 interface QueuedFrame {
   readonly frame: Uint8Array
-  readonly mayWait: boolean
+  readonly apiKey: number
   readonly reserved: Reserved
 }
 
@@ -102,7 +105,10 @@ export class Connection {
   readonly #server: ServerContext
   readonly #limits: ConnectionLimits
   readonly #events: ConnectionEvents
+  /** Nothing is worth waiting for any more. */
   readonly #abort = new AbortController()
+  /** No answer can be sent any more. */
+  readonly #deaf = new AbortController()
   readonly #clientHost: string
   readonly #budget: FrameBudget
   readonly #answerBudget: FrameBudget
@@ -131,8 +137,11 @@ export class Connection {
   #queue: QueuedFrame[] = []
   #queuedBytes = 0
   #isRunning = false
+  #inWork: QueuedFrame | null = null
   #work: Promise<void> | null = null
   #isWaitingForDrain = false
+  /** Why nothing more comes from the peer; null = something may. */
+  #peerEnded: string | null = null
   #isClosed = false
 
   /** `accepted` has not been read yet, and is not to be used any more. */
@@ -151,8 +160,12 @@ export class Connection {
     this.#release = release
     this.#events = events
     this.#clientHost = socket.remoteAddress ?? ''
-    socket.on('error', (error) => this.close('peer', error.message))
-    socket.on('close', () => this.close('peer', 'closed by the client'))
+    socket.on('error', (error) => this.#endOfPeer(error.message))
+    socket.on('end', () => this.#endOfPeer('closed by the client'))
+    socket.on('close', () => {
+      this.#deaf.abort()
+      this.#endOfPeer('closed by the client')
+    })
     socket.on('timeout', () => this.#timeOut())
     socket.setTimeout(limits.idleMsMax)
     socket.resume()
@@ -168,19 +181,45 @@ export class Connection {
     if (this.#isClosed) return
     this.#isClosed = true
     const held = this.#queue.map(({ reserved }) => reserved)
-    if (this.#reserved) held.push(this.#reserved)
-    this.#reserved = null
     this.#queue = []
     this.#queuedBytes = 0
-    this.#frame = null
-    this.#rest = null
     this.#abort.abort()
+    this.#deaf.abort()
     this.#socket.destroy()
     this.#events.onClose(reason, detail)
+    this.#dropUnread()
+    for (const reserved of held) this.#giveBack(reserved)
+  }
+
+  /** The request that is being read, or waits to be, does not come any more. */
+  #dropUnread(): void {
+    const reserved = this.#reserved
+    this.#reserved = null
+    this.#frame = null
+    this.#rest = null
+    this.#isHeldBack = false
     this.#stopWaiting?.()
     this.#stopWaiting = null
     this.#stopDeadline()
-    for (const reserved of held) this.#giveBack(reserved)
+    if (reserved) this.#giveBack(reserved)
+  }
+
+  /** What is there whole is carried out, up to what waits for other members of a group; then the connection ends. */
+  #endOfPeer(detail: string): void {
+    if (this.#isClosed) return
+    if (this.#peerEnded === null) {
+      this.#peerEnded = detail
+      this.#abort.abort()
+      this.#dropUnread()
+    }
+    // A place among the connections is not kept for who has gone and would be waited for.
+    if (this.#inWork && WAITS_FOR_OTHERS.has(this.#inWork.apiKey)) this.close('peer', this.#peerEnded)
+    else if (!this.#isRunning) this.#finish(this.#peerEnded)
+  }
+
+  #finish(detail: string): void {
+    if (this.#socket.destroyed) this.close('peer', detail)
+    else this.#socket.destroySoon() // with the last answers, as long as the peer reads them
   }
 
   #receive(bytes: Uint8Array): void {
@@ -265,9 +304,9 @@ export class Connection {
     frame.set(bytes.subarray(0, count), this.#frameFilled)
     this.#frameFilled += count
     if (this.#frameFilled < frame.byteLength) return count
-    const mayWait = MAY_WAIT.has(apiKeyOf(frame))
-    if (mayWait) this.#mayWaitCount++
-    this.#queue.push({ frame, mayWait, reserved: this.#reserved as Reserved })
+    const apiKey = apiKeyOf(frame)
+    if (MAY_WAIT.has(apiKey)) this.#mayWaitCount++
+    this.#queue.push({ frame, apiKey, reserved: this.#reserved as Reserved })
     this.#queuedBytes += frame.byteLength + FRAME_OVERHEAD_BYTES
     this.#frame = null
     this.#frameFilled = 0
@@ -319,15 +358,26 @@ export class Connection {
   async #run(): Promise<void> {
     this.#isRunning = true
     try {
-      for (let next = this.#queue.shift(); next && !this.#isClosed; next = this.#queue.shift()) await this.#carryOut(next)
+      for (let next = this.#next(); next; next = this.#next()) {
+        this.#inWork = next
+        await this.#carryOut(next)
+      }
     } catch (error) {
       this.#fail(error)
     } finally {
       this.#isRunning = false
+      this.#inWork = null
     }
+    if (this.#peerEnded !== null && !this.#isClosed) this.#finish(this.#peerEnded)
   }
 
-  async #carryOut({ frame, mayWait, reserved }: QueuedFrame): Promise<void> {
+  #next(): QueuedFrame | undefined {
+    const next = this.#queue[0]
+    if (this.#peerEnded !== null && next && WAITS_FOR_OTHERS.has(next.apiKey)) this.close('peer', this.#peerEnded)
+    return this.#queue.shift()
+  }
+
+  async #carryOut({ frame, apiKey, reserved }: QueuedFrame): Promise<void> {
     this.#queuedBytes -= frame.byteLength + FRAME_OVERHEAD_BYTES
     this.#steer()
     let isReleased = false
@@ -344,7 +394,7 @@ export class Connection {
       if (answer && !this.#isClosed) await this.#send(answer)
     } finally {
       releaseRequest()
-      if (mayWait) this.#mayWaitCount--
+      if (MAY_WAIT.has(apiKey)) this.#mayWaitCount--
       this.#answerBudget.giveBack(this.#answerBytes)
       this.#answerBytes = 0
       this.#answerBlocks = []
@@ -357,8 +407,8 @@ export class Connection {
 
   /** Takes bytes of the common budget for the answer in work; resolves when it has them, or when the connection is gone. */
   async #reserveAnswer(bytes: number): Promise<void> {
-    if (bytes <= OWN_ANSWER_BYTES || this.#isClosed) return
-    const { signal } = this.#abort
+    const { signal } = this.#deaf
+    if (bytes <= OWN_ANSWER_BYTES || signal.aborted) return
     const hasBytes =
       this.#answerBudget.take(bytes) ||
       (await new Promise<boolean>((resolve) => {
@@ -405,6 +455,7 @@ export class Connection {
   }
 
   async #send(chunks: readonly Uint8Array[]): Promise<void> {
+    if (this.#deaf.signal.aborted) return
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0)
     this.#holdAnswer(bytes)
     this.#socket.cork()
@@ -418,15 +469,15 @@ export class Connection {
     await new Promise<void>((resolve) => {
       const done = (): void => {
         this.#socket.off('drain', done)
-        this.#abort.signal.removeEventListener('abort', done)
+        this.#deaf.signal.removeEventListener('abort', done)
         resolve()
       }
       this.#socket.once('drain', done)
-      this.#abort.signal.addEventListener('abort', done, { once: true })
+      this.#deaf.signal.addEventListener('abort', done, { once: true })
     })
     if (watch) clearInterval(watch)
     this.#isWaitingForDrain = false
-    if (this.#isClosed) return // the kernel may not be through with them: left to the collector
+    if (this.#deaf.signal.aborted) return // the kernel may not be through with them: left to the collector
     for (const block of this.#answerBlocks) this.#release(block)
   }
 

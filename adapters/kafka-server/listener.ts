@@ -104,7 +104,9 @@ export class KafkaListener {
     this.#onError = options.onError ?? throwLater
     this.#budget = new FrameBudget(options.requestBytesMax ?? REQUEST_BYTES_MAX)
     this.#answerBudget = new FrameBudget(options.answerBytesMax ?? ANSWER_BYTES_MAX)
-    this.#server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: true }, (socket) => this.#accept(socket))
+    this.#server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: true, allowHalfOpen: true }, (socket) =>
+      this.#accept(socket)
+    )
   }
 
   /** The address is ours when it resolves. Rejects with the error of the operating system (EADDRINUSE, EACCES …). */

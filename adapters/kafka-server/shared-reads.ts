@@ -41,7 +41,7 @@ export function withSharedReads(accepted: Socket, reads: SharedReads): Socket {
     }
   }
   inside._handle = null
-  const socket = new Socket({ handle, onread, pauseOnCreate: true } as SocketConstructorOpts)
+  const socket = new Socket({ handle, onread, pauseOnCreate: true, allowHalfOpen: true } as SocketConstructorOpts)
   socket.once('close', () => accepted.destroy()) // the server counts it as open until then
   return socket
 }

@@ -22,6 +22,8 @@ export interface JoinRequest {
   readonly protocols: readonly GroupProtocol[]
   /** New dynamic members are told their id first and come again with it (JoinGroup version 4 on). */
   readonly requiresKnownMemberId: boolean
+  /** A leader that comes back may be told not to assign anew (version 9 on); before, it is told that its old self leads. */
+  readonly knowsSkipAssignment: boolean
 }
 
 export interface JoinedMember {

@@ -127,6 +127,8 @@ export class Group {
     if (this.status === 'PreparingRebalance') return Promise.resolve(syncFault('REBALANCE_IN_PROGRESS'))
     if (this.status === 'Stable') {
       this.#keepAlive(member)
+      member.hasSynced = true
+      this.#stopTimerWhenAllSynced()
       return Promise.resolve(this.#syncAnswer(member))
     }
     return new Promise((resolve) => {
@@ -151,7 +153,10 @@ export class Group {
     if (groupInstanceId !== null && staticId === undefined) return 'UNKNOWN_MEMBER_ID'
     if (staticId !== undefined && claim.memberId !== '' && claim.memberId !== staticId) return 'FENCED_INSTANCE_ID'
     const memberId = staticId ?? claim.memberId
-    if (this.#forgetPending(memberId)) return 'NONE'
+    if (this.#forgetPending(memberId)) {
+      this.#completeJoinIfAllThere() // the others may have waited for it
+      return 'NONE'
+    }
     const member = this.#members.get(memberId)
     if (!member) return 'UNKNOWN_MEMBER_ID'
     this.#remove(member)
@@ -240,9 +245,11 @@ export class Group {
     return answer
   }
 
-  /** A static member is back under a new id: no rebalance when it offers what it offered before. */
+  /**
+   * A static member is back under a new id: no rebalance as long as the protocol stays, as in Kafka. What else it offers may differ: Java's consumers
+   * put the generation and what they own into it.
+   */
   #replaceStatic(old: Member, request: JoinRequest): Promise<JoinAnswer> {
-    const isUnchanged = hasSameProtocols(old.protocols, request.protocols)
     const memberId = this.#createMemberId(request.groupInstanceId as string)
     this.#stopSession(old)
     old.answerJoin?.(joinFault('FENCED_INSTANCE_ID', old.memberId))
@@ -251,11 +258,14 @@ export class Group {
     const member: Member = { ...old, memberId, answerJoin: null, answerSync: null }
     this.#members.set(memberId, member)
     this.#staticIds.set(request.groupInstanceId as string, memberId)
-    if (this.leaderId === old.memberId) this.leaderId = memberId
+    const wasLeader = this.leaderId === old.memberId
+    if (wasLeader) this.leaderId = memberId
     this.#update(member, request)
-    if (this.status === 'Stable' && isUnchanged) {
+    if (this.status === 'Stable' && this.#chooseProtocol() === this.protocolName) {
       this.#keepAlive(member)
-      return Promise.resolve(this.#joinAnswer(member, true))
+      const answer = this.#joinAnswer(member, true)
+      if (!wasLeader || request.knowsSkipAssignment) return Promise.resolve(answer)
+      return Promise.resolve({ ...answer, leaderId: old.memberId, skipAssignment: false, members: [] })
     }
     const answer = this.#waitForRebalance(member)
     this.#prepareRebalance()
@@ -345,14 +355,20 @@ export class Group {
     })
   }
 
+  /** Who never asks for what the leader assigned to it keeps others from it. */
   #dropUnsynced(): void {
-    if (this.status !== 'CompletingRebalance') return
+    if (this.status !== 'CompletingRebalance' && this.status !== 'Stable') return
     for (const member of [...this.#members.values()]) if (!member.hasSynced) this.#remove(member)
     this.#prepareRebalance()
   }
 
-  #distribute(assignments: ReadonlyMap<string, Uint8Array>): void {
+  #stopTimerWhenAllSynced(): void {
+    for (const { hasSynced } of this.#members.values()) if (!hasSynced) return
     this.#stopRebalanceTimer()
+  }
+
+  #distribute(assignments: ReadonlyMap<string, Uint8Array>): void {
+    this.#stopTimerWhenAllSynced()
     this.status = 'Stable'
     for (const member of this.#members.values()) member.assignment = assignments.get(member.memberId) ?? NO_ASSIGNMENT
     for (const member of this.#members.values()) {

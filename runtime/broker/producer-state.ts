@@ -60,7 +60,8 @@ export function checkSequence(state: ProducerState | undefined, batch: Sequenced
   if (repeated) return { kind: 'duplicate', batch: repeated }
   if (state.transactionFirstOffset !== null && !batch.isTransactional) return { kind: 'refuse', fault: 'INVALID_TXN_STATE' }
   const last = state.batches.at(-1)
-  if (last && batch.baseSequence !== (last.lastSequence + 1) % SEQUENCE_COUNT) {
+  // Without a batch a marker began the epoch: its first batch may be on its way behind this one.
+  if (batch.baseSequence !== (last ? (last.lastSequence + 1) % SEQUENCE_COUNT : 0)) {
     return { kind: 'refuse', fault: 'OUT_OF_ORDER_SEQUENCE_NUMBER' }
   }
   return { kind: 'accept' }

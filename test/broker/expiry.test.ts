@@ -46,7 +46,8 @@ async function beMember(rig: Rig, durationMs: number) {
     protocols: [{ name: 'range', metadata: new Uint8Array(0) }],
     sessionTimeoutMs: 1_800_000,
     rebalanceTimeoutMs: 1_800_000,
-    requiresKnownMemberId: false
+    requiresKnownMemberId: false,
+    knowsSkipAssignment: true
   })
   const claim = { memberId: joined.memberId, groupInstanceId: null, generationId: joined.generationId }
   void groups.sync('g', { ...claim, protocolType: null, protocolName: null, assignments: new Map() })

@@ -19,6 +19,7 @@ function request(overrides: Partial<JoinRequest> = {}): JoinRequest {
     protocolType: 'consumer',
     protocols: [{ name: 'range', metadata: encoder.encode('topics') }],
     requiresKnownMemberId: false,
+    knowsSkipAssignment: true,
     ...overrides
   }
 }
@@ -219,6 +220,52 @@ t.test('members that join but never sync are removed, nobody is parked for ever'
   t.equal(groups.heartbeat('g', claim(rejoined[0] as JoinAnswer)), 'UNKNOWN_MEMBER_ID')
 })
 
+t.test('a follower that never asks for its assignment is removed in its time, though the leader assigned', async (t) => {
+  const rig = new Rig()
+  const { groups } = rig.broker
+  const { leader, follower } = await pair(rig)
+  const [first, second] = await Promise.all([leader, follower].map(({ memberId }) => groups.join(request({ memberId }))))
+  const led = await groups.sync('g', syncRequest(first as JoinAnswer))
+  t.equal(led.fault, 'NONE')
+  t.equal(groups.find('g')?.status, 'Stable')
+  for (let atMs = 5_000; atMs <= REBALANCE_MS; atMs += 5_000) {
+    await rig.clock.run({ untilMs: atMs })
+    const fault = groups.heartbeat('g', claim(second as JoinAnswer)) // it lives, and does not sync
+    t.equal(fault, atMs < REBALANCE_MS ? 'NONE' : 'UNKNOWN_MEMBER_ID', `${atMs} ms`)
+    t.equal(groups.heartbeat('g', claim(first as JoinAnswer)), atMs < REBALANCE_MS ? 'NONE' : 'REBALANCE_IN_PROGRESS', `${atMs} ms`)
+  }
+})
+
+t.test('when all have synced, late ones too, nobody is removed and no timer is left', async (t) => {
+  const rig = new Rig()
+  const { groups } = rig.broker
+  const { leader, follower } = await pair(rig)
+  const [first, second] = await Promise.all([leader, follower].map(({ memberId }) => groups.join(request({ memberId }))))
+  await groups.sync('g', syncRequest(first as JoinAnswer))
+  await rig.clock.run({ untilMs: 5_000 })
+  t.equal((await groups.sync('g', syncRequest(second as JoinAnswer))).fault, 'NONE')
+  for (let atMs = 6_000; atMs <= 2 * REBALANCE_MS; atMs += 5_000) {
+    await rig.clock.run({ untilMs: atMs })
+    for (const joined of [first, second]) t.equal(groups.heartbeat('g', claim(joined as JoinAnswer)), 'NONE')
+  }
+})
+
+t.test('a member that was promised an id and leaves is not waited for', async (t) => {
+  const rig = new Rig()
+  const { groups } = rig.broker
+  const { leader, follower } = await pair(rig)
+  const promised = await groups.join(request({ requiresKnownMemberId: true }))
+  t.equal(promised.fault, 'MEMBER_ID_REQUIRED')
+  const joining = [leader, follower].map(({ memberId }) =>
+    groups.join(request({ memberId, protocols: [{ name: 'range', metadata: encoder.encode('new') }] }))
+  )
+  t.equal(groups.leave('g', { memberId: promised.memberId, groupInstanceId: null }), 'NONE')
+  t.match(await Promise.race([Promise.all(joining), new Promise((resolve) => setImmediate(resolve, 'still waiting'))]), [
+    { fault: 'NONE' },
+    { fault: 'NONE' }
+  ])
+})
+
 t.test('leaving makes the others rebalance; the last one leaves an empty group', async (t) => {
   const rig = new Rig()
   const { groups } = rig.broker
@@ -255,6 +302,30 @@ t.test('a static member comes back under a new id without a rebalance, and its o
   t.equal(new TextDecoder().decode((await groups.sync('g', syncRequest(back, EMPTY, 'pump'))).assignment), 'p0')
   t.equal(groups.heartbeat('g', claim(old, 'pump')), 'FENCED_INSTANCE_ID')
   t.equal(groups.heartbeat('g', claim(back, 'pump')), 'NONE')
+})
+
+t.test('a static member that offers something else under the same protocol causes no rebalance; another protocol does', async (t) => {
+  const rig = new Rig()
+  const { groups } = rig.broker
+  const offering = (metadata: string, name = 'range') => ({
+    groupInstanceId: 'pump',
+    protocols: [{ name, metadata: encoder.encode(metadata) }]
+  })
+  const old = await groups.join(request(offering('generation -1')))
+  await groups.sync('g', syncRequest(old, new Map([[old.memberId, encoder.encode('p0')]]), 'pump'))
+  const back = await groups.join(request(offering('generation 1, owns p0')))
+  t.match(back, {
+    fault: 'NONE',
+    generationId: old.generationId,
+    leaderId: back.memberId,
+    skipAssignment: true,
+    members: [{ memberId: back.memberId }]
+  })
+  const older = await groups.join(request({ ...offering('generation 1, owns p0'), knowsSkipAssignment: false }))
+  t.match(older, { fault: 'NONE', generationId: old.generationId, leaderId: back.memberId, skipAssignment: false })
+  t.same(older.members, [], 'a client that knows no skipAssignment runs no assignor for nothing')
+  const other = await groups.join(request(offering('', 'sticky')))
+  t.match(other, { fault: 'NONE', generationId: old.generationId + 1, protocolName: 'sticky' })
 })
 
 t.test('commits are taken from members of the generation, and from nobody when the group is empty', async (t) => {

@@ -50,6 +50,18 @@ t.test('each rule of Kafka for what a producer sends next', (t) => {
   t.end()
 })
 
+t.test('behind a marker of a new epoch the first batch has sequence 0: the one with it may be on its way', (t) => {
+  const fenced = stateAfterMarker(after(0, 2, 4), { producerId: 9n, producerEpoch: 4, timestampMs: 1 })
+  t.equal(verdict(fenced, batch(7, { epoch: 4 })), 'OUT_OF_ORDER_SEQUENCE_NUMBER')
+  t.equal(verdict(fenced, batch(0, { epoch: 4 })), 'accept')
+  t.equal(
+    verdict(stateAfterMarker(after(0, 2, 4), { producerId: 9n, producerEpoch: 3, timestampMs: 1 }), batch(6)),
+    'accept',
+    'its own epoch goes on'
+  )
+  t.end()
+})
+
 t.test('five batches are remembered, the sixth pushes out the first', (t) => {
   const state = after(0, 2, 4, 6, 8, 10)
   t.equal(state.batches.length, 5)

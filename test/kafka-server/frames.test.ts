@@ -7,6 +7,7 @@ import { FrameSplitter } from '../../adapters/kafka-protocol/frame.ts'
 import { joinChunks } from '../../adapters/kafka-protocol/writer.ts'
 import type { CloseReason } from '../../adapters/kafka-server/connection.ts'
 import { KafkaListener } from '../../adapters/kafka-server/listener.ts'
+import { loadTestCore } from '../helpers/core.ts'
 import { Prng } from '../sim/prng.ts'
 import { type Centre, startCentre, until } from './centre.ts'
 
@@ -204,6 +205,55 @@ t.test('requests on one connection are answered in order, a parked fetch holds w
     [1, 2, 3, 4]
   )
   peer.socket.destroy()
+})
+
+/** Batches of one event each, as a producer sends them that does not wait for answers. */
+function produceRequests(count: number, acks: number): Uint8Array {
+  const core = loadTestCore()
+  const requests = Array.from({ length: count }, (_, at) => {
+    const value = new TextEncoder().encode(`${at}`)
+    const records = core.buildBatch([{ timestampMs: 1, key: null, value, headers: [] }], { baseOffset: 0 }).slice()
+    const topicData = [{ name: 'readings', partitionData: [{ index: 0, records }] }]
+    const request = { transactionalId: null, acks, timeoutMs: 1000, topicData }
+    return joinChunks(api.Produce.encodeRequest(7, request, { ...header, correlationId: at }))
+  })
+  return Buffer.concat(requests)
+}
+
+for (const acks of [0, 1]) {
+  t.test(`what a client has sent whole is carried out though it closes behind it (acks=${acks})`, async (t) => {
+    const { centre, reasons } = await startWithReasons(t)
+    const topic = await centre.store.createTopic('readings')
+    const peer = new Peer(centre.port)
+    peer.socket.end(produceRequests(200, acks))
+    await until(() => reasons.length === 1, 'the end of the connection')
+    t.same(reasons, ['peer'])
+    t.equal(topic.partitions[0]?.highWatermark, 200)
+    await until(() => peer.isClosed, 'the end for the client')
+    t.equal(peer.frames.length, acks * 200, 'who has closed only its own direction gets its answers')
+    t.equal(centre.listener.metrics.requestBytes, 0)
+  })
+}
+
+t.test('who closes while it waits for other members, or sends that behind its last request, keeps no connection', async (t) => {
+  const { centre, reasons } = await startWithReasons(t)
+  const join = (groupId: string): Uint8Array => {
+    const protocols = [{ name: 'range', metadata: new Uint8Array(0) }]
+    const request = { groupId, sessionTimeoutMs: 60_000, rebalanceTimeoutMs: 60_000, memberId: '', protocolType: 'consumer', protocols }
+    return joinChunks(api.JoinGroup.encodeRequest(3, request, header))
+  }
+  const first = new Peer(centre.port)
+  first.send(join('g'))
+  await until(() => first.frames.length === 1, 'the first member')
+  const [second, third] = [new Peer(centre.port), new Peer(centre.port)]
+  second.send(join('g'))
+  await until(() => centre.listener.metrics.requests === 2, 'a second member that waits for the first')
+  second.socket.end()
+  third.socket.end(Buffer.concat([produceRequests(1, 1), join('g'), produceRequests(1, 1)]))
+  await until(() => reasons.length === 2, 'the end of both')
+  t.same(reasons, ['peer', 'peer'])
+  t.equal(centre.listener.metrics.connectionCount, 1)
+  first.socket.destroy()
 })
 
 t.test('bytes behind a request body are tolerated', async (t) => {

@@ -14,6 +14,7 @@ import type { Handler } from '../context.ts'
 import { errorCodeOf } from '../error-map.ts'
 
 const KNOWN_MEMBER_ID_FROM = 4
+const SKIP_ASSIGNMENT_FROM = 9
 const NULLABLE_PROTOCOL_NAME_FROM = 7
 const BATCHED_LEAVE_FROM = 3
 
@@ -29,7 +30,8 @@ export const handleJoinGroup: Handler<JoinGroupRequest, JoinGroupResponse> = asy
     rebalanceTimeoutMs: request.rebalanceTimeoutMs < 0 ? request.sessionTimeoutMs : request.rebalanceTimeoutMs,
     protocolType: request.protocolType,
     protocols: request.protocols.map(({ name, metadata }) => ({ name, metadata: Uint8Array.from(metadata) })),
-    requiresKnownMemberId: apiVersion >= KNOWN_MEMBER_ID_FROM
+    requiresKnownMemberId: apiVersion >= KNOWN_MEMBER_ID_FROM,
+    knowsSkipAssignment: apiVersion >= SKIP_ASSIGNMENT_FROM
   })
   context.releaseRequest()
   const answer = await joining
