@@ -11,6 +11,7 @@ import { demoCentre } from './commands/demo-centre.ts'
 import { dev } from './commands/dev.ts'
 import { logDump } from './commands/log-dump.ts'
 import { logVerify } from './commands/log-verify.ts'
+import { metrics } from './commands/metrics.ts'
 import { run } from './commands/run.ts'
 import { status } from './commands/status.ts'
 import { tail } from './commands/tail.ts'
@@ -53,6 +54,7 @@ const commands: readonly Command[] = [
   demo,
   tail,
   status,
+  metrics,
   logVerify,
   logDump,
   configCheck,

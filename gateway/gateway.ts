@@ -4,15 +4,20 @@
 // process is set here.
 
 import type { ControlHandler } from '../adapters/control/control-server.ts'
+import { registerKafka } from '../adapters/kafka-server/kafka-metrics.ts'
 import type { KafkaListener } from '../adapters/kafka-server/listener.ts'
 import { KafkaUpstream } from '../adapters/kafka-upstream/kafka-upstream.ts'
 import { Listener } from '../adapters/mqtt/listener.ts'
 import { createMqttBroker, type MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
+import { registerMqtt } from '../adapters/mqtt/mqtt-metrics.ts'
 import { payloadDecoders } from '../adapters/mqtt/payload.ts'
 import { WadiError } from '../runtime/base/errors.ts'
+import { type MetricFamily, Metrics } from '../runtime/base/metrics.ts'
+import { registerAppends } from '../runtime/broker/append-metrics.ts'
 import type { RefusedBatch } from '../runtime/broker/appends.ts'
 import { type Broker, openBroker } from '../runtime/broker/broker.ts'
 import { Ingest } from '../runtime/broker/ingest.ts'
+import { registerIngest } from '../runtime/broker/ingest-metrics.ts'
 import { RefusedTopics } from '../runtime/broker/refused-topics.ts'
 import { compileRoutes } from '../runtime/broker/routes.ts'
 import type { TopicRules } from '../runtime/broker/topics.ts'
@@ -21,8 +26,10 @@ import type { DeleteOptions, Store, Topic, TopicConfig } from '../runtime/log/co
 import { LogStore } from '../runtime/log/log-store.ts'
 import type { StorageSettings } from '../runtime/log/settings.ts'
 import { asStoreError } from '../runtime/log/store-errors.ts'
+import { registerStore } from '../runtime/log/store-metrics.ts'
 import { isUp } from '../runtime/uplink/link-state.ts'
 import { Uplink, type UplinkStatus } from '../runtime/uplink/uplink.ts'
+import { registerUplink } from '../runtime/uplink/uplink-metrics.ts'
 import type { Address } from './config/address.ts'
 import { routesConfigOf } from './config/routes-config.ts'
 import type { Config, KafkaSection, UpstreamSection } from './config/schema.ts'
@@ -32,6 +39,8 @@ import { type Edges, openEdges } from './edges.ts'
 import { lackOfRoom } from './journal-room.ts'
 import { createKafka, fullLog, gatewayBrokerSettings, refusalLog, topicChangesLog, topicRulesOf } from './kafka.ts'
 import type { Log } from './log.ts'
+import { metricsText } from './metrics-text.ts'
+import { registerProcess } from './process-metrics.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
 import type { MissingRange, PlacedRecord } from './tail-cursor.ts'
@@ -65,6 +74,8 @@ export interface Gateway {
   /** Since it was opened. */
   readonly storedEvents: number
   status(): Promise<StatusReport>
+  /** Everything that is counted, by name (docs/metrics.md). */
+  metrics(): readonly MetricFamily[]
   /**
    * What is durable and committed, each partition in its order. `topicNames` may hold MQTT filters; empty = everything.
    * Ends with `signal`, with `break`, or with what is stored now when `follow` is false.
@@ -148,12 +159,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   const topicsSetup = await setUpTopics({ ...edges, store, config, names, log, makeTopic }, closers)
   if (config.upstream) uplink = openUplink(config, config.upstream, { store, edges, log })
   closers.add(async () => uplink?.close({ deadlineMs: UPLINK_CLOSE_MS }))
-  const createTopic = async (name: string): Promise<Topic> => {
-    const isNew = !store.topics.has(name)
-    const topic = await makeTopic(name, topicConfigOf(config, name))
-    if (isNew) log('info', `made topic ${name} with ${partitionWords(topic.partitions.length)}, for an event of a route`, { topic: name })
-    return topic
-  }
+  const createTopic = topicMaker(config, { store, log, makeTopic })
   const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic, onUnrouted: unroutedLog(log) })
   uplink?.start()
 
@@ -166,11 +172,13 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     void mqtt.close() // devices keep what they have; what is in flight has been refused
     fatal(failure)
   })
-  const reporter = new StatusReporter({ config, store, topicsSetup, edges, ingest, mqtt, kafka, broker, refusedBatches, uplink })
+  const metrics = registered({ config, edges, store, broker, refusedBatches, ingest, mqtt, kafka, uplink })
+  const reporter = new StatusReporter({ config, metrics, store, topicsSetup, edges, ingest, mqtt, kafka, refusedBatches, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, ...edges }
   const handlers: Record<string, ControlHandler> = {
     status: async ({ send }) => void (await send(await reporter.report())),
+    metrics: async ({ send }) => void (await send({ text: metricsText(metrics.collect()) })),
     tail: ({ parameters, signal, send }) => feedTail(source, readTailRequest(parameters), { signal, send })
   }
   const control = await openControlDoor(config, handlers, { log })
@@ -187,9 +195,48 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
       return ingest.metrics.stored
     },
     status: () => reporter.report(),
+    metrics: () => metrics.collect(),
     records: (topicNames, options) => recordsOf(source, topicNames, options),
     deleteTopic: (name, options) => deleteTopic(config, store, name, options),
     close: () => closers.close()
+  }
+}
+
+interface Counting {
+  readonly config: Config
+  readonly edges: Edges
+  readonly store: LogStore
+  readonly broker: Broker
+  readonly refusedBatches: RefusedTopics
+  readonly ingest: Ingest
+  readonly mqtt: MqttBroker
+  readonly kafka: KafkaListener | null
+  readonly uplink: GrowingUplink | null
+}
+
+/** The registry of this gateway: every part says beside itself what it counts. */
+function registered({ config, edges, store, broker, refusedBatches, ingest, mqtt, kafka, uplink }: Counting): Metrics {
+  const metrics = new Metrics()
+  registerProcess(metrics, { id: config.gateway.id, startedMs: edges.clock.wallMs() })
+  registerStore(metrics, store)
+  registerAppends(metrics, broker.appends, refusedBatches)
+  registerIngest(metrics, ingest)
+  registerMqtt(metrics, mqtt)
+  if (kafka) registerKafka(metrics, kafka)
+  if (uplink) registerUplink(metrics, uplink)
+  return metrics
+}
+
+/** For templates of routes. */
+function topicMaker(
+  config: Config,
+  { store, log, makeTopic }: { store: Store; log: Log; makeTopic(name: string, topicConfig: TopicConfig): Promise<Topic> }
+): (name: string) => Promise<Topic> {
+  return async (name) => {
+    const isNew = !store.topics.has(name)
+    const topic = await makeTopic(name, topicConfigOf(config, name))
+    if (isNew) log('info', `made topic ${name} with ${partitionWords(topic.partitions.length)}, for an event of a route`, { topic: name })
+    return topic
   }
 }
 

@@ -2,6 +2,7 @@
 // Everything that is exported here is kept compatible; the rest of the house may change.
 
 export { WadiError } from '../runtime/base/errors.ts'
+export type { Histogram, MetricFamily, Sample } from '../runtime/base/metrics.ts'
 export { loadConfig } from './config/load.ts'
 export type { Config } from './config/schema.ts'
 export { type Edges, openEdges } from './edges.ts'

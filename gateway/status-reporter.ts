@@ -1,11 +1,12 @@
-// Gathers the status report of a running gateway. Reading it costs a walk over topics; nothing here is on the path of an event.
+// Gathers the status report of a running gateway: numbers from the registry, words from those who know them. Reading it costs a walk over topics;
+// nothing here is on the path of an event.
 
 import type { KafkaListener } from '../adapters/kafka-server/listener.ts'
 import type { MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
-import type { Broker } from '../runtime/broker/broker.ts'
+import type { Metrics } from '../runtime/base/metrics.ts'
 import type { Ingest } from '../runtime/broker/ingest.ts'
 import type { RefusedTopics } from '../runtime/broker/refused-topics.ts'
-import type { Removal, StoreMetrics } from '../runtime/log/contract.ts'
+import type { Removal } from '../runtime/log/contract.ts'
 import type { LogStore } from '../runtime/log/log-store.ts'
 import { missingEvents } from '../runtime/log/missing-ranges.ts'
 import type { RecoveryReport } from '../runtime/log/recovery-report.ts'
@@ -22,13 +23,14 @@ const SAMPLE_MS = 1000
 
 export interface StatusSources {
   readonly config: Config
+  /** Where every number below is read that somebody counts. */
+  readonly metrics: Metrics
   readonly store: LogStore
   readonly topicsSetup: TopicsSetup
   readonly edges: Edges
   readonly ingest: Ingest
   readonly mqtt: MqttBroker
   readonly kafka: KafkaListener | null
-  readonly broker: Broker
   /** Of Kafka clients. */
   readonly refusedBatches: RefusedTopics
   readonly uplink: { status(): UplinkStatus } | null
@@ -43,7 +45,7 @@ export class StatusReporter {
   constructor(sources: StatusSources) {
     this.#sources = sources
     this.#startedMs = sources.edges.clock.monotonicMs()
-    const sample = (): void => this.#rate.sample(this.#nowMs(), sources.ingest.metrics.stored)
+    const sample = (): void => this.#rate.sample(this.#nowMs(), this.#value('wadi_ingest_stored_events_total'))
     sample()
     this.#timer = setInterval(sample, SAMPLE_MS)
     this.#timer.unref()
@@ -53,14 +55,26 @@ export class StatusReporter {
     clearInterval(this.#timer)
   }
 
+  #value(name: string): number {
+    return this.#sources.metrics.value(name) ?? 0
+  }
+
+  #sum(name: string): number {
+    return this.#sources.metrics.sum(name)
+  }
+
   #nowMs(): number {
     return this.#sources.edges.clock.monotonicMs()
   }
 
   async report(): Promise<StatusReport> {
-    const { config, store, mqtt, ingest } = this.#sources
-    const { metrics } = ingest
-    const stored = store.metrics
+    const { config, mqtt, ingest } = this.#sources
+    const storedEvents = this.#value('wadi_ingest_stored_events_total')
+    const refused = new Map(
+      this.#sources.metrics.samples('wadi_ingest_refused_events_total').map(({ labels, value }) => [labels[0], value])
+    )
+    const unmatchedEvents = refused.get('unmatched') ?? 0
+    const commits = this.#value('wadi_storage_commits_total')
     return {
       gateway: {
         id: config.gateway.id,
@@ -68,59 +82,61 @@ export class StatusReporter {
         pid: process.pid,
         upMs: Math.round(this.#nowMs() - this.#startedMs),
         directory: config.gateway.data,
-        residentBytes: process.memoryUsage.rss()
+        residentBytes: this.#value('process_resident_memory_bytes')
       },
       ingest: {
         listeners: mqtt.addresses.map(({ host, port }) => `${host}:${port}`),
-        clients: mqtt.metrics.connections,
-        storedEvents: metrics.stored,
-        eventsPerSecond: this.#rate.perSecond(this.#nowMs(), metrics.stored),
-        refusedEvents: sum(metrics.rejected) - (metrics.rejected.get('unmatched') ?? 0),
-        unmatchedEvents: (metrics.rejected.get('unmatched') ?? 0) + metrics.dropped,
-        unmatchedTopics: metrics.unrouted.list,
-        refusedTopics: metrics.refused.list.map(({ topic, reason, count }) => ({ topic, reason, events: count })),
-        deadLetters: sum(metrics.deadLettered),
-        recordsPerSync: stored.commits > 0 ? stored.committedRecords / stored.commits : 0
+        clients: this.#value('wadi_mqtt_connections'),
+        storedEvents,
+        eventsPerSecond: this.#rate.perSecond(this.#nowMs(), storedEvents),
+        refusedEvents: this.#sum('wadi_ingest_refused_events_total') - unmatchedEvents,
+        unmatchedEvents: unmatchedEvents + this.#value('wadi_ingest_dropped_events_total'),
+        unmatchedTopics: ingest.metrics.unrouted.list,
+        refusedTopics: ingest.metrics.refused.list.map(({ topic, reason, count }) => ({ topic, reason, events: count })),
+        deadLetters: this.#sum('wadi_ingest_dead_letters_total'),
+        recordsPerSync: commits > 0 ? this.#value('wadi_storage_committed_events_total') / commits : 0
       },
       kafka: this.#kafka(),
-      storage: await this.#storage(stored),
+      storage: await this.#storage(),
       uplink: this.#uplink(),
-      topics: this.#topics(stored)
+      topics: this.#topics()
     }
   }
 
   #kafka(): KafkaStatus | null {
-    const { kafka, broker, refusedBatches } = this.#sources
+    const { kafka, metrics, refusedBatches } = this.#sources
     if (!kafka) return null
-    const { connectionCount, requests, receivedBytes, sentBytes, closesByReason } = kafka.metrics
+    const closed = metrics.samples('wadi_kafka_closed_connections_total')
     return {
       listener: `${kafka.address.host}:${kafka.address.port}`,
-      connections: connectionCount,
-      requests,
-      receivedBytes,
-      sentBytes,
-      ...broker.appends.counters,
+      connections: this.#value('wadi_kafka_connections'),
+      requests: this.#sum('wadi_kafka_requests_total'),
+      receivedBytes: this.#value('wadi_kafka_received_bytes_total'),
+      sentBytes: this.#value('wadi_kafka_sent_bytes_total'),
+      storedEvents: this.#value('wadi_kafka_stored_events_total'),
+      refusedBatches: this.#value('wadi_kafka_refused_batches_total'),
       refusedTopics: refusedBatches.list.map(({ topic, reason, count }) => ({ topic, reason, batches: count })),
-      refusedConnections: closesByReason.full ?? 0
+      refusedConnections: closed.find(({ labels }) => labels[0] === 'full')?.value ?? 0
     }
   }
 
-  async #storage(metrics: StoreMetrics): Promise<StatusReport['storage']> {
+  async #storage(): Promise<StatusReport['storage']> {
     const { config, store, topicsSetup, edges } = this.#sources
     const { report } = store
-    const writtenBytes = Object.values(metrics.writtenBytes).reduce((total, bytes) => total + bytes, 0)
+    const writtenBytes = this.#sum('wadi_storage_written_bytes_total')
+    const payloadBytes = this.#value('wadi_storage_committed_payload_bytes_total')
     return {
-      usedBytes: metrics.usedBytes,
+      usedBytes: this.#value('wadi_storage_used_bytes'),
       preallocatedBytes: config.storage.journal.files * config.storage.journal.file_size,
       quotaBytes: config.storage.quota,
       freeBytes: await edges.disk.freeBytes(config.gateway.data).catch(() => null),
       writtenBytes,
-      amplification: metrics.committedPayloadBytes > 0 ? writtenBytes / metrics.committedPayloadBytes : null,
+      amplification: payloadBytes > 0 ? writtenBytes / payloadBytes : null,
       failure: store.failure ? store.failure.story.happened : null,
-      droppedEvents: metrics.droppedRecords,
-      lostEvents: metrics.lostRecords,
-      damagedRanges: metrics.damagedRanges,
-      deletedTopics: lossesOf(metrics.removals.filter(({ topicName }) => !store.topics.has(topicName))),
+      droppedEvents: this.#value('wadi_storage_dropped_events_total'),
+      lostEvents: this.#value('wadi_storage_lost_events_total'),
+      damagedRanges: this.#value('wadi_storage_damaged_ranges'),
+      deletedTopics: lossesOf(store.metrics.removals.filter(({ topicName }) => !store.topics.has(topicName))),
       waitingTopics: topicsSetup.waiting,
       recovery: {
         durationMs: report.durationMs,
@@ -142,17 +158,19 @@ export class StatusReporter {
       sinceMs: Math.max(0, nowMs - status.sinceMs),
       lastError: status.lastError,
       retryInMs: status.retryAtMs === null ? null : Math.max(0, status.retryAtMs - nowMs),
-      attempts: status.counters.failures,
-      deliveredEvents: status.counters.deliveredEvents,
-      eventsPerSecond: status.eventsPerSecond,
-      wireBytes: status.wireBytes.sent + status.wireBytes.received,
+      attempts: this.#value('wadi_uplink_failures_total'),
+      deliveredEvents: this.#value('wadi_uplink_delivered_events_total'),
+      eventsPerSecond: this.#value('wadi_uplink_delivered_events_per_second'),
+      wireBytes: this.#sum('wadi_uplink_wire_bytes_total'),
       etaMs: status.etaMs
     }
   }
 
-  #topics({ removals }: StoreMetrics): TopicStatus[] {
-    const { store, uplink } = this.#sources
+  #topics(): TopicStatus[] {
+    const { store, uplink, metrics } = this.#sources
     const lags = new Map(uplink?.status().topics.map((lag) => [lag.edgeTopic, lag]))
+    const removed = new Map(metrics.samples('wadi_storage_removed_events_total').map(({ labels, value }) => [labels.join(' '), value]))
+    const lost = (name: string, reason: Removal['reason']): number => removed.get(`${name} ${reason} true`) ?? 0
     return [...store.topics.values()]
       .filter(({ name }) => !name.startsWith('__'))
       .map((topic) => {
@@ -164,12 +182,12 @@ export class StatusReporter {
           partitionCount: partitions.length,
           events: offsets - missingEvents(store, topic),
           lost: {
-            quota: removedRecords(removals, { topicName: name, reason: 'quota', isLoss: true }),
-            retention: removedRecords(removals, { topicName: name, reason: 'retention', isLoss: true }),
-            damage: removedRecords(removals, { topicName: name, reason: 'damage', isLoss: true }),
-            deletion: removedRecords(removals, { topicName: name, reason: 'deletion', isLoss: true })
+            quota: lost(name, 'quota'),
+            retention: lost(name, 'retention'),
+            damage: lost(name, 'damage'),
+            deletion: lost(name, 'deletion')
           },
-          droppedEvents: removedRecords(removals, { topicName: name, reason: 'quota', isLoss: false }),
+          droppedEvents: removed.get(`${name} quota false`) ?? 0,
           lagEvents: lag?.lagEvents ?? null,
           lagBytes: lag?.lagBytes ?? null,
           lagMs: lag ? (lag.lagMs ?? 0) : null,
@@ -179,14 +197,6 @@ export class StatusReporter {
       })
       .sort((left, right) => (left.name < right.name ? -1 : 1))
   }
-}
-
-function removedRecords(removals: readonly Removal[], of: Omit<Removal, 'records'>): number {
-  return removals.reduce(
-    (sum, { topicName, reason, isLoss, records }) =>
-      sum + (topicName === of.topicName && reason === of.reason && isLoss === of.isLoss ? records : 0),
-    0
-  )
 }
 
 function lossesOf(removals: readonly Removal[]): { name: string; lostEvents: number }[] {
@@ -203,10 +213,4 @@ export function recoveryFindings(report: RecoveryReport): string[] {
   }
   for (const file of report.damagedFiles) findings.push(`${file} is damaged or missing: only what verifies in it is used`)
   return findings
-}
-
-function sum(counters: ReadonlyMap<string, number>): number {
-  let total = 0
-  for (const count of counters.values()) total += count
-  return total
 }
