@@ -11,7 +11,7 @@
 // (reliability: the page cache cannot be believed after it); a write without room is not: the checkpoint is tried again.
 
 import type { PartitionLog } from './partition-log.ts'
-import type { RecoveryPoint } from './state-snapshot.ts'
+import type { RecoveryPoint } from './snapshot-codec.ts'
 
 export interface CheckpointTarget {
   readonly partitions: Iterable<PartitionLog>

@@ -13,7 +13,7 @@ import { isNotYetMade, readJournalHeader } from './journal.ts'
 import { type JournalFileScan, scanJournalFile, whereMoreMayLie } from './journal-scan.ts'
 import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
 import { namesIn, SalvageFile, sizeOf } from './salvage-read.ts'
-import { decodeBytes, loadSnapshot } from './state-snapshot.ts'
+import { loadSnapshot } from './state-snapshot.ts'
 import { decodeTopicEntry, TOPIC_PREFIX } from './topic-catalogue.ts'
 
 /** One batch as it lies in a commit. */
@@ -45,7 +45,7 @@ export async function viewJournal({ disk, core, directory }: Inspection): Promis
   for (const file of loaded?.damaged ?? [])
     problems.push({ file, positionBytes: 0, what: 'does not verify or cannot be read', meaning: 'the one before it is used' })
   const topics = new Topics()
-  for (const [key, value] of Object.entries(loaded?.snapshot.state ?? {})) topics.see(key, decodeBytes(value))
+  for (const [key, value] of loaded?.snapshot.state ?? []) topics.see(key, value)
   const found: { sequence: number; topicNumber: number; partitionIndex: number; header: BatchHeader; batch: Uint8Array }[] = []
   const sequences: number[] = []
   const broken: number[] = []

@@ -16,8 +16,8 @@ import type { DroppedRange, OffsetRange, StateChange } from './contract.ts'
 import { decodeHole, encodeHole, HOLE_PREFIX, type Hole } from './missing-ranges.ts'
 import { coveredCount, overlaps, separateCount, uncoveredParts } from './offset-ranges.ts'
 import type { PartitionLog } from './partition-log.ts'
+import type { RecoveryPoint } from './snapshot-codec.ts'
 import { decodeNumber, encodeNumber, type StateMap } from './state-map.ts'
-import type { RecoveryPoint } from './state-snapshot.ts'
 
 /** In the state, events that damage took: damage/<topic number>/<partition> → count. */
 export const DAMAGE_PREFIX = 'damage/'

@@ -47,8 +47,9 @@ import { isWithoutDamage, newRecoveryReport, type RecoveryReport } from './recov
 import { Removals, summedRemovals } from './removals.ts'
 import { RetentionRound } from './retention-round.ts'
 import { defaultStorageSettings, type StorageSettings, withinBounds } from './settings.ts'
+import type { RecoveryPoint } from './snapshot-codec.ts'
 import { StateMap } from './state-map.ts'
-import { decodeBytes, type LoadedSnapshot, loadSnapshot, type RecoveryPoint, writeSnapshot } from './state-snapshot.ts'
+import { type LoadedSnapshot, loadSnapshot, writeSnapshot } from './state-snapshot.ts'
 import { asStoreError, diskFull, onlyDisk, onlyFull, storeClosed, tooLarge, topicUnknown } from './store-errors.ts'
 import { StoreMeter } from './store-meter.ts'
 import type { StoredTopic } from './stored-topic.ts'
@@ -109,7 +110,7 @@ export class LogStore implements Store {
     this.logId = loaded?.snapshot.logId ?? Buffer.from(options.random.bytes(16)).toString('hex')
     this.#snapshotNumber = loaded?.number ?? 0
     this.#snapshotBytes = loaded?.bytes ?? 0
-    this.#state = new StateMap(Object.entries(loaded?.snapshot.state ?? {}).map(([key, value]) => [key, decodeBytes(value)] as const))
+    this.#state = new StateMap(loaded?.snapshot.state)
     this.#before = { droppedRecords: loaded?.snapshot.droppedRecords ?? 0, lostRecords: loaded?.snapshot.lostRecords ?? 0 }
     this.#meter = new StoreMeter()
     this.#env = {

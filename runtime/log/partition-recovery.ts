@@ -24,7 +24,7 @@ import type { PartitionEnvironment } from './partition-environment.ts'
 import type { PartitionSegments } from './partition-segments.ts'
 import { noteUnreadable, type RecoveryReport } from './recovery-report.ts'
 import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
-import type { RecoveryPoint } from './state-snapshot.ts'
+import type { RecoveryPoint } from './snapshot-codec.ts'
 import { onlyDisk, onlyFull } from './store-errors.ts'
 
 const PAGE_BYTES = 4096

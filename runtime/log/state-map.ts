@@ -4,6 +4,7 @@
 
 import { WadiError } from '../base/errors.ts'
 import type { StateChange } from './contract.ts'
+import { areaOf, type StateEntry } from './snapshot-codec.ts'
 import { STATE_KEY_BYTES_MAX } from './state-codec.ts'
 
 export const STATE_VALUE_BYTES_MAX = 64 * 1024
@@ -12,7 +13,7 @@ export class StateMap {
   /** By area (the key up to its first "/"): a list of one small area does not look at the keys of a large one. */
   readonly #areas = new Map<string, Map<string, Uint8Array>>()
 
-  constructor(values: Iterable<readonly [string, Uint8Array]> = []) {
+  constructor(values: Iterable<StateEntry> = []) {
     for (const [key, value] of values) this.#set(key, value)
   }
 
@@ -55,11 +56,6 @@ export class StateMap {
     area?.delete(key)
     if (area?.size === 0) this.#areas.delete(name)
   }
-}
-
-function areaOf(key: string): string {
-  const end = key.indexOf('/')
-  return end < 0 ? key : key.slice(0, end)
 }
 
 const encoder = new TextEncoder()

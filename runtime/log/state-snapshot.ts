@@ -1,4 +1,5 @@
-// The state snapshot: everything small and durable in one file, written whole at each checkpoint. docs/formats/state.md has the bytes.
+// The files of the state snapshot: everything small and durable in one file, written whole at each checkpoint (docs/decisions/0012-whole-snapshots.md).
+// docs/formats/state.md has the bytes, snapshot-codec.ts makes and reads them.
 // Invariants: a new name, synced, renamed, directory synced; the generation before stays until then. A snapshot that does not
 // verify is never used; the one before is, and that is reported. Newer formats are refused untouched. However much state there is, the
 // event loop is free again after a slice of it: appends and keep-alives do not wait for a checkpoint.
@@ -10,33 +11,18 @@ import { type Disk, DiskError } from '../io/disk.ts'
 import { parseStateFileName, STATE_DIRECTORY, stateFileName } from './layout.ts'
 import { namesIn, SalvageFile, sizeOf } from './salvage-read.ts'
 import type { WriteMeter } from './segment.ts'
+import {
+  decodeSnapshot,
+  encodeSnapshot,
+  type SnapshotHead,
+  STATE_FORMAT_VERSION,
+  type StateEntry,
+  type StateSnapshot
+} from './snapshot-codec.ts'
 
 const MAGIC = 0x57414453 // "WADS"
-export const STATE_FORMAT_VERSION = 1
 const HEADER_BYTES = 16
 const KEPT_GENERATIONS = 2
-/** Of the payload, between two turns of the event loop. */
-const SLICE_CHARS = 64 * 1024
-
-/** [topicNumber, partitionIndex, logStartOffset, segmentBaseOffset, syncedBytes, nextOffset, deliveredOffset]; segmentBaseOffset -1 = no segment */
-export type RecoveryPoint = readonly [number, number, number, number, number, number, number]
-
-export interface StateSnapshot {
-  readonly logId: string
-  /** Commits up to here are whole in synced segments. */
-  readonly replayAfter: number
-  /** State changes of commits up to here are in `state`. */
-  readonly stateSequence: number
-  /** Generation of the journal file that was active. */
-  readonly generation: number
-  /** How large each journal file was: one that is missing or shorter has lost commits. */
-  readonly journalFileBytes: readonly number[]
-  readonly recoveryPoints: readonly RecoveryPoint[]
-  /** key → base64 */
-  readonly state: Readonly<Record<string, string>>
-  readonly droppedRecords: number
-  readonly lostRecords: number
-}
 
 export interface LoadedSnapshot {
   readonly number: number
@@ -52,13 +38,13 @@ export interface LoadedSnapshot {
  */
 export async function writeSnapshot(
   place: { disk: Disk; core: Core; clock: Clock; meter: WriteMeter; directory: string; number: number },
-  snapshot: Omit<StateSnapshot, 'state'>,
-  state: readonly (readonly [key: string, value: Uint8Array])[]
+  head: SnapshotHead,
+  state: readonly StateEntry[]
 ): Promise<number> {
   const { disk, core, clock, number } = place
   const directory = `${place.directory}/${STATE_DIRECTORY}`
   const payload: Uint8Array[] = []
-  for (const slice of payloadSlices(snapshot, state)) {
+  for (const slice of encodeSnapshot(head, state)) {
     payload.push(slice)
     await turn(clock)
   }
@@ -94,24 +80,6 @@ export async function writeSnapshot(
   return HEADER_BYTES + payloadBytes
 }
 
-/** The JSON of the snapshot in pieces of about SLICE_CHARS. */
-function* payloadSlices(
-  snapshot: Omit<StateSnapshot, 'state'>,
-  state: readonly (readonly [key: string, value: Uint8Array])[]
-): Generator<Uint8Array> {
-  const encoder = new TextEncoder()
-  let text = `${JSON.stringify(snapshot).slice(0, -1)},"state":{`
-  let separator = ''
-  for (const [key, value] of state) {
-    text += `${separator}${JSON.stringify(key)}:"${encodeBytes(value)}"`
-    separator = ','
-    if (text.length < SLICE_CHARS) continue
-    yield encoder.encode(text)
-    text = ''
-  }
-  yield encoder.encode(`${text}}}`)
-}
-
 /** What else waits in the event loop runs first. */
 function turn(clock: Clock): Promise<void> {
   return new Promise((resolve) => clock.soon(resolve))
@@ -141,7 +109,7 @@ export async function loadSnapshot(disk: Disk, core: Core, root: string): Promis
     try {
       const bytes = new Uint8Array(sizeBytes)
       const content = bytes.subarray(0, await file.readAt(0, bytes))
-      const snapshot = decodeSnapshot(core, path, content)
+      const snapshot = verified(core, path, content)
       if (snapshot) return { number, snapshot, bytes: content.byteLength, damaged }
       damaged.push(path)
     } finally {
@@ -157,7 +125,8 @@ export async function loadSnapshot(disk: Disk, core: Core, root: string): Promis
   })
 }
 
-function decodeSnapshot(core: Core, path: string, content: Uint8Array): StateSnapshot | null {
+/** null when it does not verify. @throws WadiError WADI_FORMAT_NEWER */
+function verified(core: Core, path: string, content: Uint8Array): StateSnapshot | null {
   if (content.byteLength < HEADER_BYTES) return null
   const view = new DataView(content.buffer, content.byteOffset, content.byteLength)
   if (view.getUint32(0) !== MAGIC) return null
@@ -173,13 +142,5 @@ function decodeSnapshot(core: Core, path: string, content: Uint8Array): StateSna
       facts: { version }
     })
   }
-  return JSON.parse(new TextDecoder().decode(payload)) as StateSnapshot
-}
-
-function encodeBytes(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
-}
-
-export function decodeBytes(text: string): Uint8Array {
-  return new Uint8Array(Buffer.from(text, 'base64'))
+  return decodeSnapshot(version, payload)
 }
