@@ -46,10 +46,10 @@ import { lastTopicNumber, readJournals, replayJournals, restoreTransactions } fr
 import { isWithoutDamage, newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
 import { Removals, summedRemovals } from './removals.ts'
 import { RetentionRound } from './retention-round.ts'
-import { defaultStorageSettings, type StorageSettings, withinBounds } from './settings.ts'
+import { defaultStorageSettings, journalSizes, type StorageSettings, withinBounds } from './settings.ts'
 import { StateMap } from './state-map.ts'
 import { decodeBytes, type LoadedSnapshot, loadSnapshot, type RecoveryPoint, writeSnapshot } from './state-snapshot.ts'
-import { asStoreError, diskFull, onlyDisk, onlyFull, storeClosed, tooLarge, topicUnknown } from './store-errors.ts'
+import { asStoreError, diskFull, onlyDisk, onlyFull, storeClosed, tooLarge, topicUnknown, writeFailed } from './store-errors.ts'
 import { StoreMeter } from './store-meter.ts'
 import type { StoredTopic } from './stored-topic.ts'
 import { TailTotals } from './tail.ts'
@@ -243,8 +243,7 @@ export class LogStore implements Store {
     this.#topics.onNumberSeen(Math.max(lastTopicNumber(contents), this.#damage.lastNumber)) // one whose topic damage took is not given again
     const last = contents.commits.at(-1)
     const start = { generation: last?.generation ?? this.#firstGeneration(loaded), sequence: contents.lastSequence }
-    const { journalFileCount: fileCount, journalFileBytes: fileBytes, journalFirstFillBytes: firstFillBytes } = this.#settings
-    this.#journal = await Journal.open({ disk, core, directory, meter: this.#meter, fileCount, fileBytes, firstFillBytes, ...start })
+    this.#journal = await Journal.open({ ...this.#options, ...journalSizes(this.#settings), meter: this.#meter, isNew: !loaded, ...start })
     this.#upkeep = this.#newUpkeep()
     if (!loaded) await this.#writeSnapshot(0, [])
     const lastCommit = await replayJournals(context, contents, {
@@ -300,12 +299,18 @@ export class LogStore implements Store {
         if (this.#tails.memoryBytes > this.#settings.tailBytesMax) this.#upkeep.housekeep()
         if (this.#journal.fullUpTo !== null) void this.#upkeep.checkpoint()
       },
-      onFull: () => {
-        if (this.#upkeep.full) this.#commit.refuseWaiting(diskFull(this.#upkeep.full))
-        void this.#upkeep.checkpoint()
-      },
+      onFull: () => this.#onJournalFull(),
       onFailed: (error) => this.#fail(error)
     })
+  }
+
+  #onJournalFull(): void {
+    const { lack } = this.#journal
+    const { full } = this.#upkeep
+    if (lack) this.#commit.refuseWaiting(lack.isFull ? diskFull(lack) : writeFailed('Making a journal file', lack))
+    else if (full) this.#commit.refuseWaiting(diskFull(full))
+    if (!lack) return void this.#upkeep.checkpoint()
+    this.#options.clock.soon(() => this.#journal.wake()) // a checkpoint would free nothing
   }
 
   #topicOf({ topicNumber }: Partition): StoredTopic {
