@@ -5,6 +5,7 @@ import { type Disk, DiskError } from '../../runtime/io/disk.ts'
 import { TopicAccount } from '../../runtime/log/accounts.ts'
 import { DeletedTopics } from '../../runtime/log/deleted-topics.ts'
 import { Journal } from '../../runtime/log/journal.ts'
+import { JournalFile } from '../../runtime/log/journal-file.ts'
 import { Quota } from '../../runtime/log/quota.ts'
 import { Removals } from '../../runtime/log/removals.ts'
 import { retentionTable, type Standing, type Verdict } from '../../runtime/log/retention.ts'
@@ -29,6 +30,10 @@ export function withMembers<T extends object>(wrapped: T, members: Partial<T>): 
 function asRefusedWrite(error: unknown): never {
   if (!(error instanceof DiskError)) throw error
   throw new DiskError(error.code, { operation: 'write', path: error.path })
+}
+
+function hasFile(this: JournalFile): boolean {
+  return this.file !== null
 }
 
 /** A cell of the retention table with another verdict. */
@@ -115,6 +120,9 @@ export const canaries: Record<string, Mutation> = {
         throw new DiskError('ENOSPC', { operation: 'write', path: options.directory })
       }
     }
+  },
+  'a journal file that no commit fits takes commits': {
+    install: () => Object.defineProperty(JournalFile.prototype, 'takesCommits', { get: hasFile })
   },
   'a read error is not taken for damage': {
     wrapDisk: (disk: Disk) =>

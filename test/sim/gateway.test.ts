@@ -42,6 +42,7 @@ const MUST_REACH = [
   'local-refused:WADI_QUOTA_EXCEEDED',
   'dropped-local',
   'dropped-counted',
+  'full:short-journal-file',
   'disk:crash-during:sync',
   'disk:crash-during:write',
   'disk:crash-during:write-sync',

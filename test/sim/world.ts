@@ -6,7 +6,7 @@
 import { WadiError } from '../../runtime/base/errors.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import { instantiateCore } from '../../runtime/core/wasm-core.ts'
-import type { Disk } from '../../runtime/io/disk.ts'
+import { type Disk, DiskError } from '../../runtime/io/disk.ts'
 import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
@@ -323,7 +323,14 @@ export class World {
     else this.ledger.onDropped(partition, { from, until })
   }
 
+  /** Every fault that is drawn here is one of the disk: a store that fails for another reason has met a fault of its own. */
+  #checkFailure(): void {
+    const { cause, message } = this.#store?.failure ?? {}
+    if (cause !== undefined && !(cause instanceof DiskError)) this.ledger.violate('lost', `the store failed without a fault of the disk: ${message}`)
+  }
+
   #kill(kind: 'kill' | 'power'): void {
+    this.#checkFailure()
     this.#process?.kill()
     this.#process = null
     this.#store = null
@@ -344,7 +351,7 @@ export class World {
         mayPutBack,
         hasForgotten: this.centre.reached.has('positions-expired')
       })
-    if (!this.#isCalm) this.#fullStarts.beforeStart(this.disk, this.clock)
+    if (!this.#isCalm) this.#fullStarts.beforeStart(this.disk, this.clock, { ...this.#storage, directory: DIRECTORY })
     this.#start()
   }
 
@@ -499,6 +506,7 @@ export class World {
     const waiting = this.#devices.waiting
     if (waiting.length > 0) ledger.violate('lost', `${waiting.length} devices got no answer in 30 minutes`)
     if (!this.#clients.isSettled) ledger.violate('lost', 'a transaction did not end in 30 minutes')
+    this.#checkFailure()
     await clock.settle(this.#checkStore(store, sharedCore))
     this.#checkCentre()
     await clock.settle(this.#clients.checkEnd(store, sharedCore))
