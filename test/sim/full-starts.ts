@@ -3,8 +3,8 @@
 // Draws from its own Prng, so that the rest of a seed's life stays as it is. Not for: a disk that fills while the gateway lives (world.ts).
 
 import { WadiError } from '../../runtime/base/errors.ts'
-import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { JOURNAL_DIRECTORY } from '../../runtime/log/layout.ts'
+import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { Prng } from './prng.ts'
 import type { SimClock } from './sim-clock.ts'
 import type { SimDisk } from './sim-disk.ts'
@@ -48,7 +48,8 @@ export class FullStarts {
 
   beforeStart(disk: SimDisk, clock: SimClock, { directory, quotaBytes }: { directory: string } & Partial<StorageSettings>): void {
     this.#plannedFaults = plannedFaults(disk)
-    if (this.#hasShortFiles && this.#hasStarted && quotaBytes == null) this.#leaveShortFile(disk, clock, `${directory}/${JOURNAL_DIRECTORY}`)
+    if (this.#hasShortFiles && this.#hasStarted && quotaBytes == null)
+      this.#leaveShortFile(disk, clock, `${directory}/${JOURNAL_DIRECTORY}`)
     if (this.#isDrawn) this.#journalFileCount = Math.max(this.#journalFileCount, this.#prng.pick([2, 2, 3, 4]))
     if (!this.#isDrawn || this.#prng.chance(50) || disk.capacityBytes !== Number.POSITIVE_INFINITY) return
     this.#count('start-on-full-disk')
@@ -63,7 +64,9 @@ export class FullStarts {
     if (!first || files.length >= JOURNAL_FILES_MAX || prng.chance(40)) return
     const bytes = new Uint8Array(prng.pick(SHORT_BYTES))
     if (prng.chance(50)) bytes.set(first.bytes.subarray(0, 4 * KIB))
-    const index = Array.from({ length: JOURNAL_FILES_MAX }, (_, at) => at).find((at) => !files.some(({ path }) => path === `${journal}/${at}.journal`))
+    const index = Array.from({ length: JOURNAL_FILES_MAX }, (_, at) => at).find(
+      (at) => !files.some(({ path }) => path === `${journal}/${at}.journal`)
+    )
     disk.leave(`${journal}/${index}.journal`, bytes)
     this.#count('short-journal-file')
     if (disk.capacityBytes === Number.POSITIVE_INFINITY)

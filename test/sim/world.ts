@@ -13,6 +13,7 @@ import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { readCoreWasm } from '../helpers/core.ts'
+import { AbortCuts } from './abort-cuts.ts'
 import { CleanStop } from './clean-stop.ts'
 import { CommitSizes } from './commit-sizes.ts'
 import { Devices } from './devices.ts'
@@ -72,6 +73,7 @@ export class World {
   readonly reached = new Map<string, number>()
   readonly #diskFaults: DiskFaults
   readonly #topicFaults: TopicFaults
+  readonly #abortCuts: AbortCuts
   readonly #topicDeletions: TopicDeletions
   readonly #seed: number
   readonly #mutation: Mutation
@@ -134,6 +136,15 @@ export class World {
     this.#topicFaults = new TopicFaults(seed, this.centre, this.#operator.everDelivered, {
       violate: (sentence) => this.ledger.violate('lost', sentence),
       mayForget: () => this.#mayForgetPositions
+    })
+    this.#abortCuts = new AbortCuts(seed, {
+      clock: this.clock,
+      commitSizes,
+      crash: (kind, why) => {
+        if (this.#isCalm || this.#store === null) return
+        this.#count(`crash-${why}`)
+        this.#crash(kind)
+      }
     })
     this.#cleanStop = new CleanStop(seed)
     this.#fullStarts = new FullStarts(seed)
@@ -269,7 +280,7 @@ export class World {
       await this.#checkStore(store, core)
       await this.#limits.check(store, core)
       this.#store = store
-      this.#clients.start({ store, core, clock: process })
+      this.#clients.start({ store: this.#abortCuts.watch(store), core, clock: process })
       this.#count('started')
       const { delivered, gatewayId } = this.#operator
       const link = this.centre.connect(process, `edge.sim.${gatewayId}`)
@@ -326,7 +337,8 @@ export class World {
   /** Every fault that is drawn here is one of the disk: a store that fails for another reason has met a fault of its own. */
   #checkFailure(): void {
     const { cause, message } = this.#store?.failure ?? {}
-    if (cause !== undefined && !(cause instanceof DiskError)) this.ledger.violate('lost', `the store failed without a fault of the disk: ${message}`)
+    if (cause !== undefined && !(cause instanceof DiskError))
+      this.ledger.violate('lost', `the store failed without a fault of the disk: ${message}`)
   }
 
   #kill(kind: 'kill' | 'power'): void {
