@@ -163,7 +163,8 @@ export class LogStore implements Store {
       removals: this.#removals,
       deleted: this.#deleted,
       commit: (state) => this.commit([], state),
-      onDropped: (range) => this.#tell(range)
+      onDropped: (range) => this.#tell(range),
+      onProgramError: (error) => this.#fail(writeFailed('A program error: telling of a deleted topic', error))
     })
   }
 

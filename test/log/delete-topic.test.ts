@@ -89,6 +89,30 @@ t.test('a deleted topic is gone for readers and writers, on the disk and in the 
   )
 })
 
+t.test('one who is told of a deletion and throws keeps nobody else from being told: the deletion is done, and the store has failed', async (t) => {
+  const machine = new SimMachine(1)
+  const store = await machine.open()
+  await machine.settle(store.createTopic('scratch', { isForwarded: false }))
+  await fill(machine, store, 'scratch', 3)
+  await machine.settle(store.flush())
+  const told: string[] = []
+  for (const name of ['first', 'second', 'third']) {
+    store.onTopicDeleted(() => {
+      told.push(name)
+      if (name !== 'third') throw new Error(`the ${name} of them`)
+    })
+  }
+  await machine.settle(store.deleteTopic('scratch', refuse))
+  t.same(told, ['first', 'second', 'third'])
+  t.notOk(store.topics.has('scratch'))
+  t.match(store.failure, { code: 'WADI_LOG_FAILED' }, 'a program error is never silent')
+  t.match(store.failure?.message, /the first of them/)
+  machine.kill()
+  const again = await machine.open()
+  t.same([...again.topics.keys()], [])
+  await machine.settle(again.close())
+})
+
 t.test('what is appended together with the deletion is in the log before it, or refused', async (t) => {
   const machine = new SimMachine(2)
   const store = await machine.open()
