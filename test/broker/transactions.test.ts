@@ -359,7 +359,10 @@ t.test('aborted transactions of a deleted topic leave their place in the bound w
     await end(rig, who, 'abort')
     return fault
   }
-  t.same([await abortIn('a', 0), await abortIn('a', 1), await abortIn('b', 0), await abortIn('b', 1)], ['NONE', 'NONE', 'NONE', 'POLICY_VIOLATION'])
+  t.same(
+    [await abortIn('a', 0), await abortIn('a', 1), await abortIn('b', 0), await abortIn('b', 1)],
+    ['NONE', 'NONE', 'NONE', 'POLICY_VIOLATION']
+  )
   await rig.store.deleteTopic('a')
   t.same([await abortIn('b', 1), await abortIn('b', 2)], ['NONE', 'NONE'], 'two places are free')
   t.equal(await abortIn('b', 3), 'POLICY_VIOLATION', 'and no third')

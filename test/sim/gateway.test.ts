@@ -80,6 +80,8 @@ const MUST_REACH = [
   'centre:read-back:committed',
   'centre:read-back:aborted',
   'operator:image-put-back',
+  'operator:disk-came-back',
+  'centre:running-disk-copied',
   'operator:topics-changed',
   'operator:gateway-renamed',
   'notice:forked',

@@ -16,6 +16,7 @@ import { readCoreWasm } from '../helpers/core.ts'
 import { AbortCuts } from './abort-cuts.ts'
 import { CleanStop } from './clean-stop.ts'
 import { CommitSizes } from './commit-sizes.ts'
+import { CopiedDisk } from './copied-disk.ts'
 import { Devices } from './devices.ts'
 import { DiskFaults } from './disk-faults.ts'
 import { fingerprintOf } from './fingerprint.ts'
@@ -74,6 +75,7 @@ export class World {
   readonly #diskFaults: DiskFaults
   readonly #topicFaults: TopicFaults
   readonly #abortCuts: AbortCuts
+  readonly #copiedDisk: CopiedDisk
   readonly #topicDeletions: TopicDeletions
   readonly #seed: number
   readonly #mutation: Mutation
@@ -168,6 +170,13 @@ export class World {
     for (const [, name, count] of this.#operator.everDelivered)
       if (this.centre.partitionCount(name) === 0) this.centre.createTopic(name, count)
     this.#quotaBytes = prng.chance(15) ? prng.pick([8, 16]) * KIB : null
+    this.#copiedDisk = new CopiedDisk(seed, {
+      ...this,
+      isCalm: () => this.#isCalm,
+      copy: () => this.#store !== null && this.#operator.copy(this.disk, this.ledger, this.#store),
+      crash: (kind) => this.#crash(kind)
+    })
+    if (this.#mayPutBack) this.#durationMs = Math.max(this.#durationMs, this.#copiedDisk.durationMsMin)
     this.#storage = { ...this.#storage, ...this.#diskFaults.settings }
     this.#storage = { ...this.#storage, quotaBytes: this.#limits.directoryQuota(2 * (this.#storage.journalFileBytes ?? 0)) }
     this.#topicDeletions = new TopicDeletions(
@@ -356,15 +365,19 @@ export class World {
 
   #restartIfDown(): void {
     if (this.#process !== null) return
-    const mayPutBack = !this.#clients.isActive && !this.#limits.keepsBooks && this.#quotaBytes === null
     if (!this.#isCalm)
       this.#operator.betweenLives(this.disk, this.ledger, {
         mayMove: !this.reached.has('notice:notes') && this.#topicFaults.areReadable,
-        mayPutBack,
+        mayPutBack: this.#mayPutBack,
         hasForgotten: this.centre.reached.has('positions-expired')
       })
     if (!this.#isCalm) this.#fullStarts.beforeStart(this.disk, this.clock, { ...this.#storage, directory: DIRECTORY })
     this.#start()
+  }
+
+  /** Everybody who keeps books can follow an older disk. */
+  get #mayPutBack(): boolean {
+    return !this.#clients.isActive && !this.#limits.keepsBooks && this.#quotaBytes === null
   }
 
   /** One WASM instance serves all lives: a killed process can have left nothing in it but a commit that was not released. */
@@ -381,6 +394,7 @@ export class World {
 
   async #disturb(): Promise<void> {
     const { clock, prng } = this
+    if (this.#mayPutBack) this.#copiedDisk.plan()
     const times = Array.from({ length: prng.between(1, 8) }, () => prng.between(50, this.#durationMs)).sort((left, right) => left - right)
     if (prng.chance(25)) this.#later({ linkNoise: true })
     for (const atMs of times) {
