@@ -51,6 +51,11 @@ export class Expiry {
     this.#plan()
   }
 
+  /** Groups of which it is remembered that they had members. */
+  get activeGroupCount(): number {
+    return this.#activeAtMs.size
+  }
+
   close(): void {
     this.#isClosed = true
     this.#timer?.cancel()
@@ -82,7 +87,9 @@ export class Expiry {
 
   async #expireOffsets(): Promise<void> {
     const { committedOffsets, groups, transactions, clock, offsetRetentionMs } = this.#context
-    for (const groupId of committedOffsets.groupIds()) {
+    const known = new Set(committedOffsets.groupIds())
+    for (const groupId of this.#activeAtMs.keys()) if (!known.has(groupId)) this.#activeAtMs.delete(groupId) // with its topics, or by a client
+    for (const groupId of known) {
       if ((groups.find(groupId)?.memberCount ?? 0) > 0) {
         this.#activeAtMs.set(groupId, clock.wallMs())
         const unnoted = committedOffsets.list(groupId).filter(({ timeMs }) => this.#ages.ageMs(timeMs) >= offsetRetentionMs * NOTED_AGAIN)

@@ -140,7 +140,8 @@ export class Ingest {
     this.#limits = { ...defaultIngestLimits, ...limits }
     this.#partitioner = new Partitioner(core)
     this.#createTopic = createTopic
-    store.onTopicDeleted(({ name }) => {
+    store.onTopicDeleted(({ name, number }) => {
+      this.#partitioner.forgetTopic(number)
       if (this.#created.delete(name)) this.#createdCount--
     })
     this.metrics = Object.assign(this.#counters, {

@@ -8,6 +8,8 @@ import { lastOffsetOf, type ProducerState, producerStateKey, putProducerState, r
 
 export class PartitionProducers {
   readonly partition: Partition
+  /** Aborted transactions that the state has a note of. */
+  abortedCount = 0
   readonly #producers = new Map<bigint, ProducerState>()
 
   constructor(partition: Partition) {
@@ -79,8 +81,6 @@ interface Expired {
 export class ProducerStates {
   readonly #store: Store
   readonly #producers = new Map<Partition, PartitionProducers>()
-  /** Aborted transactions, by partition, that the state has a note of. */
-  abortedCount = 0
 
   /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   constructor(store: Store) {
@@ -89,7 +89,7 @@ export class ProducerStates {
       const state = readProducerState(key, BigInt(name), value)
       return { producers, state, lastOffset: lastOffsetOf(state) }
     })
-    this.abortedCount = store.listState(`${ABORTED_AREA}/`).length
+    for (const { producers } of this.#stored(ABORTED_AREA)) producers.abortedCount++
     // keys say nothing of who came last; offsets do, whatever the wall clock was
     for (const { producers, state } of stored.sort((left, right) => left.lastOffset - right.lastOffset)) producers.setProducer(state)
   }
@@ -114,6 +114,13 @@ export class ProducerStates {
     for (const partition of partitions) this.#producers.delete(partition)
   }
 
+  /** Aborted transactions, by partition, that the state has a note of and readers may have to be told of: not those of deleted topics. */
+  get abortedCount(): number {
+    let count = 0
+    for (const { abortedCount } of this.#producers.values()) count += abortedCount
+    return count
+  }
+
   /** Of all partitions. */
   get producerCount(): number {
     let count = 0
@@ -129,11 +136,8 @@ export class ProducerStates {
   /** Producers of whom nothing came for too long, and the notes of aborted transactions that the log no longer has. */
   expired(isOver: (lastMs: number) => boolean, isBusy: (producerId: bigint) => boolean): Expired[] {
     const expired = [...this.#producers.values()].flatMap((producers) => producers.expired(isOver, isBusy))
-    this.abortedCount = 0
-    for (const { producers, name, key } of this.#stored(ABORTED_AREA)) {
-      this.abortedCount++
-      if (Number(name) < producers.partition.logStartOffset) expired.push({ key, forget: () => void this.abortedCount-- })
-    }
+    for (const { producers, name, key } of this.#stored(ABORTED_AREA))
+      if (Number(name) < producers.partition.logStartOffset) expired.push({ key, forget: () => void producers.abortedCount-- })
     return expired
   }
 

@@ -5,8 +5,8 @@ import type { Core } from '../core/core.ts'
 
 export class Partitioner {
   readonly #core: Pick<Core, 'murmur2'>
-  /** By topic number, so it is as long as there are topics. */
-  readonly #turns: number[] = []
+  /** By topic number, of those that exist. */
+  readonly #turns = new Map<number, number>()
 
   constructor(core: Pick<Core, 'murmur2'>) {
     this.#core = core
@@ -23,8 +23,18 @@ export class Partitioner {
 
   /** Round robin per topic; begins at 0 after every start. */
   nextOf(topicNumber: number, partitionCount: number): number {
-    const turn = this.#turns[topicNumber] ?? 0
-    this.#turns[topicNumber] = turn + 1
+    const turn = this.#turns.get(topicNumber) ?? 0
+    this.#turns.set(topicNumber, turn + 1)
     return turn % partitionCount
+  }
+
+  /** Topics whose turn is remembered. */
+  get topicCount(): number {
+    return this.#turns.size
+  }
+
+  /** The topic was deleted; its number is not given again. */
+  forgetTopic(topicNumber: number): void {
+    this.#turns.delete(topicNumber)
   }
 }

@@ -402,7 +402,7 @@ export class Transactions {
         }),
       apply: () => {
         touched.forEach((of, at) => {
-          if (end.outcome === 'abort' && of.openSince(end.producerId) !== null) producers.abortedCount++
+          if (end.outcome === 'abort' && of.openSince(end.producerId) !== null) of.abortedCount++
           of.setProducer(states[at] as ProducerState)
         })
       }
@@ -505,7 +505,6 @@ function ended(identity: TransactionState, outcome: 'commit' | 'abort', timestam
   return { ...identity, status, partitions: new Set(), groupIds: new Set(), updatedMs: timestampMs }
 }
 
-/** At most so many together, and at least one. */
 /** The next epoch; the one it replaces is remembered. May be one past EPOCH_MAX: that identity fences and is never handed out. */
 function bumped(state: TransactionState): TransactionState {
   return { ...state, producerEpoch: state.producerEpoch + 1, lastProducerEpoch: state.producerEpoch }

@@ -17,7 +17,7 @@ export type DiskErrorCode =
 
 const FULL_CODES: ReadonlySet<DiskErrorCode> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE'])
 /** They put something new on the disk and can be asked again. A sync cannot: the kernel says its error once and forgets the pages. */
-const TAKING_OPERATIONS: ReadonlySet<string> = new Set(['write', 'open', 'mkdir', 'truncate', 'rename'])
+const TAKING_OPERATIONS: ReadonlySet<string> = new Set(['write', 'open', 'mkdir', 'truncate', 'rename', 'lock'])
 const READING_OPERATIONS: ReadonlySet<string> = new Set(['read', 'open-read', 'list', 'stat', 'statfs'])
 
 /** What the operating system said. Every rejected call of a Disk or DiskFile rejects with this. */

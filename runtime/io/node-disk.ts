@@ -6,12 +6,10 @@
 
 import * as fs from 'node:fs'
 import { promisify } from 'node:util'
-import { type Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskLock } from './disk.ts'
+import { type Disk, DiskError, type DiskFile, type DiskLock } from './disk.ts'
+import { diskError } from './node-disk-error.ts'
 import { lockDirectory } from './node-lock.ts'
 
-const KNOWN_CODES = new Set<string>(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'EIO', 'EROFS', 'ENOENT', 'EEXIST', 'EACCES'])
-/** Other words for a device or a file system that cannot give back what it was given. */
-const DEVICE_CODES = new Set<string>(['EUCLEAN', 'EBADMSG', 'ENODATA', 'EREMOTEIO', 'EILSEQ', 'ENXIO'])
 const FILE_MODE = 0o600
 const DIRECTORY_MODE = 0o700
 
@@ -21,19 +19,6 @@ const fsync = promisify(fs.fsync)
 const fdatasync = promisify(fs.fdatasync)
 const ftruncate = promisify(fs.ftruncate)
 const fstat = promisify(fs.fstat)
-
-function diskError(error: unknown, operation: string, path: string): DiskError {
-  const { code, message } = error as NodeJS.ErrnoException
-  const known = knownCode(code ?? '')
-  return new DiskError(known, { operation, path, detail: known === code ? '' : (code ?? message), cause: error })
-}
-
-function knownCode(code: string): DiskErrorCode {
-  if (code === 'EPERM') return 'EACCES'
-  if (DEVICE_CODES.has(code)) return 'EIO'
-  if (code === 'ENFILE') return 'EMFILE'
-  return KNOWN_CODES.has(code) ? (code as DiskErrorCode) : 'OTHER'
-}
 
 async function wrap<T>(operation: string, path: string, work: Promise<T>): Promise<T> {
   try {

@@ -8,10 +8,12 @@
 import { lstat, unlink } from 'node:fs/promises'
 import { createConnection, createServer, type Server } from 'node:net'
 import { DiskError, type DiskLock } from './disk.ts'
+import { diskError } from './node-disk-error.ts'
 
 const LOCK_FILE = 'wadi.lock'
 const SOCKET_PATH_BYTES_MAX = 100 // sun_path is 108 bytes on Linux, 104 on macOS
 
+/** @throws DiskError ELOCKED; with the path of the lock file what the file system says to that, which needs an entry of its own there */
 export async function lockDirectory(directory: string): Promise<DiskLock> {
   const held: Server[] = []
   const release = async (): Promise<void> => {
@@ -40,7 +42,7 @@ export async function lockDirectory(directory: string): Promise<DiskLock> {
   } catch (error) {
     await release()
     if (error instanceof DiskError) throw error
-    throw new DiskError('OTHER', { operation: 'lock', path: directory, cause: error, detail: String(error) })
+    throw diskError(error, 'lock', `${directory}/${LOCK_FILE}`)
   }
 }
 

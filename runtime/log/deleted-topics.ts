@@ -2,6 +2,7 @@
 //
 //   gone/<topic number>   name, partitions, isMoved: in the commit that takes the topic away, until nothing of it is left
 //   ended/<name>          next offset of each partition, and what its counters said: a topic of that name goes on there
+//   ended/                counters of those whose names were too many to remember
 //
 // The commit is the deletion. Then, one behind the other and again after an error or a restart:
 //   1  the directories get a name that no topic has (<number>-<partition>.deleted), which is made durable
@@ -31,6 +32,8 @@ const ENDED_PREFIX = 'ended/'
 export const LAST_NUMBER_KEY = 'meta/last-topic'
 const KEYS_PER_COMMIT = 200
 const ENDED_NAMES_MAX = 10_000
+/** For their counters. No topic is called so. */
+const OTHER_TOPICS = '(other deleted topics)'
 
 /** Areas whose keys begin with a topic number. */
 const AREAS_BY_NUMBER = [REMOVED_PREFIX, DAMAGE_PREFIX, HOLE_PREFIX, EPOCH_PREFIX, `${PRODUCER_AREA}/`, `${ABORTED_AREA}/`]
@@ -111,13 +114,16 @@ export class DeletedTopics {
 
   /** For the commit that deletes. `ends` is empty when nobody outside of this disk knows offsets of the topic. */
   changesFor(topic: { number: number; name: string; partitions: number }, left: EndedTopic): StateChange[] {
-    const { number, name, partitions } = topic
+    const { number, name: topicName, partitions } = topic
+    const isNameless = left.ends.length === 0 && !this.canRemember(topicName)
+    const name = isNameless ? '' : topicName
     const before = this.#ended(name)
     const ends = Array.from({ length: Math.max(before.ends.length, left.ends.length) }, (_, index) =>
       Math.max(before.ends[index] ?? 0, left.ends[index] ?? 0)
     )
-    const removals = summedRemovals([...before.removals, ...left.removals])
-    const changes = [putState(GONE_PREFIX + number, { name, partitions, isMoved: false })]
+    const counted = isNameless ? left.removals.map((removal) => ({ ...removal, topicName: OTHER_TOPICS })) : left.removals
+    const removals = summedRemovals([...before.removals, ...counted])
+    const changes = [putState(GONE_PREFIX + number, { name: topicName, partitions, isMoved: false })]
     if (ends.length > 0 || removals.length > 0) changes.push(putState(ENDED_PREFIX + name, { ends, removals }))
     return changes
   }

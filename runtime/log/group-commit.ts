@@ -59,7 +59,7 @@ export interface GroupCommitOptions {
   readonly incarnation: () => number
   /** Called after each commit with what became visible, when all who waited were called. */
   onCommit(commit: { recordCount: number; payloadBytes: number; partitions: Iterable<PartitionLog> }): void
-  /** The journal is full and waits for a checkpoint. */
+  /** The journal is full and waits for a checkpoint, or too few of its files take commits. It is called again when the journal wakes those who wait. */
   onFull(): void
   /** A durable write failed for good. */
   onFailed(error: WadiError): void
@@ -208,14 +208,14 @@ export class GroupCommit {
   /** Commit after commit, for as long as the next one is due when the last one is durable. */
   async #run(): Promise<void> {
     if (this.#isRunning || this.#isEmpty) return
-    const { journal, commitBytesMax, onFull } = this.#options
+    const { journal, onFull } = this.#options
     this.#isRunning = true
     this.#timer?.cancel()
     this.#timer = null
     /** Durable and visible, those who wait for it were not called yet. */
     let durable: BuiltCommit | null = null
     while (!this.#isEmpty && (durable === null || this.#isDue)) {
-      if (!journal.prepare(commitBytesMax)) {
+      if (!journal.prepare()) {
         this.#answer(durable)
         durable = null
         if (!journal.isFilling) onFull()

@@ -5,7 +5,7 @@
 // commit, and would have to guess the generation, which starts at a random number.
 
 import type { Core } from '../core/core.ts'
-import { BLOCK_BYTES } from './journal.ts'
+import { BLOCK_BYTES } from './journal-file.ts'
 import type { ByteRange, SalvageFile } from './salvage-read.ts'
 
 const CHUNK_BYTES = 512 * 1024

@@ -12,55 +12,27 @@
 //   J4  A failed durable write that was not a refusal for want of room is final: nothing is ever written again (failed).
 //   J5  A commit's sequence and all that it changes become visible in one turn of the loop: a snapshot never sees one without the other.
 //   J6  fileBytes is what survives a power cut: what was filled and not synced yet does not count.
-// Errors: DiskError from append. Not here: what is inside a commit (core), replay (recovery.ts), when to free (checkpoint.ts).
+//   J7  A commit goes into a file that the largest commit fits. While fewer than two are so large, none is written (lack).
+// Errors: DiskError from append. Not here: one file (journal-file.ts), what is inside a commit (core), replay (recovery.ts), when to free (checkpoint.ts).
 
 import { assert } from '../base/assert.ts'
-import { WadiError } from '../base/errors.ts'
-import type { Core } from '../core/core.ts'
-import { type Disk, DiskError, type DiskFile } from '../io/disk.ts'
-import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
-import { patiently, SalvageFile, sizeOf } from './salvage-read.ts'
+import { DiskError } from '../io/disk.ts'
+import { BLOCK_BYTES, JournalFile, type JournalFileOptions } from './journal-file.ts'
+import { JOURNAL_DIRECTORY } from './layout.ts'
+import { patiently } from './salvage-read.ts'
 import type { WriteMeter } from './segment.ts'
-import { onlyFull } from './store-errors.ts'
 
-export const BLOCK_BYTES = 4096
-const HEADER_MAGIC = 0x5741444a // "WADJ"
-export const JOURNAL_FORMAT_VERSION = 1
+/** Files that take commits: below that none can be freed while another one takes them. */
+const FILES_MIN = 2
 const FILL_CHUNK_BYTES = 1024 * 1024
 
-/** Below that no file can be freed while another one takes commits. */
-const FILES_MIN = 2
-
-interface JournalFile {
-  /** null: there was no room to make it yet. */
-  file: DiskFile | null
-  /** Preallocated so far; commits stay below. */
-  filledBytes: number
-  /** Of them, those whose file size a power cut leaves. */
-  syncedBytes: number
-  targetBytes: number
-  /** It may become as large, when there is room. */
-  wantedBytes: number
-  /** Last commit in it that recovery would still need; null = free. */
-  lastSequence: number | null
-  generation: number
-  oldestMs: number
-}
-
-export interface JournalOptions {
-  readonly disk: Disk
-  readonly core: Core
+export interface JournalOptions extends JournalFileOptions {
   readonly meter: WriteMeter
-  readonly directory: string
   readonly fileCount: number
-  readonly fileBytes: number
-  readonly firstFillBytes: number
-  readonly generation: number
   readonly sequence: number
+  /** Nothing was ever stored: without room for the journal there is nothing to serve. */
+  readonly isNew: boolean
 }
-
-/** The header and one block: a smaller file has no commit. */
-const COMMITS_BYTES_MIN = 2 * BLOCK_BYTES
 
 export interface JournalPosition {
   readonly fileIndex: number
@@ -78,14 +50,20 @@ export class Journal {
   #room: (() => void)[] = []
   #isFilling = false
   #filling: Promise<void> = Promise.resolve()
+  /** What was said last when a file could not be made, or made larger. */
+  #noRoom: DiskError | null
 
-  private constructor(files: JournalFile[], options: JournalOptions) {
+  private constructor(files: JournalFile[], options: JournalOptions, noRoom: DiskError | null) {
     this.#meter = options.meter
+    this.#noRoom = noRoom
     this.#options = options
     this.#files = files
     this.#generation = options.generation
     this.#sequence = options.sequence
-    this.#active = files.findIndex(({ file }) => file !== null)
+    this.#active = Math.max(
+      0,
+      files.findIndex(({ takesCommits }) => takesCommits)
+    )
   }
 
   /** Sequence of the last completed commit. */
@@ -121,6 +99,11 @@ export class Journal {
     return this.#isFilling
   }
 
+  /** Why too few files take commits: no commit is written until there is room for them. null when there are enough. */
+  get lack(): DiskError | null {
+    return this.#files.filter(({ takesCommits }) => takesCommits).length < FILES_MIN ? this.#noRoom : null
+  }
+
   /** Full files that wait for a checkpoint, oldest first: the last sequence of each. */
   get fullUpTo(): number | null {
     let last: number | null = null
@@ -140,27 +123,30 @@ export class Journal {
   }
 
   /**
-   * Makes missing files (preallocated, synced, with their directory) and opens all, also those above `fileCount`. Existing ones keep their size and what is in them, also when
-   * their header cannot be read: recovery has not replayed them yet. Those that there is no room to make are made later, by startFilling().
+   * Makes missing files (preallocated, synced, with their directory) and opens all, also those above `fileCount`. Existing ones keep their size, when commits
+   * fit them, and what is in them, also when their header cannot be read: recovery has not replayed them yet. Those that there is no room to make, or to make
+   * large enough, follow later, by startFilling(): until two take commits `lack` says why, and what is stored can be read.
+   * @throws DiskError, for want of room only when nothing was ever stored, or a file that may hold commits cannot be opened
    */
   static async open(options: JournalOptions): Promise<Journal> {
     const files: JournalFile[] = []
-    let full: unknown = null
+    let full: DiskError | null = null
     try {
-      const { disk, directory, fileCount } = options
+      const { disk, directory, fileCount, isNew } = options
       const names = await patiently(() => disk.list(`${directory}/${JOURNAL_DIRECTORY}`))
       const there = new Set(journalIndexes(names))
       for (let index = 0; index < Math.max(fileCount, ...[...there].map((each) => each + 1)); index++) {
-        const file = newFile(options)
+        const file = new JournalFile(index, options)
         if (index >= fileCount && !there.has(index)) file.wantedBytes = 0
         const mayBeMade = file.wantedBytes > 0 && areMade(files)
         files.push(file)
         if (!there.has(index) && !mayBeMade) continue
-        const noRoom = await openFile(options, index, file)
+        const noRoom = await file.open()
         full ??= noRoom
       }
-      if (files.filter(({ file }) => file !== null).length < FILES_MIN && full !== null) throw full
-      return new Journal(files, options)
+      const journal = new Journal(files, options, full)
+      if (isNew && journal.lack !== null) throw journal.lack
+      return journal
     } catch (error) {
       for (const { file } of files) await file?.close().catch(() => undefined) // the first error is the one to tell
       throw error
@@ -187,24 +173,25 @@ export class Journal {
     this.#active = found.end.fileIndex
     this.#positionBytes = found.end.positionBytes
     if (found.lastCommit)
-      await diskFileOf(this.#activeFile).writeDurableAt(found.end.positionBytes - found.lastCommit.byteLength, found.lastCommit)
+      await this.#activeFile.disk.writeDurableAt(found.end.positionBytes - found.lastCommit.byteLength, found.lastCommit)
   }
 
   get #activeFile(): JournalFile {
     return this.#files[this.#active] as JournalFile
   }
 
-  /** True when a commit of this size can be written without waiting for a checkpoint. */
-  prepare(blockBytes: number): boolean {
+  /** True when a commit of any size can be written without waiting for a checkpoint, or for a file to be made (isFilling, lack). */
+  prepare(): boolean {
+    if (this.lack !== null) return false
     const active = this.#activeFile
-    if (this.#positionBytes + blockBytes <= active.filledBytes) return true
+    const { commitBytesMax } = this.#options
+    if (this.#positionBytes + commitBytesMax <= active.filledBytes) return true
     if (active.filledBytes < active.targetBytes && this.#isFilling) return false
-    const free = this.#files.filter((journal) => journal !== active && journal.file !== null && journal.lastSequence === null)
-    const fitting = free.filter(({ filledBytes }) => BLOCK_BYTES + blockBytes <= filledBytes)
-    assert(fitting.length > 0 || free.length === 0 || this.#isFilling, 'a commit is larger than a journal file')
+    const free = this.#files.filter((journal) => journal !== active && journal.takesCommits && journal.lastSequence === null)
     const next = this.#files[(this.#active + 1) % this.#files.length]
-    const chosen = fitting.find((journal) => journal === next) ?? fitting[0]
+    const chosen = free.find((journal) => journal === next) ?? free[0]
     if (chosen === undefined) return false
+    assert(BLOCK_BYTES + commitBytesMax <= chosen.filledBytes, 'a commit is larger than a journal file')
     this.#active = this.#files.indexOf(chosen)
     this.#positionBytes = BLOCK_BYTES
     this.#generation++
@@ -223,7 +210,7 @@ export class Journal {
    */
   async append(block: Uint8Array, nowMs: number, onDurable: (sequence: number) => void): Promise<void> {
     const active = this.#activeFile
-    await diskFileOf(active).writeDurableAt(this.#positionBytes, block)
+    await active.disk.writeDurableAt(this.#positionBytes, block)
     this.#meter.onWrite('journal', block.byteLength)
     this.#meter.onSync()
     this.#positionBytes += block.byteLength
@@ -272,29 +259,18 @@ export class Journal {
       if (!this.#isFilling) return
       try {
         if (journal.file === null && (journal.wantedBytes === 0 || !areMade(this.#files.slice(0, index)))) continue
-        if (journal.file === null && (await openFile(this.#options, index, journal)) !== null) continue
+        const noRoom = journal.file === null ? await journal.open() : null
+        if (noRoom !== null) this.#noRoom = noRoom
+        if (journal.file === null) continue
         journal.targetBytes = Math.max(journal.targetBytes, journal.wantedBytes)
-        await this.#fillOne(journal, zeros)
+        await journal.fill(zeros, { goesOn: () => this.#isFilling, onGrown: () => this.wake() })
       } catch (error) {
         if (!(error instanceof DiskError)) throw error
+        this.#noRoom = error
         journal.targetBytes = journal.filledBytes // it stays as large as it is; what was not synced is not counted on
         if (!error.isFull) journal.wantedBytes = journal.filledBytes
       }
     }
-  }
-
-  async #fillOne(journal: JournalFile, zeros: Uint8Array): Promise<void> {
-    const { file } = journal
-    if (file === null || journal.filledBytes >= journal.targetBytes) return
-    while (this.#isFilling && journal.filledBytes < journal.targetBytes) {
-      const chunk = zeros.subarray(0, Math.min(zeros.byteLength, journal.targetBytes - journal.filledBytes))
-      await file.writeAt(journal.filledBytes, chunk)
-      journal.filledBytes += chunk.byteLength
-      this.wake()
-    }
-    const { filledBytes } = journal
-    await file.sync()
-    journal.syncedBytes = Math.max(journal.syncedBytes, filledBytes)
   }
 
   async close(): Promise<void> {
@@ -312,103 +288,4 @@ export function journalIndexes(names: readonly string[]): number[] {
 /** No file is made while one before it is missing: the files that are there are then the first ones. */
 function areMade(files: readonly JournalFile[]): boolean {
   return files.every(({ file }) => file !== null)
-}
-
-function newFile({ generation, fileBytes }: JournalOptions): JournalFile {
-  return { file: null, filledBytes: 0, syncedBytes: 0, targetBytes: 0, wantedBytes: fileBytes, lastSequence: null, generation, oldestMs: 0 }
-}
-
-function diskFileOf({ file }: JournalFile): DiskFile {
-  assert(file !== null, 'a journal file is used that was not made')
-  return file
-}
-
-/**
- * Opens it for `journal`, and makes it when it is not there. Says the error when there was no room to make it: nothing is left of it then.
- * @throws DiskError, also for want of room when it may hold commits: recovery has replayed them, without them the start does not go on
- */
-async function openFile(options: JournalOptions, index: number, journal: JournalFile): Promise<DiskError | null> {
-  const { disk, directory, core } = options
-  const path = journalPath(directory, index)
-  const sizeBytes = (await sizeOf(disk, path)) ?? 0
-  // What may hold commits is used as it is when there is no room to write it (some file systems write nothing in place): a header that does not
-  // verify costs no commit.
-  const isLarge = sizeBytes >= COMMITS_BYTES_MIN
-  const passOver = (error: unknown): void => {
-    if (!isLarge) throw error
-    onlyFull(error)
-  }
-  let opened: DiskFile | null = null
-  try {
-    const file = await disk.open(path, 'create')
-    opened = file
-    const header = sizeBytes > 0 ? await readJournalHeader(core, new SalvageFile(path, file, { isShared: true })) : null
-    const firstBytes = Math.min(options.fileBytes, options.firstFillBytes)
-    if (sizeBytes < (header === null ? firstBytes : COMMITS_BYTES_MIN)) {
-      await fill(file, sizeBytes, firstBytes).catch(passOver)
-      await disk.syncDirectory(`${directory}/${JOURNAL_DIRECTORY}`)
-    }
-    // Written at every start: what the process before could not sync may be in the page cache only.
-    await file.writeDurableAt(0, encodeHeader(core)).catch(passOver)
-    await file.sync() // and so may be the size
-    journal.filledBytes = Math.floor((await patiently(() => file.sizeBytes())) / BLOCK_BYTES) * BLOCK_BYTES
-    journal.syncedBytes = journal.filledBytes
-    journal.targetBytes = Math.max(journal.filledBytes, options.fileBytes)
-    journal.file = file
-    return null
-  } catch (error) {
-    await opened?.close().catch(() => undefined)
-    if (isLarge || !(error instanceof DiskError && error.isFull)) throw error
-    await disk.remove(path).catch(() => undefined)
-    return error
-  }
-}
-
-async function fill(file: DiskFile, fromBytes: number, sizeBytes: number): Promise<void> {
-  const zeros = new Uint8Array(Math.min(FILL_CHUNK_BYTES, sizeBytes))
-  for (let at = fromBytes; at < sizeBytes; at += zeros.byteLength) {
-    await file.writeAt(at, zeros.subarray(0, Math.min(zeros.byteLength, sizeBytes - at)))
-  }
-  await file.sync()
-}
-
-function encodeHeader(core: Core): Uint8Array {
-  const header = new Uint8Array(BLOCK_BYTES)
-  const view = new DataView(header.buffer)
-  view.setUint32(0, HEADER_MAGIC)
-  view.setUint32(4, JOURNAL_FORMAT_VERSION)
-  view.setUint32(8, core.crc32c(header.subarray(0, 8)))
-  return header
-}
-
-/**
- * A file without a header whose making was cut short: no state file knows of it, and all of it reads as zeros, because the header is written before the
- * first commit. `knownBytes`: of the newest state file.
- */
-export async function isNotYetMade(file: SalvageFile, sizeBytes: number, knownBytes: number | undefined): Promise<boolean> {
-  if ((knownBytes ?? 0) > 0) return false
-  const chunk = new Uint8Array(Math.min(FILL_CHUNK_BYTES, sizeBytes))
-  for (let at = 0; at < sizeBytes; at += chunk.byteLength) {
-    const count = await file.readAt(at, chunk)
-    if (chunk.subarray(0, count).some((byte) => byte !== 0)) return false
-  }
-  return file.unreadable.length === 0
-}
-
-/** The format version of a journal file; null when the header is not one (never finished, or damaged). @throws WadiError WADI_FORMAT_NEWER */
-export async function readJournalHeader(core: Core, file: SalvageFile): Promise<number | null> {
-  const header = new Uint8Array(12)
-  if ((await file.readAt(0, header)) < header.byteLength) return null
-  const view = new DataView(header.buffer)
-  if (view.getUint32(0) !== HEADER_MAGIC || view.getUint32(8) !== core.crc32c(header.subarray(0, 8))) return null
-  const version = view.getUint32(4)
-  if (version > JOURNAL_FORMAT_VERSION) {
-    throw new WadiError('WADI_FORMAT_NEWER', {
-      happened: `${file.path} has journal format ${version}; this Wadi knows up to ${JOURNAL_FORMAT_VERSION}.`,
-      kept: 'Nothing was touched.',
-      next: 'Start the newer Wadi that wrote it.',
-      facts: { version }
-    })
-  }
-  return version
 }

@@ -46,11 +46,11 @@ import { lastTopicNumber, readJournals, replayJournals, restoreTransactions } fr
 import { isWithoutDamage, newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
 import { Removals, summedRemovals } from './removals.ts'
 import { RetentionRound } from './retention-round.ts'
-import { defaultStorageSettings, type StorageSettings, withinBounds } from './settings.ts'
+import { defaultStorageSettings, journalSizes, type StorageSettings, withinBounds } from './settings.ts'
 import type { RecoveryPoint } from './snapshot-codec.ts'
 import { StateMap } from './state-map.ts'
 import { type LoadedSnapshot, loadSnapshot, writeSnapshot } from './state-snapshot.ts'
-import { asStoreError, diskFull, onlyDisk, onlyFull, storeClosed, tooLarge, topicUnknown } from './store-errors.ts'
+import { asStoreError, diskFull, onlyDisk, onlyFull, storeClosed, tooLarge, topicUnknown, writeFailed } from './store-errors.ts'
 import { StoreMeter } from './store-meter.ts'
 import type { StoredTopic } from './stored-topic.ts'
 import { TailTotals } from './tail.ts'
@@ -164,7 +164,8 @@ export class LogStore implements Store {
       removals: this.#removals,
       deleted: this.#deleted,
       commit: (state) => this.commit([], state),
-      onDropped: (range) => this.#tell(range)
+      onDropped: (range) => this.#tell(range),
+      onProgramError: (error) => this.#fail(writeFailed('A program error: telling of a deleted topic', error))
     })
   }
 
@@ -244,8 +245,7 @@ export class LogStore implements Store {
     this.#topics.onNumberSeen(Math.max(lastTopicNumber(contents), this.#damage.lastNumber)) // one whose topic damage took is not given again
     const last = contents.commits.at(-1)
     const start = { generation: last?.generation ?? this.#firstGeneration(loaded), sequence: contents.lastSequence }
-    const { journalFileCount: fileCount, journalFileBytes: fileBytes, journalFirstFillBytes: firstFillBytes } = this.#settings
-    this.#journal = await Journal.open({ disk, core, directory, meter: this.#meter, fileCount, fileBytes, firstFillBytes, ...start })
+    this.#journal = await Journal.open({ ...this.#options, ...journalSizes(this.#settings), meter: this.#meter, isNew: !loaded, ...start })
     this.#upkeep = this.#newUpkeep()
     if (!loaded) await this.#writeSnapshot(0, [])
     const lastCommit = await replayJournals(context, contents, {
@@ -301,12 +301,18 @@ export class LogStore implements Store {
         if (this.#tails.memoryBytes > this.#settings.tailBytesMax) this.#upkeep.housekeep()
         if (this.#journal.fullUpTo !== null) void this.#upkeep.checkpoint()
       },
-      onFull: () => {
-        if (this.#upkeep.full) this.#commit.refuseWaiting(diskFull(this.#upkeep.full))
-        void this.#upkeep.checkpoint()
-      },
+      onFull: () => this.#onJournalFull(),
       onFailed: (error) => this.#fail(error)
     })
+  }
+
+  #onJournalFull(): void {
+    const { lack } = this.#journal
+    const { full } = this.#upkeep
+    if (lack) this.#commit.refuseWaiting(lack.isFull ? diskFull(lack) : writeFailed('Making a journal file', lack))
+    else if (full) this.#commit.refuseWaiting(diskFull(full))
+    if (!lack) return void this.#upkeep.checkpoint()
+    this.#options.clock.soon(() => this.#journal.wake()) // a checkpoint would free nothing
   }
 
   #topicOf({ topicNumber }: Partition): StoredTopic {
@@ -543,10 +549,7 @@ export class LogStore implements Store {
 
   async #writeSnapshot(replayAfter: number, recoveryPoints: readonly RecoveryPoint[]): Promise<void> {
     const { disk, core, clock, directory } = this.#options
-    const waiting = [...this.#removals.unsaved(), ...this.#damage.unsaved()]
-    const unsaved = new Map(waiting.flatMap(({ key, value }) => (value ? [[key, value] as const] : [])))
-    const all = this.#state.entries() // one moment, with the sequence below
-    const state = unsaved.size === 0 ? all : [...all.filter(([key]) => !unsaved.has(key)), ...unsaved]
+    const state = this.#state.entries([...this.#removals.unsaved(), ...this.#damage.unsaved()]) // one moment, with the sequence below
     const number = this.#snapshotNumber + 1 // counted when it is there: else one that fails would take an older one away
     this.#snapshotBytes = await writeSnapshot(
       { disk, core, clock, directory, meter: this.#meter, number },

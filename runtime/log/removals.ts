@@ -88,7 +88,8 @@ export class Removals {
   }
 
   /**
-   * Moves the log start to `until` and counts what was not delivered. Resolves when that is durable, or known to be impossible for want of room.
+   * Moves the log start to `until` and counts what was not delivered. Resolves when that is durable, or known to be impossible for want of room, or the
+   * topic is deleted.
    * @returns false when the store takes no commits any more: then nothing has changed
    */
   remove(topic: StoredTopic, partition: PartitionLog, range: { until: number; reason: Reason }): Promise<boolean> {
@@ -99,6 +100,7 @@ export class Removals {
     return new Promise((resolve) => {
       this.#host.commit([{ key: removedKey(partition), value: encode(record) }], (error) => {
         this.#promised.delete(partition)
+        if (partition.isDeleted) return resolve(true) // its topic went meanwhile, and its counts with it
         if (error && error.code !== 'WADI_DISK_FULL') return resolve(false)
         partition.setLogStartDurable(error === null)
         this.#records.set(partition, record)

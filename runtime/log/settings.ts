@@ -2,7 +2,8 @@
 
 import type { Core } from '../core/core.ts'
 import type { CodecName } from '../io/codec.ts'
-import { BLOCK_BYTES } from './journal.ts'
+import type { JournalOptions } from './journal.ts'
+import { BLOCK_BYTES } from './journal-file.ts'
 
 export const KIB = 1024
 export const MIB = 1024 * KIB
@@ -72,4 +73,12 @@ export function withinBounds(settings: StorageSettings, core: Pick<Core, 'commit
   const halfJournal = Math.floor((settings.journalFileBytes - BLOCK_BYTES) / 2)
   const commitBytesMax = Math.floor(Math.min(settings.commitBytesMax, halfJournal, core.commitBytesMax) / BLOCK_BYTES) * BLOCK_BYTES
   return { ...settings, commitBytesMax, batchBytesMax: Math.min(settings.batchBytesMax, commitBytesMax - BLOCK_BYTES) }
+}
+
+/** What the journal is told. */
+export function journalSizes(
+  settings: StorageSettings
+): Pick<JournalOptions, 'fileCount' | 'fileBytes' | 'firstFillBytes' | 'commitBytesMax'> {
+  const { journalFileCount, journalFileBytes, journalFirstFillBytes, commitBytesMax } = settings
+  return { fileCount: journalFileCount, fileBytes: journalFileBytes, firstFillBytes: journalFirstFillBytes, commitBytesMax }
 }

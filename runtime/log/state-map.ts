@@ -36,11 +36,12 @@ export class StateMap {
     }
   }
 
-  /** All, as they are now. */
-  entries(): [key: string, value: Uint8Array][] {
-    const entries: [string, Uint8Array][] = []
-    for (const area of this.#areas.values()) for (const entry of area) entries.push(entry)
-    return entries
+  /** All, as they are now; values of `unsaved`, which no commit has yet, are in the place of those that there are. */
+  entries(unsaved: readonly StateChange[] = []): StateEntry[] {
+    const put = new Map(unsaved.flatMap(({ key, value }) => (value ? [[key, value] as const] : [])))
+    const entries: StateEntry[] = []
+    for (const area of this.#areas.values()) for (const entry of area) if (!put.has(entry[0])) entries.push(entry)
+    return put.size === 0 ? entries : [...entries, ...put]
   }
 
   #set(key: string, value: Uint8Array): void {

@@ -15,7 +15,7 @@ export function asStoreError(error: unknown, directory: string): unknown {
       cause: error
     })
   }
-  if (error.isFull) return diskFull(error)
+  if (error.isFull) return noRoomToStart(error)
   return new WadiError('WADI_DATA_DIR_UNUSABLE', {
     happened: `The data directory ${directory} cannot be used (${error.message}).`,
     kept: 'Nothing was deleted.',
@@ -87,10 +87,27 @@ export function reserveReached(topicName: string, freeBytes: number, freeBytesMi
   })
 }
 
+function whatIsFull({ code, path }: DiskError): string {
+  return code === 'EMFILE' ? `${path} cannot be opened: this process may not have more files open.` : `No space left for ${path}.`
+}
+
+/** Nothing is taken or served, and nobody asks again by himself. */
+function noRoomToStart(cause: DiskError): WadiError {
+  const isSpace = cause.code !== 'EMFILE'
+  return new WadiError('WADI_DISK_FULL', {
+    happened: whatIsFull(cause),
+    kept: 'Everything stored is kept.',
+    next: isSpace
+      ? 'Free space on the device, or inodes (df -i), then start Wadi again.'
+      : 'Raise the limit of open files (LimitNOFILE), then start Wadi again.',
+    cause
+  })
+}
+
 export function diskFull(cause: DiskError): WadiError {
   const isSpace = cause.code !== 'EMFILE'
   return new WadiError('WADI_DISK_FULL', {
-    happened: isSpace ? `No space left for ${cause.path}.` : `${cause.path} cannot be opened: this process may not have more files open.`,
+    happened: whatIsFull(cause),
     kept: 'Everything acknowledged is kept; this event was not stored and not acknowledged.',
     next: `${isSpace ? 'Free space or raise the quota' : 'Raise the limit of open files (LimitNOFILE) or allow fewer connections'}; devices send again, ingest goes on by itself.`,
     cause

@@ -40,6 +40,8 @@ export interface TopicListHost {
   /** Through the group commit. @throws WadiError */
   commit(state: readonly StateChange[]): Promise<readonly Offset[]>
   onDropped(range: DroppedRange): void
+  /** A caller's callback threw. */
+  onProgramError(error: unknown): void
 }
 
 export class TopicList {
@@ -176,7 +178,7 @@ export class TopicList {
     removals.forget(topic)
     damage.forget(topic.number)
     topic.end()
-    for (const listener of this.#deletionListeners) listener(topic)
+    this.#tellDeleted(topic)
     for (const { topicName, partitionIndex, deliveredOffset, logStartOffset, highWatermark } of topic.config.isForwarded
       ? topic.partitions
       : []) {
@@ -186,6 +188,19 @@ export class TopicList {
     }
     await closed
     void deleted.clear().catch(onlyDisk) // thousands of files may take a while; what is left goes with the rounds of housekeeping
+  }
+
+  /** Everybody, also when one of them throws: then the store fails behind it. */
+  #tellDeleted(topic: StoredTopic): void {
+    const failures: unknown[] = []
+    for (const listener of this.#deletionListeners) {
+      try {
+        listener(topic)
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    if (failures.length > 0) this.#host.onProgramError(failures[0])
   }
 
   /** Makes a topic, or its new partitions, durable, then visible: with what lies in their directories. */

@@ -1,6 +1,8 @@
 // Proves that what nobody asks for any more is forgotten, on disk too, that nothing in use is, and that a wrong or jumping clock is no reason.
 
 import t from 'tap'
+import { Expiry } from '../../runtime/broker/expiry.ts'
+import { KeyedLock } from '../../runtime/broker/keyed-lock.ts'
 import { Rig } from './rig.ts'
 
 const DAY_MS = 86_400_000
@@ -70,6 +72,23 @@ t.test('while a group has members nothing of it expires; then the time counts fr
   t.equal(find(rig, 'g'), 1)
   await run(rig, 2 * HOUR_MS)
   t.equal(find(rig, 'g'), undefined)
+})
+
+t.test('a group whose topic was deleted is remembered no longer', async (t) => {
+  const rig = new Rig()
+  const { store, clock, broker } = rig
+  const expiry = new Expiry({ ...broker, ...broker.settings, store, clock, producerLock: new KeyedLock() })
+  for (let round = 0; round < 3; round++) {
+    await rig.topic('a')
+    await broker.committedOffsets.commit([offsetOf('g', 1)])
+    const claim = await beMember(rig, HOUR_MS)
+    t.equal(expiry.activeGroupCount, 1, 'it had members')
+    broker.groups.leave('g', claim)
+    await store.deleteTopic('a')
+    await run(rig, HOUR_MS)
+    t.equal(expiry.activeGroupCount, 0)
+  }
+  expiry.close()
 })
 
 t.test('a group that had members before a restart keeps what it committed long before, though they come back late', async (t) => {

@@ -24,6 +24,15 @@ t.test('a key goes where the Java producer would send it', async (t) => {
   }
 })
 
+t.test('a deleted topic takes its turn with it', async (t) => {
+  const partitioner = new Partitioner(loadTestCore())
+  for (let topicNumber = 1; topicNumber <= 5; topicNumber++) partitioner.nextOf(topicNumber, 3)
+  t.equal(partitioner.topicCount, 5)
+  for (let topicNumber = 1; topicNumber <= 4; topicNumber++) partitioner.forgetTopic(topicNumber)
+  t.equal(partitioner.topicCount, 1)
+  t.equal(partitioner.nextOf(5, 3), 1, 'the others go on')
+})
+
 t.test('without a key the partitions of each topic take turns', async (t) => {
   const partitioner = new Partitioner(loadTestCore())
   t.same(

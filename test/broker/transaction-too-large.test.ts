@@ -11,9 +11,9 @@ import type { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB } from '../../runtime/log/settings.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { SimMachine, textOf } from '../helpers/sim-store.ts'
-import { withMembers } from '../sim/canaries.ts'
 import { Prng, seeds } from '../sim/prng.ts'
 import { simCodec } from '../sim/sim-codec.ts'
+import { withMembers } from '../sim/with-members.ts'
 
 t.setTimeout(300_000)
 

@@ -349,6 +349,31 @@ t.test(
   }
 )
 
+t.test('aborted transactions of a deleted topic leave their place in the bound with it, at once and after a restart', async (t) => {
+  const rig = new Rig({ abortedCountMax: 3 })
+  for (const name of ['a', 'b']) await rig.topic(name)
+  const who = await init(rig)
+  const abortIn = async (name: string, sequence: number) => {
+    const fault = await rig.broker.transactions.addPartitions(ID, who, [rig.partition(name)])
+    await rig.append(name, rig.batch(['x'], { ...who, baseSequence: sequence, isTransactional: true }))
+    await end(rig, who, 'abort')
+    return fault
+  }
+  t.same(
+    [await abortIn('a', 0), await abortIn('a', 1), await abortIn('b', 0), await abortIn('b', 1)],
+    ['NONE', 'NONE', 'NONE', 'POLICY_VIOLATION']
+  )
+  await rig.store.deleteTopic('a')
+  t.same([await abortIn('b', 1), await abortIn('b', 2)], ['NONE', 'NONE'], 'two places are free')
+  t.equal(await abortIn('b', 3), 'POLICY_VIOLATION', 'and no third')
+  t.equal(rig.store.listState('aborted/').length, 5, 'its notes are there: they go later')
+  await rig.topic('c')
+  await rig.store.deleteTopic('b')
+  rig.restart()
+  t.same([await abortIn('c', 0), await abortIn('c', 1), await abortIn('c', 2)], ['NONE', 'NONE', 'NONE'], 'after a restart')
+  t.equal(await abortIn('c', 3), 'POLICY_VIOLATION')
+})
+
 t.test('what becomes durable after the broker was closed starts no timer', async (t) => {
   const rig = new Rig()
   await rig.topic('a')

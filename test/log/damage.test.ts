@@ -13,8 +13,8 @@ import type { Segment } from '../../runtime/log/segment.ts'
 import { KIB } from '../../runtime/log/settings.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { appendText, readAll, SimMachine, type SimMachineOptions, textOf } from '../helpers/sim-store.ts'
-import { withMembers } from '../sim/canaries.ts'
 import { Prng } from '../sim/prng.ts'
+import { withMembers } from '../sim/with-members.ts'
 
 const EVENTS = 260
 

@@ -4,10 +4,13 @@
 
 import t from 'tap'
 import type { WadiError } from '../../runtime/base/errors.ts'
+import { inParts } from '../../runtime/base/in-parts.ts'
 import { toOffset } from '../../runtime/base/offset.ts'
 import type { Partition } from '../../runtime/log/contract.ts'
 import { verifyDirectory } from '../../runtime/log/inspect.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
+import { KIB } from '../../runtime/log/settings.ts'
+import { putState } from '../../runtime/log/state-codec.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { appendText, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
 import { simCodec } from '../sim/sim-codec.ts'
@@ -88,6 +91,64 @@ t.test('a deleted topic is gone for readers and writers, on the disk and in the 
     []
   )
 })
+
+t.test(
+  'one who is told of a deletion and throws keeps nobody else from being told: the deletion is done, and the store has failed',
+  async (t) => {
+    const machine = new SimMachine(1)
+    const store = await machine.open()
+    await machine.settle(store.createTopic('scratch', { isForwarded: false }))
+    await fill(machine, store, 'scratch', 3)
+    await machine.settle(store.flush())
+    const told: string[] = []
+    for (const name of ['first', 'second', 'third']) {
+      store.onTopicDeleted(() => {
+        told.push(name)
+        if (name !== 'third') throw new Error(`the ${name} of them`)
+      })
+    }
+    await machine.settle(store.deleteTopic('scratch', refuse))
+    t.same(told, ['first', 'second', 'third'])
+    t.notOk(store.topics.has('scratch'))
+    t.match(store.failure, { code: 'WADI_LOG_FAILED' }, 'a program error is never silent')
+    t.match(store.failure?.message, /the first of them/)
+    machine.kill()
+    const again = await machine.open()
+    t.same([...again.topics.keys()], [])
+    await machine.settle(again.close())
+  }
+)
+
+t.test(
+  'the names of deleted topics have a bound: one that only counts is counted with others then, one whose offsets count is kept',
+  async (t) => {
+    const machine = new SimMachine(1)
+    const store = await machine.open()
+    const names = Array.from({ length: 10_000 }, (_, at) => putState(`ended/old.${at}`, { ends: [1], removals: [] }))
+    for (const part of inParts(names, 100)) await machine.settle(store.commit([], part))
+    for (const round of [1, 2, 3]) {
+      const limits = { isForwarded: false, quotaBytes: 8 * KIB, whenFull: 'drop_oldest', codec: 'none' } as const
+      await machine.settle(store.createTopic(`scratch.${round}`, limits))
+      await fill(machine, store, `scratch.${round}`, 300)
+      await machine.run(2_000)
+      await machine.settle(store.deleteTopic(`scratch.${round}`, refuse))
+      await machine.run(1_000)
+    }
+    const counted = store.metrics.removals
+    t.same(
+      counted.map(({ topicName, reason }) => [topicName, reason]),
+      [['(other deleted topics)', 'quota']]
+    )
+    t.ok((counted[0]?.records ?? 0) > 300, `${counted[0]?.records} events of three topics`)
+    t.equal(store.listState('ended/').length, 10_001)
+    await machine.settle(store.createTopic('delivered'))
+    t.equal(await codeOf(machine.settle(store.deleteTopic('delivered', refuse))), 'WADI_QUOTA_EXCEEDED')
+    machine.kill()
+    const again = await machine.open()
+    t.same(again.metrics.removals, counted, 'after a restart too')
+    await machine.settle(again.close())
+  }
+)
 
 t.test('what is appended together with the deletion is in the log before it, or refused', async (t) => {
   const machine = new SimMachine(2)

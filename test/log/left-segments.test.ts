@@ -5,7 +5,7 @@
 import t from 'tap'
 import type { Partition } from '../../runtime/log/contract.ts'
 import { verifyDirectory } from '../../runtime/log/inspect.ts'
-import { BLOCK_BYTES } from '../../runtime/log/journal.ts'
+import { BLOCK_BYTES } from '../../runtime/log/journal-file.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { appendText, readAll, SimMachine } from '../helpers/sim-store.ts'

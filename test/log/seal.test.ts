@@ -10,7 +10,7 @@ import type { PartitionLog } from '../../runtime/log/partition-log.ts'
 import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { appendText, event, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
-import { withMembers } from '../sim/canaries.ts'
+import { withMembers } from '../sim/with-members.ts'
 
 const core = loadTestCore()
 

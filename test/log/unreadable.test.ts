@@ -9,7 +9,7 @@ import { readBatchHeader } from '../../runtime/core/batch-header.ts'
 import { readFrames } from '../../runtime/core/commit-frames.ts'
 import { DiskError } from '../../runtime/io/disk.ts'
 import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
-import { BLOCK_BYTES } from '../../runtime/log/journal.ts'
+import { BLOCK_BYTES } from '../../runtime/log/journal-file.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { appendText, readAll, SimMachine, sealedSegment, textOf } from '../helpers/sim-store.ts'
 

@@ -10,8 +10,8 @@ import { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB, MIB } from '../../runtime/log/settings.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { appendText, SimMachine } from '../helpers/sim-store.ts'
-import { withMembers } from '../sim/canaries.ts'
 import { simCodec } from '../sim/sim-codec.ts'
+import { withMembers } from '../sim/with-members.ts'
 
 /** Both files are full of what is in no segment; the process is gone. */
 async function fullJournal(): Promise<SimMachine> {

@@ -3,8 +3,11 @@
 import type { Core } from '../../runtime/core/core.ts'
 import { type Disk, DiskError } from '../../runtime/io/disk.ts'
 import { TopicAccount } from '../../runtime/log/accounts.ts'
+import type { StateChange } from '../../runtime/log/contract.ts'
 import { DeletedTopics } from '../../runtime/log/deleted-topics.ts'
 import { Journal } from '../../runtime/log/journal.ts'
+import { JournalFile } from '../../runtime/log/journal-file.ts'
+import { LogStore } from '../../runtime/log/log-store.ts'
 import { Quota } from '../../runtime/log/quota.ts'
 import { Removals } from '../../runtime/log/removals.ts'
 import { retentionTable, type Standing, type Verdict } from '../../runtime/log/retention.ts'
@@ -12,23 +15,17 @@ import { RetentionRound } from '../../runtime/log/retention-round.ts'
 import { Source } from '../../runtime/uplink/source.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { UpstreamTopics } from '../../runtime/uplink/upstream-topics.ts'
+import { withMembers } from './with-members.ts'
 import type { Mutation } from './world.ts'
-
-/** `wrapped` with some members replaced; the others keep their `this`. */
-export function withMembers<T extends object>(wrapped: T, members: Partial<T>): T {
-  return new Proxy(wrapped, {
-    get(target, name) {
-      if (name in members) return members[name as keyof T]
-      const value = Reflect.get(target, name, target)
-      return typeof value === 'function' ? value.bind(target) : value
-    }
-  })
-}
 
 /** What a disk would say whose syncs may be asked again. */
 function asRefusedWrite(error: unknown): never {
   if (!(error instanceof DiskError)) throw error
   throw new DiskError(error.code, { operation: 'write', path: error.path })
+}
+
+function hasFile(this: JournalFile): boolean {
+  return this.file !== null
 }
 
 /** A cell of the retention table with another verdict. */
@@ -116,6 +113,9 @@ export const canaries: Record<string, Mutation> = {
       }
     }
   },
+  'a journal file that no commit fits takes commits': {
+    install: () => Object.defineProperty(JournalFile.prototype, 'takesCommits', { get: hasFile })
+  },
   'a read error is not taken for damage': {
     wrapDisk: (disk: Disk) =>
       withMembers(disk, {
@@ -177,6 +177,15 @@ export const canaries: Record<string, Mutation> = {
   },
   'aborted transactions are not left out': {
     breakPartition: (partition) => Object.defineProperty(partition, 'abortedBetween', { value: () => [] })
+  },
+  'an abort over several commits is not decided before its first marker': {
+    install: () => {
+      const { commit } = LogStore.prototype
+      const isDecision = ({ key, value }: StateChange): boolean => key.startsWith('txn-abort/') && value !== null
+      LogStore.prototype.commit = function (appends, state) {
+        return commit.call(this, appends, typeof state === 'function' ? state : state.filter((change) => !isDecision(change)))
+      }
+    }
   },
   'compressed batches are not opened at produce': {
     breakBroker: ({ core, codec }) => ({

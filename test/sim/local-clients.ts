@@ -1,5 +1,5 @@
 // Kafka clients on the gateway itself, beside the devices: producers with and without transactions, in every codec, that commit, abort,
-// die in the middle or come back; and batches an older version stored without looking inside.
+// die in the middle or come back, and some that go on with their transaction when the gateway is back; and batches an older version stored without looking inside.
 //
 // Their oracle: what was committed arrives at the centre once and in order (ledger.ts), what was aborted never, a transaction whose end nobody
 // knows as a whole or not at all, nothing of one that is open, and what cannot be read stands in the dead-letter topic.
@@ -50,6 +50,8 @@ interface Client {
   readonly places: readonly Place[]
   readonly timeoutMs: number
   readonly isTransactional: boolean
+  /** It outlives its gateway: it asks again what nobody answered, with the same sequences. */
+  readonly goesOn: boolean
   readonly numbers: Map<string, number>
   who: ProducerIdentity | null
   readonly sequences: Map<string, number>
@@ -98,11 +100,13 @@ export class LocalClients {
     this.#clock = options.clock
     this.#centre = options.centre
     this.#upstreamTopics = new Set(options.mapping.upstream.map(([, name]) => name))
-    this.isActive = prng.chance(40)
+    this.isActive = prng.chance(40) || options.commitSizes.isInTurns
     if (!this.isActive) return
     options.ledger.hasClients = true
     const places = options.mapping.edge.flatMap(([topic, count]) => Array.from({ length: count }, (_, index): Place => [topic, index]))
     const count = prng.between(1, 3)
+    const lasting = new Prng(options.seed ^ 0x6c617374)
+    const lastingPercent = options.commitSizes.isInTurns ? 90 : lasting.pick([0, 50, 90])
     for (let index = 0; index < count; index++) {
       const first = prng.below(places.length)
       this.#clients.push({
@@ -110,6 +114,7 @@ export class LocalClients {
         places: [places[first] as Place, ...(prng.chance(40) && places.length > 1 ? [places[(first + 1) % places.length] as Place] : [])],
         timeoutMs: prng.pick([1_000, 4_000, 15_000]),
         isTransactional: prng.chance(70),
+        goesOn: lasting.chance(lastingPercent),
         numbers: new Map(),
         who: null,
         sequences: new Map(),
@@ -145,7 +150,12 @@ export class LocalClients {
   stop(): void {
     this.#life = null
     this.#broker = null
-    for (const client of this.#clients) this.#lose(client)
+    for (const client of this.#clients) {
+      if (client.goesOn && client.open) {
+        client.isBusy = false
+        this.#count('outlives-gateway')
+      } else this.#lose(client)
+    }
   }
 
   /** A clean stop at the end. */

@@ -27,6 +27,8 @@ export class Operator {
   /** Edge topic → where it was delivered to last. */
   readonly #lastPlace = new Map<string, UpstreamMap[number]>()
   #needsPositions = false
+  /** Stops at which a disk is put back for certain. */
+  #dueSwaps = 0
   /** As of the last look: of the disk that is in the gateway. */
   #isDiskNoted = false
   /** The disk was put back and has not noted yet where it delivers to: after a move nobody could know it. */
@@ -64,9 +66,26 @@ export class Operator {
    * is like one that never delivered: when the centre has forgotten the position too, nobody can know better.
    */
   look(disk: SimDisk, ledger: Ledger, store: LogStore): void {
+    this.#readNotes(store)
+    if (this.#imagePercent === 0 || !this.#prng.chance(this.#image ? 20 : 80)) return
+    this.#takeImage(disk, ledger)
+  }
+
+  /** An image now: it is put back at the next stop, and the disk that it replaced at the one behind. false where an image may not be put back. */
+  copy(disk: SimDisk, ledger: Ledger, store: LogStore): boolean {
+    if (this.#renamePercent > 0) return false
+    this.#readNotes(store)
+    this.#takeImage(disk, ledger)
+    this.#dueSwaps = 2
+    return true
+  }
+
+  #readNotes(store: LogStore): void {
     if (this.#isPlaceUnknown) this.#isPlaceUnknown = !this.#isNoted(store)
     this.#isDiskNoted = this.#isNoted(store)
-    if (this.#imagePercent === 0 || !this.#prng.chance(this.#image ? 20 : 80)) return
+  }
+
+  #takeImage(disk: SimDisk, ledger: Ledger): void {
     this.#count('image-taken')
     this.#image = { disk: disk.takeImage(), ledger: ledger.snapshot(), isReplaced: false, isNoted: this.#isDiskNoted }
   }
@@ -98,7 +117,8 @@ export class Operator {
     ledger: Ledger,
     { mayMove, mayPutBack, hasForgotten }: { mayMove: boolean; mayPutBack: boolean; hasForgotten: boolean }
   ): void {
-    if (this.#image && this.#prng.chance(this.#imagePercent) && mayPutBack && (!hasForgotten || this.#image.isNoted)) {
+    const isDue = this.#dueSwaps > 0
+    if (this.#image && (this.#prng.chance(this.#imagePercent) || isDue) && mayPutBack && (!hasForgotten || this.#image.isNoted)) {
       this.#needsPositions ||= !this.#image.isNoted
       this.#count('image-put-back')
       if (this.#image.isReplaced) this.#count('disk-came-back')
@@ -108,7 +128,8 @@ export class Operator {
       disk.putBack(this.#image.disk)
       ledger.putBack(this.#image.ledger)
       // The disk that was replaced lies in a drawer: it may come back.
-      if (this.#prng.chance(80)) this.#image = replaced
+      if (this.#prng.chance(80) || isDue) this.#image = replaced
+      if (isDue) this.#dueSwaps--
     }
     if (this.#renamePercent > 0 && this.#renames.chance(this.#renamePercent) && mayMove) {
       const renamed = this.#renames.pick(GATEWAY_IDS)

@@ -321,6 +321,14 @@ export class SimDisk implements Disk, SimFileHost {
     this.#root = copyOf(image.root)
   }
 
+  /** A file lies there, on the device too; only while no process runs. */
+  leave(path: string, bytes: Uint8Array): void {
+    const { directory, name } = this.#parent(path, 'leave')
+    const inode = SimInode.holding(bytes)
+    directory.entries.set(name, inode)
+    directory.durable.set(name, inode)
+  }
+
   /** Turns one bit of a file over. false when there is no such byte. */
   rot(path: string, atByte: number, bit = 0): boolean {
     if (!this.#isDirectory(path.slice(0, path.lastIndexOf('/')))) return false

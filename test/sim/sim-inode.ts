@@ -44,6 +44,16 @@ export class SimInode {
     return this.#dirty.size > 0 || this.#sizeChanges.length > 0
   }
 
+  /** A file that a device holds. */
+  static holding(bytes: Uint8Array): SimInode {
+    const inode = new SimInode()
+    inode.durable = bytes.slice()
+    inode.cached = bytes.slice()
+    inode.sizeBytes = bytes.byteLength
+    inode.durableSizeBytes = bytes.byteLength
+    return inode
+  }
+
   /** A file with what this one holds on the device, and nothing else. */
   copyDurable(): SimInode {
     const copy = new SimInode()

@@ -6,15 +6,17 @@
 import { WadiError } from '../../runtime/base/errors.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import { instantiateCore } from '../../runtime/core/wasm-core.ts'
-import type { Disk } from '../../runtime/io/disk.ts'
+import { type Disk, DiskError } from '../../runtime/io/disk.ts'
 import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { Uplink } from '../../runtime/uplink/uplink.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { readCoreWasm } from '../helpers/core.ts'
+import { AbortCuts } from './abort-cuts.ts'
 import { CleanStop } from './clean-stop.ts'
 import { CommitSizes } from './commit-sizes.ts'
+import { CopiedDisk } from './copied-disk.ts'
 import { Devices } from './devices.ts'
 import { DiskFaults } from './disk-faults.ts'
 import { fingerprintOf } from './fingerprint.ts'
@@ -72,6 +74,8 @@ export class World {
   readonly reached = new Map<string, number>()
   readonly #diskFaults: DiskFaults
   readonly #topicFaults: TopicFaults
+  readonly #abortCuts: AbortCuts
+  readonly #copiedDisk: CopiedDisk
   readonly #topicDeletions: TopicDeletions
   readonly #seed: number
   readonly #mutation: Mutation
@@ -135,6 +139,15 @@ export class World {
       violate: (sentence) => this.ledger.violate('lost', sentence),
       mayForget: () => this.#mayForgetPositions
     })
+    this.#abortCuts = new AbortCuts(seed, {
+      clock: this.clock,
+      commitSizes,
+      crash: (kind, why) => {
+        if (this.#isCalm || this.#store === null) return
+        this.#count(`crash-${why}`)
+        this.#crash(kind)
+      }
+    })
     this.#cleanStop = new CleanStop(seed)
     this.#fullStarts = new FullStarts(seed)
     this.#retentionBytes = prng.chance(50) ? 8 * KIB : null
@@ -157,6 +170,13 @@ export class World {
     for (const [, name, count] of this.#operator.everDelivered)
       if (this.centre.partitionCount(name) === 0) this.centre.createTopic(name, count)
     this.#quotaBytes = prng.chance(15) ? prng.pick([8, 16]) * KIB : null
+    this.#copiedDisk = new CopiedDisk(seed, {
+      ...this,
+      isCalm: () => this.#isCalm,
+      copy: () => this.#store !== null && this.#operator.copy(this.disk, this.ledger, this.#store),
+      crash: (kind) => this.#crash(kind)
+    })
+    if (this.#mayPutBack) this.#durationMs = Math.max(this.#durationMs, this.#copiedDisk.durationMsMin)
     this.#storage = { ...this.#storage, ...this.#diskFaults.settings }
     this.#storage = { ...this.#storage, quotaBytes: this.#limits.directoryQuota(2 * (this.#storage.journalFileBytes ?? 0)) }
     this.#topicDeletions = new TopicDeletions(
@@ -269,7 +289,7 @@ export class World {
       await this.#checkStore(store, core)
       await this.#limits.check(store, core)
       this.#store = store
-      this.#clients.start({ store, core, clock: process })
+      this.#clients.start({ store: this.#abortCuts.watch(store), core, clock: process })
       this.#count('started')
       const { delivered, gatewayId } = this.#operator
       const link = this.centre.connect(process, `edge.sim.${gatewayId}`)
@@ -323,7 +343,15 @@ export class World {
     else this.ledger.onDropped(partition, { from, until })
   }
 
+  /** Every fault that is drawn here is one of the disk: a store that fails for another reason has met a fault of its own. */
+  #checkFailure(): void {
+    const { cause, message } = this.#store?.failure ?? {}
+    if (cause !== undefined && !(cause instanceof DiskError))
+      this.ledger.violate('lost', `the store failed without a fault of the disk: ${message}`)
+  }
+
   #kill(kind: 'kill' | 'power'): void {
+    this.#checkFailure()
     this.#process?.kill()
     this.#process = null
     this.#store = null
@@ -337,15 +365,19 @@ export class World {
 
   #restartIfDown(): void {
     if (this.#process !== null) return
-    const mayPutBack = !this.#clients.isActive && !this.#limits.keepsBooks && this.#quotaBytes === null
     if (!this.#isCalm)
       this.#operator.betweenLives(this.disk, this.ledger, {
         mayMove: !this.reached.has('notice:notes') && this.#topicFaults.areReadable,
-        mayPutBack,
+        mayPutBack: this.#mayPutBack,
         hasForgotten: this.centre.reached.has('positions-expired')
       })
-    if (!this.#isCalm) this.#fullStarts.beforeStart(this.disk, this.clock)
+    if (!this.#isCalm) this.#fullStarts.beforeStart(this.disk, this.clock, { ...this.#storage, directory: DIRECTORY })
     this.#start()
+  }
+
+  /** Everybody who keeps books can follow an older disk. */
+  get #mayPutBack(): boolean {
+    return !this.#clients.isActive && !this.#limits.keepsBooks && this.#quotaBytes === null
   }
 
   /** One WASM instance serves all lives: a killed process can have left nothing in it but a commit that was not released. */
@@ -362,6 +394,7 @@ export class World {
 
   async #disturb(): Promise<void> {
     const { clock, prng } = this
+    if (this.#mayPutBack) this.#copiedDisk.plan()
     const times = Array.from({ length: prng.between(1, 8) }, () => prng.between(50, this.#durationMs)).sort((left, right) => left - right)
     if (prng.chance(25)) this.#later({ linkNoise: true })
     for (const atMs of times) {
@@ -499,6 +532,7 @@ export class World {
     const waiting = this.#devices.waiting
     if (waiting.length > 0) ledger.violate('lost', `${waiting.length} devices got no answer in 30 minutes`)
     if (!this.#clients.isSettled) ledger.violate('lost', 'a transaction did not end in 30 minutes')
+    this.#checkFailure()
     await clock.settle(this.#checkStore(store, sharedCore))
     this.#checkCentre()
     await clock.settle(this.#clients.checkEnd(store, sharedCore))
