@@ -33,6 +33,7 @@ const ZEROS: Readonly<Record<PrimitiveType, unknown>> = {
   i16: 0,
   i32: 0,
   i64: 0,
+  bound: 0,
   big: 0n,
   uuid: ZERO_UUID,
   str: '',
@@ -46,6 +47,7 @@ const FIXED: Readonly<Record<Exclude<PrimitiveType, 'str' | 'bytes' | 'records'>
   i16: { bytesMin: 2, read: (reader) => reader.int16(), write: (writer, value) => writer.int16(value as number) },
   i32: { bytesMin: 4, read: (reader) => reader.int32(), write: (writer, value) => writer.int32(value as number) },
   i64: { bytesMin: 8, read: (reader) => reader.int64(), write: (writer, value) => writer.int64(value as number) },
+  bound: { bytesMin: 8, read: (reader) => reader.boundedInt64(), write: (writer, value) => writer.int64(value as number) },
   big: { bytesMin: 8, read: (reader) => reader.bigint64(), write: (writer, value) => writer.bigint64(value as bigint) },
   uuid: { bytesMin: 16, read: (reader) => reader.uuid(), write: (writer, value) => writer.uuid(value as string) }
 }

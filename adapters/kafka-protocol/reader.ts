@@ -63,6 +63,12 @@ export class WireReader {
     return value
   }
 
+  /** An i64 as a number; beyond what a number holds exactly, the greatest or smallest that it does. */
+  boundedInt64(): number {
+    const value = Number(this.bigint64())
+    return Math.min(Number.MAX_SAFE_INTEGER, Math.max(Number.MIN_SAFE_INTEGER, value))
+  }
+
   bigint64(): bigint {
     return this.#bytes.readBigInt64BE(this.#take(8))
   }

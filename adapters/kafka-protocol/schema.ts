@@ -1,17 +1,18 @@
 // Messages as data: Kafka's field lists in a compact notation, parsed once when a module is loaded.
 //
-//   name:type            type = bool i8 i16 i32 i64 big uuid str bytes records, []type, [fields] (array of structs), {fields} (struct)
+//   name:type            type = bool i8 i16 i32 i64 bound big uuid str bytes records, []type, [fields] (array of structs), {fields} (struct)
 //   name:type?           nullable        name:type?(2)   nullable from version 2 on
 //   name:type=x          default (a number, null, true, minInt)
 //   … v3+ | v0-7         versions that have the field; without it all have
 //   … tag0               a tagged field: at the end of its struct, left out when it holds its default
 //
-// i64 is read as a number (offsets, timestamps), big as a bigint (producer ids).
+// i64 is read as a number (offsets, timestamps), big as a bigint (producer ids). bound is an i64 that clients use to say "without end": above 2^53 it is
+// read as 2^53 - 1.
 // Source of the lists: Apache Kafka, clients/src/main/resources/common/message.
 
 import { assert } from '../../runtime/base/assert.ts'
 
-export type PrimitiveType = 'bool' | 'i8' | 'i16' | 'i32' | 'i64' | 'big' | 'uuid' | 'str' | 'bytes' | 'records'
+export type PrimitiveType = 'bool' | 'i8' | 'i16' | 'i32' | 'i64' | 'bound' | 'big' | 'uuid' | 'str' | 'bytes' | 'records'
 
 export type FieldType =
   | { readonly kind: 'primitive'; readonly primitive: PrimitiveType }
@@ -37,6 +38,7 @@ const PRIMITIVES: ReadonlySet<string> = new Set<PrimitiveType>([
   'i16',
   'i32',
   'i64',
+  'bound',
   'big',
   'uuid',
   'str',

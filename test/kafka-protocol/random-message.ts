@@ -43,6 +43,7 @@ function randomValue(prng: Prng, type: FieldType, version: number): unknown {
     case 'i32':
       return signed(prng, 32)
     case 'i64':
+    case 'bound':
       return pick(prng, [0, -1, 1, 2 ** 32, -(2 ** 32) - 7, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER, signed(prng, 53)])
     case 'big':
       return pick(prng, [0n, -1n, 2n ** 63n - 1n, -(2n ** 63n), BigInt(signed(prng, 53))])

@@ -266,6 +266,33 @@ t.test('bytes behind a request body are tolerated', async (t) => {
   t.pass('as librdkafka 2.12 needs it')
 })
 
+t.test('times and offsets beyond 2^53 are answered as Kafka does: nothing is there', async (t) => {
+  const { centre } = await startWithReasons(t)
+  await centre.store.createTopic('quiet')
+  const forever = Buffer.from('7fffffffffffffff', 'hex')
+  const withForever = (request: Uint8Array[]): Buffer => {
+    const bytes = Buffer.concat(request)
+    const at = bytes.indexOf(Buffer.from('000fedcba9876543', 'hex'))
+    t.ok(at > 0)
+    forever.copy(bytes, at)
+    return bytes
+  }
+  const placeholder = 0xfedcba9876543
+  const peer = new Peer(centre.port)
+  const partitions = [{ partitionIndex: 0, timestamp: placeholder }]
+  peer.send(withForever(api.ListOffsets.encodeRequest(1, { replicaId: -1, topics: [{ name: 'quiet', partitions }] }, header)))
+  const places = [{ partition: 0, fetchOffset: placeholder, partitionMaxBytes: 1 }]
+  peer.send(
+    withForever(api.Fetch.encodeRequest(4, { maxWaitMs: 0, minBytes: 1, topics: [{ topic: 'quiet', partitions: places }] }, header))
+  )
+  await until(() => peer.frames.length === 2 || peer.isClosed, 'two answers')
+  t.notOk(peer.isClosed)
+  const [offsets, fetched] = peer.frames as [Uint8Array, Uint8Array]
+  t.match(api.ListOffsets.decodeResponse(1, offsets).response.topics[0]?.partitions[0], { errorCode: 0, timestamp: -1, offset: -1 })
+  t.match(api.Fetch.decodeResponse(4, fetched).response.responses[0]?.partitions[0], { errorCode: 1 }, 'OFFSET_OUT_OF_RANGE')
+  peer.socket.destroy()
+})
+
 t.test('connections above the cap are closed by name, those below it live on', async (t) => {
   const { centre, reasons } = await startWithReasons(t, { connectionCountMax: 2 })
   const peers = [new Peer(centre.port), new Peer(centre.port)]

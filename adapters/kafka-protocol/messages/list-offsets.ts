@@ -23,7 +23,7 @@ export const ListOffsets = defineApi<ListOffsetsRequest, ListOffsetsResponse>({
   versions: [1, 9],
   flexibleFrom: 6,
   request: `replicaId:i32=-1, isolationLevel:i8 v2+,
-    topics:[name:str, partitions:[partitionIndex:i32, currentLeaderEpoch:i32=-1 v4+, timestamp:i64]]`,
+    topics:[name:str, partitions:[partitionIndex:i32, currentLeaderEpoch:i32=-1 v4+, timestamp:bound]]`,
   response: `throttleTimeMs:i32 v2+,
     topics:[name:str, partitions:[partitionIndex:i32, errorCode:i16, timestamp:i64=-1, offset:i64=-1, leaderEpoch:i32=-1 v4+]]`
 })

@@ -29,7 +29,7 @@ export const OffsetCommit = defineApi<OffsetCommitRequest, OffsetCommitResponse>
   name: 'OffsetCommit',
   versions: [2, 9],
   flexibleFrom: 8,
-  request: `groupId:str, generationIdOrMemberEpoch:i32=-1, memberId:str, groupInstanceId:str?=null v7+, retentionTimeMs:i64=-1 v0-4,
+  request: `groupId:str, generationIdOrMemberEpoch:i32=-1, memberId:str, groupInstanceId:str?=null v7+, retentionTimeMs:bound=-1 v0-4,
     topics:[name:str,
       partitions:[partitionIndex:i32, committedOffset:i64, committedLeaderEpoch:i32=-1 v6+, committedMetadata:str?]]`,
   response: 'throttleTimeMs:i32 v3+, topics:[name:str, partitions:[partitionIndex:i32, errorCode:i16]]'
