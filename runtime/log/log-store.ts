@@ -50,7 +50,7 @@ import { defaultStorageSettings, journalSizes, type StorageSettings, withinBound
 import type { RecoveryPoint } from './snapshot-codec.ts'
 import { StateMap } from './state-map.ts'
 import { type LoadedSnapshot, loadSnapshot, writeSnapshot } from './state-snapshot.ts'
-import { asStoreError, diskFull, onlyDisk, onlyFull, storeClosed, tooLarge, topicUnknown, writeFailed } from './store-errors.ts'
+import { asStoreError, noJournalRoom, onlyDisk, onlyFull, storeClosed, tooLarge, topicUnknown, writeFailed } from './store-errors.ts'
 import { StoreMeter } from './store-meter.ts'
 import type { StoredTopic } from './stored-topic.ts'
 import { TailTotals } from './tail.ts'
@@ -148,7 +148,8 @@ export class LogStore implements Store {
       sequence: () => this.#journal.sequence
     })
     this.#topics = this.#newTopicList()
-    this.#unnamed = new UnnamedTopics({ ...options, damage: this.#damage, deleted: this.#deleted, topics: this.#topics })
+    const own = { state: this.#state, damage: this.#damage, deleted: this.#deleted, topics: this.#topics }
+    this.#unnamed = new UnnamedTopics({ ...options, ...own })
   }
 
   #newTopicList(): TopicList {
@@ -163,6 +164,7 @@ export class LogStore implements Store {
       damage: this.#damage,
       removals: this.#removals,
       deleted: this.#deleted,
+      changesForMaking: () => this.#unnamed.changesForMaking(),
       commit: (state) => this.commit([], state),
       onDropped: (range) => this.#tell(range),
       onProgramError: (error) => this.#fail(writeFailed('A program error: telling of a deleted topic', error))
@@ -233,8 +235,7 @@ export class LogStore implements Store {
   }
 
   async #recover(loaded: LoadedSnapshot | null): Promise<void> {
-    const { disk, core, directory, clock } = this.#options
-    const context = { disk, core, directory, report: this.report }
+    const context = { ...this.#options, report: this.report }
     const contents = await readJournals(context, loaded, this.#state)
     this.report.wasUnclean = contents.commits.length > 0
     const points = new Map((loaded?.snapshot.recoveryPoints ?? []).map((point) => [`${point[0]}/${point[1]}`, point]))
@@ -250,7 +251,7 @@ export class LogStore implements Store {
     if (!loaded) await this.#writeSnapshot(0, [])
     const lastCommit = await replayJournals(context, contents, {
       partitionOf: (topicNumber, partitionIndex) => this.#topics.partitionAt({ topicNumber, partitionIndex }),
-      nowMs: () => clock.monotonicMs(),
+      nowMs: () => context.clock.monotonicMs(),
       onProgress: (done, total) => this.#options.onProgress?.({ what: 'journal', done, total }),
       afterCommit: () => this.#upkeep.sealAboveLimitOrLater()
     })
@@ -260,12 +261,12 @@ export class LogStore implements Store {
     this.report.holes = this.report.holes.filter((range) => !this.#damage.isKnown(range))
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
     const end = last ? { fileIndex: last.fileIndex, positionBytes: last.positionBytes + last.blockBytes } : null
-    await this.#journal.continueFrom({ end, lastSequences, nowMs: clock.monotonicMs(), lastCommit })
+    await this.#journal.continueFrom({ end, lastSequences, nowMs: context.clock.monotonicMs(), lastCommit })
     this.#journal.startFilling()
     this.#commit = this.#newGroupCommit()
     await this.#nameStart()
     for (const hole of this.report.holes) void this.#damage.report(hole)
-    this.#unnamed.count()
+    this.#commit.note(this.#unnamed.count(contents.coverage))
     if (this.report.missingCommits > 0) await this.flush().catch(onlyFull) // or the gap in the sequences would be found again at every start
     this.#upkeep.schedule()
   }
@@ -308,10 +309,9 @@ export class LogStore implements Store {
 
   #onJournalFull(): void {
     const { lack } = this.#journal
-    const { full } = this.#upkeep
-    if (lack) this.#commit.refuseWaiting(lack.isFull ? diskFull(lack) : writeFailed('Making a journal file', lack))
-    else if (full) this.#commit.refuseWaiting(diskFull(full))
-    if (!lack) return void this.#upkeep.checkpoint()
+    const refusal = noJournalRoom(lack, this.#upkeep.full)
+    if (refusal) this.#commit.refuseWaiting(refusal)
+    if (lack === null) return void this.#upkeep.checkpoint()
     this.#options.clock.soon(() => this.#journal.wake()) // a checkpoint would free nothing
   }
 

@@ -114,6 +114,13 @@ export function diskFull(cause: DiskError): WadiError {
   })
 }
 
+/** What waits for the journal is refused with this; null when it only has to wait. `lack`, `full`: Journal.lack, Upkeep.full. */
+export function noJournalRoom(lack: DiskError | null, full: DiskError | null): WadiError | null {
+  if (lack !== null && !lack.isFull) return writeFailed('Making a journal file', lack)
+  const cause = lack ?? full
+  return cause === null ? null : diskFull(cause)
+}
+
 export function tooLarge(bytes: number, bytesMax: number): WadiError {
   return new WadiError('WADI_RECORD_TOO_LARGE', {
     happened: `An append of ${bytes} bytes is larger than ${bytesMax} bytes, the most that is taken.`,

@@ -37,6 +37,8 @@ export interface TopicListHost {
   readonly damage: KnownDamage
   readonly removals: Removals
   readonly deleted: DeletedTopics
+  /** What else has to be in the commit that makes a topic or a partition. */
+  changesForMaking(): readonly StateChange[]
   /** Through the group commit. @throws WadiError */
   commit(state: readonly StateChange[]): Promise<readonly Offset[]>
   onDropped(range: DroppedRange): void
@@ -212,6 +214,7 @@ export class TopicList {
     const beginnings = partitions.map((partition) => ({ partition, start: deleted.endOf(name, partition.partitionIndex) }))
     await this.#host.commit([
       { key: TOPIC_PREFIX + name, value: encodeTopicEntry(entry) },
+      ...(partitions.length > 0 ? this.#host.changesForMaking() : []),
       ...beginnings.flatMap(({ partition, start }) => (start > 0 ? removals.changeForBeginning(partition, start) : []))
     ])
     const holes = await takeInLeftSegments(beginnings, report)

@@ -1,12 +1,16 @@
 // Topics whose entry damage took before a state file had it: the journal has their events, and nothing says what they are called. They cannot be
 // served; what is in no segment either is lost with the journal file, and is counted. Segments are taken in when a topic of their name is made
 // (left-segments.ts), so what they hold is not lost.
-// Invariant: changes nothing. Where several unnamed directories may be that of a partition, an offset that one of them has is not counted.
+//
+//   unnamed/<topic number>/<partition>   what the journal has of it in front of this offset was looked at before a topic took its segments in: while no
+//                                        checkpoint is behind the journal file, each start meets it again, and its segments have a name then
+//
+// Invariant: changes no file. Where several unnamed directories may be that of a partition, an offset that one of them has is not counted.
 
 import type { Core } from '../core/core.ts'
 import type { Disk } from '../io/disk.ts'
 import { BatchScan } from './batch-scan.ts'
-import type { OffsetRange, Removal } from './contract.ts'
+import type { OffsetRange, Removal, StateChange } from './contract.ts'
 import type { DeletedTopics } from './deleted-topics.ts'
 import { decodePlace, type KnownDamage, type Place } from './known-damage.ts'
 import { uncoveredParts } from './offset-ranges.ts'
@@ -14,9 +18,13 @@ import type { Coverage } from './partition-recovery.ts'
 import type { RecoveryReport } from './recovery-report.ts'
 import { SalvageFile } from './salvage-read.ts'
 import { listSegmentFiles, type SegmentFile } from './segment-files.ts'
+import { decodeNumber, encodeNumber, type StateMap } from './state-map.ts'
 import type { TopicList } from './topic-list.ts'
 
+const LOOKED_AT_PREFIX = 'unnamed/'
+
 export interface UnnamedTopicsHost {
+  readonly state: StateMap
   readonly disk: Disk
   readonly core: Core
   readonly directory: string
@@ -33,6 +41,8 @@ interface LostRange extends OffsetRange {
 export class UnnamedTopics {
   readonly #host: UnnamedTopicsHost
   #lost: LostRange[] = []
+  /** `topicNumber/partitionIndex` → end of what the journal has of it. */
+  readonly #lookedAt = new Map<string, number>()
 
   constructor(host: UnnamedTopicsHost) {
     this.#host = host
@@ -40,7 +50,12 @@ export class UnnamedTopics {
 
   /** At a start, with what the journal holds: finds what no segment has, and says it in `report`. @throws DiskError */
   async find(coverage: ReadonlyMap<string, Coverage>, report: RecoveryReport): Promise<void> {
-    const places = [...coverage].filter(([place]) => this.#isUnnamed(decodePlace(place)))
+    const { state } = this.#host
+    const places = [...coverage].flatMap(([place, ranges]): [string, readonly OffsetRange[]][] => {
+      const from = decodeNumber(state.get(LOOKED_AT_PREFIX + place))
+      const left = ranges.flatMap(({ start, end }) => (end > from ? [{ startOffset: Math.max(start, from), endOffset: end }] : []))
+      return left.length > 0 && this.#isUnnamed(decodePlace(place)) ? [[place, left]] : []
+    })
     if (places.length === 0) return
     const named = new Set<string>()
     for (const { partitions } of this.#host.topics.all())
@@ -50,18 +65,26 @@ export class UnnamedTopics {
       const { topicNumber, partitionIndex } = decodePlace(place)
       const held: OffsetRange[] = []
       for (const file of files) if (file.partitionName.endsWith(`-${partitionIndex}`)) held.push(...(await heldBy(this.#host, file)))
-      const lost = ranges.flatMap(({ start, end }) => uncoveredParts({ startOffset: start, endOffset: end }, held))
+      this.#lookedAt.set(place, Math.max(...ranges.map(({ endOffset }) => endOffset)))
+      const lost = ranges.flatMap((range) => uncoveredParts(range, held))
       this.#lost.push(...lost.map((range) => ({ place, ...range })))
       const records = lost.reduce((sum, { startOffset, endOffset }) => sum + endOffset - startOffset, 0)
-      const total = ranges.reduce((sum, { start, end }) => sum + end - start, 0)
+      const total = ranges.reduce((sum, { startOffset, endOffset }) => sum + endOffset - startOffset, 0)
       const words = `the journal has ${total === 1 ? '1 event' : `${total} events`} of topic number ${topicNumber}, partition ${partitionIndex}, which no state file knows: not served`
       report.notes.push(records === 0 ? words : `${words}; ${records} of them are in no segment: lost`)
     }
   }
 
-  /** Counts what was found, once over all starts. */
-  count(): void {
+  /** For the commit that makes a topic or a partition: from then on it is not looked at again. */
+  changesForMaking(): StateChange[] {
+    return [...this.#lookedAt].map(([place, end]) => ({ key: LOOKED_AT_PREFIX + place, value: encodeNumber(end) }))
+  }
+
+  /** Counts what was found, once over all starts. @returns what nobody needs any more, because the journal does not have it */
+  count(coverage: ReadonlyMap<string, Coverage>): StateChange[] {
     for (const range of this.#lost.splice(0)) void this.#host.damage.reportUnnamed(range)
+    const keys = this.#host.state.list(LOOKED_AT_PREFIX).filter((key) => !coverage.has(key.slice(LOOKED_AT_PREFIX.length)))
+    return keys.map((key) => ({ key, value: null }))
   }
 
   /** One entry for each topic. */

@@ -126,6 +126,33 @@ t.test(
   }
 )
 
+t.test(
+  'a topic has its segments again while the disk is too full for a checkpoint: what the journal also has of it is not called lost',
+  async (t) => {
+    for (const unsealed of [0, 7]) {
+      const machine = await killedBeforeItsCheckpoint({ unsealed })
+      await machine.settle((losses['the commit that made the topic'] as (machine: SimMachine) => Promise<void>)(machine))
+      machine.disk.capacityBytes = machine.disk.usedBytes
+      for (const life of [1, 2, 3]) {
+        const store = await machine.open()
+        t.equal(store.report.missingCommits, 1, `life ${life}: no checkpoint is behind the gap`)
+        t.equal(store.metrics.lostRecords, unsealed, `${unsealed} events were in the journal only, life ${life}`)
+        if (life === 1) await machine.settle(store.createTopic('telemetry', { codec: 'none' }))
+        t.equal((await texts(machine, store)).length, EVENTS)
+        machine.kill()
+      }
+      machine.disk.capacityBytes = Number.POSITIVE_INFINITY
+      for (const life of [4, 5]) {
+        const store = await machine.open()
+        t.equal(store.metrics.lostRecords, unsealed, `life ${life}`)
+        await machine.settle(store.createTopic(`other ${life}`.replace(' ', '.')))
+        await machine.settle(store.close())
+        if (life === 5) t.same(store.listState('unnamed/'), [], 'nothing of it is remembered behind the next checkpoint')
+      }
+    }
+  }
+)
+
 t.test('the commit that made a partition is lost: its events are counted, and a new partition goes on behind their offsets', async (t) => {
   const machine = new SimMachine(3, { settings })
   const store = await machine.open()

@@ -97,6 +97,11 @@ export class TopicLimits {
     }
   }
 
+  /** Of topics that are delivered, or of all: such limits tell losses of their own. */
+  get areLocal(): boolean {
+    return this.forwarded === null && this.directoryBytes === null
+  }
+
   /** Its books do not follow an older disk. */
   get keepsBooks(): boolean {
     return this.#local.length > 0 || this.forwarded !== null || this.directoryBytes !== null

@@ -23,8 +23,10 @@ import { fingerprintOf } from './fingerprint.ts'
 import { FullStarts } from './full-starts.ts'
 import { Ledger, type LedgerCounts } from './ledger.ts'
 import { type BrokerMutation, DEAD_LETTERS, LocalClients } from './local-clients.ts'
+import { LostEntries } from './lost-entries.ts'
 import { MAPPINGS, type Mapping } from './mappings.ts'
 import { Operator } from './operator.ts'
+import { PassingFaults } from './passing-faults.ts'
 import { Prng } from './prng.ts'
 import { allReached } from './reached.ts'
 import { readPartition } from './read-partition.ts'
@@ -73,9 +75,11 @@ export class World {
   readonly ledger = new Ledger()
   readonly reached = new Map<string, number>()
   readonly #diskFaults: DiskFaults
+  readonly #passing: PassingFaults
   readonly #topicFaults: TopicFaults
   readonly #abortCuts: AbortCuts
   readonly #copiedDisk: CopiedDisk
+  readonly #lostEntries: LostEntries
   readonly #topicDeletions: TopicDeletions
   readonly #seed: number
   readonly #mutation: Mutation
@@ -176,9 +180,17 @@ export class World {
       copy: () => this.#store !== null && this.#operator.copy(this.disk, this.ledger, this.#store),
       crash: (kind) => this.#crash(kind)
     })
+    this.#lostEntries = new LostEntries(seed, {
+      ...this,
+      topicNames: this.#mapping.edge.map(([name]) => name),
+      isCalm: () => this.#isCalm,
+      crash: (kind) => this.#crash(kind),
+      count: (what) => this.#count(what)
+    })
     if (this.#mayPutBack) this.#durationMs = Math.max(this.#durationMs, this.#copiedDisk.durationMsMin)
     this.#storage = { ...this.#storage, ...this.#diskFaults.settings }
     this.#storage = { ...this.#storage, quotaBytes: this.#limits.directoryQuota(2 * (this.#storage.journalFileBytes ?? 0)) }
+    this.#passing = new PassingFaults({ ...this, durationMs: () => this.#durationMs, count: (what) => this.#count(what) })
     this.#topicDeletions = new TopicDeletions(
       seed,
       {
@@ -281,8 +293,10 @@ export class World {
       }
       await this.#limits.create(store)
       const { holes, missingCommits, damagedFiles, unreadable } = store.report
-      if (holes.length + missingCommits + damagedFiles.length + unreadable.length > 0)
-        this.ledger.violate('lost', `recovery reports damage: ${JSON.stringify(store.report)}`)
+      const isDamaged = holes.length + missingCommits + damagedFiles.length + unreadable.length > 0
+      const damage = isDamaged ? `recovery reports damage: ${JSON.stringify(store.report)}` : null
+      const wrong = this.#lostEntries.isLost ? this.#lostEntries.onStarted(store) : damage
+      if (wrong !== null) this.ledger.violate('lost', wrong)
       store.onDropped((range) => this.#onDropped(range))
       await this.#clients.prepare(store)
       for (const topic of store.topics.values()) for (const partition of topic.partitions) this.#mutation.breakPartition?.(partition)
@@ -339,7 +353,8 @@ export class World {
 
   /** The uplink met a gap: after a kill in the middle of a deletion it is the only one to say so. */
   #onHole({ partition, from, until }: { partition: string; from: number; until: number }): void {
-    if (this.#quotaBytes === null) this.ledger.violate('lost', `${partition}: the uplink found ${from} to ${until} deleted`)
+    const isExpected = this.#quotaBytes !== null || this.#lostEntries.isGone(partition, until)
+    if (!isExpected) this.ledger.violate('lost', `${partition}: the uplink found ${from} to ${until} deleted`)
     else this.ledger.onDropped(partition, { from, until })
   }
 
@@ -365,12 +380,13 @@ export class World {
 
   #restartIfDown(): void {
     if (this.#process !== null) return
-    if (!this.#isCalm)
+    if (!this.#isCalm && !this.#mayLoseEntries)
       this.#operator.betweenLives(this.disk, this.ledger, {
         mayMove: !this.reached.has('notice:notes') && this.#topicFaults.areReadable,
         mayPutBack: this.#mayPutBack,
         hasForgotten: this.centre.reached.has('positions-expired')
       })
+    if (!this.#isCalm && this.#mayLoseEntries) this.#lostEntries.betweenLives(sharedCore)
     if (!this.#isCalm) this.#fullStarts.beforeStart(this.disk, this.clock, { ...this.#storage, directory: DIRECTORY })
     this.#start()
   }
@@ -378,6 +394,11 @@ export class World {
   /** Everybody who keeps books can follow an older disk. */
   get #mayPutBack(): boolean {
     return !this.#clients.isActive && !this.#limits.keepsBooks && this.#quotaBytes === null
+  }
+
+  /** Then nobody swaps disks and nobody deletes topics: what is lost could not be told from what is meant. */
+  get #mayLoseEntries(): boolean {
+    return this.#lostEntries.isDrawn && !this.#clients.isActive && this.#limits.areLocal && this.#quotaBytes === null
   }
 
   /** One WASM instance serves all lives: a killed process can have left nothing in it but a commit that was not released. */
@@ -394,14 +415,16 @@ export class World {
 
   async #disturb(): Promise<void> {
     const { clock, prng } = this
-    if (this.#mayPutBack) this.#copiedDisk.plan()
+    if (this.#mayLoseEntries) this.#lostEntries.plan()
+    else if (this.#mayPutBack) this.#copiedDisk.plan()
     const times = Array.from({ length: prng.between(1, 8) }, () => prng.between(50, this.#durationMs)).sort((left, right) => left - right)
-    if (prng.chance(25)) this.#later({ linkNoise: true })
+    if (prng.chance(25)) this.#passing.later({ linkNoise: true })
     for (const atMs of times) {
       await clock.run({ untilMs: atMs })
       this.#clients.checkOpen()
       this.#disturbOnce()
-      for (const faults of [this.#diskFaults, this.#topicFaults, this.#topicDeletions]) faults.disturb()
+      for (const faults of [this.#diskFaults, this.#topicFaults]) faults.disturb()
+      if (!this.#mayLoseEntries) this.#topicDeletions.disturb()
       if (this.#store?.failure && prng.chance(80)) this.#crash(prng.chance(50) ? 'power' : 'kill')
     }
     await clock.run({ untilMs: this.#durationMs })
@@ -413,12 +436,12 @@ export class World {
     const kind = prng.below(16)
     if (kind < 4) this.#crash('power')
     else if (kind < 6) this.#crash('kill')
-    else if (kind === 6) this.#later({ linkDown: true })
-    else if (kind === 7) this.#later({ linkNoise: true })
+    else if (kind === 6) this.#passing.later({ linkDown: true })
+    else if (kind === 7) this.#passing.later({ linkNoise: true })
     else if (kind === 8) {
       this.#count('plan:sync-error')
       disk.failNext(prng.pick(['sync', 'write-sync', 'sync-directory']), prng.pick(['', 'journal', 'topics', 'state']), 'EIO')
-    } else if (kind === 9) this.#later({ diskFull: true })
+    } else if (kind === 9) this.#passing.later({ diskFull: true })
     else if (kind === 10) centre.restart()
     else if (kind === 11) {
       const [, name, partitionCount] = prng.pick(this.#mapping.upstream)
@@ -468,41 +491,6 @@ export class World {
     this.clock.after(this.prng.between(1, 2_000), () => this.#restartIfDown())
   }
 
-  #later(what: { linkDown?: boolean; linkNoise?: boolean; diskFull?: boolean }): void {
-    const { clock, prng, centre, disk } = this
-    const durationMs = prng.chance(30) ? this.#durationMs : prng.between(200, 8_000)
-    if (what.linkDown) {
-      this.#count('link-down')
-      centre.link = { ...centre.link, isDown: true }
-      clock.after(durationMs, () => {
-        centre.link = { ...centre.link, isDown: false }
-      })
-    }
-    if (what.linkNoise) {
-      this.#count('link-noise')
-      const percent = prng.pick([2, 10, 30])
-      centre.link = {
-        ...centre.link,
-        requestLostPercent: prng.pick([0, percent]),
-        answerLostPercent: prng.pick([0, percent]),
-        lateRequestPercent: prng.pick([0, percent]),
-        retryPercent: prng.pick([0, percent]),
-        delayMs: prng.pick([goodLink.delayMs, { min: 100, max: 900 }]),
-        deadlineMs: prng.pick([2_000, 10_000])
-      }
-      clock.after(durationMs, () => {
-        centre.link = { ...goodLink, isDown: centre.link.isDown }
-      })
-    }
-    if (what.diskFull) {
-      this.#count('disk-full')
-      disk.capacityBytes = disk.usedBytes + prng.below(16 * KIB)
-      clock.after(durationMs, () => {
-        disk.capacityBytes = Number.POSITIVE_INFINITY
-      })
-    }
-  }
-
   // -- The end: no more faults, everything must come to rest
 
   async #calm(): Promise<void> {
@@ -550,7 +538,8 @@ export class World {
       for (const partition of topic.partitions) {
         const key = `${topic.name}/${partition.partitionIndex}`
         const records = await readPartition(partition, core)
-        this.ledger.checkPartition(key, { start: records.start, end: records.end }, records.records, records.silent)
+        const silent = this.#lostEntries.silentIn(partition, records)
+        this.ledger.checkPartition(key, { start: records.start, end: records.end }, records.records, silent)
         this.ledger.checkDeviceOrder(key, records.records)
         if (records.start > 0) this.#count('log-start-moved')
       }
@@ -561,7 +550,8 @@ export class World {
   /** What retention took must have been delivered. */
   #checkGone(store: LogStore): void {
     for (const { topicName, reason, records } of store.metrics.removals)
-      if (reason === 'damage') this.ledger.violate('lost', `${topicName}: the store counts ${records} records lost by damage`)
+      if (reason === 'damage' && !this.#lostEntries.isLost)
+        this.ledger.violate('lost', `${topicName}: the store counts ${records} records lost by damage`)
     for (const topic of store.topics.values()) {
       if (topic.config.dropUndelivered) continue
       for (const partition of topic.partitions)

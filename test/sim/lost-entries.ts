@@ -1,0 +1,136 @@
+// The commit that made a topic rots in the journal, between two lives and before a state file has it. What was acknowledged of the topic may be lost then,
+// and has to be counted, once; what the topic of that name takes from then on arrives like everything else, and under a place that names it alone.
+// Draws from its own Prng, so that the rest of a seed's life stays as it is.
+// Not for: what of it a start can still bring back (test/log/left-segments.test.ts).
+
+import { readFrames } from '../../runtime/core/commit-frames.ts'
+import type { Core } from '../../runtime/core/core.ts'
+import type { Partition } from '../../runtime/log/contract.ts'
+import type { LogStore } from '../../runtime/log/log-store.ts'
+import type { Ledger } from './ledger.ts'
+import { Prng } from './prng.ts'
+import type { SimClock } from './sim-clock.ts'
+import type { SimDisk } from './sim-disk.ts'
+
+const AREA = 0x656e7472 // "entr"
+const BLOCK_BYTES = 4096
+/** In a commit: behind its header and that of the first frame. */
+const ENTRY_AT = 60
+const TOPIC_PREFIX = 'topic/'
+
+export interface LostEntriesHost {
+  readonly clock: SimClock
+  readonly disk: SimDisk
+  readonly ledger: Ledger
+  /** That the ledger keeps book of. */
+  readonly topicNames: readonly string[]
+  isCalm(): boolean
+  crash(kind: 'power' | 'kill'): void
+  count(what: string): void
+}
+
+export class LostEntries {
+  readonly #prng: Prng
+  readonly #host: LostEntriesHost
+  readonly isDrawn: boolean
+  /** Its entry is gone. */
+  #topicName: string | null = null
+  /** `topic/partition` → what of it came from segments ends here, when it was made again. */
+  readonly #takenIn = new Map<string, number>()
+  /** Events that the store counted of it, from the first start behind the loss on. */
+  #lostRecords: number | null = null
+
+  constructor(seed: number, host: LostEntriesHost) {
+    this.#prng = new Prng(seed ^ AREA)
+    this.#host = host
+    this.isDrawn = this.#prng.chance(40)
+  }
+
+  /** A stop while the journal alone has the entry. */
+  plan(): void {
+    this.#host.clock.after(this.#prng.between(100, 2_500), () => {
+      if (!this.#host.isCalm()) this.#host.crash(this.#prng.chance(50) ? 'power' : 'kill')
+    })
+  }
+
+  /** The gateway is off. */
+  betweenLives(core: Core): void {
+    if (this.#topicName !== null) return
+    const entry = this.#findEntry(core)
+    if (entry === null) return
+    const { path, atByte, topicName } = entry
+    if (!this.#host.disk.rot(path, atByte, this.#prng.below(8))) return
+    this.#topicName = topicName
+    this.#host.count('topic-entry-lost')
+    const { acked, seen } = this.#host.ledger.snapshot()
+    for (const places of [acked, seen]) for (const place of [...places.keys()]) if (place.startsWith(`${topicName}/`)) places.delete(place)
+    this.#host.ledger.putBack({ acked, seen })
+  }
+
+  /** Damage is expected now. @returns what is wrong with how it is counted; null when nothing is */
+  onStarted({ report, metrics }: LogStore): string | null {
+    const other = report.holes.length + report.unreadable.length + report.damagedFiles.length
+    // Until a checkpoint is behind the gap every start finds it again.
+    const isReported = this.#lostRecords === null ? report.missingCommits === 1 : report.missingCommits <= 1
+    if (other > 0 || !isReported) return `one commit is gone, recovery reports: ${JSON.stringify(report)}`
+    const lost = metrics.removals.filter(({ reason }) => reason === 'damage').reduce((sum, { records }) => sum + records, 0)
+    this.#lostRecords ??= lost
+    return lost === this.#lostRecords ? null : `${lost} events are counted as lost with their topic, they were ${this.#lostRecords}`
+  }
+
+  /** Offsets of the partition that readers need not see: beside `silent` those that were lost with its entry, in front of what came since. */
+  silentIn(
+    { topicName, partitionIndex }: Partition,
+    read: {
+      readonly start: number
+      readonly end: number
+      readonly records: readonly { offset: number }[]
+      readonly silent: ReadonlySet<number>
+    }
+  ): ReadonlySet<number> {
+    if (topicName !== this.#topicName) return read.silent
+    const place = `${topicName}/${partitionIndex}`
+    const end = this.#takenIn.get(place) ?? read.end
+    if (!this.#takenIn.has(place)) this.#host.ledger.onDropped(place, { from: 0, until: end })
+    this.#takenIn.set(place, end)
+    const there = new Set(read.records.map(({ offset }) => offset))
+    const lost = Array.from({ length: Math.max(0, end - read.start) }, (_, at) => read.start + at).filter((offset) => !there.has(offset))
+    return new Set([...read.silent, ...lost])
+  }
+
+  /** Everything of the place in front of `until` was lost with its entry, or may be. */
+  isGone(place: string, until: number): boolean {
+    return until <= (this.#takenIn.get(place) ?? 0)
+  }
+
+  /** Damage is expected from the next start on. */
+  get isLost(): boolean {
+    return this.#topicName !== null
+  }
+
+  /** A byte of a commit of the journal that holds nothing but the entry of a topic. */
+  #findEntry(core: Core): { path: string; atByte: number; topicName: string } | null {
+    const found: { path: string; atByte: number; topicName: string; sequence: number }[] = []
+    let lastSequence = 0
+    const files = this.#host.disk.files()
+    const isInState = (key: string): boolean =>
+      files.some(({ path, bytes }) => path.includes('/state/') && Buffer.from(bytes).includes(key))
+    for (const { path, bytes } of files) {
+      if (!path.endsWith('.journal')) continue
+      for (let at = BLOCK_BYTES; at + BLOCK_BYTES <= bytes.byteLength; at += BLOCK_BYTES) {
+        const header = core.readCommitHeader(bytes.subarray(at, at + BLOCK_BYTES))
+        const block = header && bytes.subarray(at, at + header.blockBytes)
+        if (!block || block.byteLength < header.blockBytes || !core.verifyCommit(block)) continue
+        lastSequence = Math.max(lastSequence, header.sequence)
+        const frames = [...readFrames(block, header)]
+        const [frame] = frames
+        if (frames.length !== 1 || frame?.kind !== 'state' || frame.value === null || !frame.key.startsWith(TOPIC_PREFIX)) continue
+        const topicName = frame.key.slice(TOPIC_PREFIX.length)
+        if (!this.#host.topicNames.includes(topicName) || isInState(frame.key)) continue
+        found.push({ path, atByte: at + ENTRY_AT, topicName, sequence: header.sequence })
+      }
+    }
+    const behind = found.filter(({ sequence }) => sequence < lastSequence) // else it is a torn end
+    return behind.length === 0 ? null : this.#prng.pick(behind)
+  }
+}
