@@ -12,6 +12,7 @@ import { Quota } from '../../runtime/log/quota.ts'
 import { Removals } from '../../runtime/log/removals.ts'
 import { retentionTable, type Standing, type Verdict } from '../../runtime/log/retention.ts'
 import { RetentionRound } from '../../runtime/log/retention-round.ts'
+import { UnnamedTopics } from '../../runtime/log/unnamed-topics.ts'
 import { Source } from '../../runtime/uplink/source.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { UpstreamTopics } from '../../runtime/uplink/upstream-topics.ts'
@@ -148,6 +149,11 @@ export const canaries: Record<string, Mutation> = {
   'a topic that is made again begins at 0': {
     install: () => {
       DeletedTopics.prototype.endOf = () => 0
+    }
+  },
+  'what the journal has of a lost topic is looked at again when its segments have a name': {
+    install: () => {
+      UnnamedTopics.prototype.changesForMaking = () => []
     }
   },
   'one connection settles what is in doubt, of all topics': {

@@ -82,6 +82,7 @@ const MUST_REACH = [
   'operator:image-put-back',
   'operator:disk-came-back',
   'centre:running-disk-copied',
+  'topic-entry-lost',
   'operator:topics-changed',
   'operator:gateway-renamed',
   'notice:forked',

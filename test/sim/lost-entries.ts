@@ -37,7 +37,7 @@ export class LostEntries {
   #topicName: string | null = null
   /** `topic/partition` → what of it came from segments ends here, when it was made again. */
   readonly #takenIn = new Map<string, number>()
-  /** Events that the store counted of it, from the first start behind the loss on. */
+  /** Events that the store counted under its number, from the first start behind the loss on. */
   #lostRecords: number | null = null
 
   constructor(seed: number, host: LostEntriesHost) {
@@ -69,11 +69,13 @@ export class LostEntries {
 
   /** Damage is expected now. @returns what is wrong with how it is counted; null when nothing is */
   onStarted({ report, metrics }: LogStore): string | null {
-    const other = report.holes.length + report.unreadable.length + report.damagedFiles.length
+    // Of its topic that is made again: what was in front of segments that are taken in, or between them.
+    const holes = report.holes.filter(({ topicName }) => topicName !== this.#topicName)
+    const other = holes.length + report.unreadable.length + report.damagedFiles.length
     // Until a checkpoint is behind the gap every start finds it again.
-    const isReported = this.#lostRecords === null ? report.missingCommits === 1 : report.missingCommits <= 1
-    if (other > 0 || !isReported) return `one commit is gone, recovery reports: ${JSON.stringify(report)}`
-    const lost = metrics.removals.filter(({ reason }) => reason === 'damage').reduce((sum, { records }) => sum + records, 0)
+    if (other > 0 || report.missingCommits > 1) return `one commit is gone, recovery reports: ${JSON.stringify(report)}`
+    const unnamed = metrics.removals.filter(({ topicName, reason }) => reason === 'damage' && topicName.startsWith('topic number'))
+    const lost = unnamed.reduce((sum, { records }) => sum + records, 0)
     this.#lostRecords ??= lost
     return lost === this.#lostRecords ? null : `${lost} events are counted as lost with their topic, they were ${this.#lostRecords}`
   }
