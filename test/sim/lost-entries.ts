@@ -7,6 +7,7 @@ import { readFrames } from '../../runtime/core/commit-frames.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import type { Partition } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
+import { decodeSnapshot, STATE_FORMAT_VERSION } from '../../runtime/log/snapshot-codec.ts'
 import type { Ledger } from './ledger.ts'
 import { Prng } from './prng.ts'
 import type { SimClock } from './sim-clock.ts'
@@ -14,6 +15,8 @@ import type { SimDisk } from './sim-disk.ts'
 
 const AREA = 0x656e7472 // "entr"
 const BLOCK_BYTES = 4096
+/** Of a state file, in front of its payload. */
+const STATE_HEADER_BYTES = 16
 /** In a commit: behind its header and that of the first frame. */
 const ENTRY_AT = 60
 const TOPIC_PREFIX = 'topic/'
@@ -116,7 +119,11 @@ export class LostEntries {
     let lastSequence = 0
     const files = this.#host.disk.files()
     const isInState = (key: string): boolean =>
-      files.some(({ path, bytes }) => path.includes('/state/') && Buffer.from(bytes).includes(key))
+      files.some(
+        ({ path, bytes }) =>
+          path.includes('/state/') &&
+          decodeSnapshot(STATE_FORMAT_VERSION, bytes.subarray(STATE_HEADER_BYTES))?.state.some(([one]) => one === key)
+      )
     for (const { path, bytes } of files) {
       if (!path.endsWith('.journal')) continue
       for (let at = BLOCK_BYTES; at + BLOCK_BYTES <= bytes.byteLength; at += BLOCK_BYTES) {
