@@ -16,6 +16,7 @@
 
 import type { Core } from '../../runtime/core/core.ts'
 import type { StateChange, Store } from '../../runtime/log/contract.ts'
+import { StateArea } from '../../runtime/log/state-area.ts'
 
 export interface Qos2Client {
   readonly id: string
@@ -67,7 +68,19 @@ export interface Qos2Options {
   readonly isConnected: (clientId: string) => boolean
 }
 
-const KEY_PREFIX = 'mqtt.qos2/'
+/** CRC-32C of topic and payload. A client id stands in the key as it is: the last "/" separates. */
+export const rememberedQos2 = new StateArea<number>(
+  'mqtt.qos2',
+  {
+    encode(digest) {
+      const bytes = new Uint8Array(4)
+      new DataView(bytes.buffer).setUint32(0, digest)
+      return bytes
+    },
+    decode: (value) => (value.byteLength === 4 ? new DataView(value.buffer, value.byteOffset, 4).getUint32(0) : Number.NaN)
+  },
+  { keys: '<client>/<packet id>', valueBytesMax: 4, goes: 'with PUBREL; of absent clients, the oldest first, when there are too many' }
+)
 const NOTHING: readonly StateChange[] = []
 const encoder = new TextEncoder()
 
@@ -82,7 +95,7 @@ export class Qos2Memory {
 
   constructor(options: Qos2Options) {
     this.#options = options
-    for (const key of options.store.listState(KEY_PREFIX)) this.#load(key)
+    for (const key of rememberedQos2.keysIn(options.store)) this.#load(key)
   }
 
   get rememberedCount(): number {
@@ -113,7 +126,7 @@ export class Qos2Memory {
     packetId.waiters = []
     return {
       kind: 'new',
-      state: session.isPersistent ? [{ key: keyOf(session, publish.packetId), value: digestBytes(digest) }] : NOTHING,
+      state: session.isPersistent ? [rememberedQos2.put(keyOf(session, publish.packetId), digest)] : NOTHING,
       settle: (error, isStored) => {
         if (error === null) {
           packetId.digest = digest
@@ -175,13 +188,13 @@ export class Qos2Memory {
   }
 
   #load(key: string): void {
-    const slash = key.lastIndexOf('/')
-    const clientId = key.slice(KEY_PREFIX.length, slash)
-    const id = Number(key.slice(slash + 1))
-    const value = this.#options.store.getState(key)
-    if (slash < KEY_PREFIX.length || !Number.isInteger(id) || value?.byteLength !== 4) return
-    const packetId = this.#add(this.#persistentSession(clientId), id)
-    packetId.digest = new DataView(value.buffer, value.byteOffset, 4).getUint32(0)
+    const rest = rememberedQos2.restOf(key)
+    const slash = rest.lastIndexOf('/')
+    const id = Number(rest.slice(slash + 1))
+    const digest = rememberedQos2.get(this.#options.store, key)
+    if (slash < 0 || !Number.isInteger(id) || digest === undefined || Number.isNaN(digest)) return
+    const packetId = this.#add(this.#persistentSession(rest.slice(0, slash)), id)
+    packetId.digest = digest
     packetId.isDurable = true
   }
 
@@ -234,7 +247,7 @@ export class Qos2Memory {
   /** None of `ids` is busy. */
   async #delete(session: Session, ids: readonly number[]): Promise<void> {
     const packetIds = ids.map((id) => session.ids.get(id) as PacketId)
-    const deletes = ids.filter((id) => session.ids.get(id)?.isDurable).map((id) => ({ key: keyOf(session, id), value: null }))
+    const deletes = ids.filter((id) => session.ids.get(id)?.isDurable).map((id) => rememberedQos2.remove(keyOf(session, id)))
     if (deletes.length === 0) {
       for (const id of ids) this.#remove(session, id)
       return
@@ -284,11 +297,5 @@ export class Qos2Memory {
 }
 
 function keyOf(session: Session, packetId: number): string {
-  return `${KEY_PREFIX}${session.clientId}/${packetId}`
-}
-
-function digestBytes(digest: number): Uint8Array {
-  const bytes = new Uint8Array(4)
-  new DataView(bytes.buffer).setUint32(0, digest)
-  return bytes
+  return rememberedQos2.keyAt(`${session.clientId}/${packetId}`)
 }

@@ -7,11 +7,11 @@
 
 import type { Clock } from '../io/clock.ts'
 import type { StateChange, Store, Topic } from '../log/contract.ts'
-import { deleteState, fitsStateKey, namesOfKey, putState, readState, stateKey } from '../log/state-codec.ts'
+import { STATE_VALUE_BYTES_MAX, StateArea } from '../log/state-area.ts'
+import { fitsStateKey, versioned } from '../log/state-codec.ts'
 import { OffsetRoom, offsetBytes } from './offset-room.ts'
 import { type OnFull, quoted } from './shared-bound.ts'
 
-const AREA = 'offsets'
 const ORPHANS_AT_ONCE = 1000
 export const OFFSET_METADATA_CHARACTERS_MAX = 4096
 
@@ -56,6 +56,12 @@ interface StoredOffset {
   time?: number
 }
 
+export const storedOffsets = new StateArea<StoredOffset>('offsets', versioned(), {
+  keys: '<group>/<topic number>/<partition>',
+  valueBytesMax: STATE_VALUE_BYTES_MAX,
+  goes: 'seven days after the group became empty; with its topic'
+})
+
 export class CommittedOffsets {
   readonly #store: Store
   readonly #clock: Clock
@@ -72,14 +78,12 @@ export class CommittedOffsets {
     this.#room = new OffsetRoom(bound.bytesMax, () => bound.onFull('committed offsets', () => this.#holders()))
     this.#clock = clock
     const nameOf = new Map([...store.topics.values()].map((topic) => [String(topic.number), topic.name]))
-    for (const key of store.listState(`${AREA}/`)) {
-      const [groupId, topicNumber, partitionIndex] = namesOfKey(key)
+    for (const key of storedOffsets.keysIn(store)) {
+      const [groupId, topicNumber, partitionIndex] = storedOffsets.namesOf(key)
       const topicName = nameOf.get(topicNumber ?? '')
-      const value = store.getState(key)
       if (groupId !== undefined && topicName === undefined) this.#orphans.push(key)
-      if (groupId === undefined || topicName === undefined || !value) continue
-      const stored = readState<StoredOffset>(key, value)
-      const { offset, epoch: leaderEpoch, metadata, time } = stored
+      if (groupId === undefined || topicName === undefined) continue
+      const { offset, epoch: leaderEpoch, metadata, time } = storedOffsets.get(store, key) as StoredOffset
       this.#set({ groupId, topicName, partitionIndex: Number(partitionIndex), offset, leaderEpoch, metadata, timeMs: time ?? null })
     }
   }
@@ -98,7 +102,7 @@ export class CommittedOffsets {
 
   /** Is the group's name short enough for a state key on the longest place? */
   canStore(groupId: string): boolean {
-    return fitsStateKey(stateKey(AREA, groupId, 2 ** 31, 2 ** 31))
+    return fitsStateKey(storedOffsets.key(groupId, 2 ** 31, 2 ** 31))
   }
 
   /** @throws BrokerFault when there is no room, WadiError when the store refuses: nothing is committed */
@@ -157,7 +161,7 @@ export class CommittedOffsets {
     const unused = offsets.filter((entry) => this.#isKept(entry) && !this.#coming.has(fullKey(entry)))
     await this.#store.commit(
       [],
-      unused.flatMap((entry) => this.#keyOf(entry) ?? []).map((key) => deleteState(key))
+      unused.flatMap((entry) => this.#keyOf(entry) ?? []).map((key) => storedOffsets.remove(key))
     )
     for (const entry of unused) {
       if (!this.#isKept(entry)) continue
@@ -175,7 +179,7 @@ export class CommittedOffsets {
         if (entry.topicName !== topic.name) continue
         group.delete(place)
         this.#room.change(offsetBytes(entry), 0)
-        this.#orphans.push(stateKey(AREA, groupId, topic.number, entry.partitionIndex))
+        this.#orphans.push(storedOffsets.key(groupId, topic.number, entry.partitionIndex))
       }
       if (group.size === 0) this.#groups.delete(groupId)
     }
@@ -187,7 +191,7 @@ export class CommittedOffsets {
       const keys = this.#orphans.slice(0, ORPHANS_AT_ONCE)
       await this.#store.commit(
         [],
-        keys.map((key) => deleteState(key))
+        keys.map((key) => storedOffsets.remove(key))
       )
       const gone = new Set(keys)
       this.#orphans = this.#orphans.filter((key) => !gone.has(key))
@@ -237,7 +241,7 @@ export class CommittedOffsets {
   #keyOf({ groupId, topicName, partitionIndex, topicNumber }: OffsetToCommit): string | null {
     const topic = this.#store.topics.get(topicName)
     return topic && (topicNumber === undefined || topicNumber === topic.number)
-      ? stateKey(AREA, groupId, topic.number, partitionIndex)
+      ? storedOffsets.key(groupId, topic.number, partitionIndex)
       : null
   }
 
@@ -245,7 +249,7 @@ export class CommittedOffsets {
     const key = this.#keyOf(entry)
     if (key === null) return null
     const stored: StoredOffset = { offset: entry.offset, epoch: entry.leaderEpoch, metadata: entry.metadata, time: timeMs }
-    return putState(key, { ...stored })
+    return storedOffsets.put(key, stored)
   }
 
   #set(entry: KeptOffset): void {

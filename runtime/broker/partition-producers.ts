@@ -2,9 +2,9 @@
 // Persisted: producer/… with each batch, aborted/<topicNumber>/<partition>/<markerOffset> with each abort marker.
 
 import type { AbortedTransaction, Partition, StateChange, Store, Topic } from '../log/contract.ts'
-import { namesOfKey, putState } from '../log/state-codec.ts'
-import { ABORTED_AREA, abortedStateKey, PRODUCER_AREA } from '../log/transaction-index.ts'
-import { lastOffsetOf, type ProducerState, producerStateKey, putProducerState, readProducerState } from './producer-state.ts'
+import type { StateArea } from '../log/state-area.ts'
+import { abortedTransactions, producerRecords } from '../log/transaction-index.ts'
+import { lastOffsetOf, type ProducerState, producerStateOf, putProducerState } from './producer-state.ts'
 
 export class PartitionProducers {
   readonly partition: Partition
@@ -45,7 +45,7 @@ export class PartitionProducers {
   }
 
   producerKey(producerId: bigint): string {
-    return producerStateKey(this.partition.topicNumber, this.partition.partitionIndex, producerId)
+    return producerRecords.key(this.partition.topicNumber, this.partition.partitionIndex, producerId)
   }
 
   putProducer(state: ProducerState): StateChange {
@@ -54,7 +54,9 @@ export class PartitionProducers {
 
   putAborted(entry: AbortedTransaction): StateChange {
     const { producerId, firstOffset, lastOffset } = entry
-    return putState(abortedStateKey(this.partition, lastOffset), { producerId: String(producerId), firstOffset })
+    const { topicNumber, partitionIndex } = this.partition
+    const key = abortedTransactions.key(topicNumber, partitionIndex, lastOffset)
+    return abortedTransactions.put(key, { producerId: String(producerId), firstOffset })
   }
 
   /** Producers without an open transaction that came last at a time that is too long ago, and of whom nothing is on its way. */
@@ -85,11 +87,11 @@ export class ProducerStates {
   /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   constructor(store: Store) {
     this.#store = store
-    const stored = [...this.#stored(PRODUCER_AREA)].map(({ producers, name, key, value }) => {
-      const state = readProducerState(key, BigInt(name), value)
+    const stored = [...this.#stored(producerRecords)].map(({ producers, name, value }) => {
+      const state = producerStateOf(BigInt(name), value)
       return { producers, state, lastOffset: lastOffsetOf(state) }
     })
-    for (const { producers } of this.#stored(ABORTED_AREA)) producers.abortedCount++
+    for (const { producers } of this.#stored(abortedTransactions)) producers.abortedCount++
     // keys say nothing of who came last; offsets do, whatever the wall clock was
     for (const { producers, state } of stored.sort((left, right) => left.lastOffset - right.lastOffset)) producers.setProducer(state)
   }
@@ -136,20 +138,20 @@ export class ProducerStates {
   /** Producers of whom nothing came for too long, and the notes of aborted transactions that the log no longer has. */
   expired(isOver: (lastMs: number) => boolean, isBusy: (producerId: bigint) => boolean): Expired[] {
     const expired = [...this.#producers.values()].flatMap((producers) => producers.expired(isOver, isBusy))
-    for (const { producers, name, key } of this.#stored(ABORTED_AREA))
+    for (const { producers, name, key } of this.#stored(abortedTransactions))
       if (Number(name) < producers.partition.logStartOffset) expired.push({ key, forget: () => void producers.abortedCount-- })
     return expired
   }
 
-  *#stored(area: string): Generator<{ producers: PartitionProducers; name: string; key: string; value: Uint8Array }> {
+  *#stored<V>(area: StateArea<V>): Generator<{ producers: PartitionProducers; name: string; key: string; value: V }> {
     const partitions = new Map<string, Partition>()
     for (const topic of this.#store.topics.values()) {
       for (const partition of topic.partitions) partitions.set(`${topic.number}/${partition.partitionIndex}`, partition)
     }
-    for (const key of this.#store.listState(`${area}/`)) {
-      const [topicNumber, partitionIndex, name] = namesOfKey(key)
+    for (const key of area.keysIn(this.#store)) {
+      const [topicNumber, partitionIndex, name] = area.namesOf(key)
       const partition = partitions.get(`${topicNumber}/${partitionIndex}`)
-      const value = this.#store.getState(key)
+      const value = partition && area.get(this.#store, key)
       if (partition && value && name !== undefined) yield { producers: this.of(partition), name, key, value }
     }
   }

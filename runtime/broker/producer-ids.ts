@@ -1,10 +1,16 @@
 // Producer ids, each given once in the life of a data directory: blocks are reserved durably, the rest of a block is lost at a restart.
 
 import type { Store } from '../log/contract.ts'
-import { putState, readState } from '../log/state-codec.ts'
+import { StateArea } from '../log/state-area.ts'
+import { versioned } from '../log/state-codec.ts'
 import { KeyedLock } from './keyed-lock.ts'
 
-const KEY = 'producer-id/next'
+/** First id that is not reserved. */
+export const reservedProducerIds = new StateArea<{ readonly next: number }>('producer-id/next', versioned(), {
+  keys: '',
+  valueBytesMax: 64,
+  goes: 'never: an id is not given twice'
+})
 const BLOCK_COUNT = 1000
 
 export class ProducerIds {
@@ -15,17 +21,16 @@ export class ProducerIds {
 
   constructor(store: Store) {
     this.#store = store
-    const value = store.getState(KEY)
-    this.#next = value ? readState<{ next: number }>(KEY, value).next : 0
+    this.#next = reservedProducerIds.get(store, reservedProducerIds.key())?.next ?? 0
     this.#reservedEnd = this.#next
   }
 
   /** @throws WadiError when the store refuses the reservation */
   take(): Promise<bigint> {
-    return this.#lock.run(KEY, async () => {
+    return this.#lock.run('next', async () => {
       if (this.#next === this.#reservedEnd) {
         const end = this.#reservedEnd + BLOCK_COUNT
-        await this.#store.commit([], [putState(KEY, { next: end })])
+        await this.#store.commit([], [reservedProducerIds.put(reservedProducerIds.key(), { next: end })])
         this.#reservedEnd = end
       }
       return BigInt(this.#next++)

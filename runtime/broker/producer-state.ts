@@ -4,9 +4,8 @@
 // Source: Apache Kafka, ProducerStateEntry and ProducerAppendInfo.
 
 import type { StateChange } from '../log/contract.ts'
-import { encodeProducerRecord, readProducerRecord } from '../log/producer-record.ts'
-import { stateKey } from '../log/state-codec.ts'
-import { PRODUCER_AREA } from '../log/transaction-index.ts'
+import type { ProducerRecord } from '../log/producer-record.ts'
+import { producerRecords } from '../log/transaction-index.ts'
 import type { FaultName } from './fault.ts'
 
 /** Clients keep at most five batches in flight; so many can be recognised as repeated. */
@@ -110,22 +109,16 @@ export function stateAfterMarker(
   }
 }
 
-export function producerStateKey(topicNumber: number, partitionIndex: number, producerId: bigint): string {
-  return stateKey(PRODUCER_AREA, topicNumber, partitionIndex, producerId)
-}
-
 export function putProducerState(key: string, state: ProducerState): StateChange {
   const batches = state.batches.map(({ firstSequence, baseOffset, lastOffset }) => ({
     firstSequence,
     recordCount: lastOffset - baseOffset + 1,
     baseOffset
   }))
-  return { key, value: encodeProducerRecord({ ...state, batches }) }
+  return producerRecords.put(key, { ...state, batches })
 }
 
-/** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
-export function readProducerState(key: string, producerId: bigint, value: Uint8Array): ProducerState {
-  const { batches, ...record } = readProducerRecord(key, value)
+export function producerStateOf(producerId: bigint, { batches, ...record }: ProducerRecord): ProducerState {
   return {
     ...record,
     producerId,

@@ -3,12 +3,9 @@
 // that an abort was decided which takes several commits: it is small whatever the transaction has touched.
 
 import type { Partition, StateChange, Store } from '../log/contract.ts'
-import { deleteState, namesOfKey, putState, readState, STATE_KEY_BYTES_MAX, stateKey } from '../log/state-codec.ts'
+import { STATE_VALUE_BYTES_MAX, StateArea } from '../log/state-area.ts'
+import { STATE_KEY_BYTES_MAX, versioned } from '../log/state-codec.ts'
 import type { OffsetToCommit } from './committed-offsets.ts'
-
-export const TRANSACTION_AREA = 'txn'
-export const PENDING_OFFSETS_AREA = 'txn-offsets'
-const ABORT_AREA = 'txn-abort'
 
 /** There is no PrepareCommit: markers, offsets and this state change in one commit. PrepareAbort: decided, and too large for one. */
 export type TransactionStatus = 'Empty' | 'Ongoing' | 'PrepareAbort' | 'CompleteCommit' | 'CompleteAbort'
@@ -50,9 +47,23 @@ export function isOpen({ status }: Pick<TransactionState, 'status'>): boolean {
   return status === 'Ongoing' || status === 'PrepareAbort'
 }
 
-export function transactionKey(transactionalId: string): string {
-  return stateKey(TRANSACTION_AREA, transactionalId)
-}
+export const storedTransactions = new StateArea<StoredTransaction>('txn', versioned(), {
+  keys: '<transactional id>',
+  valueBytesMax: STATE_VALUE_BYTES_MAX,
+  goes: 'seven days after the last change when no transaction is open'
+})
+
+export const storedAborts = new StateArea<StoredAbort>('txn-abort', versioned(), {
+  keys: '<transactional id>',
+  valueBytesMax: 256,
+  goes: 'with the commit that ends the transaction'
+})
+
+export const storedPendingOffsets = new StateArea<{ readonly offsets: readonly OffsetToCommit[] }>('txn-offsets', versioned(), {
+  keys: '<transactional id>/<number>',
+  valueBytesMax: STATE_VALUE_BYTES_MAX,
+  goes: 'with the commit that ends the transaction'
+})
 
 export function putTransaction(state: TransactionState): StateChange {
   const stored: StoredTransaction = {
@@ -65,32 +76,29 @@ export function putTransaction(state: TransactionState): StateChange {
     groups: [...state.groupIds],
     ...(state.updatedMs !== null && { time: state.updatedMs })
   }
-  return putState(transactionKey(state.transactionalId), { ...stored })
+  return storedTransactions.put(storedTransactions.key(state.transactionalId), stored)
 }
 
 /** That `state`, whose last commit says that it is open, will be aborted, as whom and when. */
 export function putAbort(state: TransactionState & { readonly updatedMs: number }): StateChange {
   const stored: StoredAbort = { epoch: state.producerEpoch, lastEpoch: state.lastProducerEpoch, time: state.updatedMs }
-  return putState(stateKey(ABORT_AREA, state.transactionalId), { ...stored })
+  return storedAborts.put(storedAborts.key(state.transactionalId), stored)
 }
 
 /** With the commit that ends it. */
 export function deleteAbort(transactionalId: string): StateChange {
-  return deleteState(stateKey(ABORT_AREA, transactionalId))
+  return storedAborts.remove(storedAborts.key(transactionalId))
 }
 
 /** All transactions of the store. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
 export function readTransactions(store: Store): TransactionState[] {
   const topics = new Map([...store.topics.values()].map((topic) => [topic.number, topic]))
-  return store.listState(`${TRANSACTION_AREA}/`).flatMap((key) => {
-    const value = store.getState(key)
-    const [transactionalId] = namesOfKey(key)
-    if (!value || transactionalId === undefined) return []
-    const stored = readState<StoredTransaction>(key, value)
+  return storedTransactions.keysIn(store).flatMap((key) => {
+    const stored = storedTransactions.get(store, key)
+    const [transactionalId] = storedTransactions.namesOf(key)
+    if (!stored || transactionalId === undefined) return []
     const partitions = stored.partitions.flatMap(([topicNumber, index]) => topics.get(topicNumber)?.partitions[index] ?? [])
-    const abortKey = stateKey(ABORT_AREA, transactionalId)
-    const abortValue = store.getState(abortKey)
-    const abort = abortValue ? readState<StoredAbort>(abortKey, abortValue) : null
+    const abort = storedAborts.get(store, storedAborts.key(transactionalId))
     return {
       transactionalId,
       producerId: BigInt(stored.producerId),
@@ -133,11 +141,10 @@ export class PendingOffsets {
 
   /** Of all transactional ids that have some. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   static restore(store: Store): Map<string, PendingOffsets> {
-    const chunks = store.listState(`${PENDING_OFFSETS_AREA}/`).flatMap((key) => {
-      const value = store.getState(key)
-      const [transactionalId, number] = namesOfKey(key)
-      if (!value || transactionalId === undefined) return []
-      return { transactionalId, number: Number(number), offsets: readState<{ offsets: OffsetToCommit[] }>(key, value).offsets }
+    const chunks = storedPendingOffsets.keysIn(store).flatMap((key) => {
+      const stored = storedPendingOffsets.get(store, key)
+      const [transactionalId, number] = storedPendingOffsets.namesOf(key)
+      return stored && transactionalId !== undefined ? [{ transactionalId, number: Number(number), offsets: stored.offsets }] : []
     })
     const byId = new Map<string, PendingOffsets>()
     for (const { transactionalId, number, offsets } of chunks.sort((left, right) => left.number - right.number)) {
@@ -160,11 +167,11 @@ export class PendingOffsets {
   /** The state change for one more chunk; call enter() once it is durable. */
   plan(offsets: readonly OffsetToCommit[]): { change: StateChange; enter: () => void } {
     const number = this.#nextNumber++
-    return { change: putState(this.#key(number), { offsets }), enter: () => this.#enter(number, offsets) }
+    return { change: storedPendingOffsets.put(this.#key(number), { offsets }), enter: () => this.#enter(number, offsets) }
   }
 
   deletions(): StateChange[] {
-    return [...this.#chunks.keys()].map((number) => deleteState(this.#key(number)))
+    return [...this.#chunks.keys()].map((number) => storedPendingOffsets.remove(this.#key(number)))
   }
 
   clear(): void {
@@ -180,6 +187,6 @@ export class PendingOffsets {
   }
 
   #key(number: number): string {
-    return stateKey(PENDING_OFFSETS_AREA, this.#transactionalId, number)
+    return storedPendingOffsets.key(this.#transactionalId, number)
   }
 }

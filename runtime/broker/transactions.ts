@@ -17,7 +17,7 @@ import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { Clock, Timer } from '../io/clock.ts'
 import type { AbortedTransaction, Append, Partition, StateChange, Store } from '../log/contract.ts'
-import { deleteState, fitsStateKey, STATE_KEY_BYTES_MAX, stateKey } from '../log/state-codec.ts'
+import { fitsStateKey, STATE_KEY_BYTES_MAX } from '../log/state-codec.ts'
 import type { CommittedOffsets, OffsetToCommit } from './committed-offsets.ts'
 import { BrokerFault, type FaultName, faultOfStoreError } from './fault.ts'
 import { KeyedLock } from './keyed-lock.ts'
@@ -31,13 +31,13 @@ import type { TransactionRoom } from './transaction-room.ts'
 import {
   deleteAbort,
   isOpen,
-  PENDING_OFFSETS_AREA,
   PendingOffsets,
   putAbort,
   putTransaction,
   readTransactions,
-  type TransactionState,
-  transactionKey
+  storedPendingOffsets,
+  storedTransactions,
+  type TransactionState
 } from './transaction-state.ts'
 
 /** Between two tries to end a transaction whose time is over, when the store refuses: readers wait for it. */
@@ -123,8 +123,7 @@ export class Transactions {
     const { transactionalId, timeoutMs, expected } = request
     return this.#guarded(async () => {
       if (transactionalId === null) return { fault: 'NONE', producerId: await this.#context.producerIds.take(), producerEpoch: 0 }
-      if (transactionalId === '' || !fitsStateKey(stateKey(PENDING_OFFSETS_AREA, transactionalId, 2 ** 31)))
-        return noProducer('INVALID_REQUEST')
+      if (transactionalId === '' || !fitsStateKey(storedPendingOffsets.key(transactionalId, 2 ** 31))) return noProducer('INVALID_REQUEST')
       if (timeoutMs <= 0 || timeoutMs > TRANSACTION_TIMEOUT_MS_MAX) return noProducer('INVALID_TRANSACTION_TIMEOUT')
       return this.#lock.run(transactionalId, async () => {
         const entry = this.#entries.get(transactionalId)
@@ -201,7 +200,7 @@ export class Transactions {
       if (!isUnused()) continue
       await this.#lock.run(transactionalId, async () => {
         if (!isUnused()) return
-        await this.#context.store.commit([], [deleteState(transactionKey(transactionalId))])
+        await this.#context.store.commit([], [storedTransactions.remove(storedTransactions.key(transactionalId))])
         this.#context.room.remove(entry.state)
         this.#entries.delete(transactionalId)
         this.#byProducer.delete(entry.state.producerId)

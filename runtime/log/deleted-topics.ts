@@ -16,27 +16,30 @@
 import { inParts } from '../base/in-parts.ts'
 import { type Disk, DiskError } from '../io/disk.ts'
 import type { Removal, StateChange, Store } from './contract.ts'
-import { EPOCH_PREFIX } from './incarnation-offsets.ts'
-import { DAMAGE_PREFIX } from './known-damage.ts'
+import { incarnationStarts } from './incarnation-offsets.ts'
+import { damageCounts } from './known-damage.ts'
 import { deletedDirectory, partitionDirectory, TOPICS_DIRECTORY } from './layout.ts'
-import { HOLE_PREFIX } from './missing-ranges.ts'
-import { REMOVED_PREFIX, summedRemovals } from './removals.ts'
-import { deleteState, putState, readState } from './state-codec.ts'
-import type { StateMap } from './state-map.ts'
-import { collisionKey, TOPIC_PREFIX } from './topic-catalogue.ts'
-import { ABORTED_AREA, PRODUCER_AREA } from './transaction-index.ts'
+import { holes } from './missing-ranges.ts'
+import { removalRecords, summedRemovals } from './removals.ts'
+import { STATE_VALUE_BYTES_MAX, StateArea, type StateReader } from './state-area.ts'
+import { decimal, deleteState, versioned } from './state-codec.ts'
+import { collisionKey, topicEntries } from './topic-catalogue.ts'
+import { abortedTransactions, producerRecords } from './transaction-index.ts'
 
-export const GONE_PREFIX = 'gone/'
-const ENDED_PREFIX = 'ended/'
-/** The greatest number that was given when a topic was deleted. */
-export const LAST_NUMBER_KEY = 'meta/last-topic'
 const KEYS_PER_COMMIT = 200
 const ENDED_NAMES_MAX = 10_000
 /** For their counters. No topic is called so. */
 const OTHER_TOPICS = '(other deleted topics)'
 
 /** Areas whose keys begin with a topic number. */
-const AREAS_BY_NUMBER = [REMOVED_PREFIX, DAMAGE_PREFIX, HOLE_PREFIX, EPOCH_PREFIX, `${PRODUCER_AREA}/`, `${ABORTED_AREA}/`]
+const AREAS_BY_NUMBER: readonly Pick<StateArea<unknown>, 'keysIn'>[] = [
+  removalRecords,
+  damageCounts,
+  holes,
+  incarnationStarts,
+  producerRecords,
+  abortedTransactions
+]
 
 interface GoneTopic {
   readonly name: string
@@ -58,10 +61,29 @@ interface EndedTopic {
   readonly removals: readonly Removal[]
 }
 
+export const goneTopics = new StateArea<GoneTopic>('gone', versioned(), {
+  keys: '<topic number>',
+  valueBytesMax: STATE_VALUE_BYTES_MAX,
+  goes: 'when the files and the state of the topic are removed, behind a checkpoint'
+})
+
+export const endedTopics = new StateArea<EndedTopic>('ended', versioned(), {
+  keys: '<name>',
+  valueBytesMax: STATE_VALUE_BYTES_MAX,
+  goes: 'never: nothing at the centre may have one offset twice; at most 10,000 names, the others are counted together'
+})
+
+/** The greatest number that was given when a topic was deleted. */
+export const lastTopicNumbers = new StateArea<number>('meta/last-topic', decimal, {
+  keys: '',
+  valueBytesMax: decimal.bytesMax,
+  goes: 'never: a number is not given twice'
+})
+
 export interface DeletedTopicsHost {
   readonly disk: Disk
   readonly directory: string
-  readonly state: StateMap
+  readonly state: StateReader
   /** Through the group commit; false when it was refused. */
   commit(changes: readonly StateChange[]): Promise<boolean>
   /** Of the newest commit. */
@@ -83,8 +105,8 @@ export class DeletedTopics {
 
   /** As the last commit has it; `sequence` is that of the last commit. */
   load(sequence: number): void {
-    for (const key of this.#host.state.list(GONE_PREFIX))
-      this.#gone.set(Number(key.slice(GONE_PREFIX.length)), { sequence, closed: Promise.resolve() })
+    for (const key of goneTopics.keysIn(this.#host.state))
+      this.#gone.set(Number(goneTopics.restOf(key)), { sequence, closed: Promise.resolve() })
   }
 
   has(number: number): boolean {
@@ -98,18 +120,17 @@ export class DeletedTopics {
 
   /** What the counters of deleted topics say. */
   removals(): Removal[] {
-    return this.#host.state.list(ENDED_PREFIX).flatMap((key) => this.#ended(key.slice(ENDED_PREFIX.length)).removals)
+    return endedTopics.keysIn(this.#host.state).flatMap((key) => this.#ended(endedTopics.restOf(key)).removals)
   }
 
   #ended(name: string): EndedTopic {
-    const key = ENDED_PREFIX + name
-    const value = this.#host.state.get(key)
-    return value ? readState<EndedTopic>(key, value) : { ends: [], removals: [] }
+    return endedTopics.get(this.#host.state, endedTopics.key(name)) ?? { ends: [], removals: [] }
   }
 
   /** Names that were delivered are remembered for ever, so their number has a bound. */
   canRemember(name: string): boolean {
-    return this.#host.state.get(ENDED_PREFIX + name) !== undefined || this.#host.state.list(ENDED_PREFIX).length < ENDED_NAMES_MAX
+    const { state } = this.#host
+    return state.getState(endedTopics.key(name)) !== undefined || endedTopics.keysIn(state).length < ENDED_NAMES_MAX
   }
 
   /** For the commit that deletes. `ends` is empty when nobody outside of this disk knows offsets of the topic. */
@@ -123,8 +144,8 @@ export class DeletedTopics {
     )
     const counted = isNameless ? left.removals.map((removal) => ({ ...removal, topicName: OTHER_TOPICS })) : left.removals
     const removals = summedRemovals([...before.removals, ...counted])
-    const changes = [putState(GONE_PREFIX + number, { name: topicName, partitions, isMoved: false })]
-    if (ends.length > 0 || removals.length > 0) changes.push(putState(ENDED_PREFIX + name, { ends, removals }))
+    const changes = [goneTopics.put(goneTopics.key(number), { name: topicName, partitions, isMoved: false })]
+    if (ends.length > 0 || removals.length > 0) changes.push(endedTopics.put(endedTopics.key(name), { ends, removals }))
     return changes
   }
 
@@ -147,9 +168,7 @@ export class DeletedTopics {
   }
 
   #goneTopic(number: number): GoneTopic | null {
-    const key = GONE_PREFIX + number
-    const value = this.#host.state.get(key)
-    return value ? readState<GoneTopic>(key, value) : null
+    return goneTopics.get(this.#host.state, goneTopics.key(number)) ?? null
   }
 
   /** A snapshot is durable behind which the journal is replayed from `sequence` on. */
@@ -189,15 +208,15 @@ export class DeletedTopics {
     if (gone === null) return void this.#gone.delete(number)
     const { sequence, closed } = this.#gone.get(number) as Going
     await closed // a checkpoint or a seal under way opens and syncs them by their names
-    const key = GONE_PREFIX + number
+    const key = goneTopics.key(number)
     if (!gone.isMoved) {
       // A topic has the name already: it was made behind the move, and damage took the commit that said so.
-      if (this.#host.state.get(TOPIC_PREFIX + gone.name) === undefined) await this.#move(number, gone)
-      if (!(await this.#host.commit([putState(key, { ...gone, isMoved: true })]))) return
+      if (this.#host.state.getState(topicEntries.key(gone.name)) === undefined) await this.#move(number, gone)
+      if (!(await this.#host.commit([goneTopics.put(key, { ...gone, isMoved: true })]))) return
     }
     for (let index = 0; index < gone.partitions; index++) await this.#removeDirectory(deletedDirectory(this.#host.directory, number, index))
     if (this.#isStopped) return
-    const keys = AREAS_BY_NUMBER.flatMap((prefix) => this.#host.state.list(`${prefix}${number}/`))
+    const keys = AREAS_BY_NUMBER.flatMap((area) => area.keysIn(this.#host.state, number))
     for (const part of inParts(keys, KEYS_PER_COMMIT)) if (!(await this.#host.commit(part.map(deleteState)))) return
     if (this.#coveredSequence < sequence) return
     await this.#host.disk.syncDirectory(`${this.#host.directory}/${TOPICS_DIRECTORY}`) // or a power cut brings directories back that nothing names
@@ -229,8 +248,8 @@ export class DeletedTopics {
 
 /** Partition directories of deleted topics that still have their old names: the next step of the deletion moves them. */
 export function unmovedPartitions(store: Pick<Store, 'listState' | 'getState'>): string[] {
-  return store.listState(GONE_PREFIX).flatMap((key) => {
-    const { name, partitions, isMoved } = readState<GoneTopic>(key, store.getState(key) as Uint8Array)
+  return goneTopics.keysIn(store).flatMap((key) => {
+    const { name, partitions, isMoved } = goneTopics.get(store, key) as GoneTopic
     return isMoved ? [] : Array.from({ length: partitions }, (_, index) => `${name}-${index}`)
   })
 }

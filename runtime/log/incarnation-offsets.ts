@@ -7,9 +7,14 @@
 
 import type { StateChange } from './contract.ts'
 import { type Beginning, STARTS_NAMED } from './lineage.ts'
-import { decodeNumber, encodeNumber } from './state-map.ts'
+import { StateArea, type StateReader } from './state-area.ts'
+import { decimal } from './state-codec.ts'
 
-export const EPOCH_PREFIX = 'epoch/'
+export const incarnationStarts = new StateArea<number>('epoch', decimal, {
+  keys: '<topic number>/<partition>/<incarnation>',
+  valueBytesMax: decimal.bytesMax,
+  goes: 'when everything below the next one is below the log start, but for the newest starts; the second oldest beyond 500; with its topic'
+})
 /** A partition that is written to in more starts than this, within its retention, forgets the second oldest. */
 const ENTRIES_MAX = 500
 /** Forgotten with one new entry: what travels with a commit is bounded. */
@@ -18,11 +23,11 @@ const GONE_MAX = 2
 export const ENTRY_CHANGES_BYTES_MAX = (1 + GONE_MAX) * 80
 
 export class IncarnationOffsets {
-  readonly #prefix: string
+  readonly #place: readonly [topicNumber: number, partitionIndex: number]
   #entries: Beginning[] = []
 
   constructor(topicNumber: number, partitionIndex: number) {
-    this.#prefix = `${EPOCH_PREFIX}${topicNumber}/${partitionIndex}/`
+    this.#place = [topicNumber, partitionIndex]
   }
 
   /** First offset that was written by an incarnation after `incarnation`; null when none was. */
@@ -42,8 +47,8 @@ export class IncarnationOffsets {
 
   /** What must be written with the first batch of `incarnation`, and what may be forgotten with it. */
   changesFor(incarnation: number, startOffset: number, logStartOffset: number): StateChange[] {
-    const gone = this.#superfluous(incarnation, logStartOffset).map((entry) => ({ key: this.#keyOf(entry.incarnation), value: null }))
-    return [...gone, { key: this.#keyOf(incarnation), value: encodeNumber(startOffset) }]
+    const gone = this.#superfluous(incarnation, logStartOffset).map((entry) => incarnationStarts.remove(this.#keyOf(entry.incarnation)))
+    return [...gone, incarnationStarts.put(this.#keyOf(incarnation), startOffset)]
   }
 
   /** The commit with these changes is durable. */
@@ -53,10 +58,10 @@ export class IncarnationOffsets {
   }
 
   /** From the state, at the start. */
-  restore(keys: readonly string[], read: (key: string) => Uint8Array | undefined): void {
-    this.#entries = keys
-      .filter((key) => key.startsWith(this.#prefix))
-      .map((key) => ({ incarnation: Number(key.slice(this.#prefix.length)), startOffset: decodeNumber(read(key)) }))
+  restore(state: StateReader): void {
+    this.#entries = incarnationStarts
+      .keysIn(state, ...this.#place)
+      .map((key) => ({ incarnation: Number(incarnationStarts.namesOf(key)[2]), startOffset: incarnationStarts.get(state, key) ?? 0 }))
       .sort((a, b) => a.incarnation - b.incarnation)
   }
 
@@ -69,6 +74,6 @@ export class IncarnationOffsets {
   }
 
   #keyOf(incarnation: number): string {
-    return `${this.#prefix}${incarnation}`
+    return incarnationStarts.key(...this.#place, incarnation)
   }
 }

@@ -14,7 +14,7 @@ import { type JournalFileScan, scanJournalFile, whereMoreMayLie } from './journa
 import { JOURNAL_DIRECTORY, journalPath } from './layout.ts'
 import { namesIn, SalvageFile, sizeOf } from './salvage-read.ts'
 import { loadSnapshot } from './state-snapshot.ts'
-import { decodeTopicEntry, TOPIC_PREFIX } from './topic-catalogue.ts'
+import { topicEntries } from './topic-catalogue.ts'
 
 /** One batch as it lies in a commit. */
 export interface JournalBatch {
@@ -114,9 +114,9 @@ class Topics {
   readonly #byNumber = new Map<number, { name: string; partitionCount: number }>()
 
   see(key: string, value: Uint8Array | null): void {
-    if (!key.startsWith(TOPIC_PREFIX) || value === null) return
-    const { number, config } = decodeTopicEntry(value)
-    this.#byNumber.set(number, { name: key.slice(TOPIC_PREFIX.length), partitionCount: config.partitionCount })
+    if (!topicEntries.owns(key) || value === null) return
+    const { number, config } = topicEntries.decode(value, key)
+    this.#byNumber.set(number, { name: topicEntries.restOf(key), partitionCount: config.partitionCount })
   }
 
   nameOf(topicNumber: number): string {

@@ -13,20 +13,25 @@ import type { WadiError } from '../base/errors.ts'
 import { inParts } from '../base/in-parts.ts'
 import { toOffset } from '../base/offset.ts'
 import type { DroppedRange, OffsetRange, StateChange } from './contract.ts'
-import { decodeHole, encodeHole, HOLE_PREFIX, type Hole } from './missing-ranges.ts'
+import { type Hole, holeKey, holeOf, holes } from './missing-ranges.ts'
 import { coveredCount, overlaps, separateCount, uncoveredParts } from './offset-ranges.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { RecoveryPoint } from './snapshot-codec.ts'
-import { decodeNumber, encodeNumber, type StateMap } from './state-map.ts'
+import { StateArea, type StateReader } from './state-area.ts'
+import { decimal } from './state-codec.ts'
 
 /** In the state, events that damage took: damage/<topic number>/<partition> → count. */
-export const DAMAGE_PREFIX = 'damage/'
+export const damageCounts = new StateArea<number>('damage', decimal, {
+  keys: '<topic number>/<partition>',
+  valueBytesMax: decimal.bytesMax,
+  goes: 'with its topic'
+})
 const HOLES_PER_COMMIT = 50
 
 export type Place = Pick<PartitionLog, 'topicNumber' | 'partitionIndex'>
 
 export interface KnownDamageHost {
-  readonly state: StateMap
+  readonly state: StateReader
   /** Through the group commit. */
   submit(changes: readonly StateChange[], done: (error: WadiError | null) => void): void
   partitionOf(range: DroppedRange): PartitionLog | undefined
@@ -59,11 +64,11 @@ export class KnownDamage {
   /** As the last commit has it. */
   load(): void {
     const { state } = this.#host
-    for (const key of state.list(HOLE_PREFIX)) {
-      const hole = decodeHole(key, state.get(key))
+    for (const key of holes.keysIn(state)) {
+      const hole = holeOf(state, key)
       this.#of(hole.place).holes.set(hole.startOffset, hole)
     }
-    for (const key of state.list(DAMAGE_PREFIX)) this.#of(key.slice(DAMAGE_PREFIX.length)).expiredRecords = decodeNumber(state.get(key))
+    for (const key of damageCounts.keysIn(state)) this.#of(damageCounts.restOf(key)).expiredRecords = damageCounts.get(state, key) ?? 0
   }
 
   /** Ranges that are known and not in front of the log start yet. */
@@ -175,14 +180,14 @@ export class KnownDamage {
 
   /** For the snapshot: what no commit is known to have. */
   unsaved(): StateChange[] {
-    return [...this.#unsaved].map(encodeHole)
+    return [...this.#unsaved].map((hole) => holes.put(holeKey(hole), hole))
   }
 
   /** One commit at a time. @returns false when it was refused */
   #saveSome(): Promise<boolean> {
     if (this.#saving) return this.#saving
     const batch = [...this.#unsaved].slice(0, HOLES_PER_COMMIT)
-    this.#saving = this.#submit(batch.map(encodeHole)).then((isSaved) => {
+    this.#saving = this.#submit(batch.map((hole) => holes.put(holeKey(hole), hole))).then((isSaved) => {
       if (isSaved) for (const hole of batch) this.#unsaved.delete(hole)
       this.#saving = null
       return isSaved
@@ -210,8 +215,8 @@ export class KnownDamage {
       const expired = [...known.holes.values()].filter(isExpired)
       for (const some of inParts(expired, HOLES_PER_COMMIT)) {
         const records = some.reduce((sum, hole) => sum + hole.records, 0)
-        const changes: StateChange[] = some.map((hole) => ({ key: encodeHole(hole).key, value: null }))
-        if (records > 0) changes.push({ key: DAMAGE_PREFIX + place, value: encodeNumber(known.expiredRecords + records) })
+        const changes: StateChange[] = some.map((hole) => holes.remove(holeKey(hole)))
+        if (records > 0) changes.push(damageCounts.put(damageCounts.keyAt(place), known.expiredRecords + records))
         if (this.#places.get(place) !== known || !(await this.#submit(changes))) return // deleted, or behind the next checkpoint
         known.expiredRecords += records
         for (const { startOffset } of some) known.holes.delete(startOffset)

@@ -5,7 +5,6 @@
 
 import type { Random } from '../io/random.ts'
 
-export const LINEAGE_KEY = 'meta/starts'
 const ID_CHARACTERS = 6
 /** Of a gateway that starts so often without ever delivering, starts in the middle are forgotten: the oldest may be the ones the centre knows. */
 const STARTS_MAX = 1000
@@ -44,8 +43,8 @@ export function encodeStarts(starts: readonly Start[]): Uint8Array {
 }
 
 /** Oldest first. What cannot be read is left out. */
-export function decodeStarts(value: Uint8Array | undefined): Start[] {
-  if (!value || value.byteLength === 0) return []
+export function decodeStarts(value: Uint8Array): Start[] {
+  if (value.byteLength === 0) return []
   return new TextDecoder()
     .decode(value)
     .split(',')

@@ -32,7 +32,6 @@ import { prepareDirectory } from './data-directory.ts'
 import { DeletedTopics } from './deleted-topics.ts'
 import { withFinalSyncs } from './final-syncs.ts'
 import { GroupCommit } from './group-commit.ts'
-import { EPOCH_PREFIX } from './incarnation-offsets.ts'
 import { Journal } from './journal.ts'
 import { KnownDamage } from './known-damage.ts'
 import type { Start } from './lineage.ts'
@@ -54,7 +53,7 @@ import { asStoreError, noJournalRoom, onlyDisk, onlyFull, storeClosed, tooLarge,
 import { StoreMeter } from './store-meter.ts'
 import type { StoredTopic } from './stored-topic.ts'
 import { TailTotals } from './tail.ts'
-import { TOPIC_PREFIX } from './topic-catalogue.ts'
+import { topicEntries } from './topic-catalogue.ts'
 import { TopicList } from './topic-list.ts'
 import { UnnamedTopics } from './unnamed-topics.ts'
 import { Upkeep } from './upkeep.ts'
@@ -242,7 +241,7 @@ export class LogStore implements Store {
     const ranges = { coverage: contents.coverage, isJournalWhole: isWithoutDamage(this.report) }
     this.#deleted.load(contents.lastSequence)
     this.#damage.load()
-    for (const key of this.#state.list(TOPIC_PREFIX)) await this.#recoverTopic(key, points, ranges)
+    for (const key of topicEntries.keysIn(this.#state)) await this.#recoverTopic(key, points, ranges)
     this.#topics.onNumberSeen(Math.max(lastTopicNumber(contents), this.#damage.lastNumber)) // one whose topic damage took is not given again
     const last = contents.commits.at(-1)
     const start = { generation: last?.generation ?? this.#firstGeneration(loaded), sequence: contents.lastSequence }
@@ -380,11 +379,10 @@ export class LogStore implements Store {
     { coverage, isJournalWhole }: { coverage: ReadonlyMap<string, Coverage>; isJournalWhole: boolean }
   ): Promise<void> {
     const topic = this.#topics.restore(key)
-    const epochKeys = this.#state.list(`${EPOCH_PREFIX}${topic.number}/`)
     for (const partition of topic.partitions) {
       const id = `${topic.number}/${partition.partitionIndex}`
       const point = points.get(id)
-      partition.restoreIncarnations(epochKeys, (epochKey) => this.#state.get(epochKey))
+      partition.restoreIncarnations(this.#state)
       const removed = this.#removals.load(partition)
       partition.setDelivered(Math.max(point?.[6] ?? 0, removed.deliveredOffset))
       const known = knownPoint(point, removed.startOffset)
@@ -514,11 +512,11 @@ export class LogStore implements Store {
   }
 
   getState(key: string): Uint8Array | undefined {
-    return this.#state.get(key)
+    return this.#state.getState(key)
   }
 
   listState(prefix: string): string[] {
-    return this.#state.list(prefix)
+    return this.#state.listState(prefix)
   }
 
   setDelivered(partition: Partition, offset: Offset): void {

@@ -1,11 +1,10 @@
 // Offsets that hold nothing any more. Offsets of a partition follow each other without a gap, so where batches do not, damage took something.
 // Not for: finding damage in bytes (segment-read.ts), telling of it once (log-store.ts).
 
-import type { OffsetRange, StateChange, Store, StoredBatch, Topic } from './contract.ts'
+import type { OffsetRange, Store, StoredBatch, Topic } from './contract.ts'
 import { coveredCount } from './offset-ranges.ts'
-
-/** In the state, damage that was found: hole/<topic number>/<partition>/<first offset> → offset behind it, events. */
-export const HOLE_PREFIX = 'hole/'
+import { StateArea, type StateReader } from './state-area.ts'
+import { decimal } from './state-codec.ts'
 
 /** Damage that was found, as the state has it. */
 export interface Hole extends OffsetRange {
@@ -15,15 +14,31 @@ export interface Hole extends OffsetRange {
   readonly records: number
 }
 
-export function encodeHole({ place, startOffset, endOffset, records }: Hole): StateChange {
-  return { key: `${HOLE_PREFIX}${place}/${startOffset}`, value: new TextEncoder().encode(`${endOffset} ${records}`) }
+/** Damage that was found. Versions before wrote the end only, and the sum with it. */
+export const holes = new StateArea<Pick<Hole, 'endOffset' | 'records'>>(
+  'hole',
+  {
+    encode: ({ endOffset, records }) => new TextEncoder().encode(`${endOffset} ${records}`),
+    decode(value) {
+      const [endOffset = 0, records = 0] = new TextDecoder().decode(value).split(' ').map(Number)
+      return { endOffset, records }
+    }
+  },
+  {
+    keys: '<topic number>/<partition>/<offset>',
+    valueBytesMax: 2 * decimal.bytesMax + 1,
+    goes: 'when the log starts behind it, its count into `damage/`, or with its topic'
+  }
+)
+
+export function holeKey({ place, startOffset }: Pick<Hole, 'place' | 'startOffset'>): string {
+  return holes.keyAt(`${place}/${startOffset}`)
 }
 
-/** Versions before wrote the end only, and the sum with it. */
-export function decodeHole(key: string, value: Uint8Array | undefined): Hole {
-  const [endOffset = 0, records = 0] = new TextDecoder().decode(value).split(' ').map(Number)
-  const at = key.lastIndexOf('/')
-  return { place: key.slice(HOLE_PREFIX.length, at), startOffset: Number(key.slice(at + 1)), endOffset, records }
+export function holeOf(state: Pick<StateReader, 'getState'>, key: string): Hole {
+  const rest = holes.restOf(key)
+  const at = rest.lastIndexOf('/')
+  return { place: rest.slice(0, at), startOffset: Number(rest.slice(at + 1)), endOffset: 0, records: 0, ...holes.get(state, key) }
 }
 
 /** What lies in [startOffset, endOffset) and in none of the batches, which are in order. */
@@ -43,9 +58,8 @@ export function missingBetween(batches: readonly Pick<StoredBatch, 'header'>[], 
 export function missingEvents(store: Store, { number, partitions }: Topic): number {
   let count = 0
   for (const { partitionIndex, logStartOffset, highWatermark } of partitions) {
-    const keys = store.listState(`${HOLE_PREFIX}${number}/${partitionIndex}/`)
-    const holes = keys.map((key) => decodeHole(key, store.getState(key)))
-    count += coveredCount({ startOffset: logStartOffset, endOffset: highWatermark }, holes)
+    const known = holes.keysIn(store, number, partitionIndex).map((key) => holeOf(store, key))
+    count += coveredCount({ startOffset: logStartOffset, endOffset: highWatermark }, known)
   }
   return count
 }

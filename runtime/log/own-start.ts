@@ -8,13 +8,21 @@
 import type { WadiError } from '../base/errors.ts'
 import type { Random } from '../io/random.ts'
 import type { StateChange } from './contract.ts'
-import { decodeStarts, drawStartId, encodeStarts, LINEAGE_KEY, type Start, withStart } from './lineage.ts'
-import { decodeNumber, encodeNumber, type StateMap } from './state-map.ts'
+import { decodeStarts, drawStartId, encodeStarts, type Start, withStart } from './lineage.ts'
+import { STATE_VALUE_BYTES_MAX, StateArea, type StateReader } from './state-area.ts'
+import { decimal } from './state-codec.ts'
 
-const INCARNATION_KEY = 'meta/incarnation'
+export const lineages = new StateArea<readonly Start[]>(
+  'meta/starts',
+  { encode: encodeStarts, decode: decodeStarts },
+  { keys: '', valueBytesMax: STATE_VALUE_BYTES_MAX, goes: 'never; beyond 1,000 starts those in the middle do' }
+)
+
+/** How many starts there were. */
+export const incarnations = new StateArea<number>('meta/incarnation', decimal, { keys: '', valueBytesMax: decimal.bytesMax, goes: 'never' })
 
 export interface OwnStartHost {
-  readonly state: StateMap
+  readonly state: StateReader
   readonly random: Random
   /** Through the group commit. */
   submit(changes: readonly StateChange[], done: (error: WadiError | null) => void): void
@@ -33,8 +41,8 @@ export class OwnStart {
 
   constructor(host: OwnStartHost) {
     this.#host = host
-    const known = decodeStarts(host.state.get(LINEAGE_KEY))
-    const last = decodeNumber(host.state.get(INCARNATION_KEY))
+    const known = lineages.get(host.state, lineages.key()) ?? []
+    const last = incarnations.get(host.state, incarnations.key()) ?? 0
     // A directory of a version that drew no ids: what it wrote belongs to the last of its starts.
     this.#starts = known.length === 0 && last > 0 ? [{ incarnation: last, id: '' }] : known
     this.incarnation = last + 1
@@ -55,10 +63,7 @@ export class OwnStart {
     if (this.#isDurable) return done(null)
     if (this.#waiters) return void this.#waiters.push(done)
     this.#waiters = [done]
-    const changes = [
-      { key: INCARNATION_KEY, value: encodeNumber(this.incarnation) },
-      { key: LINEAGE_KEY, value: encodeStarts(this.#next) }
-    ]
+    const changes = [incarnations.put(incarnations.key(), this.incarnation), lineages.put(lineages.key(), this.#next)]
     this.#host.submit(changes, (error) => this.#onAnswer(error))
   }
 

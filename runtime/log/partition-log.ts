@@ -42,6 +42,7 @@ import type { Segment } from './segment.ts'
 import { type DamagedRange, readSegment } from './segment-read.ts'
 import type { SegmentShare } from './segment-share.ts'
 import type { RecoveryPoint } from './snapshot-codec.ts'
+import type { StateReader } from './state-area.ts'
 import { onlyFull, topicUnknown } from './store-errors.ts'
 import { Tail, type TailView } from './tail.ts'
 import { isCommitted, TransactionIndex, type TransactionsOfPartition } from './transaction-index.ts'
@@ -176,8 +177,8 @@ export class PartitionLog implements Partition {
     this.#transactions.restore(transactions)
   }
 
-  restoreIncarnations(keys: readonly string[], read: (key: string) => Uint8Array | undefined): void {
-    this.#incarnations.restore(keys, read)
+  restoreIncarnations(state: StateReader): void {
+    this.#incarnations.restore(state)
   }
 
   // -- Commits

@@ -16,7 +16,7 @@ import type { DroppedRange, Removal, StateChange, TopicConfig } from './contract
 import type { KnownDamage } from './known-damage.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { type Cause, verdictFor } from './retention.ts'
-import type { StateMap } from './state-map.ts'
+import { StateArea, type StateReader } from './state-area.ts'
 import type { StoredTopic } from './stored-topic.ts'
 
 type Reason = 'retention' | 'quota'
@@ -33,13 +33,16 @@ interface RemovalRecord {
   readonly dropped: number
 }
 
-/** In the state: removed/<topic number>/<partition>. */
-export const REMOVED_PREFIX = 'removed/'
+export const removalRecords = new StateArea<RemovalRecord>(
+  'removed',
+  { encode, decode },
+  { keys: '<topic number>/<partition>', valueBytesMax: 1024, goes: 'with its topic' }
+)
 
 const NOTHING: RemovalRecord = { v: 1, start: 0, delivered: 0, lost: { retention: 0, quota: 0 }, dropped: 0 }
 
 export interface RemovalsHost {
-  readonly state: StateMap
+  readonly state: StateReader
   readonly damage: KnownDamage
   /** Through the group commit. */
   commit(changes: readonly StateChange[], done: (error: WadiError | null) => void): void
@@ -58,8 +61,7 @@ export class Removals {
 
   /** As the last commit has it, before the partition is recovered. @throws WadiError WADI_FORMAT_NEWER */
   load(partition: PartitionLog): { startOffset: number; deliveredOffset: number } {
-    const bytes = this.#host.state.get(removedKey(partition))
-    const record = bytes ? decode(bytes, removedKey(partition)) : NOTHING
+    const record = removalRecords.get(this.#host.state, removedKey(partition)) ?? NOTHING
     this.#records.set(partition, record)
     return { startOffset: record.start, deliveredOffset: record.delivered }
   }
@@ -98,7 +100,7 @@ export class Removals {
     const record = this.#with(topic.config, partition, { from, ...range })
     this.#promised.set(partition, range.until)
     return new Promise((resolve) => {
-      this.#host.commit([{ key: removedKey(partition), value: encode(record) }], (error) => {
+      this.#host.commit([removalRecords.put(removedKey(partition), record)], (error) => {
         this.#promised.delete(partition)
         if (partition.isDeleted) return resolve(true) // its topic went meanwhile, and its counts with it
         if (error && error.code !== 'WADI_DISK_FULL') return resolve(false)
@@ -113,7 +115,7 @@ export class Removals {
 
   /** For the commit that makes a topic whose partition begins behind one of before: everything below `start` was there, or was counted. */
   changeForBeginning(partition: Pick<PartitionLog, 'topicNumber' | 'partitionIndex'>, start: number): StateChange {
-    return { key: removedKey(partition), value: encode({ ...NOTHING, start, delivered: start }) }
+    return removalRecords.put(removedKey(partition), { ...NOTHING, start, delivered: start })
   }
 
   /** The topic was deleted. */
@@ -123,7 +125,7 @@ export class Removals {
 
   /** What no commit is known to have: for the snapshot, and for the next commit. */
   unsaved(): StateChange[] {
-    return this.#unsavedPartitions().map((partition) => ({ key: removedKey(partition), value: encode(this.#recordOf(partition)) }))
+    return this.#unsavedPartitions().map((partition) => removalRecords.put(removedKey(partition), this.#recordOf(partition)))
   }
 
   /** What could not be committed, again. */
@@ -191,7 +193,7 @@ export class Removals {
 }
 
 function removedKey({ topicNumber, partitionIndex }: Pick<PartitionLog, 'topicNumber' | 'partitionIndex'>): string {
-  return `${REMOVED_PREFIX}${topicNumber}/${partitionIndex}`
+  return removalRecords.key(topicNumber, partitionIndex)
 }
 
 /** One entry for each topic, reason and kind. */

@@ -1,5 +1,5 @@
-// How durable state beside the events is written: JSON in UTF-8 with a format number `v`, keys of "area/name/…" with %-escaped names.
-// Not for: what travels with every batch (producer-record.ts).
+// How durable state beside the events is written: mostly JSON in UTF-8 with a format number `v`, or a number; keys of "area/name/…" with %-escaped names.
+// Not for: which areas there are (state-area.ts), what travels with every batch (producer-record.ts).
 
 import { WadiError } from '../base/errors.ts'
 import type { StateChange } from './contract.ts'
@@ -15,17 +15,33 @@ export function stateKey(area: string, ...names: readonly (string | number | big
   return [area, ...names.map((name) => encodeURIComponent(String(name)))].join('/')
 }
 
-/** Names of a key after its area, unescaped. */
-export function namesOfKey(key: string): string[] {
-  return key.split('/').slice(1).map(decodeURIComponent)
+/** Names of what a key has behind its area, unescaped. */
+export function namesOfKey(rest: string): string[] {
+  return rest.split('/').map(decodeURIComponent)
 }
 
 export function fitsStateKey(key: string): boolean {
   return encoder.encode(key).byteLength <= STATE_KEY_BYTES_MAX
 }
 
-export function putState(key: string, fields: Readonly<Record<string, unknown>>): StateChange {
-  return { key, value: encoder.encode(JSON.stringify({ v: STATE_VERSION, ...fields })) }
+/** JSON with the format number `v`. */
+export function versioned<T extends object>(): { encode(fields: T): Uint8Array; decode(value: Uint8Array, key: string): T } {
+  return {
+    encode: (fields) => encoder.encode(JSON.stringify({ v: STATE_VERSION, ...fields })),
+    decode: (value, key) => readState<T>(key, value)
+  }
+}
+
+/** A count or an offset: decimal text. */
+export const decimal = {
+  bytesMax: 20,
+  encode: (value: number): Uint8Array => encoder.encode(String(value)),
+  decode: (value: Uint8Array): number => Number(decoder.decode(value))
+}
+
+export const text = {
+  encode: (value: string): Uint8Array => encoder.encode(value),
+  decode: (value: Uint8Array): string => decoder.decode(value)
 }
 
 export function deleteState(key: string): StateChange {

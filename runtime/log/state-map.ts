@@ -5,11 +5,10 @@
 import { WadiError } from '../base/errors.ts'
 import type { StateChange } from './contract.ts'
 import { areaOf, type StateEntry } from './snapshot-codec.ts'
+import { STATE_VALUE_BYTES_MAX, type StateReader } from './state-area.ts'
 import { STATE_KEY_BYTES_MAX } from './state-codec.ts'
 
-export const STATE_VALUE_BYTES_MAX = 64 * 1024
-
-export class StateMap {
+export class StateMap implements StateReader {
   /** By area (the key up to its first "/"): a list of one small area does not look at the keys of a large one. */
   readonly #areas = new Map<string, Map<string, Uint8Array>>()
 
@@ -17,12 +16,12 @@ export class StateMap {
     for (const [key, value] of values) this.#set(key, value)
   }
 
-  get(key: string): Uint8Array | undefined {
+  getState(key: string): Uint8Array | undefined {
     return this.#areas.get(areaOf(key))?.get(key)
   }
 
   /** Keys that begin with `prefix`, in the order of their characters. */
-  list(prefix: string): string[] {
+  listState(prefix: string): string[] {
     const areas = prefix.includes('/') ? [this.#areas.get(areaOf(prefix))] : this.#areas.values()
     const keys: string[] = []
     for (const area of areas) for (const key of area?.keys() ?? []) if (key.startsWith(prefix)) keys.push(key)
@@ -72,13 +71,4 @@ export function encodeStateKey({ key, value }: StateChange): Uint8Array {
     })
   }
   return bytes
-}
-
-/** A count or an offset as a state value: decimal text. */
-export function encodeNumber(value: number): Uint8Array {
-  return new TextEncoder().encode(String(value))
-}
-
-export function decodeNumber(value: Uint8Array | undefined): number {
-  return value ? Number(new TextDecoder().decode(value)) : 0
 }

@@ -3,8 +3,8 @@
 import { WadiError } from '../base/errors.ts'
 import { topicNameFault } from '../base/topic-names.ts'
 import { defaultTopicConfig, type TopicConfig } from './contract.ts'
+import { STATE_VALUE_BYTES_MAX, StateArea } from './state-area.ts'
 
-export const TOPIC_PREFIX = 'topic/'
 export const TOPIC_PARTITIONS_MAX = 1024
 
 export interface TopicEntry {
@@ -16,14 +16,17 @@ export interface TopicEntry {
   readonly isLocal?: boolean
 }
 
-export function encodeTopicEntry(entry: TopicEntry): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(entry))
-}
-
-export function decodeTopicEntry(bytes: Uint8Array): TopicEntry {
-  const entry = JSON.parse(new TextDecoder().decode(bytes)) as TopicEntry
-  return { ...entry, config: { ...defaultTopicConfig, ...entry.config } }
-}
+export const topicEntries = new StateArea<TopicEntry>(
+  'topic',
+  {
+    encode: (entry) => new TextEncoder().encode(JSON.stringify(entry)),
+    decode(bytes) {
+      const entry = JSON.parse(new TextDecoder().decode(bytes)) as TopicEntry
+      return { ...entry, config: { ...defaultTopicConfig, ...entry.config } }
+    }
+  },
+  { keys: '<name>', valueBytesMax: STATE_VALUE_BYTES_MAX, goes: 'when the topic is deleted' }
+)
 
 /** @throws WadiError WADI_TOPIC_INVALID */
 export function checkTopic(name: string, config: TopicConfig): void {

@@ -11,7 +11,7 @@ import type { Offset } from '../base/offset.ts'
 import type { Random } from '../io/random.ts'
 import type { DirectoryAccount } from './accounts.ts'
 import { type DeleteOptions, type DroppedRange, defaultTopicConfig, type Removal, type StateChange, type TopicConfig } from './contract.ts'
-import { type DeletedTopics, LAST_NUMBER_KEY } from './deleted-topics.ts'
+import { type DeletedTopics, lastTopicNumbers } from './deleted-topics.ts'
 import type { KnownDamage, Place } from './known-damage.ts'
 import { partitionDirectory } from './layout.ts'
 import { takeInLeftSegments } from './left-segments.ts'
@@ -21,16 +21,16 @@ import type { RecoveryReport } from './recovery-report.ts'
 import type { Removals } from './removals.ts'
 import { segmentShareOf } from './segment-share.ts'
 import type { StorageSettings } from './settings.ts'
-import { decodeNumber, encodeNumber, type StateMap } from './state-map.ts'
+import type { StateReader } from './state-area.ts'
 import { onlyDisk, tooManyDeleted, topicBusy, topicExists, topicUndelivered, topicUnknown } from './store-errors.ts'
 import { StoredTopic } from './stored-topic.ts'
-import { checkTopic, collisionKey, decodeTopicEntry, encodeTopicEntry, TOPIC_PREFIX, type TopicEntry } from './topic-catalogue.ts'
+import { checkTopic, collisionKey, type TopicEntry, topicEntries } from './topic-catalogue.ts'
 
 export interface TopicListHost {
   readonly directory: string
   readonly settings: StorageSettings
   readonly random: Random
-  readonly state: StateMap
+  readonly state: StateReader
   readonly env: PartitionEnvironment
   readonly account: DirectoryAccount
   readonly report: RecoveryReport
@@ -86,14 +86,14 @@ export class TopicList {
 
   /** At a start: what the state has under `key`, with its partitions, which are to be recovered. */
   restore(key: string): StoredTopic {
-    const entry = decodeTopicEntry(this.#host.state.get(key) as Uint8Array)
-    const topic = new StoredTopic(key.slice(TOPIC_PREFIX.length), entry, this.#host.account)
+    const entry = topicEntries.get(this.#host.state, key) as TopicEntry
+    const topic = new StoredTopic(topicEntries.restOf(key), entry, this.#host.account)
     return this.#add(topic, this.#newPartitions(topic))
   }
 
   /** At a start: numbers up to this one were given, whether or not anything names their topics. */
   onNumberSeen(number: number): void {
-    this.#lastNumber = Math.max(this.#lastNumber, number, decodeNumber(this.#host.state.get(LAST_NUMBER_KEY)))
+    this.#lastNumber = Math.max(this.#lastNumber, number, lastTopicNumbers.get(this.#host.state, lastTopicNumbers.key()) ?? 0)
   }
 
   async create(name: string, config: Partial<TopicConfig>): Promise<StoredTopic> {
@@ -162,8 +162,8 @@ export class TopicList {
     const lost: Removal = { topicName: name, reason: 'deletion', records: this.#undeliveredIn(topic), isLoss: true }
     const counted = removals.list([topic])
     return [
-      { key: TOPIC_PREFIX + name, value: null },
-      { key: LAST_NUMBER_KEY, value: encodeNumber(this.#lastNumber) },
+      topicEntries.remove(topicEntries.key(name)),
+      lastTopicNumbers.put(lastTopicNumbers.key(), this.#lastNumber),
       ...deleted.changesFor(
         { number, name, partitions: partitions.length },
         { ends, removals: lost.records > 0 ? [...counted, lost] : counted }
@@ -213,7 +213,7 @@ export class TopicList {
     const partitions = this.#newPartitions(topic, config)
     const beginnings = partitions.map((partition) => ({ partition, start: deleted.endOf(name, partition.partitionIndex) }))
     await this.#host.commit([
-      { key: TOPIC_PREFIX + name, value: encodeTopicEntry(entry) },
+      topicEntries.put(topicEntries.key(name), entry),
       ...(partitions.length > 0 ? this.#host.changesForMaking() : []),
       ...beginnings.flatMap(({ partition, start }) => (start > 0 ? removals.changeForBeginning(partition, start) : []))
     ])

@@ -13,11 +13,25 @@ import { type Offset, toOffset } from '../base/offset.ts'
 import { CONTROL_BIT, TRANSACTIONAL_BIT } from '../core/batch-header.ts'
 import type { BatchHeader } from '../core/record.ts'
 import type { AbortedTransaction } from './contract.ts'
-import { readProducerRecord } from './producer-record.ts'
-import { namesOfKey, readState, stateKey } from './state-codec.ts'
+import { encodeProducerRecord, type ProducerRecord, readProducerRecord } from './producer-record.ts'
+import { StateArea, type StateReader } from './state-area.ts'
+import { versioned } from './state-codec.ts'
 
-export const PRODUCER_AREA = 'producer'
-export const ABORTED_AREA = 'aborted'
+export const producerRecords = new StateArea<ProducerRecord>(
+  'producer',
+  { encode: encodeProducerRecord, decode: (value, key) => readProducerRecord(key, value) },
+  {
+    keys: '<topic number>/<partition>/<producer id>',
+    valueBytesMax: 1024,
+    goes: 'a day after the last batch of the producer, or when there are too many; with its topic'
+  }
+)
+
+export const abortedTransactions = new StateArea<{ readonly producerId: string; readonly firstOffset: number }>('aborted', versioned(), {
+  keys: '<topic number>/<partition>/<marker offset>',
+  valueBytesMax: 256,
+  goes: 'when the log starts behind the marker; with its topic'
+})
 /** A control record's key: version, type; type 0 is abort. */
 const ABORT_TYPE = 0
 
@@ -75,39 +89,28 @@ export interface TransactionsOfPartition {
   readonly endOffset: number
 }
 
-export function abortedStateKey(place: { topicNumber: number; partitionIndex: number }, markerOffset: number): string {
-  return stateKey(ABORTED_AREA, place.topicNumber, place.partitionIndex, markerOffset)
-}
-
-interface DurableState {
-  get(key: string): Uint8Array | undefined
-  list(prefix: string): string[]
-}
-
 /**
  * At a start, after the last commit was replayed: a function that gives what the state has of a partition.
  * @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER
  */
-export function readTransactions(state: DurableState): (place: { topicNumber: number; partitionIndex: number }) => TransactionsOfPartition {
+export function readTransactions(state: StateReader): (place: { topicNumber: number; partitionIndex: number }) => TransactionsOfPartition {
   const byPlace = new Map<string, Found>()
-  const each = (area: string, add: (of: Found, entry: Entry) => void): void => {
-    for (const key of state.list(`${area}/`)) {
-      const [topicNumber, partitionIndex, name] = namesOfKey(key)
-      const value = state.get(key)
+  const each = <V>(area: StateArea<V>, add: (of: Found, name: string, value: V) => void): void => {
+    for (const key of area.keysIn(state)) {
+      const [topicNumber, partitionIndex, name] = area.namesOf(key)
+      const value = area.get(state, key)
       if (!value || name === undefined) continue
       const place = `${topicNumber}/${partitionIndex}`
       const of = byPlace.get(place) ?? { open: new Map(), aborted: [], endOffset: 0 }
       byPlace.set(place, of)
-      add(of, { name, key, value })
+      add(of, name, value)
     }
   }
-  each(PRODUCER_AREA, (of, { name, key, value }) => {
-    const { transactionFirstOffset, batches } = readProducerRecord(key, value)
+  each(producerRecords, (of, name, { transactionFirstOffset, batches }) => {
     if (transactionFirstOffset !== null) of.open.set(BigInt(name), transactionFirstOffset)
     of.endOffset = Math.max(of.endOffset, ...batches.map(({ baseOffset, recordCount }) => baseOffset + recordCount))
   })
-  each(ABORTED_AREA, (of, { name, key, value }) => {
-    const { producerId, firstOffset } = readState<{ producerId: string; firstOffset: number }>(key, value)
+  each(abortedTransactions, (of, name, { producerId, firstOffset }) => {
     of.aborted.push({ producerId: BigInt(producerId), firstOffset, lastOffset: Number(name) })
     of.endOffset = Math.max(of.endOffset, Number(name) + 1)
   })
@@ -119,12 +122,6 @@ interface Found extends TransactionsOfPartition {
   readonly open: Map<bigint, number>
   readonly aborted: AbortedTransaction[]
   endOffset: number
-}
-
-interface Entry {
-  readonly name: string
-  readonly key: string
-  readonly value: Uint8Array
 }
 
 /**

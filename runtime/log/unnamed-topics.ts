@@ -18,13 +18,18 @@ import type { Coverage } from './partition-recovery.ts'
 import type { RecoveryReport } from './recovery-report.ts'
 import { SalvageFile } from './salvage-read.ts'
 import { listSegmentFiles, type SegmentFile } from './segment-files.ts'
-import { decodeNumber, encodeNumber, type StateMap } from './state-map.ts'
+import { StateArea, type StateReader } from './state-area.ts'
+import { decimal } from './state-codec.ts'
 import type { TopicList } from './topic-list.ts'
 
-const LOOKED_AT_PREFIX = 'unnamed/'
+export const unnamedEnds = new StateArea<number>('unnamed', decimal, {
+  keys: '<topic number>/<partition>',
+  valueBytesMax: decimal.bytesMax,
+  goes: 'when the journal has nothing of it any more'
+})
 
 export interface UnnamedTopicsHost {
-  readonly state: StateMap
+  readonly state: StateReader
   readonly disk: Disk
   readonly core: Core
   readonly directory: string
@@ -52,7 +57,7 @@ export class UnnamedTopics {
   async find(coverage: ReadonlyMap<string, Coverage>, report: RecoveryReport): Promise<void> {
     const { state } = this.#host
     const places = [...coverage].flatMap(([place, ranges]): [string, readonly OffsetRange[]][] => {
-      const from = decodeNumber(state.get(LOOKED_AT_PREFIX + place))
+      const from = unnamedEnds.get(state, unnamedEnds.keyAt(place)) ?? 0
       const left = ranges.flatMap(({ start, end }) => (end > from ? [{ startOffset: Math.max(start, from), endOffset: end }] : []))
       return left.length > 0 && this.#isUnnamed(decodePlace(place)) ? [[place, left]] : []
     })
@@ -77,14 +82,14 @@ export class UnnamedTopics {
 
   /** For the commit that makes a topic or a partition: from then on it is not looked at again. */
   changesForMaking(): StateChange[] {
-    return [...this.#lookedAt].map(([place, end]) => ({ key: LOOKED_AT_PREFIX + place, value: encodeNumber(end) }))
+    return [...this.#lookedAt].map(([place, end]) => unnamedEnds.put(unnamedEnds.keyAt(place), end))
   }
 
   /** Counts what was found, once over all starts. @returns what nobody needs any more, because the journal does not have it */
   count(coverage: ReadonlyMap<string, Coverage>): StateChange[] {
     for (const range of this.#lost.splice(0)) void this.#host.damage.reportUnnamed(range)
-    const keys = this.#host.state.list(LOOKED_AT_PREFIX).filter((key) => !coverage.has(key.slice(LOOKED_AT_PREFIX.length)))
-    return keys.map((key) => ({ key, value: null }))
+    const keys = unnamedEnds.keysIn(this.#host.state).filter((key) => !coverage.has(unnamedEnds.restOf(key)))
+    return keys.map((key) => unnamedEnds.remove(key))
   }
 
   /** One entry for each topic. */

@@ -9,14 +9,19 @@ import type { RecordHeader, RecordInput, StoredRecord } from '../core/record.ts'
 import type { BlockCodec } from '../io/codec.ts'
 import { decompressBatch } from '../log/batch-codec.ts'
 import type { Store } from '../log/contract.ts'
+import { STATE_VALUE_BYTES_MAX, StateArea } from '../log/state-area.ts'
+import { text } from '../log/state-codec.ts'
 import type { Source } from './source.ts'
 import type { Poison } from './transaction-builder.ts'
 
 const encoder = new TextEncoder()
 
-function rangesKey(source: Source): string {
-  return `uplink/parked/${source.key}`
-}
+/** Offsets that were put aside, as withRange() writes them. */
+export const putAside = new StateArea<string>('uplink/parked', text, {
+  keys: '<edge topic>/<partition>',
+  valueBytesMax: STATE_VALUE_BYTES_MAX,
+  goes: 'never; ranges in front of everything that may come again do, with the next one'
+})
 
 interface Range {
   readonly first: number
@@ -28,15 +33,12 @@ const RANGES_MAX = 500
 
 /** What was put aside of this partition and may be met again, in order; both ends included. What adjoins is one range. */
 function deadLetterRanges(store: Store, source: Source): Range[] {
-  const value = store.getState(rangesKey(source))
-  if (!value) return []
-  return new TextDecoder()
-    .decode(value)
-    .split(',')
-    .map((text) => {
-      const [first, last] = text.split('-').map(Number)
-      return { first: first as number, last: last ?? (first as number) }
-    })
+  const note = putAside.get(store, putAside.keyAt(source.key))
+  if (note === undefined) return []
+  return note.split(',').map((range) => {
+    const [first, last] = range.split('-').map(Number)
+    return { first: first as number, last: last ?? (first as number) }
+  })
 }
 
 /** The range that holds `offset`, when it was put aside; null when it was not. */
@@ -77,7 +79,7 @@ export async function writeDeadLetter(
   if (!record) return 0
   const last = batch ? lastOffsetOf(batch) : offset
   const note = withRange(deadLetterRanges(store, source), { first: offset, last }, source.confirmed)
-  const change = { key: rangesKey(source), value: encoder.encode(note) }
+  const change = putAside.put(putAside.keyAt(source.key), note)
   try {
     await store.commit([{ partition, content: { record: withReason(record, poison) }, mayExceedQuota: true }], [change])
   } catch (error) {

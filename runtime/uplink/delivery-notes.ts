@@ -12,19 +12,31 @@
 // Numbers of lists are in base 36. Not for: deciding where to go on (find-positions.ts).
 
 import type { StateChange, Store } from '../log/contract.ts'
+import { STATE_VALUE_BYTES_MAX, StateArea } from '../log/state-area.ts'
+import { text } from '../log/state-codec.ts'
 import type { Source } from './source.ts'
 
-const HEAD_KEY = 'uplink/hint'
-const CONFIRMED_PREFIX = 'uplink/confirmed/'
-const WRITTEN_PREFIX = 'uplink/written/'
+/** Its fields are separated by ";", as readDeliveryNotes reads them; the same for the next two. */
+export const notesHead = new StateArea<string>('uplink/hint', text, { keys: '', valueBytesMax: 64, goes: 'never' })
+export const confirmedNotes = new StateArea<string>('uplink/confirmed', text, {
+  keys: '<edge topic>',
+  valueBytesMax: STATE_VALUE_BYTES_MAX,
+  goes: 'never: a topic may come back'
+})
+export const writtenNotes = new StateArea<string>('uplink/written', text, {
+  keys: '<edge topic>',
+  valueBytesMax: STATE_VALUE_BYTES_MAX,
+  goes: 'never: a topic may come back'
+})
 /** Of version 1: one JSON value. */
-const OLD_KEY = 'uplink/position'
+export const oldNotes = new StateArea<string>('uplink/position', text, {
+  keys: '',
+  valueBytesMax: STATE_VALUE_BYTES_MAX,
+  goes: 'at the first connection: replaced by the above'
+})
 /** A state value holds 64 KiB: upstream topics with more partitions than fit are read from their beginning. */
 const WRITTEN_PARTITIONS_MAX = 3000
 const NAME_CHARS_MAX = 200
-
-const encoder = new TextEncoder()
-const decoder = new TextDecoder()
 
 /** Where a position may be: the consumer group of each gateway id has one for each upstream topic. */
 export interface Place {
@@ -76,13 +88,13 @@ export function notedOffset(notes: DeliveryNotes | null, { edgeTopic, partition 
 
 /** null when there are none, or they are not readable: notes may be missing at any time. */
 export function readDeliveryNotes(store: Pick<Store, 'getState' | 'listState' | 'incarnation'>): DeliveryNotes | null {
-  const head = textOf(store, HEAD_KEY)?.split(';')
+  const head = notesHead.get(store, notesHead.key())?.split(';')
   if (!head) return readOldNotes(store)
   const incarnation = Number(head[1])
   if (head[0] !== '2' || !Number.isSafeInteger(incarnation)) return null
   const confirmed = new Map<string, Confirmed>()
-  for (const key of store.listState(CONFIRMED_PREFIX)) {
-    const [edgeTopic = '', topics = '', list = '', ending = head[2], writer = head[1]] = (textOf(store, key) ?? '').split(';')
+  for (const key of confirmedNotes.keysIn(store)) {
+    const [edgeTopic = '', topics = '', list = '', ending = head[2], writer = head[1]] = (confirmedNotes.get(store, key) ?? '').split(';')
     const isClosed = ending === 'closed' // older versions say it, and which start it was, for all topics together
     const nextOffsets = list.split(',').map((text) => Number.parseInt(text, 36))
     const places = topics === '' ? [] : topics.split(',').map(placeOf)
@@ -90,8 +102,8 @@ export function readDeliveryNotes(store: Pick<Store, 'getState' | 'listState' | 
       confirmed.set(edgeTopic, { places, nextOffsets, isClosed, incarnation: Number(writer) })
   }
   const written = new Map<string, Written>()
-  for (const key of store.listState(WRITTEN_PREFIX)) {
-    const [edgeTopic = '', upstreamTopic = '', topicId = '', list = ''] = (textOf(store, key) ?? '').split(';')
+  for (const key of writtenNotes.keysIn(store)) {
+    const [edgeTopic = '', upstreamTopic = '', topicId = '', list = ''] = (writtenNotes.get(store, key) ?? '').split(';')
     const pairs = list === '' ? [] : list.split(',').map((pair) => pair.split(':').map((text) => Number.parseInt(text, 36)))
     if (pairs.every((pair) => pair.length === 2 && pair.every(isOffset)))
       written.set(edgeTopic, { upstreamTopic, topicId, baseOffsets: new Map(pairs as [number, number][]) })
@@ -102,24 +114,25 @@ export function readDeliveryNotes(store: Pick<Store, 'getState' | 'listState' | 
 /** What has to change in the state to hold `notes`; what they do not mention stays. */
 export function deliveryNoteChanges(store: Pick<Store, 'getState'>, notes: DeliveryNotes): StateChange[] {
   const changes: StateChange[] = []
-  const put = (key: string, text: string): void => {
-    if (textOf(store, key) !== text) changes.push({ key, value: encoder.encode(text) })
+  const put = (area: StateArea<string>, key: string, note: string): void => {
+    if (area.get(store, key) !== note) changes.push(area.put(key, note))
   }
   for (const [edgeTopic, { places, nextOffsets, isClosed, incarnation }] of notes.confirmed) {
     const names = places.map(({ upstreamTopic, gatewayId }) => (gatewayId === '' ? upstreamTopic : `${upstreamTopic}@${gatewayId}`))
     const offsets = nextOffsets.map((offset) => offset.toString(36))
-    const text = `${edgeTopic};${names.join(',')};${offsets.join(',')};${isClosed ? 'closed' : 'open'};${incarnation}`
-    put(keyOf(CONFIRMED_PREFIX, edgeTopic), text)
+    const note = `${edgeTopic};${names.join(',')};${offsets.join(',')};${isClosed ? 'closed' : 'open'};${incarnation}`
+    put(confirmedNotes, keyOf(confirmedNotes, edgeTopic), note)
   }
   for (const [edgeTopic, { upstreamTopic, topicId, baseOffsets }] of notes.written) {
     const pairs = [...baseOffsets].slice(0, WRITTEN_PARTITIONS_MAX)
     put(
-      keyOf(WRITTEN_PREFIX, edgeTopic),
+      writtenNotes,
+      keyOf(writtenNotes, edgeTopic),
       `${edgeTopic};${upstreamTopic};${topicId};${pairs.map((pair) => pair.map((n) => n.toString(36)).join(':')).join(',')}`
     )
   }
-  put(HEAD_KEY, `2;${notes.incarnation};${notes.isClosed ? 'closed' : 'open'}`)
-  if (store.getState(OLD_KEY)) changes.push({ key: OLD_KEY, value: null })
+  put(notesHead, notesHead.key(), `2;${notes.incarnation};${notes.isClosed ? 'closed' : 'open'}`)
+  if (store.getState(oldNotes.key())) changes.push(oldNotes.remove(oldNotes.key()))
   return changes
 }
 
@@ -128,16 +141,11 @@ function placeOf(text: string): Place {
   return { upstreamTopic, gatewayId }
 }
 
-function keyOf(prefix: string, name: string): string {
-  if (name.length <= NAME_CHARS_MAX) return prefix + name
+function keyOf(area: StateArea<string>, name: string): string {
+  if (name.length <= NAME_CHARS_MAX) return area.keyAt(name)
   let hash = 5381
   for (const character of name) hash = (hash * 33 + character.charCodeAt(0)) >>> 0
-  return `${prefix}${name.slice(0, NAME_CHARS_MAX)}~${hash.toString(36)}`
-}
-
-function textOf(store: Pick<Store, 'getState'>, key: string): string | null {
-  const value = store.getState(key)
-  return value ? decoder.decode(value) : null
+  return area.keyAt(`${name.slice(0, NAME_CHARS_MAX)}~${hash.toString(36)}`)
 }
 
 function isOffset(value: number | undefined): boolean {
@@ -152,10 +160,10 @@ interface OldNotes {
 
 /** Version 1 noted each transaction before it asked for the commit: without such a note nothing was in doubt. */
 function readOldNotes(store: Pick<Store, 'getState' | 'incarnation'>): DeliveryNotes | null {
-  const text = textOf(store, OLD_KEY)
-  if (text === null) return null
+  const note = oldNotes.get(store, oldNotes.key())
+  if (note === undefined) return null
   try {
-    const value = JSON.parse(text) as OldNotes
+    const value = JSON.parse(note) as OldNotes
     if (value.version !== 1 || !value.confirmed.every(([, offsets]) => offsets.every(isOffset))) return null
     // Which edge topic a batch was of was not noted: each is looked for from the beginning.
     const isClosed = value.ending === null

@@ -6,8 +6,8 @@
 // Not for: finding out that there is a fork (find-positions.ts).
 
 import type { Partition, StateChange, Store } from '../log/contract.ts'
+import { STATE_VALUE_BYTES_MAX, StateArea } from '../log/state-area.ts'
 
-const KEY = 'uplink/forks'
 /** The oldest are forgotten: their events are long delivered. */
 const FORKS_MAX = 16
 
@@ -25,11 +25,17 @@ export function cutKey({ topicName, partitionIndex }: Pick<Partition, 'topicName
   return `${topicName}/${partitionIndex}`
 }
 
+export const storedForks = new StateArea<readonly Fork[]>(
+  'uplink/forks',
+  { encode: (forks) => new TextEncoder().encode(JSON.stringify(forks)), decode },
+  { keys: '', valueBytesMax: STATE_VALUE_BYTES_MAX, goes: 'never; beyond 16 forks the oldest do' }
+)
+
 export class Forks {
   #list: readonly Fork[]
 
   constructor(store: Pick<Store, 'getState'>) {
-    this.#list = decode(store.getState(KEY))
+    this.#list = storedForks.get(store, storedForks.key()) ?? []
   }
 
   /** Oldest first. */
@@ -44,7 +50,7 @@ export class Forks {
 
   /** What makes one more fork durable, or one that is noted with more cuts; then call add. Forks that lie behind a new one are part of it. */
   changeFor(fork: Fork): StateChange {
-    return { key: KEY, value: new TextEncoder().encode(JSON.stringify(this.#with(fork))) }
+    return storedForks.put(storedForks.key(), this.#with(fork))
   }
 
   add(fork: Fork): void {
@@ -94,8 +100,7 @@ function startOf(fork: Fork, partition: Pick<Partition, 'firstOffsetAfter' | 'to
   return Math.min(cut, partition.firstOffsetAfter(fork.after) ?? Number.POSITIVE_INFINITY)
 }
 
-function decode(value: Uint8Array | undefined): Fork[] {
-  if (!value) return []
+function decode(value: Uint8Array): Fork[] {
   try {
     const list = JSON.parse(new TextDecoder().decode(value)) as Fork[]
     return list.map(({ branchId, after, cuts = {} }) => ({ branchId: String(branchId), after: Number(after), cuts }))

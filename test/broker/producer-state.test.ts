@@ -4,12 +4,13 @@ import {
   checkSequence,
   lastSequenceOf,
   type ProducerState,
+  producerStateOf,
   putProducerState,
-  readProducerState,
   stateAfterBatch,
   stateAfterMarker
 } from '../../runtime/broker/producer-state.ts'
 import type { Partition, StateChange } from '../../runtime/log/contract.ts'
+import { producerRecords } from '../../runtime/log/transaction-index.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { event, SimMachine } from '../helpers/sim-store.ts'
 import { Prng } from '../sim/prng.ts'
@@ -29,6 +30,11 @@ function after(...sequences: number[]): ProducerState {
     state = stateAfterBatch(state, batch(sequence), at(index * 2))
   })
   return state as ProducerState
+}
+
+/** As a start reads it. */
+function readProducerState(key: string, producerId: bigint, value: Uint8Array): ProducerState {
+  return producerStateOf(producerId, producerRecords.decode(value, key))
 }
 
 function verdict(state: ProducerState | undefined, incoming: ReturnType<typeof batch>): string {

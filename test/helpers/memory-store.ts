@@ -183,8 +183,7 @@ export class MemoryStore implements Store {
         target.nextOffset = target.highWatermark
       })
     }
-    const state = { get: (key: string) => next.getState(key), list: (prefix: string) => next.listState(prefix) }
-    const transactionsOf = readTransactions(state)
+    const transactionsOf = readTransactions(next)
     for (const { partitions } of next.topics.values())
       for (const partition of partitions) partition.transactions.restore(transactionsOf(partition))
     return next

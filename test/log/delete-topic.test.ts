@@ -7,10 +7,10 @@ import type { WadiError } from '../../runtime/base/errors.ts'
 import { inParts } from '../../runtime/base/in-parts.ts'
 import { toOffset } from '../../runtime/base/offset.ts'
 import type { Partition } from '../../runtime/log/contract.ts'
+import { endedTopics } from '../../runtime/log/deleted-topics.ts'
 import { verifyDirectory } from '../../runtime/log/inspect.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB } from '../../runtime/log/settings.ts'
-import { putState } from '../../runtime/log/state-codec.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { appendText, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
 import { simCodec } from '../sim/sim-codec.ts'
@@ -124,7 +124,7 @@ t.test(
   async (t) => {
     const machine = new SimMachine(1)
     const store = await machine.open()
-    const names = Array.from({ length: 10_000 }, (_, at) => putState(`ended/old.${at}`, { ends: [1], removals: [] }))
+    const names = Array.from({ length: 10_000 }, (_, at) => endedTopics.put(endedTopics.key(`old.${at}`), { ends: [1], removals: [] }))
     for (const part of inParts(names, 100)) await machine.settle(store.commit([], part))
     for (const round of [1, 2, 3]) {
       const limits = { isForwarded: false, quotaBytes: 8 * KIB, whenFull: 'drop_oldest', codec: 'none' } as const

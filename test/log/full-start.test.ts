@@ -4,9 +4,8 @@
 import t from 'tap'
 import type { Partition } from '../../runtime/log/contract.ts'
 import { GroupCommit } from '../../runtime/log/group-commit.ts'
-import { decodeStarts, LINEAGE_KEY } from '../../runtime/log/lineage.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
-import { OwnStart } from '../../runtime/log/own-start.ts'
+import { lineages, OwnStart } from '../../runtime/log/own-start.ts'
 import { KIB } from '../../runtime/log/settings.ts'
 import { appendText, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
 
@@ -45,7 +44,7 @@ t.test('disk, reserve and journal are full: it starts again and again, and serve
       t.same((await machine.settle(readAll(plantOf(store)))).map(textOf), acked, `seed ${seed}, life ${life}`)
       await t.rejects(machine.settle(appendText(store, plantOf(store), 'no room')), { code: 'WADI_DISK_FULL' })
       t.equal(store.failure, null)
-      t.same(store.starts, decodeStarts(store.getState(LINEAGE_KEY)), 'only starts that are durable are named')
+      t.same(store.starts, lineages.get(store, lineages.key()), 'only starts that are durable are named')
       t.equal(store.incarnation, (store.starts.at(-1)?.incarnation ?? 0) + 1, 'it knows its number all the same')
       if (life === 1) await machine.settle(store.close())
       else machine.kill()

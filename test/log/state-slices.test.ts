@@ -79,17 +79,17 @@ t.test('a list is of one area, or of all, in the order of the keys; empty areas 
     ['bb/1', new Uint8Array(1)],
     ['plain', new Uint8Array(1)]
   ])
-  t.same(state.list('b/'), ['b/1', 'b/2'])
-  t.same(state.list('b'), ['b/1', 'b/2', 'bb/1'])
-  t.same(state.list(''), ['b/1', 'b/2', 'bb/1', 'plain'])
-  t.same(state.list('plain'), ['plain'])
-  t.same(state.list('c/'), [])
+  t.same(state.listState('b/'), ['b/1', 'b/2'])
+  t.same(state.listState('b'), ['b/1', 'b/2', 'bb/1'])
+  t.same(state.listState(''), ['b/1', 'b/2', 'bb/1', 'plain'])
+  t.same(state.listState('plain'), ['plain'])
+  t.same(state.listState('c/'), [])
   state.apply([
     { key: 'b/1', value: null },
     { key: 'b/2', value: null },
     { key: 'c/0', value: null }
   ])
-  t.same(state.list('b/'), [])
-  t.equal(state.get('b/1'), undefined)
+  t.same(state.listState('b/'), [])
+  t.equal(state.getState('b/1'), undefined)
   t.equal(state.entries().length, 2)
 })

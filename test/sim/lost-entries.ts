@@ -8,6 +8,7 @@ import type { Core } from '../../runtime/core/core.ts'
 import type { Partition } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import { decodeSnapshot, STATE_FORMAT_VERSION } from '../../runtime/log/snapshot-codec.ts'
+import { topicEntries } from '../../runtime/log/topic-catalogue.ts'
 import type { Ledger } from './ledger.ts'
 import { Prng } from './prng.ts'
 import type { SimClock } from './sim-clock.ts'
@@ -19,7 +20,6 @@ const BLOCK_BYTES = 4096
 const STATE_HEADER_BYTES = 16
 /** In a commit: behind its header and that of the first frame. */
 const ENTRY_AT = 60
-const TOPIC_PREFIX = 'topic/'
 
 export interface LostEntriesHost {
   readonly clock: SimClock
@@ -133,8 +133,8 @@ export class LostEntries {
         lastSequence = Math.max(lastSequence, header.sequence)
         const frames = [...readFrames(block, header)]
         const [frame] = frames
-        if (frames.length !== 1 || frame?.kind !== 'state' || frame.value === null || !frame.key.startsWith(TOPIC_PREFIX)) continue
-        const topicName = frame.key.slice(TOPIC_PREFIX.length)
+        if (frames.length !== 1 || frame?.kind !== 'state' || frame.value === null || !topicEntries.owns(frame.key)) continue
+        const topicName = topicEntries.restOf(frame.key)
         if (!this.#host.topicNames.includes(topicName) || isInState(frame.key)) continue
         found.push({ path, atByte: at + ENTRY_AT, topicName, sequence: header.sequence })
       }
