@@ -1,6 +1,6 @@
 // What lies in the directory of a partition that is being made: segments whose topic, or whose larger number of partitions, was in a commit that
 // damage took before a state file had it. They hold acknowledged events, and a partition that began at offset 0 would be written over them.
-// Invariant: the partition is not visible yet. Not for: partitions that the state names (recovery.ts).
+// Invariants: the partition is not visible yet; what it takes in is durable when it is. Not for: partitions that the state names (recovery.ts).
 
 import type { DroppedRange } from './contract.ts'
 import type { PartitionLog } from './partition-log.ts'
@@ -20,6 +20,7 @@ export async function takeInLeftSegments(created: readonly NewPartition[], repor
     await partition.recover(knownPoint(undefined, start), { coverage: [], isJournalWhole: false }, found)
     const { topicName, partitionIndex, logStartOffset, highWatermark } = partition
     if (highWatermark === logStartOffset) continue
+    await partition.syncFound() // no journal brings it again: it is durable before it is seen
     report.notes.push(
       `${topicName}-${partitionIndex}: no state file and no commit of the journal named this partition, its segments were there: offsets ${logStartOffset} to ${highWatermark - 1} were taken in`
     )

@@ -256,6 +256,11 @@ export class PartitionLog implements Partition {
     })
   }
 
+  /** What recover() found survives a power cut. @throws DiskError, which is final */
+  syncFound(): Promise<void> {
+    return this.#behindOthers(() => this.#segments.syncEvents())
+  }
+
   removeRetired(retired: readonly string[]): Promise<void> {
     return this.#segments.removeRetired(retired)
   }

@@ -166,13 +166,22 @@ export class PartitionSegments {
       if (segment !== this.active && segment.isOpen) await segment.finish()
       else if (segment.isDirty) await segment.sync()
     }
-    if (this.#isDirectoryDirty) {
-      const { disk } = this.#env
-      await disk.syncDirectory(this.directory)
-      await disk.syncDirectory(this.directory.slice(0, this.directory.lastIndexOf('/')))
-      this.#isDirectoryDirty = false // only now: no other work on this partition runs meanwhile
-    }
+    await this.#syncDirectory()
     return [...this.#retired]
+  }
+
+  /** As sync(), without the indexes, which may want room: they can be made again. @throws DiskError, which is final */
+  async syncEvents(): Promise<void> {
+    for (const segment of this.#segments) await segment.syncEvents()
+    await this.#syncDirectory()
+  }
+
+  async #syncDirectory(): Promise<void> {
+    if (!this.#isDirectoryDirty) return
+    const { disk } = this.#env
+    await disk.syncDirectory(this.directory)
+    await disk.syncDirectory(this.directory.slice(0, this.directory.lastIndexOf('/')))
+    this.#isDirectoryDirty = false // only now: no other work on this partition runs meanwhile
   }
 
   /** Removes what sync() returned. A file that cannot be removed now is empty: it is tried again behind the next checkpoint. */

@@ -130,13 +130,17 @@ export class Segment {
   /** Log and indexes survive a power cut; their directory entries need syncDirectory. A rejection is final. */
   async sync(): Promise<void> {
     if (!this.#file) return
-    const sizeBytes = this.#sizeBytes
-    if (this.#syncedBytes < sizeBytes) {
-      await this.#file.sync()
-      this.#env.meter.onSync()
-      this.#syncedBytes = sizeBytes
-    }
+    await this.syncEvents()
     await this.#writeIndexes()
+  }
+
+  /** The log alone. A rejection is final. */
+  async syncEvents(): Promise<void> {
+    const sizeBytes = this.#sizeBytes
+    if (!this.#file || this.#syncedBytes >= sizeBytes) return
+    await this.#file.sync()
+    this.#env.meter.onSync()
+    this.#syncedBytes = sizeBytes
   }
 
   /** The last entry of the time index, then closed files. The segment can still be read. */
