@@ -22,6 +22,7 @@ export type GateReason =
   | 'filter'
   | 'protocol-version'
   | 'will'
+  | 'client-id'
 
 export type CloseReason =
   | GateReason
@@ -31,7 +32,6 @@ export type CloseReason =
   | 'keepalive-timeout'
   | 'drain-timeout'
   | 'connections-full'
-  | 'client-id'
   /** The Authorizer refused a CONNECT, or could not decide. */
   | 'bad-credentials'
   | 'authorizer-unavailable'

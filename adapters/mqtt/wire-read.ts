@@ -14,6 +14,7 @@ const BRIDGE_BIT = 0x80
 const MQTT_5 = 5
 /** CONNACK, session present 0, return code 1; in MQTT 5 reason code 0x84 and no properties: both are "unacceptable protocol version". */
 const CONNACK_VERSION = Uint8Array.of(0x20, 2, 0, 1)
+const CONNACK_CLIENT_ID = Uint8Array.of(0x20, 2, 0, 2)
 const CONNACK_VERSION_5 = Uint8Array.of(0x20, 3, 0, 0x84, 0)
 
 class Body {
@@ -117,7 +118,7 @@ function flagsFault(flags: number): GateFault | null {
 function payloadFault(flags: number, read: Body): GateFault | null {
   const clientId = read.binary()
   if (clientId === null) return cutOff('CONNECT')
-  if (!isText(clientId)) return noText('string-utf8', 'the client id of a CONNECT')
+  if (!isText(clientId)) return noText('client-id', 'the client id of a CONNECT', CONNACK_CLIENT_ID)
   if ((flags & 0x04) !== 0) {
     const topic = read.binary()
     if (topic === null || read.binary() === null) return cutOff('CONNECT')
@@ -153,8 +154,8 @@ function isText(bytes: Buffer): boolean {
   return isUtf8(bytes) && !bytes.includes(0)
 }
 
-function noText(reason: GateReason, what: string): GateFault {
-  return new GateFault(reason, `${what} is not UTF-8, or has U+0000 (MQTT-1.5.3-1, MQTT-1.5.3-2)`)
+function noText(reason: GateReason, what: string, answer: Uint8Array | null = null): GateFault {
+  return new GateFault(reason, `${what} is not UTF-8, or has U+0000 (MQTT-1.5.3-1, MQTT-1.5.3-2)`, { answer })
 }
 
 function cutOff(packet: string): GateFault {

@@ -160,7 +160,7 @@ t.test('topics under $, too many levels and broken packets close their sender', 
     ['topic-reserved', publishPacket({ topic: '$SYS/x', qos: 1 })],
     ['topic-reserved', publishPacket({ topic: '$share/g/t' })],
     ['protocol', publishPacket({ topic: 'd' + '/x'.repeat(101), qos: 1 })],
-    ['protocol', packet(0x82, [0, 1], [0, 9, 1])],
+    ['packet-length', packet(0x82, [0, 1], [0, 9, 1])],
     ['unmatched', publishPacket({ topic: 'nobody', qos: 1 })],
     ['unmatched', publishPacket({ topic: 'nobody', qos: 0 })]
   ]
