@@ -157,6 +157,18 @@ t.test('what a client may not send is stopped with its name, in every split', as
   }
 })
 
+t.test('a CONNECT of another version is answered in its own words, one that is not MQTT is not answered', async (t) => {
+  const answerTo = (name: string, level: number): number[] | null => {
+    const answer = new Gate(limits).check(packet(0x10, string(name), [level, 2], [0, 0], [0], X))?.answer
+    return answer ? [...answer] : null
+  }
+  t.same(answerTo('MQTT', 5), [0x20, 3, 0, 0x84, 0])
+  t.same(answerTo('MQTT', 6), [0x20, 2, 0, 1])
+  t.same(answerTo('MQTT', 3), [0x20, 2, 0, 1])
+  t.same(answerTo('MQIsdp', 4), [0x20, 2, 0, 1])
+  t.equal(answerTo('MQTX', 4), null)
+})
+
 t.test('the largest packets still pass, and after a fault nothing does', async (t) => {
   t.equal(verdict([CONNECT, packet(0x30, string('a'), Buffer.alloc(4096 - 6))]), 'passes')
   const large = connectPacket({
@@ -164,6 +176,7 @@ t.test('the largest packets still pass, and after a fault nothing does', async (
   })
   t.equal(large.length, 1024)
   t.equal(verdict([large]), 'passes')
+  t.equal(verdict(bytewise(large)), 'passes', 'put together from pieces')
   t.equal(
     verdict([connectPacket({ userName: '', password: Buffer.from([0xff, 0]), clientId: '' })]),
     'passes',
