@@ -26,7 +26,7 @@ import type { BrokerLimits } from './limits.ts'
 import { LocalDelivery } from './local-delivery.ts'
 import { isReserved } from './name-rules.ts'
 import { Qos2Memory } from './qos2-memory.ts'
-import { closeDetailOf, closeReasonOf } from './reasons.ts'
+import { closeDetailOf, closeReasonOf, GateFault } from './reasons.ts'
 import type {
   Connection,
   ConnectRefusal,
@@ -37,6 +37,7 @@ import type {
   SessionLayerOptions
 } from './session-layer.ts'
 import { SessionStore } from './session-store.ts'
+import { versionWords } from './wire-read.ts'
 
 const QUEUED_BEFORE_CONNACK_MAX = 1_000
 
@@ -192,14 +193,15 @@ class AedesSessions implements SessionLayer {
     if (this.#failed.has(client)) return
     this.#failed.add(client)
     const connect = this.#connects.get(client)
+    const clientId = connect?.clientId || (error instanceof GateFault && error.clientId) || null
     const ours = closeReasonOf(error)
     const reason = ours ?? reasonOfAedesError(error)
     const detail =
-      reason === 'protocol-version' ? versionWords(connect?.version ?? 0) : ours || reason === 'protocol' ? closeDetailOf(error) : ''
-    this.#handlers.failed(this.#connectionOf(client), connect?.clientId || null, reason, detail)
+      reason === 'protocol-version' && !ours
+        ? versionWords(connect?.version ?? 0)
+        : ours || reason === 'protocol'
+          ? closeDetailOf(error)
+          : ''
+    this.#handlers.failed(this.#connectionOf(client), clientId, reason, detail)
   }
-}
-
-function versionWords(version: number): string {
-  return `${version === 5 ? 'MQTT 5' : `MQTT protocol level ${version}`} is not in this version, MQTT 3.1.1 is`
 }

@@ -1,10 +1,10 @@
 // Stands between a socket and the MQTT parser and looks at every byte before the parser does: packet lengths, types, flags, the
-// topic of each PUBLISH. The parser keeps what was announced until it is complete; the gate sees to it that what is announced is
+// topic of each PUBLISH, all of CONNECT, SUBSCRIBE and UNSUBSCRIBE (wire-read.ts). The parser keeps what was announced until it is complete; the gate sees to it that what is announced is
 // small. Cheap for valid traffic: fixed header and topic are read byte by byte, payloads are skipped.
 //
 // Invariants: what passes is, split in any way, a sequence of packets a client may send, each at most packetBytesMax long; before
 // the first CONNECT nothing else passes; after a fault nothing passes any more.
-// Not for: what is inside CONNECT, SUBSCRIBE and UNSUBSCRIBE (the parser and name-rules.ts look at those).
+// Not for: which client ids, filters and wills are taken (name-rules.ts).
 //
 // Places kept for later: TLS ends below the gate (it is handed plain bytes, by guardSocket, from net.Socket or tls.TLSSocket
 // alike); a fast lane takes whole PUBLISH packets out of what the guarded socket's read returns, when the client is connected and
@@ -13,6 +13,7 @@
 import type { ListenerLimits } from './limits.ts'
 import { GateFault, type GateReason } from './reasons.ts'
 import { Utf8TopicCheck } from './utf8-topic-check.ts'
+import { connectFault, subscribeFault, unsubscribeFault } from './wire-read.ts'
 
 const CONNECT = 1
 const PUBLISH = 3
@@ -23,10 +24,13 @@ const PUBREL = 6
 const isAcknowledgement = (type: number): boolean => type >= 4 && type <= 7
 /** CONNECT, PUBLISH, PUBACK … PUBCOMP, SUBSCRIBE, UNSUBSCRIBE, PINGREQ, DISCONNECT: what a client may send. */
 const CLIENT_TYPES = new Set([CONNECT, PUBLISH, 4, 5, PUBREL, 7, 8, 10, PINGREQ, DISCONNECT])
-const FLAGS_TWO = new Set([PUBREL, 8, 10])
+const SUBSCRIBE = 8
+const FLAGS_TWO = new Set([PUBREL, SUBSCRIBE, 10])
 const LENGTH_BYTES_MAX = 4
+const FIRST_PIECE_BYTES = 512
+const NO_BYTES = new Uint8Array(0)
 
-type Step = 'header' | 'length' | 'topic-length-high' | 'topic-length-low' | 'topic' | 'id-high' | 'id-low' | 'rest'
+type Step = 'header' | 'length' | 'topic-length-high' | 'topic-length-low' | 'topic' | 'id-high' | 'id-low' | 'body' | 'rest'
 
 export type GateLimits = Omit<ListenerLimits, 'connectionsMax'>
 
@@ -42,6 +46,9 @@ export class Gate {
   #lengthBytes = 0
   #topicLeftBytes = 0
   #packetId = 0
+  /** Of a CONNECT, SUBSCRIBE or UNSUBSCRIBE that comes in pieces: what has come. */
+  #body = NO_BYTES
+  #bodyBytes = 0
   #fault: GateFault | null = null
 
   constructor(limits: GateLimits) {
@@ -50,7 +57,7 @@ export class Gate {
 
   /** The CONNECT has gone through, whole. */
   get isPastConnect(): boolean {
-    return this.#hasConnected && !(this.#type === CONNECT && this.#step === 'rest')
+    return this.#hasConnected && !(this.#type === CONNECT && this.#step === 'body')
   }
 
   /** @returns null when all of `chunk` may go on; otherwise none of it, nor anything after it */
@@ -58,6 +65,7 @@ export class Gate {
     let at = 0
     while (this.#fault === null && at < chunk.length) {
       if (this.#step === 'rest') at = this.#skip(chunk, at)
+      else if (this.#step === 'body') at = this.#readBody(chunk, at)
       else if (this.#step === 'topic') at = this.#readTopic(chunk, at)
       else this.#readByte(chunk[at++] as number)
     }
@@ -69,6 +77,35 @@ export class Gate {
     this.#leftBytes -= taken
     if (this.#leftBytes === 0) this.#step = 'header'
     return at + taken
+  }
+
+  #readBody(chunk: Uint8Array, at: number): number {
+    const taken = Math.min(this.#leftBytes, chunk.length - at)
+    const piece = chunk.subarray(at, at + taken)
+    this.#leftBytes -= taken
+    if (this.#leftBytes > 0 || this.#bodyBytes > 0) this.#keep(piece)
+    if (this.#leftBytes === 0) this.#endBody(this.#bodyBytes > 0 ? this.#body.subarray(0, this.#bodyBytes) : piece)
+    return at + taken
+  }
+
+  /** Grows with what has come, not with what was announced. */
+  #keep(piece: Uint8Array): void {
+    const bytes = this.#bodyBytes + piece.length
+    if (bytes > this.#body.length) {
+      const larger = new Uint8Array(Math.max(bytes, this.#body.length * 2, FIRST_PIECE_BYTES))
+      larger.set(this.#body.subarray(0, this.#bodyBytes))
+      this.#body = larger
+    }
+    this.#body.set(piece, this.#bodyBytes)
+    this.#bodyBytes = bytes
+  }
+
+  #endBody(body: Uint8Array): void {
+    const type = this.#type
+    this.#fault = type === CONNECT ? connectFault(body) : type === SUBSCRIBE ? subscribeFault(body) : unsubscribeFault(body)
+    this.#body = NO_BYTES
+    this.#bodyBytes = 0
+    this.#step = 'header'
   }
 
   #readTopic(chunk: Uint8Array, at: number): number {
@@ -119,6 +156,7 @@ export class Gate {
     if (this.#type === PUBLISH ? this.#qos === 3 : flags !== (FLAGS_TWO.has(this.#type) ? 2 : 0)) {
       return this.#fail('packet-flags', `type ${this.#type} with flags ${flags}`)
     }
+    if (this.#type === PUBLISH && flags >= 8 && this.#qos === 0) return this.#fail('packet-flags', 'DUP with QoS 0 (MQTT-3.3.1-2)')
     this.#leftBytes = 0
     this.#lengthBytes = 0
     this.#step = 'length'
@@ -155,7 +193,7 @@ export class Gate {
       this.#step = 'header'
     } else {
       if (leftBytes === 0) return this.#fail('packet-length', `type ${type} of 0 bytes`)
-      this.#step = 'rest'
+      this.#step = 'body'
     }
   }
 

@@ -28,10 +28,11 @@ export interface GuardedSocket {
 const AFTER_PAUSE_MS = 1_000
 const CONNECT_PIECE_BYTES = 256
 
-/** Changes `socket.read` in place. On a fault the socket is destroyed with a GateFault and read returns null. */
+/** Changes `socket.read` in place. On a fault read returns null and the socket is destroyed with a GateFault, behind the fault's answer if it has one. */
 export function guardSocket(socket: Socket, gate: Gate, pause: ReadPause): GuardedSocket {
   const readThrough = socket.read.bind(socket) as (size?: number) => Buffer | null
   let isWaiting = false
+  let hasFailed = false
   let pausedUntilMs = 0
   const wait = (): null => {
     if (isWaiting) return null
@@ -51,10 +52,12 @@ export function guardSocket(socket: Socket, gate: Gate, pause: ReadPause): Guard
     const isMore = typeof size !== 'number' && socket.readableLength > readBytesMax
     const chunk = readThrough(isMore ? readBytesMax : size)
     if (isMore) setImmediate(() => socket.destroyed || socket.emit('readable'))
-    if (chunk === null || state === 'discard') return null
+    if (chunk === null || state === 'discard' || hasFailed) return null
     const fault = gate.check(chunk)
     if (fault === null) return chunk
-    socket.destroy(fault)
+    hasFailed = true
+    if (fault.answer) socket.end(fault.answer, () => socket.destroy(fault))
+    else socket.destroy(fault)
     return null
   }
   return {

@@ -2,7 +2,7 @@
 // strings as the parser gives them.
 // Not for: rights (authorizer.ts), topics of PUBLISH packets (gate.ts).
 
-import { hasControlCharacter } from '../../runtime/broker/route-filter.ts'
+import { hasControlCharacter, parseFilter } from '../../runtime/broker/route-filter.ts'
 import type { ListenerLimits } from './limits.ts'
 
 const FILTER_CHARACTERS_MAX = 1_024
@@ -27,6 +27,13 @@ export function isReserved(topic: string): boolean {
 /** Not reserved, not too long, nothing unprintable in it. */
 export function isFilterAllowed(filter: string): boolean {
   return filter.length <= FILTER_CHARACTERS_MAX && !isReserved(filter) && !isUnprintable(filter)
+}
+
+/** Its wildcards stand where MQTT lets them. What isFilterAllowed refuses (too long, a control character) is not looked at. */
+export function isWellFormedFilter(filter: string): boolean {
+  if (filter.length > FILTER_CHARACTERS_MAX || hasControlCharacter(filter)) return true
+  const parsed = parseFilter(filter)
+  return typeof parsed !== 'string' && parsed.names.length === 0 // +name is of routes only
 }
 
 /** What is wrong with a will, in words, or null. QoS 3 is checked here because the parser lets it pass. */

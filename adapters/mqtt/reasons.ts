@@ -17,18 +17,21 @@ export type GateReason =
   | 'second-connect'
   | 'topic-empty'
   | 'topic-too-long'
+  | 'connect-flags'
+  | 'string-utf8'
+  | 'filter'
+  | 'protocol-version'
+  | 'will'
+  | 'client-id'
 
 export type CloseReason =
   | GateReason
   /** What the MQTT parser or session layer refused. */
   | 'protocol'
-  | 'protocol-version'
   | 'connect-timeout'
   | 'keepalive-timeout'
   | 'drain-timeout'
   | 'connections-full'
-  | 'client-id'
-  | 'will'
   /** The Authorizer refused a CONNECT, or could not decide. */
   | 'bad-credentials'
   | 'authorizer-unavailable'
@@ -48,11 +51,21 @@ export class GateFault extends Error {
   override readonly name = 'GateFault'
   readonly reason: CloseReason
   readonly detail: string
+  /** A whole packet that the client is sent before its connection is closed. */
+  readonly answer: Uint8Array | null
+  /** Of a CONNECT that nobody behind the gate has seen. */
+  readonly clientId: string | null
 
-  constructor(reason: CloseReason, detail: string) {
+  constructor(
+    reason: CloseReason,
+    detail: string,
+    { answer = null, clientId = null }: { answer?: Uint8Array | null; clientId?: string | null } = {}
+  ) {
     super(`${reason}: ${detail}`)
     this.reason = reason
     this.detail = detail
+    this.answer = answer
+    this.clientId = clientId
   }
 }
 

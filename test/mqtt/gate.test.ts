@@ -6,7 +6,17 @@ import t from 'tap'
 import { Gate } from '../../adapters/mqtt/gate.ts'
 import { defaultMqttLimits } from '../../adapters/mqtt/limits.ts'
 import { Prng, seeds } from '../sim/prng.ts'
-import { connectPacket, packet, pingPacket, publishPacket, pubrelPacket, remainingLength, string } from './packets.ts'
+import {
+  connectPacket,
+  packet,
+  pingPacket,
+  publishPacket,
+  pubrelPacket,
+  remainingLength,
+  string,
+  subscribePacket,
+  unsubscribePacket
+} from './packets.ts'
 import { mutate, validSession } from './session.ts'
 
 const session = validSession()
@@ -82,6 +92,44 @@ const faults: [string, string, Uint8Array][] = [
   ['packet id 0', 'packet-id-zero', Buffer.concat([CONNECT, publishPacket({ topic: 'a', qos: 1, packetId: 0 })])],
   ['PUBREL of packet id 0', 'packet-id-zero', Buffer.concat([CONNECT, pubrelPacket(0)])]
 ]
+const connectWith = (flags: number, ...fields: Buffer[]): Buffer => packet(0x10, string('MQTT'), [4, flags], [0, 0], ...fields)
+const bad = Buffer.from([0x61, 0xff])
+const nul = 'a\0'
+const X = string('x')
+faults.push(
+  ['the reserved flag', 'connect-flags', connectWith(3, X)],
+  ['will QoS without a will', 'connect-flags', connectWith(0x0a, X)],
+  ['will retain without a will', 'connect-flags', connectWith(0x22, X)],
+  ['a will of QoS 3', 'will', connectWith(0x1e, X, X, X)],
+  ['a password without a user name', 'connect-flags', connectWith(0x42, X, X)],
+  ['a client id that is not UTF-8', 'client-id', connectWith(2, string(bad))],
+  ['a client id with U+0000', 'client-id', connectWith(2, string(nul))],
+  ['a user name that is not UTF-8', 'string-utf8', connectWith(0x82, X, string(bad))],
+  ['a user name with U+0000', 'string-utf8', connectWith(0x82, X, string(nul))],
+  ['a will topic that is not UTF-8', 'will', connectWith(6, X, string(bad), X)],
+  ['a byte behind CONNECT', 'packet-length', packet(0x10, CONNECT.subarray(2), [0])],
+  ['a CONNECT cut off', 'packet-length', packet(0x10, CONNECT.subarray(2, -1))],
+  ['another protocol name', 'protocol-version', packet(0x10, string('MQTX'), [4, 2], [0, 0], X)],
+  ['protocol level 6', 'protocol-version', packet(0x10, string('MQTT'), [6, 2], [0, 0], X)],
+  ['MQTT 5', 'protocol-version', packet(0x10, string('MQTT'), [5, 2], [0, 0], [0], X)],
+  ['DUP with QoS 0', 'packet-flags', Buffer.concat([CONNECT, publishPacket({ topic: 'a', dup: true })])],
+  ['SUBSCRIBE of packet id 0', 'packet-id-zero', Buffer.concat([CONNECT, subscribePacket(0, 'a')])],
+  ['UNSUBSCRIBE of packet id 0', 'packet-id-zero', Buffer.concat([CONNECT, unsubscribePacket(0, 'a')])],
+  ['SUBSCRIBE without a filter', 'packet-length', Buffer.concat([CONNECT, packet(0x82, [0, 1])])],
+  ['UNSUBSCRIBE without a filter', 'packet-length', Buffer.concat([CONNECT, packet(0xa2, [0, 1])])],
+  ['SUBSCRIBE of QoS 3', 'packet-flags', Buffer.concat([CONNECT, subscribePacket(1, 'a', 3)])],
+  ['SUBSCRIBE with reserved bits', 'packet-flags', Buffer.concat([CONNECT, subscribePacket(1, 'a', 4)])],
+  ['SUBSCRIBE without its QoS', 'packet-length', Buffer.concat([CONNECT, packet(0x82, [0, 1], X)])],
+  ['a filter longer than its packet', 'packet-length', Buffer.concat([CONNECT, packet(0xa2, [0, 1], [0, 9], [0x61])])]
+)
+for (const filter of ['a#', '#/a', 'a/#/b', 'a+', '+a/b', 'a/+b', '##', '']) {
+  faults.push([`the filter "${filter}"`, 'filter', Buffer.concat([CONNECT, subscribePacket(1, filter)])])
+  faults.push([`the filter "${filter}" in UNSUBSCRIBE`, 'filter', Buffer.concat([CONNECT, unsubscribePacket(1, filter)])])
+}
+for (const filter of [bad, Buffer.from(nul)]) {
+  faults.push(['a filter that is no text', 'string-utf8', Buffer.concat([CONNECT, packet(0x82, [0, 1], string(filter), [0])])])
+  faults.push(['the same in UNSUBSCRIBE', 'string-utf8', Buffer.concat([CONNECT, packet(0xa2, [0, 1], string(filter))])])
+}
 const badUtf8: [string, number[]][] = [
   ['a lone continuation', [0x80]],
   ['an overlong slash', [0xc0, 0xaf]],
@@ -109,9 +157,36 @@ t.test('what a client may not send is stopped with its name, in every split', as
   }
 })
 
+t.test('a CONNECT of another version is answered in its own words, one that is not MQTT is not answered', async (t) => {
+  const answerTo = (name: string, level: number): number[] | null => {
+    const answer = new Gate(limits).check(packet(0x10, string(name), [level, 2], [0, 0], [0], X))?.answer
+    return answer ? [...answer] : null
+  }
+  t.same(answerTo('MQTT', 5), [0x20, 3, 0, 0x84, 0])
+  t.same(answerTo('MQTT', 6), [0x20, 2, 0, 1])
+  t.same(answerTo('MQTT', 3), [0x20, 2, 0, 1])
+  t.same(answerTo('MQIsdp', 4), [0x20, 2, 0, 1])
+  t.equal(answerTo('MQTX', 4), null)
+})
+
 t.test('the largest packets still pass, and after a fault nothing does', async (t) => {
   t.equal(verdict([CONNECT, packet(0x30, string('a'), Buffer.alloc(4096 - 6))]), 'passes')
-  t.equal(verdict([packet(0x10, Buffer.alloc(1021))]), 'passes')
+  const large = connectPacket({
+    will: { topic: 'w', payload: Buffer.alloc(1024 - connectPacket({ will: { topic: 'w', payload: Buffer.alloc(0) } }).length - 1) }
+  })
+  t.equal(large.length, 1024)
+  t.equal(verdict([large]), 'passes')
+  t.equal(verdict(bytewise(large)), 'passes', 'put together from pieces')
+  t.equal(
+    verdict([connectPacket({ userName: '', password: Buffer.from([0xff, 0]), clientId: '' })]),
+    'passes',
+    'a password may be any bytes'
+  )
+  t.equal(verdict([packet(0x10, string('MQIsdp'), [3, 2], [0, 0], X)]), 'passes', 'MQTT 3.1')
+  t.equal(verdict([packet(0x10, string('MQTT'), [0x84, 2], [0, 0], X)]), 'passes', 'a bridge of Mosquitto')
+  for (const filter of ['#', '+', '/', '+/+', 'a/#', '/#', 'a//b', ' ', '$SYS/#']) {
+    t.equal(verdict([CONNECT, subscribePacket(1, filter, 2), unsubscribePacket(1, filter)]), 'passes', filter)
+  }
   t.equal(verdict([CONNECT, publishPacket({ topic: 'x'.repeat(100) })]), 'passes')
   const gate = new Gate(limits)
   t.ok(gate.check(pingPacket()))
