@@ -88,6 +88,23 @@ for (const { sizeBytes, hasHeader } of making) {
   )
 }
 
+t.test('a file that is whole, and whose making ended before its directory was synced, keeps what it takes', async (t) => {
+  for (let seed = 1; seed <= 8; seed++) {
+    const machine = await machineWith(seed, ['first'], 'kill')
+    const file = await machine.settle(machine.disk.open(`${DIRECTORY}/2.journal`, 'create'))
+    await machine.settle(file.writeAt(0, new Uint8Array(64 * KIB)))
+    await machine.settle(file.sync())
+    machine.kill()
+    Object.assign(machine.settings, { journalFileCount: 3 })
+    const store = await machine.open()
+    const texts = await takesEvents(machine, store, 'event')
+    machine.powerCut()
+    const again = await machine.open()
+    t.same((await machine.settle(readAll(plantOf(again)))).map(textOf), ['first', ...texts], `seed ${seed}`)
+    await machine.settle(again.close())
+  }
+})
+
 t.test('a short file is made whole when there is room, at the start or later, and used then', async (t) => {
   for (let seed = 1; seed <= 6; seed++) {
     const machine = await machineWith(seed, ['first'], seed % 2 === 0 ? 'close' : 'kill')

@@ -43,6 +43,8 @@ interface OpenTransaction {
   /** Sent, and nobody said whether it was written. */
   readonly doubtful: SimEvent[]
   isCommitAsked: boolean
+  /** Of one whose answer is not known nothing else may be asked. */
+  isAbortAsked: boolean
 }
 
 interface Client {
@@ -230,8 +232,8 @@ export class LocalClients {
     if (client.waiting) return this.#sendInTransaction(client, broker, client.waiting)
     if (client.open && (this.#isCalm || prng.chance(35))) return this.#end(client, broker)
     const place = prng.pick(client.places)
-    if (client.open === null) client.open = { written: [], doubtful: [], isCommitAsked: false }
-    else if (client.open.isCommitAsked) return this.#end(client, broker)
+    if (client.open === null) client.open = { written: [], doubtful: [], isCommitAsked: false, isAbortAsked: false }
+    else if (client.open.isCommitAsked || client.open.isAbortAsked) return this.#end(client, broker) // it asks the same again
     const partitions = client.places.flatMap(([topic, index]) => broker.producers.find(topic, index)?.partition ?? [])
     const fault = await broker.transactions.addPartitions(client.name, client.who, partitions)
     if (this.#broker !== broker) return
@@ -278,8 +280,9 @@ export class LocalClients {
     if (!open || !who) return
     const kind = this.#prng.below(10)
     if (kind < 2 && !this.#isCalm && !open.isCommitAsked) return this.#lose(client)
-    const outcome = kind < 5 && !open.isCommitAsked ? 'abort' : 'commit'
+    const outcome = open.isAbortAsked || (kind < 5 && !open.isCommitAsked) ? 'abort' : 'commit'
     if (outcome === 'commit') open.isCommitAsked = true
+    else open.isAbortAsked = true
     const fault = await broker.transactions.end(client.name, who, outcome)
     if (this.#broker !== broker || client.open !== open) return
     if (fault === 'COORDINATOR_NOT_AVAILABLE') return

@@ -325,6 +325,7 @@ export class SimDisk implements Disk, SimFileHost {
   leave(path: string, bytes: Uint8Array): void {
     const { directory, name } = this.#parent(path, 'leave')
     const inode = SimInode.holding(bytes)
+    directory.pending = directory.pending.filter((change) => !change.sets.some(([other]) => other === name)) // nothing of before comes behind it
     directory.entries.set(name, inode)
     directory.durable.set(name, inode)
   }
