@@ -26,11 +26,6 @@ export function visibleLine(text: string): string {
   })
 }
 
-/** Lines of a format in which a backslash is written twice. */
-export function visibleLines(text: string): string {
-  return text.replace(INVISIBLE, (character) => (character === '\n' ? character : `\\${visibleLine(character)}`))
-}
-
 /** A line of JSON. */
 export function jsonLine(value: unknown): string {
   return `${visibleLine(JSON.stringify(value))}\n`

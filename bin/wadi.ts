@@ -1,6 +1,7 @@
 // The command line: finds the command, runs it, turns what happened into an exit code. Commands load what they need when they run,
 // so that `wadi help` does not pay for a broker.
 
+import './early-signals.ts'
 import { VERSION } from '../gateway/version.ts'
 import { type Command, parseCommand, usageError } from './command.ts'
 import { configCheck } from './commands/config-check.ts'

@@ -82,7 +82,7 @@ export class StatusReporter {
         pid: process.pid,
         upMs: Math.round(this.#nowMs() - this.#startedMs),
         directory: config.gateway.data,
-        residentBytes: this.#value('process_resident_memory_bytes')
+        residentBytes: this.#value('wadi_process_resident_memory_bytes')
       },
       ingest: {
         listeners: mqtt.addresses.map(({ host, port }) => `${host}:${port}`),
@@ -169,7 +169,7 @@ export class StatusReporter {
   #topics(): TopicStatus[] {
     const { store, uplink, metrics } = this.#sources
     const lags = new Map(uplink?.status().topics.map((lag) => [lag.edgeTopic, lag]))
-    const removed = new Map(metrics.samples('wadi_storage_removed_events_total').map(({ labels, value }) => [labels.join(' '), value]))
+    const removed = new Map(metrics.samples('wadi_storage_removed_events').map(({ labels, value }) => [labels.join(' '), value]))
     const lost = (name: string, reason: Removal['reason']): number => removed.get(`${name} ${reason} true`) ?? 0
     return [...store.topics.values()]
       .filter(({ name }) => !name.startsWith('__'))

@@ -3,7 +3,7 @@
 // A request takes its bytes from the budget of all connections once its length is known: until it has them, the socket is not read.
 // Small ones come from a few bytes that each connection has of its own, so that heartbeats and fetches do not wait for large produces.
 // Nobody holds bytes of the budget while he waits for something that may never happen: a large request behind a Fetch, JoinGroup or SyncGroup
-// is not read before that is answered, and one of these that is large itself waits shortly (Fetch) or gives its bytes back first.
+// is not read before that is answered (a Fetch at once, then, with what there is), and one of these that is large itself waits shortly (Fetch) or gives its bytes back first.
 // A large answer takes its bytes from a second budget before it is made, and gives them back when the kernel has it: who does not read holds
 // up others only for a while. Requests are read into memory of their own length, which is given back at once when they are answered.
 // A peer that closes, or vanishes, has sent what it has sent: requests that are there whole are carried out, as in Kafka, and only waiting ends. It
@@ -105,8 +105,8 @@ export class Connection {
   readonly #server: ServerContext
   readonly #limits: ConnectionLimits
   readonly #events: ConnectionEvents
-  /** Nothing is worth waiting for any more. */
-  readonly #abort = new AbortController()
+  /** Ends the wait of the request in work: the peer has gone, or another is held back behind it. */
+  #wait = new AbortController()
   /** No answer can be sent any more. */
   readonly #deaf = new AbortController()
   readonly #clientHost: string
@@ -183,7 +183,7 @@ export class Connection {
     const held = this.#queue.map(({ reserved }) => reserved)
     this.#queue = []
     this.#queuedBytes = 0
-    this.#abort.abort()
+    this.#wait.abort()
     this.#deaf.abort()
     this.#socket.destroy()
     this.#events.onClose(reason, detail)
@@ -209,7 +209,7 @@ export class Connection {
     if (this.#isClosed) return
     if (this.#peerEnded === null) {
       this.#peerEnded = detail
-      this.#abort.abort()
+      this.#wait.abort()
       this.#dropUnread()
     }
     // A place among the connections is not kept for who has gone and would be waited for.
@@ -276,6 +276,7 @@ export class Connection {
       this.#reserved = { ownBytes: bytes, commonBytes: 0 }
     } else if (this.#mayWaitCount > 0) {
       this.#isHeldBack = true
+      this.#wait.abort()
       return false
     } else if (this.#budget.take(bytes)) this.#holdCommon(bytes)
     else {
@@ -389,6 +390,8 @@ export class Connection {
       this.#memory.trim()
     }
     const waitMsMax = reserved.commonBytes > 0 ? LARGE_WAIT_MS_MAX : Number.POSITIVE_INFINITY
+    this.#wait = new AbortController()
+    if (this.#isHeldBack || this.#peerEnded !== null) this.#wait.abort()
     try {
       const answer = await dispatch(frame, (header) => ({ ...this.#contextOf(header), waitMsMax, releaseRequest }))
       if (answer && !this.#isClosed) await this.#send(answer)
@@ -448,7 +451,7 @@ export class Connection {
       apiVersion,
       clientId,
       clientHost: this.#clientHost,
-      signal: this.#abort.signal,
+      signal: this.#wait.signal,
       reserveAnswer: (bytes) => this.#reserveAnswer(bytes),
       releaseWhenSent: (block) => void this.#answerBlocks.push(block)
     }
@@ -495,6 +498,8 @@ export class Connection {
   #timeOut(): void {
     const { idleMsMax, frameIdleMsMax } = this.#limits
     if (this.#isHoldingUp) this.close('idle', `a request stood still for ${Math.min(frameIdleMsMax, idleMsMax)} ms`)
+    // It is not read, so nobody would hear that the peer has gone.
+    else if (this.#isHeldBack) this.close('idle', `a request behind one that waits was not read for ${idleMsMax} ms`)
     else if (this.#isWaitingForDrain) this.close('slow-reader', `answers were not read for ${idleMsMax} ms`)
     else if (!this.#isRunning && !this.#stopWaiting) this.close('idle', `nothing came for ${idleMsMax} ms`)
     else this.#socket.setTimeout(idleMsMax)

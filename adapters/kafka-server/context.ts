@@ -23,7 +23,7 @@ export interface RequestContext extends ServerContext {
   readonly apiVersion: number
   readonly clientId: string
   readonly clientHost: string
-  /** Aborts when the connection is gone: stop waiting. */
+  /** Aborts when the connection is gone, or others wait behind this: stop waiting. */
   readonly signal: AbortSignal
   /** Before an answer that may be large is made: resolves when all connections together have room for so many bytes more. */
   reserveAnswer(bytes: number): Promise<void>

@@ -1,13 +1,14 @@
 // What the Kafka listener counts, for the registry. Not for: counting, what clients store (runtime/broker/append-metrics.ts).
 
-import type { Metrics } from '../../runtime/base/metrics.ts'
+import { type Metrics, oncePerTurn } from '../../runtime/base/metrics.ts'
 import type { KafkaListener, KafkaListenerMetrics } from './listener.ts'
 
 export function registerKafka(metrics: Metrics, kafka: Pick<KafkaListener, 'metrics'>): void {
-  metrics.gauge({ name: 'wadi_kafka_connections', help: 'Open connections of Kafka clients' }, () => kafka.metrics.connectionCount)
+  const now = oncePerTurn(() => kafka.metrics)
+  metrics.gauge({ name: 'wadi_kafka_connections', help: 'Open connections of Kafka clients' }, () => now().connectionCount)
   metrics.counter(
     { name: 'wadi_kafka_accepted_connections_total', help: 'Connections of Kafka clients that were accepted' },
-    () => kafka.metrics.acceptedConnections
+    () => now().acceptedConnections
   )
   metrics.counters(
     {
@@ -15,20 +16,17 @@ export function registerKafka(metrics: Metrics, kafka: Pick<KafkaListener, 'metr
       help: 'Connections of Kafka clients that ended; full: refused, as the most were open',
       labels: ['reason']
     },
-    () => seriesOf(kafka.metrics.closesByReason)
+    () => seriesOf(now().closesByReason)
   )
   metrics.counters({ name: 'wadi_kafka_requests_total', help: 'Requests of Kafka clients', labels: ['api'] }, () =>
-    seriesOf(kafka.metrics.requestsByApi)
+    seriesOf(now().requestsByApi)
   )
   metrics.counter(
     { name: 'wadi_kafka_received_bytes_total', unit: 'bytes', help: 'What came from Kafka clients' },
-    () => kafka.metrics.receivedBytes
+    () => now().receivedBytes
   )
-  metrics.counter(
-    { name: 'wadi_kafka_sent_bytes_total', unit: 'bytes', help: 'What was sent to Kafka clients' },
-    () => kafka.metrics.sentBytes
-  )
-  registerBudgets(metrics, () => kafka.metrics)
+  metrics.counter({ name: 'wadi_kafka_sent_bytes_total', unit: 'bytes', help: 'What was sent to Kafka clients' }, () => now().sentBytes)
+  registerBudgets(metrics, now)
 }
 
 function registerBudgets(metrics: Metrics, now: () => KafkaListenerMetrics): void {

@@ -24,7 +24,7 @@ const IDLE_MS_MAX = 240_000
  * 104 bytes (one probe, one answer) per pause and connection, 75 kB a day: see docs/upstream.md.
  */
 const KEEP_ALIVE_MS = 120_000
-const SOFTWARE = { clientSoftwareName: 'wadi', clientSoftwareVersion: '0.1.0' }
+const SOFTWARE = { clientSoftwareName: 'wadi', clientSoftwareVersion: '0.2.0-dev' }
 
 export interface ConnectionOptions {
   readonly host: string

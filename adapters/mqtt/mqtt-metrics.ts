@@ -1,6 +1,6 @@
 // What the MQTT broker counts, for the registry. Not for: counting, events on their way to the log (runtime/broker/ingest-metrics.ts).
 
-import type { Metrics } from '../../runtime/base/metrics.ts'
+import { type Metrics, oncePerTurn } from '../../runtime/base/metrics.ts'
 import type { MqttBroker, MqttMetrics } from './mqtt-broker.ts'
 
 type Counter = Exclude<keyof MqttMetrics, 'connections' | 'closed' | 'qos2Remembered'>
@@ -17,14 +17,15 @@ const COUNTERS: readonly (readonly [name: string, field: Counter, help: string])
 ]
 
 export function registerMqtt(metrics: Metrics, mqtt: Pick<MqttBroker, 'metrics'>): void {
-  metrics.gauge({ name: 'wadi_mqtt_connections', help: 'Open MQTT connections' }, () => mqtt.metrics.connections)
-  for (const [name, field, help] of COUNTERS) metrics.counter({ name: `wadi_mqtt_${name}_total`, help }, () => mqtt.metrics[field])
+  const now = oncePerTurn(() => mqtt.metrics)
+  metrics.gauge({ name: 'wadi_mqtt_connections', help: 'Open MQTT connections' }, () => now().connections)
+  for (const [name, field, help] of COUNTERS) metrics.counter({ name: `wadi_mqtt_${name}_total`, help }, () => now()[field])
   metrics.counters(
     { name: 'wadi_mqtt_closed_connections_total', help: 'MQTT connections that the gateway closed, or that failed', labels: ['reason'] },
-    () => [...mqtt.metrics.closed].map(([reason, count]) => [[reason], count] as const)
+    () => [...now().closed].map(([reason, count]) => [[reason], count] as const)
   )
   metrics.gauge(
     { name: 'wadi_mqtt_qos2_remembered_messages', help: 'QoS 2 packet ids that wait for their PUBREL' },
-    () => mqtt.metrics.qos2Remembered
+    () => now().qos2Remembered
   )
 }

@@ -4,7 +4,6 @@ import type { Command } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
 import { dataDirectoryOf, targetOptions } from '../target.ts'
 import { print } from '../terminal.ts'
-import { visibleLines } from '../visible-text.ts'
 
 export const metrics: Command = {
   name: 'metrics',
@@ -13,7 +12,7 @@ export const metrics: Command = {
   operandsMax: 0,
   summary: 'All counters of the running gateway, in the text format of Prometheus',
   details: `For node_exporter's textfile collector: wadi metrics > wadi.prom.tmp && mv wadi.prom.tmp DIRECTORY/wadi.prom
-docs/metrics.md has every name. What a terminal would not show of a topic's name is written as \\u and its number.`,
+docs/metrics.md has every name. What cannot be seen of a topic's name is written as \\u and its number, a backslash as two.`,
   options: [...targetOptions],
   examples: ['wadi metrics', "wadi metrics | grep '^wadi_uplink_lag'"],
 
@@ -21,7 +20,7 @@ docs/metrics.md has every name. What a terminal would not show of a topic's name
     const { askControl } = await import('../../adapters/control/control-client.ts')
     const directory = await dataDirectoryOf(input)
     const { text } = (await askControl(directory, { command: 'metrics' }, { signal: input.signal })) as { text: string }
-    await print(visibleLines(text))
+    await print(text)
     return EXIT.ok
   }
 }

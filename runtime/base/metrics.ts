@@ -40,6 +40,20 @@ type ReadSamples = () => Iterable<readonly [labels: readonly string[], value: nu
 
 const NAME = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/
 
+/** `read`, called once for all who ask before the event loop turns: a walk over all topics is made once, not for every family. */
+export function oncePerTurn<T>(read: () => T): () => T {
+  let kept: { readonly value: T } | null = null
+  return () => {
+    if (kept === null) {
+      kept = { value: read() }
+      queueMicrotask(() => {
+        kept = null
+      })
+    }
+    return kept.value
+  }
+}
+
 export class Metrics {
   readonly #families = new Map<string, { readonly metric: Metric; readonly collect: () => MetricFamily }>()
 

@@ -1,38 +1,39 @@
 // What the store counts, for the registry. Not for: counting (store-meter.ts, removals.ts, known-damage.ts).
 
-import type { Metrics } from '../base/metrics.ts'
-import type { Store, Topic } from './contract.ts'
+import { type Metrics, oncePerTurn } from '../base/metrics.ts'
+import type { Store, StoreMetrics, Topic } from './contract.ts'
 
 export function registerStore(metrics: Metrics, store: Pick<Store, 'metrics' | 'topics'>): void {
-  metrics.counter({ name: 'wadi_storage_commits_total', help: 'Group commits' }, () => store.metrics.commits)
+  const now = oncePerTurn(() => store.metrics)
+  metrics.counter({ name: 'wadi_storage_commits_total', help: 'Group commits' }, () => now().commits)
   metrics.counter(
     { name: 'wadi_storage_committed_events_total', help: 'Events that became durable, of all sources' },
-    () => store.metrics.committedRecords
+    () => now().committedRecords
   )
   metrics.counter(
     { name: 'wadi_storage_committed_payload_bytes_total', unit: 'bytes', help: 'Keys, values and headers of the committed events' },
-    () => store.metrics.committedPayloadBytes
+    () => now().committedPayloadBytes
   )
   metrics.counters(
     { name: 'wadi_storage_written_bytes_total', unit: 'bytes', help: 'What was handed to the device, by kind of file', labels: ['file'] },
-    () => Object.entries(store.metrics.writtenBytes).map(([file, bytes]) => [[file], bytes] as const)
+    () => Object.entries(now().writtenBytes).map(([file, bytes]) => [[file], bytes] as const)
   )
-  metrics.counter({ name: 'wadi_storage_syncs_total', help: 'Syncs that the device was asked for' }, () => store.metrics.syncs)
-  metrics.counter({ name: 'wadi_storage_seals_total', help: 'Tails that were written into their segments' }, () => store.metrics.seals)
-  metrics.counter({ name: 'wadi_storage_checkpoints_total', help: 'Checkpoints of the state' }, () => store.metrics.checkpoints)
+  metrics.counter({ name: 'wadi_storage_syncs_total', help: 'Syncs that the device was asked for' }, () => now().syncs)
+  metrics.counter({ name: 'wadi_storage_seals_total', help: 'Tails that were written into their segments' }, () => now().seals)
+  metrics.counter({ name: 'wadi_storage_checkpoints_total', help: 'Checkpoints of the state' }, () => now().checkpoints)
   metrics.counter(
     { name: 'wadi_storage_refused_appends_total', help: 'Appends that were refused: no room, or too large' },
-    () => store.metrics.rejectedAppends
+    () => now().rejectedAppends
   )
   metrics.gauge(
     { name: 'wadi_storage_used_bytes', unit: 'bytes', help: 'What the data directory takes on the disk' },
-    () => store.metrics.usedBytes
+    () => now().usedBytes
   )
   metrics.gauge(
     { name: 'wadi_storage_tail_bytes', unit: 'bytes', help: 'Events in memory that are in the journal only' },
-    () => store.metrics.tailBytes
+    () => now().tailBytes
   )
-  registerLosses(metrics, store)
+  registerLosses(metrics, store, now)
   metrics.gauges(
     { name: 'wadi_partition_log_start_offset', help: 'Offset of the oldest event that is kept', labels: ['topic', 'partition'] },
     () => partitionsOf(store, ({ logStartOffset }) => logStartOffset)
@@ -43,31 +44,31 @@ export function registerStore(metrics: Metrics, store: Pick<Store, 'metrics' | '
 }
 
 /** These outlive the process: they count since the directory was made. */
-function registerLosses(metrics: Metrics, store: Pick<Store, 'metrics' | 'topics'>): void {
-  metrics.counters(
+function registerLosses(metrics: Metrics, store: Pick<Store, 'topics'>, now: () => StoreMetrics): void {
+  metrics.gauges(
     {
-      name: 'wadi_storage_removed_events_total',
+      name: 'wadi_storage_removed_events',
       help: 'Since the directory was made: events that were taken away before the centre had them (loss true), or from a topic that is not forwarded; those of deleted topics under an empty name',
       labels: ['topic', 'reason', 'loss']
     },
-    () => removalsOf(store)
+    () => removalsOf(store, now())
   )
   metrics.counter(
     { name: 'wadi_storage_lost_events_total', help: 'Since the directory was made: events that are gone and that the centre never got' },
-    () => store.metrics.lostRecords
+    () => now().lostRecords
   )
   metrics.counter(
     {
       name: 'wadi_storage_dropped_events_total',
       help: 'Since the directory was made: events that a quota took from topics that are not forwarded'
     },
-    () => store.metrics.droppedRecords
+    () => now().droppedRecords
   )
-  metrics.gauge({ name: 'wadi_storage_damaged_ranges', help: 'Ranges of offsets that cannot be read' }, () => store.metrics.damagedRanges)
+  metrics.gauge({ name: 'wadi_storage_damaged_ranges', help: 'Ranges of offsets that cannot be read' }, () => now().damagedRanges)
 }
 
-/** Topics come and go; what went is one sum. */
-function* removalsOf({ metrics, topics }: Pick<Store, 'metrics' | 'topics'>): Generator<readonly [readonly string[], number]> {
+/** What went with topics that were deleted is one sum, from which one takes its part back when it is made again: so this is a gauge. */
+function* removalsOf({ topics }: Pick<Store, 'topics'>, metrics: StoreMetrics): Generator<readonly [readonly string[], number]> {
   const gone = new Map<string, { readonly labels: readonly string[]; records: number }>()
   for (const { topicName, reason, isLoss, records } of metrics.removals) {
     const labels = [topics.has(topicName) ? topicName : '', reason, `${isLoss}`]

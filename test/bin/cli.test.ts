@@ -39,7 +39,7 @@ t.test('exit codes and what is said', async (t) => {
     [['help'], 0, /wadi demo/],
     [['help', 'run'], 0, /SIGTERM/],
     [['log', 'verify', '--help'], 0, /Check every stored byte/],
-    [['version'], 0, /^wadi \d+\.\d+\.\d+ /]
+    [['version'], 0, /^wadi \d+\.\d+\.\d+(?:-dev)? /]
   ]
   for (const [args, code, words] of cases) {
     const outcome = await wadi(t, ...args)

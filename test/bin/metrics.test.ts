@@ -26,7 +26,7 @@ t.test('the numbers of the gateway, line by line', { timeout: 60_000 }, async (t
     []
   )
   t.match(stdout, /^wadi_ingest_stored_events_total 4$/m)
-  t.match(stdout, /^wadi_ingest_unmatched_events_total\{mqtt_topic="no\\\\u202e\\"route\\\\"\} 1$/m)
+  t.match(stdout, /^wadi_ingest_unmatched_events_total\{mqtt_topic="no\\\\u202e\\"route\\\\\\\\"\} 1$/m)
   t.match(stdout, /^wadi_ingest_ack_seconds_count 4$/m)
 })
 

@@ -78,14 +78,16 @@ t.test('topics that come and go leave no series behind', async (t) => {
     await gateway.deleteTopic(`site.${round}`, { undelivered: 'lose' })
   }
   t.equal(seriesCount(), before)
-  t.equal(seriesOf(gateway.metrics(), 'wadi_storage_removed_events_total', '', 'deletion', 'true'), 31)
+  t.equal(seriesOf(gateway.metrics(), 'wadi_storage_removed_events', '', 'deletion', 'true'), 31)
 })
 
 t.test('the text: names of topics may hold anything', async (t) => {
   const metrics = new Metrics()
   metrics.counters({ name: 'wadi_a_total', help: 'A \\ b', labels: ['topic', 'reason'] }, () => [
     [['plain', 'x'], 1],
-    [['say "hi" \\ and\nnext', '€'], 2.5]
+    [['say "hi" \\ and\nnext', '€'], 2.5],
+    [['x/\u200b', 'unseen'], 1],
+    [['x/\\u200b', 'letters'], 1]
   ])
   metrics.gauge({ name: 'wadi_b', help: 'B' }, () => null)
   metrics.histogram({ name: 'wadi_c_seconds', unit: 'seconds', help: 'C' }, () => ({
@@ -100,7 +102,9 @@ t.test('the text: names of topics may hold anything', async (t) => {
     `# HELP wadi_a_total A \\\\ b
 # TYPE wadi_a_total counter
 wadi_a_total{topic="plain",reason="x"} 1
-wadi_a_total{topic="say \\"hi\\" \\\\ and\\nnext",reason="€"} 2.5
+wadi_a_total{topic="say \\"hi\\" \\\\\\\\ and\\\\u000anext",reason="€"} 2.5
+wadi_a_total{topic="x/\\\\u200b",reason="unseen"} 1
+wadi_a_total{topic="x/\\\\\\\\u200b",reason="letters"} 1
 # HELP wadi_b B
 # TYPE wadi_b gauge
 # HELP wadi_c_seconds C

@@ -32,8 +32,8 @@ class Peer {
 }
 
 /** All clients together have room for two large requests. */
-function startSmall(t: Parameters<typeof startCentre>[0]): Promise<Centre> {
-  return startCentre(t, { requestBytesMax: 250 * KIB })
+function startSmall(t: Parameters<typeof startCentre>[0], options: Parameters<typeof startCentre>[1] = {}): Promise<Centre> {
+  return startCentre(t, { requestBytesMax: 250 * KIB, ...options })
 }
 
 function fetchOf(topics: readonly string[]): Uint8Array {
@@ -55,19 +55,30 @@ async function isServedLarge(centre: Centre): Promise<void> {
   peer.close()
 }
 
-t.test('a large request behind a Fetch that waits is not read before the Fetch is answered, and costs nobody else anything', async (t) => {
+t.test('a large request behind a Fetch that waits ends the wait, and costs nobody else anything', async (t) => {
   const centre = await startSmall(t)
   await centre.store.createTopic('quiet')
   const peers = Array.from({ length: PEERS }, () => new Peer(centre.port, [fetchOf(['quiet']), largeProduce()]))
-  await until(() => centre.broker.fetches.waitingCount === PEERS, 'the fetches to wait')
   await isServedLarge(centre)
-  t.equal(centre.listener.metrics.requestBytes, 0)
-  const topic = [...centre.store.topics.values()].find(({ name }) => name === 'quiet')
-  const value = Buffer.from('x')
-  centre.store.append(topic?.partitions[0] as never, { key: null, value, headers: [], timestampMs: 0 } as never, () => undefined)
   await until(() => centre.listener.metrics.requestsByApi.Produce === PEERS + 1, 'what was sent behind them')
   await until(() => centre.listener.metrics.requestBytes === 0, 'everything to be given back')
   for (const peer of peers) peer.close()
+})
+
+t.test('who goes while a large request of his is not read gives his place back', async (t) => {
+  const centre = await startSmall(t, { limits: { idleMsMax: 300 } })
+  await centre.store.createTopic('quiet')
+  const join = { groupId: 'g', memberId: '', sessionTimeoutMs: 30_000, rebalanceTimeoutMs: NEVER_MS, protocolType: 'consumer' }
+  const protocols = [{ name: 'range', metadata: new Uint8Array(0) }]
+  const joining = joinChunks(api.JoinGroup.encodeRequest(3, { ...join, protocols }, header))
+  const member = new Peer(centre.port, [joining])
+  await until(() => member.receivedBytes > 0, 'a member that the others wait for')
+  const length = largeProduce().subarray(0, 4)
+  const waiting = [fetchOf(['quiet']), joining].map((request) => new Peer(centre.port, [request, length]))
+  await until(() => centre.listener.metrics.requests === 3, 'both to be in work')
+  for (const peer of waiting) peer.close()
+  await until(() => centre.listener.metrics.connectionCount <= 1, 'their places')
+  member.close()
 })
 
 t.test('a Fetch that is large itself gives up its wait', async (t) => {
