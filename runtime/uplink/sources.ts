@@ -26,6 +26,8 @@ export interface Lag {
   readonly isAgeAtLeast: boolean
 }
 
+const NO_LAG: Lag = { events: 0, bytes: 0, ageMs: null, isAgeAtLeast: false }
+
 export class Sources {
   readonly #options: SourcesOptions
   readonly #topics: Map<string, string>
@@ -94,35 +96,39 @@ export class Sources {
 
   /** Events that are durable here and not known to be at the centre. */
   get lagEvents(): number {
-    const unlisted = [...this.#topics.keys()].flatMap((edgeTopic) => this.#unlisted(edgeTopic))
-    return [...this.#list, ...unlisted].reduce((sum, source) => sum + source.lagEvents, 0)
+    return [...this.#list, ...this.#unlisted()].reduce((sum, source) => sum + source.lagEvents, 0)
   }
 
-  /** Also of partitions that were made since the last refresh, which may be long ago while the link is down. */
-  lagOf(edgeTopic: string): Lag {
-    let [events, bytes, isAgeAtLeast] = [0, 0, false]
-    let ageMs: number | null = null
-    const listed = this.#list.filter((source) => source.edgeTopic === edgeTopic)
-    for (const source of [...listed, ...this.#unlisted(edgeTopic)]) {
-      if (source.lagEvents === 0) continue
-      events += source.lagEvents
-      bytes += source.lagBytes
-      const age = this.#arrivals.get(source.partition)?.ageOf(source.oldestOffset)
-      if (age && age.ageMs >= (ageMs ?? 0)) [ageMs, isAgeAtLeast] = [age.ageMs, age.isAtLeast]
+  /** By edge topic; also of partitions that were made since the last refresh, which may be long ago while the link is down. */
+  lags(): ReadonlyMap<string, Lag> {
+    const lags = new Map([...this.#topics.keys()].map((edgeTopic) => [edgeTopic, NO_LAG]))
+    for (const source of [...this.#list, ...this.#unlisted()]) {
+      const lag = lags.get(source.edgeTopic)
+      if (lag && source.lagEvents > 0) lags.set(source.edgeTopic, this.#with(lag, source))
     }
-    return { events, bytes, ageMs, isAgeAtLeast }
+    return lags
+  }
+
+  #with(lag: Lag, source: Source): Lag {
+    const sum = { ...lag, events: lag.events + source.lagEvents, bytes: lag.bytes + source.lagBytes }
+    const age = this.#arrivals.get(source.partition)?.ageOf(source.oldestOffset)
+    return age && age.ageMs >= (lag.ageMs ?? 0) ? { ...sum, ageMs: age.ageMs, isAgeAtLeast: age.isAtLeast } : sum
   }
 
   /** Partitions that were made since the last refresh, as far as they were delivered. */
-  #unlisted(edgeTopic: string): Source[] {
+  #unlisted(): Source[] {
     if (!this.isOutdated) return []
-    return (this.#options.store.topics.get(edgeTopic)?.partitions ?? [])
-      .filter((partition) => !this.#list.some((source) => source.partition === partition))
-      .map((partition) => {
+    const listed = new Set(this.#list.map(({ partition }) => partition))
+    const unlisted: Source[] = []
+    for (const edgeTopic of this.#topics.keys()) {
+      for (const partition of this.#options.store.topics.get(edgeTopic)?.partitions ?? []) {
+        if (listed.has(partition)) continue
         const source = new Source(edgeTopic, edgeTopic, partition)
         source.reset(partition.deliveredOffset)
-        return source
-      })
+        unlisted.push(source)
+      }
+    }
+    return unlisted
   }
 
   #watchArrivals(): void {

@@ -5,7 +5,7 @@ import type { Clock } from '../io/clock.ts'
 import type { UplinkCounters } from './counters.ts'
 import { isUp, type LinkState, type LinkStatus } from './link-state.ts'
 import { Progress, type Rate } from './progress.ts'
-import type { Sources } from './sources.ts'
+import type { Lag, Sources } from './sources.ts'
 import type { Upstream } from './upstream.ts'
 
 export interface TopicLag {
@@ -63,7 +63,7 @@ export class StatusReport {
   /** As of now. */
   status(): UplinkStatus {
     const { upstream, link, counters, sources, clock } = this.#options
-    const topics = [...sources.topics].map(([edgeTopic, upstreamTopic]) => this.#lagOf(edgeTopic, upstreamTopic))
+    const topics = [...sources.lags()].map(([edgeTopic, lag]) => this.#lagOf(edgeTopic, sources.topics.get(edgeTopic) ?? edgeTopic, lag))
     const lagEvents = topics.reduce((sum, topic) => sum + topic.lagEvents, 0)
     const lags = topics.flatMap((topic) => topic.lagMs ?? [])
     const linkStatus = link.status()
@@ -80,8 +80,7 @@ export class StatusReport {
     }
   }
 
-  #lagOf(edgeTopic: string, upstreamTopic: string): TopicLag {
-    const { events, bytes, ageMs, isAgeAtLeast } = this.#options.sources.lagOf(edgeTopic)
+  #lagOf(edgeTopic: string, upstreamTopic: string, { events, bytes, ageMs, isAgeAtLeast }: Lag): TopicLag {
     return {
       edgeTopic,
       upstreamTopic,
