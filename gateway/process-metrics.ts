@@ -4,6 +4,7 @@ import type { Metrics } from '../runtime/base/metrics.ts'
 import { VERSION } from './version.ts'
 
 export function registerProcess(metrics: Metrics, { id, startedMs }: { readonly id: string; readonly startedMs: number }): void {
+  metrics.gauge({ name: 'wadi_up', help: 'Always 1: the gateway answered' }, () => 1)
   metrics.gauges({ name: 'wadi_gateway_info', help: 'Always 1: which gateway, and which version', labels: ['id', 'version'] }, () => [
     [[id, VERSION], 1]
   ])

@@ -6,8 +6,8 @@
 // is not read before that is answered (a Fetch at once, then, with what there is), and one of these that is large itself waits shortly (Fetch) or gives its bytes back first.
 // A large answer takes its bytes from a second budget before it is made, and gives them back when the kernel has it: who does not read holds
 // up others only for a while. Requests are read into memory of their own length, which is given back at once when they are answered.
-// A peer that closes, or vanishes, has sent what it has sent: requests that are there whole are carried out, as in Kafka, and only waiting ends. It
-// counts as connected until then. Every end has a name (CloseReason).
+// A peer that closes, or vanishes, has sent what it has sent: requests that are there whole are carried out, as in Kafka, and only waiting ends.
+// Every end has a name (CloseReason).
 
 import type { Socket } from 'node:net'
 import { api } from '../kafka-protocol/apis.ts'
@@ -169,6 +169,11 @@ export class Connection {
     socket.on('timeout', () => this.#timeOut())
     socket.setTimeout(limits.idleMsMax)
     socket.resume()
+  }
+
+  /** Nothing more comes from it; what was there whole may still be carried out. */
+  get hasPeerEnded(): boolean {
+    return this.#peerEnded !== null
   }
 
   /** What is being carried out, until it has ended; never rejects. null = nothing is. */
@@ -409,9 +414,9 @@ export class Connection {
   }
 
   /** Takes bytes of the common budget for the answer in work; resolves when it has them, or when the connection is gone. */
-  async #reserveAnswer(bytes: number): Promise<void> {
+  async #reserveAnswer(bytes: number): Promise<boolean> {
     const { signal } = this.#deaf
-    if (bytes <= OWN_ANSWER_BYTES || signal.aborted) return
+    if (bytes <= OWN_ANSWER_BYTES || signal.aborted) return !signal.aborted
     const hasBytes =
       this.#answerBudget.take(bytes) ||
       (await new Promise<boolean>((resolve) => {
@@ -426,6 +431,7 @@ export class Connection {
         signal.addEventListener('abort', giveUp, { once: true })
       }))
     if (hasBytes) this.#answerBytes += bytes
+    return hasBytes
   }
 
   /** The answer is there: what it really takes is held from now on, whether there is room or not. */

@@ -25,8 +25,8 @@ export interface RequestContext extends ServerContext {
   readonly clientHost: string
   /** Aborts when the connection is gone, or others wait behind this: stop waiting. */
   readonly signal: AbortSignal
-  /** Before an answer that may be large is made: resolves when all connections together have room for so many bytes more. */
-  reserveAnswer(bytes: number): Promise<void>
+  /** Before an answer that may be large is made: resolves when all connections together have room for so many bytes more. false: nobody takes it any more. */
+  reserveAnswer(bytes: number): Promise<boolean>
   /** How long this request may wait for something to happen: it holds bytes that others may need. */
   readonly waitMsMax: number
   /** The request is decoded and nothing refers to its bytes any more: others may have them while this one waits. */

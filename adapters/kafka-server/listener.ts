@@ -177,10 +177,18 @@ export class KafkaListener {
 
   #accept(socket: Socket): void {
     socket.on('error', () => undefined)
-    if (this.#held.size + this.#connections.size >= this.#connectionCountMax) return this.#refuse(socket)
+    if (!this.#hasPlace()) return this.#refuse(socket)
     if (this.#context) return this.#serve(socket, this.#context)
     this.#held.add(socket)
     socket.once('close', () => this.#held.delete(socket))
+  }
+
+  /** Those that have gone take no place of others, though their last requests may wait for the disk; but there are not more of them than that. */
+  #hasPlace(): boolean {
+    let gone = 0
+    for (const { hasPeerEnded } of this.#connections) if (hasPeerEnded) gone++
+    const open = this.#held.size + this.#connections.size - gone
+    return open < this.#connectionCountMax && gone < this.#connectionCountMax
   }
 
   #refuse(socket: Socket): void {

@@ -11,8 +11,8 @@ export const metrics: Command = {
   operandsMin: 0,
   operandsMax: 0,
   summary: 'All counters of the running gateway, in the text format of Prometheus',
-  details: `For node_exporter's textfile collector: wadi metrics > wadi.prom.tmp && mv wadi.prom.tmp DIRECTORY/wadi.prom
-docs/metrics.md has every name. What cannot be seen of a topic's name is written as \\u and its number, a backslash as two.`,
+  details: `For node_exporter's textfile collector: docs/metrics.md has the line for cron, and every name.
+What cannot be seen of a topic's name is written as \\u and its number, a backslash as two.`,
   options: [...targetOptions],
   examples: ['wadi metrics', "wadi metrics | grep '^wadi_uplink_lag'"],
 

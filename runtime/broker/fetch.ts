@@ -63,33 +63,33 @@ export class Fetches {
   }
 
   /**
-   * One answer per place, in order. Never rejects for a partition's fault. `admit` is asked before anything is read, with about as many bytes
-   * as will be: a first batch that is larger than the limits is not in it.
+   * One answer per place, in order. Never rejects for a partition's fault. `signal` ends the wait: what is there is answered. `admit` is asked before
+   * anything is read, with about as many bytes as will be: a first batch that is larger than the limits is not in it; false: nobody takes the answer.
    */
   async fetch(
     request: FetchRequest,
     signal?: AbortSignal,
-    admit: (bytes: number) => Promise<void> = async () => undefined
+    admit: (bytes: number) => Promise<boolean> = async () => true
   ): Promise<readonly FetchedPartition[]> {
     const endMs = this.#clock.monotonicMs() + request.maxWaitMs
     const readers = request.places.map((place) => this.#open(place))
     for (;;) {
       const leftMs = endMs - this.#clock.monotonicMs()
       if (!this.#isReady(readers, request) && leftMs > 0) await this.#wait(readers, { ...request, maxWaitMs: leftMs }, signal)
-      if (!signal?.aborted) await admit(Math.min(this.#availableTo(readers, request), Math.max(0, request.bytesMax)))
-      const answers = await this.#readAll(readers, request, signal)
+      const isTaken = await admit(Math.min(this.#availableTo(readers, request), Math.max(0, request.bytesMax)))
+      const answers = await this.#readAll(readers, request, isTaken)
       const isOver = signal?.aborted || this.#clock.monotonicMs() >= endMs || answers.some(({ batches }) => batches.length > 0)
       // Nothing was read, and nothing more is there: once more, with a wait.
       if (isOver || this.#isReady(readers, request)) return answers
     }
   }
 
-  async #readAll(readers: readonly Reader[], request: FetchRequest, signal: AbortSignal | undefined): Promise<FetchedPartition[]> {
+  async #readAll(readers: readonly Reader[], request: FetchRequest, isTaken: boolean): Promise<FetchedPartition[]> {
     const answers: FetchedPartition[] = []
     let bytesLeft = request.bytesMax
     let isEmpty = true
     for (const reader of readers) {
-      const answer = signal?.aborted ? empty(reader, request.isolation) : await this.#read(reader, { ...request, bytesLeft, isEmpty })
+      const answer = isTaken ? await this.#read(reader, { ...request, bytesLeft, isEmpty }) : empty(reader, request.isolation)
       const bytes = answer.batches.reduce((sum, batch) => sum + batch.byteLength, 0)
       bytesLeft -= bytes
       if (bytes > 0) isEmpty = false

@@ -33,7 +33,7 @@ export interface SnapshotHead {
 export type StateEntry = readonly [key: string, value: Uint8Array]
 
 export interface StateSnapshot extends SnapshotHead {
-  /** Each key once; the values are views of what was read. */
+  /** Each key once. */
   readonly state: readonly StateEntry[]
 }
 
@@ -123,7 +123,9 @@ export function decodeSnapshot(version: number, payload: Uint8Array): StateSnaps
 
 function decodeBinary(payload: Buffer): StateSnapshot | null {
   const headEnd = 4 + payload.readUInt32BE(0)
-  const { values, ...head } = JSON.parse(payload.toString('utf8', 4, headEnd)) as SnapshotHead & { readonly values: number }
+  const numbers = JSON.parse(payload.toString('utf8', 4, headEnd)) as (SnapshotHead & { readonly values: number }) | null
+  if (numbers === null) return null
+  const { values, ...head } = numbers
   const state: StateEntry[] = []
   let area = ''
   for (let at = headEnd; at < payload.byteLength; ) {
@@ -138,7 +140,7 @@ function decodeBinary(payload: Buffer): StateSnapshot | null {
     const valueAt = textEnd + 4
     at = valueAt + payload.readUInt32BE(textEnd)
     if (at > payload.byteLength) return null
-    state.push([area + text, new Uint8Array(payload.buffer, payload.byteOffset + valueAt, at - valueAt)])
+    state.push([area + text, new Uint8Array(payload.subarray(valueAt, at))]) // a copy: one value would hold the whole file
   }
   return state.length === values ? { ...head, state } : null
 }

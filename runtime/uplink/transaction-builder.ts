@@ -87,6 +87,8 @@ interface Repacked {
 }
 
 const RATIO_MAX = 16
+/** Of the core's room, when many batches share it: their last grains are not full. */
+const ROOM_USED_BESIDE = 0.6
 const RATIO_SAFETY = 0.8
 /** Errors that the centre answered to a closed batch that was sent whole. A lost link is no answer. */
 const WHOLE_TRIES_MAX = 3
@@ -129,8 +131,9 @@ export class TransactionBuilder {
       Math.max(limitBytes, limitBytes * ratio * RATIO_SAFETY)
     )
     const targetCount = topic.partitionCount === sourceCount ? 0 : topic.partitionCount
-    // Not more than fits is opened. With several targets, each has room for all that is read.
-    const openBytesMax = targetCount === 0 ? bytesMax / (this.#repackedRatios.get(source.key) ?? 1) : bytesMax
+    // Not more than fits is opened. The batches of several targets grow beside each other in the room of one.
+    const roomBytes = targetCount > 1 ? Math.min(bytesMax, core.batchBytesMax * ROOM_USED_BESIDE) : bytesMax
+    const openBytesMax = roomBytes / (this.#repackedRatios.get(source.key) ?? 1)
     let untilMax = source.untilMax
     let opened = await this.#read(source, openBytesMax, untilMax)
     for (;;) {
@@ -172,7 +175,7 @@ export class TransactionBuilder {
       if (bytesMax < core.batchBytesMax) repacked = this.#repack(source, topic, plain, alone)
       if (repacked.isTooLarge) return { source, offset: from, reason: `it does not fit a batch of ${core.batchBytesMax} bytes` }
     }
-    if (targetCount === 0) this.#learnRepackedRatio(source, plain, repacked)
+    this.#learnRepackedRatio(source, plain, repacked)
     const { until, plainBytes } = repacked
     this.#letGo(source, opened, until)
     const batches = await Promise.all(repacked.batches.map((batch) => this.#compress(batch)))

@@ -69,7 +69,10 @@ t.test('damage up to the end of the log is no data: a fetch there waits, and wak
   await rig.clock.run({ untilMs: 500 })
   t.match((await timed)[0], { fault: 'NONE', batches: [] })
   let admitted = 0
-  const woken = rig.broker.fetches.fetch(ask({}), undefined, async (bytes) => void (admitted += bytes))
+  const woken = rig.broker.fetches.fetch(ask({}), undefined, async (bytes) => {
+    admitted += bytes
+    return true
+  })
   await rig.clock.run({ untilMs: 600 })
   t.equal(rig.broker.fetches.waitingCount, 1)
   t.equal(admitted, 0, 'what waits holds no memory that is meant for answers')

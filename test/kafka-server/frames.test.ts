@@ -235,6 +235,34 @@ for (const acks of [0, 1]) {
   })
 }
 
+t.test('a client that closes its own direction behind a Fetch gets what is there', async (t) => {
+  const { centre } = await startWithReasons(t)
+  await centre.store.createTopic('readings')
+  const producer = new Peer(centre.port)
+  producer.socket.end(produceRequests(3, 1))
+  await until(() => producer.frames.length === 3, 'three events')
+  const partitions = [{ partition: 0, fetchOffset: 0, partitionMaxBytes: 100_000 }]
+  const fetch = { maxWaitMs: 60_000, minBytes: 1, topics: [{ topic: 'readings', partitions }] }
+  const peer = new Peer(centre.port)
+  peer.socket.end(joinChunks(api.Fetch.encodeRequest(4, fetch, header)))
+  await until(() => peer.frames.length === 1, 'the answer')
+  const { responses } = api.Fetch.decodeResponse(4, peer.frames[0] as Uint8Array).response
+  t.ok((responses[0]?.partitions[0]?.records?.byteLength ?? 0) > 100, 'records')
+})
+
+t.test('clients that have gone while their Produce waits for the disk take no place of others, up to as many again', async (t) => {
+  const { centre } = await startWithReasons(t, { connectionCountMax: 3 })
+  await centre.store.createTopic('readings')
+  centre.broker.appends.append = () => new Promise(() => undefined)
+  for (let at = 1; at <= 3; at++) {
+    new Peer(centre.port).socket.end(produceRequests(1, 1))
+    await until(() => centre.listener.metrics.requestsByApi.Produce === at, 'its request to be in work')
+    if (at < 3) t.ok(await isServed(centre), `behind ${at}`)
+    await until(() => centre.listener.metrics.connectionCount === at, 'the other one to be gone')
+  }
+  t.notOk(await isServed(centre), 'there is a bound')
+})
+
 t.test('who closes while it waits for other members, or sends that behind its last request, keeps no connection', async (t) => {
   const { centre, reasons } = await startWithReasons(t)
   const join = (groupId: string): Uint8Array => {
