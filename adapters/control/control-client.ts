@@ -11,6 +11,7 @@ import { CONTROL_SOCKET, socketAddress } from './control-path.ts'
 import { readJsonLines } from './json-lines.ts'
 
 const ANSWER_BYTES_MAX = 64 * 2 ** 20
+const ANSWER_MS_MAX = 20_000
 
 export interface ControlRequest {
   readonly command: string
@@ -52,9 +53,25 @@ export async function* callControl(
   if (!isComplete && !options.signal?.aborted) throw unavailable(directory, 'The gateway stopped before its answer was complete')
 }
 
-/** The one value of a command that answers with one. */
-export async function askControl(directory: string, request: ControlRequest, options: { signal?: AbortSignal } = {}): Promise<unknown> {
-  for await (const value of callControl(directory, request, options)) return value
+/**
+ * The one value of a command that answers with one, within `answerMsMax` (default: 20 s). @throws as callControl, and WADI_UNAVAILABLE when that is over:
+ * the process is stopped, or its machine does nothing else
+ */
+export async function askControl(
+  directory: string,
+  request: ControlRequest,
+  { signal, answerMsMax = ANSWER_MS_MAX }: { signal?: AbortSignal; answerMsMax?: number } = {}
+): Promise<unknown> {
+  const deadline = AbortSignal.timeout(answerMsMax)
+  for await (const value of callControl(directory, request, { signal: signal ? AbortSignal.any([signal, deadline]) : deadline }))
+    return value
+  if (deadline.aborted && !signal?.aborted) {
+    throw new WadiError('WADI_UNAVAILABLE', {
+      happened: `The gateway of ${directory} is there and did not answer within ${answerMsMax / 1_000} s.`,
+      kept: 'What is stored is untouched.',
+      next: 'Look whether its process is stopped or its disk stands still; try again.'
+    })
+  }
   throw unavailable(directory, 'The gateway gave an empty answer')
 }
 

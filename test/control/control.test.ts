@@ -41,6 +41,14 @@ t.test('a command is answered with its values in order, several clients at once'
   t.same(await readdir(directory), [], 'the socket is gone after close')
 })
 
+t.test('a gateway that is there and does not answer is told from one that is not', async (t) => {
+  const directory = await directoryOf(t)
+  const server = await openControlServer(directory, { status: ({ signal }) => once(signal, 'abort').then(() => undefined) })
+  const error = { code: 'WADI_UNAVAILABLE', message: /is there and did not answer within 0\.2 s/ }
+  await t.rejects(askControl(directory, { command: 'status' }, { answerMsMax: 200 }), error)
+  await server.close()
+})
+
 t.test('only the owner can open the socket', async (t) => {
   const directory = await directoryOf(t)
   const server = await openControlServer(directory, {})
