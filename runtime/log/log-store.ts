@@ -307,10 +307,9 @@ export class LogStore implements Store {
   }
 
   #onJournalFull(): void {
-    const { lack } = this.#journal
-    const refusal = noJournalRoom(lack, this.#upkeep.full)
+    const refusal = noJournalRoom(this.#journal.lack, this.#upkeep.full)
     if (refusal) this.#commit.refuseWaiting(refusal)
-    if (lack === null) return void this.#upkeep.checkpoint()
+    if (this.#journal.lack === null) return void this.#upkeep.checkpoint()
     this.#options.clock.soon(() => this.#journal.wake()) // a checkpoint would free nothing
   }
 

@@ -28,6 +28,7 @@ const MUST_REACH = [
   'clients:end-unknown',
   'clients:outlives-gateway',
   'clients:abort-in-parts',
+  'clients:abort-asked-again',
   'crash-with-large-transaction',
   'crash-behind-abort-decision',
   'clients:life-without-broker',

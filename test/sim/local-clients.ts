@@ -42,9 +42,8 @@ interface OpenTransaction {
   readonly written: { readonly event: SimEvent; readonly offset: number }[]
   /** Sent, and nobody said whether it was written. */
   readonly doubtful: SimEvent[]
-  isCommitAsked: boolean
-  /** Of one whose answer is not known nothing else may be asked. */
-  isAbortAsked: boolean
+  /** It is asked again until it is answered: behind an end that nobody answered a client cannot know whether the transaction is still open. */
+  endAsked: 'commit' | 'abort' | null
 }
 
 interface Client {
@@ -194,9 +193,10 @@ export class LocalClients {
     const { open, waiting } = client
     if (open) {
       for (const event of waiting?.events ?? []) open.doubtful.push(event)
-      if (open.isCommitAsked) this.#undecided.push(open)
+      const isUndecided = open.endAsked === 'commit'
+      if (isUndecided) this.#undecided.push(open)
       else for (const event of eventsOf(open)) this.#aborted.add(event.id)
-      this.#count(open.isCommitAsked ? 'end-unknown' : 'left-open')
+      this.#count(isUndecided ? 'end-unknown' : 'left-open')
     }
     client.open = null
     client.waiting = null
@@ -232,8 +232,8 @@ export class LocalClients {
     if (client.waiting) return this.#sendInTransaction(client, broker, client.waiting)
     if (client.open && (this.#isCalm || prng.chance(35))) return this.#end(client, broker)
     const place = prng.pick(client.places)
-    if (client.open === null) client.open = { written: [], doubtful: [], isCommitAsked: false, isAbortAsked: false }
-    else if (client.open.isCommitAsked || client.open.isAbortAsked) return this.#end(client, broker) // it asks the same again
+    if (client.open === null) client.open = { written: [], doubtful: [], endAsked: null }
+    else if (client.open.endAsked !== null) return this.#end(client, broker)
     const partitions = client.places.flatMap(([topic, index]) => broker.producers.find(topic, index)?.partition ?? [])
     const fault = await broker.transactions.addPartitions(client.name, client.who, partitions)
     if (this.#broker !== broker) return
@@ -279,10 +279,10 @@ export class LocalClients {
     const { open, who } = client
     if (!open || !who) return
     const kind = this.#prng.below(10)
-    if (kind < 2 && !this.#isCalm && !open.isCommitAsked) return this.#lose(client)
-    const outcome = open.isAbortAsked || (kind < 5 && !open.isCommitAsked) ? 'abort' : 'commit'
-    if (outcome === 'commit') open.isCommitAsked = true
-    else open.isAbortAsked = true
+    if (kind < 2 && !this.#isCalm && open.endAsked !== 'commit') return this.#lose(client)
+    const outcome = open.endAsked ?? (kind < 5 ? 'abort' : 'commit')
+    if (open.endAsked === 'abort') this.#count('abort-asked-again')
+    open.endAsked = outcome
     const fault = await broker.transactions.end(client.name, who, outcome)
     if (this.#broker !== broker || client.open !== open) return
     if (fault === 'COORDINATOR_NOT_AVAILABLE') return
@@ -370,7 +370,7 @@ export class LocalClients {
     if (!this.isActive) return
     const ids = this.#arrivedIds()
     for (const { open } of this.#clients) {
-      if (!open || open.isCommitAsked) continue
+      if (!open || open.endAsked === 'commit') continue
       for (const { id } of eventsOf(open))
         if (ids.has(id)) this.#ledger.violate('phantom', `${id} arrived before its transaction was committed`)
     }

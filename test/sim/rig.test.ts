@@ -122,6 +122,21 @@ t.test('a removal that was not synced can come back; one that was does not', asy
   )
 })
 
+t.test('a file that was left there stays, whatever became of its name before and was not synced', async (t) => {
+  const { clock, disk } = rig()
+  await clock.settle(disk.open('/data', 'create'))
+  await clock.settle(disk.remove('/data'))
+  disk.crash()
+  disk.leave('/data', bytesOf('left'))
+  await clock.settle(disk.syncDirectory('/'))
+  disk.powerCut(NOTHING)
+  t.equal(await contentOf(disk, '/data'), 'left')
+  await clock.settle(disk.remove('/data'))
+  await clock.settle(disk.syncDirectory('/'))
+  disk.powerCut(EVERYTHING)
+  t.equal(await contentOf(disk, '/data'), null, 'what becomes of it afterwards counts')
+})
+
 t.test('a write during a sync is not covered by it', async (t) => {
   const { clock, disk } = rig({ delayMs: { min: 1, max: 1 } })
   const file = await clock.settle(disk.open('/data', 'create'))

@@ -321,11 +321,12 @@ export class SimDisk implements Disk, SimFileHost {
     this.#root = copyOf(image.root)
   }
 
-  /** A file lies there, on the device too; only while no process runs. */
+  /** A file lies there, on the device too; only while no process runs. What became of its name before, and no sync has written yet, is of the past. */
   leave(path: string, bytes: Uint8Array): void {
     const { directory, name } = this.#parent(path, 'leave')
     const inode = SimInode.holding(bytes)
-    directory.pending = directory.pending.filter((change) => !change.sets.some(([other]) => other === name)) // nothing of before comes behind it
+    const withoutName = (change: NameChange): NameChange => ({ ...change, sets: change.sets.filter(([each]) => each !== name) })
+    directory.pending = directory.pending.map(withoutName)
     directory.entries.set(name, inode)
     directory.durable.set(name, inode)
   }
