@@ -166,7 +166,8 @@ export class LogStore implements Store {
       changesForMaking: () => this.#unnamed.changesForMaking(),
       commit: (state) => this.commit([], state),
       onDropped: (range) => this.#tell(range),
-      onProgramError: (error) => this.#fail(writeFailed('A program error: telling of a deleted topic', error))
+      onProgramError: (error) => this.#fail(writeFailed('A program error: telling of a deleted topic', error)),
+      failedToTakeIn: (error) => this.#fail(writeFailed('Taking in segments that nothing named', error))
     })
   }
 
@@ -537,11 +538,12 @@ export class LogStore implements Store {
     return bytes
   }
 
-  #fail(error: WadiError): void {
-    if (this.#failure) return
+  #fail(error: WadiError): WadiError {
+    if (this.#failure) return error
     this.#failure = error
     this.#commit.refuseAll(error, { drain: false })
     this.#upkeep.halt()
+    return error
   }
 
   async #writeSnapshot(replayAfter: number, recoveryPoints: readonly RecoveryPoint[]): Promise<void> {

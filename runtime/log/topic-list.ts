@@ -7,7 +7,9 @@
 //   - A deleted topic is out of every list at once; who holds its partitions sees isDeleted.
 // Not for: files (partition-log.ts, deleted-topics.ts), what clients may make or delete (runtime/broker/topics.ts, gateway).
 
+import type { WadiError } from '../base/errors.ts'
 import type { Offset } from '../base/offset.ts'
+import { DiskError } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
 import type { DirectoryAccount } from './accounts.ts'
 import { type DeleteOptions, type DroppedRange, defaultTopicConfig, type Removal, type StateChange, type TopicConfig } from './contract.ts'
@@ -44,6 +46,8 @@ export interface TopicListHost {
   onDropped(range: DroppedRange): void
   /** A caller's callback threw. */
   onProgramError(error: unknown): void
+  /** What the device refused may be a sync, and is final: the store fails. @returns how that is told */
+  failedToTakeIn(error: DiskError): WadiError
 }
 
 export class TopicList {
@@ -217,7 +221,9 @@ export class TopicList {
       ...(partitions.length > 0 ? this.#host.changesForMaking() : []),
       ...beginnings.flatMap(({ partition, start }) => (start > 0 ? removals.changeForBeginning(partition, start) : []))
     ])
-    const holes = await takeInLeftSegments(beginnings, report)
+    const holes = await takeInLeftSegments(beginnings, report).catch((error: unknown) => {
+      throw error instanceof DiskError && !error.isFull ? this.#host.failedToTakeIn(error) : error
+    })
     for (const { partition } of beginnings) {
       partition.setDelivered(removals.load(partition).deliveredOffset)
       partition.skipTo(damage.endOf(partition))
