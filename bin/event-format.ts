@@ -3,9 +3,10 @@
 import type { MissingRange } from '../gateway/tail-cursor.ts'
 import type { TailEvent } from '../gateway/tail-feed.ts'
 import { formatBytes } from '../runtime/base/byte-text.ts'
+import { visibleLine } from '../runtime/base/visible-line.ts'
 import { usageError } from './command.ts'
 import { paint } from './terminal.ts'
-import { asText, jsonLine, visibleBytes, visibleCell, visibleLine, visibleWords } from './visible-text.ts'
+import { asText, jsonLine, visibleBytes, visibleCell, visibleWords } from './visible-text.ts'
 
 /** In bytes where they are printed as they are. */
 export type EventFormat = (event: TailEvent) => string | Uint8Array

@@ -1,8 +1,9 @@
 // What a running gateway says on stderr: one line per happening, JSON elsewhere than on a terminal. No log files: they wear the card.
 
 import type { Log, LogLevel } from '../gateway/log.ts'
+import { visibleLine } from '../runtime/base/visible-line.ts'
 import { paint } from './terminal.ts'
-import { jsonLine, visibleLine } from './visible-text.ts'
+import { jsonLine } from './visible-text.ts'
 
 const SAME_LINE_MS = 10_000
 const WINDOW_MS = 10_000

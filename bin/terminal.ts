@@ -6,7 +6,8 @@ import { fstatSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { WadiError } from '../runtime/base/errors.ts'
-import { visibleLine, visibleWords } from './visible-text.ts'
+import { visibleLine } from '../runtime/base/visible-line.ts'
+import { visibleWords } from './visible-text.ts'
 
 const OUTPUT_FD = 1
 

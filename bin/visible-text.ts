@@ -3,8 +3,8 @@
 // Invariant: what is printed can be told apart. Text stands for itself; "…" is JSON-quoted text (it has something invisible in it, or looks like one of
 // the other forms), base64:… is bytes that are no UTF-8, - is null.
 
-/** C0, C1, DEL, line and paragraph separators, everything of Unicode that formats and is not seen (bidi controls, zero width, tags), lone surrogates. */
-const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
+import { INVISIBLE, visibleLine } from '../runtime/base/visible-line.ts'
+
 const NEEDS_QUOTES = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]|^(?:"|base64:|-?$)/u
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
@@ -15,15 +15,6 @@ export function asText(bytes: Uint8Array): string | null {
   } catch {
     return null
   }
-}
-
-/** One line: everything invisible, line ends too, as \uXXXX. JSON means the same afterwards. */
-export function visibleLine(text: string): string {
-  return text.replace(INVISIBLE, (character) => {
-    let escaped = ''
-    for (let index = 0; index < character.length; index++) escaped += `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`
-    return escaped
-  })
 }
 
 /** A line of JSON. */

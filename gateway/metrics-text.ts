@@ -2,6 +2,7 @@
 // (textfile collector), VictoriaMetrics and Grafana's agents read.
 
 import type { Metric, MetricFamily } from '../runtime/base/metrics.ts'
+import { visibleLine } from '../runtime/base/visible-line.ts'
 
 export function metricsText(families: readonly MetricFamily[]): string {
   return families.map((family) => `${head(family)}${series(family).join('')}`).join('')
@@ -33,20 +34,12 @@ function line(name: string, labels: readonly (readonly [string, string])[], valu
   return `${name}${words === '' ? '' : `{${words}}`} ${numberText(value)}\n`
 }
 
-/** As in bin/visible-text.ts: what a terminal does not show, or obeys. */
-const INVISIBLE = /[\\\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
-
 /**
  * Names of MQTT topics may hold anything that UTF-8 has: what cannot be seen is written as \u and its number, and a backslash as two, so that two names
  * never look the same. Then the escapes of the format.
  */
 function escaped(text: string): string {
-  return text.replace(INVISIBLE, visible).replaceAll('\\', '\\\\').replaceAll('"', '\\"')
-}
-
-function visible(character: string): string {
-  if (character === '\\') return '\\\\'
-  return Array.from({ length: character.length }, (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`).join('')
+  return visibleLine(text.replaceAll('\\', '\\\\')).replaceAll('\\', '\\\\').replaceAll('"', '\\"')
 }
 
 function numberText(value: number): string {

@@ -3,7 +3,8 @@
 // A request takes its bytes from the budget of all connections once its length is known: until it has them, the socket is not read.
 // Small ones come from a few bytes that each connection has of its own, so that heartbeats and fetches do not wait for large produces.
 // Nobody holds bytes of the budget while he waits for something that may never happen: a large request behind a Fetch, JoinGroup or SyncGroup
-// is not read before that is answered (a Fetch at once, then, with what there is), and one of these that is large itself waits shortly (Fetch) or gives its bytes back first.
+// is not read before that is answered (a Fetch at once, then, with what there is), and one of these that is large itself waits shortly (Fetch) or
+// gives its bytes back first.
 // A large answer takes its bytes from a second budget before it is made, and gives them back when the kernel has it: who does not read holds
 // up others only for a while. Requests are read into memory of their own length, which is given back at once when they are answered.
 // A peer that closes, or vanishes, has sent what it has sent: requests that are there whole are carried out, as in Kafka, and only waiting ends.

@@ -1,6 +1,6 @@
 // What the Kafka listener counts, for the registry. Not for: counting, what clients store (runtime/broker/append-metrics.ts).
 
-import { type Metrics, oncePerTurn } from '../../runtime/base/metrics.ts'
+import { type Metrics, oncePerTurn, seriesOf } from '../../runtime/base/metrics.ts'
 import type { KafkaListener, KafkaListenerMetrics } from './listener.ts'
 
 export function registerKafka(metrics: Metrics, kafka: Pick<KafkaListener, 'metrics'>): void {
@@ -16,10 +16,10 @@ export function registerKafka(metrics: Metrics, kafka: Pick<KafkaListener, 'metr
       help: 'Connections of Kafka clients that ended; full: refused, as the most were open',
       labels: ['reason']
     },
-    () => seriesOf(now().closesByReason)
+    () => seriesOf(Object.entries(now().closesByReason))
   )
   metrics.counters({ name: 'wadi_kafka_requests_total', help: 'Requests of Kafka clients', labels: ['api'] }, () =>
-    seriesOf(now().requestsByApi)
+    seriesOf(Object.entries(now().requestsByApi))
   )
   metrics.counter(
     { name: 'wadi_kafka_received_bytes_total', unit: 'bytes', help: 'What came from Kafka clients' },
@@ -41,8 +41,4 @@ function registerBudgets(metrics: Metrics, now: () => KafkaListenerMetrics): voi
   metrics.gauge({ name: 'wadi_kafka_waiting_requests', help: 'Requests that wait for memory' }, () => now().waitingRequests)
   metrics.gauge({ name: 'wadi_kafka_waiting_answers', help: 'Answers that wait for memory' }, () => now().waitingAnswers)
   metrics.counter({ name: 'wadi_kafka_request_waits_total', help: 'Requests that had to wait for memory' }, () => now().requestWaits)
-}
-
-function seriesOf(counts: Readonly<Record<string, number>>): Iterable<readonly [readonly string[], number]> {
-  return Object.entries(counts).map(([name, count]) => [[name], count] as const)
 }

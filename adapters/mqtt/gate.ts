@@ -1,6 +1,6 @@
 // Stands between a socket and the MQTT parser and looks at every byte before the parser does: packet lengths, types, flags, the
-// topic of each PUBLISH, all of CONNECT, SUBSCRIBE and UNSUBSCRIBE (wire-read.ts). The parser keeps what was announced until it is complete; the gate sees to it that what is announced is
-// small. Cheap for valid traffic: fixed header and topic are read byte by byte, payloads are skipped.
+// topic of each PUBLISH, all of CONNECT, SUBSCRIBE and UNSUBSCRIBE (wire-read.ts). The parser keeps what was announced until it is complete; the gate
+// sees to it that what is announced is small. Cheap for valid traffic: fixed header and topic are read byte by byte, payloads are skipped.
 //
 // Invariants: what passes is, split in any way, a sequence of packets a client may send, each at most packetBytesMax long; before
 // the first CONNECT nothing else passes; after a fault nothing passes any more.

@@ -1,6 +1,6 @@
 // What the MQTT broker counts, for the registry. Not for: counting, events on their way to the log (runtime/broker/ingest-metrics.ts).
 
-import { type Metrics, oncePerTurn } from '../../runtime/base/metrics.ts'
+import { type Metrics, oncePerTurn, seriesOf } from '../../runtime/base/metrics.ts'
 import type { MqttBroker, MqttMetrics } from './mqtt-broker.ts'
 
 type Counter = Exclude<keyof MqttMetrics, 'connections' | 'closed' | 'qos2Remembered'>
@@ -22,7 +22,7 @@ export function registerMqtt(metrics: Metrics, mqtt: Pick<MqttBroker, 'metrics'>
   for (const [name, field, help] of COUNTERS) metrics.counter({ name: `wadi_mqtt_${name}_total`, help }, () => now()[field])
   metrics.counters(
     { name: 'wadi_mqtt_closed_connections_total', help: 'MQTT connections that the gateway closed, or that failed', labels: ['reason'] },
-    () => [...now().closed].map(([reason, count]) => [[reason], count] as const)
+    () => seriesOf(now().closed)
   )
   metrics.gauge(
     { name: 'wadi_mqtt_qos2_remembered_messages', help: 'QoS 2 packet ids that wait for their PUBREL' },

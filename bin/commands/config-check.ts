@@ -4,11 +4,12 @@ import { readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { Problem } from '../../gateway/config/load.ts'
 import type { Config } from '../../gateway/config/schema.ts'
+import { visibleLine } from '../../runtime/base/visible-line.ts'
 import { type Command, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
 import { CONFIG_PLACES, configFile, DEFAULT_CONFIG_FILE, readSource } from '../target.ts'
 import { columns, print, printErrorsAsJson } from '../terminal.ts'
-import { jsonLine, visibleLine, visibleTexts } from '../visible-text.ts'
+import { jsonLine, visibleTexts } from '../visible-text.ts'
 
 export const configCheck: Command = {
   name: 'config check',

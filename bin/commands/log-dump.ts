@@ -2,6 +2,7 @@
 
 import { nearestWord } from '../../gateway/config/suggest.ts'
 import { toTailEvent } from '../../gateway/tail-feed.ts'
+import { visibleLine } from '../../runtime/base/visible-line.ts'
 import type { BatchHeader, StoredRecord } from '../../runtime/core/record.ts'
 import type { Inspection, Problem } from '../../runtime/log/inspection.ts'
 import { type Command, usageError } from '../command.ts'
@@ -9,7 +10,7 @@ import { jsonFormat, textFormat } from '../event-format.ts'
 import { EXIT } from '../exit-code.ts'
 import { type OpenInspection, openInspection } from '../inspection.ts'
 import { note, print } from '../terminal.ts'
-import { jsonLine, visibleLine } from '../visible-text.ts'
+import { jsonLine } from '../visible-text.ts'
 
 export const logDump: Command = {
   name: 'log dump',

@@ -2,12 +2,13 @@
 
 import { formatCount } from '../../gateway/config/units.ts'
 import type { StatusReport } from '../../gateway/status-report.ts'
+import { visibleLine } from '../../runtime/base/visible-line.ts'
 import { type Command, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
 import { statusText } from '../status-text.ts'
 import { dataDirectoryOf, targetOptions } from '../target.ts'
 import { note, print } from '../terminal.ts'
-import { jsonLine, visibleLine } from '../visible-text.ts'
+import { jsonLine } from '../visible-text.ts'
 
 const WATCH_MS = 1000
 

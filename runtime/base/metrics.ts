@@ -40,7 +40,7 @@ type ReadSamples = () => Iterable<readonly [labels: readonly string[], value: nu
 
 const NAME = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/
 
-/** `read`, called once for all who ask before the event loop turns: a walk over all topics is made once, not for every family. */
+/** `read`, called once for all who ask within one piece of synchronous work: a walk over all topics is made once, not for every family. */
 export function oncePerTurn<T>(read: () => T): () => T {
   let kept: { readonly value: T } | null = null
   return () => {
@@ -52,6 +52,13 @@ export function oncePerTurn<T>(read: () => T): () => T {
     }
     return kept.value
   }
+}
+
+/** Series of a family with one label, from counts by its value. */
+export function seriesOf(
+  counts: Iterable<readonly [label: string, value: number]>
+): Iterable<readonly [labels: readonly string[], value: number]> {
+  return [...counts].map(([label, value]) => [[label], value] as const)
 }
 
 export class Metrics {

@@ -1,6 +1,6 @@
 // What ingest counts, for the registry. Not for: counting (ingest.ts).
 
-import type { Metrics } from '../base/metrics.ts'
+import { type Metrics, seriesOf } from '../base/metrics.ts'
 import type { IngestMetrics } from './ingest.ts'
 
 export function registerIngest(metrics: Metrics, { metrics: ingest }: { readonly metrics: IngestMetrics }): void {
@@ -52,8 +52,4 @@ export function registerIngest(metrics: Metrics, { metrics: ingest }: { readonly
   metrics.histogram({ name: 'wadi_ingest_ack_seconds', unit: 'seconds', help: 'From the arrival of an event until it was durable' }, () =>
     ingest.ackLatency.histogram()
   )
-}
-
-function seriesOf(counts: ReadonlyMap<string, number>): Iterable<readonly [readonly string[], number]> {
-  return [...counts].map(([reason, count]) => [[reason], count] as const)
 }

@@ -87,9 +87,10 @@ export class ProducerStates {
   /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   constructor(store: Store) {
     this.#store = store
-    const stored = [...this.#stored(producerRecords)].map(({ producers, name, value }) => {
-      const state = producerStateOf(BigInt(name), value)
-      return { producers, state, lastOffset: lastOffsetOf(state) }
+    const stored = [...this.#stored(producerRecords)].flatMap(({ producers, name, key }) => {
+      const record = producerRecords.get(store, key)
+      const state = record && producerStateOf(BigInt(name), record)
+      return state ? { producers, state, lastOffset: lastOffsetOf(state) } : []
     })
     for (const { producers } of this.#stored(abortedTransactions)) producers.abortedCount++
     // keys say nothing of who came last; offsets do, whatever the wall clock was
@@ -143,7 +144,8 @@ export class ProducerStates {
     return expired
   }
 
-  *#stored<V>(area: StateArea<V>): Generator<{ producers: PartitionProducers; name: string; key: string; value: V }> {
+  /** Keys of partitions that there are; reading the values is left to who needs them. */
+  *#stored(area: Pick<StateArea<unknown>, 'keysIn' | 'namesOf'>): Generator<{ producers: PartitionProducers; name: string; key: string }> {
     const partitions = new Map<string, Partition>()
     for (const topic of this.#store.topics.values()) {
       for (const partition of topic.partitions) partitions.set(`${topic.number}/${partition.partitionIndex}`, partition)
@@ -151,8 +153,7 @@ export class ProducerStates {
     for (const key of area.keysIn(this.#store)) {
       const [topicNumber, partitionIndex, name] = area.namesOf(key)
       const partition = partitions.get(`${topicNumber}/${partitionIndex}`)
-      const value = partition && area.get(this.#store, key)
-      if (partition && value && name !== undefined) yield { producers: this.of(partition), name, key, value }
+      if (partition && name !== undefined) yield { producers: this.of(partition), name, key }
     }
   }
 }

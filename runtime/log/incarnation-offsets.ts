@@ -57,10 +57,11 @@ export class IncarnationOffsets {
     this.#entries = [...this.#entries.filter((entry) => !gone.has(entry)), { incarnation, startOffset }]
   }
 
-  /** From the state, at the start. */
-  restore(state: StateReader): void {
-    this.#entries = incarnationStarts
-      .keysIn(state, ...this.#place)
+  /** From the state, at the start. `keys`: of the whole topic, listed once for all of its partitions. */
+  restore(state: Pick<StateReader, 'getState'>, keys: readonly string[]): void {
+    const prefix = `${incarnationStarts.key(...this.#place)}/`
+    this.#entries = keys
+      .filter((key) => key.startsWith(prefix))
       .map((key) => ({ incarnation: Number(incarnationStarts.namesOf(key)[2]), startOffset: incarnationStarts.get(state, key) ?? 0 }))
       .sort((a, b) => a.incarnation - b.incarnation)
   }

@@ -16,7 +16,7 @@ import { patiently, SalvageFile } from './salvage-read.ts'
 export const BLOCK_BYTES = 4096
 const HEADER_MAGIC = 0x5741444a // "WADJ"
 export const JOURNAL_FORMAT_VERSION = 1
-const FILL_CHUNK_BYTES = 1024 * 1024
+export const FILL_CHUNK_BYTES = 1024 * 1024
 /** The header and one block: a smaller file has no commit. */
 const COMMITS_BYTES_MIN = 2 * BLOCK_BYTES
 

@@ -17,14 +17,13 @@
 
 import { assert } from '../base/assert.ts'
 import { DiskError } from '../io/disk.ts'
-import { BLOCK_BYTES, JournalFile, type JournalFileOptions } from './journal-file.ts'
+import { BLOCK_BYTES, FILL_CHUNK_BYTES, JournalFile, type JournalFileOptions } from './journal-file.ts'
 import { JOURNAL_DIRECTORY } from './layout.ts'
 import { patiently } from './salvage-read.ts'
 import type { WriteMeter } from './segment.ts'
 
 /** Files that take commits: below that none can be freed while another one takes them. */
 const FILES_MIN = 2
-const FILL_CHUNK_BYTES = 1024 * 1024
 
 export interface JournalOptions extends JournalFileOptions {
   readonly meter: WriteMeter

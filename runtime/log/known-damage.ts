@@ -13,7 +13,7 @@ import type { WadiError } from '../base/errors.ts'
 import { inParts } from '../base/in-parts.ts'
 import { toOffset } from '../base/offset.ts'
 import type { DroppedRange, OffsetRange, StateChange } from './contract.ts'
-import { type Hole, holeKey, holeOf, holes } from './missing-ranges.ts'
+import { type Hole, holeKey, holeOf, holes, putHole } from './missing-ranges.ts'
 import { coveredCount, overlaps, separateCount, uncoveredParts } from './offset-ranges.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { RecoveryPoint } from './snapshot-codec.ts'
@@ -180,14 +180,14 @@ export class KnownDamage {
 
   /** For the snapshot: what no commit is known to have. */
   unsaved(): StateChange[] {
-    return [...this.#unsaved].map((hole) => holes.put(holeKey(hole), hole))
+    return [...this.#unsaved].map(putHole)
   }
 
   /** One commit at a time. @returns false when it was refused */
   #saveSome(): Promise<boolean> {
     if (this.#saving) return this.#saving
     const batch = [...this.#unsaved].slice(0, HOLES_PER_COMMIT)
-    this.#saving = this.#submit(batch.map((hole) => holes.put(holeKey(hole), hole))).then((isSaved) => {
+    this.#saving = this.#submit(batch.map(putHole)).then((isSaved) => {
       if (isSaved) for (const hole of batch) this.#unsaved.delete(hole)
       this.#saving = null
       return isSaved

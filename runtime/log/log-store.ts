@@ -32,6 +32,7 @@ import { prepareDirectory } from './data-directory.ts'
 import { DeletedTopics } from './deleted-topics.ts'
 import { withFinalSyncs } from './final-syncs.ts'
 import { GroupCommit } from './group-commit.ts'
+import { incarnationStarts } from './incarnation-offsets.ts'
 import { Journal } from './journal.ts'
 import { KnownDamage } from './known-damage.ts'
 import type { Start } from './lineage.ts'
@@ -379,10 +380,11 @@ export class LogStore implements Store {
     { coverage, isJournalWhole }: { coverage: ReadonlyMap<string, Coverage>; isJournalWhole: boolean }
   ): Promise<void> {
     const topic = this.#topics.restore(key)
+    const startKeys = incarnationStarts.keysIn(this.#state, topic.number)
     for (const partition of topic.partitions) {
       const id = `${topic.number}/${partition.partitionIndex}`
       const point = points.get(id)
-      partition.restoreIncarnations(this.#state)
+      partition.restoreIncarnations(this.#state, startKeys)
       const removed = this.#removals.load(partition)
       partition.setDelivered(Math.max(point?.[6] ?? 0, removed.deliveredOffset))
       const known = knownPoint(point, removed.startOffset)

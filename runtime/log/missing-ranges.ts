@@ -1,7 +1,7 @@
 // Offsets that hold nothing any more. Offsets of a partition follow each other without a gap, so where batches do not, damage took something.
 // Not for: finding damage in bytes (segment-read.ts), telling of it once (log-store.ts).
 
-import type { OffsetRange, Store, StoredBatch, Topic } from './contract.ts'
+import type { OffsetRange, StateChange, Store, StoredBatch, Topic } from './contract.ts'
 import { coveredCount } from './offset-ranges.ts'
 import { StateArea, type StateReader } from './state-area.ts'
 import { decimal } from './state-codec.ts'
@@ -33,6 +33,10 @@ export const holes = new StateArea<Pick<Hole, 'endOffset' | 'records'>>(
 
 export function holeKey({ place, startOffset }: Pick<Hole, 'place' | 'startOffset'>): string {
   return holes.keyAt(`${place}/${startOffset}`)
+}
+
+export function putHole(hole: Hole): StateChange {
+  return holes.put(holeKey(hole), hole)
 }
 
 export function holeOf(state: Pick<StateReader, 'getState'>, key: string): Hole {

@@ -177,8 +177,8 @@ export class PartitionLog implements Partition {
     this.#transactions.restore(transactions)
   }
 
-  restoreIncarnations(state: StateReader): void {
-    this.#incarnations.restore(state)
+  restoreIncarnations(state: Pick<StateReader, 'getState'>, keysOfTopic: readonly string[]): void {
+    this.#incarnations.restore(state, keysOfTopic)
   }
 
   // -- Commits

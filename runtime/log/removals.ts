@@ -10,19 +10,19 @@
 // Not here: what damage took (known-damage.ts), what may go (retention.ts), files (retention-round.ts), numbers since the start (store-meter.ts).
 
 import { assert } from '../base/assert.ts'
-import { WadiError } from '../base/errors.ts'
+import type { WadiError } from '../base/errors.ts'
 import { toOffset } from '../base/offset.ts'
 import type { DroppedRange, Removal, StateChange, TopicConfig } from './contract.ts'
 import type { KnownDamage } from './known-damage.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { type Cause, verdictFor } from './retention.ts'
 import { StateArea, type StateReader } from './state-area.ts'
+import { versioned } from './state-codec.ts'
 import type { StoredTopic } from './stored-topic.ts'
 
 type Reason = 'retention' | 'quota'
 
 interface RemovalRecord {
-  readonly v: 1
   /** The log starts here. */
   readonly start: number
   /** Everything below was at the centre then. */
@@ -33,13 +33,13 @@ interface RemovalRecord {
   readonly dropped: number
 }
 
-export const removalRecords = new StateArea<RemovalRecord>(
-  'removed',
-  { encode, decode },
-  { keys: '<topic number>/<partition>', valueBytesMax: 1024, goes: 'with its topic' }
-)
+export const removalRecords = new StateArea<RemovalRecord>('removed', versioned(), {
+  keys: '<topic number>/<partition>',
+  valueBytesMax: 1024,
+  goes: 'with its topic'
+})
 
-const NOTHING: RemovalRecord = { v: 1, start: 0, delivered: 0, lost: { retention: 0, quota: 0 }, dropped: 0 }
+const NOTHING: RemovalRecord = { start: 0, delivered: 0, lost: { retention: 0, quota: 0 }, dropped: 0 }
 
 export interface RemovalsHost {
   readonly state: StateReader
@@ -204,18 +204,4 @@ export function summedRemovals(removals: readonly Removal[]): Removal[] {
     sums.set(key, { ...removal, records: removal.records + (sums.get(key)?.records ?? 0) })
   }
   return [...sums.values()]
-}
-
-function decode(bytes: Uint8Array, key: string): RemovalRecord {
-  const record = JSON.parse(new TextDecoder().decode(bytes)) as RemovalRecord
-  if (record.v === 1) return record
-  throw new WadiError('WADI_FORMAT_NEWER', {
-    happened: `The state ${key} has format ${record.v}; this Wadi knows 1.`,
-    kept: 'Nothing was touched.',
-    next: 'Start the newer Wadi that wrote it.'
-  })
-}
-
-function encode(record: RemovalRecord): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(record))
 }

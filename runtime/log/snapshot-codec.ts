@@ -2,6 +2,8 @@
 // and of the one before.
 // Invariants: made in slices; what is read is what was written, or nothing. Not for: files, checksums, generations (state-snapshot.ts).
 
+import { areaOf } from './state-codec.ts'
+
 /** Written; 1 is still read. */
 export const STATE_FORMAT_VERSION = 2
 
@@ -35,12 +37,6 @@ export type StateEntry = readonly [key: string, value: Uint8Array]
 export interface StateSnapshot extends SnapshotHead {
   /** Each key once. */
   readonly state: readonly StateEntry[]
-}
-
-/** A key begins with its area: everything in front of its first "/", all of it when there is none. */
-export function areaOf(key: string): string {
-  const end = key.indexOf('/')
-  return end < 0 ? key : key.slice(0, end)
 }
 
 /** In slices of about 64 KiB, so that the event loop can turn between them. Keys have at most 255 bytes (state-map.ts). */

@@ -5,7 +5,7 @@
 
 import { WadiError } from '../base/errors.ts'
 import type { StateChange } from './contract.ts'
-import { namesOfKey, stateKey } from './state-codec.ts'
+import { deleteState, namesOfKey, stateKey } from './state-codec.ts'
 
 /** A store, or its state at a start. */
 export interface StateReader {
@@ -95,6 +95,6 @@ export class StateArea<V> {
   }
 
   remove(key: string): StateChange {
-    return { key, value: null }
+    return deleteState(key)
   }
 }

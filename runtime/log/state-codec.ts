@@ -15,6 +15,12 @@ export function stateKey(area: string, ...names: readonly (string | number | big
   return [area, ...names.map((name) => encodeURIComponent(String(name)))].join('/')
 }
 
+/** A key begins with its area: everything in front of its first "/", all of it when there is none. */
+export function areaOf(key: string): string {
+  const end = key.indexOf('/')
+  return end < 0 ? key : key.slice(0, end)
+}
+
 /** Names of what a key has behind its area, unescaped. */
 export function namesOfKey(rest: string): string[] {
   return rest.split('/').map(decodeURIComponent)

@@ -4,9 +4,9 @@
 
 import { WadiError } from '../base/errors.ts'
 import type { StateChange } from './contract.ts'
-import { areaOf, type StateEntry } from './snapshot-codec.ts'
+import type { StateEntry } from './snapshot-codec.ts'
 import { STATE_VALUE_BYTES_MAX, type StateReader } from './state-area.ts'
-import { STATE_KEY_BYTES_MAX } from './state-codec.ts'
+import { areaOf, STATE_KEY_BYTES_MAX } from './state-codec.ts'
 
 export class StateMap implements StateReader {
   /** By area (the key up to its first "/"): a list of one small area does not look at the keys of a large one. */

@@ -1,6 +1,6 @@
 // What the store counts, for the registry. Not for: counting (store-meter.ts, removals.ts, known-damage.ts).
 
-import { type Metrics, oncePerTurn } from '../base/metrics.ts'
+import { type Metrics, oncePerTurn, seriesOf } from '../base/metrics.ts'
 import type { Store, StoreMetrics, Topic } from './contract.ts'
 
 export function registerStore(metrics: Metrics, store: Pick<Store, 'metrics' | 'topics'>): void {
@@ -16,7 +16,7 @@ export function registerStore(metrics: Metrics, store: Pick<Store, 'metrics' | '
   )
   metrics.counters(
     { name: 'wadi_storage_written_bytes_total', unit: 'bytes', help: 'What was handed to the device, by kind of file', labels: ['file'] },
-    () => Object.entries(now().writtenBytes).map(([file, bytes]) => [[file], bytes] as const)
+    () => seriesOf(Object.entries(now().writtenBytes))
   )
   metrics.counter({ name: 'wadi_storage_syncs_total', help: 'Syncs that the device was asked for' }, () => now().syncs)
   metrics.counter({ name: 'wadi_storage_seals_total', help: 'Tails that were written into their segments' }, () => now().seals)

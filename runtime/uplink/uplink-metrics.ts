@@ -1,6 +1,6 @@
 // What delivery counts, for the registry. Not for: counting (counters.ts, progress.ts), words (status.ts).
 
-import { type Metrics, oncePerTurn } from '../base/metrics.ts'
+import { type Metrics, oncePerTurn, seriesOf } from '../base/metrics.ts'
 import type { UplinkCounters } from './counters.ts'
 import { isUp } from './link-state.ts'
 import type { TopicLag, UplinkStatus } from './status.ts'
@@ -33,7 +33,7 @@ export function registerUplink(metrics: Metrics, uplink: { status(): UplinkStatu
   )
   metrics.counters(
     { name: 'wadi_uplink_wire_bytes_total', unit: 'bytes', help: 'To and from the centre, as the sockets count', labels: ['direction'] },
-    () => Object.entries(now().wireBytes).map(([direction, bytes]) => [[direction], bytes] as const)
+    () => seriesOf(Object.entries(now().wireBytes))
   )
   const lagOf = (read: (lag: TopicLag) => number) => () => now().topics.map((lag) => [[lag.edgeTopic], read(lag)] as const)
   metrics.gauges(
