@@ -182,6 +182,7 @@ class MqttSessions implements SessionLayer {
       if (connection.isClosed) return
       if (error) return refuseConnect(connection, new GateFault('storage', error.message, { reasonCode: ReasonCode.serverUnavailable }))
     }
+    if (resumed) this.#dropForbidden(client, session)
     this.#answerConnect(client, session, resumed !== undefined)
   }
 
@@ -199,6 +200,15 @@ class MqttSessions implements SessionLayer {
     this.#ends.delete(session)
     this.#idle.delete(session)
     client.session = session
+  }
+
+  /** Rights may have changed since it subscribed. */
+  #dropForbidden(client: ConnectedClient, session: ClientSession): void {
+    for (const filter of session.subscriptions.keys()) {
+      if (this.#handlers.subscribeRefusal(client, filter) === null) continue
+      session.subscriptions.delete(filter)
+      this.#filters.delete(filter, session)
+    }
   }
 
   #answerConnect({ connection, connect, id }: ConnectedClient, session: ClientSession, isSessionPresent: boolean): void {

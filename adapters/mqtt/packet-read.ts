@@ -43,7 +43,9 @@ export function readConnect(body: Uint8Array, limits: ReadLimits): ConnectPacket
     return readConnectBody(cursor, version, limits)
   } catch (error) {
     if (!(error instanceof GateFault) || error.answer) throw error
-    const { reason, detail, reasonCode } = error
+    const { reason, detail } = error
+    // MQTT 3 has a return code for a client id; in MQTT 5 one that is no text is a malformed packet.
+    const reasonCode = version < 5 && reason === 'client-id' ? ReasonCode.clientIdNotValid : error.reasonCode
     throw new GateFault(reason, detail, { reasonCode, answer: connackPacket(version, { isSessionPresent: false, reasonCode }) })
   }
 }
