@@ -2,8 +2,7 @@
 // Not for: what becomes of it (mqtt-sessions.ts), QoS 2 packet ids of what the client publishes (qos2-memory.ts), one connection (connected-client.ts).
 
 import type { Outbox } from './outbox.ts'
-import type { Qos, WillPacket } from './packets.ts'
-import type { Session } from './session-layer.ts'
+import type { Qos } from './packets.ts'
 
 export interface Subscription {
   readonly qos: Qos
@@ -23,9 +22,6 @@ export class ClientSession {
   isConnected = false
   /** It has taken one of the places of sessions that subscribe and outlive their connection. */
   hasPlace = false
-  /** The will of a connection that is gone, while its delay runs. */
-  delayedWill: { readonly sender: Session; readonly will: WillPacket } | null = null
-
   constructor(clientId: string, outbox: Outbox, expirySeconds: number) {
     this.clientId = clientId
     this.outbox = outbox

@@ -36,7 +36,10 @@ export interface BrokerLimits {
   readonly offlinePerClientMax: number
   readonly offlineBytesMax: number
   readonly retainedCountMax: number
+  /** They are part of the state, which is written whole with every checkpoint. */
   readonly retainedBytesMax: number
+  /** Payload of one; a larger one is delivered and not retained. */
+  readonly retainedMessageBytesMax: number
   /** QoS 2 packet ids remembered until PUBREL: per client, and of all clients. */
   readonly qos2PerClientMax: number
   readonly qos2TotalMax: number
@@ -64,7 +67,8 @@ export const defaultMqttLimits: MqttLimits = {
   offlinePerClientMax: 1_000,
   offlineBytesMax: 16 * 1024 * 1024,
   retainedCountMax: 10_000,
-  retainedBytesMax: 16 * 1024 * 1024,
+  retainedBytesMax: 4 * 1024 * 1024,
+  retainedMessageBytesMax: 56 * 1024,
   qos2PerClientMax: 500,
   qos2TotalMax: 50_000
 }

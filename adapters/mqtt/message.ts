@@ -24,14 +24,20 @@ export class Message {
   readonly expiresMs: number
   #payload: Uint8Array
 
-  constructor({ topic, payload, qos, isRetained, properties }: MessageFields, nowMs: number) {
+  /** Published now. */
+  constructor({ topic, payload, qos, isRetained, properties }: MessageFields, nowMs: number, expiresMs: number | null = null) {
     this.topic = topic
     this.qos = qos
     this.isRetained = isRetained
     this.properties = properties
     this.#payload = payload
     const expirySeconds = properties?.expirySeconds ?? null
-    this.expiresMs = expirySeconds === null ? Number.POSITIVE_INFINITY : nowMs + expirySeconds * 1_000
+    this.expiresMs = expiresMs ?? (expirySeconds === null ? Number.POSITIVE_INFINITY : nowMs + expirySeconds * 1_000)
+  }
+
+  /** Published before; `expiresMs` null = it does not expire. */
+  static from(fields: MessageFields, expiresMs: number | null): Message {
+    return new Message(fields, 0, expiresMs ?? Number.POSITIVE_INFINITY)
   }
 
   get payload(): Uint8Array {

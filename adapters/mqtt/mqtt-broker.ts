@@ -123,7 +123,7 @@ class Broker implements MqttBroker {
     this.#onTakeover = onTakeover
     this.#sessions = createSessions({ limits: this.#limits, store, core, handlers: this.#createHandlers() })
     const identityOf = (session: Session): ClientIdentity => this.#identityOf(session)
-    this.#intake = new PublishIntake({ ingest, authorizer, qos2: this.#sessions.qos2, identityOf })
+    this.#intake = new PublishIntake({ ingest, store, authorizer, qos2: this.#sessions.qos2, identityOf })
     this.#readPause = this.#createReadPause(ingest)
   }
 

@@ -5,17 +5,18 @@
 // Invariants:
 //   S1  A client id is connected once: whoever comes later closes the connection that holds it, before anything of the session is used.
 //   S2  Subscribers hear of a message after its commit, in the order of the commits, and are never waited for.
-//   S3  A will is sent once: when the connection ends without DISCONNECT, after its delay, unless the session was resumed meanwhile.
-//   S4  Nothing behind CONNECT is looked at before CONNACK has been written.
+//   S3  Nothing behind CONNECT is looked at before CONNACK has been written.
 // Not for: bytes and time limits (client-connection.ts), storage and rights (the handlers), what waits for one session (outbox.ts).
 
 import { randomUUID } from 'node:crypto'
+import type { StateChange } from '../../runtime/log/contract.ts'
 import { type AckType, ClientConnection } from './client-connection.ts'
 import { ClientSession, type Subscription } from './client-session.ts'
 import { ConnectedClient } from './connected-client.ts'
 import { Deadlines } from './deadlines.ts'
 import type { BrokerLimits } from './limits.ts'
 import { Message, type MessageFields } from './message.ts'
+import { isReserved } from './name-rules.ts'
 import { type Delivery, Outbox, type QueueBudget } from './outbox.ts'
 import {
   type ClientPacket,
@@ -34,8 +35,9 @@ import { publishRefusal } from './publish-refusal.ts'
 import { Qos2Memory } from './qos2-memory.ts'
 import { GateFault } from './reasons.ts'
 import { RetainedMessages } from './retained-messages.ts'
-import type { Connection, SessionHandlers, SessionLayer, SessionLayerMetrics, SessionLayerOptions } from './session-layer.ts'
+import type { Connection, Session, SessionHandlers, SessionLayer, SessionLayerMetrics, SessionLayerOptions } from './session-layer.ts'
 import { FilterTree } from './topic-tree.ts'
+import { Wills } from './wills.ts'
 import { connackPacket, pingrespPacket, subackPacket, unsubackPacket } from './wire-write.ts'
 
 const TOPIC_ALIAS_MAX = 16
@@ -58,16 +60,19 @@ class MqttSessions implements SessionLayer {
   readonly #retained: RetainedMessages
   readonly #budget: QueueBudget = { bytes: 0, deliveriesDropped: 0, offlineDropped: 0 }
   readonly #ends = new Deadlines<ClientSession>((session) => this.#endSession(session))
-  readonly #delayedWills = new Deadlines<ClientSession>((session) => this.#sendDelayedWill(session))
+  readonly #wills: Wills
   /** Sessions without connection and subscriptions, the oldest first. */
   readonly #idle = new Set<ClientSession>()
   /** Sessions that subscribe and outlive their connection. */
   #placeCount = 0
+  /** Of the durable state: what could not be read at the start and was left out. */
+  #damagedCount = 0
 
   constructor({ limits, store, core, handlers }: SessionLayerOptions) {
     this.#limits = limits
     this.#handlers = handlers
-    this.#retained = new RetainedMessages(limits)
+    this.#retained = new RetainedMessages(store, limits)
+    this.#wills = new Wills(store, limits.sessionsMax, (sender, clientId, will, state) => this.#sendWill(sender, clientId, will, state))
     const { qos2PerClientMax, qos2TotalMax } = limits
     this.qos2 = new Qos2Memory({
       store,
@@ -85,11 +90,15 @@ class MqttSessions implements SessionLayer {
       qos2GivenUp: this.qos2.givenUpCount,
       deliveriesDropped: this.#budget.deliveriesDropped,
       offlineDropped: this.#budget.offlineDropped,
-      retainedRefused: this.#retained.refusedCount
+      retainedRefused: this.#retained.refusedCount,
+      damaged: this.#damagedCount
     }
   }
 
   start(): Promise<void> {
+    const leaveOut = (): void => void this.#damagedCount++
+    this.#retained.load(leaveOut)
+    this.#wills.load(leaveOut)
     return Promise.resolve()
   }
 
@@ -111,7 +120,7 @@ class MqttSessions implements SessionLayer {
 
   close(): void {
     this.#ends.close()
-    this.#delayedWills.close()
+    this.#wills.close()
   }
 
   // --- packets
@@ -174,16 +183,22 @@ class MqttSessions implements SessionLayer {
     const resumed = connect.isClean ? undefined : known
     const session = resumed ?? this.#newSession(id)
     this.#occupy(session, client)
-    if (connect.isClean) {
-      const error = await this.qos2.forget(id).then(
-        () => null,
-        (refusal: Error) => refusal
-      )
-      if (connection.isClosed) return
-      if (error) return refuseConnect(connection, new GateFault('storage', error.message, { reasonCode: ReasonCode.serverUnavailable }))
-    }
+    const error = await this.#makeDurable(client)
+    if (connection.isClosed || client.isDetached) return
+    if (error) return refuseConnect(connection, connectFault(error))
     if (resumed) this.#dropForbidden(client, session)
     this.#answerConnect(client, session, resumed !== undefined)
+  }
+
+  /** What must be so before CONNACK says it: the old session is forgotten, the will is there. @returns why it cannot be */
+  async #makeDurable({ id, connect, will }: ConnectedClient): Promise<Error | null> {
+    try {
+      if (connect.isClean) await this.qos2.forget(id)
+      await this.#wills.arm(id, will)
+      return null
+    } catch (error) {
+      return error as Error
+    }
   }
 
   #newSession(id: string): ClientSession {
@@ -195,8 +210,7 @@ class MqttSessions implements SessionLayer {
   #occupy(session: ClientSession, client: ConnectedClient): void {
     session.expirySeconds = client.connect.sessionExpirySeconds
     session.isConnected = true
-    session.delayedWill = null
-    this.#delayedWills.delete(session)
+    this.#wills.sessionResumed(session.clientId)
     this.#ends.delete(session)
     this.#idle.delete(session)
     client.session = session
@@ -236,12 +250,14 @@ class MqttSessions implements SessionLayer {
     const fault = typeof topic === 'string' ? client.open(packet) : topic
     if (fault || typeof topic !== 'string') return connection.refuse(fault as GateFault)
     const { qos, packetId, payload, properties } = packet
+    const fields = { topic, payload, qos, isRetained: packet.retain, properties }
+    const change = packet.retain && !isReserved(topic) ? this.#retained.prepare(fields) : null
     connection.pendingCount++
-    this.#handlers.publish(client, { topic, payload, qos, packetId, properties }, (error, outcome) => {
+    this.#handlers.publish(client, { topic, payload, qos, packetId, properties, ...(change && { change }) }, (error, outcome) => {
       connection.pendingCount--
       if (error) return refusePublish(client, packet, error)
       if (qos > 0) this.#answerPublish(client, qos === 1 ? 'puback' : 'pubrec', packetId)
-      if (outcome === 'stored') this.#publish({ topic, payload, qos, isRetained: packet.retain, properties }, client.id)
+      if (outcome === 'stored') this.#deliver(fields, client.id)
     })
   }
 
@@ -269,10 +285,9 @@ class MqttSessions implements SessionLayer {
   }
 
   /** After its commit. */
-  #publish(fields: MessageFields, publisherId: string | null): void {
-    if (!fields.isRetained && this.#filters.size === 0) return
+  #deliver(fields: MessageFields, publisherId: string | null): void {
+    if (this.#filters.size === 0) return
     const message = new Message(fields, Date.now())
-    if (message.isRetained) this.#retained.put(message)
     const found: { session: ClientSession; subscription: Subscription }[] = []
     this.#filters.match(message.topic, (session, subscription) => {
       if (!subscription.noLocal || session.clientId !== publisherId) found.push({ session, subscription })
@@ -347,7 +362,10 @@ class MqttSessions implements SessionLayer {
       }
       session.expirySeconds = sessionExpirySeconds
     }
-    if (reasonCode !== ReasonCode.disconnectWithWill) client.will = null
+    if (reasonCode !== ReasonCode.disconnectWithWill) {
+      if (client.will) this.#wills.disarm(client.id)
+      client.will = null
+    }
     client.connection.close(null)
   }
 
@@ -368,8 +386,8 @@ class MqttSessions implements SessionLayer {
     if (!session) return
     session.isConnected = false
     session.outbox.detach()
-    if (will) this.#scheduleWill(session, client, will)
     const { expirySeconds } = session
+    if (will) this.#wills.connectionLost(client, client.id, will, Math.min(will.delaySeconds, expirySeconds))
     if (expirySeconds === 0) return this.#endSession(session)
     if (expirySeconds !== SESSION_NEVER_EXPIRES) this.#ends.set(session, expirySeconds)
     if (session.subscriptions.size === 0) this.#keepIdle(session)
@@ -390,34 +408,34 @@ class MqttSessions implements SessionLayer {
     session.outbox.clear()
     if (session.hasPlace) this.#placeCount--
     session.hasPlace = false
-    this.#sendDelayedWill(session)
+    this.#wills.sessionEnded(session.clientId)
     // Refused by storage they stay: they are forgotten when this client comes again with a clean session, or for want of room.
     if (!keepsQos2) this.qos2.forget(session.clientId).catch(() => undefined)
   }
 
   // --- wills
 
-  #scheduleWill(session: ClientSession, sender: ConnectedClient, will: WillPacket): void {
-    session.delayedWill = { sender, will }
-    const delaySeconds = Math.min(will.delaySeconds, session.expirySeconds)
-    if (delaySeconds === 0) this.#sendDelayedWill(session)
-    else this.#delayedWills.set(session, delaySeconds)
-  }
-
-  #sendDelayedWill(session: ClientSession): void {
-    const { delayedWill } = session
-    if (!delayedWill) return
-    session.delayedWill = null
-    this.#delayedWills.delete(session)
-    const { sender, will } = delayedWill
-    const { topic, payload, qos, retain, properties } = will
-    this.#handlers.publishWill(sender, sender.id, { topic, payload, qos, properties }, (error) => {
-      if (!error) this.#publish({ topic, payload, qos, isRetained: retain, properties }, null)
+  #sendWill(sender: Session | null, clientId: string, will: WillPacket, state: readonly StateChange[]): void {
+    const { retain, topic, payload, qos, properties } = will
+    const fields = { topic, payload, qos, isRetained: retain, properties }
+    const retained = retain ? this.#retained.prepare(fields) : null
+    const change = {
+      state: [...state, ...(retained?.state ?? [])],
+      settle: (isDurable: boolean) => retained?.settle(isDurable)
+    }
+    this.#handlers.publishWill(sender, clientId, { topic, payload, qos, properties, change }, (error) => {
+      if (!error) this.#deliver(fields, null)
+      else if (state.length > 0) this.#wills.notSent(clientId)
     })
   }
 }
 
 const lower = (one: Qos, other: Qos): Qos => (one < other ? one : other)
+
+/** Why a CONNECT could not be made durable. */
+function connectFault(error: Error): GateFault {
+  return error instanceof GateFault ? error : new GateFault('storage', error.message, { reasonCode: ReasonCode.serverUnavailable })
+}
 
 function refuseConnect(connection: ClientConnection, fault: GateFault): void {
   const { reason, detail, clientId, reasonCode } = fault

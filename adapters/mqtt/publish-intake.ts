@@ -5,7 +5,8 @@
 // Not for: routing and partitions (runtime/broker), what becomes of a message afterwards (the session layer).
 
 import type { WadiError } from '../../runtime/base/errors.ts'
-import type { Ingest, IngestEvent } from '../../runtime/broker/ingest.ts'
+import type { Ingest, IngestDone, IngestEvent } from '../../runtime/broker/ingest.ts'
+import type { StateChange, Store } from '../../runtime/log/contract.ts'
 import { AckQueue, type PendingAck } from './ack-queue.ts'
 import type { Authorizer, ClientIdentity } from './authorizer.ts'
 import { isReserved } from './name-rules.ts'
@@ -16,6 +17,7 @@ import type { IncomingPublish, PublishDone, PublishOutcome, Session, SessionLaye
 
 export interface PublishIntakeOptions {
   readonly ingest: Ingest
+  readonly store: Pick<Store, 'commit'>
   readonly authorizer: Authorizer
   readonly qos2: SessionLayer['qos2']
   readonly identityOf: (session: Session) => ClientIdentity
@@ -60,12 +62,14 @@ export class PublishIntake {
   take(session: Session, packet: IncomingPublish, done: PublishDone): void {
     const publisher = this.#publisherOf(session)
     const { acks, client } = publisher
-    if (acks.isClosing) return
+    if (acks.isClosing) return packet.change?.settle(false)
     this.#pendingCount++
     const ack = acks.add(done)
     const refusal = this.#refusalOf(client, packet.topic)
-    if (refusal) this.#refuse(publisher, packet, ack, refusal)
-    else if (packet.qos === 2) this.#takeOnce(publisher, packet, ack)
+    if (refusal) {
+      packet.change?.settle(false)
+      this.#refuse(publisher, packet, ack, refusal)
+    } else if (packet.qos === 2) this.#takeOnce(publisher, packet, ack)
     else this.#store(publisher, packet, ack)
   }
 
@@ -76,10 +80,11 @@ export class PublishIntake {
     const refusal = this.#refusalOf(client, will.topic)
     if (refusal) {
       this.#refusedWillCount++
+      will.change?.settle(false)
       return void setImmediate(done, refusal, 'lost')
     }
     this.#pendingCount++
-    this.#options.ingest.accept(eventOf(client, will), (error) => {
+    this.#accept(eventOf(client, will), will, (error) => {
       this.#pendingCount--
       done(error, error ? 'lost' : 'stored')
     })
@@ -93,7 +98,7 @@ export class PublishIntake {
 
   /** QoS 0 and 1. A QoS 0 message that storage refuses is lost, as QoS 0 allows, and counted; its connection stays. */
   #store(publisher: Publisher, packet: IncomingPublish, ack: PendingAck<PublishOutcome>): void {
-    this.#options.ingest.accept(eventOf(publisher.client, packet), (error) => {
+    this.#accept(eventOf(publisher.client, packet), packet, (error) => {
       if (error === null) return this.#settle(ack, 'stored')
       if (packet.qos > 0 || isRefusedByRule(error)) return this.#refuse(publisher, packet, ack, error)
       this.#lostCount++
@@ -105,21 +110,45 @@ export class PublishIntake {
     const { session, client } = publisher
     const { packetId, topic: mqttTopic, payload } = packet
     const known = this.#options.qos2.begin(session, { packetId, mqttTopic, payload })
+    if (known.kind === 'full' || known.kind === 'repeat') packet.change?.settle(false)
     if (known.kind === 'full') {
       return this.#refuse(publisher, packet, ack, new GateFault('qos2-window', 'too many packets without PUBREL'))
     }
     if (known.kind === 'later') {
-      return known.whenSettled(() =>
-        session.closed ? this.#refuse(publisher, packet, ack, connectionClosed()) : this.#takeOnce(publisher, packet, ack)
-      )
+      return known.whenSettled(() => {
+        if (!session.closed) return this.#takeOnce(publisher, packet, ack)
+        packet.change?.settle(false)
+        this.#refuse(publisher, packet, ack, connectionClosed())
+      })
     }
     if (known.kind === 'repeat') {
       return known.whenDone((error) => (error ? this.#refuse(publisher, packet, ack, error) : this.#settle(ack, 'repeat')))
     }
-    this.#options.ingest.accept({ ...eventOf(client, packet), state: known.state }, (error, isStored) => {
+    this.#accept(eventOf(client, packet, known.state), packet, (error, isStored) => {
       known.settle(error, isStored)
       if (error) this.#refuse(publisher, packet, ack, error)
       else this.#settle(ack, 'stored')
+    })
+  }
+
+  /** `done` as of Ingest.accept; what travels with an event that is not stored has a commit of its own. */
+  #accept(event: IngestEvent, { change }: Pick<IncomingPublish, 'change'>, done: IngestDone): void {
+    if (!change) return this.#options.ingest.accept(event, done)
+    this.#options.ingest.accept(event, (error, isStored) => {
+      if (error || isStored || change.state.length === 0) {
+        change.settle(error === null)
+        return done(error, isStored)
+      }
+      this.#options.store.commit([], change.state).then(
+        () => {
+          change.settle(true)
+          done(null, false)
+        },
+        (refusal: WadiError) => {
+          change.settle(false)
+          done(refusal, false)
+        }
+      )
     })
   }
 
@@ -142,9 +171,20 @@ export class PublishIntake {
   }
 }
 
-function eventOf(client: ClientIdentity, { topic, payload, qos, properties }: Omit<IncomingPublish, 'packetId'>): IngestEvent {
-  const event = { mqttTopic: topic, clientId: nameOf(client), payload, qos }
-  return properties === null ? event : { ...event, headers: headersOfProperties(properties, Date.now()) }
+function eventOf(
+  client: ClientIdentity,
+  { topic, payload, qos, properties, change }: Omit<IncomingPublish, 'packetId'>,
+  more: readonly StateChange[] = []
+): IngestEvent {
+  const state = change ? [...more, ...change.state] : more
+  return {
+    mqttTopic: topic,
+    clientId: nameOf(client),
+    payload,
+    qos,
+    ...(properties && { headers: headersOfProperties(properties, Date.now()) }),
+    ...(state.length > 0 && { state })
+  }
 }
 
 /** What the broker chose says nothing, and would be another one each time. */

@@ -8,7 +8,7 @@
 
 import type { Socket } from 'node:net'
 import type { Core } from '../../runtime/core/core.ts'
-import type { Store } from '../../runtime/log/contract.ts'
+import type { StateChange, Store } from '../../runtime/log/contract.ts'
 import type { BrokerLimits, ListenerLimits } from './limits.ts'
 import type { ConnectPacket, MessageProperties, Qos } from './packets.ts'
 import type { Qos2Memory } from './qos2-memory.ts'
@@ -59,6 +59,8 @@ export interface IncomingPublish {
   /** 0 of QoS 0. */
   readonly packetId: number
   readonly properties: MessageProperties | null
+  /** Travels in the commit of the event, and by itself when no event is stored; `settle` is called once. */
+  readonly change?: { readonly state: readonly StateChange[]; settle(isDurable: boolean): void }
 }
 
 /** 'stored': deliver it. 'repeat': its event was there before. 'lost': of QoS 0, storage refused it. Neither is delivered. */
@@ -95,6 +97,8 @@ export interface SessionLayerMetrics {
   readonly deliveriesDropped: number
   readonly offlineDropped: number
   readonly retainedRefused: number
+  /** Retained messages and wills of the durable state that could not be read at the start. */
+  readonly damaged: number
 }
 
 export interface SessionLayerOptions {
