@@ -1,7 +1,7 @@
 // What MQTT 5 alone says of CONNECT and CONNACK: properties, limits of the client, session expiry, AUTH.
 
 import assert from 'node:assert/strict'
-import { type Packet, valueOf, valuesOf } from './decode.ts'
+import { type Packet, propOf, propsOf } from './decode.ts'
 import { auth, connect, frame, join, prop, publish, subscribe, text, u16, type Version } from './encode.ts'
 import { durable, FORBIDDEN, openRig } from './gateway.ts'
 import { sleep } from './raw-client.ts'
@@ -38,7 +38,7 @@ v5('3.1.2-26', 'no alias is larger than the client takes', async (version) => {
   const publisher = await rig.connect(version)
   for (const topic of [...topics, ...topics]) await publisher.publish({ topic, payload: topic })
   for (let index = 0; index < 6; index++) {
-    const alias = valueOf(await client.receive(), 35)
+    const alias = propOf(await client.receive(), 35)
     assert.ok(alias === undefined || alias === 1, `alias ${alias}`)
   }
 })
@@ -52,7 +52,7 @@ v5('3.1.2-27', 'a client that takes no aliases is sent none', async (version) =>
     for (let index = 0; index < 3; index++) {
       const packet = await client.receive()
       assert.equal(packet.topic, topic)
-      assert.equal(valueOf(packet, 35), undefined)
+      assert.equal(propOf(packet, 35), undefined)
     }
   }
 })
@@ -61,7 +61,7 @@ v5('3.1.2-28', 'response information is not sent unasked', async (version) => {
   for (const props of [[], [prop(25, 0)]]) {
     const connack = await rig.open(version).connect({ clientId: rig.clientId(), props })
     assert.equal(connack.code, 0)
-    assert.equal(valueOf(connack, 26), undefined)
+    assert.equal(propOf(connack, 26), undefined)
   }
 })
 
@@ -75,18 +75,18 @@ v5('3.1.2-29', 'without problem information no reason string and no user propert
   client.send(join(0x62, 2, u16(4_711)))
   await client.next('pubcomp')
   for (const packet of client.received) {
-    if (packet.kind !== 'connack') assert.deepEqual(valuesOf(packet, 31).concat(valuesOf(packet, 38)), [], packet.kind)
+    if (packet.kind !== 'connack') assert.deepEqual(propsOf(packet, 31).concat(propsOf(packet, 38)), [], packet.kind)
   }
   await client.subscribe(topic)
   await client.publish({ topic, props: [prop(38, ['k', 'v'])] })
-  assert.deepEqual(valueOf(await client.receive(), 38), ['k', 'v'], 'of a PUBLISH they stay')
+  assert.deepEqual(propOf(await client.receive(), 38), ['k', 'v'], 'of a PUBLISH they stay')
 })
 
 v5('3.1.3-7', 'an assigned client id is told, and is the id of the session', async (version) => {
   const topic = rig.topic()
   const first = rig.open(version)
   const connack = await first.connect({ clientId: '', clean: false, props: [prop(17, 60)] })
-  const assigned = valueOf(connack, 18)
+  const assigned = propOf(connack, 18)
   assert.ok(typeof assigned === 'string' && assigned !== '', first.story)
   await first.subscribe(topic, 1)
   await first.leave()
@@ -98,7 +98,7 @@ v5('3.1.3-7', 'an assigned client id is told, and is the id of the session', asy
 
 v5('3.2.2-16', 'every assigned client id is another one', async (version) => {
   const connacks = await Promise.all(Array.from({ length: 20 }, () => rig.open(version).connect({ clientId: '' })))
-  const ids = connacks.map((connack) => valueOf(connack, 18))
+  const ids = connacks.map((connack) => propOf(connack, 18))
   assert.ok(ids.every((id) => typeof id === 'string' && id.length > 0))
   assert.equal(new Set(ids).size, 20)
 })
@@ -144,7 +144,7 @@ v5('3.2.2-8', 'CONNACK has a reason code of its list', async (version) => {
 const announced = async (version: Version): Promise<Packet> => await rig.open(version).connect({ clientId: rig.clientId() })
 
 v5('3.2.2-9', 'QoS 1 and 2 are supported, no maximum is announced', async (version) => {
-  assert.equal(valueOf(await announced(version), 36), undefined)
+  assert.equal(propOf(await announced(version), 36), undefined)
   const client = await rig.connect(version)
   assert.equal((await client.publish({ topic: rig.topic(), qos: 1 }))?.kind, 'puback')
   assert.equal((await client.publish({ topic: rig.topic(), qos: 2 }))?.kind, 'pubcomp')
@@ -160,11 +160,11 @@ v5(
   'the server announces 16 aliases, a receive maximum and its largest packet, and no shared subscriptions',
   async (version) => {
     const connack = await announced(version)
-    assert.equal(valueOf(connack, 34), 16)
-    assert.equal(valueOf(connack, 39), 256 * 1024)
-    assert.equal(valueOf(connack, 42), 0)
-    assert.ok((valueOf(connack, 33) as number) >= 1, 'receive maximum')
-    for (const id of [36, 37, 40, 41]) assert.notEqual(valueOf(connack, id), 0, `property ${id} says that something is missing`)
+    assert.equal(propOf(connack, 34), 16)
+    assert.equal(propOf(connack, 39), 256 * 1024)
+    assert.equal(propOf(connack, 42), 0)
+    assert.ok((propOf(connack, 33) as number) >= 1, 'receive maximum')
+    for (const id of [36, 37, 40, 41]) assert.notEqual(propOf(connack, id), 0, `property ${id} says that something is missing`)
   }
 )
 
@@ -192,7 +192,7 @@ v5('3.2.2-20', 'user properties do not make CONNACK larger than the client takes
 v5('3.2.2-22', 'without a server keep alive that of the client counts', async (version) => {
   const client = rig.open(version)
   const connack = await client.connect({ clientId: rig.clientId(), keepAlive: 1 })
-  const keepAlive = (valueOf(connack, 19) as number | undefined) ?? 1
+  const keepAlive = (propOf(connack, 19) as number | undefined) ?? 1
   const startMs = Date.now()
   await client.closed('the end of the keep alive')
   const tookMs = Date.now() - startMs
@@ -239,7 +239,7 @@ v5('4.12.0-1', 'an authentication method is refused with 0x8C and closed', async
 v5('4.12.0-6', 'without a method there is no AUTH and no method in CONNACK', async (version) => {
   const client = rig.open(version)
   const connack = await client.connect({ clientId: rig.clientId(), user: 'user', password: 'right' })
-  assert.equal(valueOf(connack, 21), undefined)
+  assert.equal(propOf(connack, 21), undefined)
   await client.ping()
   assert.ok(!client.received.some(({ kind }) => kind === 'auth'))
 })

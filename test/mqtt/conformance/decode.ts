@@ -40,8 +40,8 @@ export interface Packet {
 }
 
 /** The first value of a property. */
-export const valueOf = (packet: Packet, id: number): Value | undefined => packet.properties.find(([other]) => other === id)?.[1]
-export const valuesOf = (packet: Packet, id: number): Value[] =>
+export const propOf = (packet: Packet, id: number): Value | undefined => packet.properties.find(([other]) => other === id)?.[1]
+export const propsOf = (packet: Packet, id: number): Value[] =>
   packet.properties.filter(([other]) => other === id).map(([, value]) => value)
 
 export class WireFault extends Error {
@@ -250,7 +250,7 @@ function readSuback(cursor: Cursor, version: Version): Body {
   const properties = version === 5 ? readProperties(cursor, 'suback') : []
   const codes = [...cursor.take(cursor.left)]
   must(codes.length > 0, 'SUBACK without a code')
-  for (const code of codes) checkCode(version, 'suback', code, version === 3 ? [0, 1, 2] : [0, 1, 2, 0x80])
+  for (const code of codes) checkCode(version, 'suback', code, [0, 1, 2, 0x80])
   return { packetId, properties, codes }
 }
 

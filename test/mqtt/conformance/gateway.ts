@@ -29,9 +29,8 @@ let count = 0
 
 export async function openRig(options: GatewayOptions = {}): Promise<Rig> {
   const clients: RawClient[] = []
-  after(async () => {
+  after(() => {
     for (const client of clients) client.drop()
-    for (const { fault } of clients) assert.equal(fault, null, fault?.message)
   })
   const gateway = await startGateway(
     { teardown: (callback) => after(callback as () => Promise<void>) },
@@ -46,6 +45,10 @@ export async function openRig(options: GatewayOptions = {}): Promise<Rig> {
       ...options
     }
   )
+  // Last: a hook that fails is the last one that runs.
+  after(() => {
+    for (const { fault } of clients) assert.equal(fault, null, fault?.message)
+  })
   const rig: Rig = {
     gateway,
     port: gateway.port,
