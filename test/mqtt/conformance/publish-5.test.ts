@@ -240,7 +240,8 @@ async function smallAcks(version: Version, id: number): Promise<void> {
   client.send(ack('pubrec', 999), ack('pubrel', 998))
   await client.next('pubrel')
   await client.next('pubcomp')
-  for (const packet of client.received) assert.ok(packet.bytes.length <= limit, `${packet.kind} with property ${id}: ${propsOf(packet, id)}`)
+  for (const packet of client.received)
+    assert.ok(packet.bytes.length <= limit, `${packet.kind} with property ${id}: ${propsOf(packet, id)}`)
 }
 
 v5('3.4.2-2', 'a reason string does not make PUBACK larger than the client takes', (version) => smallAcks(version, 31))

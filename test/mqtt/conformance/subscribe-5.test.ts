@@ -106,7 +106,8 @@ async function smallAnswers(version: Version, id: number): Promise<void> {
   await client.subscribe(`${FORBIDDEN}/x`)
   await client.subscribe('$share/g/t/x')
   await client.unsubscribe('t/never', `${FORBIDDEN}/x`)
-  for (const packet of client.received) assert.ok(packet.bytes.length <= limit, `${packet.kind} with property ${id}: ${propsOf(packet, id)}`)
+  for (const packet of client.received)
+    assert.ok(packet.bytes.length <= limit, `${packet.kind} with property ${id}: ${propsOf(packet, id)}`)
 }
 
 v5('3.9.2-1', 'a reason string does not make SUBACK larger than the client takes', (version) => smallAnswers(version, 31))
