@@ -185,7 +185,11 @@ class MqttSessions implements SessionLayer {
     this.#occupy(session, client)
     const error = await this.#makeDurable(client)
     if (connection.isClosed || client.isDetached) return
-    if (error) return refuseConnect(connection, connectFault(error))
+    if (error) {
+      if (client.will) this.#wills.disarm(id)
+      client.will = null
+      return refuseConnect(connection, connectFault(error))
+    }
     if (resumed) this.#dropForbidden(client, session)
     this.#answerConnect(client, session, resumed !== undefined)
   }
