@@ -95,11 +95,11 @@ class MqttSessions implements SessionLayer {
     }
   }
 
-  start(): Promise<void> {
+  /** @throws WadiError WADI_FORMAT_NEWER */
+  async start(): Promise<void> {
     const leaveOut = (): void => void this.#damagedCount++
     this.#retained.load(leaveOut)
     this.#wills.load(leaveOut)
-    return Promise.resolve()
   }
 
   accept(connection: Connection): void {
@@ -340,7 +340,11 @@ class MqttSessions implements SessionLayer {
     return true
   }
 
-  #sendRetained(session: ClientSession, { filter, qos, retainHandling }: SubscriptionRequest, { isNew, id }: { isNew: boolean; id: number | null }): void {
+  #sendRetained(
+    session: ClientSession,
+    { filter, qos, retainHandling }: SubscriptionRequest,
+    { isNew, id }: { isNew: boolean; id: number | null }
+  ): void {
     if (retainHandling === 2 || (retainHandling === 1 && !isNew)) return
     for (const message of this.#retained.match(filter)) {
       const delivery = { qos: lower(message.qos, qos), isRetained: true, subscriptionIds: id === null ? [] : [id] }

@@ -80,27 +80,30 @@ t.test('a retained message of a topic that is dropped has a commit of its own, b
   t.same(await retainedTopics(await restart(t, before, { unmatched: { action: 'drop' } })), ['publish nobody/x'])
 })
 
-t.test('retained messages are bounded in number, bytes and size, also while they are on their way; a larger one is delivered', async (t) => {
-  const limits = { retainedCountMax: 3, retainedBytesMax: 2_000, retainedMessageBytesMax: 1_000 }
-  const gateway = await startGateway(t, { limits })
-  const client = await gateway.raw().connected()
-  const reader = await gateway.raw().connected({ clientId: 'sub' })
-  reader.send(subscribePacket(1, 'd/large'))
-  await reader.saw('suback 1')
-  gateway.store.isHeld = true
-  for (const [index, topic] of ['d/1', 'd/2', 'd/3', 'd/4', 'd/5'].entries()) client.send(retain(topic, 'x', 1, index + 1))
-  client.send(retain('d/large', Buffer.alloc(1_001), 1, 9))
-  await turns(() => gateway.store.waitingCount === 6)
-  gateway.store.release()
-  await client.saw('puback 9')
-  await reader.saw('publish d/large')
-  t.equal(gateway.broker.metrics.retainedRefused, 3)
-  t.equal(keysOf(gateway, storedRetained).length, 3)
-  client.send(retain('d/1', Buffer.alloc(900), 1, 10), retain('d/2', Buffer.alloc(900), 1, 11))
-  await client.saw('puback 11')
-  t.equal(gateway.broker.metrics.retainedRefused, 4, 'bytes of what it takes the place of do not count')
-  t.same(await retainedTopics(gateway), ['publish d/1', 'publish d/2', 'publish d/3'])
-})
+t.test(
+  'retained messages are bounded in number, bytes and size, also while they are on their way; a larger one is delivered',
+  async (t) => {
+    const limits = { retainedCountMax: 3, retainedBytesMax: 2_000, retainedMessageBytesMax: 1_000 }
+    const gateway = await startGateway(t, { limits })
+    const client = await gateway.raw().connected()
+    const reader = await gateway.raw().connected({ clientId: 'sub' })
+    reader.send(subscribePacket(1, 'd/large'))
+    await reader.saw('suback 1')
+    gateway.store.isHeld = true
+    for (const [index, topic] of ['d/1', 'd/2', 'd/3', 'd/4', 'd/5'].entries()) client.send(retain(topic, 'x', 1, index + 1))
+    client.send(retain('d/large', Buffer.alloc(1_001), 1, 9))
+    await turns(() => gateway.store.waitingCount === 6)
+    gateway.store.release()
+    await client.saw('puback 9')
+    await reader.saw('publish d/large')
+    t.equal(gateway.broker.metrics.retainedRefused, 3)
+    t.equal(keysOf(gateway, storedRetained).length, 3)
+    client.send(retain('d/1', Buffer.alloc(900), 1, 10), retain('d/2', Buffer.alloc(900), 1, 11))
+    await client.saw('puback 11')
+    t.equal(gateway.broker.metrics.retainedRefused, 4, 'bytes of what it takes the place of do not count')
+    t.same(await retainedTopics(gateway), ['publish d/1', 'publish d/2', 'publish d/3'])
+  }
+)
 
 t.test('the will of a client is sent by the next start when its gateway fell, once', async (t) => {
   const before = await startGateway(t)
