@@ -48,6 +48,7 @@ import { feedTail, type TailSource, tailItems } from './tail-feed.ts'
 import type { TailRequest } from './tail-request.ts'
 import { takeoverLog } from './takeover-log.ts'
 import { deliveredTopics, partitionWords, placeOfTopic, TopicsSetup, type TopicsSetupOptions, topicConfigOf } from './topics-setup.ts'
+import { VERSION } from './version.ts'
 
 /** Of the ten seconds that a stop may take: what the uplink may use to end a transaction. */
 const UPLINK_CLOSE_MS = 2_500
@@ -420,6 +421,7 @@ async function openMqtt(listeners: readonly Listener[], { ingest, store, edges, 
     ingest,
     store,
     core: edges.core,
+    version: VERSION,
     onEvent: ({ reason, detail, clientId, remoteAddress }) => {
       if (reason === 'connection-lost') return // devices come and go
       const words = `closed the connection of ${clientId ?? 'a client'} (${remoteAddress}): ${reason}${detail ? `, ${detail}` : ''}`

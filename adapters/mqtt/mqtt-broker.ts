@@ -66,6 +66,8 @@ export interface MqttBrokerOptions {
   readonly limits?: Partial<BrokerLimits>
   /** Without one everybody may do everything. */
   readonly authorizer?: Authorizer
+  /** Of the product, for $SYS. */
+  readonly version?: string
   /** Without one it is mqtt-sessions.ts. */
   readonly createSessions?: SessionLayerFactory
   readonly onEvent?: (event: MqttEvent) => void
@@ -115,13 +117,13 @@ class Broker implements MqttBroker {
   #closing: Promise<void> | null = null
 
   constructor(options: MqttBrokerOptions) {
-    const { ingest, store, core, limits, authorizer = everybody, createSessions = createMqttSessions } = options
+    const { ingest, store, core, limits, authorizer = everybody, createSessions = createMqttSessions, version = '' } = options
     const { onEvent = () => {}, onTakeover = () => {} } = options
     this.#authorizer = authorizer
     this.#limits = { ...defaultMqttLimits, ...limits }
     this.#onEvent = onEvent
     this.#onTakeover = onTakeover
-    this.#sessions = createSessions({ limits: this.#limits, store, core, handlers: this.#createHandlers() })
+    this.#sessions = createSessions({ limits: this.#limits, store, core, version, handlers: this.#createHandlers(ingest) })
     const identityOf = (session: Session): ClientIdentity => this.#identityOf(session)
     this.#intake = new PublishIntake({ ingest, store, authorizer, qos2: this.#sessions.qos2, identityOf })
     this.#readPause = this.#createReadPause(ingest)
@@ -188,13 +190,14 @@ class Broker implements MqttBroker {
     }
   }
 
-  #createHandlers(): SessionHandlers {
+  #createHandlers(ingest: Ingest): SessionHandlers {
     return {
       checkConnect: (connection, request) => this.#checkConnect(connection, request),
       authenticate: (session, connection, credentials, answer) => this.#authenticate(session, connection, credentials, answer),
       publish: (session, packet, done) => this.#intake.take(session, packet, done),
       publishWill: (session, clientId, will, done) => this.#intake.takeWill(session, clientId, will, done),
       subscribeRefusal: (session, filter) => this.#subscribeRefusal(session, filter),
+      receivedMessages: () => ingest.metrics.received,
       takenOver: ({ remoteAddress }, { remoteAddress: previousAddress }, clientId) =>
         this.#onTakeover({ clientId, remoteAddress, previousAddress }),
       failed: ({ remoteAddress }, clientId, reason, detail) => this.#countClosed(reason, { detail, clientId, remoteAddress })

@@ -3,7 +3,29 @@
 import { type Metrics, oncePerTurn, seriesOf } from '../../runtime/base/metrics.ts'
 import type { MqttBroker, MqttMetrics } from './mqtt-broker.ts'
 
-type Counter = Exclude<keyof MqttMetrics, 'connections' | 'closed' | 'qos2Remembered'>
+type Gauge =
+  | 'connections'
+  | 'clients'
+  | 'sessions'
+  | 'subscriptions'
+  | 'retained'
+  | 'retainedBytes'
+  | 'wills'
+  | 'queuedBytes'
+  | 'qos2Remembered'
+type Counter = Exclude<keyof MqttMetrics, 'closed' | Gauge>
+
+const GAUGES: readonly (readonly [name: string, field: Gauge, help: string])[] = [
+  ['connections', 'connections', 'Open MQTT connections'],
+  ['clients', 'clients', 'MQTT clients that are connected'],
+  ['sessions', 'sessions', 'MQTT sessions, those of absent clients included'],
+  ['subscriptions', 'subscriptions', 'Subscriptions of all sessions'],
+  ['retained_messages', 'retained', 'Retained messages'],
+  ['retained_bytes', 'retainedBytes', 'Memory of the retained messages'],
+  ['wills', 'wills', 'Wills of connected clients, and delayed ones'],
+  ['queued_bytes', 'queuedBytes', 'Memory of the messages that wait for subscribers'],
+  ['qos2_remembered_messages', 'qos2Remembered', 'QoS 2 packet ids that wait for their PUBREL']
+]
 
 const COUNTERS: readonly (readonly [name: string, field: Counter, help: string])[] = [
   ['accepted_connections', 'acceptedConnections', 'MQTT connections that were accepted'],
@@ -11,6 +33,8 @@ const COUNTERS: readonly (readonly [name: string, field: Counter, help: string])
   ['refused_wills', 'willsRefused', 'Wills that nobody may send any more when they were due'],
   ['qos2_repeats', 'qos2Repeats', 'QoS 2 messages that came again and were stored once'],
   ['qos2_given_up', 'qos2GivenUp', 'QoS 2 packet ids that were forgotten before their PUBREL, for want of room'],
+  ['deliveries', 'deliveries', 'Messages that were sent to local subscribers'],
+  ['damaged_messages', 'damaged', 'Retained messages and wills that could not be read at the start'],
   ['dropped_deliveries', 'deliveriesDropped', 'Messages that local subscribers did not get: their queue was full'],
   ['dropped_offline_messages', 'offlineDropped', 'Messages for sessions without connection that had no room'],
   ['refused_retained_messages', 'retainedRefused', 'Retained messages that had no room']
@@ -18,14 +42,10 @@ const COUNTERS: readonly (readonly [name: string, field: Counter, help: string])
 
 export function registerMqtt(metrics: Metrics, mqtt: Pick<MqttBroker, 'metrics'>): void {
   const now = oncePerTurn(() => mqtt.metrics)
-  metrics.gauge({ name: 'wadi_mqtt_connections', help: 'Open MQTT connections' }, () => now().connections)
+  for (const [name, field, help] of GAUGES) metrics.gauge({ name: `wadi_mqtt_${name}`, help }, () => now()[field])
   for (const [name, field, help] of COUNTERS) metrics.counter({ name: `wadi_mqtt_${name}_total`, help }, () => now()[field])
   metrics.counters(
     { name: 'wadi_mqtt_closed_connections_total', help: 'MQTT connections that the gateway closed, or that failed', labels: ['reason'] },
     () => seriesOf(now().closed)
-  )
-  metrics.gauge(
-    { name: 'wadi_mqtt_qos2_remembered_messages', help: 'QoS 2 packet ids that wait for their PUBREL' },
-    () => now().qos2Remembered
   )
 }

@@ -36,11 +36,14 @@ import { Qos2Memory } from './qos2-memory.ts'
 import { GateFault } from './reasons.ts'
 import { RetainedMessages } from './retained-messages.ts'
 import type { Connection, Session, SessionHandlers, SessionLayer, SessionLayerMetrics, SessionLayerOptions } from './session-layer.ts'
-import { FilterTree } from './topic-tree.ts'
+import { systemTopics } from './system-topics.ts'
+import { FilterTree, TopicTree } from './topic-tree.ts'
 import { Wills } from './wills.ts'
 import { connackPacket, pingrespPacket, subackPacket, unsubackPacket } from './wire-write.ts'
 
 const TOPIC_ALIAS_MAX = 16
+/** As Mosquitto's sys_interval. */
+const SYSTEM_MS = 10_000
 
 export function createMqttSessions(options: SessionLayerOptions): SessionLayer {
   return new MqttSessions(options)
@@ -50,6 +53,9 @@ class MqttSessions implements SessionLayer {
   readonly qos2: Qos2Memory
   readonly #limits: BrokerLimits
   readonly #handlers: SessionHandlers
+  readonly #version: string
+  readonly #startedMs = performance.now()
+  #systemTimer: NodeJS.Timeout | null = null
   readonly #connections = new Set<ClientConnection>()
   /** Of connections whose CONNECT was accepted. */
   readonly #clientOf = new Map<ClientConnection, ConnectedClient>()
@@ -58,7 +64,7 @@ class MqttSessions implements SessionLayer {
   readonly #sessions = new Map<string, ClientSession>()
   readonly #filters = new FilterTree<ClientSession, Subscription>()
   readonly #retained: RetainedMessages
-  readonly #budget: QueueBudget = { bytes: 0, deliveriesDropped: 0, offlineDropped: 0 }
+  readonly #budget: QueueBudget = { bytes: 0, deliveries: 0, deliveriesDropped: 0, offlineDropped: 0 }
   readonly #ends = new Deadlines<ClientSession>((session) => this.#endSession(session))
   readonly #wills: Wills
   /** Sessions without connection and subscriptions, the oldest first. */
@@ -68,8 +74,9 @@ class MqttSessions implements SessionLayer {
   /** Of the durable state: what could not be read at the start and was left out. */
   #damagedCount = 0
 
-  constructor({ limits, store, core, handlers }: SessionLayerOptions) {
+  constructor({ limits, store, core, handlers, version }: SessionLayerOptions) {
     this.#limits = limits
+    this.#version = version
     this.#handlers = handlers
     this.#retained = new RetainedMessages(store, limits)
     this.#wills = new Wills(store, limits.sessionsMax, (sender, clientId, will, state) => this.#sendWill(sender, clientId, will, state))
@@ -85,6 +92,14 @@ class MqttSessions implements SessionLayer {
 
   get metrics(): SessionLayerMetrics {
     return {
+      clients: this.#holders.size,
+      sessions: this.#sessions.size,
+      subscriptions: this.#filters.size,
+      retained: this.#retained.count,
+      retainedBytes: this.#retained.bytes,
+      wills: this.#wills.count,
+      queuedBytes: this.#budget.bytes,
+      deliveries: this.#budget.deliveries,
       qos2Remembered: this.qos2.rememberedCount,
       qos2Repeats: this.qos2.repeatCount,
       qos2GivenUp: this.qos2.givenUpCount,
@@ -100,6 +115,7 @@ class MqttSessions implements SessionLayer {
     const leaveOut = (): void => void this.#damagedCount++
     this.#retained.load(leaveOut)
     this.#wills.load(leaveOut)
+    this.#systemTimer = setInterval(() => this.#tellSystem(), SYSTEM_MS).unref()
   }
 
   accept(connection: Connection): void {
@@ -119,6 +135,7 @@ class MqttSessions implements SessionLayer {
   }
 
   close(): void {
+    if (this.#systemTimer) clearInterval(this.#systemTimer)
     this.#ends.close()
     this.#wills.close()
   }
@@ -346,10 +363,40 @@ class MqttSessions implements SessionLayer {
     { isNew, id }: { isNew: boolean; id: number | null }
   ): void {
     if (retainHandling === 2 || (retainHandling === 1 && !isNew)) return
-    for (const message of this.#retained.match(filter)) {
+    const messages = filter.startsWith('$SYS/') ? this.#systemMessages(filter) : this.#retained.match(filter)
+    for (const message of messages) {
       const delivery = { qos: lower(message.qos, qos), isRetained: true, subscriptionIds: id === null ? [] : [id] }
       session.outbox.deliver(message, delivery)
     }
+  }
+
+  /** To those that subscribe: `$SYS/#`, not `#`. */
+  #tellSystem(): void {
+    if (this.#filters.size > 0) for (const fields of this.#systemFields()) this.#deliver(fields, null)
+  }
+
+  #systemMessages(filter: string): Message[] {
+    const tree = new TopicTree<Message>()
+    for (const fields of this.#systemFields()) tree.set(fields.topic, 'value', new Message(fields, 0))
+    const found: Message[] = []
+    tree.match(filter, (message) => found.push(message))
+    return found
+  }
+
+  #systemFields(): MessageFields[] {
+    const facts = {
+      version: this.#version,
+      uptimeSeconds: (performance.now() - this.#startedMs) / 1_000,
+      receivedMessages: this.#handlers.receivedMessages(),
+      sessions: this.metrics
+    }
+    return [...systemTopics(facts)].map(([topic, value]) => ({
+      topic,
+      payload: Buffer.from(value),
+      qos: 0,
+      isRetained: true,
+      properties: null
+    }))
   }
 
   #onUnsubscribe({ connection, connect }: ConnectedClient, session: ClientSession, { packetId, filters }: UnsubscribePacket): void {

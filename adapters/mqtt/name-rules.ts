@@ -15,7 +15,7 @@ export function isClientIdAllowed(clientId: string, clean: boolean, clientIdByte
   return Buffer.byteLength(clientId) <= clientIdBytesMax && !isUnprintable(clientId)
 }
 
-/** Topics under $ belong to the broker. */
+/** Topics under $ belong to the broker: nobody publishes to them, and $SYS may be read. */
 export function isReserved(topic: string): boolean {
   return topic.startsWith('$')
 }
@@ -24,7 +24,7 @@ export function isReserved(topic: string): boolean {
 export function filterRefusal(filter: string): number | null {
   if (filter.startsWith('$share/')) return ReasonCode.sharedSubscriptionsNotSupported
   if (filter.length > FILTER_CHARACTERS_MAX || isUnprintable(filter)) return ReasonCode.topicFilterInvalid
-  return isReserved(filter) ? ReasonCode.notAuthorized : null
+  return isReserved(filter) && !filter.startsWith('$SYS/') ? ReasonCode.notAuthorized : null
 }
 
 /** Its wildcards stand where MQTT lets them. What filterRefusal refuses (too long, a control character) is not looked at. */

@@ -32,6 +32,8 @@ export interface OutboxLimits {
 /** What all sessions share. */
 export interface QueueBudget {
   bytes: number
+  /** Messages that were sent. */
+  deliveries: number
   /** Messages that found no room: of connected and of absent sessions. */
   deliveriesDropped: number
   offlineDropped: number
@@ -207,6 +209,7 @@ export class Outbox {
       expirySeconds: message.expirySecondsLeft(nowMs),
       subscriptionIds: entry.subscriptionIds
     })
+    if (isTaken) this.#budget.deliveries++
     entry.isSent = true
     if (!isTaken && qos > 0) this.#end(entry)
   }

@@ -82,14 +82,28 @@ export interface SessionHandlers {
   publishWill(session: Session | null, clientId: string, will: Omit<IncomingPublish, 'packetId'>, done: PublishDone): void
   /** @returns null when it may; otherwise the reason code of SUBACK */
   subscribeRefusal(session: Session, filter: string): number | null
+  /** PUBLISH packets that were taken in. */
+  receivedMessages(): number
   /** Another connection of the same client id was accepted: `previous` is being closed. */
   takenOver(connection: Connection, previous: Connection, clientId: string): void
   /** A connection that was refused, broke a rule or failed; not one that ended with DISCONNECT or by a takeover. */
   failed(connection: Connection, clientId: string | null, reason: CloseReason, detail: string): void
 }
 
-/** Live counters since the start. */
+/** Live counters since the start, and what there is now. */
 export interface SessionLayerMetrics {
+  /** Connected clients, and sessions with those of absent clients. */
+  readonly clients: number
+  readonly sessions: number
+  readonly subscriptions: number
+  readonly retained: number
+  readonly retainedBytes: number
+  /** Durable wills: of connected clients, and delayed ones. */
+  readonly wills: number
+  /** What waits in the queues of all sessions. */
+  readonly queuedBytes: number
+  /** Messages that were sent to subscribers. */
+  readonly deliveries: number
   /** QoS 2 packet ids that are remembered now. */
   readonly qos2Remembered: number
   readonly qos2Repeats: number
@@ -106,6 +120,8 @@ export interface SessionLayerOptions {
   readonly store: Pick<Store, 'commit' | 'listState' | 'getState'>
   readonly core: Pick<Core, 'crc32c'>
   readonly handlers: SessionHandlers
+  /** Of the product, for $SYS. */
+  readonly version: string
 }
 
 export interface SessionLayer {

@@ -286,15 +286,15 @@ t.test('local subscribers get a message after its commit', async (t) => {
   t.notOk(got.includes('d/y late'))
 })
 
-t.test('subscriptions to $ topics are refused, others of the same packet are not', async (t) => {
+t.test('subscriptions to $ topics other than $SYS are refused', async (t) => {
   const { client } = await startGateway(t)
   const subscriber = await client({ clean: false, clientId: 'sub' })
   const granted: number[] = []
-  for (const filter of ['$SYS/#', '$share/g/d/#', 'd/#']) {
+  for (const filter of ['$SYS', '$wadi/#', '$share/g/d/#', '$SYS/#', 'd/#']) {
     const result = await subscriber.subscribeAsync(filter, { qos: 1 }).catch(() => [])
     granted.push(result[0]?.qos ?? 128)
   }
-  t.same(granted, [128, 128, 1])
+  t.same(granted, [128, 128, 128, 1, 1])
 })
 
 t.test('a frozen subscriber does not hold up ingest, and is closed', async (t) => {
@@ -447,4 +447,30 @@ t.test('between bind and open a listener holds what connects, unread and capped,
   )
   broker.addListener(listener)
   for (const client of early) await client.saw('connack 0')
+})
+
+t.test('$SYS tells what the broker counts, retained, to those that ask for it by name', async (t) => {
+  const { client, raw } = await startGateway(t)
+  const everything = await raw().connected({ clientId: 'all' })
+  everything.send(subscribePacket(1, '#'))
+  await everything.saw('suback 1')
+  const reader = await client({ clientId: 'dashboard' })
+  const got = new Map<string, { value: string; retain: boolean }>()
+  reader.on('message', (topic, payload, { retain }) => got.set(topic, { value: payload.toString(), retain }))
+  await reader.publishAsync('d/x', 'x', { qos: 1, retain: true })
+  await reader.subscribeAsync('$SYS/#')
+  await turns(() => got.has('$SYS/broker/version'))
+  const valueOf = (name: string): string | undefined => got.get(`$SYS/broker/${name}`)?.value
+  t.same(
+    ['clients/connected', 'clients/total', 'subscriptions/count', 'retained messages/count', 'publish/messages/received'].map(valueOf),
+    ['2', '2', '2', '1', '1']
+  )
+  t.match(valueOf('uptime'), /^[0-9]+ seconds$/)
+  t.ok([...got.values()].every(({ retain }) => retain))
+  got.clear()
+  await reader.subscribeAsync('$SYS/broker/+')
+  await turns(() => got.size === 2)
+  await turns(undefined, 30)
+  t.same([...got.keys()].sort(), ['$SYS/broker/uptime', '$SYS/broker/version'])
+  t.notOk(everything.received.some((line) => line.includes('$SYS')))
 })

@@ -7,7 +7,7 @@ import type { DeliveryOptions, Qos } from '../../adapters/mqtt/packets.ts'
 import { Prng } from '../sim/prng.ts'
 
 const limits: OutboxLimits = { offlinePerClientMax: 1_000, offlineBytesMax: 1e6, outboundBytesMax: 1e6, outboundTotalBytesMax: 1e7 }
-const newBudget = (): QueueBudget => ({ bytes: 0, deliveriesDropped: 0, offlineDropped: 0 })
+const newBudget = (): QueueBudget => ({ bytes: 0, deliveries: 0, deliveriesDropped: 0, offlineDropped: 0 })
 
 class Client implements OutboxLink {
   isWritable = true

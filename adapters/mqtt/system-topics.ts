@@ -1,0 +1,27 @@
+// What the broker says of itself under $SYS/broker, in the words that dashboards know from Mosquitto. Not for: metrics of the gateway (`wadi metrics`).
+
+import type { SessionLayerMetrics } from './session-layer.ts'
+
+export interface SystemFacts {
+  readonly version: string
+  readonly uptimeSeconds: number
+  readonly receivedMessages: number
+  readonly sessions: SessionLayerMetrics
+}
+
+/** Value by topic. */
+export function systemTopics({ version, uptimeSeconds, receivedMessages, sessions }: SystemFacts): ReadonlyMap<string, string> {
+  const values: Readonly<Record<string, number | string>> = {
+    'clients/connected': sessions.clients,
+    'clients/disconnected': sessions.sessions - sessions.clients,
+    'clients/total': sessions.sessions,
+    'publish/messages/dropped': sessions.deliveriesDropped + sessions.offlineDropped,
+    'publish/messages/received': receivedMessages,
+    'publish/messages/sent': sessions.deliveries,
+    'retained messages/count': sessions.retained,
+    'subscriptions/count': sessions.subscriptions,
+    uptime: `${Math.floor(uptimeSeconds)} seconds`,
+    version: `wadi ${version}`
+  }
+  return new Map(Object.entries(values).map(([name, value]) => [`$SYS/broker/${name}`, String(value)]))
+}
