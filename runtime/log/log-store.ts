@@ -549,7 +549,6 @@ export class LogStore implements Store {
   }
 
   async #writeSnapshot(replayAfter: number, recoveryPoints: readonly RecoveryPoint[]): Promise<void> {
-    const { disk, core, clock, directory } = this.#options
     const number = this.#snapshotNumber + 1 // counted when it is there: else one that fails would take an older one away
     const image = this.#state.image([...this.#removals.unsaved(), ...this.#damage.unsaved()]) // one moment, with the sequence below
     const head = {
@@ -562,7 +561,7 @@ export class LogStore implements Store {
       ...this.#before
     }
     try {
-      this.#snapshotBytes = await writeSnapshot({ disk, core, clock, directory, meter: this.#meter, number }, head, image)
+      this.#snapshotBytes = await writeSnapshot({ ...this.#options, meter: this.#meter, number }, head, image)
     } finally {
       this.#state.release()
     }

@@ -8,7 +8,7 @@ import { assert } from '../base/assert.ts'
 import { WadiError } from '../base/errors.ts'
 import type { StateChange } from './contract.ts'
 import type { StateEntry, StateImage } from './snapshot-codec.ts'
-import { STATE_VALUE_BYTES_MAX, type StateReader } from './state-area.ts'
+import { areaOfKey, STATE_VALUE_BYTES_MAX, type StateReader } from './state-area.ts'
 import { areaOf, STATE_KEY_BYTES_MAX } from './state-codec.ts'
 
 export class StateMap implements StateReader {
@@ -31,8 +31,7 @@ export class StateMap implements StateReader {
     const changed = this.#changed
     const areas = prefix.includes('/') ? [this.#areas.get(areaOf(prefix))] : this.#areas.values()
     const keys: string[] = []
-    for (const area of areas)
-      for (const key of area?.keys() ?? []) if (key.startsWith(prefix) && changed?.has(key) !== true) keys.push(key)
+    for (const area of areas) for (const key of area?.keys() ?? []) if (key.startsWith(prefix) && changed?.has(key) !== true) keys.push(key)
     for (const [key, value] of changed ?? []) if (value !== null && key.startsWith(prefix)) keys.push(key)
     return keys.sort()
   }
@@ -89,9 +88,16 @@ export class StateMap implements StateReader {
 
 const encoder = new TextEncoder()
 
-/** The key as bytes. @throws WadiError WADI_RECORD_INVALID when key or value are larger than a state change may be */
+/** The key as bytes. @throws WadiError WADI_RECORD_INVALID when key or value are larger than a state change may be, or a value is of no area */
 export function encodeStateKey({ key, value }: StateChange): Uint8Array {
   const bytes = encoder.encode(key)
+  if (value !== null && areaOfKey(key) === undefined) {
+    throw new WadiError('WADI_RECORD_INVALID', {
+      happened: `The state key ${JSON.stringify(key.slice(0, 80))} is of no area: nobody would know what it is, or when it goes.`,
+      kept: 'Nothing was written.',
+      next: 'Make a StateArea for it and list it in docs/formats/state.md.'
+    })
+  }
   if (bytes.byteLength === 0 || bytes.byteLength > STATE_KEY_BYTES_MAX || (value?.byteLength ?? 0) > STATE_VALUE_BYTES_MAX) {
     throw new WadiError('WADI_RECORD_INVALID', {
       happened: `A state change has a key of ${bytes.byteLength} and a value of ${value?.byteLength ?? 0} bytes (1 to ${STATE_KEY_BYTES_MAX}, up to ${STATE_VALUE_BYTES_MAX}).`,

@@ -38,7 +38,9 @@ async function machineWith(snapshots: readonly (readonly StateEntry[])[]): Promi
   const { disk, clock } = machine
   await machine.settle(disk.makeDirectory('/data/state'))
   for (const [index, state] of snapshots.entries())
-    await machine.settle(writeSnapshot({ disk, core, clock, meter, directory: '/data', number: index + 1 }, head, new StateMap(state).image()))
+    await machine.settle(
+      writeSnapshot({ disk, core, clock, meter, directory: '/data', number: index + 1 }, head, new StateMap(state).image())
+    )
   return machine
 }
 
@@ -137,7 +139,8 @@ t.test('numbers that are missing, or are none, are no snapshot, in both formats'
   t.notOk(isRefused({ ...whole, state: undefined }) || decodeSnapshot(1, Buffer.from(JSON.stringify(whole))) === null)
   for (const name of Object.keys(head)) {
     t.ok(isRefused({ ...whole, [name]: undefined }), `without ${name}`)
-    for (const other of [null, 'xyz', {}, [[1]], 1.5, 1e300]) t.ok(isRefused({ ...whole, [name]: other }) || typeof other === 'string', name)
+    for (const other of [null, 'xyz', {}, [[1]], 1.5, 1e300])
+      t.ok(isRefused({ ...whole, [name]: other }) || typeof other === 'string', name)
   }
   for (const json of ['null', '{}', '[]', '7', '"xyz"', '']) {
     t.equal(decodeSnapshot(1, Buffer.from(json)), null, `format 1: ${json}`)

@@ -53,11 +53,7 @@ t.test('the event loop turns while a snapshot is made, and what changes meanwhil
   const image = state.image()
   const meter = { onWrite: () => undefined, onSync: () => undefined }
   const bytes = await machine.settle(
-    writeSnapshot(
-      { disk, core, clock, meter, directory: '/data', number: 1 },
-      { ...head, recoveryPoints: [[1, 0, 0, -1, 0, 0, 0]] },
-      image
-    )
+    writeSnapshot({ disk, core, clock, meter, directory: '/data', number: 1 }, { ...head, recoveryPoints: [[1, 0, 0, -1, 0, 0, 0]] }, image)
   )
   t.equal(turnsBeforeWrite, TURNS, 'they came before the last slice was made')
   t.equal(state.getState(changes[1]?.key ?? ''), undefined, 'a reader sees the changes meanwhile')
@@ -101,35 +97,42 @@ t.test('a list is of one area, or of all, in the order of the keys; empty areas 
 })
 
 for (const seed of seeds({ count: 20 })) {
-  t.test(`whatever changes while an image is read, the image does not, and readers see every change (replay with SEED=${seed})`, async (t) => {
-    const prng = new Prng(seed)
-    const model = new Map<string, Uint8Array>()
-    const state = new StateMap()
-    const someKey = (): string => `${prng.pick(['a', 'b', 'c', 'plain'])}${prng.chance(80) ? `/${prng.below(20)}` : ''}`
-    const change = (): void => {
-      const key = someKey()
-      const value = prng.chance(60) ? new Uint8Array([prng.below(256)]) : null
-      state.apply([{ key, value }])
-      if (value) model.set(key, value)
-      else model.delete(key)
+  t.test(
+    `whatever changes while an image is read, the image does not, and readers see every change (replay with SEED=${seed})`,
+    async (t) => {
+      const prng = new Prng(seed)
+      const model = new Map<string, Uint8Array>()
+      const state = new StateMap()
+      const someKey = (): string => `${prng.pick(['a', 'b', 'c', 'plain'])}${prng.chance(80) ? `/${prng.below(20)}` : ''}`
+      const change = (): void => {
+        const key = someKey()
+        const value = prng.chance(60) ? new Uint8Array([prng.below(256)]) : null
+        state.apply([{ key, value }])
+        if (value) model.set(key, value)
+        else model.delete(key)
+      }
+      const isAsModel = (): boolean =>
+        state.listState('').join() === [...model.keys()].sort().join() &&
+        state.listState('a/').join() ===
+          [...model.keys()]
+            .filter((key) => key.startsWith('a/'))
+            .sort()
+            .join() &&
+        [...model].every(([key, value]) => state.getState(key) === value)
+      for (let round = 0; round < 20; round++) {
+        for (let at = prng.below(40); at > 0; at--) change()
+        const unsaved = prng.chance(50) ? [{ key: someKey(), value: new Uint8Array([1]) }] : []
+        const expected = new Map([...model, ...unsaved.map(({ key, value }) => [key, value] as const)])
+        const image = state.image(unsaved)
+        for (let at = prng.below(40); at > 0; at--) change()
+        if (!isAsModel()) return t.fail(`round ${round}, while it is read`)
+        const read = [...image.areas].flatMap(([, values]) => [...values])
+        t.equal(image.size, read.length)
+        t.same(new Map(read), expected)
+        state.release()
+        if (!isAsModel()) return t.fail(`round ${round}`)
+      }
+      t.throws(() => [state.image(), state.image()], /is being read/)
     }
-    const isAsModel = (): boolean =>
-      state.listState('').join() === [...model.keys()].sort().join() &&
-      state.listState('a/').join() === [...model.keys()].filter((key) => key.startsWith('a/')).sort().join() &&
-      [...model].every(([key, value]) => state.getState(key) === value)
-    for (let round = 0; round < 20; round++) {
-      for (let at = prng.below(40); at > 0; at--) change()
-      const unsaved = prng.chance(50) ? [{ key: someKey(), value: new Uint8Array([1]) }] : []
-      const expected = new Map([...model, ...unsaved.map(({ key, value }) => [key, value] as const)])
-      const image = state.image(unsaved)
-      for (let at = prng.below(40); at > 0; at--) change()
-      if (!isAsModel()) return t.fail(`round ${round}, while it is read`)
-      const read = [...image.areas].flatMap(([, values]) => [...values])
-      t.equal(image.size, read.length)
-      t.same(new Map(read), expected)
-      state.release()
-      if (!isAsModel()) return t.fail(`round ${round}`)
-    }
-    t.throws(() => [state.image(), state.image()], /is being read/)
-  })
+  )
 }
