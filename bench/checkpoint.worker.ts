@@ -2,6 +2,8 @@
 // says how long the event loop did not turn: { pausesMs } of each checkpoint, and the same time without any.
 // Arguments: directory, count of checkpoints.
 
+import '../adapters/mqtt/qos2-memory.ts' // the areas of the keys
+import '../runtime/broker/committed-offsets.ts'
 import type { StateChange } from '../runtime/log/contract.ts'
 import { openStore } from './open-store.ts'
 import { tell } from './worker.ts'

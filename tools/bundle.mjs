@@ -1,7 +1,8 @@
 // dist/wadi.mjs: the whole command line and gateway in one file, the WASM core inside it, nothing to install beside it.
+// dist/demo.mjs: the MQTT client that only `wadi demo` needs, loaded from beside it.
 // dist/gateway.mjs: the same gateway as a library (gateway/index.ts); its packages are installed with it by npm.
 // Run by `npm run build:bundle`. Options: --out FILE, --core FILE (the .wasm), --check (start it once and compare its version).
-// The licence notices of what is bundled stand at the end of the file, as their licences ask.
+// The licence notices of what is bundled stand at the end of each file, as their licences ask.
 
 import { execFileSync } from 'node:child_process'
 import { chmod, readdir, readFile, writeFile } from 'node:fs/promises'
@@ -43,15 +44,33 @@ const noTraces = {
   }
 }
 
+/** Payloads are only decoded, and the native part of the package cannot be loaded from a bundle: its decoder alone. */
+const onlyDecoder = {
+  name: 'only-decoder',
+  setup(context) {
+    context.onResolve({ filter: /^cbor-x$/ }, () => ({ path: join(root, 'node_modules/cbor-x/decode.js') }))
+  }
+}
+
+const demoFile = join(dirname(values.out), 'demo.mjs')
+
+/** bin/demo/client.ts is a file of its own. */
+const demoBeside = {
+  name: 'demo-beside',
+  setup(context) {
+    context.onResolve({ filter: /^\.\/client\.ts$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './demo.mjs', external: true } : undefined
+    )
+  }
+}
+
 /** Packages written for CommonJS ask for Node's own modules by require. */
-const banner = `#!/usr/bin/env node
-import { createRequire as wadiCreateRequire } from 'node:module';
+const banner = `import { createRequire as wadiCreateRequire } from 'node:module';
 const require = wadiCreateRequire(import.meta.url);`
 
-const result = await build({
+/** For files that ship whole. */
+const whole = {
   absWorkingDir: root,
-  entryPoints: ['bin/wadi.ts'],
-  outfile: values.out,
   bundle: true,
   platform: 'node',
   format: 'esm',
@@ -63,10 +82,22 @@ const result = await build({
   minifyWhitespace: true,
   keepNames: false,
   legalComments: 'none', // the whole licences follow instead
-  banner: { js: banner },
-  plugins: [coreInside, noTraces],
   metafile: true,
   logLevel: 'warning'
+}
+const program = await build({
+  ...whole,
+  entryPoints: ['bin/wadi.ts'],
+  outfile: values.out,
+  banner: { js: `#!/usr/bin/env node\n${banner}` },
+  plugins: [coreInside, noTraces, onlyDecoder, demoBeside]
+})
+const demo = await build({
+  ...whole,
+  entryPoints: ['bin/demo/client.ts'],
+  outfile: demoFile,
+  banner: { js: banner },
+  plugins: [noTraces]
 })
 
 if (values.out === join(root, 'dist/wadi.mjs')) {
@@ -86,9 +117,8 @@ if (values.out === join(root, 'dist/wadi.mjs')) {
   })
 }
 
-const notices = await licenceNotices(Object.keys(result.metafile.inputs))
-const code = await readFile(values.out, 'utf8')
-await writeFile(values.out, `${code.trimEnd()}\n/*\n${notices.replaceAll('*/', '* /')}\n*/\n`)
+await addNotices(values.out, program)
+await addNotices(demoFile, demo)
 await chmod(values.out, 0o755)
 
 if (values.check) {
@@ -96,8 +126,16 @@ if (values.check) {
   const printed = execFileSync(process.execPath, [values.out, 'version'], { encoding: 'utf8', timeout: 20_000 }).trim()
   if (!printed.includes(version)) throw new Error(`the bundle says "${printed}", package.json ${version}`)
 }
-const kibibytes = Math.round((await readFile(values.out)).byteLength / 1024)
-console.log(`${relative(process.cwd(), values.out)}  ${kibibytes} KiB`)
+for (const file of [values.out, demoFile]) {
+  const kibibytes = Math.round((await readFile(file)).byteLength / 1024)
+  console.log(`${relative(process.cwd(), file)}  ${kibibytes} KiB`)
+}
+
+async function addNotices(file, { metafile }) {
+  const notices = await licenceNotices(Object.values(metafile.outputs).flatMap(({ inputs }) => Object.keys(inputs)))
+  const code = await readFile(file, 'utf8')
+  await writeFile(file, `${code.trimEnd()}\n/*\n${notices.replaceAll('*/', '* /')}\n*/\n`)
+}
 
 /** Name, version and licence text of every package that a bundled file comes from. */
 async function licenceNotices(inputs) {

@@ -3,7 +3,7 @@
 //   QoS 2  it keeps its session: what was not answered is sent again with its packet id, and the gateway stores it once
 //   QoS 1  it begins anew: what was not answered is "unknown" and is never sent again, because QoS 1 could store it twice
 
-import mqtt, { type MqttClient } from 'mqtt'
+import type { connect, MqttClient } from 'mqtt'
 import type { Ledger } from './ledger.ts'
 
 const WINDOW = 50
@@ -17,6 +17,7 @@ export interface SensorsOptions {
   readonly eventsPerSecond: number
   readonly qos: 1 | 2
   readonly ledger: Ledger
+  readonly connect: typeof connect
 }
 
 export class Sensors {
@@ -89,7 +90,7 @@ class Sensor {
   }
 
   connect(): void {
-    const client = mqtt.connect({
+    const client = this.#options.connect({
       host: '127.0.0.1',
       port: this.#options.port,
       clientId: this.#name,

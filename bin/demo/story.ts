@@ -107,7 +107,9 @@ class Stage {
     this.#centreAddress = centre
     this.#link = await ClusterLink.open(centre, { bytesPerSecond: LINK_BYTES_PER_SECOND })
     await this.#startGateway()
+    const { connect } = await import('./client.ts')
     this.#sensors = new Sensors({
+      connect,
       port: this.#mqttPort,
       count: SENSOR_COUNT,
       eventsPerSecond: EVENTS_PER_SECOND,

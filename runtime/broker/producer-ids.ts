@@ -3,10 +3,11 @@
 import type { Store } from '../log/contract.ts'
 import { StateArea } from '../log/state-area.ts'
 import { versioned } from '../log/state-codec.ts'
+import { fields, whole } from '../log/state-shape.ts'
 import { KeyedLock } from './keyed-lock.ts'
 
 /** First id that is not reserved. */
-export const reservedProducerIds = new StateArea<{ readonly next: number }>('producer-id/next', versioned(), {
+export const reservedProducerIds = new StateArea<{ readonly next: number }>('producer-id/next', versioned(fields({ next: whole })), {
   keys: '',
   valueBytesMax: 64,
   goes: 'never: an id is not given twice'

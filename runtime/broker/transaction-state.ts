@@ -5,6 +5,7 @@
 import type { Partition, StateChange, Store } from '../log/contract.ts'
 import { STATE_VALUE_BYTES_MAX, StateArea } from '../log/state-area.ts'
 import { STATE_KEY_BYTES_MAX, versioned } from '../log/state-codec.ts'
+import { fields, integer, integerText, listOf, oneOf, optional, tuple, whole, words } from '../log/state-shape.ts'
 import type { OffsetToCommit } from './committed-offsets.ts'
 
 /** There is no PrepareCommit: markers, offsets and this state change in one commit. PrepareAbort: decided, and too large for one. */
@@ -26,44 +27,80 @@ export interface TransactionState {
 }
 
 interface StoredAbort {
-  epoch: number
-  lastEpoch: number
-  time: number
+  readonly epoch: number
+  readonly lastEpoch: number
+  readonly time: number
 }
 
 interface StoredTransaction {
-  producerId: string
-  epoch: number
-  lastEpoch: number
-  timeoutMs: number
-  status: TransactionStatus
-  partitions: [topicNumber: number, partitionIndex: number][]
-  groups: string[]
-  time?: number
+  readonly producerId: string
+  readonly epoch: number
+  readonly lastEpoch: number
+  readonly timeoutMs: number
+  readonly status: TransactionStatus
+  readonly partitions: readonly (readonly [topicNumber: number, partitionIndex: number])[]
+  readonly groups: readonly string[]
+  readonly time?: number | undefined
 }
+
+const transactionShape = fields<StoredTransaction>({
+  producerId: integerText,
+  epoch: integer,
+  lastEpoch: integer,
+  timeoutMs: integer,
+  status: oneOf('Empty', 'Ongoing', 'PrepareAbort', 'CompleteCommit', 'CompleteAbort'),
+  partitions: listOf(tuple(whole, whole)),
+  groups: listOf(words),
+  time: optional(integer)
+})
+
+const offsetShape = fields<OffsetToCommit>({
+  groupId: words,
+  topicName: words,
+  partitionIndex: whole,
+  offset: integer,
+  leaderEpoch: integer,
+  metadata: words,
+  topicNumber: optional(whole)
+})
 
 /** It holds back readers of its partitions. */
 export function isOpen({ status }: Pick<TransactionState, 'status'>): boolean {
   return status === 'Ongoing' || status === 'PrepareAbort'
 }
 
-export const storedTransactions = new StateArea<StoredTransaction>('txn', versioned(), {
+export const storedTransactions = new StateArea<StoredTransaction>('txn', versioned(transactionShape), {
   keys: '<transactional id>',
   valueBytesMax: STATE_VALUE_BYTES_MAX,
+  entries: '10,000; together about 16 MiB',
   goes: 'seven days after the last change when no transaction is open'
 })
 
-export const storedAborts = new StateArea<StoredAbort>('txn-abort', versioned(), {
-  keys: '<transactional id>',
-  valueBytesMax: 256,
-  goes: 'with the commit that ends the transaction'
-})
+export const storedAborts = new StateArea<StoredAbort>(
+  'txn-abort',
+  versioned(fields({ epoch: integer, lastEpoch: integer, time: integer })),
+  {
+    keys: '<transactional id>',
+    valueBytesMax: 256,
+    entries: 'one for each value of `txn/`',
+    goes: 'with the commit that ends the transaction'
+  }
+)
 
-export const storedPendingOffsets = new StateArea<{ readonly offsets: readonly OffsetToCommit[] }>('txn-offsets', versioned(), {
-  keys: '<transactional id>/<number>',
-  valueBytesMax: STATE_VALUE_BYTES_MAX,
-  goes: 'with the commit that ends the transaction'
-})
+interface StoredPendingOffsets {
+  readonly offsets: readonly OffsetToCommit[]
+}
+
+export const storedPendingOffsets = new StateArea<StoredPendingOffsets>(
+  'txn-offsets',
+  versioned(fields({ offsets: listOf(offsetShape) })),
+  {
+    keys: '<transactional id>/<number>',
+    valueBytesMax: STATE_VALUE_BYTES_MAX,
+    entries: 'one for each request of an open transaction; with `offsets/` about 16 MiB',
+    goes: 'with the commit that ends the transaction'
+  }
+)
 
 export function putTransaction(state: TransactionState): StateChange {
   const stored: StoredTransaction = {

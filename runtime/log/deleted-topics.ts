@@ -22,8 +22,9 @@ import { deletedDirectory, partitionDirectory, TOPICS_DIRECTORY } from './layout
 import { holes } from './missing-ranges.ts'
 import { removalRecords, summedRemovals } from './removals.ts'
 import { STATE_VALUE_BYTES_MAX, StateArea, type StateReader } from './state-area.ts'
-import { decimal, deleteState, versioned } from './state-codec.ts'
-import { collisionKey, topicEntries } from './topic-catalogue.ts'
+import { decimal, deleteState, numberedKeyBytes, versioned } from './state-codec.ts'
+import { fields, flag, listOf, oneOf, whole, within, words } from './state-shape.ts'
+import { collisionKey, TOPIC_PARTITIONS_MAX, topicEntries } from './topic-catalogue.ts'
 import { abortedTransactions, producerRecords } from './transaction-index.ts'
 
 const KEYS_PER_COMMIT = 200
@@ -61,16 +62,30 @@ interface EndedTopic {
   readonly removals: readonly Removal[]
 }
 
-export const goneTopics = new StateArea<GoneTopic>('gone', versioned(), {
-  keys: '<topic number>',
-  valueBytesMax: STATE_VALUE_BYTES_MAX,
-  goes: 'when the files and the state of the topic are removed, behind a checkpoint'
+export const goneTopics = new StateArea<GoneTopic>(
+  'gone',
+  versioned(fields({ name: words, partitions: within(1, TOPIC_PARTITIONS_MAX), isMoved: flag })),
+  {
+    keys: '<topic number>',
+    keyBytesMax: numberedKeyBytes('gone', 1),
+    valueBytesMax: 1024,
+    entries: 'deletions behind the last checkpoint, which the journal bounds, and those whose files the disk refuses to remove',
+    goes: 'when the files and the state of the topic are removed, behind a checkpoint'
+  }
+)
+
+const removalShape = fields<Removal>({
+  topicName: words,
+  reason: oneOf('quota', 'retention', 'damage', 'deletion'),
+  records: whole,
+  isLoss: flag
 })
 
-export const endedTopics = new StateArea<EndedTopic>('ended', versioned(), {
+export const endedTopics = new StateArea<EndedTopic>('ended', versioned(fields({ ends: listOf(whole), removals: listOf(removalShape) })), {
   keys: '<name>',
   valueBytesMax: STATE_VALUE_BYTES_MAX,
-  goes: 'never: nothing at the centre may have one offset twice; at most 10,000 names, the others are counted together'
+  entries: '10,000 names, the others are counted together; above that no topic is deleted that was delivered',
+  goes: 'never: nothing at the centre may have one offset twice'
 })
 
 /** The greatest number that was given when a topic was deleted. */
@@ -103,10 +118,17 @@ export class DeletedTopics {
     this.#host = host
   }
 
-  /** As the last commit has it; `sequence` is that of the last commit. */
+  /**
+   * As the last commit has it; `sequence` is that of the last commit. All is read here: what is damaged refuses the start, and not the work behind it.
+   * @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER
+   */
   load(sequence: number): void {
-    for (const key of goneTopics.keysIn(this.#host.state))
+    const { state } = this.#host
+    for (const key of goneTopics.keysIn(state)) {
+      goneTopics.get(state, key)
       this.#gone.set(Number(goneTopics.restOf(key)), { sequence, closed: Promise.resolve() })
+    }
+    for (const key of endedTopics.keysIn(state)) endedTopics.get(state, key)
   }
 
   has(number: number): boolean {

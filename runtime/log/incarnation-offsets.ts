@@ -8,12 +8,14 @@
 import type { StateChange } from './contract.ts'
 import { type Beginning, STARTS_NAMED } from './lineage.ts'
 import { StateArea, type StateReader } from './state-area.ts'
-import { decimal } from './state-codec.ts'
+import { decimal, numberedKeyBytes } from './state-codec.ts'
 
 export const incarnationStarts = new StateArea<number>('epoch', decimal, {
   keys: '<topic number>/<partition>/<incarnation>',
+  keyBytesMax: numberedKeyBytes('epoch', 3),
   valueBytesMax: decimal.bytesMax,
-  goes: 'when everything below the next one is below the log start, but for the newest starts; the second oldest beyond 500; with its topic'
+  entries: '500 for each partition, then the second oldest goes',
+  goes: 'when everything below the next one is below the log start, but for the newest starts; with its topic'
 })
 /** A partition that is written to in more starts than this, within its retention, forgets the second oldest. */
 const ENTRIES_MAX = 500

@@ -18,12 +18,14 @@ import { coveredCount, overlaps, separateCount, uncoveredParts } from './offset-
 import type { PartitionLog } from './partition-log.ts'
 import type { RecoveryPoint } from './snapshot-codec.ts'
 import { StateArea, type StateReader } from './state-area.ts'
-import { decimal } from './state-codec.ts'
+import { decimal, numberedKeyBytes } from './state-codec.ts'
 
 /** In the state, events that damage took: damage/<topic number>/<partition> → count. */
 export const damageCounts = new StateArea<number>('damage', decimal, {
   keys: '<topic number>/<partition>',
+  keyBytesMax: numberedKeyBytes('damage', 2),
   valueBytesMax: decimal.bytesMax,
+  entries: 'one for each partition',
   goes: 'with its topic'
 })
 const HOLES_PER_COMMIT = 50

@@ -36,21 +36,3 @@ export function withStart(starts: readonly Start[], start: Start): Start[] {
   const all = [...starts, start]
   return all.length <= STARTS_MAX ? all : [...all.slice(0, OLDEST_KEPT), ...all.slice(OLDEST_KEPT + 1)]
 }
-
-/** "<incarnation>.<id>", separated by commas; numbers in base 36. */
-export function encodeStarts(starts: readonly Start[]): Uint8Array {
-  return new TextEncoder().encode(starts.map(({ incarnation, id }) => `${incarnation.toString(36)}.${id}`).join(','))
-}
-
-/** Oldest first. What cannot be read is left out. */
-export function decodeStarts(value: Uint8Array): Start[] {
-  if (value.byteLength === 0) return []
-  return new TextDecoder()
-    .decode(value)
-    .split(',')
-    .flatMap((entry) => {
-      const [number = '', id = ''] = entry.split('.')
-      const incarnation = Number.parseInt(number, 36)
-      return Number.isSafeInteger(incarnation) ? [{ incarnation, id }] : []
-    })
-}

@@ -549,22 +549,22 @@ export class LogStore implements Store {
   }
 
   async #writeSnapshot(replayAfter: number, recoveryPoints: readonly RecoveryPoint[]): Promise<void> {
-    const { disk, core, clock, directory } = this.#options
-    const state = this.#state.entries([...this.#removals.unsaved(), ...this.#damage.unsaved()]) // one moment, with the sequence below
     const number = this.#snapshotNumber + 1 // counted when it is there: else one that fails would take an older one away
-    this.#snapshotBytes = await writeSnapshot(
-      { disk, core, clock, directory, meter: this.#meter, number },
-      {
-        logId: this.logId,
-        replayAfter,
-        stateSequence: this.#journal.sequence,
-        generation: this.#journal.generationBehind(replayAfter),
-        journalFileBytes: this.#journal.fileBytes,
-        recoveryPoints,
-        ...this.#before
-      },
-      state
-    )
+    const image = this.#state.image([...this.#removals.unsaved(), ...this.#damage.unsaved()]) // one moment, with the sequence below
+    const head = {
+      logId: this.logId,
+      replayAfter,
+      stateSequence: this.#journal.sequence,
+      generation: this.#journal.generationBehind(replayAfter),
+      journalFileBytes: this.#journal.fileBytes,
+      recoveryPoints,
+      ...this.#before
+    }
+    try {
+      this.#snapshotBytes = await writeSnapshot({ ...this.#options, meter: this.#meter, number }, head, image)
+    } finally {
+      this.#state.release()
+    }
     this.#snapshotNumber = number
     this.#deleted.onSnapshot(replayAfter)
     if (this.#ownStart && !this.#isClosed) this.#damage.expire(recoveryPoints)

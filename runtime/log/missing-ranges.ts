@@ -4,7 +4,7 @@
 import type { OffsetRange, StateChange, Store, StoredBatch, Topic } from './contract.ts'
 import { coveredCount } from './offset-ranges.ts'
 import { StateArea, type StateReader } from './state-area.ts'
-import { decimal } from './state-codec.ts'
+import { decimal, numberedKeyBytes, textual, wholeOf } from './state-codec.ts'
 
 /** Damage that was found, as the state has it. */
 export interface Hole extends OffsetRange {
@@ -14,19 +14,28 @@ export interface Hole extends OffsetRange {
   readonly records: number
 }
 
-/** Damage that was found. Versions before wrote the end only, and the sum with it. */
-export const holes = new StateArea<Pick<Hole, 'endOffset' | 'records'>>(
+interface StoredHole {
+  readonly endOffset: number
+  /** Not there: versions before wrote the end only, and the sum with it. */
+  readonly records?: number
+}
+
+/** Damage that was found. */
+export const holes = new StateArea<StoredHole>(
   'hole',
-  {
-    encode: ({ endOffset, records }) => new TextEncoder().encode(`${endOffset} ${records}`),
-    decode(value) {
-      const [endOffset = 0, records = 0] = new TextDecoder().decode(value).split(' ').map(Number)
-      return { endOffset, records }
+  textual({
+    format: ({ endOffset, records }) => (records === undefined ? `${endOffset}` : `${endOffset} ${records}`),
+    parse(text) {
+      const [endOffset = null, records, ...more] = text.split(' ').map((word) => wholeOf(word))
+      if (endOffset === null || records === null || more.length > 0) return null
+      return records === undefined ? { endOffset } : { endOffset, records }
     }
-  },
+  }),
   {
     keys: '<topic number>/<partition>/<offset>',
+    keyBytesMax: numberedKeyBytes('hole', 3),
     valueBytesMax: 2 * decimal.bytesMax + 1,
+    entries: 'one for each range of damage that is not behind the log start: each is one event of the quota at least',
     goes: 'when the log starts behind it, its count into `damage/`, or with its topic'
   }
 )

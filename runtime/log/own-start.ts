@@ -8,15 +8,15 @@
 import type { WadiError } from '../base/errors.ts'
 import type { Random } from '../io/random.ts'
 import type { StateChange } from './contract.ts'
-import { decodeStarts, drawStartId, encodeStarts, type Start, withStart } from './lineage.ts'
+import { drawStartId, type Start, withStart } from './lineage.ts'
 import { STATE_VALUE_BYTES_MAX, StateArea, type StateReader } from './state-area.ts'
-import { decimal } from './state-codec.ts'
+import { decimal, textual, wholeOf } from './state-codec.ts'
 
-export const lineages = new StateArea<readonly Start[]>(
-  'meta/starts',
-  { encode: encodeStarts, decode: decodeStarts },
-  { keys: '', valueBytesMax: STATE_VALUE_BYTES_MAX, goes: 'never; beyond 1,000 starts those in the middle do' }
-)
+export const lineages = new StateArea<readonly Start[]>('meta/starts', textual({ format: formatStarts, parse: parseStarts }), {
+  keys: '',
+  valueBytesMax: STATE_VALUE_BYTES_MAX,
+  goes: 'never; beyond 1,000 starts those in the middle do'
+})
 
 /** How many starts there were. */
 export const incarnations = new StateArea<number>('meta/incarnation', decimal, { keys: '', valueBytesMax: decimal.bytesMax, goes: 'never' })
@@ -83,4 +83,21 @@ export class OwnStart {
   askAndWait(): Promise<WadiError | null> {
     return new Promise((resolve) => this.ask(resolve))
   }
+}
+
+/** "<incarnation>.<id>", separated by commas; numbers in base 36. */
+function formatStarts(starts: readonly Start[]): string {
+  return starts.map(({ incarnation, id }) => `${incarnation.toString(36)}.${id}`).join(',')
+}
+
+/** Oldest first; null when it is no such list. */
+function parseStarts(text: string): Start[] | null {
+  const starts: Start[] = []
+  for (const entry of text.split(',')) {
+    const [, number = '', id = ''] = /^([0-9a-z]+)\.((?:[0-9a-z]{6})?)$/.exec(entry) ?? []
+    const incarnation = wholeOf(number, 36)
+    if (incarnation === null) return null
+    starts.push({ incarnation, id })
+  }
+  return starts
 }

@@ -7,6 +7,7 @@
 import { assert } from '../base/assert.ts'
 import { viewOf } from '../core/batch-header.ts'
 import { readState, stateDamaged, stateNewer } from './state-codec.ts'
+import { fields, integer, listOf, orNull, whole } from './state-shape.ts'
 
 /** A batch that was appended: its sequences are firstSequence and the recordCount - 1 behind it, modulo 2^31. */
 export interface ProducedBatch {
@@ -32,6 +33,9 @@ const TIMESTAMP_AT = 3
 const VARINTS_AT = 11
 const VARINT_BYTES_MAX = 8
 const VARINTS_PER_BATCH = 3
+const BATCHES_MAX = 5
+/** Behind the last offset that there can be: what is reserved in a commit is reckoned with it. */
+const NUMBER_MAX = 2 ** 53
 
 export function encodeProducerRecord(record: ProducerRecord): Uint8Array {
   const { producerEpoch, transactionFirstOffset, lastTimestampMs } = record
@@ -73,6 +77,7 @@ export function readProducerRecord(key: string, value: Uint8Array): ProducerReco
   const varints = new VarintReader(key, value, VARINTS_AT)
   const transactionEnd = varints.next()
   const count = varints.next()
+  if (count > BATCHES_MAX) throw stateDamaged(key, value)
   const batches: ProducedBatch[] = []
   for (let endOffset = 0; batches.length < count; ) {
     const firstSequence = varints.next()
@@ -80,32 +85,33 @@ export function readProducerRecord(key: string, value: Uint8Array): ProducerReco
     const baseOffset = endOffset + varints.next()
     batches.push({ firstSequence, recordCount, baseOffset })
     endOffset = baseOffset + recordCount
+    if (endOffset > NUMBER_MAX) throw stateDamaged(key, value)
   }
   varints.end()
-  return {
-    producerEpoch: view.getInt16(EPOCH_AT),
-    batches,
-    transactionFirstOffset: transactionEnd === 0 ? null : transactionEnd - 1,
-    lastTimestampMs: Number(view.getBigInt64(TIMESTAMP_AT))
-  }
+  const lastTimestampMs = Number(view.getBigInt64(TIMESTAMP_AT))
+  if (!Number.isSafeInteger(lastTimestampMs)) throw stateDamaged(key, value)
+  const transactionFirstOffset = transactionEnd === 0 ? null : transactionEnd - 1
+  return { producerEpoch: view.getInt16(EPOCH_AT), batches, transactionFirstOffset, lastTimestampMs }
 }
 
 interface JsonRecord {
   readonly epoch: number
-  readonly batches: readonly (readonly [firstSequence: number, lastSequence: number, baseOffset: number, lastOffset: number])[]
+  /** First and last sequence, base and last offset, timestamp. */
+  readonly batches: readonly (readonly number[])[]
   readonly txn: number | null
   readonly time: number
 }
 
+const jsonRecord = fields<JsonRecord>({ epoch: integer, batches: listOf(listOf(integer)), txn: orNull(whole), time: integer })
+
 function fromJson(key: string, value: Uint8Array): ProducerRecord {
-  const { epoch, batches, txn, time } = readState<JsonRecord>(key, value)
+  const { epoch, batches, txn, time } = readState(key, value, jsonRecord)
   return {
     producerEpoch: epoch,
-    batches: batches.map(([firstSequence, , baseOffset, lastOffset]) => ({
-      firstSequence,
-      recordCount: lastOffset - baseOffset + 1,
-      baseOffset
-    })),
+    batches: batches.map(([firstSequence = -1, , baseOffset = -1, lastOffset = -1]) => {
+      if (firstSequence < 0 || baseOffset < 0 || lastOffset < baseOffset) throw stateDamaged(key, value)
+      return { firstSequence, recordCount: lastOffset - baseOffset + 1, baseOffset }
+    }),
     transactionFirstOffset: txn,
     lastTimestampMs: time
   }
@@ -113,7 +119,7 @@ function fromJson(key: string, value: Uint8Array): ProducerRecord {
 
 /** Seven bits a byte, low ones first, the top bit on all but the last. `value`: an integer from 0 to 2^53. @returns where the next one goes */
 function putVarint(bytes: Uint8Array, at: number, value: number): number {
-  assert(value >= 0 && value <= 2 ** 53, `${value} in a producer's state`)
+  assert(value >= 0 && value <= NUMBER_MAX, `${value} in a producer's state`)
   let left = value
   for (; left >= 0x80; left = Math.floor(left / 0x80)) bytes[at++] = (left % 0x80) | 0x80
   bytes[at++] = left
@@ -137,7 +143,9 @@ class VarintReader {
       const byte = this.#bytes[this.#at++]
       if (byte === undefined || factor > 2 ** 49) throw stateDamaged(this.#key, this.#bytes)
       value += (byte % 0x80) * factor
-      if (byte < 0x80) return value
+      if (byte >= 0x80) continue
+      if ((byte === 0 && factor > 1) || value > NUMBER_MAX) throw stateDamaged(this.#key, this.#bytes)
+      return value
     }
   }
 

@@ -17,7 +17,8 @@ import type { KnownDamage } from './known-damage.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { type Cause, verdictFor } from './retention.ts'
 import { StateArea, type StateReader } from './state-area.ts'
-import { versioned } from './state-codec.ts'
+import { numberedKeyBytes, versioned } from './state-codec.ts'
+import { fields, whole } from './state-shape.ts'
 import type { StoredTopic } from './stored-topic.ts'
 
 type Reason = 'retention' | 'quota'
@@ -33,9 +34,18 @@ interface RemovalRecord {
   readonly dropped: number
 }
 
-export const removalRecords = new StateArea<RemovalRecord>('removed', versioned(), {
+const removalShape = fields<RemovalRecord>({
+  start: whole,
+  delivered: whole,
+  lost: fields({ retention: whole, quota: whole }),
+  dropped: whole
+})
+
+export const removalRecords = new StateArea<RemovalRecord>('removed', versioned(removalShape), {
   keys: '<topic number>/<partition>',
+  keyBytesMax: numberedKeyBytes('removed', 2),
   valueBytesMax: 1024,
+  entries: 'one for each partition',
   goes: 'with its topic'
 })
 
@@ -59,7 +69,7 @@ export class Removals {
     this.#host = host
   }
 
-  /** As the last commit has it, before the partition is recovered. @throws WadiError WADI_FORMAT_NEWER */
+  /** As the last commit has it, before the partition is recovered. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   load(partition: PartitionLog): { startOffset: number; deliveredOffset: number } {
     const record = removalRecords.get(this.#host.state, removedKey(partition)) ?? NOTHING
     this.#records.set(partition, record)

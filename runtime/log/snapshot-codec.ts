@@ -1,18 +1,21 @@
 // The payload of a state snapshot: numbers as JSON, then every value of the state, area by area. docs/formats/state.md has the bytes, of this format
 // and of the one before.
-// Invariants: made in slices; what is read is what was written, or nothing. Not for: files, checksums, generations (state-snapshot.ts).
-
-import { areaOf } from './state-codec.ts'
+// Invariants: made in slices, without an object for each value; what is read is what was written, or nothing.
+// Not for: files, checksums, generations (state-snapshot.ts).
 
 /** Written; 1 is still read. */
 export const STATE_FORMAT_VERSION = 2
 
 const AREA = 0
 const VALUE = 1
+const POINT_NUMBERS = 7
 const SLICE_BYTES = 64 * 1024
-const VALUE_HEADER_BYTES = 6
+const ENTRY_HEADER_BYTES = 2
+const VALUE_LENGTH_BYTES = 4
 /** Of one UTF-16 unit of a string. */
 const UTF8_BYTES_MAX = 3
+/** Values up to here are copied byte by byte: a call costs more. */
+const SHORT_VALUE_BYTES = 64
 
 /** [topicNumber, partitionIndex, logStartOffset, segmentBaseOffset, syncedBytes, nextOffset, deliveredOffset]; segmentBaseOffset -1 = no segment */
 export type RecoveryPoint = readonly [number, number, number, number, number, number, number]
@@ -34,76 +37,100 @@ export interface SnapshotHead {
 
 export type StateEntry = readonly [key: string, value: Uint8Array]
 
+/** The state of one moment. */
+export interface StateImage {
+  /** Count of the values. */
+  readonly size: number
+  /** By what their keys begin with up to the first "/". */
+  readonly areas: Iterable<readonly [area: string, values: ReadonlyMap<string, Uint8Array>]>
+}
+
 export interface StateSnapshot extends SnapshotHead {
   /** Each key once. */
   readonly state: readonly StateEntry[]
 }
 
-/** In slices of about 64 KiB, so that the event loop can turn between them. Keys have at most 255 bytes (state-map.ts). */
-export function* encodeSnapshot(head: SnapshotHead, state: readonly StateEntry[]): Generator<Uint8Array> {
+/** In slices of about 64 KiB; each holds until the next one is asked for. Keys have at most 255 bytes (state-map.ts). */
+export function* encodeSnapshot(head: SnapshotHead, { size, areas }: StateImage): Generator<Uint8Array> {
   const slice = new Slice()
-  const numbers = JSON.stringify({ ...head, values: state.length })
-  slice.makeRoom(4 + numbers.length * UTF8_BYTES_MAX)
+  const numbers = JSON.stringify({ ...head, values: size })
+  slice.begin(4 + numbers.length * UTF8_BYTES_MAX)
   slice.u32(Buffer.byteLength(numbers))
-  slice.text(numbers)
-  let area: string | null = null
-  for (const [key, value] of state) {
-    const full = slice.makeRoom(2 + VALUE_HEADER_BYTES + key.length * UTF8_BYTES_MAX + value.byteLength)
-    if (full) yield full
-    const ownArea = areaOf(key)
-    if (ownArea !== area) {
-      area = ownArea
-      slice.u8(AREA)
-      slice.shortText(area)
+  slice.text(numbers, 0)
+  for (const [area, values] of areas) {
+    const areaBytes = ENTRY_HEADER_BYTES + area.length * UTF8_BYTES_MAX
+    if (!slice.hasRoom(areaBytes)) {
+      yield slice.taken()
+      slice.begin(areaBytes)
     }
-    slice.u8(VALUE)
-    slice.shortText(key.slice(area.length))
-    slice.u32(value.byteLength)
-    slice.bytes(value)
+    slice.area(area)
+    for (const [key, value] of values) {
+      const bytes = ENTRY_HEADER_BYTES + VALUE_LENGTH_BYTES + key.length * UTF8_BYTES_MAX + value.byteLength
+      if (!slice.hasRoom(bytes)) {
+        yield slice.taken()
+        slice.begin(bytes)
+      }
+      slice.value(key, area.length, value)
+    }
   }
   yield slice.taken()
 }
 
-/** Written from its beginning on, and begun anew when the next piece does not fit. */
+/** One buffer, written from its beginning again and again; a larger one only for a piece that does not fit. */
 class Slice {
   #buffer: Buffer = Buffer.allocUnsafeSlow(SLICE_BYTES)
   #at = 0
 
-  /** What was written before, when a new one was begun; else null. */
-  makeRoom(bytes: number): Uint8Array | null {
-    if (this.#at + bytes <= this.#buffer.byteLength) return null
-    const taken = this.#at > 0 ? this.taken() : null
-    this.#buffer = Buffer.allocUnsafeSlow(Math.max(SLICE_BYTES, bytes))
+  begin(bytes: number): void {
+    if (bytes > this.#buffer.byteLength) this.#buffer = Buffer.allocUnsafeSlow(bytes)
     this.#at = 0
-    return taken
+  }
+
+  hasRoom(bytes: number): boolean {
+    return this.#at + bytes <= this.#buffer.byteLength
   }
 
   taken(): Uint8Array {
     return this.#buffer.subarray(0, this.#at)
   }
 
-  u8(value: number): void {
-    this.#at = this.#buffer.writeUInt8(value, this.#at)
+  area(name: string): void {
+    this.#buffer[this.#at++] = AREA
+    this.#shortText(name, 0)
+  }
+
+  /** `from`: where the rest of the key begins. */
+  value(key: string, from: number, value: Uint8Array): void {
+    this.#buffer[this.#at++] = VALUE
+    this.#shortText(key, from)
+    this.u32(value.byteLength)
+    if (value.byteLength <= SHORT_VALUE_BYTES) {
+      for (let index = 0; index < value.byteLength; index++) this.#buffer[this.#at + index] = value[index] as number
+    } else this.#buffer.set(value, this.#at)
+    this.#at += value.byteLength
   }
 
   u32(value: number): void {
     this.#at = this.#buffer.writeUInt32BE(value, this.#at)
   }
 
-  text(text: string): void {
-    this.#at += this.#buffer.write(text, this.#at)
-  }
-
   /** Its length in front, one byte. */
-  shortText(text: string): void {
-    const bytes = this.#buffer.write(text, this.#at + 1)
-    this.u8(bytes)
-    this.#at += bytes
+  #shortText(text: string, from: number): void {
+    const lengthAt = this.#at++
+    this.text(text, from)
+    this.#buffer[lengthAt] = this.#at - lengthAt - 1
   }
 
-  bytes(bytes: Uint8Array): void {
-    this.#buffer.set(bytes, this.#at)
-    this.#at += bytes.byteLength
+  /** Text from its unit `from` on. One byte each while it is ASCII, as almost all keys are: no string is made and no call leaves JavaScript. */
+  text(text: string, from: number): void {
+    for (let index = from; index < text.length; index++) {
+      const unit = text.charCodeAt(index)
+      if (unit >= 0x80) {
+        this.#at += this.#buffer.write(text.slice(index), this.#at)
+        return
+      }
+      this.#buffer[this.#at++] = unit
+    }
   }
 }
 
@@ -119,30 +146,61 @@ export function decodeSnapshot(version: number, payload: Uint8Array): StateSnaps
 
 function decodeBinary(payload: Buffer): StateSnapshot | null {
   const headEnd = 4 + payload.readUInt32BE(0)
-  const numbers = JSON.parse(payload.toString('utf8', 4, headEnd)) as (SnapshotHead & { readonly values: number }) | null
-  if (numbers === null) return null
-  const { values, ...head } = numbers
+  if (headEnd > payload.byteLength) return null
+  const numbers = JSON.parse(payload.toString('utf8', 4, headEnd)) as unknown
+  const head = headOf(numbers)
+  if (head === null) return null
   const state: StateEntry[] = []
-  let area = ''
+  let area: string | null = null
   for (let at = headEnd; at < payload.byteLength; ) {
+    const kind = payload.readUInt8(at)
     const textEnd = at + 2 + payload.readUInt8(at + 1)
     if (textEnd > payload.byteLength) return null
     const text = payload.toString('utf8', at + 2, textEnd)
-    if (payload.readUInt8(at) === AREA) {
+    if (kind === AREA) {
       area = text
       at = textEnd
       continue
     }
+    if (kind !== VALUE || area === null) return null
     const valueAt = textEnd + 4
     at = valueAt + payload.readUInt32BE(textEnd)
     if (at > payload.byteLength) return null
     state.push([area + text, new Uint8Array(payload.subarray(valueAt, at))]) // a copy: one value would hold the whole file
   }
-  return state.length === values ? { ...head, state } : null
+  return state.length === (numbers as { readonly values?: unknown }).values ? { ...head, state } : null
 }
 
 /** Format 1: everything in one JSON, values in base64. */
-function decodeJson(payload: Uint8Array): StateSnapshot {
-  const { state, ...head } = JSON.parse(new TextDecoder().decode(payload)) as SnapshotHead & { readonly state: Record<string, string> }
-  return { ...head, state: Object.entries(state).map(([key, text]) => [key, new Uint8Array(Buffer.from(text, 'base64'))]) }
+function decodeJson(payload: Uint8Array): StateSnapshot | null {
+  const numbers = JSON.parse(new TextDecoder().decode(payload)) as unknown
+  const head = headOf(numbers)
+  if (head === null) return null
+  const { state } = numbers as { readonly state?: unknown }
+  if (!isObject(state)) return null
+  const entries = Object.entries(state)
+  if (!entries.every((entry): entry is [string, string] => typeof entry[1] === 'string')) return null
+  return { ...head, state: entries.map(([key, text]) => [key, new Uint8Array(Buffer.from(text, 'base64'))]) }
+}
+
+/** The numbers, when all are there and are numbers. */
+function headOf(numbers: unknown): SnapshotHead | null {
+  if (!isObject(numbers)) return null
+  const { logId, replayAfter, stateSequence, generation, journalFileBytes, recoveryPoints, droppedRecords, lostRecords } = numbers
+  const isWhole =
+    typeof logId === 'string' &&
+    areIntegers([replayAfter, stateSequence, generation, droppedRecords, lostRecords]) &&
+    areIntegers(journalFileBytes) &&
+    Array.isArray(recoveryPoints) &&
+    recoveryPoints.every((point) => areIntegers(point) && point.length === POINT_NUMBERS)
+  if (!isWhole) return null
+  return { logId, replayAfter, stateSequence, generation, journalFileBytes, recoveryPoints, droppedRecords, lostRecords } as SnapshotHead
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function areIntegers(values: unknown): values is readonly number[] {
+  return Array.isArray(values) && values.every((value) => Number.isSafeInteger(value))
 }

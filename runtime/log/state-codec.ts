@@ -1,14 +1,25 @@
 // How durable state beside the events is written: mostly JSON in UTF-8 with a format number `v`, or a number; keys of "area/name/…" with %-escaped names.
-// Not for: which areas there are (state-area.ts), what travels with every batch (producer-record.ts).
+// Invariant: what is read is what would be written, byte by byte; everything else is refused by name. Forms of older versions are codecs of their own.
+// Not for: which areas there are (state-area.ts), what a JSON value has to be (state-shape.ts), what travels with every batch (producer-record.ts).
 
 import { WadiError } from '../base/errors.ts'
 import type { StateChange } from './contract.ts'
+import type { Shape } from './state-shape.ts'
+
+export interface ValueCodec<V> {
+  encode(value: V): Uint8Array
+  /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
+  decode(value: Uint8Array, key: string): V
+}
 
 export const STATE_KEY_BYTES_MAX = 255
 const STATE_VERSION = 1
 
+/** Digits of a number in a key, with the "/" in front. */
+const NUMBER_BYTES = 21
+
 const encoder = new TextEncoder()
-const decoder = new TextDecoder()
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** `names` are escaped, so that "/" inside a name never separates. Numbers and ids may be passed as they are. */
 export function stateKey(area: string, ...names: readonly (string | number | bigint)[]): string {
@@ -21,9 +32,9 @@ export function areaOf(key: string): string {
   return end < 0 ? key : key.slice(0, end)
 }
 
-/** Names of what a key has behind its area, unescaped. */
-export function namesOfKey(rest: string): string[] {
-  return rest.split('/').map(decodeURIComponent)
+/** How long a key is at most that has so many numbers behind its area. */
+export function numberedKeyBytes(area: string, count: number): number {
+  return area.length + count * NUMBER_BYTES
 }
 
 export function fitsStateKey(key: string): boolean {
@@ -31,23 +42,41 @@ export function fitsStateKey(key: string): boolean {
 }
 
 /** JSON with the format number `v`. */
-export function versioned<T extends object>(): { encode(fields: T): Uint8Array; decode(value: Uint8Array, key: string): T } {
+export function versioned<T extends object>(shape: Shape<T>): ValueCodec<T> {
   return {
     encode: (fields) => encoder.encode(JSON.stringify({ v: STATE_VERSION, ...fields })),
-    decode: (value, key) => readState<T>(key, value)
+    decode: (value, key) => readState(key, value, shape)
+  }
+}
+
+/** JSON without a format number. */
+export function json<T>(shape: Shape<T>): ValueCodec<T> {
+  return { encode: (value) => encoder.encode(JSON.stringify(value)), decode: (value, key) => readJson(key, value, shape) }
+}
+
+/** `parse` may give null, or anything that `format` writes in another way: both are damage. */
+export function textual<V>({ format, parse }: { format(value: V): string; parse(text: string): V | null }): ValueCodec<V> {
+  return {
+    encode: (value) => encoder.encode(format(value)),
+    decode(value, key) {
+      const text = textOf(key, value)
+      const parsed = parse(text)
+      if (parsed === null || format(parsed) !== text) throw stateDamaged(key, value)
+      return parsed
+    }
   }
 }
 
 /** A count or an offset: decimal text. */
 export const decimal = {
   bytesMax: 20,
-  encode: (value: number): Uint8Array => encoder.encode(String(value)),
-  decode: (value: Uint8Array): number => Number(decoder.decode(value))
+  ...textual<number>({ format: String, parse: (text) => wholeOf(text) })
 }
 
-export const text = {
-  encode: (value: string): Uint8Array => encoder.encode(value),
-  decode: (value: Uint8Array): string => decoder.decode(value)
+/** null when it is none that can be counted with. */
+export function wholeOf(text: string, radix = 10): number | null {
+  const number = Number.parseInt(text, radix)
+  return Number.isSafeInteger(number) && number >= 0 && number.toString(radix) === text ? number : null
 }
 
 export function deleteState(key: string): StateChange {
@@ -57,8 +86,8 @@ export function deleteState(key: string): StateChange {
 export function stateDamaged(key: string, value: Uint8Array, cause?: unknown): WadiError {
   return new WadiError('WADI_STATE_DAMAGED', {
     happened: `The stored state "${key}" (${value.byteLength} bytes) cannot be read.`,
-    kept: 'Nothing was changed.',
-    next: 'Run "wadi log verify" on the data directory and restore it from a copy when it reports damage.',
+    kept: 'The value is as it was, and so are all events.',
+    next: 'Copy the data directory; restore it from an older copy, or start with a new one and keep this one.',
     facts: { key, valueBytes: value.byteLength },
     ...(cause !== undefined && { cause })
   })
@@ -74,13 +103,30 @@ export function stateNewer(key: string, version: unknown, knownVersion: number):
 }
 
 /** @throws WadiError WADI_STATE_DAMAGED or WADI_FORMAT_NEWER */
-export function readState<T>(key: string, value: Uint8Array): T {
-  let parsed: { v?: unknown }
+export function readState<T extends object>(key: string, value: Uint8Array, shape: Shape<T>): T {
+  return readJson(key, value, (parsed): parsed is T => {
+    const version = typeof parsed === 'object' && parsed !== null && 'v' in parsed ? parsed.v : undefined
+    if (Number.isSafeInteger(version) && (version as number) > STATE_VERSION) throw stateNewer(key, version, STATE_VERSION)
+    return version === STATE_VERSION && shape(parsed)
+  })
+}
+
+function readJson<T>(key: string, value: Uint8Array, shape: Shape<T>): T {
+  const text = textOf(key, value)
+  let parsed: unknown
   try {
-    parsed = JSON.parse(decoder.decode(value)) as { v?: unknown }
+    parsed = JSON.parse(text)
   } catch (cause) {
     throw stateDamaged(key, value, cause)
   }
-  if (parsed.v !== STATE_VERSION) throw stateNewer(key, parsed.v, STATE_VERSION)
-  return parsed as T
+  if (!shape(parsed) || JSON.stringify(parsed) !== text) throw stateDamaged(key, value)
+  return parsed
+}
+
+function textOf(key: string, value: Uint8Array): string {
+  try {
+    return decoder.decode(value)
+  } catch (cause) {
+    throw stateDamaged(key, value, cause)
+  }
 }

@@ -3,7 +3,9 @@
 import { WadiError } from '../base/errors.ts'
 import { topicNameFault } from '../base/topic-names.ts'
 import { defaultTopicConfig, type TopicConfig } from './contract.ts'
-import { STATE_VALUE_BYTES_MAX, StateArea } from './state-area.ts'
+import { StateArea } from './state-area.ts'
+import { json } from './state-codec.ts'
+import { amount, fields, flag, matching, oneOf, optional, orNull, type Shape, whole, within, words } from './state-shape.ts'
 
 export const TOPIC_PARTITIONS_MAX = 1024
 
@@ -16,16 +18,42 @@ export interface TopicEntry {
   readonly isLocal?: boolean
 }
 
+/** Settings that a version before did not have are not there: they are the default. A codec that this version does not have is another one's. */
+const configShape = fields<Partial<TopicConfig>>({
+  partitionCount: optional(within(1, TOPIC_PARTITIONS_MAX)),
+  codec: optional(words as Shape<TopicConfig['codec']>),
+  retentionMs: optional(orNull(amount)),
+  retentionBytes: optional(orNull(amount)),
+  quotaBytes: optional(orNull(amount)),
+  whenFull: optional(oneOf('reject', 'drop_oldest')),
+  dropUndelivered: optional(flag),
+  isForwarded: optional(flag)
+})
+
+interface StoredTopicEntry extends Omit<TopicEntry, 'config'> {
+  readonly config: Partial<TopicConfig>
+}
+
+const stored = json(
+  fields<StoredTopicEntry>({ number: whole, id: matching(/^[0-9a-f]{32}$/), config: configShape, isLocal: optional(flag) })
+)
+
 export const topicEntries = new StateArea<TopicEntry>(
   'topic',
   {
-    encode: (entry) => new TextEncoder().encode(JSON.stringify(entry)),
-    decode(bytes) {
-      const entry = JSON.parse(new TextDecoder().decode(bytes)) as TopicEntry
+    encode: stored.encode,
+    decode(value, key) {
+      const entry = stored.decode(value, key)
       return { ...entry, config: { ...defaultTopicConfig, ...entry.config } }
     }
   },
-  { keys: '<name>', valueBytesMax: STATE_VALUE_BYTES_MAX, goes: 'when the topic is deleted' }
+  {
+    keys: '<name>',
+    valueBytesMax: 1024,
+    entries:
+      'the topics that there are: of the configuration, of events that a route names one for, and of Kafka clients up to `kafka.limits.partitions`',
+    goes: 'when the topic is deleted'
+  }
 )
 
 /** @throws WadiError WADI_TOPIC_INVALID */

@@ -15,23 +15,37 @@ import type { BatchHeader } from '../core/record.ts'
 import type { AbortedTransaction } from './contract.ts'
 import { encodeProducerRecord, type ProducerRecord, readProducerRecord } from './producer-record.ts'
 import { StateArea, type StateReader } from './state-area.ts'
-import { versioned } from './state-codec.ts'
+import { numberedKeyBytes, versioned } from './state-codec.ts'
+import { fields, integerText, whole } from './state-shape.ts'
 
 export const producerRecords = new StateArea<ProducerRecord>(
   'producer',
   { encode: encodeProducerRecord, decode: (value, key) => readProducerRecord(key, value) },
   {
     keys: '<topic number>/<partition>/<producer id>',
+    keyBytesMax: numberedKeyBytes('producer', 3),
     valueBytesMax: 1024,
+    entries: '10,000, and those that have a transaction open',
     goes: 'a day after the last batch of the producer, or when there are too many; with its topic'
   }
 )
 
-export const abortedTransactions = new StateArea<{ readonly producerId: string; readonly firstOffset: number }>('aborted', versioned(), {
-  keys: '<topic number>/<partition>/<marker offset>',
-  valueBytesMax: 256,
-  goes: 'when the log starts behind the marker; with its topic'
-})
+interface StoredAborted {
+  readonly producerId: string
+  readonly firstOffset: number
+}
+
+export const abortedTransactions = new StateArea<StoredAborted>(
+  'aborted',
+  versioned(fields({ producerId: integerText, firstOffset: whole })),
+  {
+    keys: '<topic number>/<partition>/<marker offset>',
+    keyBytesMax: numberedKeyBytes('aborted', 3),
+    valueBytesMax: 256,
+    entries: '100,000: then no transaction begins to write',
+    goes: 'when the log starts behind the marker; with its topic'
+  }
+)
 /** A control record's key: version, type; type 0 is abort. */
 const ABORT_TYPE = 0
 

@@ -19,12 +19,14 @@ import type { RecoveryReport } from './recovery-report.ts'
 import { SalvageFile } from './salvage-read.ts'
 import { listSegmentFiles, type SegmentFile } from './segment-files.ts'
 import { StateArea, type StateReader } from './state-area.ts'
-import { decimal } from './state-codec.ts'
+import { decimal, numberedKeyBytes } from './state-codec.ts'
 import type { TopicList } from './topic-list.ts'
 
 export const unnamedEnds = new StateArea<number>('unnamed', decimal, {
   keys: '<topic number>/<partition>',
+  keyBytesMax: numberedKeyBytes('unnamed', 2),
   valueBytesMax: decimal.bytesMax,
+  entries: 'one for each partition that only the journal has, which bounds them',
   goes: 'when the journal has nothing of it any more'
 })
 

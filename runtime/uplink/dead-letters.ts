@@ -10,35 +10,54 @@ import type { BlockCodec } from '../io/codec.ts'
 import { decompressBatch } from '../log/batch-codec.ts'
 import type { Store } from '../log/contract.ts'
 import { STATE_VALUE_BYTES_MAX, StateArea } from '../log/state-area.ts'
-import { text } from '../log/state-codec.ts'
+import { textual, wholeOf } from '../log/state-codec.ts'
 import type { Source } from './source.ts'
 import type { Poison } from './transaction-builder.ts'
 
 const encoder = new TextEncoder()
 
-/** Offsets that were put aside, as withRange() writes them. */
-export const putAside = new StateArea<string>('uplink/parked', text, {
-  keys: '<edge topic>/<partition>',
-  valueBytesMax: STATE_VALUE_BYTES_MAX,
-  goes: 'never; ranges in front of everything that may come again do, with the next one'
-})
-
+/** Both ends included. */
 interface Range {
   readonly first: number
   readonly last: number
+}
+
+/** Offsets that were put aside, in order. */
+export const putAside = new StateArea<readonly Range[]>(
+  'uplink/parked',
+  textual({
+    format: (ranges) => ranges.map(({ first, last }) => (first === last ? String(last) : `${first}-${last}`)).join(','),
+    parse(text) {
+      const ranges: Range[] = []
+      for (const range of text.split(',')) {
+        const [first = null, last = first] = range.split('-').map((end) => wholeOf(end))
+        if (first === null || last === null || last < first) return null
+        ranges.push({ first, last })
+      }
+      return ranges
+    }
+  }),
+  {
+    keys: '<edge topic>/<partition>',
+    valueBytesMax: STATE_VALUE_BYTES_MAX,
+    entries: 'one for each partition of topics that were ever delivered, of 500 ranges',
+    goes: 'never; ranges in front of everything that may come again do, with the next one'
+  }
+)
+
+/** Notes of what was put aside that are damaged: of those nothing is known, and what is put aside once more has a second letter. */
+export function damagedDeadLetterNotes(store: Store): string[] {
+  const damaged: string[] = []
+  for (const key of putAside.keysIn(store)) putAside.getWhole(store, key, () => damaged.push(key))
+  return damaged
 }
 
 /** Ranges that a position may still lie in front of: two transactions are prepared at most, and each carries few of them. */
 const RANGES_MAX = 500
 
 /** What was put aside of this partition and may be met again, in order; both ends included. What adjoins is one range. */
-function deadLetterRanges(store: Store, source: Source): Range[] {
-  const note = putAside.get(store, putAside.keyAt(source.key))
-  if (note === undefined) return []
-  return note.split(',').map((range) => {
-    const [first, last] = range.split('-').map(Number)
-    return { first: first as number, last: last ?? (first as number) }
-  })
+function deadLetterRanges(store: Store, source: Source): readonly Range[] {
+  return putAside.getWhole(store, putAside.keyAt(source.key), () => undefined) ?? []
 }
 
 /** The range that holds `offset`, when it was put aside; null when it was not. */
@@ -46,8 +65,8 @@ export function deadLetterRange(store: Store, source: Source, offset: number): R
   return deadLetterRanges(store, source).find(({ first, last }) => offset >= first && offset <= last) ?? null
 }
 
-/** The note with [first, last] added, without what lies below everything that may come again. */
-function withRange(ranges: readonly Range[], added: Range, confirmed: number): string {
+/** The ranges with [first, last] added, without what lies below everything that may come again. */
+function withRange(ranges: readonly Range[], added: Range, confirmed: number): Range[] {
   const all = [...ranges.filter(({ last }) => last >= confirmed), added].sort((a, b) => a.first - b.first)
   const joined: Range[] = []
   for (const range of all) {
@@ -56,10 +75,7 @@ function withRange(ranges: readonly Range[], added: Range, confirmed: number): s
       joined[joined.length - 1] = { first: before.first, last: Math.max(before.last, range.last) }
     else joined.push(range)
   }
-  return joined
-    .slice(-RANGES_MAX)
-    .map(({ first, last }) => (first === last ? String(last) : `${first}-${last}`))
-    .join(',')
+  return joined.slice(-RANGES_MAX)
 }
 
 /**

@@ -9,31 +9,18 @@
 //
 // The notes travel with commits that are made anyway (Store.note), so they may be a few transactions old. Whatever was delivered after them lies
 // at the centre at or behind the noted base offsets: look-back.ts finds it there. "closed": the writer ended cleanly, nothing came after.
-// Numbers of lists are in base 36. Not for: deciding where to go on (find-positions.ts).
+// Numbers of lists are in base 36.
+//
+// A note that is damaged (its bytes verify, and are none of ours) does not stop a start, because the centre's position is better: it is read as "open,
+// and nothing is known to be confirmed", so that what the centre holds is looked through, and is written anew. Not for: deciding where to go on
+// (find-positions.ts).
 
 import type { StateChange, Store } from '../log/contract.ts'
 import { STATE_VALUE_BYTES_MAX, StateArea } from '../log/state-area.ts'
-import { text } from '../log/state-codec.ts'
+import { json, stateNewer, textual, wholeOf } from '../log/state-codec.ts'
+import { fields, integer, listOf, type Shape, tuple, whole, words } from '../log/state-shape.ts'
 import type { Source } from './source.ts'
 
-/** Its fields are separated by ";", as readDeliveryNotes reads them; the same for the next two. */
-export const notesHead = new StateArea<string>('uplink/hint', text, { keys: '', valueBytesMax: 64, goes: 'never' })
-export const confirmedNotes = new StateArea<string>('uplink/confirmed', text, {
-  keys: '<edge topic>',
-  valueBytesMax: STATE_VALUE_BYTES_MAX,
-  goes: 'never: a topic may come back'
-})
-export const writtenNotes = new StateArea<string>('uplink/written', text, {
-  keys: '<edge topic>',
-  valueBytesMax: STATE_VALUE_BYTES_MAX,
-  goes: 'never: a topic may come back'
-})
-/** Of version 1: one JSON value. */
-export const oldNotes = new StateArea<string>('uplink/position', text, {
-  keys: '',
-  valueBytesMax: STATE_VALUE_BYTES_MAX,
-  goes: 'at the first connection: replaced by the above'
-})
 /** A state value holds 64 KiB: upstream topics with more partitions than fit are read from their beginning. */
 const WRITTEN_PARTITIONS_MAX = 3000
 const NAME_CHARS_MAX = 200
@@ -73,7 +60,110 @@ export interface DeliveryNotes {
   readonly confirmed: ReadonlyMap<string, Confirmed>
   /** By edge topic. */
   readonly written: ReadonlyMap<string, Written>
+  /** Keys of notes that cannot be read. */
+  readonly damaged?: readonly string[]
 }
+
+/** Of no note on the disk: what the notes of all topics say together. */
+interface NotesHead {
+  readonly incarnation: number
+  readonly isClosed: boolean
+}
+
+/** As Confirmed. Older versions say the last two for all topics together: null. */
+interface ConfirmedNote extends Omit<Confirmed, 'isClosed' | 'incarnation'> {
+  readonly edgeTopic: string
+  readonly isClosed: boolean | null
+  readonly incarnation: number | null
+}
+
+interface WrittenNote extends Written {
+  readonly edgeTopic: string
+}
+
+const VERSION = 2
+const NOTES_OF_TOPICS = 'one for each topic that was ever delivered: those that there are, and 10,000 deleted ones'
+
+const headCodec = textual<NotesHead>({
+  format: ({ incarnation, isClosed }) => `${VERSION};${incarnation};${endingOf(isClosed)}`,
+  parse(text) {
+    const [, writer = '', ending] = text.split(';')
+    const incarnation = wholeOf(writer)
+    return incarnation === null ? null : { incarnation, isClosed: ending === endingOf(true) }
+  }
+})
+
+export const notesHead = new StateArea<NotesHead>(
+  'uplink/hint',
+  {
+    encode: headCodec.encode,
+    decode(value, key) {
+      const version = wholeOf(new TextDecoder().decode(value).split(';')[0] as string)
+      if (version !== null && version > VERSION) throw stateNewer(key, version, VERSION)
+      return headCodec.decode(value, key)
+    }
+  },
+  { keys: '', valueBytesMax: 64, goes: 'never' }
+)
+
+export const confirmedNotes = new StateArea<ConfirmedNote>(
+  'uplink/confirmed',
+  textual({
+    format({ edgeTopic, places, nextOffsets, isClosed, incarnation }) {
+      const names = places.map(({ upstreamTopic, gatewayId }) => (gatewayId === '' ? upstreamTopic : `${upstreamTopic}@${gatewayId}`))
+      const offsets = Array.from(nextOffsets, (offset = 0) => offset.toString(36))
+      const parts = [edgeTopic, names.join(','), offsets.join(',')]
+      if (isClosed !== null) parts.push(endingOf(isClosed))
+      if (incarnation !== null) parts.push(String(incarnation))
+      return parts.join(';')
+    },
+    parse(text) {
+      const [edgeTopic = '', topics = '', list = '', ending, writer] = text.split(';')
+      const nextOffsets = list.split(',').map((offset) => wholeOf(offset, 36))
+      const incarnation = writer === undefined ? null : wholeOf(writer)
+      if (!nextOffsets.every((offset) => offset !== null) || (writer !== undefined && incarnation === null)) return null
+      const places = topics === '' ? [] : topics.split(',').map(placeOf)
+      return { edgeTopic, places, nextOffsets, isClosed: ending === undefined ? null : ending === endingOf(true), incarnation }
+    }
+  }),
+  { keys: '<edge topic>', valueBytesMax: STATE_VALUE_BYTES_MAX, entries: NOTES_OF_TOPICS, goes: 'never: a topic may come back' }
+)
+
+export const writtenNotes = new StateArea<WrittenNote>(
+  'uplink/written',
+  textual({
+    format({ edgeTopic, upstreamTopic, topicId, baseOffsets }) {
+      const pairs = [...baseOffsets].map((pair) => pair.map((number) => number.toString(36)).join(':'))
+      return `${edgeTopic};${upstreamTopic};${topicId};${pairs.join(',')}`
+    },
+    parse(text) {
+      const [edgeTopic = '', upstreamTopic = '', topicId = '', list = ''] = text.split(';')
+      const pairs = list === '' ? [] : list.split(',').map((pair) => pair.split(':').map((number) => wholeOf(number, 36)))
+      const isWhole = pairs.every((pair): pair is [number, number] => pair.length === 2 && !pair.includes(null))
+      return isWhole ? { edgeTopic, upstreamTopic, topicId, baseOffsets: new Map(pairs) } : null
+    }
+  }),
+  { keys: '<edge topic>', valueBytesMax: STATE_VALUE_BYTES_MAX, entries: NOTES_OF_TOPICS, goes: 'never: a topic may come back' }
+)
+
+interface OldNotes {
+  readonly version: number
+  readonly confirmed: readonly (readonly [string, readonly number[]])[]
+  readonly ending: object | null
+}
+
+const oldShape = fields<OldNotes>({
+  version: integer,
+  confirmed: listOf(tuple(words, listOf(whole))),
+  ending: ((value) => typeof value === 'object') as Shape<object | null>
+})
+
+/** Of version 1: one JSON value. */
+export const oldNotes = new StateArea<OldNotes>(
+  'uplink/position',
+  json((value): value is OldNotes => oldShape(value) && value.version === 1),
+  { keys: '', valueBytesMax: STATE_VALUE_BYTES_MAX, goes: 'at the first connection: replaced by the above' }
+)
 
 /** Other gateway ids than `gatewayId` under which the edge topic may have been delivered last; notes of an older version do not say. */
 export function otherIds(notes: DeliveryNotes | null, edgeTopic: string, gatewayId: string): string[] {
@@ -86,52 +176,46 @@ export function notedOffset(notes: DeliveryNotes | null, { edgeTopic, partition 
   return notes?.confirmed.get(edgeTopic)?.nextOffsets[partition.partitionIndex] ?? 0
 }
 
-/** null when there are none, or they are not readable: notes may be missing at any time. */
+/** null when there are none. @throws WadiError WADI_FORMAT_NEWER */
 export function readDeliveryNotes(store: Pick<Store, 'getState' | 'listState' | 'incarnation'>): DeliveryNotes | null {
-  const head = notesHead.get(store, notesHead.key())?.split(';')
-  if (!head) return readOldNotes(store)
-  const incarnation = Number(head[1])
-  if (head[0] !== '2' || !Number.isSafeInteger(incarnation)) return null
+  const damaged: string[] = []
+  const noteDamage = (key: string) => (): void => void damaged.push(key)
+  /** Of a note that is damaged: any start before this one may have delivered, and did not end. */
+  const unknown: NotesHead = { incarnation: store.incarnation - 1, isClosed: false }
+  const read = notesHead.getWhole(store, notesHead.key(), noteDamage(notesHead.key()))
+  if (read === undefined && damaged.length === 0) return readOldNotes(store, unknown)
+  const head = read ?? unknown
   const confirmed = new Map<string, Confirmed>()
   for (const key of confirmedNotes.keysIn(store)) {
-    const [edgeTopic = '', topics = '', list = '', ending = head[2], writer = head[1]] = (confirmedNotes.get(store, key) ?? '').split(';')
-    const isClosed = ending === 'closed' // older versions say it, and which start it was, for all topics together
-    const nextOffsets = list.split(',').map((text) => Number.parseInt(text, 36))
-    const places = topics === '' ? [] : topics.split(',').map(placeOf)
-    if (nextOffsets.every(isOffset) && isOffset(Number(writer)))
-      confirmed.set(edgeTopic, { places, nextOffsets, isClosed, incarnation: Number(writer) })
+    const note = confirmedNotes.getWhole(store, key, noteDamage(key))
+    if (note === undefined) confirmed.set(confirmedNotes.restOf(key), { places: [], nextOffsets: [], ...unknown })
+    else {
+      const { edgeTopic, places, nextOffsets, isClosed, incarnation } = note
+      confirmed.set(edgeTopic, { places, nextOffsets, isClosed: isClosed ?? head.isClosed, incarnation: incarnation ?? head.incarnation })
+    }
   }
   const written = new Map<string, Written>()
   for (const key of writtenNotes.keysIn(store)) {
-    const [edgeTopic = '', upstreamTopic = '', topicId = '', list = ''] = (writtenNotes.get(store, key) ?? '').split(';')
-    const pairs = list === '' ? [] : list.split(',').map((pair) => pair.split(':').map((text) => Number.parseInt(text, 36)))
-    if (pairs.every((pair) => pair.length === 2 && pair.every(isOffset)))
-      written.set(edgeTopic, { upstreamTopic, topicId, baseOffsets: new Map(pairs as [number, number][]) })
+    const note = writtenNotes.getWhole(store, key, noteDamage(key))
+    if (note) written.set(note.edgeTopic, { upstreamTopic: note.upstreamTopic, topicId: note.topicId, baseOffsets: note.baseOffsets })
   }
-  return { incarnation, isClosed: head[2] === 'closed', confirmed, written }
+  return { ...head, confirmed, written, ...(damaged.length > 0 && { damaged }) }
 }
 
 /** What has to change in the state to hold `notes`; what they do not mention stays. */
 export function deliveryNoteChanges(store: Pick<Store, 'getState'>, notes: DeliveryNotes): StateChange[] {
   const changes: StateChange[] = []
-  const put = (area: StateArea<string>, key: string, note: string): void => {
-    if (area.get(store, key) !== note) changes.push(area.put(key, note))
+  const put = <V>(area: StateArea<V>, key: string, note: V): void => {
+    const change = area.put(key, note)
+    const before = store.getState(key)
+    if (before === undefined || Buffer.compare(before, change.value as Uint8Array) !== 0) changes.push(change)
   }
-  for (const [edgeTopic, { places, nextOffsets, isClosed, incarnation }] of notes.confirmed) {
-    const names = places.map(({ upstreamTopic, gatewayId }) => (gatewayId === '' ? upstreamTopic : `${upstreamTopic}@${gatewayId}`))
-    const offsets = nextOffsets.map((offset) => offset.toString(36))
-    const note = `${edgeTopic};${names.join(',')};${offsets.join(',')};${isClosed ? 'closed' : 'open'};${incarnation}`
-    put(confirmedNotes, keyOf(confirmedNotes, edgeTopic), note)
+  for (const [edgeTopic, entry] of notes.confirmed) put(confirmedNotes, keyOf(confirmedNotes, edgeTopic), { edgeTopic, ...entry })
+  for (const [edgeTopic, entry] of notes.written) {
+    const baseOffsets = new Map([...entry.baseOffsets].slice(0, WRITTEN_PARTITIONS_MAX))
+    put(writtenNotes, keyOf(writtenNotes, edgeTopic), { edgeTopic, ...entry, baseOffsets })
   }
-  for (const [edgeTopic, { upstreamTopic, topicId, baseOffsets }] of notes.written) {
-    const pairs = [...baseOffsets].slice(0, WRITTEN_PARTITIONS_MAX)
-    put(
-      writtenNotes,
-      keyOf(writtenNotes, edgeTopic),
-      `${edgeTopic};${upstreamTopic};${topicId};${pairs.map((pair) => pair.map((n) => n.toString(36)).join(':')).join(',')}`
-    )
-  }
-  put(notesHead, notesHead.key(), `2;${notes.incarnation};${notes.isClosed ? 'closed' : 'open'}`)
+  put(notesHead, notesHead.key(), notes)
   if (store.getState(oldNotes.key())) changes.push(oldNotes.remove(oldNotes.key()))
   return changes
 }
@@ -141,42 +225,24 @@ function placeOf(text: string): Place {
   return { upstreamTopic, gatewayId }
 }
 
-function keyOf(area: StateArea<string>, name: string): string {
+function keyOf(area: Pick<StateArea<unknown>, 'keyAt'>, name: string): string {
   if (name.length <= NAME_CHARS_MAX) return area.keyAt(name)
   let hash = 5381
   for (const character of name) hash = (hash * 33 + character.charCodeAt(0)) >>> 0
   return area.keyAt(`${name.slice(0, NAME_CHARS_MAX)}~${hash.toString(36)}`)
 }
 
-function isOffset(value: number | undefined): boolean {
-  return value !== undefined && Number.isSafeInteger(value) && value >= 0
-}
-
-interface OldNotes {
-  version: number
-  confirmed: [string, number[]][]
-  ending: object | null
+function endingOf(isClosed: boolean): string {
+  return isClosed ? 'closed' : 'open'
 }
 
 /** Version 1 noted each transaction before it asked for the commit: without such a note nothing was in doubt. */
-function readOldNotes(store: Pick<Store, 'getState' | 'incarnation'>): DeliveryNotes | null {
-  const note = oldNotes.get(store, oldNotes.key())
-  if (note === undefined) return null
-  try {
-    const value = JSON.parse(note) as OldNotes
-    if (value.version !== 1 || !value.confirmed.every(([, offsets]) => offsets.every(isOffset))) return null
-    // Which edge topic a batch was of was not noted: each is looked for from the beginning.
-    const isClosed = value.ending === null
-    const incarnation = store.incarnation - 1
-    return {
-      incarnation,
-      isClosed,
-      confirmed: new Map(
-        value.confirmed.map(([topic, nextOffsets]) => [String(topic), { places: [], nextOffsets, isClosed, incarnation }])
-      ),
-      written: new Map()
-    }
-  } catch {
-    return null
-  }
+function readOldNotes(store: Pick<Store, 'getState'>, unknown: NotesHead): DeliveryNotes | null {
+  const damaged: string[] = []
+  const note = oldNotes.getWhole(store, oldNotes.key(), () => void damaged.push(oldNotes.key()))
+  if (note === undefined) return damaged.length === 0 ? null : { ...unknown, confirmed: new Map(), written: new Map(), damaged }
+  // Which edge topic a batch was of was not noted: each is looked for from the beginning.
+  const head = { ...unknown, isClosed: note.ending === null }
+  const confirmed = note.confirmed.map(([topic, nextOffsets]) => [topic, { places: [], nextOffsets, ...head }] as const)
+  return { ...head, confirmed: new Map(confirmed), written: new Map() }
 }

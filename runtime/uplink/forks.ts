@@ -7,6 +7,8 @@
 
 import type { Partition, StateChange, Store } from '../log/contract.ts'
 import { STATE_VALUE_BYTES_MAX, StateArea } from '../log/state-area.ts'
+import { json } from '../log/state-codec.ts'
+import { fields, integer, listOf, optional, recordOf, whole, words } from '../log/state-shape.ts'
 
 /** The oldest are forgotten: their events are long delivered. */
 const FORKS_MAX = 16
@@ -17,23 +19,26 @@ export interface Fork {
   /** The last incarnation whose events are common to both. */
   readonly after: number
   /** "<edge topic>/<partition>" → where the common part ends, when that is in the middle of what the start `after` wrote: the disk was copied while it ran. */
-  readonly cuts?: Readonly<Record<string, number>>
+  readonly cuts?: Readonly<Record<string, number>> | undefined
 }
+
+const forkShape = fields<Fork>({ branchId: words, after: integer, cuts: optional(recordOf(whole)) })
 
 /** How a partition is named in Fork.cuts. */
 export function cutKey({ topicName, partitionIndex }: Pick<Partition, 'topicName' | 'partitionIndex'>): string {
   return `${topicName}/${partitionIndex}`
 }
 
-export const storedForks = new StateArea<readonly Fork[]>(
-  'uplink/forks',
-  { encode: (forks) => new TextEncoder().encode(JSON.stringify(forks)), decode },
-  { keys: '', valueBytesMax: STATE_VALUE_BYTES_MAX, goes: 'never; beyond 16 forks the oldest do' }
-)
+export const storedForks = new StateArea<readonly Fork[]>('uplink/forks', json(listOf(forkShape)), {
+  keys: '',
+  valueBytesMax: STATE_VALUE_BYTES_MAX,
+  goes: 'never; beyond 16 forks the oldest do'
+})
 
 export class Forks {
   #list: readonly Fork[]
 
+  /** @throws WadiError WADI_STATE_DAMAGED: events of a branch that is forgotten would be taken for others at the centre */
   constructor(store: Pick<Store, 'getState'>) {
     this.#list = storedForks.get(store, storedForks.key()) ?? []
   }
@@ -98,13 +103,4 @@ export class Forks {
 function startOf(fork: Fork, partition: Pick<Partition, 'firstOffsetAfter' | 'topicName' | 'partitionIndex'>): number {
   const cut = fork.cuts?.[cutKey(partition)] ?? Number.POSITIVE_INFINITY
   return Math.min(cut, partition.firstOffsetAfter(fork.after) ?? Number.POSITIVE_INFINITY)
-}
-
-function decode(value: Uint8Array): Fork[] {
-  try {
-    const list = JSON.parse(new TextDecoder().decode(value)) as Fork[]
-    return list.map(({ branchId, after, cuts = {} }) => ({ branchId: String(branchId), after: Number(after), cuts }))
-  } catch {
-    return []
-  }
 }

@@ -17,6 +17,7 @@ import type { Random } from '../io/random.ts'
 import type { Store } from '../log/contract.ts'
 import { Backoff } from './backoff.ts'
 import { newCounters } from './counters.ts'
+import { damagedDeadLetterNotes } from './dead-letters.ts'
 import { readDeliveryNotes } from './delivery-notes.ts'
 import { DeliveryNotesWriter } from './delivery-notes-writer.ts'
 import { findPositions, placeByNotes } from './find-positions.ts'
@@ -116,6 +117,8 @@ export class Uplink {
     assert(this.#loop === null, 'the uplink was started twice')
     this.#sources.refresh()
     const notes = readDeliveryNotes(this.#store)
+    for (const key of [...(notes?.damaged ?? []), ...damagedDeadLetterNotes(this.#store)])
+      this.#notices.add('notes', `The local note ${key} cannot be read: what the centre has is looked for there.`, { key })
     for (const source of this.#sources.list) placeByNotes(source, notes)
     this.#loop = this.#run()
   }

@@ -1,66 +1,68 @@
-// Proves for the areas of the durable state: docs/formats/state.md has each of them with its bound and its end, and no other; no key is of two; what the
-// first release wrote is of one each; a value above its bound is refused by name.
+// Proves for the areas of the durable state: every area of the sources is registered; docs/formats/state.md has each of them with its bounds and its end, and
+// no other; no key is of two; what the first release wrote is of one each; a value or key above its bound, or of no area, is refused by name.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { rememberedQos2 } from '../../adapters/mqtt/qos2-memory.ts'
-import { storedOffsets } from '../../runtime/broker/committed-offsets.ts'
-import { reservedProducerIds } from '../../runtime/broker/producer-ids.ts'
-import { storedAborts, storedPendingOffsets, storedTransactions } from '../../runtime/broker/transaction-state.ts'
-import { endedTopics, goneTopics, lastTopicNumbers } from '../../runtime/log/deleted-topics.ts'
-import { incarnationStarts } from '../../runtime/log/incarnation-offsets.ts'
-import { damageCounts } from '../../runtime/log/known-damage.ts'
-import { holes } from '../../runtime/log/missing-ranges.ts'
-import { incarnations, lineages } from '../../runtime/log/own-start.ts'
-import { removalRecords } from '../../runtime/log/removals.ts'
-import type { StateArea } from '../../runtime/log/state-area.ts'
-import { topicEntries } from '../../runtime/log/topic-catalogue.ts'
-import { abortedTransactions, producerRecords } from '../../runtime/log/transaction-index.ts'
-import { unnamedEnds } from '../../runtime/log/unnamed-topics.ts'
-import { putAside } from '../../runtime/uplink/dead-letters.ts'
-import { confirmedNotes, notesHead, oldNotes, writtenNotes } from '../../runtime/uplink/delivery-notes.ts'
+import { defaultMqttLimits } from '../../adapters/mqtt/limits.ts'
+import '../../gateway/index.ts' // everything that ships
+import { defaultBrokerSettings } from '../../runtime/broker/broker.ts'
+import { lastTopicNumbers } from '../../runtime/log/deleted-topics.ts'
+import { areaOfKey, registeredAreas, StateArea } from '../../runtime/log/state-area.ts'
+import { decimal } from '../../runtime/log/state-codec.ts'
+import { encodeStateKey } from '../../runtime/log/state-map.ts'
 import { storedForks } from '../../runtime/uplink/forks.ts'
 
-type Area = Pick<StateArea<unknown>, 'name' | 'rules' | 'owns' | 'key'>
+type Area = ReturnType<typeof registeredAreas>[number]
 
-const areas: readonly Area[] = [
-  topicEntries,
-  lastTopicNumbers,
-  goneTopics,
-  endedTopics,
-  incarnations,
-  holes,
-  unnamedEnds,
-  removalRecords,
-  damageCounts,
-  rememberedQos2,
-  lineages,
-  incarnationStarts,
-  notesHead,
-  confirmedNotes,
-  writtenNotes,
-  storedForks,
-  oldNotes,
-  putAside,
-  reservedProducerIds,
-  producerRecords,
-  abortedTransactions,
-  storedTransactions,
-  storedAborts,
-  storedPendingOffsets,
-  storedOffsets
-]
-
+const areas = registeredAreas()
 const keyWords = ({ name, rules }: Area): string => (rules.keys === '' ? name : `${name}/${rules.keys}`)
 const page = readFileSync('docs/formats/state.md', 'utf8')
+const counted = (count: number): string => count.toLocaleString('en')
 
-t.test('the page has every area with its bound and its end, in both tables', async (t) => {
-  const rows = areas.map((area) => `| \`${keyWords(area)}\` | ${area.rules.valueBytesMax} | ${area.rules.goes} |\n`)
-  const table = `| key | bytes of a value, at most | goes |\n|---|--:|---|\n${rows.join('')}`
-  t.ok(page.includes(table), `the table is\n${table}`)
+/** Its area belongs to adapters/mqtt, where the bounds are limits of the listener. */
+const ENTRIES_OF_QOS2 = `${counted(defaultMqttLimits.qos2TotalMax)}; ${defaultMqttLimits.qos2PerClientMax} of a client`
+
+function entriesOf({ name, rules }: Area): string {
+  return rules.keys === '' ? 'one' : (rules.entries ?? (name === 'mqtt.qos2' ? ENTRIES_OF_QOS2 : '?'))
+}
+
+t.test('every area of the sources is registered', async (t) => {
+  const sources = ['runtime', 'adapters', 'gateway', 'bin'].flatMap((folder) =>
+    (readdirSync(folder, { recursive: true }) as string[]).filter((name) => name.endsWith('.ts')).map((name) => join(folder, name))
+  )
+  const made = sources.flatMap((path) => readFileSync(path, 'utf8').match(/new StateArea\b/g) ?? [])
+  t.ok(made.length > 20)
+  t.equal(areas.length, made.length)
+})
+
+t.test('the page has every area with its bounds and its end, in both tables', async (t) => {
+  const heading = '| key | bytes of a key, at most | bytes of a value, at most | how many | goes |\n|---|--:|--:|---|---|\n'
+  const at = page.indexOf(heading)
+  t.ok(at >= 0, heading)
+  const rows = page
+    .slice(at + heading.length)
+    .split('\n\n')[0]
+    ?.split('\n')
+  const expected = areas.map(
+    (area) => `| \`${keyWords(area)}\` | ${area.keyBytesMax} | ${area.rules.valueBytesMax} | ${entriesOf(area)} | ${area.rules.goes} |`
+  )
+  t.same([...(rows ?? [])].sort(), expected.sort())
   const described = [...page.matchAll(/^\| `([^`]+)` \| [^|]+ \| `(?:runtime|adapters)/gm)].map(([, key]) => key)
   t.same([...described].sort(), areas.map(keyWords).sort())
+})
+
+t.test('the words of a bound have the number of the code', async (t) => {
+  const { producerCountMax, transactionalIdCountMax, abortedCountMax } = defaultBrokerSettings
+  for (const [key, count] of [
+    ['producer/1/0/1', producerCountMax],
+    ['txn/a', transactionalIdCountMax],
+    ['aborted/1/0/1', abortedCountMax]
+  ] as const)
+    t.ok(areaOfKey(key)?.rules.entries?.startsWith(counted(count)), key)
+  const mebibytes = (bytes: number): string => `about ${bytes / 1024 / 1024} MiB`
+  t.match(areaOfKey('txn/a')?.rules.entries, mebibytes(defaultBrokerSettings.transactionBytesMax))
+  t.match(areaOfKey('offsets/g/1/0')?.rules.entries, mebibytes(defaultBrokerSettings.offsetBytesMax))
 })
 
 t.test('no key is of two areas, and every key that 0.1.0 wrote is of one', async (t) => {
@@ -70,6 +72,7 @@ t.test('no key is of two areas, and every key that 0.1.0 wrote is of one', async
       areas.filter((one) => one.owns(key)).map(({ name }) => name),
       [area.name]
     )
+    t.equal(areaOfKey(key), area)
   }
   const folder = 'test/fixtures/0.1.0'
   const keys = readdirSync(folder).flatMap((name) => {
@@ -81,11 +84,25 @@ t.test('no key is of two areas, and every key that 0.1.0 wrote is of one', async
     keys.filter((key) => areas.filter((area) => area.owns(key)).length !== 1),
     []
   )
+  for (const name of ['meta/starts', 'txn', 'epoch/more'])
+    t.throws(
+      () => new StateArea(name, decimal, { keys: '<x>', valueBytesMax: 1, entries: 'one', goes: 'never' }),
+      /has keys of another/,
+      name
+    )
+  t.equal(registeredAreas().length, areas.length, 'and none of them was registered')
 })
 
-t.test('a value above the bound of its area is refused by name', async (t) => {
+t.test('a value or key above the bound of its area, and a key of no area, are refused by name', async (t) => {
   t.throws(() => storedForks.put(storedForks.key(), [{ branchId: 'x'.repeat(70_000), after: 1 }]), {
     code: 'WADI_RECORD_INVALID',
     message: /"uplink\/forks" would have 700\d\d bytes, at most 65536/
   })
+  const damage = areaOfKey('damage/1/0')
+  t.throws(() => damage?.put(`damage/${'1'.repeat(60)}/0`, 1), { code: 'WADI_RECORD_INVALID', message: /69 bytes, at most 48/ })
+  const value = new Uint8Array(1)
+  for (const key of ['nobody/1', 'meta/other', 'topic', 'meta/incarnation/1', '', '/', '__proto__', 'constructor/a'])
+    t.throws(() => encodeStateKey({ key, value }), { code: 'WADI_RECORD_INVALID' }, key)
+  t.ok(encodeStateKey({ key: 'nobody/1', value: null }).byteLength > 0, 'to take one away is no harm')
+  t.ok(encodeStateKey({ key: lastTopicNumbers.key(), value }).byteLength > 0)
 })

@@ -157,7 +157,7 @@ function range(startOffset: number, endOffset: number): DroppedRange {
 }
 
 function copyOf(state: StateMap): StateMap {
-  return new StateMap(state.entries())
+  return new StateMap(state.listState('').map((key) => [key, state.getState(key) as Uint8Array]))
 }
 
 t.test(

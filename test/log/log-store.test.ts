@@ -8,6 +8,7 @@ import type { DroppedRange, Partition } from '../../runtime/log/contract.ts'
 import { KIB } from '../../runtime/log/settings.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { appendText, event, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
+import { testArea } from '../helpers/state-area.ts'
 
 async function fill(
   machine: SimMachine,
@@ -167,22 +168,22 @@ t.test('events and state of one commit are there together or not at all', async 
   const topic = await machine.settle(store.createTopic('telemetry'))
   const partition = topic.partitions[0] as Partition
   const value = new TextEncoder().encode('seen')
-  await machine.settle(appendText(store, partition, 'event 0 ', [{ key: 'qos2/a/1', value }]))
+  await machine.settle(appendText(store, partition, 'event 0 ', [{ key: testArea.key('a', 1), value }]))
   const offsets = await machine.settle(
     store.commit([{ partition, content: { record: event('event 1 ') } }], (base) => [
-      { key: 'at', value: new TextEncoder().encode(String(base[0])) }
+      { key: testArea.key('at'), value: new TextEncoder().encode(String(base[0])) }
     ])
   )
   t.same(offsets, [1])
   machine.powerCut()
   const again = await machine.open()
-  t.same(again.listState('qos2/'), ['qos2/a/1'])
-  t.equal(new TextDecoder().decode(again.getState('at')), '1')
-  await machine.settle(again.commit([], [{ key: 'qos2/a/1', value: null }]))
+  t.same(again.listState('test/a/'), [testArea.key('a', 1)])
+  t.equal(new TextDecoder().decode(again.getState(testArea.key('at'))), '1')
+  await machine.settle(again.commit([], [{ key: testArea.key('a', 1), value: null }]))
   await machine.run(20_000)
   machine.powerCut()
   const third = await machine.open()
-  t.same(third.listState('qos2/'), [], 'a deleted key does not come back after a checkpoint')
+  t.same(third.listState('test/a/'), [], 'a deleted key does not come back after a checkpoint')
 })
 
 t.test('retention takes what is delivered and leaves the rest', async (t) => {

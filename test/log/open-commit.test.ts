@@ -6,6 +6,7 @@ import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Offset } from '../../runtime/base/offset.ts'
 import type { Append, Partition, Store } from '../../runtime/log/contract.ts'
 import { KIB } from '../../runtime/log/settings.ts'
+import '../helpers/state-area.ts' // test/…
 import { loadTestCore } from '../helpers/core.ts'
 import { appendText, event, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
 

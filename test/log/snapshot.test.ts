@@ -1,9 +1,11 @@
 // Proves for runtime/log/state-snapshot.ts and snapshot-codec.ts: what is written is what is read, also when values are larger than a slice; format 1 is
-// read; whatever byte of the newest file is wrong or missing, the one before is used and that is reported; a newer format is refused untouched.
+// read; whatever byte of the newest file is wrong or missing, whatever it says of its size or holds with a right checksum, the one before is used and that
+// is reported; a newer format is refused untouched.
 
 import t from 'tap'
 import type { SnapshotHead, StateEntry } from '../../runtime/log/snapshot-codec.ts'
 import { decodeSnapshot, encodeSnapshot } from '../../runtime/log/snapshot-codec.ts'
+import { StateMap } from '../../runtime/log/state-map.ts'
 import { loadSnapshot, writeSnapshot } from '../../runtime/log/state-snapshot.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { SimMachine } from '../helpers/sim-store.ts'
@@ -24,8 +26,8 @@ const head: SnapshotHead = {
 const few: readonly StateEntry[] = [
   ['topic/a', Buffer.from('{}')],
   ['topic/b', new Uint8Array(0)],
-  ['plain', new Uint8Array([0, 1])],
   ['topic/', new Uint8Array([2])],
+  ['plain', new Uint8Array([0, 1])],
   ['/', new Uint8Array([3])],
   ['mqtt.qos2/ä/1', new Uint8Array(4)]
 ]
@@ -36,7 +38,9 @@ async function machineWith(snapshots: readonly (readonly StateEntry[])[]): Promi
   const { disk, clock } = machine
   await machine.settle(disk.makeDirectory('/data/state'))
   for (const [index, state] of snapshots.entries())
-    await machine.settle(writeSnapshot({ disk, core, clock, meter, directory: '/data', number: index + 1 }, head, state))
+    await machine.settle(
+      writeSnapshot({ disk, core, clock, meter, directory: '/data', number: index + 1 }, head, new StateMap(state).image())
+    )
   return machine
 }
 
@@ -102,11 +106,71 @@ t.test(
   }
 )
 
+/** Each slice holds until the next one is asked for. */
+function payloadOf(state: readonly StateEntry[]): Buffer {
+  const slices: Buffer[] = []
+  for (const slice of encodeSnapshot(head, new StateMap(state).image())) slices.push(Buffer.from(slice))
+  return Buffer.concat(slices)
+}
+
 t.test('a payload that is not of this form is no snapshot, whatever its checksum says', async (t) => {
-  const payload = Buffer.concat([...encodeSnapshot(head, few)])
+  const payload = payloadOf(few)
   t.same(plain(decodeSnapshot(2, payload)?.state ?? []), plain(few))
   for (let end = 0; end < payload.byteLength; end++) if (decodeSnapshot(2, payload.subarray(0, end)) !== null) t.fail(`${end} bytes`)
   t.equal(decodeSnapshot(1, payload), null)
+  const numbersEnd = 4 + payload.readUInt32BE(0)
+  for (const kind of [2, 255]) {
+    const unknown = Buffer.from(payload)
+    unknown[payload.indexOf(Buffer.from([1, 2, 0x2f, 0x61]), numbersEnd)] = kind // the value of topic/a
+    t.equal(decodeSnapshot(2, unknown), null, `an entry of kind ${kind}`)
+  }
+  const withoutArea = Buffer.from(payload)
+  withoutArea[numbersEnd] = 1
+  t.equal(decodeSnapshot(2, withoutArea), null, 'a value in front of every area')
+})
+
+t.test('numbers that are missing, or are none, are no snapshot, in both formats', async (t) => {
+  const framed = (json: string): Buffer => Buffer.concat([Buffer.from([0, 0, 0, json.length]), Buffer.from(json)])
+  const isRefused = (fields: object): boolean => {
+    const json = JSON.stringify(fields)
+    return decodeSnapshot(1, Buffer.from(json)) === null && decodeSnapshot(2, framed(json)) === null
+  }
+  const whole = { ...head, values: 0, state: {} }
+  t.notOk(isRefused({ ...whole, state: undefined }) || decodeSnapshot(1, Buffer.from(JSON.stringify(whole))) === null)
+  for (const name of Object.keys(head)) {
+    t.ok(isRefused({ ...whole, [name]: undefined }), `without ${name}`)
+    for (const other of [null, 'xyz', {}, [[1]], 1.5, 1e300])
+      t.ok(isRefused({ ...whole, [name]: other }) || typeof other === 'string', name)
+  }
+  for (const json of ['null', '{}', '[]', '7', '"xyz"', '']) {
+    t.equal(decodeSnapshot(1, Buffer.from(json)), null, `format 1: ${json}`)
+    t.equal(decodeSnapshot(2, framed(json)), null, `format 2: ${json}`)
+  }
+  for (const state of [null, 7, [], { 'topic/a': 7 }])
+    t.equal(decodeSnapshot(1, Buffer.from(JSON.stringify({ ...whole, state }))), null, `state ${JSON.stringify(state)}`)
+})
+
+t.test('a file that grew, and one that says it is large, are not held in memory: the one before counts', async (t) => {
+  const machine = await machineWith([few, few])
+  const newest = await contentOf(machine, pathOf(2))
+  const { disk } = machine
+  const { fileSizeBytes } = disk
+  let sizeBytes = 0
+  disk.fileSizeBytes = (path) => (path === pathOf(2) ? Promise.resolve(sizeBytes) : fileSizeBytes.call(disk, path))
+  const load2 = async (size: number, saidBytes: number): Promise<void> => {
+    sizeBytes = size
+    const lying = newest.slice()
+    new DataView(lying.buffer).setUint32(8, saidBytes)
+    await replace(machine, pathOf(2), lying)
+    const before = process.memoryUsage().arrayBuffers
+    const loaded = await load(machine)
+    t.same([loaded?.number, loaded?.damaged], [1, [pathOf(2)]], `${size} bytes, and it says ${saidBytes}`)
+    t.ok(process.memoryUsage().arrayBuffers - before < 16 * 1024 * 1024)
+  }
+  await load2(newest.byteLength + 1, newest.byteLength - HEADER_BYTES)
+  await load2(9 * 1024 ** 3, newest.byteLength - HEADER_BYTES)
+  await load2(HEADER_BYTES + 0xffff_ffff, 0xffff_ffff)
+  await load2(HEADER_BYTES + 1024 ** 3, 1024 ** 3)
 })
 
 /** As 0.1.0 and the versions up to this format wrote it. */

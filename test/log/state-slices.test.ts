@@ -1,5 +1,5 @@
 // Proves for runtime/log/state-snapshot.ts and state-map.ts: a snapshot of much state is written in slices between which the event loop turns,
-// holds the state of one moment, and is read back as it was; lists look at one area.
+// holds the state of one moment whatever comes meanwhile, and is read back as it was; lists look at one area.
 
 import t from 'tap'
 import type { StateChange } from '../../runtime/log/contract.ts'
@@ -7,6 +7,7 @@ import { StateMap } from '../../runtime/log/state-map.ts'
 import { loadSnapshot, writeSnapshot } from '../../runtime/log/state-snapshot.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { SimMachine } from '../helpers/sim-store.ts'
+import { Prng, seeds } from '../sim/prng.ts'
 
 const core = loadTestCore()
 const VALUES = 20_000
@@ -49,15 +50,16 @@ t.test('the event loop turns while a snapshot is made, and what changes meanwhil
     turnsBeforeWrite = turns
     return open.apply(disk, call)
   }
+  const image = state.image()
   const meter = { onWrite: () => undefined, onSync: () => undefined }
   const bytes = await machine.settle(
-    writeSnapshot(
-      { disk, core, clock, meter, directory: '/data', number: 1 },
-      { ...head, recoveryPoints: [[1, 0, 0, -1, 0, 0, 0]] },
-      state.entries()
-    )
+    writeSnapshot({ disk, core, clock, meter, directory: '/data', number: 1 }, { ...head, recoveryPoints: [[1, 0, 0, -1, 0, 0, 0]] }, image)
   )
   t.equal(turnsBeforeWrite, TURNS, 'they came before the last slice was made')
+  t.equal(state.getState(changes[1]?.key ?? ''), undefined, 'a reader sees the changes meanwhile')
+  const seen = state.listState('')
+  state.release()
+  t.same(state.listState(''), seen, 'and nothing else behind it')
   const loaded = await machine.settle(loadSnapshot(disk, core, '/data'))
   t.equal(loaded?.bytes, bytes)
   if (!loaded) throw new Error('no snapshot')
@@ -91,5 +93,46 @@ t.test('a list is of one area, or of all, in the order of the keys; empty areas 
   ])
   t.same(state.listState('b/'), [])
   t.equal(state.getState('b/1'), undefined)
-  t.equal(state.entries().length, 2)
+  t.equal(state.image().size, 2)
 })
+
+for (const seed of seeds({ count: 20 })) {
+  t.test(
+    `whatever changes while an image is read, the image does not, and readers see every change (replay with SEED=${seed})`,
+    async (t) => {
+      const prng = new Prng(seed)
+      const model = new Map<string, Uint8Array>()
+      const state = new StateMap()
+      const someKey = (): string => `${prng.pick(['a', 'b', 'c', 'plain'])}${prng.chance(80) ? `/${prng.below(20)}` : ''}`
+      const change = (): void => {
+        const key = someKey()
+        const value = prng.chance(60) ? new Uint8Array([prng.below(256)]) : null
+        state.apply([{ key, value }])
+        if (value) model.set(key, value)
+        else model.delete(key)
+      }
+      const isAsModel = (): boolean =>
+        state.listState('').join() === [...model.keys()].sort().join() &&
+        state.listState('a/').join() ===
+          [...model.keys()]
+            .filter((key) => key.startsWith('a/'))
+            .sort()
+            .join() &&
+        [...model].every(([key, value]) => state.getState(key) === value)
+      for (let round = 0; round < 20; round++) {
+        for (let at = prng.below(40); at > 0; at--) change()
+        const unsaved = prng.chance(50) ? [{ key: someKey(), value: new Uint8Array([1]) }] : []
+        const expected = new Map([...model, ...unsaved.map(({ key, value }) => [key, value] as const)])
+        const image = state.image(unsaved)
+        for (let at = prng.below(40); at > 0; at--) change()
+        if (!isAsModel()) return t.fail(`round ${round}, while it is read`)
+        const read = [...image.areas].flatMap(([, values]) => [...values])
+        t.equal(image.size, read.length)
+        t.same(new Map(read), expected)
+        state.release()
+        if (!isAsModel()) return t.fail(`round ${round}`)
+      }
+      t.throws(() => [state.image(), state.image()], /is being read/)
+    }
+  )
+}

@@ -243,7 +243,32 @@ t.test('notes of versions that did not say of each topic which start noted it la
   t.same(put('plant;centre.plant@gateway-1;5;closed;3')?.get('plant'), { ...entry, incarnation: 3 })
   t.same(put('plant;centre.plant@gateway-1;5;open')?.get('plant'), { ...entry, isClosed: false })
   t.same(put('plant;centre.plant@gateway-1;5')?.get('plant'), entry)
-  t.same(put('plant;centre.plant@gateway-1;5;open;-1')?.get('plant'), undefined)
+})
+
+t.test('a damaged note is read as one that knows nothing confirmed, and is said; the notes of other topics count', async (t) => {
+  const state = new State()
+  state.apply(deliveryNoteChanges(state, notes))
+  const whole = readDeliveryNotes(state) as DeliveryNotes
+  const [edgeTopic = ''] = whole.confirmed.keys()
+  const key = `uplink/confirmed/${edgeTopic}`
+  for (const text of ['xyz', '', `${edgeTopic};a;5;open;-1`, `${edgeTopic};a;NaN;open;1`, `${edgeTopic};a;5,,3;open;1`]) {
+    const broken = new State()
+    for (const [name, value] of state.values) broken.values.set(name, value)
+    broken.values.set(key, new TextEncoder().encode(text))
+    const read = readDeliveryNotes(broken)
+    t.same(read?.damaged, [key])
+    const unknown = { incarnation: state.incarnation - 1, isClosed: false }
+    t.same(read?.confirmed.get(edgeTopic), { places: [], nextOffsets: [], ...unknown })
+    t.same([...(read?.confirmed ?? [])].slice(1), [...whole.confirmed].slice(1))
+    t.ok(
+      deliveryNoteChanges(broken, whole).some((change) => change.key === key),
+      'and it is written anew'
+    )
+    broken.values.set('uplink/hint', new TextEncoder().encode(text))
+    t.match(readDeliveryNotes(broken), { ...unknown, damaged: ['uplink/hint', key] })
+    broken.values.set('uplink/hint', new TextEncoder().encode('3;7;closed'))
+    t.throws(() => readDeliveryNotes(broken), { code: 'WADI_FORMAT_NEWER' })
+  }
 })
 
 t.test('the notes of version 1 are taken over', async (t) => {
@@ -268,7 +293,8 @@ t.test('the notes of version 1 are taken over', async (t) => {
   for (const text of ['null', '[]', '{"version":2}', '{"version":1,"confirmed":[["a",[-1]]],"topicIds":[]}']) {
     const broken = new State()
     broken.values.set('uplink/position', new TextEncoder().encode(text))
-    t.equal(readDeliveryNotes(broken), null, text)
+    const unknown = { incarnation: state.incarnation - 1, isClosed: false, confirmed: new Map(), written: new Map() }
+    t.same(readDeliveryNotes(broken), { ...unknown, damaged: ['uplink/position'] }, text)
   }
 })
 
