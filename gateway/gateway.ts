@@ -427,7 +427,8 @@ async function openMqtt(listeners: readonly Listener[], { ingest, store, edges, 
       const words = `closed the connection of ${clientId ?? 'a client'} (${remoteAddress}): ${reason}${detail ? `, ${detail}` : ''}`
       log('warn', words, { reason, clientId, remoteAddress })
     },
-    onTakeover: takeoverLog(log)
+    onTakeover: takeoverLog(log),
+    onDamage: ({ story }) => log('warn', `${story.happened} It is left out.`, story.facts)
   })
   await broker.start()
   for (const listener of listeners) broker.addListener(listener)

@@ -8,6 +8,7 @@
 // Not for: routing and partitions (runtime/broker), transports (listener.ts), packets (the session layer), rights (authorizer.ts).
 
 import type { Socket } from 'node:net'
+import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Ingest } from '../../runtime/broker/ingest.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import type { Store } from '../../runtime/log/contract.ts'
@@ -72,6 +73,8 @@ export interface MqttBrokerOptions {
   readonly createSessions?: SessionLayerFactory
   readonly onEvent?: (event: MqttEvent) => void
   readonly onTakeover?: (takeover: Takeover) => void
+  /** A retained message or will of the durable state that cannot be read at the start: it is left out. */
+  readonly onDamage?: (error: WadiError) => void
 }
 
 export interface MqttBroker {
@@ -118,12 +121,12 @@ class Broker implements MqttBroker {
 
   constructor(options: MqttBrokerOptions) {
     const { ingest, store, core, limits, authorizer = everybody, createSessions = createMqttSessions, version = '' } = options
-    const { onEvent = () => {}, onTakeover = () => {} } = options
+    const { onEvent = () => {}, onTakeover = () => {}, onDamage = () => {} } = options
     this.#authorizer = authorizer
     this.#limits = { ...defaultMqttLimits, ...limits }
     this.#onEvent = onEvent
     this.#onTakeover = onTakeover
-    this.#sessions = createSessions({ limits: this.#limits, store, core, version, handlers: this.#createHandlers(ingest) })
+    this.#sessions = createSessions({ limits: this.#limits, store, core, version, onDamage, handlers: this.#createHandlers(ingest) })
     const identityOf = (session: Session): ClientIdentity => this.#identityOf(session)
     this.#intake = new PublishIntake({ ingest, store, authorizer, qos2: this.#sessions.qos2, identityOf })
     this.#readPause = this.#createReadPause(ingest)

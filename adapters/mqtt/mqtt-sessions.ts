@@ -9,6 +9,7 @@
 // Not for: bytes and time limits (client-connection.ts), storage and rights (the handlers), what waits for one session (outbox.ts).
 
 import { randomUUID } from 'node:crypto'
+import type { WadiError } from '../../runtime/base/errors.ts'
 import type { StateChange } from '../../runtime/log/contract.ts'
 import { type AckType, ClientConnection } from './client-connection.ts'
 import { ClientSession, type Subscription } from './client-session.ts'
@@ -54,6 +55,7 @@ class MqttSessions implements SessionLayer {
   readonly #limits: BrokerLimits
   readonly #handlers: SessionHandlers
   readonly #version: string
+  readonly #onDamage: SessionLayerOptions['onDamage']
   readonly #startedMs = performance.now()
   #systemTimer: NodeJS.Timeout | null = null
   readonly #connections = new Set<ClientConnection>()
@@ -74,8 +76,9 @@ class MqttSessions implements SessionLayer {
   /** Of the durable state: what could not be read at the start and was left out. */
   #damagedCount = 0
 
-  constructor({ limits, store, core, handlers, version }: SessionLayerOptions) {
+  constructor({ limits, store, core, handlers, version, onDamage }: SessionLayerOptions) {
     this.#limits = limits
+    this.#onDamage = onDamage
     this.#version = version
     this.#handlers = handlers
     this.#retained = new RetainedMessages(store, limits)
@@ -112,7 +115,10 @@ class MqttSessions implements SessionLayer {
 
   /** @throws WadiError WADI_FORMAT_NEWER */
   async start(): Promise<void> {
-    const leaveOut = (): void => void this.#damagedCount++
+    const leaveOut = (error: WadiError): void => {
+      this.#damagedCount++
+      this.#onDamage(error)
+    }
     this.#retained.load(leaveOut)
     this.#wills.load(leaveOut)
     this.#systemTimer = setInterval(() => this.#tellSystem(), SYSTEM_MS).unref()

@@ -10,7 +10,7 @@ import type { WadiError } from '../../runtime/base/errors.ts'
 import type { StateChange, Store } from '../../runtime/log/contract.ts'
 import { StateArea } from '../../runtime/log/state-area.ts'
 import { Message, type MessageFields } from './message.ts'
-import { readStored, type StoredMessage, storedMessageCodec } from './stored-message.ts'
+import { type StoredMessage, storedMessageCodec } from './stored-message.ts'
 import { TopicTree } from './topic-tree.ts'
 
 export interface RetainedLimits {
@@ -22,7 +22,9 @@ export interface RetainedLimits {
 
 export const storedRetained = new StateArea<StoredMessage>('mqtt.retained', storedMessageCodec, {
   keys: '<digest of the topic>',
+  keyBytesMax: 46,
   valueBytesMax: 64 * 1024,
+  entries: '10,000, and 4 MiB in all',
   goes: 'with an empty retained message of its topic, or when it has expired'
 })
 
@@ -65,7 +67,7 @@ export class RetainedMessages {
   /** At the start. `onDamage` hears of those that cannot be read: they are left out. @throws WadiError WADI_FORMAT_NEWER */
   load(onDamage: (error: WadiError) => void): void {
     for (const key of storedRetained.keysIn(this.#store)) {
-      const stored = readStored(storedRetained, this.#store, key, onDamage)
+      const stored = storedRetained.getWhole(this.#store, key, onDamage)
       if (stored) this.#put(Message.from({ ...stored, isRetained: true }, stored.expiresMs))
     }
   }

@@ -7,6 +7,7 @@
 // Not for: bytes (packet-reader.ts), storage of events (publish-intake.ts).
 
 import type { Socket } from 'node:net'
+import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import type { StateChange, Store } from '../../runtime/log/contract.ts'
 import type { BrokerLimits, ListenerLimits } from './limits.ts'
@@ -122,6 +123,8 @@ export interface SessionLayerOptions {
   readonly handlers: SessionHandlers
   /** Of the product, for $SYS. */
   readonly version: string
+  /** A value of the durable state that cannot be read at the start: it is left out. */
+  readonly onDamage: (error: WadiError) => void
 }
 
 export interface SessionLayer {

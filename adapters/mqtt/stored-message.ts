@@ -1,9 +1,8 @@
 // Retained messages and wills as values of the durable state: format number, length of a JSON header, the header, payload.
 // Byte layout: docs/formats/state.md. Not for: when they are written (retained-messages.ts, wills.ts).
 
-import { WadiError } from '../../runtime/base/errors.ts'
-import type { StateArea, StateReader } from '../../runtime/log/state-area.ts'
 import { stateDamaged, stateNewer } from '../../runtime/log/state-codec.ts'
+import { fields, flag, optional, type Shape, whole, within, words } from '../../runtime/log/state-shape.ts'
 import type { MessageFields } from './message.ts'
 import type { Qos } from './packets.ts'
 
@@ -18,13 +17,13 @@ export interface StoredMessage extends Omit<MessageFields, 'isRetained'> {
 interface Header {
   readonly topic: string
   readonly qos: Qos
-  readonly retain?: true
-  readonly delay?: number
-  readonly expires?: number
+  readonly retain?: true | undefined
+  readonly delay?: number | undefined
+  readonly expires?: number | undefined
   /** Property 2 as it was sent, of wills. */
-  readonly expiry?: number
+  readonly expiry?: number | undefined
   /** Forwarded properties, base64. */
-  readonly properties?: string
+  readonly properties?: string | undefined
 }
 
 const FORMAT = 1
@@ -50,17 +49,17 @@ export const storedMessageCodec = {
     return bytes
   },
 
-  /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
+  /** Only what encode() writes is read. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   decode(value: Uint8Array, key: string): StoredMessage {
     const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-    if (bytes.length > 0 && bytes[0] !== FORMAT) throw stateNewer(key, bytes[0], FORMAT)
+    if (bytes.length > 0 && (bytes[0] as number) > FORMAT) throw stateNewer(key, bytes[0], FORMAT)
     if (bytes.length < HEAD_BYTES) throw stateDamaged(key, value)
     const payloadAt = HEAD_BYTES + bytes.readUInt32BE(1)
     const header = readHeader(bytes.subarray(HEAD_BYTES, payloadAt), key, value)
-    if (payloadAt > bytes.length || typeof header.topic !== 'string' || ![0, 1, 2].includes(header.qos)) throw stateDamaged(key, value)
+    if (!isHeader(header)) throw stateDamaged(key, value)
     const { topic, qos, retain, delay, expires, expiry, properties } = header
     const hasProperties = properties !== undefined || expiry !== undefined
-    return {
+    const message: StoredMessage = {
       topic,
       qos,
       isRetained: retain === true,
@@ -69,29 +68,25 @@ export const storedMessageCodec = {
       properties: hasProperties ? { forwarded: Buffer.from(properties ?? '', 'base64'), expirySeconds: expiry ?? null } : null,
       payload: new Uint8Array(bytes.subarray(payloadAt))
     }
+    if (!bytes.equals(this.encode(message))) throw stateDamaged(key, value)
+    return message
   }
 }
 
-function readHeader(json: Buffer, key: string, value: Uint8Array): Header {
+const isHeader = fields<Header>({
+  topic: words,
+  qos: within(0, 2) as Shape<Qos>,
+  retain: optional(flag as Shape<true>),
+  delay: optional(within(0, 0xffff_ffff)),
+  expires: optional(whole),
+  expiry: optional(within(0, 0xffff_ffff)),
+  properties: optional(words)
+})
+
+function readHeader(json: Buffer, key: string, value: Uint8Array): unknown {
   try {
-    return JSON.parse(json.toString()) as Header
+    return JSON.parse(json.toString())
   } catch (cause) {
     throw stateDamaged(key, value, cause)
-  }
-}
-
-/** null when it cannot be read: `onDamage` hears of it. @throws WadiError WADI_FORMAT_NEWER */
-export function readStored(
-  area: StateArea<StoredMessage>,
-  state: Pick<StateReader, 'getState'>,
-  key: string,
-  onDamage: (error: WadiError) => void
-): StoredMessage | null {
-  try {
-    return area.get(state, key) ?? null
-  } catch (error) {
-    if (!(error instanceof WadiError) || error.code !== 'WADI_STATE_DAMAGED') throw error
-    onDamage(error)
-    return null
   }
 }

@@ -14,11 +14,12 @@ import { Deadlines } from './deadlines.ts'
 import { ReasonCode, type WillPacket } from './packets.ts'
 import { GateFault } from './reasons.ts'
 import type { Session } from './session-layer.ts'
-import { readStored, type StoredMessage, storedMessageCodec } from './stored-message.ts'
+import { type StoredMessage, storedMessageCodec } from './stored-message.ts'
 
 export const storedWills = new StateArea<StoredMessage>('mqtt.will', storedMessageCodec, {
   keys: '<client>',
-  valueBytesMax: 16 * 1024,
+  valueBytesMax: 24 * 1024,
+  entries: '10,000',
   goes: 'with DISCONNECT, the event of the will, or the next CONNECT of the client'
 })
 
@@ -54,7 +55,7 @@ export class Wills {
   /** At the start. `onDamage` hears of those that cannot be read: they are left out. @throws WadiError WADI_FORMAT_NEWER */
   load(onDamage: (error: WadiError) => void): void {
     for (const key of storedWills.keysIn(this.#store)) {
-      const stored = readStored(storedWills, this.#store, key, onDamage)
+      const stored = storedWills.getWhole(this.#store, key, onDamage)
       if (!stored) continue
       const clientId = storedWills.restOf(key)
       const { isRetained: retain, ...will } = stored

@@ -1,5 +1,5 @@
 // Proves what a start does with a value of the state that verifies and is none of ours, for every area: it is refused by name, with the key, and the directory
-// opens again when the value is gone; but notes that the uplink can do without are said and written anew.
+// opens again when the value is gone; but notes that the uplink can do without are said and written anew, and retained messages and wills are said and left out.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -16,8 +16,13 @@ import { LogStore } from '../../runtime/log/log-store.ts'
 import { registeredAreas } from '../../runtime/log/state-area.ts'
 import { loadTestCore } from '../helpers/core.ts'
 
-/** Rebuilt from what the centre has. */
-const REBUILT = ['uplink/hint', 'uplink/confirmed', 'uplink/written', 'uplink/position', 'uplink/parked']
+/** Rebuilt from what the centre has, or left out. */
+const REBUILT = [
+  ...['uplink/hint', 'uplink/confirmed', 'uplink/written', 'uplink/position', 'uplink/parked'],
+  ...['mqtt.retained', 'mqtt.will']
+]
+/** Those whose first byte is a format number. */
+const BINARY = ['producer', 'mqtt.retained', 'mqtt.will']
 const KEYS: Readonly<Record<string, string>> = {
   topic: 'topic/other',
   'uplink/confirmed': 'uplink/confirmed/plant',
@@ -73,7 +78,7 @@ for (const { name, rules } of registeredAreas()) {
     const whole = WHOLE[name]
     // meta/incarnation and meta/starts are written by the start itself: behind it
     await withStore(data, (store) =>
-      store.commit([], [...(whole ? [whole] : []), { key, value: Buffer.from(name === 'producer' ? [0] : 'xyz') }])
+      store.commit([], [...(whole ? [whole] : []), { key, value: BINARY.includes(name) ? Buffer.from([0]) : Buffer.from('xyz') }])
     )
     const { gateway, error, said } = await start(t, data)
     if (name === 'unnamed') return t.ok(gateway, 'the journal has nothing of it: it is taken away as any other')

@@ -23,6 +23,15 @@ const transaction =
 const pending =
   '{"v":1,"offsets":[{"groupId":"g","topicName":"plant","partitionIndex":0,"offset":12,"leaderEpoch":-1,"metadata":"m","topicNumber":1}]}'
 
+function storedMessage(header: string, payload: string): Uint8Array {
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(Buffer.byteLength(header))
+  return Buffer.concat([Buffer.from([1]), length, Buffer.from(header), Buffer.from(payload)])
+}
+
+const will = storedMessage('{"topic":"d/will","qos":1,"retain":true,"delay":30,"expiry":60,"properties":"AQE="}', 'gone')
+const retained = storedMessage('{"topic":"d/ä","qos":2,"retain":true,"expires":1700000000000}', '{"t":21}')
+
 /** By the name of the area. */
 const samples: Readonly<Record<string, Samples>> = {
   topic: {
@@ -38,6 +47,8 @@ const samples: Readonly<Record<string, Samples>> = {
   removed: { now: ['{"v":1,"start":5,"delivered":7,"lost":{"retention":0,"quota":3},"dropped":0}'], newer: ['{"v":3}'] },
   damage: { now: ['12'] },
   'mqtt.qos2': { now: [new Uint8Array([1, 2, 3, 4])] },
+  'mqtt.will': { now: [will, storedMessage('{"topic":"d/x","qos":0}', '')], newer: [new Uint8Array([2])] },
+  'mqtt.retained': { now: [retained], newer: [new Uint8Array([2, 0, 0])] },
   'meta/starts': { now: ['1.,2.a0b1c2', '1.zzzzzz'] },
   epoch: { now: ['1000'] },
   'uplink/hint': { now: ['2;7;closed', '2;1;open'], newer: ['3;7;closed', '10'] },

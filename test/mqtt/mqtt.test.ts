@@ -460,12 +460,12 @@ t.test('$SYS tells what the broker counts, retained, to those that ask for it by
   await reader.publishAsync('d/x', 'x', { qos: 1, retain: true })
   await reader.subscribeAsync('$SYS/#')
   await turns(() => got.has('$SYS/broker/version'))
-  const valueOf = (name: string): string | undefined => got.get(`$SYS/broker/${name}`)?.value
+  const valueAt = (name: string): string | undefined => got.get(`$SYS/broker/${name}`)?.value
   t.same(
-    ['clients/connected', 'clients/total', 'subscriptions/count', 'retained messages/count', 'publish/messages/received'].map(valueOf),
+    ['clients/connected', 'clients/total', 'subscriptions/count', 'retained messages/count', 'publish/messages/received'].map(valueAt),
     ['2', '2', '2', '1', '1']
   )
-  t.match(valueOf('uptime'), /^[0-9]+ seconds$/)
+  t.match(valueAt('uptime'), /^[0-9]+ seconds$/)
   t.ok([...got.values()].every(({ retain }) => retain))
   got.clear()
   await reader.subscribeAsync('$SYS/broker/+')
