@@ -30,7 +30,7 @@ export function both(id4: string, id5: string, words: string, check: Check): voi
 
 /** Runs what was named in this file; with ONLY=5.0 or another part of a title just that. */
 export function runStatements(subject: string): void {
-  const chosen = waiting.filter(({ title }) => title.includes(process.env['ONLY'] ?? ''))
+  const chosen = waiting.filter(({ title }) => title.includes(process.env.ONLY ?? ''))
   test(subject, { concurrency: BESIDE_EACH_OTHER }, async (t) => {
     await Promise.all(chosen.map(({ title, run }) => t.test(title, { timeout: TIMEOUT_MS }, run)))
   })
