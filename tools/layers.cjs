@@ -25,7 +25,7 @@ const layers = {
   'adapters/kafka-protocol': { may: CORE },
   'adapters/kafka-server': { may: [...UPLINK, 'adapters/kafka-protocol'], node: SOCKETS },
   'adapters/kafka-upstream': { may: [...UPLINK, 'adapters/kafka-protocol'], node: SOCKETS },
-  'adapters/mqtt': { may: UPLINK, node: [...SOCKETS, 'buffer'], npm: ['aedes', 'cbor-x', 'mqtt-packet'] },
+  'adapters/mqtt': { may: UPLINK, node: [...SOCKETS, 'buffer', 'crypto'], npm: ['cbor-x'] },
   'adapters/control': { may: UPLINK, node: SOCKETS },
   gateway: { may: [...UPLINK, ...ADAPTERS], node: ['fs', 'path', 'url'], npm: ['yaml'] }
 }

@@ -13,10 +13,6 @@ const FUNCTION_LINES_MAX = 70
 const SHIPPED = /^(runtime|adapters|gateway|bin)\//
 /** runtime/ is handed its edges: the same seed must give the same bytes. Only runtime/io knows the real ones. */
 const PURE = /^runtime\/(?!io\/)/
-/** aedes and its undocumented fields: session-layer.ts is what everybody else sees. */
-const MQTT = /^adapters\/mqtt\//
-const AEDES_MAY = /^adapters\/mqtt\/aedes-[^/]*$/
-const MQTT_CASTS_MAY = 'adapters/mqtt/aedes-insides.ts'
 const SKIPPED = /(^|\/)(node_modules|dist|dist-[^/]*|build|results|\.git|\.tap)$/
 const MACHINE_PATH = /(?<![\w.:/-])\/(?:work|root|home|Users)\/\w/
 
@@ -57,20 +53,6 @@ function checkText(path, text) {
   if (path !== 'package-lock.json') {
     for (const [index, line] of lines.entries()) {
       if (MACHINE_PATH.test(line)) offences.push(`${path}:${index + 1}: a path of somebody's machine: ${line.trim().slice(0, 80)}`)
-    }
-  }
-  return offences
-}
-
-/** What aedes does not document is named in one file; what imports aedes at all is named after it. */
-function checkAedes(path, text) {
-  const offences = []
-  for (const [index, line] of text.split('\n').entries()) {
-    if (path !== MQTT_CASTS_MAY && line.includes('as unknown as')) {
-      offences.push(`${path}:${index + 1}: a cast through unknown: what is not documented of aedes belongs in ${MQTT_CASTS_MAY}`)
-    }
-    if (!AEDES_MAY.test(path) && /from '(aedes|aedes-[\w-]+|mqtt-packet)'/.test(line)) {
-      offences.push(`${path}:${index + 1}: imports aedes: only adapters/mqtt/aedes-*.ts may, others use session-layer.ts`)
     }
   }
   return offences
@@ -134,7 +116,6 @@ export function tidy(root) {
   for (const [path, text] of texts) {
     offences.push(...checkText(path, text))
     if (SHIPPED.test(path) && path.endsWith('.ts')) offences.push(...checkSyntax(path, text))
-    if (MQTT.test(path)) offences.push(...checkAedes(path, text))
   }
   offences.push(...checkErrorCodes(texts))
   for (const needed of ['LICENSE', 'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'docs/architecture.md', 'docs/errors.md']) {

@@ -1,79 +1,59 @@
 // Completions of one connection in the order of its packets: what is done early waits for those before it.
 // MQTT-4.6.0-2 wants PUBACKs in the order of the PUBLISHes.
 //
-// MQTT 3 answers a PUBLISH that is refused by closing the connection. What came before it is acknowledged first, or the device would send again
-// what is stored, each time it comes back; what comes behind it must not be taken any more (isClosing), or it would be stored out of order and
-// sent again too.
+// A PUBLISH that is refused may end its connection. What came before it is acknowledged first, or the device would send again what is stored, each
+// time it comes back; what comes behind it must not be taken any more (isClosing), or it would be stored out of order and sent again too.
 
-export type AckCallback = (error?: Error | null) => void
+export type AckCallback<O> = (error: Error | null, outcome: O) => void
 
-export class AckQueue {
-  readonly #waiting: PendingAck[] = []
-  readonly #afterWrites: (then: () => void) => void
-  #isScheduled = false
-  #isEnding = false
-  /** A packet was refused. */
+export class AckQueue<O> {
+  readonly #waiting: PendingAck<O>[] = []
+  #head = 0
+  #hasEnded = false
+  /** A packet was refused that ends the connection. */
   isClosing = false
 
-  /** `afterWrites` calls back when what was acknowledged so far has left, or cannot. */
-  constructor(afterWrites: (then: () => void) => void) {
-    this.#afterWrites = afterWrites
-  }
-
   /** The packet's place in the order; call `settle` on it once. */
-  add(callback: AckCallback): PendingAck {
+  add(callback: AckCallback<O>): PendingAck<O> {
     const ack = new PendingAck(this, callback)
     this.#waiting.push(ack)
     return ack
   }
 
-  /** Calls back everything from the front that is settled, up to the first that is refused, and that one later. */
+  /** Calls back everything from the front that is settled, up to the first that ends the connection, and that one. */
   flush(): void {
-    while (!this.#isEnding) {
-      const [head] = this.#waiting
-      if (!head?.isSettled) return
-      this.#waiting.shift()
-      if (head.error === null) head.callback(null)
-      else this.#end(head, head.error)
+    while (!this.#hasEnded) {
+      const head = this.#waiting[this.#head]
+      if (!head?.result) return
+      this.#head++
+      if (this.#head === this.#waiting.length) {
+        this.#waiting.length = 0
+        this.#head = 0
+      }
+      const { error, outcome, isLast } = head.result
+      this.#hasEnded = isLast
+      head.callback(error, outcome)
     }
-  }
-
-  #end({ callback }: PendingAck, error: Error): void {
-    this.#isEnding = true
     this.#waiting.length = 0
-    this.#afterWrites(() => callback(error))
-  }
-
-  /** flush(), but not inside whoever calls: the parser must not be entered again from inside a packet. */
-  flushSoon(): void {
-    if (this.#isScheduled) return
-    this.#isScheduled = true
-    setImmediate(() => {
-      this.#isScheduled = false
-      this.flush()
-    })
+    this.#head = 0
   }
 }
 
 /** One packet that waits for its acknowledgement. */
-export class PendingAck {
-  readonly #queue: AckQueue
-  readonly callback: AckCallback
-  error: Error | null = null
-  isSettled = false
-  /** Set while the packet is still being handed over: until then nothing is called back. */
-  isInside = true
+export class PendingAck<O> {
+  readonly #queue: AckQueue<O>
+  readonly callback: AckCallback<O>
+  result: { readonly error: Error | null; readonly outcome: O; readonly isLast: boolean } | null = null
 
-  constructor(queue: AckQueue, callback: AckCallback) {
+  constructor(queue: AckQueue<O>, callback: AckCallback<O>) {
     this.#queue = queue
     this.callback = callback
   }
 
-  settle(error: Error | null): void {
-    this.error = error
-    this.isSettled = true
-    if (error !== null) this.#queue.isClosing = true
-    if (this.isInside) this.#queue.flushSoon()
-    else this.#queue.flush()
+  /** `isLast`: it ends the connection. */
+  settle(error: Error | null, outcome: O, isLast = false): void {
+    this.result = { error, outcome, isLast }
+    if (isLast) this.#queue.isClosing = true
+    this.#queue.flush()
   }
 }

@@ -9,6 +9,11 @@ export interface ListenerLimits {
   readonly connectBytesMax: number
   readonly willBytesMax: number
   readonly mqttTopicBytesMax: number
+  /** Of topics and filters. */
+  readonly topicLevelsMax: number
+  /** Properties of one packet of MQTT 5. */
+  readonly propertyBytesMax: number
+  readonly userPropertiesMax: number
   readonly connectionsMax: number
 }
 
@@ -19,8 +24,11 @@ export interface BrokerLimits {
   readonly connectTimeoutMs: number
   /** How long a client may leave unread what was sent to it. */
   readonly drainTimeoutMs: number
-  /** Sent to one subscription and not yet taken by its socket. */
+  /** What waits for a client that is connected and does not take it: bytes of one session, and of all sessions. */
   readonly outboundBytesMax: number
+  readonly outboundTotalBytesMax: number
+  /** QoS 1 and 2 messages that a client is sent before it acknowledges; it may ask for fewer. */
+  readonly inflightPerClientMax: number
   readonly subscriptionsPerClientMax: number
   /** Clients with a persistent session that subscribe. */
   readonly sessionsMax: number
@@ -28,7 +36,10 @@ export interface BrokerLimits {
   readonly offlinePerClientMax: number
   readonly offlineBytesMax: number
   readonly retainedCountMax: number
+  /** They are part of the state, which is written whole with every checkpoint. */
   readonly retainedBytesMax: number
+  /** Payload of one; a larger one is delivered and not retained. */
+  readonly retainedMessageBytesMax: number
   /** QoS 2 packet ids remembered until PUBREL: per client, and of all clients. */
   readonly qos2PerClientMax: number
   readonly qos2TotalMax: number
@@ -41,17 +52,23 @@ export const defaultMqttLimits: MqttLimits = {
   connectBytesMax: 4 * 1024,
   willBytesMax: 4 * 1024,
   mqttTopicBytesMax: 1024,
+  topicLevelsMax: 100,
+  propertyBytesMax: 4 * 1024,
+  userPropertiesMax: 64,
   clientIdBytesMax: 128,
   connectionsMax: 1000,
   connectTimeoutMs: 10_000,
   drainTimeoutMs: 5_000,
   outboundBytesMax: 1024 * 1024,
+  outboundTotalBytesMax: 64 * 1024 * 1024,
+  inflightPerClientMax: 500,
   subscriptionsPerClientMax: 100,
   sessionsMax: 10_000,
   offlinePerClientMax: 1_000,
   offlineBytesMax: 16 * 1024 * 1024,
   retainedCountMax: 10_000,
-  retainedBytesMax: 16 * 1024 * 1024,
+  retainedBytesMax: 4 * 1024 * 1024,
+  retainedMessageBytesMax: 56 * 1024,
   qos2PerClientMax: 500,
   qos2TotalMax: 50_000
 }

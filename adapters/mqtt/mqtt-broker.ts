@@ -1,37 +1,34 @@
 // The MQTT broker: listeners in front, sessions behind them, rights and durable storage between. One broker, however many listeners: one
 // session layer, one QoS 2 memory; a client id is connected once, over whichever listener.
 //
-//   listener → guarded socket (gate.ts) → session layer (packets) → publish-intake.ts → ingest → append, sync → PUBACK / PUBREC → local subscribers
+//   listener → client-connection.ts (packets) → mqtt-sessions.ts → publish-intake.ts → ingest → append, sync → PUBACK / PUBREC → local subscribers
 //
 // Invariants: no PUBACK and no PUBREC before the sync; they leave in the order of the PUBLISHes; a refused event (QoS 1, 2) closes
-// its connection and no other; local subscribers see a message after its commit and are never waited for.
+// its connection, or is answered with its reason (MQTT 5), and harms no other; local subscribers see a message after its commit and are never waited for.
 // Not for: routing and partitions (runtime/broker), transports (listener.ts), packets (the session layer), rights (authorizer.ts).
 
 import type { Socket } from 'node:net'
 import type { Ingest } from '../../runtime/broker/ingest.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import type { Store } from '../../runtime/log/contract.ts'
-import { createAedesSessions } from './aedes-sessions.ts'
 import { type Authorizer, type ClientIdentity, type ConnectDecision, everybody } from './authorizer.ts'
-import { Gate } from './gate.ts'
-import { guardSocket, type ReadPause } from './guarded-socket.ts'
 import { type BrokerLimits, defaultMqttLimits, type ListenerLimits } from './limits.ts'
 import type { Listener } from './listener.ts'
-import { isClientIdAllowed, isFilterAllowed, willFault } from './name-rules.ts'
+import { createMqttSessions } from './mqtt-sessions.ts'
+import { filterRefusal, isClientIdAllowed, willFault } from './name-rules.ts'
+import { type ConnectPacket, ReasonCode } from './packets.ts'
 import { PublishIntake } from './publish-intake.ts'
 import { type CloseReason, GateFault } from './reasons.ts'
 import type {
   Connection,
-  ConnectRefusal,
-  ConnectRequest,
   Credentials,
+  ReadPause,
   Session,
   SessionHandlers,
   SessionLayer,
   SessionLayerFactory,
   SessionLayerMetrics
 } from './session-layer.ts'
-import { joinSmallWrites } from './small-writes.ts'
 import { waitUntil } from './wait-until.ts'
 
 export interface MqttEvent {
@@ -69,7 +66,7 @@ export interface MqttBrokerOptions {
   readonly limits?: Partial<BrokerLimits>
   /** Without one everybody may do everything. */
   readonly authorizer?: Authorizer
-  /** Without one it is aedes. */
+  /** Without one it is mqtt-sessions.ts. */
   readonly createSessions?: SessionLayerFactory
   readonly onEvent?: (event: MqttEvent) => void
   readonly onTakeover?: (takeover: Takeover) => void
@@ -90,13 +87,12 @@ export interface MqttBroker {
 const DRAIN_MS_MAX = 5_000
 const GOODBYE_MS_MAX = 500
 const DETAIL_CHARACTERS_MAX = 200
-const IDENTIFIER_REJECTED = 2
 
 /** CONNACK and reason of each refusal. */
 const CONNECT_REFUSALS = {
-  unavailable: { returnCode: 3, reason: 'authorizer-unavailable' },
-  'bad-credentials': { returnCode: 4, reason: 'bad-credentials' },
-  'not-authorized': { returnCode: 5, reason: 'not-authorized' }
+  unavailable: { reasonCode: ReasonCode.serverUnavailable, reason: 'authorizer-unavailable' },
+  'bad-credentials': { reasonCode: ReasonCode.badCredentials, reason: 'bad-credentials' },
+  'not-authorized': { reasonCode: ReasonCode.notAuthorized, reason: 'not-authorized' }
 } as const
 
 export function createMqttBroker(options: MqttBrokerOptions): MqttBroker {
@@ -119,7 +115,7 @@ class Broker implements MqttBroker {
   #closing: Promise<void> | null = null
 
   constructor(options: MqttBrokerOptions) {
-    const { ingest, store, core, limits, authorizer = everybody, createSessions = createAedesSessions } = options
+    const { ingest, store, core, limits, authorizer = everybody, createSessions = createMqttSessions } = options
     const { onEvent = () => {}, onTakeover = () => {} } = options
     this.#authorizer = authorizer
     this.#limits = { ...defaultMqttLimits, ...limits }
@@ -127,7 +123,7 @@ class Broker implements MqttBroker {
     this.#onTakeover = onTakeover
     this.#sessions = createSessions({ limits: this.#limits, store, core, handlers: this.#createHandlers() })
     const identityOf = (session: Session): ClientIdentity => this.#identityOf(session)
-    this.#intake = new PublishIntake({ ingest, authorizer, qos2: this.#sessions.qos2, identityOf })
+    this.#intake = new PublishIntake({ ingest, store, authorizer, qos2: this.#sessions.qos2, identityOf })
     this.#readPause = this.#createReadPause(ingest)
   }
 
@@ -168,22 +164,15 @@ class Broker implements MqttBroker {
   async #end(): Promise<void> {
     for (const listener of this.#listeners) listener.stopAccepting()
     await waitUntil(() => this.#intake.pendingCount === 0, DRAIN_MS_MAX)
-    for (const socket of this.#sockets()) socket.end()
-    await waitUntil(() => this.#haveAllLeft(), GOODBYE_MS_MAX)
-    await this.#sessions.close()
+    this.#sessions.endConnections()
+    await waitUntil(() => this.#sockets().length === 0, GOODBYE_MS_MAX)
     for (const socket of this.#sockets()) socket.destroy()
-    await waitUntil(() => this.#intake.pendingCount === 0, DRAIN_MS_MAX)
+    await waitUntil(() => this.#sockets().length === 0 && this.#intake.pendingCount === 0, DRAIN_MS_MAX)
+    this.#sessions.close()
   }
 
   #sockets(): Socket[] {
     return this.#listeners.flatMap(({ sockets }) => [...sockets])
-  }
-
-  /** What is read while the broker closes is discarded; only a socket that is read emits its end. */
-  #haveAllLeft(): boolean {
-    const sockets = this.#sockets()
-    for (const socket of sockets) socket.read()
-    return sockets.length === 0
   }
 
   #createReadPause(ingest: Ingest): ReadPause {
@@ -205,9 +194,7 @@ class Broker implements MqttBroker {
       authenticate: (session, connection, credentials, answer) => this.#authenticate(session, connection, credentials, answer),
       publish: (session, packet, done) => this.#intake.take(session, packet, done),
       publishWill: (session, clientId, will, done) => this.#intake.takeWill(session, clientId, will, done),
-      isRepeat: (packet) => this.#intake.isRepeat(packet),
-      isLost: (packet) => this.#intake.isLost(packet),
-      maySubscribe: (session, filter) => isFilterAllowed(filter) && this.#authorizer.maySubscribe(this.#identityOf(session), filter),
+      subscribeRefusal: (session, filter) => this.#subscribeRefusal(session, filter),
       takenOver: ({ remoteAddress }, { remoteAddress: previousAddress }, clientId) =>
         this.#onTakeover({ clientId, remoteAddress, previousAddress }),
       failed: ({ remoteAddress }, clientId, reason, detail) => this.#countClosed(reason, { detail, clientId, remoteAddress })
@@ -215,26 +202,27 @@ class Broker implements MqttBroker {
   }
 
   #onConnection(socket: Socket, limits: ListenerLimits, listener: Connection['listener']): void {
-    const guarded = guardSocket(socket, new Gate(limits), this.#readPause)
-    joinSmallWrites(socket)
     const remoteAddress = socket.remoteAddress ?? ''
-    this.#sessions.accept({ socket, limits, listener, remoteAddress, isPaused: () => guarded.isPaused })
+    this.#sessions.accept({ socket, limits, listener, remoteAddress, pause: this.#readPause })
   }
 
-  #checkConnect(connection: Connection, { clientId, clean = false, will }: ConnectRequest): ConnectRefusal | null {
-    const { limits } = connection
+  #checkConnect(connection: Connection, { clientId, isClean, version, will }: ConnectPacket): GateFault | null {
     if (clientId === '') this.#nameless.add(connection)
-    const fault = will ? willFault(will, limits) : null
-    if (fault) return { error: new GateFault('will', fault), returnCode: null }
-    if (isClientIdAllowed(clientId, clean, this.#limits.clientIdBytesMax)) return null
-    return { error: new GateFault('client-id', 'empty, too long, or not printable'), returnCode: IDENTIFIER_REJECTED }
+    const fault = will ? willFault(will, connection.limits) : null
+    if (fault) return fault
+    if (isClientIdAllowed(clientId, isClean || version === 5, this.#limits.clientIdBytesMax)) return null
+    return new GateFault('client-id', 'empty, too long, or not printable', { reasonCode: ReasonCode.clientIdNotValid })
+  }
+
+  #subscribeRefusal(session: Session, filter: string): number | null {
+    return filterRefusal(filter) ?? (this.#authorizer.maySubscribe(this.#identityOf(session), filter) ? null : ReasonCode.notAuthorized)
   }
 
   #authenticate(
     session: Session,
     connection: Connection,
     { userName, password }: Credentials,
-    answer: (refusal: ConnectRefusal | null) => void
+    answer: (refusal: GateFault | null) => void
   ): void {
     const { listener, remoteAddress } = connection
     const isNamed = !this.#nameless.has(connection)
@@ -257,8 +245,8 @@ class Broker implements MqttBroker {
   }
 }
 
-function refusalOf(decision: Exclude<ConnectDecision, 'allowed'>, { userName }: ClientIdentity): ConnectRefusal {
-  const { returnCode, reason } = CONNECT_REFUSALS[decision]
+function refusalOf(decision: Exclude<ConnectDecision, 'allowed'>, { userName }: ClientIdentity): GateFault {
+  const { reasonCode, reason } = CONNECT_REFUSALS[decision]
   const who = userName === null ? 'no user name' : `user ${JSON.stringify(userName.slice(0, DETAIL_CHARACTERS_MAX))}`
-  return { error: new GateFault(reason, who), returnCode }
+  return new GateFault(reason, who, { reasonCode })
 }

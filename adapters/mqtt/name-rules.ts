@@ -4,14 +4,10 @@
 
 import { hasControlCharacter, parseFilter } from '../../runtime/broker/route-filter.ts'
 import type { ListenerLimits } from './limits.ts'
+import { ReasonCode, type WillPacket } from './packets.ts'
+import { GateFault } from './reasons.ts'
 
 const FILTER_CHARACTERS_MAX = 1_024
-
-interface Will {
-  readonly topic: string
-  readonly payload?: Uint8Array | string | undefined
-  readonly qos?: number | undefined
-}
 
 /** `clientId` as CONNECT has it: the empty one asks the broker to choose, which only a clean session may (MQTT-3.1.3-8). */
 export function isClientIdAllowed(clientId: string, clean: boolean, clientIdBytesMax: number): boolean {
@@ -19,28 +15,31 @@ export function isClientIdAllowed(clientId: string, clean: boolean, clientIdByte
   return Buffer.byteLength(clientId) <= clientIdBytesMax && !isUnprintable(clientId)
 }
 
-/** Topics under $ belong to the broker: $SYS and $share are not offered. */
+/** Topics under $ belong to the broker. */
 export function isReserved(topic: string): boolean {
   return topic.startsWith('$')
 }
 
-/** Not reserved, not too long, nothing unprintable in it. */
-export function isFilterAllowed(filter: string): boolean {
-  return filter.length <= FILTER_CHARACTERS_MAX && !isReserved(filter) && !isUnprintable(filter)
+/** @returns null when everybody may have it; otherwise the reason code of SUBACK */
+export function filterRefusal(filter: string): number | null {
+  if (filter.startsWith('$share/')) return ReasonCode.sharedSubscriptionsNotSupported
+  if (filter.length > FILTER_CHARACTERS_MAX || isUnprintable(filter)) return ReasonCode.topicFilterInvalid
+  return isReserved(filter) ? ReasonCode.notAuthorized : null
 }
 
-/** Its wildcards stand where MQTT lets them. What isFilterAllowed refuses (too long, a control character) is not looked at. */
+/** Its wildcards stand where MQTT lets them. What filterRefusal refuses (too long, a control character) is not looked at. */
 export function isWellFormedFilter(filter: string): boolean {
   if (filter.length > FILTER_CHARACTERS_MAX || hasControlCharacter(filter)) return true
   const parsed = parseFilter(filter)
   return typeof parsed !== 'string' && parsed.names.length === 0 // +name is of routes only
 }
 
-/** What is wrong with a will, in words, or null. QoS 3 is checked here because the parser lets it pass. */
-export function willFault({ topic, payload, qos = 0 }: Will, { mqttTopicBytesMax, willBytesMax }: ListenerLimits): string | null {
-  if (qos > 2) return 'QoS 3 (MQTT-3.1.2-14)'
-  if (!isTopicName(topic) || Buffer.byteLength(topic) > mqttTopicBytesMax) return 'its topic'
-  return (payload?.length ?? 0) > willBytesMax ? 'its size' : null
+/** What is wrong with a will, or null. */
+export function willFault({ topic, payload }: WillPacket, { mqttTopicBytesMax, willBytesMax }: ListenerLimits): GateFault | null {
+  if (!isTopicName(topic) || Buffer.byteLength(topic) > mqttTopicBytesMax) {
+    return new GateFault('will', 'its topic', { reasonCode: ReasonCode.topicNameInvalid })
+  }
+  return payload.byteLength > willBytesMax ? new GateFault('will', 'its size', { reasonCode: ReasonCode.packetTooLarge }) : null
 }
 
 function isTopicName(topic: string): boolean {

@@ -1,20 +1,23 @@
 // PUBLISH packets and wills into ingest, acknowledged in the order of their packets: rights, QoS 2 packet ids, the append, its sync.
 //
-// Invariants: `done` is called after the sync, in the order of the PUBLISHes of a session; an error there means that the packet is not
-// acknowledged and closes its connection, after what is stored before it has been acknowledged; nothing behind it is taken.
+// Invariants: `done` is called after the sync, in the order of the PUBLISHes of a session; an error there means that the packet is not stored, and
+// where it ends the connection (publish-refusal.ts) what is stored before it has been acknowledged, and nothing behind it is taken.
 // Not for: routing and partitions (runtime/broker), what becomes of a message afterwards (the session layer).
 
 import type { WadiError } from '../../runtime/base/errors.ts'
-import type { Ingest } from '../../runtime/broker/ingest.ts'
+import type { Ingest, IngestDone, IngestEvent } from '../../runtime/broker/ingest.ts'
+import type { StateChange, Store } from '../../runtime/log/contract.ts'
 import { AckQueue, type PendingAck } from './ack-queue.ts'
 import type { Authorizer, ClientIdentity } from './authorizer.ts'
 import { isReserved } from './name-rules.ts'
+import { headersOfProperties } from './property-headers.ts'
+import { publishRefusal } from './publish-refusal.ts'
 import { GateFault } from './reasons.ts'
-import type { IncomingPublish, PublishDone, Session, SessionLayer } from './session-layer.ts'
-import { waitUntil } from './wait-until.ts'
+import type { IncomingPublish, PublishDone, PublishOutcome, Session, SessionLayer } from './session-layer.ts'
 
 export interface PublishIntakeOptions {
   readonly ingest: Ingest
+  readonly store: Pick<Store, 'commit'>
   readonly authorizer: Authorizer
   readonly qos2: SessionLayer['qos2']
   readonly identityOf: (session: Session) => ClientIdentity
@@ -22,21 +25,17 @@ export interface PublishIntakeOptions {
 
 /** What a session needs for each of its packets. */
 interface Publisher {
+  readonly session: Session
   readonly client: ClientIdentity
-  readonly acks: AckQueue
+  readonly acks: AckQueue<PublishOutcome>
 }
 
-/** Before a connection is closed because of a refused packet: what is acknowledged leaves first. */
-const ACKS_LEAVE_MS = 20
-const ACKS_LEAVE_MS_MAX = 1_000
 const TOPIC_CHARACTERS_MAX = 200
 const NO_LISTENER = { host: '', port: 0 } as const
 
 export class PublishIntake {
   readonly #options: PublishIntakeOptions
   readonly #publishers = new WeakMap<Session, Publisher>()
-  readonly #repeats = new WeakSet<object>()
-  readonly #lost = new WeakSet<object>()
   #pendingCount = 0
   #lostCount = 0
   #refusedWillCount = 0
@@ -60,43 +59,34 @@ export class PublishIntake {
     return this.#refusedWillCount
   }
 
-  /** This PUBLISH was found to be a repeat: its event was there before. */
-  isRepeat(packet: object): boolean {
-    return this.#repeats.has(packet)
-  }
-
-  /** This QoS 0 message was refused by storage. */
-  isLost(packet: object): boolean {
-    return this.#lost.has(packet)
-  }
-
   take(session: Session, packet: IncomingPublish, done: PublishDone): void {
-    const { acks, client } = this.#publisherOf(session)
-    if (acks.isClosing) return
+    const publisher = this.#publisherOf(session)
+    const { acks, client } = publisher
+    if (acks.isClosing) return packet.change?.settle(false)
     this.#pendingCount++
     const ack = acks.add(done)
     const refusal = this.#refusalOf(client, packet.topic)
-    if (refusal) this.#settle(ack, refusal)
-    else if (packet.qos === 2) this.#takeOnce(session, client, packet, ack)
-    else this.#store(client, packet, ack)
-    ack.isInside = false
+    if (refusal) {
+      packet.change?.settle(false)
+      this.#refuse(publisher, packet, ack, refusal)
+    } else if (packet.qos === 2) this.#takeOnce(publisher, packet, ack)
+    else this.#store(publisher, packet, ack)
   }
 
-  takeWill(session: Session | null, clientId: string, will: IncomingPublish, done: PublishDone): void {
-    const { topic, qos } = will
+  takeWill(session: Session | null, clientId: string, will: Omit<IncomingPublish, 'packetId'>, done: PublishDone): void {
     const client = session
       ? this.#options.identityOf(session)
       : { clientId, isNamed: true, userName: null, remoteAddress: '', listener: NO_LISTENER }
-    const refusal = this.#refusalOf(client, topic)
+    const refusal = this.#refusalOf(client, will.topic)
     if (refusal) {
       this.#refusedWillCount++
-      return void setImmediate(done, refusal)
+      will.change?.settle(false)
+      return void setImmediate(done, refusal, 'lost')
     }
-    const payload = typeof will.payload === 'string' ? Buffer.from(will.payload) : will.payload
     this.#pendingCount++
-    this.#options.ingest.accept({ mqttTopic: topic, clientId: nameOf(client), payload, qos }, (error) => {
+    this.#accept(eventOf(client, will), will, (error) => {
       this.#pendingCount--
-      setImmediate(done, error)
+      done(error, error ? 'lost' : 'stored')
     })
   }
 
@@ -107,48 +97,93 @@ export class PublishIntake {
   }
 
   /** QoS 0 and 1. A QoS 0 message that storage refuses is lost, as QoS 0 allows, and counted; its connection stays. */
-  #store(client: ClientIdentity, packet: IncomingPublish, ack: PendingAck): void {
-    const event = { mqttTopic: packet.topic, clientId: nameOf(client), payload: packet.payload as Uint8Array, qos: packet.qos }
-    this.#options.ingest.accept(event, (error) => {
-      if (error === null || packet.qos > 0 || isRefusedByRule(error)) return this.#settle(ack, error)
+  #store(publisher: Publisher, packet: IncomingPublish, ack: PendingAck<PublishOutcome>): void {
+    this.#accept(eventOf(publisher.client, packet), packet, (error) => {
+      if (error === null) return this.#settle(ack, 'stored')
+      if (packet.qos > 0 || isRefusedByRule(error)) return this.#refuse(publisher, packet, ack, error)
       this.#lostCount++
-      this.#lost.add(packet)
-      this.#settle(ack, null)
+      this.#settle(ack, 'lost')
     })
   }
 
-  #takeOnce(session: Session, client: ClientIdentity, packet: IncomingPublish, ack: PendingAck): void {
-    const payload = packet.payload as Uint8Array
-    const known = this.#options.qos2.begin(session, { packetId: packet.messageId ?? 0, mqttTopic: packet.topic, payload })
-    if (known.kind === 'full') return this.#settle(ack, new GateFault('qos2-window', 'too many packets without PUBREL'))
+  #takeOnce(publisher: Publisher, packet: IncomingPublish, ack: PendingAck<PublishOutcome>): void {
+    const { session, client } = publisher
+    const { packetId, topic: mqttTopic, payload } = packet
+    const known = this.#options.qos2.begin(session, { packetId, mqttTopic, payload })
+    if (known.kind === 'full' || known.kind === 'repeat') packet.change?.settle(false)
+    if (known.kind === 'full') {
+      return this.#refuse(publisher, packet, ack, new GateFault('qos2-window', 'too many packets without PUBREL'))
+    }
     if (known.kind === 'later') {
-      return known.whenSettled(() =>
-        session.closed ? this.#settle(ack, connectionClosed()) : this.#takeOnce(session, client, packet, ack)
-      )
+      return known.whenSettled(() => {
+        if (!session.closed) return this.#takeOnce(publisher, packet, ack)
+        packet.change?.settle(false)
+        this.#refuse(publisher, packet, ack, connectionClosed())
+      })
     }
     if (known.kind === 'repeat') {
-      this.#repeats.add(packet)
-      return known.whenDone((error) => this.#settle(ack, error))
+      return known.whenDone((error) => (error ? this.#refuse(publisher, packet, ack, error) : this.#settle(ack, 'repeat')))
     }
-    const event = { mqttTopic: packet.topic, clientId: nameOf(client), payload, qos: 2 as const, state: known.state }
-    this.#options.ingest.accept(event, (error, isStored) => {
+    this.#accept(eventOf(client, packet, known.state), packet, (error, isStored) => {
       known.settle(error, isStored)
-      this.#settle(ack, error)
+      if (error) this.#refuse(publisher, packet, ack, error)
+      else this.#settle(ack, 'stored')
     })
   }
 
-  #settle(ack: PendingAck, error: Error | null): void {
+  /** `done` as of Ingest.accept; what travels with an event that is not stored has a commit of its own. */
+  #accept(event: IngestEvent, { change }: Pick<IncomingPublish, 'change'>, done: IngestDone): void {
+    if (!change) return this.#options.ingest.accept(event, done)
+    this.#options.ingest.accept(event, (error, isStored) => {
+      if (error || isStored || change.state.length === 0) {
+        change.settle(error === null)
+        return done(error, isStored)
+      }
+      this.#options.store.commit([], change.state).then(
+        () => {
+          change.settle(true)
+          done(null, false)
+        },
+        (refusal: WadiError) => {
+          change.settle(false)
+          done(refusal, false)
+        }
+      )
+    })
+  }
+
+  #settle(ack: PendingAck<PublishOutcome>, outcome: PublishOutcome): void {
     this.#pendingCount--
-    ack.settle(error)
+    ack.settle(null, outcome)
+  }
+
+  #refuse({ session }: Publisher, { qos }: IncomingPublish, ack: PendingAck<PublishOutcome>, error: Error): void {
+    this.#pendingCount--
+    ack.settle(error, 'lost', publishRefusal(error, session, qos).closes)
   }
 
   #publisherOf(session: Session): Publisher {
     const known = this.#publishers.get(session)
     if (known) return known
-    const acks = new AckQueue((then) => whenWritten(session.conn, then))
-    const publisher = { client: this.#options.identityOf(session), acks }
+    const publisher = { session, client: this.#options.identityOf(session), acks: new AckQueue<PublishOutcome>() }
     this.#publishers.set(session, publisher)
     return publisher
+  }
+}
+
+function eventOf(
+  client: ClientIdentity,
+  { topic, payload, qos, properties, change }: Omit<IncomingPublish, 'packetId'>,
+  more: readonly StateChange[] = []
+): IngestEvent {
+  const state = change ? [...more, ...change.state] : more
+  return {
+    mqttTopic: topic,
+    clientId: nameOf(client),
+    payload,
+    qos,
+    ...(properties && { headers: headersOfProperties(properties, Date.now()) }),
+    ...(state.length > 0 && { state })
   }
 }
 
@@ -160,11 +195,4 @@ const connectionClosed = (): Error => new GateFault('connection-lost', 'connecti
 /** By the configuration or the size of the event: sending it again would not help. */
 function isRefusedByRule(error: WadiError): boolean {
   return error.code === 'WADI_RECORD_INVALID' || error.code === 'WADI_RECORD_TOO_LARGE'
-}
-
-/** What was handed to the socket has left it. A PUBREC is handed over a few turns of the loop after its packet is settled. */
-function whenWritten(socket: Session['conn'], then: () => void): void {
-  const startedMs = performance.now()
-  const isDone = (): boolean => socket.destroyed || (socket.writableLength === 0 && performance.now() - startedMs >= ACKS_LEAVE_MS)
-  void waitUntil(isDone, ACKS_LEAVE_MS_MAX).then(then)
 }

@@ -2,8 +2,9 @@
 // client sent is never part of a reason.
 
 import { WadiError } from '../../runtime/base/errors.ts'
+import { ReasonCode } from './packets.ts'
 
-export type TopicReason = 'topic-utf8' | 'topic-nul' | 'topic-control-character' | 'topic-wildcard'
+export type TopicReason = 'topic-utf8' | 'topic-nul' | 'topic-control-character' | 'topic-wildcard' | 'topic-levels'
 
 export type GateReason =
   | TopicReason
@@ -23,11 +24,17 @@ export type GateReason =
   | 'protocol-version'
   | 'will'
   | 'client-id'
+  | 'properties'
+  | 'reason-code'
+  | 'topic-alias'
+  | 'authentication-method'
 
 export type CloseReason =
   | GateReason
-  /** What the MQTT parser or session layer refused. */
+  /** A rule of the protocol that has no word of its own. */
   | 'protocol'
+  /** More QoS 1 and 2 messages without an answer than the client was told that it may have. */
+  | 'receive-maximum'
   | 'connect-timeout'
   | 'keepalive-timeout'
   | 'drain-timeout'
@@ -55,17 +62,24 @@ export class GateFault extends Error {
   readonly answer: Uint8Array | null
   /** Of a CONNECT that nobody behind the gate has seen. */
   readonly clientId: string | null
+  /** Of MQTT 5. */
+  readonly reasonCode: number
 
   constructor(
     reason: CloseReason,
     detail: string,
-    { answer = null, clientId = null }: { answer?: Uint8Array | null; clientId?: string | null } = {}
+    {
+      answer = null,
+      clientId = null,
+      reasonCode = ReasonCode.unspecified
+    }: { answer?: Uint8Array | null; clientId?: string | null; reasonCode?: number } = {}
   ) {
     super(`${reason}: ${detail}`)
     this.reason = reason
     this.detail = detail
     this.answer = answer
     this.clientId = clientId
+    this.reasonCode = reasonCode
   }
 }
 
@@ -78,7 +92,7 @@ export function closeDetailOf(error: Error): string {
   return closeReasonOf(error) === 'storage' ? `${error.code}: ${error.story.happened}` : error.story.happened
 }
 
-/** The word for an error that ended a connection; null when it comes from the session layer. */
+/** The word for an error that ended a connection; null when there is none. */
 export function closeReasonOf(error: Error): CloseReason | null {
   if (error instanceof GateFault) return error.reason
   if (error instanceof WadiError) {

@@ -1,44 +1,50 @@
-// What the broker needs of a session layer, and what a session layer asks of the broker. The session layer reads packets from guarded
-// sockets and answers them; sessions, subscriptions, retained messages, wills, queues of absent clients and QoS 2 packet ids are its own.
-// The broker decides who may what and makes events durable. aedes-sessions.ts is the one that is used.
+// What the broker needs of a session layer, and what a session layer asks of the broker. The session layer reads packets from sockets and
+// answers them; sessions, subscriptions, retained messages, wills, queues of absent clients and QoS 2 packet ids are its own.
+// The broker decides who may what and makes events durable. mqtt-sessions.ts is the one that is used.
 //
 // Invariants of every session layer: a PUBLISH is acknowledged, retained, queued and delivered after `publish` has called back without an
-// error; an error closes the connection without an acknowledgement; a client id is connected once.
-// Not for: bytes (gate.ts), storage of events (publish-intake.ts).
+// error; a client id is connected once.
+// Not for: bytes (packet-reader.ts), storage of events (publish-intake.ts).
 
 import type { Socket } from 'node:net'
 import type { Core } from '../../runtime/core/core.ts'
-import type { Store } from '../../runtime/log/contract.ts'
+import type { StateChange, Store } from '../../runtime/log/contract.ts'
 import type { BrokerLimits, ListenerLimits } from './limits.ts'
+import type { ConnectPacket, MessageProperties, Qos } from './packets.ts'
 import type { Qos2Memory } from './qos2-memory.ts'
 import type { CloseReason, GateFault } from './reasons.ts'
 
-/** A transport connection that was accepted; its socket is guarded already. */
+export interface ReadPause {
+  /**
+   * 'read': go on. 'wait': leave the bytes in the socket until onceReadable calls back. 'discard': the broker is closing; what arrives is
+   * read and thrown away, so that the end of the connection is seen.
+   */
+  readonly state: 'read' | 'wait' | 'discard'
+  /** Most bytes that one read may give now; at least 1. */
+  readonly readBytesMax: number
+  /** Calls back once, when `state` should be looked at again. */
+  onceReadable(callback: () => void): void
+}
+
+/** A transport connection that was accepted. */
 export interface Connection {
   readonly socket: Socket
   readonly limits: ListenerLimits
   readonly listener: { readonly host: string; readonly port: number }
   /** Noted when it was accepted: socket.remoteAddress is undefined after close. */
   readonly remoteAddress: string
-  /** Its bytes are left in the socket, so its silence is not the peer's. No time limit may end it meanwhile. */
-  readonly isPaused: () => boolean
+  readonly pause: ReadPause
 }
 
-/** The session of one connection. */
+/** What a connection is to those who decide and store. */
 export interface Session {
   readonly id: string
-  /** It ends with the connection. */
+  /** Its QoS 2 packet ids end with it. */
   readonly clean: boolean
   /** The connection is closed. */
   readonly closed: boolean
-  readonly conn: { readonly destroyed: boolean; readonly writableLength: number }
-}
-
-export interface ConnectRequest {
-  /** As sent: may be empty. */
-  readonly clientId: string
-  readonly clean?: boolean
-  readonly will?: { readonly topic: string; readonly payload?: Uint8Array | string; readonly qos?: number }
+  /** MQTT 3 has no answer for a PUBLISH that is refused but to close the connection. */
+  readonly closesOnRefusal: boolean
 }
 
 export interface Credentials {
@@ -46,36 +52,36 @@ export interface Credentials {
   readonly password: Uint8Array | null
 }
 
-/** `returnCode` of CONNACK; null = closed without one. */
-export interface ConnectRefusal {
-  readonly error: GateFault
-  readonly returnCode: 2 | 3 | 4 | 5 | null
-}
-
 export interface IncomingPublish {
   readonly topic: string
-  readonly payload: Uint8Array | string
-  readonly qos: 0 | 1 | 2
-  /** Of QoS 1 and 2. */
-  readonly messageId?: number
+  readonly payload: Uint8Array
+  readonly qos: Qos
+  /** 0 of QoS 0. */
+  readonly packetId: number
+  readonly properties: MessageProperties | null
+  /** Travels in the commit of the event, and by itself when no event is stored; `settle` is called once. */
+  readonly change?: { readonly state: readonly StateChange[]; settle(isDurable: boolean): void }
 }
 
-export type PublishDone = (error?: Error | null) => void
+/** 'stored': deliver it. 'repeat': its event was there before. 'lost': of QoS 0, storage refused it. Neither is delivered. */
+export type PublishOutcome = 'stored' | 'repeat' | 'lost'
+
+export type PublishDone = (error: Error | null, outcome: PublishOutcome) => void
 
 export interface SessionHandlers {
   /** First look at a CONNECT. null = it goes on, to `authenticate`. */
-  checkConnect(connection: Connection, request: ConnectRequest): ConnectRefusal | null
+  checkConnect(connection: Connection, request: ConnectPacket): GateFault | null
   /** Before anything of an existing session is touched. Calls back once; null = accepted. */
-  authenticate(session: Session, connection: Connection, credentials: Credentials, answer: (refusal: ConnectRefusal | null) => void): void
-  /** Calls back in the order of the packets of a session, and not before `publish` returns. After an error no packet behind is taken. */
+  authenticate(session: Session, connection: Connection, credentials: Credentials, answer: (refusal: GateFault | null) => void): void
+  /**
+   * Calls back in the order of the packets of a session; it may do so before it returns. After an error nothing behind is taken of a session that
+   * closes on refusal.
+   */
   publish(session: Session, packet: IncomingPublish, done: PublishDone): void
   /** The will of a session that ended without DISCONNECT. `session` is null when only its client id is known. */
-  publishWill(session: Session | null, clientId: string, will: IncomingPublish, done: PublishDone): void
-  /** After `publish` has called back: the event was there already, do not deliver it a second time. */
-  isRepeat(packet: object): boolean
-  /** After `publish` has called back: storage refused this QoS 0 message, do not deliver it. */
-  isLost(packet: object): boolean
-  maySubscribe(session: Session, filter: string): boolean
+  publishWill(session: Session | null, clientId: string, will: Omit<IncomingPublish, 'packetId'>, done: PublishDone): void
+  /** @returns null when it may; otherwise the reason code of SUBACK */
+  subscribeRefusal(session: Session, filter: string): number | null
   /** Another connection of the same client id was accepted: `previous` is being closed. */
   takenOver(connection: Connection, previous: Connection, clientId: string): void
   /** A connection that was refused, broke a rule or failed; not one that ended with DISCONNECT or by a takeover. */
@@ -91,6 +97,8 @@ export interface SessionLayerMetrics {
   readonly deliveriesDropped: number
   readonly offlineDropped: number
   readonly retainedRefused: number
+  /** Retained messages and wills of the durable state that could not be read at the start. */
+  readonly damaged: number
 }
 
 export interface SessionLayerOptions {
@@ -108,8 +116,10 @@ export interface SessionLayer {
   start(): Promise<void>
   /** Reads its packets from now on, until it closes. */
   accept(connection: Connection): void
-  /** Ends all sessions' connections. */
-  close(): Promise<void>
+  /** Tells all clients, and closes their connections when what was answered has left. */
+  endConnections(): void
+  /** After the last connection has ended. */
+  close(): void
 }
 
 export type SessionLayerFactory = (options: SessionLayerOptions) => SessionLayer

@@ -7,7 +7,7 @@
 import { formatBytes } from '../base/byte-text.ts'
 import { WadiError } from '../base/errors.ts'
 import type { Core } from '../core/core.ts'
-import type { RecordInput } from '../core/record.ts'
+import type { RecordHeader, RecordInput } from '../core/record.ts'
 import type { Clock } from '../io/clock.ts'
 import type { StateChange, Store, Topic } from '../log/contract.ts'
 import { LatencyHistogram } from './latency.ts'
@@ -23,6 +23,8 @@ export interface IngestEvent {
   /** Must not change until `done`. */
   readonly payload: Uint8Array
   readonly qos: 0 | 1 | 2
+  /** Of the record, behind those of its route. Must not change any more. */
+  readonly headers?: readonly RecordHeader[]
   /** Travels in the same commit as the event: both or neither. Left out when the event is dropped. */
   readonly state?: readonly StateChange[]
 }

@@ -33,6 +33,8 @@ export interface RoutedEvent {
   /** '' = it has none: there is no header mqtt.client then. */
   readonly clientId: string
   readonly payload: Uint8Array
+  /** Of the record, behind those of its route; left out = none. */
+  readonly headers?: readonly RecordHeader[]
 }
 
 /** Why a route could not map an event: header `wadi.error` begins with it. */
@@ -159,7 +161,7 @@ export class RouteTable {
         timestampMs: arrivalMs,
         key: fixed.key,
         value: event.payload,
-        headers: this.#headersFor(plan, fixed.headers, event.clientId)
+        headers: this.#headersFor(plan, fixed.headers, event)
       }
       return { kind: 'event', topicName: fixed.topicName, record, memo: plan }
     }
@@ -175,6 +177,7 @@ export class RouteTable {
       ...this.#clientHeaders(event.clientId)
     ]
     if (plan.route) headers.push({ key: ROUTE_KEY, value: encoder.encode(plan.route.name) })
+    if (event.headers) headers.push(...event.headers)
     const record: RecordInput = { timestampMs: arrivalMs, key: null, value: event.payload, headers }
     return { kind: 'dead-letter', topicName: this.#config.deadLetter, record, fault }
   }
@@ -182,7 +185,7 @@ export class RouteTable {
   #mapUnmatched(plan: TopicPlan, event: RoutedEvent, arrivalMs: number): Mapping {
     const { unmatched } = this.#config
     if ('action' in unmatched) return { kind: 'unmatched', action: unmatched.action }
-    const headers = this.#headersFor(plan, [plan.topicHeader], event.clientId)
+    const headers = this.#headersFor(plan, [plan.topicHeader], event)
     return {
       kind: 'event',
       topicName: unmatched.topic,
@@ -220,7 +223,7 @@ export class RouteTable {
         timestampMs,
         key: plan.fixed.key,
         value: event.payload,
-        headers: this.#headersFor(plan, plan.fixed.headers, event.clientId)
+        headers: this.#headersFor(plan, plan.fixed.headers, event)
       }
       return { kind: 'event', topicName: plan.fixed.topicName, record, memo: plan }
     }
@@ -241,7 +244,7 @@ export class RouteTable {
     })
     if ('missing' in filled) return this.deadLetter(event, known.arrivalMs, 'field-missing', filled.missing)
     if ('topicFault' in filled) return this.deadLetter(event, known.arrivalMs, 'topic-invalid', filled.topicFault)
-    const headers = [plan.topicHeader, ...this.#clientHeaders(event.clientId), ...filled.headers]
+    const headers = [plan.topicHeader, ...this.#clientHeaders(event.clientId), ...filled.headers, ...(event.headers ?? [])]
     const record: RecordInput = { timestampMs: known.timestampMs, key: filled.key, value: event.payload, headers }
     return { kind: 'event', topicName: filled.topicName, record, memo: null }
   }
@@ -279,12 +282,12 @@ export class RouteTable {
   }
 
   /** Most MQTT topics belong to one client: its headers are made once. `headers` begins with the topic's. */
-  #headersFor(plan: TopicPlan, headers: readonly RecordHeader[], clientId: string): readonly RecordHeader[] {
+  #headersFor(plan: TopicPlan, headers: readonly RecordHeader[], { clientId, headers: more }: RoutedEvent): readonly RecordHeader[] {
     if (plan.lastClientId !== clientId) {
       plan.lastHeaders = [plan.topicHeader, ...this.#clientHeaders(clientId), ...headers.slice(1)]
       plan.lastClientId = clientId
     }
-    return plan.lastHeaders
+    return more ? [...plan.lastHeaders, ...more] : plan.lastHeaders
   }
 
   /** One, or none. */

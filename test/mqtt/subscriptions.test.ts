@@ -1,7 +1,6 @@
 // Proves for subscriptions: a client has no more than the limit, however they come; what was refused is not kept for its session either.
 
 import t from 'tap'
-import { GrantedFilters } from '../../adapters/mqtt/granted-filters.ts'
 import { packet, publishPacket, type RawClient, string } from './packets.ts'
 import { startGateway, turns } from './rig.ts'
 
@@ -74,34 +73,4 @@ t.test('one packet with thousands of filters is answered, and the loop is not he
     Array.from({ length: 30_000 }, (_, index) => index.toString(36))
   )
   t.equal(codes.filter((code) => code === 1).length, 100)
-})
-
-t.test('canary: without the count one SUBSCRIBE gets all that it asks for', async (t) => {
-  const { grant } = GrantedFilters.prototype
-  GrantedFilters.prototype.grant = function (connection, filter) {
-    grant.call(this, connection, filter)
-    return true
-  }
-  t.teardown(() => {
-    GrantedFilters.prototype.grant = grant
-  })
-  const { raw } = await startGateway(t, { limits: { subscriptionsPerClientMax: LIMIT } })
-  t.same(await granted(await raw().connected(persistent), 1, names(6)), [1, 1, 1, 1, 1, 1])
-})
-
-t.test('canary: a session that keeps what was refused is delivered it', async (t) => {
-  const { has } = GrantedFilters.prototype
-  GrantedFilters.prototype.has = () => true
-  t.teardown(() => {
-    GrantedFilters.prototype.has = has
-  })
-  const { raw, broker } = await startGateway(t, { limits: { subscriptionsPerClientMax: LIMIT } })
-  const client = await raw().connected(persistent)
-  t.same(await granted(client, 1, [...names(LIMIT), 'd/refused']), [1, 1, 1, 128])
-  client.destroy()
-  await turns(() => broker.metrics.connections === 0)
-  const publisher = await raw().connected({ clientId: 'pub' })
-  publisher.send(publishPacket({ topic: 'd/refused', qos: 1, packetId: 1 }))
-  await publisher.saw('puback 1')
-  await (await raw().connected(persistent)).saw('publish d/refused')
 })

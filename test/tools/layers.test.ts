@@ -40,7 +40,7 @@ const house = {
   'adapters/kafka-protocol/codec.ts': 'export const codec = 1\n',
   'adapters/kafka-server/server.ts':
     "import net from 'node:net'\nimport { codec } from '../kafka-protocol/codec.ts'\nexport const server = [net, codec]\n",
-  'adapters/mqtt/broker.ts': "import { Aedes } from 'aedes'\nexport const broker = Aedes\n"
+  'adapters/mqtt/broker.ts': "import { decode } from 'cbor-x'\nexport const broker = decode\n"
 }
 
 t.test('a house in order is accepted', async (t) => {

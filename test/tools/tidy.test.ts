@@ -20,8 +20,6 @@ const house = {
   ...papers,
   'runtime/base/error-catalogue.ts': '// Codes.\nexport const errorCatalogue = {\n  WADI_ONE: { retriable: true }\n} as const\n',
   'runtime/log/log.ts': "// A log.\nimport { WadiError } from '../base/errors.ts'\nthrow new WadiError('WADI_ONE', story)\n",
-  'adapters/mqtt/aedes-insides.ts':
-    "// Casts.\nimport type { Aedes } from 'aedes'\nexport const x = (aedes: Aedes) => aedes as unknown as { clients: object }\n",
   'runtime/io/clock.ts': '// The clock.\nexport const now = () => Date.now()\n'
 }
 
@@ -56,18 +54,6 @@ const offences: readonly (readonly [what: string, path: string, text: string, co
   ['the process in runtime', 'runtime/core/x.ts', `${header}process.exit(1)\n`, 'runtime/core/x.ts:2: process.*'],
   ['the console in runtime', 'runtime/core/x.ts', `${header}console.log(1)\n`, 'runtime/core/x.ts:2: console.*'],
   ['a long function', 'adapters/mqtt/x.ts', `${header}function x() {\n${long(70)}}\n`, 'adapters/mqtt/x.ts:2: x has 72 lines'],
-  [
-    'a cast into aedes beside the file for it',
-    'adapters/mqtt/aedes-sessions.ts',
-    `${header}export const x = aedes as unknown as { clients: object }\n`,
-    'adapters/mqtt/aedes-sessions.ts:2: a cast through unknown'
-  ],
-  [
-    'aedes beside the session layer',
-    'adapters/mqtt/broker.ts',
-    `${header}import { Aedes } from 'aedes'\n`,
-    'adapters/mqtt/broker.ts:2: imports aedes'
-  ],
   ['a long file', 'test/x.test.ts', header + long(601), 'test/x.test.ts: 603 lines'],
   ['an unknown error code', 'bin/x.ts', `${header}throw new WadiError('WADI_TWO', {})\n`, 'bin/x.ts: WADI_TWO is not in'],
   ['a path of a machine', 'docs/x.md', `see ${'/home'}/me/x\n`, 'docs/x.md:1: a path of somebody']

@@ -1,0 +1,302 @@
+// One connection of a client, from its first byte to its end: packets out of the socket one at a time, time limits, pauses, answers in the form of
+// its version. What the packets mean is the session layer's (mqtt-sessions.ts).
+//
+// Invariants:
+//   C1  The session layer gets one packet at a time, in order, and none behind CONNECT before `resume()`; nothing after the connection ends.
+//   C2  While reading is paused the bytes stay in the socket, so that TCP slows the device down; a CONNECT is read also meanwhile: who comes again
+//       takes the place of his dead connection. No time limit of the peer runs out during a pause.
+//   C3  A peer that does not read what it is sent is not read either, and is closed after drainTimeoutMs.
+//   C4  `onEnd` is called once, after the last packet.
+// Not for: sessions, rights, storage.
+
+import type { Socket } from 'node:net'
+import type { ClientPacket, ConnackOptions, DeliveryOptions, ProtocolVersion } from './packets.ts'
+import { ReasonCode } from './packets.ts'
+import { PacketReader } from './packet-reader.ts'
+import { type CloseReason, closeDetailOf, closeReasonOf, GateFault } from './reasons.ts'
+import type { Connection } from './session-layer.ts'
+import { SocketWriter } from './socket-writer.ts'
+import { ackPacket, connackPacket, disconnectPacket, publishBytes, publishPacket } from './wire-write.ts'
+
+export interface ConnectionEvents {
+  /** `pending` packets of this connection are not done. */
+  onPacket(connection: ClientConnection, packet: ClientPacket): void
+  /** It closes for a reason of ours, or failed. Not called for DISCONNECT, a takeover, or a peer that simply leaves. */
+  onFail(connection: ClientConnection, reason: CloseReason, detail: string): void
+  /** What waits for it may be sent. */
+  onDrain(connection: ClientConnection): void
+  onEnd(connection: ClientConnection): void
+}
+
+export interface ConnectionLimits {
+  readonly connectTimeoutMs: number
+  readonly drainTimeoutMs: number
+  readonly topicAliasMaximum: number
+}
+
+const CONNECT_PIECE_BYTES = 256
+/** A pause that ended so short ago counts: what arrived during it may not have been read yet. */
+const AFTER_PAUSE_MS = 1_000
+/** A peer that does not take the last bytes is not waited for longer. */
+const GOODBYE_MS_MAX = 1_000
+
+const SHORT = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 } as const
+export type AckType = keyof typeof SHORT
+
+export class ClientConnection {
+  readonly connection: Connection
+  readonly #socket: Socket
+  readonly #events: ConnectionEvents
+  readonly #limits: ConnectionLimits
+  readonly #reader: PacketReader
+  readonly #writer: SocketWriter
+  #isHeld = false
+  #isWaiting = false
+  #isReading = false
+  #pausedUntilMs = 0
+  #timer: NodeJS.Timeout | null = null
+  #drainTimer: NodeJS.Timeout | null = null
+  #lastReadMs = performance.now()
+  #isEnding = false
+  #hasEnded = false
+  #hasFailed = false
+  /** Largest packet that the client takes. */
+  #packetBytesMax = Number.POSITIVE_INFINITY
+  /** Packets that were handed over and are not done. */
+  pendingCount = 0
+  /** null before CONNECT, and while it is empty. */
+  clientId: string | null = null
+
+  constructor(connection: Connection, limits: ConnectionLimits, events: ConnectionEvents) {
+    this.connection = connection
+    this.#socket = connection.socket
+    this.#limits = limits
+    this.#events = events
+    this.#reader = new PacketReader(connection.limits, { topicAliasMaximum: limits.topicAliasMaximum })
+    this.#writer = new SocketWriter(connection.socket)
+    this.#limitTime(limits.connectTimeoutMs, 'connect-timeout')
+    const socket = this.#socket
+    socket.on('readable', () => this.#read())
+    socket.on('drain', () => this.#onDrain())
+    socket.on('error', (error) => this.#fail(error))
+    socket.on('close', () => this.#end())
+    if (socket.destroyed) setImmediate(() => this.#end())
+    else this.#read()
+  }
+
+  /** 0 before CONNECT. */
+  get version(): 0 | ProtocolVersion {
+    return this.#reader.version
+  }
+
+  /** Nothing that is sent reaches it any more. */
+  get isClosed(): boolean {
+    return this.#isEnding || this.#socket.destroyed
+  }
+
+  get isWritable(): boolean {
+    return !this.isClosed && this.#writer.isWritable
+  }
+
+  /** CONNECT is being decided: nothing behind it is parsed before resume(). */
+  hold(): void {
+    this.#isHeld = true
+  }
+
+  resume(): void {
+    if (!this.#isHeld) return
+    this.#isHeld = false
+    this.#read()
+  }
+
+  /** The client is connected: the time limit is its keep-alive from now on. */
+  accept(options: ConnackOptions, { keepAliveSeconds, packetBytesMax }: { keepAliveSeconds: number; packetBytesMax: number }): void {
+    this.#packetBytesMax = packetBytesMax
+    const bytes = connackPacket(this.#versionOr4(), options)
+    if (bytes) this.#write(bytes)
+    if (this.#timer) clearTimeout(this.#timer)
+    this.#timer = null
+    if (keepAliveSeconds > 0) this.#limitTime(keepAliveSeconds * 1_500, 'keepalive-timeout')
+  }
+
+  /** @returns false when the packet is larger than the client takes: nothing was sent */
+  sendPublish(options: DeliveryOptions): boolean {
+    const version = this.#versionOr4()
+    if (this.#packetBytesMax !== Number.POSITIVE_INFINITY && publishBytes(version, options) > this.#packetBytesMax) return false
+    this.#write(publishPacket(version, options))
+    return true
+  }
+
+  sendPubrel(packetId: number): void {
+    this.sendAck('pubrel', packetId, ReasonCode.success)
+  }
+
+  sendAck(type: AckType, packetId: number, reasonCode: number): void {
+    if (reasonCode === ReasonCode.success || this.version !== 5) {
+      this.#writer.writeShort(SHORT[type], packetId)
+      this.#afterWrite()
+    } else this.#write(ackPacket(5, type, packetId, reasonCode))
+  }
+
+  send(bytes: Uint8Array): void {
+    this.#write(bytes)
+  }
+
+  /** Ends it for `fault`: what was answered before leaves first, then the fault's answer. */
+  refuse(fault: Error): void {
+    this.#fail(fault)
+  }
+
+  /** Ends it without a fault. MQTT 5 clients are told why with `reasonCode`; null = they said goodbye themselves. */
+  close(reasonCode: number | null): void {
+    if (this.isClosed) return
+    this.#goodbye(reasonCode !== null && this.version === 5 ? disconnectPacket(reasonCode) : null)
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  // --- reading
+
+  #read(): void {
+    if (this.#isReading) return
+    this.#isReading = true
+    try {
+      while (this.#handPackets() && this.#readChunk()) continue
+    } finally {
+      this.#isReading = false
+    }
+  }
+
+  /** Hands over what was read. @returns whether more is wanted */
+  #handPackets(): boolean {
+    while (!this.#isHeld && !this.isClosed) {
+      const packet = this.#reader.next()
+      if (packet === null) {
+        if (this.#reader.fault) this.#fail(this.#reader.fault)
+        return !this.isClosed
+      }
+      this.#events.onPacket(this, packet)
+    }
+    if (!this.isClosed) return false
+    this.#discard()
+    return false
+  }
+
+  /** @returns whether something came that may hold packets */
+  #readChunk(): boolean {
+    const socket = this.#socket
+    const { pause } = this.connection
+    const { state } = pause
+    if (state === 'discard') return this.#discard()
+    if (state === 'wait' && this.#reader.isPastConnect) {
+      if (socket.readableLength === 0) socket.read(0) // the end is seen
+      else this.#wait()
+      return false
+    }
+    if (!this.#writer.isWritable) return false // 'drain' reads on
+    const bytesMax = state === 'wait' ? Math.min(pause.readBytesMax, CONNECT_PIECE_BYTES) : pause.readBytesMax
+    const isMore = socket.readableLength > bytesMax
+    const chunk = socket.read(isMore ? bytesMax : undefined) as Buffer | null
+    if (chunk === null) return false
+    this.#lastReadMs = performance.now()
+    this.#reader.push(chunk)
+    if (!isMore) return true
+    this.#handPackets()
+    setImmediate(() => this.#read()) // others have their turn
+    return false
+  }
+
+  /** What arrives is read and thrown away, so that the end of the connection is seen. */
+  #discard(): false {
+    while (this.#socket.read() !== null) continue
+    return false
+  }
+
+  #wait(): void {
+    if (this.#isWaiting) return
+    this.#isWaiting = true
+    this.connection.pause.onceReadable(() => {
+      this.#isWaiting = false
+      this.#pausedUntilMs = performance.now() + AFTER_PAUSE_MS
+      this.#read()
+    })
+  }
+
+  // --- time limits
+
+  /** Begins anew while the silence is not the peer's. */
+  #limitTime(limitMs: number, reason: CloseReason): void {
+    const isConnect = reason === 'connect-timeout'
+    const look = (): void => {
+      const nowMs = performance.now()
+      const silentMs = isConnect ? limitMs : nowMs - this.#lastReadMs
+      if (this.#isPaused(nowMs) || (!isConnect && this.pendingCount > 0)) this.#timer = setTimeout(look, limitMs)
+      else if (silentMs < limitMs) this.#timer = setTimeout(look, limitMs - silentMs)
+      else this.#fail(new GateFault(reason, '', { reasonCode: ReasonCode.keepAliveTimeout }))
+    }
+    this.#timer = setTimeout(look, limitMs)
+  }
+
+  #isPaused(nowMs: number): boolean {
+    return this.#isWaiting || nowMs < this.#pausedUntilMs
+  }
+
+  // --- writing
+
+  #versionOr4(): ProtocolVersion {
+    return this.version === 0 ? 4 : this.version
+  }
+
+  #write(bytes: Uint8Array): void {
+    this.#writer.write(bytes)
+    this.#afterWrite()
+  }
+
+  #afterWrite(): void {
+    if (this.#drainTimer !== null || this.#writer.isWritable) return
+    this.#drainTimer = setTimeout(() => this.#fail(new GateFault('drain-timeout', '')), this.#limits.drainTimeoutMs)
+  }
+
+  #onDrain(): void {
+    if (this.#drainTimer) clearTimeout(this.#drainTimer)
+    this.#drainTimer = null
+    if (this.isClosed) return
+    this.#events.onDrain(this)
+    this.#read()
+  }
+
+  // --- the end
+
+  #fail(error: Error): void {
+    if (this.#hasFailed || this.#hasEnded) return
+    this.#hasFailed = true
+    if (!this.#isEnding) this.#events.onFail(this, closeReasonOf(error) ?? 'protocol', closeDetailOf(error))
+    const answer = error instanceof GateFault ? (error.answer ?? this.#disconnectFor(error)) : null
+    const isOurs = closeReasonOf(error) !== 'connection-lost' && closeReasonOf(error) !== 'drain-timeout'
+    if (isOurs && !this.isClosed) this.#goodbye(answer)
+    else this.#socket.destroy()
+  }
+
+  #disconnectFor({ reasonCode }: GateFault): Uint8Array | null {
+    return this.version === 5 && this.#reader.isPastConnect ? disconnectPacket(reasonCode) : null
+  }
+
+  #goodbye(lastBytes: Uint8Array | null): void {
+    if (lastBytes) this.#writer.write(lastBytes)
+    this.#writer.flush()
+    this.#isEnding = true
+    this.#socket.end(() => this.#socket.destroy())
+    setTimeout(() => this.#socket.destroy(), GOODBYE_MS_MAX).unref()
+  }
+
+  #end(): void {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    this.#isEnding = true
+    if (this.#timer) clearTimeout(this.#timer)
+    if (this.#drainTimer) clearTimeout(this.#drainTimer)
+    this.#events.onEnd(this)
+  }
+}

@@ -1,0 +1,30 @@
+// A session: what the broker keeps of a client between its packets and, unless it ends with its connection, between its connections.
+// Not for: what becomes of it (mqtt-sessions.ts), QoS 2 packet ids of what the client publishes (qos2-memory.ts), one connection (connected-client.ts).
+
+import type { Outbox } from './outbox.ts'
+import type { Qos } from './packets.ts'
+
+export interface Subscription {
+  readonly qos: Qos
+  readonly noLocal: boolean
+  readonly retainAsPublished: boolean
+  /** Of MQTT 5; null = none. */
+  readonly id: number | null
+}
+
+export class ClientSession {
+  readonly clientId: string
+  readonly outbox: Outbox
+  /** By filter. */
+  readonly subscriptions = new Map<string, Subscription>()
+  /** From the end of the connection on; 0 = it ends with it. */
+  expirySeconds: number
+  isConnected = false
+  /** It has taken one of the places of sessions that subscribe and outlive their connection. */
+  hasPlace = false
+  constructor(clientId: string, outbox: Outbox, expirySeconds: number) {
+    this.clientId = clientId
+    this.outbox = outbox
+    this.expirySeconds = expirySeconds
+  }
+}

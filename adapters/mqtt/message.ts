@@ -1,0 +1,68 @@
+// A message on its way to subscribers, and what it takes to keep one. Not for: packets (packets.ts), events in the log (runtime/broker).
+
+import type { MessageProperties, Qos } from './packets.ts'
+
+export interface MessageFields {
+  readonly topic: string
+  readonly payload: Uint8Array
+  readonly qos: Qos
+  /** As it was published. */
+  readonly isRetained: boolean
+  readonly properties: MessageProperties | null
+}
+
+/** Of one message in one queue beside its bytes: objects and places in maps. Measured: about 140 bytes. */
+const OVERHEAD_BYTES = 200
+
+/** Shared by everybody who gets it. */
+export class Message {
+  readonly topic: string
+  readonly qos: Qos
+  readonly isRetained: boolean
+  readonly properties: MessageProperties | null
+  /** Wall time, ms; Infinity = it does not expire. */
+  readonly expiresMs: number
+  #payload: Uint8Array
+
+  /** Published now. */
+  constructor({ topic, payload, qos, isRetained, properties }: MessageFields, nowMs: number, expiresMs: number | null = null) {
+    this.topic = topic
+    this.qos = qos
+    this.isRetained = isRetained
+    this.properties = properties
+    this.#payload = payload
+    const expirySeconds = properties?.expirySeconds ?? null
+    this.expiresMs = expiresMs ?? (expirySeconds === null ? Number.POSITIVE_INFINITY : nowMs + expirySeconds * 1_000)
+  }
+
+  /** Published before; `expiresMs` null = it does not expire. */
+  static from(fields: MessageFields, expiresMs: number | null): Message {
+    return new Message(fields, 0, expiresMs ?? Number.POSITIVE_INFINITY)
+  }
+
+  get payload(): Uint8Array {
+    return this.#payload
+  }
+
+  /** What it takes where it is kept. */
+  get bytes(): number {
+    return OVERHEAD_BYTES + this.topic.length + this.#payload.byteLength + (this.properties?.forwarded.byteLength ?? 0)
+  }
+
+  /** To be called before it is kept: its payload must not keep the whole read of the socket that it came in. */
+  own(): void {
+    const payload = this.#payload
+    if (payload.buffer.byteLength <= payload.byteLength * 2) return
+    this.#payload = Buffer.allocUnsafeSlow(payload.byteLength)
+    this.#payload.set(payload)
+  }
+
+  isExpired(nowMs: number): boolean {
+    return this.expiresMs <= nowMs
+  }
+
+  /** null = it does not expire. */
+  expirySecondsLeft(nowMs: number): number | null {
+    return this.expiresMs === Number.POSITIVE_INFINITY ? null : Math.max(1, Math.ceil((this.expiresMs - nowMs) / 1_000))
+  }
+}

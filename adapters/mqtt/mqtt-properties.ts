@@ -1,0 +1,219 @@
+// Properties of MQTT 5: which there are, where they may stand, what they may be.
+//
+// Invariants: an unknown property, one that its packet may not have, one that comes twice, or a value that is not allowed throws a GateFault; so does more
+// than a bounded number of bytes. Not for: what they mean.
+// Source: MQTT 5.0 section 2.2.2 and the sections of the packets.
+
+import type { MessageProperties } from './packets.ts'
+import { ReasonCode } from './packets.ts'
+import type { WireCursor } from './wire-cursor.ts'
+
+export const Property = {
+  payloadFormat: 1,
+  messageExpiry: 2,
+  contentType: 3,
+  responseTopic: 8,
+  correlationData: 9,
+  subscriptionId: 11,
+  sessionExpiry: 17,
+  assignedClientId: 18,
+  serverKeepAlive: 19,
+  authenticationMethod: 21,
+  authenticationData: 22,
+  requestProblemInformation: 23,
+  willDelay: 24,
+  requestResponseInformation: 25,
+  reasonString: 31,
+  receiveMaximum: 33,
+  topicAliasMaximum: 34,
+  topicAlias: 35,
+  userProperty: 38,
+  maximumPacketSize: 39,
+  sharedSubscriptionAvailable: 42
+} as const
+
+export type PropertyOwner = 'connect' | 'will' | 'publish' | 'ack' | 'subscribe' | 'unsubscribe' | 'disconnect'
+
+type Kind = 'flag' | 'uint16' | 'uint32' | 'variable' | 'text' | 'binary' | 'pair'
+
+const KINDS = new Map<number, Kind>([
+  [Property.payloadFormat, 'flag'],
+  [Property.messageExpiry, 'uint32'],
+  [Property.contentType, 'text'],
+  [Property.responseTopic, 'text'],
+  [Property.correlationData, 'binary'],
+  [Property.subscriptionId, 'variable'],
+  [Property.sessionExpiry, 'uint32'],
+  [Property.authenticationMethod, 'text'],
+  [Property.authenticationData, 'binary'],
+  [Property.requestProblemInformation, 'flag'],
+  [Property.willDelay, 'uint32'],
+  [Property.requestResponseInformation, 'flag'],
+  [Property.reasonString, 'text'],
+  [Property.receiveMaximum, 'uint16'],
+  [Property.topicAliasMaximum, 'uint16'],
+  [Property.topicAlias, 'uint16'],
+  [Property.userProperty, 'pair'],
+  [Property.maximumPacketSize, 'uint32']
+])
+
+const MESSAGE = [
+  Property.payloadFormat,
+  Property.messageExpiry,
+  Property.contentType,
+  Property.responseTopic,
+  Property.correlationData,
+  Property.userProperty
+]
+
+const ALLOWED: Readonly<Record<PropertyOwner, ReadonlySet<number>>> = {
+  connect: new Set([
+    Property.sessionExpiry,
+    Property.authenticationMethod,
+    Property.authenticationData,
+    Property.requestProblemInformation,
+    Property.requestResponseInformation,
+    Property.receiveMaximum,
+    Property.topicAliasMaximum,
+    Property.userProperty,
+    Property.maximumPacketSize
+  ]),
+  will: new Set([...MESSAGE, Property.willDelay]),
+  publish: new Set([...MESSAGE, Property.topicAlias]),
+  ack: new Set([Property.reasonString, Property.userProperty]),
+  subscribe: new Set([Property.subscriptionId, Property.userProperty]),
+  unsubscribe: new Set([Property.userProperty]),
+  disconnect: new Set([Property.sessionExpiry, Property.reasonString, Property.userProperty])
+}
+
+/** Those that go on to subscribers as they came. */
+const FORWARDED: ReadonlySet<number> = new Set(MESSAGE.filter((id) => id !== Property.messageExpiry))
+const NOT_ZERO: ReadonlySet<number> = new Set([
+  Property.receiveMaximum,
+  Property.maximumPacketSize,
+  Property.topicAlias,
+  Property.subscriptionId
+])
+
+/** Of one message: what is kept and sent on. */
+export interface PropertyLimits {
+  readonly propertyBytesMax: number
+  readonly userPropertiesMax: number
+}
+
+export interface PropertiesRead {
+  /** Numbers and flags by property. */
+  readonly numbers: ReadonlyMap<number, number>
+  readonly hasAuthenticationMethod: boolean
+  readonly hasAuthenticationData: boolean
+  /** null when there is nothing of it. */
+  readonly message: MessageProperties | null
+}
+
+const NONE: PropertiesRead = { numbers: new Map(), hasAuthenticationMethod: false, hasAuthenticationData: false, message: null }
+
+/** The property block that begins at the cursor. @throws GateFault */
+export function readProperties(cursor: WireCursor, owner: PropertyOwner, limits: PropertyLimits): PropertiesRead {
+  const length = cursor.variableInteger()
+  if (length === 0) return NONE
+  if (length > cursor.leftBytes) throw cursor.fault('packet-length', 'properties longer than it')
+  if (length > limits.propertyBytesMax) {
+    throw cursor.fault('properties', `${length} bytes of properties, at most ${limits.propertyBytesMax}`, ReasonCode.packetTooLarge)
+  }
+  const endAt = cursor.at + length
+  const seen = new Set<number>()
+  const numbers = new Map<number, number>()
+  const forwarded: Buffer[] = []
+  let userPropertyCount = 0
+  while (cursor.at < endAt) {
+    const id = cursor.variableInteger()
+    const kind = KINDS.get(id)
+    if (kind === undefined || !ALLOWED[owner].has(id)) throw cursor.fault('properties', `property ${id} does not belong here`)
+    if (id === Property.userProperty) userPropertyCount++
+    else if (seen.has(id)) throw cursor.fault('properties', `property ${id} comes twice`, ReasonCode.protocolError)
+    seen.add(id)
+    const bytes = readValue(cursor, id, kind, numbers)
+    if (FORWARDED.has(id) && (owner === 'publish' || owner === 'will')) forwarded.push(Buffer.from([id]), bytes)
+    if (cursor.at > endAt) throw cursor.fault('packet-length', `property ${id} is longer than the properties`)
+  }
+  if (userPropertyCount > limits.userPropertiesMax) {
+    throw cursor.fault('properties', `${userPropertyCount} user properties, at most ${limits.userPropertiesMax}`, ReasonCode.quotaExceeded)
+  }
+  const expirySeconds = numbers.get(Property.messageExpiry) ?? null
+  return {
+    numbers,
+    hasAuthenticationMethod: seen.has(Property.authenticationMethod),
+    hasAuthenticationData: seen.has(Property.authenticationData),
+    message: forwarded.length === 0 && expirySeconds === null ? null : { forwarded: Buffer.concat(forwarded), expirySeconds }
+  }
+}
+
+/** @returns its bytes, a view */
+function readValue(cursor: WireCursor, id: number, kind: Kind, numbers: Map<number, number>): Buffer {
+  if (kind === 'text') return readText(cursor, id)
+  if (kind === 'binary') return withLength(cursor.binary())
+  if (kind === 'pair') {
+    const what = 'a user property'
+    return Buffer.concat([withLength(cursor.textBytes('string-utf8', what)), withLength(cursor.textBytes('string-utf8', what))])
+  }
+  const value =
+    kind === 'flag' ? cursor.byte() : kind === 'uint16' ? cursor.uint16() : kind === 'uint32' ? cursor.uint32() : cursor.variableInteger()
+  if (kind === 'flag' && value > 1) throw cursor.fault('properties', `property ${id} is ${value}, 0 or 1 is allowed`, ReasonCode.protocolError)
+  if (value === 0 && NOT_ZERO.has(id)) {
+    const reasonCode = id === Property.topicAlias ? ReasonCode.topicAliasInvalid : ReasonCode.protocolError
+    throw cursor.fault('properties', `property ${id} is 0`, reasonCode)
+  }
+  numbers.set(id, value)
+  return Buffer.from([value])
+}
+
+function readText(cursor: WireCursor, id: number): Buffer {
+  const bytes = cursor.textBytes('string-utf8', `property ${id}`)
+  if (id === Property.responseTopic && (bytes.length === 0 || bytes.includes(0x2b) || bytes.includes(0x23))) {
+    throw cursor.fault('properties', 'the response topic is no topic name (MQTT-3.3.2-14)', ReasonCode.topicNameInvalid)
+  }
+  return withLength(bytes)
+}
+
+function withLength(bytes: Buffer): Buffer {
+  const framed = Buffer.allocUnsafe(bytes.length + 2)
+  framed.writeUInt16BE(bytes.length)
+  framed.set(bytes, 2)
+  return framed
+}
+
+export interface ForwardedProperties {
+  readonly contentType: string | null
+  readonly responseTopic: string | null
+  readonly correlationData: Uint8Array | null
+  /** Its publisher says that the payload is UTF-8. */
+  readonly isText: boolean
+  readonly userProperties: readonly (readonly [name: string, value: string])[]
+}
+
+/** `forwarded` of MessageProperties, which was checked when it was read. */
+export function readForwarded(forwarded: Uint8Array): ForwardedProperties {
+  const bytes = Buffer.from(forwarded.buffer, forwarded.byteOffset, forwarded.byteLength)
+  const texts = new Map<number, Buffer>()
+  const userProperties: (readonly [string, string])[] = []
+  let isUtf8Payload = false
+  let at = 0
+  const next = (): Buffer => {
+    const length = bytes.readUInt16BE(at)
+    at += 2 + length
+    return bytes.subarray(at - length, at)
+  }
+  while (at < bytes.length) {
+    const id = bytes[at++] as number
+    if (id === Property.payloadFormat) isUtf8Payload = bytes[at++] === 1
+    else if (id === Property.userProperty) userProperties.push([next().toString(), next().toString()])
+    else texts.set(id, next())
+  }
+  return {
+    contentType: texts.get(Property.contentType)?.toString() ?? null,
+    responseTopic: texts.get(Property.responseTopic)?.toString() ?? null,
+    correlationData: texts.get(Property.correlationData) ?? null,
+    isText: isUtf8Payload,
+    userProperties
+  }
+}

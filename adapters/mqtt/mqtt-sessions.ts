@@ -1,0 +1,476 @@
+// The session layer that is used: MQTT 3.1, 3.1.1 and 5 over the same sessions. Packets of connected clients in, answers and deliveries out.
+//
+//   PUBLISH → handlers.publish (rights, append, sync) → PUBACK / PUBREC, then retained message, then everybody whose filter matches
+//
+// Invariants:
+//   S1  A client id is connected once: whoever comes later closes the connection that holds it, before anything of the session is used.
+//   S2  Subscribers hear of a message after its commit, in the order of the commits, and are never waited for.
+//   S3  Nothing behind CONNECT is looked at before CONNACK has been written.
+// Not for: bytes and time limits (client-connection.ts), storage and rights (the handlers), what waits for one session (outbox.ts).
+
+import { randomUUID } from 'node:crypto'
+import type { StateChange } from '../../runtime/log/contract.ts'
+import { type AckType, ClientConnection } from './client-connection.ts'
+import { ClientSession, type Subscription } from './client-session.ts'
+import { ConnectedClient } from './connected-client.ts'
+import { Deadlines } from './deadlines.ts'
+import type { BrokerLimits } from './limits.ts'
+import { Message, type MessageFields } from './message.ts'
+import { isReserved } from './name-rules.ts'
+import { type Delivery, Outbox, type QueueBudget } from './outbox.ts'
+import {
+  type ClientPacket,
+  type ConnectPacket,
+  type DisconnectPacket,
+  type PublishPacket,
+  type Qos,
+  ReasonCode,
+  SESSION_NEVER_EXPIRES,
+  type SubscribePacket,
+  type SubscriptionRequest,
+  type UnsubscribePacket,
+  type WillPacket
+} from './packets.ts'
+import { publishRefusal } from './publish-refusal.ts'
+import { Qos2Memory } from './qos2-memory.ts'
+import { GateFault } from './reasons.ts'
+import { RetainedMessages } from './retained-messages.ts'
+import type { Connection, Session, SessionHandlers, SessionLayer, SessionLayerMetrics, SessionLayerOptions } from './session-layer.ts'
+import { FilterTree } from './topic-tree.ts'
+import { Wills } from './wills.ts'
+import { connackPacket, pingrespPacket, subackPacket, unsubackPacket } from './wire-write.ts'
+
+const TOPIC_ALIAS_MAX = 16
+
+export function createMqttSessions(options: SessionLayerOptions): SessionLayer {
+  return new MqttSessions(options)
+}
+
+class MqttSessions implements SessionLayer {
+  readonly qos2: Qos2Memory
+  readonly #limits: BrokerLimits
+  readonly #handlers: SessionHandlers
+  readonly #connections = new Set<ClientConnection>()
+  /** Of connections whose CONNECT was accepted. */
+  readonly #clientOf = new Map<ClientConnection, ConnectedClient>()
+  /** Who holds a client id now. */
+  readonly #holders = new Map<string, ConnectedClient>()
+  readonly #sessions = new Map<string, ClientSession>()
+  readonly #filters = new FilterTree<ClientSession, Subscription>()
+  readonly #retained: RetainedMessages
+  readonly #budget: QueueBudget = { bytes: 0, deliveriesDropped: 0, offlineDropped: 0 }
+  readonly #ends = new Deadlines<ClientSession>((session) => this.#endSession(session))
+  readonly #wills: Wills
+  /** Sessions without connection and subscriptions, the oldest first. */
+  readonly #idle = new Set<ClientSession>()
+  /** Sessions that subscribe and outlive their connection. */
+  #placeCount = 0
+  /** Of the durable state: what could not be read at the start and was left out. */
+  #damagedCount = 0
+
+  constructor({ limits, store, core, handlers }: SessionLayerOptions) {
+    this.#limits = limits
+    this.#handlers = handlers
+    this.#retained = new RetainedMessages(store, limits)
+    this.#wills = new Wills(store, limits.sessionsMax, (sender, clientId, will, state) => this.#sendWill(sender, clientId, will, state))
+    const { qos2PerClientMax, qos2TotalMax } = limits
+    this.qos2 = new Qos2Memory({
+      store,
+      core,
+      perClientMax: qos2PerClientMax,
+      totalMax: qos2TotalMax,
+      isConnected: (clientId) => this.#holders.has(clientId)
+    })
+  }
+
+  get metrics(): SessionLayerMetrics {
+    return {
+      qos2Remembered: this.qos2.rememberedCount,
+      qos2Repeats: this.qos2.repeatCount,
+      qos2GivenUp: this.qos2.givenUpCount,
+      deliveriesDropped: this.#budget.deliveriesDropped,
+      offlineDropped: this.#budget.offlineDropped,
+      retainedRefused: this.#retained.refusedCount,
+      damaged: this.#damagedCount
+    }
+  }
+
+  start(): Promise<void> {
+    const leaveOut = (): void => void this.#damagedCount++
+    this.#retained.load(leaveOut)
+    this.#wills.load(leaveOut)
+    return Promise.resolve()
+  }
+
+  accept(connection: Connection): void {
+    const limits = { ...this.#limits, topicAliasMaximum: TOPIC_ALIAS_MAX }
+    this.#connections.add(
+      new ClientConnection(connection, limits, {
+        onPacket: (client, packet) => this.#onPacket(client, packet),
+        onFail: (client, reason, detail) => this.#handlers.failed(client.connection, client.clientId, reason, detail),
+        onDrain: (client) => this.#clientOf.get(client)?.session?.outbox.pump(),
+        onEnd: (client) => this.#onEnd(client)
+      })
+    )
+  }
+
+  endConnections(): void {
+    for (const connection of this.#connections) connection.close(ReasonCode.shuttingDown)
+  }
+
+  close(): void {
+    this.#ends.close()
+    this.#wills.close()
+  }
+
+  // --- packets
+
+  #onPacket(connection: ClientConnection, packet: ClientPacket): void {
+    if (packet.type === 'connect') return this.#onConnect(connection, packet)
+    const client = this.#clientOf.get(connection)
+    if (!client?.session) return
+    switch (packet.type) {
+      case 'publish':
+        return this.#onPublish(client, packet)
+      case 'puback':
+        return client.session.outbox.acknowledge(packet.packetId)
+      case 'pubrec':
+        return this.#onPubrec(client, client.session, packet)
+      case 'pubrel':
+        return this.#onPubrel(client, packet.packetId)
+      case 'pubcomp':
+        return client.session.outbox.complete(packet.packetId)
+      case 'subscribe':
+        return this.#onSubscribe(client, client.session, packet)
+      case 'unsubscribe':
+        return this.#onUnsubscribe(client, client.session, packet)
+      case 'pingreq':
+        return connection.send(pingrespPacket())
+      case 'disconnect':
+        return this.#onDisconnect(client, client.session, packet)
+    }
+  }
+
+  // --- CONNECT
+
+  #onConnect(connection: ClientConnection, packet: ConnectPacket): void {
+    connection.hold()
+    connection.clientId = packet.clientId || null
+    const fault = this.#handlers.checkConnect(connection.connection, packet)
+    if (fault) return refuseConnect(connection, fault)
+    const id = packet.clientId || `wadi-${randomUUID()}`
+    const client = new ConnectedClient(id, connection, packet, this.#limits.qos2PerClientMax)
+    const { userName, password } = packet
+    this.#handlers.authenticate(client, connection.connection, { userName, password }, (refusal) => {
+      if (connection.isClosed) return
+      if (refusal) refuseConnect(connection, refusal)
+      else void this.#register(client)
+    })
+  }
+
+  async #register(client: ConnectedClient): Promise<void> {
+    const { id, connection, connect } = client
+    const holder = this.#holders.get(id)
+    if (holder) {
+      this.#handlers.takenOver(connection.connection, holder.connection.connection, id)
+      holder.connection.close(ReasonCode.sessionTakenOver)
+      this.#detach(holder)
+    }
+    this.#holders.set(id, client)
+    this.#clientOf.set(connection, client)
+    const known = this.#sessions.get(id)
+    if (known && connect.isClean) this.#endSession(known, { keepsQos2: true })
+    const resumed = connect.isClean ? undefined : known
+    const session = resumed ?? this.#newSession(id)
+    this.#occupy(session, client)
+    const error = await this.#makeDurable(client)
+    if (connection.isClosed || client.isDetached) return
+    if (error) return refuseConnect(connection, connectFault(error))
+    if (resumed) this.#dropForbidden(client, session)
+    this.#answerConnect(client, session, resumed !== undefined)
+  }
+
+  /** What must be so before CONNACK says it: the old session is forgotten, the will is there. @returns why it cannot be */
+  async #makeDurable({ id, connect, will }: ConnectedClient): Promise<Error | null> {
+    try {
+      if (connect.isClean) await this.qos2.forget(id)
+      await this.#wills.arm(id, will)
+      return null
+    } catch (error) {
+      return error as Error
+    }
+  }
+
+  #newSession(id: string): ClientSession {
+    const session = new ClientSession(id, new Outbox(this.#limits, this.#budget), 0)
+    this.#sessions.set(id, session)
+    return session
+  }
+
+  #occupy(session: ClientSession, client: ConnectedClient): void {
+    session.expirySeconds = client.connect.sessionExpirySeconds
+    session.isConnected = true
+    this.#wills.sessionResumed(session.clientId)
+    this.#ends.delete(session)
+    this.#idle.delete(session)
+    client.session = session
+  }
+
+  /** Rights may have changed since it subscribed. */
+  #dropForbidden(client: ConnectedClient, session: ClientSession): void {
+    for (const filter of session.subscriptions.keys()) {
+      if (this.#handlers.subscribeRefusal(client, filter) === null) continue
+      session.subscriptions.delete(filter)
+      this.#filters.delete(filter, session)
+    }
+  }
+
+  #answerConnect({ connection, connect, id }: ConnectedClient, session: ClientSession, isSessionPresent: boolean): void {
+    const { keepAliveSeconds, packetBytesMax, receiveMaximum, clientId } = connect
+    connection.accept(
+      {
+        isSessionPresent,
+        reasonCode: ReasonCode.success,
+        receiveMaximum: this.#limits.qos2PerClientMax,
+        topicAliasMaximum: TOPIC_ALIAS_MAX,
+        packetBytesMax: connection.connection.limits.packetBytesMax,
+        ...(clientId === '' && { assignedClientId: id })
+      },
+      { keepAliveSeconds, packetBytesMax }
+    )
+    session.outbox.attach(connection, Math.min(receiveMaximum, this.#limits.inflightPerClientMax))
+    connection.resume()
+  }
+
+  // --- PUBLISH
+
+  #onPublish(client: ConnectedClient, packet: PublishPacket): void {
+    const { connection } = client
+    const topic = client.topicOf(packet)
+    const fault = typeof topic === 'string' ? client.open(packet) : topic
+    if (fault || typeof topic !== 'string') return connection.refuse(fault as GateFault)
+    const { qos, packetId, payload, properties } = packet
+    const fields = { topic, payload, qos, isRetained: packet.retain, properties }
+    const change = packet.retain && !isReserved(topic) ? this.#retained.prepare(fields) : null
+    connection.pendingCount++
+    this.#handlers.publish(client, { topic, payload, qos, packetId, properties, ...(change && { change }) }, (error, outcome) => {
+      connection.pendingCount--
+      if (error) return refusePublish(client, packet, error)
+      if (qos > 0) this.#answerPublish(client, qos === 1 ? 'puback' : 'pubrec', packetId)
+      if (outcome === 'stored') this.#deliver(fields, client.id)
+    })
+  }
+
+  #answerPublish(client: ConnectedClient, type: AckType, packetId: number): void {
+    if (type === 'puback') client.settle(1, packetId)
+    client.connection.sendAck(type, packetId, ReasonCode.success)
+  }
+
+  #onPubrel(client: ConnectedClient, packetId: number): void {
+    const { connection } = client
+    const reasonCode = this.qos2.isRemembered(client, packetId) ? ReasonCode.success : ReasonCode.packetIdNotFound
+    connection.pendingCount++
+    this.qos2.release(client, packetId).then(
+      () => {
+        connection.pendingCount--
+        client.settle(2, packetId)
+        connection.sendAck('pubcomp', packetId, reasonCode)
+      },
+      // Without PUBCOMP: the client could use the id for another message, which would be taken for a repeat after a restart.
+      (error: Error) => {
+        connection.pendingCount--
+        connection.refuse(error)
+      }
+    )
+  }
+
+  /** After its commit. */
+  #deliver(fields: MessageFields, publisherId: string | null): void {
+    if (this.#filters.size === 0) return
+    const message = new Message(fields, Date.now())
+    const found: { session: ClientSession; subscription: Subscription }[] = []
+    this.#filters.match(message.topic, (session, subscription) => {
+      if (!subscription.noLocal || session.clientId !== publisherId) found.push({ session, subscription })
+    })
+    const [only] = found
+    if (found.length === 1 && only) only.session.outbox.deliver(message, deliveryOf(message, [only.subscription]))
+    else if (found.length > 1) deliverToEach(message, found)
+  }
+
+  #onPubrec(client: ConnectedClient, session: ClientSession, { packetId, reasonCode }: { packetId: number; reasonCode: number }): void {
+    if (session.outbox.receive(packetId, reasonCode) || reasonCode >= 0x80) return
+    client.connection.sendAck('pubrel', packetId, ReasonCode.packetIdNotFound)
+  }
+
+  // --- SUBSCRIBE, UNSUBSCRIBE
+
+  #onSubscribe(client: ConnectedClient, session: ClientSession, { packetId, subscriptions, subscriptionId }: SubscribePacket): void {
+    const known = new Set(session.subscriptions.keys())
+    const codes = subscriptions.map((request) => this.#subscribe(client, session, request, subscriptionId))
+    client.connection.send(subackPacket(client.connect.version, packetId, codes))
+    for (const [index, request] of subscriptions.entries()) {
+      const code = codes[index] as number
+      if (code < 0x80) this.#sendRetained(session, request, { isNew: !known.has(request.filter), id: subscriptionId })
+    }
+  }
+
+  /** @returns the code of SUBACK */
+  #subscribe(client: ConnectedClient, session: ClientSession, request: SubscriptionRequest, id: number | null): number {
+    const { filter, qos, noLocal, retainAsPublished } = request
+    const refusal = this.#handlers.subscribeRefusal(client, filter)
+    if (refusal !== null) return refusal
+    const isNew = !session.subscriptions.has(filter)
+    if (isNew && session.subscriptions.size >= this.#limits.subscriptionsPerClientMax) return ReasonCode.quotaExceeded
+    if (!this.#hasPlace(session)) return ReasonCode.quotaExceeded
+    const subscription = { qos, noLocal, retainAsPublished, id }
+    session.subscriptions.set(filter, subscription)
+    this.#filters.set(filter, session, subscription)
+    return qos
+  }
+
+  #hasPlace(session: ClientSession): boolean {
+    if (session.expirySeconds === 0 || session.hasPlace) return true
+    if (this.#placeCount >= this.#limits.sessionsMax) return false
+    session.hasPlace = true
+    this.#placeCount++
+    return true
+  }
+
+  #sendRetained(session: ClientSession, { filter, qos, retainHandling }: SubscriptionRequest, { isNew, id }: { isNew: boolean; id: number | null }): void {
+    if (retainHandling === 2 || (retainHandling === 1 && !isNew)) return
+    for (const message of this.#retained.match(filter)) {
+      const delivery = { qos: lower(message.qos, qos), isRetained: true, subscriptionIds: id === null ? [] : [id] }
+      session.outbox.deliver(message, delivery)
+    }
+  }
+
+  #onUnsubscribe({ connection, connect }: ConnectedClient, session: ClientSession, { packetId, filters }: UnsubscribePacket): void {
+    const codes = filters.map((filter) => {
+      session.subscriptions.delete(filter)
+      return this.#filters.delete(filter, session) ? ReasonCode.success : ReasonCode.noSubscriptionExisted
+    })
+    connection.send(unsubackPacket(connect.version, packetId, codes))
+  }
+
+  // --- ends
+
+  #onDisconnect(client: ConnectedClient, session: ClientSession, { reasonCode, sessionExpirySeconds }: DisconnectPacket): void {
+    if (sessionExpirySeconds !== null) {
+      if (session.expirySeconds === 0 && sessionExpirySeconds > 0) {
+        const detail = 'a session that ends with its connection cannot be kept at DISCONNECT'
+        return client.connection.refuse(new GateFault('protocol', detail, { reasonCode: ReasonCode.protocolError }))
+      }
+      session.expirySeconds = sessionExpirySeconds
+    }
+    if (reasonCode !== ReasonCode.disconnectWithWill) {
+      if (client.will) this.#wills.disarm(client.id)
+      client.will = null
+    }
+    client.connection.close(null)
+  }
+
+  #onEnd(connection: ClientConnection): void {
+    this.#connections.delete(connection)
+    const client = this.#clientOf.get(connection)
+    this.#clientOf.delete(connection)
+    if (client) this.#detach(client)
+  }
+
+  /** The connection gives up its session. */
+  #detach(client: ConnectedClient): void {
+    if (client.isDetached) return
+    client.isDetached = true
+    if (this.#holders.get(client.id) === client) this.#holders.delete(client.id)
+    if (client.clean) this.qos2.end(client)
+    const { session, will } = client
+    if (!session) return
+    session.isConnected = false
+    session.outbox.detach()
+    const { expirySeconds } = session
+    if (will) this.#wills.connectionLost(client, client.id, will, Math.min(will.delaySeconds, expirySeconds))
+    if (expirySeconds === 0) return this.#endSession(session)
+    if (expirySeconds !== SESSION_NEVER_EXPIRES) this.#ends.set(session, expirySeconds)
+    if (session.subscriptions.size === 0) this.#keepIdle(session)
+  }
+
+  #keepIdle(session: ClientSession): void {
+    this.#idle.add(session)
+    const [oldest] = this.#idle
+    if (this.#idle.size > this.#limits.sessionsMax && oldest) this.#endSession(oldest, { keepsQos2: true })
+  }
+
+  #endSession(session: ClientSession, { keepsQos2 = false }: { keepsQos2?: boolean } = {}): void {
+    if (this.#sessions.get(session.clientId) === session) this.#sessions.delete(session.clientId)
+    this.#ends.delete(session)
+    this.#idle.delete(session)
+    for (const filter of session.subscriptions.keys()) this.#filters.delete(filter, session)
+    session.subscriptions.clear()
+    session.outbox.clear()
+    if (session.hasPlace) this.#placeCount--
+    session.hasPlace = false
+    this.#wills.sessionEnded(session.clientId)
+    // Refused by storage they stay: they are forgotten when this client comes again with a clean session, or for want of room.
+    if (!keepsQos2) this.qos2.forget(session.clientId).catch(() => undefined)
+  }
+
+  // --- wills
+
+  #sendWill(sender: Session | null, clientId: string, will: WillPacket, state: readonly StateChange[]): void {
+    const { retain, topic, payload, qos, properties } = will
+    const fields = { topic, payload, qos, isRetained: retain, properties }
+    const retained = retain ? this.#retained.prepare(fields) : null
+    const change = {
+      state: [...state, ...(retained?.state ?? [])],
+      settle: (isDurable: boolean) => retained?.settle(isDurable)
+    }
+    this.#handlers.publishWill(sender, clientId, { topic, payload, qos, properties, change }, (error) => {
+      if (!error) this.#deliver(fields, null)
+      else if (state.length > 0) this.#wills.notSent(clientId)
+    })
+  }
+}
+
+const lower = (one: Qos, other: Qos): Qos => (one < other ? one : other)
+
+/** Why a CONNECT could not be made durable. */
+function connectFault(error: Error): GateFault {
+  return error instanceof GateFault ? error : new GateFault('storage', error.message, { reasonCode: ReasonCode.serverUnavailable })
+}
+
+function refuseConnect(connection: ClientConnection, fault: GateFault): void {
+  const { reason, detail, clientId, reasonCode } = fault
+  const version = connection.version === 0 ? 4 : connection.version
+  const answer = connackPacket(version, { isSessionPresent: false, reasonCode })
+  connection.refuse(new GateFault(reason, detail, { answer, clientId, reasonCode }))
+}
+
+/** MQTT 5 has codes for most refusals, and the connection stays. */
+function refusePublish(client: ConnectedClient, { qos, packetId }: PublishPacket, error: Error): void {
+  const { reasonCode, closes } = publishRefusal(error, client, qos)
+  if (closes) return client.connection.refuse(error)
+  client.settle(qos === 1 ? 1 : 2, packetId)
+  client.connection.sendAck(qos === 1 ? 'puback' : 'pubrec', packetId, reasonCode)
+}
+
+/** Of all subscriptions of a session that match: the highest QoS, every subscription id. */
+function deliveryOf(message: Message, subscriptions: readonly Subscription[]): Delivery {
+  let qos: Qos = 0
+  let isRetained = false
+  const subscriptionIds: number[] = []
+  for (const subscription of subscriptions) {
+    if (subscription.qos > qos) qos = subscription.qos
+    if (subscription.retainAsPublished && message.isRetained) isRetained = true
+    if (subscription.id !== null) subscriptionIds.push(subscription.id)
+  }
+  return { qos: lower(message.qos, qos), isRetained, subscriptionIds }
+}
+
+function deliverToEach(message: Message, found: readonly { session: ClientSession; subscription: Subscription }[]): void {
+  const bySession = new Map<ClientSession, Subscription[]>()
+  for (const { session, subscription } of found) {
+    const matching = bySession.get(session)
+    if (matching) matching.push(subscription)
+    else bySession.set(session, [subscription])
+  }
+  for (const [session, subscriptions] of bySession) session.outbox.deliver(message, deliveryOf(message, subscriptions))
+}

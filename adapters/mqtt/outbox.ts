@@ -1,0 +1,275 @@
+// What one session is sent: QoS 1 and 2 in flight, what waits for room or for the client to come back, packet ids, repeats after a reconnect.
+//
+// Invariants:
+//   O1  Messages leave in the order in which deliver() was called; after a reconnect what was sent and not acknowledged leaves first, in its order,
+//       with its packet id and DUP (MQTT-4.4.0-1, MQTT-4.6.0-1).
+//   O2  Not more QoS 1 and 2 messages are unacknowledged than the client takes (QoS 2 until PUBCOMP).
+//   O3  What is kept is bounded: per session, and for all through the QueueBudget. What finds no room is dropped and counted, never half sent.
+//   O4  A packet id is given to one message until its exchange has ended, and is never 0.
+// Not for: which messages (sessions), bytes (wire-write.ts).
+
+import type { Message } from './message.ts'
+import type { DeliveryOptions, Qos } from './packets.ts'
+
+/** The connection of a session. */
+export interface OutboxLink {
+  /** False while the socket wants to be waited for: pump() is called when it does not any more. */
+  readonly isWritable: boolean
+  /** False: it is larger than the client takes, nothing was sent. */
+  sendPublish(options: DeliveryOptions): boolean
+  sendPubrel(packetId: number): void
+}
+
+export interface OutboxLimits {
+  /** Messages, and bytes, that may wait while the client is away; bytes of all such sessions. */
+  readonly offlinePerClientMax: number
+  readonly offlineBytesMax: number
+  /** Bytes that may wait while it is connected; bytes of all sessions. */
+  readonly outboundBytesMax: number
+  readonly outboundTotalBytesMax: number
+}
+
+/** What all sessions share. */
+export interface QueueBudget {
+  bytes: number
+  /** Messages that found no room: of connected and of absent sessions. */
+  deliveriesDropped: number
+  offlineDropped: number
+}
+
+export interface Delivery {
+  readonly qos: Qos
+  readonly isRetained: boolean
+  readonly subscriptionIds: readonly number[]
+}
+
+interface Entry extends Delivery {
+  /** null once the client has it (PUBREC): only PUBREL is left to send. */
+  message: Message | null
+  readonly bytes: number
+  packetId: number
+  isSent: boolean
+  isInFlight: boolean
+  isDone: boolean
+  /** Its bytes are in the sums. */
+  isCounted: boolean
+}
+
+const PACKET_ID_MAX = 65_535
+
+export class Outbox {
+  readonly #limits: OutboxLimits
+  readonly #budget: QueueBudget
+  #link: OutboxLink | null = null
+  #window = 0
+  /** With a packet id, in the order in which they were sent. */
+  readonly #byId = new Map<number, Entry>()
+  #inFlightCount = 0
+  #queue: Entry[] = []
+  #head = 0
+  #bytes = 0
+  #lastId = 0
+
+  constructor(limits: OutboxLimits, budget: QueueBudget) {
+    this.#limits = limits
+    this.#budget = budget
+  }
+
+  /** Messages that are kept, PUBRELs included. */
+  get size(): number {
+    return this.#inFlightCount + this.#waitingCount
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get #waitingCount(): number {
+    return this.#queue.length - this.#head
+  }
+
+  /** The client is connected, and takes `receiveMaximum` messages before it acknowledges. */
+  attach(link: OutboxLink, receiveMaximum: number): void {
+    this.#link = link
+    this.#window = receiveMaximum
+    this.pump()
+  }
+
+  /** The connection is gone: what is not acknowledged waits for the next one; QoS 0 does not. */
+  detach(): void {
+    this.#link = null
+    const waiting = this.#queue.slice(this.#head)
+    const inFlight = [...this.#byId.values()].filter((entry) => entry.isInFlight)
+    for (const entry of inFlight) entry.isInFlight = false
+    this.#inFlightCount = 0
+    const left = [...inFlight, ...waiting].filter((entry) => {
+      if (entry.qos > 0 && !entry.isDone) return true
+      this.#forget(entry)
+      return false
+    })
+    this.#queue = left
+    this.#head = 0
+  }
+
+  deliver(message: Message, delivery: Delivery): void {
+    const link = this.#link
+    if (link === null && delivery.qos === 0) return
+    const entry = newEntry(message, delivery)
+    if (link?.isWritable && this.#waitingCount === 0 && (delivery.qos === 0 || this.#inFlightCount < this.#window)) {
+      if (delivery.qos > 0) this.#keep(entry)
+      return this.#send(entry, link)
+    }
+    if (!this.#hasRoom(entry)) {
+      if (link) this.#budget.deliveriesDropped++
+      else this.#budget.offlineDropped++
+      return
+    }
+    this.#keep(entry)
+    this.#queue.push(entry)
+  }
+
+  /** Sends what waits, as far as the socket and the client let it. */
+  pump(): void {
+    while (this.#link?.isWritable && this.#waitingCount > 0) {
+      const entry = this.#queue[this.#head] as Entry
+      if (!entry.isDone && entry.qos > 0 && this.#inFlightCount >= this.#window) return
+      this.#shift()
+      if (entry.isDone) continue
+      this.#send(entry, this.#link)
+      if (entry.qos === 0) this.#forget(entry)
+    }
+  }
+
+  /** PUBACK. */
+  acknowledge(packetId: number): void {
+    this.#endExchange(packetId, 1)
+  }
+
+  /** PUBREC. @returns false when no message has this id */
+  receive(packetId: number, reasonCode: number): boolean {
+    const entry = this.#byId.get(packetId)
+    if (entry?.qos !== 2) return false
+    if (reasonCode >= 0x80) this.#endExchange(packetId, 2)
+    else {
+      entry.message = null
+      this.#link?.sendPubrel(packetId)
+    }
+    return true
+  }
+
+  /** PUBCOMP. */
+  complete(packetId: number): void {
+    this.#endExchange(packetId, 2)
+  }
+
+  /** The session has ended. */
+  clear(): void {
+    this.#link = null
+    this.#budget.bytes -= this.#bytes
+    this.#bytes = 0
+    this.#queue = []
+    this.#head = 0
+    this.#byId.clear()
+    this.#inFlightCount = 0
+  }
+
+  #endExchange(packetId: number, qos: Qos): void {
+    const entry = this.#byId.get(packetId)
+    if (entry?.qos !== qos) return
+    this.#end(entry)
+    this.pump()
+  }
+
+  #hasRoom({ bytes, qos }: Entry): boolean {
+    const { offlinePerClientMax, offlineBytesMax, outboundBytesMax, outboundTotalBytesMax } = this.#limits
+    if (this.#link === null) return this.size < offlinePerClientMax && this.#budget.bytes + bytes <= offlineBytesMax
+    if (this.#budget.bytes + bytes > outboundTotalBytesMax) return false
+    return this.#bytes + bytes <= outboundBytesMax || (qos > 0 && this.#waitingCount === 0)
+  }
+
+  #send(entry: Entry, link: OutboxLink): void {
+    const { message, qos } = entry
+    if (message === null) {
+      this.#markInFlight(entry)
+      return link.sendPubrel(entry.packetId)
+    }
+    const nowMs = Date.now()
+    if (!entry.isSent && message.isExpired(nowMs)) return this.#end(entry)
+    if (qos > 0) this.#markInFlight(entry)
+    const isTaken = link.sendPublish({
+      topic: message.topic,
+      payload: message.payload,
+      qos,
+      retain: entry.isRetained,
+      dup: entry.isSent,
+      packetId: entry.packetId,
+      properties: message.properties,
+      expirySeconds: message.expirySecondsLeft(nowMs),
+      subscriptionIds: entry.subscriptionIds
+    })
+    entry.isSent = true
+    if (!isTaken && qos > 0) this.#end(entry)
+  }
+
+  #markInFlight(entry: Entry): void {
+    if (entry.packetId === 0) {
+      entry.packetId = this.#nextId()
+      this.#byId.set(entry.packetId, entry)
+    }
+    entry.isInFlight = true
+    this.#inFlightCount++
+  }
+
+  /** There is a free one: fewer than half of them are in use (O2). */
+  #nextId(): number {
+    do this.#lastId = this.#lastId === PACKET_ID_MAX ? 1 : this.#lastId + 1
+    while (this.#byId.has(this.#lastId))
+    return this.#lastId
+  }
+
+  #keep(entry: Entry): void {
+    entry.message?.own()
+    entry.isCounted = true
+    this.#bytes += entry.bytes
+    this.#budget.bytes += entry.bytes
+  }
+
+  /** Its exchange is over. It may still stand in the queue, when that came about before it was repeated. */
+  #end(entry: Entry): void {
+    if (entry.isInFlight) this.#inFlightCount--
+    entry.isInFlight = false
+    entry.isDone = true
+    this.#forget(entry)
+  }
+
+  #forget(entry: Entry): void {
+    if (entry.packetId > 0) this.#byId.delete(entry.packetId)
+    entry.message = null
+    if (!entry.isCounted) return
+    entry.isCounted = false
+    this.#bytes -= entry.bytes
+    this.#budget.bytes -= entry.bytes
+  }
+
+  #shift(): void {
+    this.#head++
+    if (this.#head < 1_024 || this.#head * 2 < this.#queue.length) return
+    this.#queue = this.#queue.slice(this.#head)
+    this.#head = 0
+  }
+}
+
+function newEntry(message: Message, { qos, isRetained, subscriptionIds }: Delivery): Entry {
+  return {
+    message,
+    qos,
+    isRetained,
+    subscriptionIds,
+    bytes: message.bytes,
+    packetId: 0,
+    isSent: false,
+    isInFlight: false,
+    isDone: false,
+    isCounted: false
+  }
+}
