@@ -5,10 +5,10 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import type { RecordInput } from '../../../runtime/core/record.ts'
 import type { AppendDone, Partition, StateChange } from '../../../runtime/log/contract.ts'
-import { ControlledStore } from '../controlled-store.ts'
+import { ControlledStore, headersOf } from '../controlled-store.ts'
 import type { Packet } from './decode.ts'
 import { ack, connect, disconnect, publish, type Version } from './encode.ts'
-import { durable, openRig, type Rig } from './gateway.ts'
+import { durable, FORBIDDEN, openRig, type Rig } from './gateway.ts'
 import { type RawClient, sleep } from './raw-client.ts'
 
 /** Every commit happens this much later, one after the other. */
@@ -241,6 +241,59 @@ for (const version of VERSIONS) {
       () => rig.gateway.broker.metrics.connections <= before,
       () => `${rig.gateway.broker.metrics.connections} connections are left`
     )
+  })
+}
+
+for (const version of VERSIONS) {
+  test(`a QoS 2 PUBLISH that is sent again while its commit is under way is one message (${nameOf(version)})`, async () => {
+    const late = rigs.get(20) as Rig
+    const topic = late.topic()
+    const clientId = late.clientId()
+    const watcher = await late.subscriber(version, topic, 2)
+    const first = await late.connect(version, durable(version, clientId))
+    const message = { topic, payload: 'once', qos: 2, packetId: 5 }
+    first.send(publish(version, message))
+    await first.quiet('pubrec', 5)
+    const second = late.open(version)
+    second.send(connect(version, durable(version, clientId)), publish(version, { ...message, dup: true }))
+    await second.next('pubrec')
+    second.send(ack('pubrel', 5))
+    await second.next('pubcomp')
+    assert.equal((await watcher.receive()).text, 'once')
+    await watcher.quiet()
+    const isIt = ({ value }: RecordInput): boolean => value !== null && Buffer.from(value).toString() === 'once'
+    const stored = late.gateway.store.recordsOf('events').filter((record) => isIt(record) && headersOf(record)['mqtt.topic'] === topic)
+    assert.equal(stored.length, 1)
+  })
+}
+
+test('acknowledgements leave in order, although some are refused at once and others wait for the disk (5.0)', async () => {
+  const late = rigs.get(20) as Rig
+  const topic = late.topic()
+  const client = await late.connect(5)
+  const ids = numbers(30).map((number) => Number(number) + 1)
+  const topicOf = (packetId: number): string => (packetId % 3 === 0 ? `${FORBIDDEN}/x` : topic)
+  client.send(...ids.map((packetId) => publish(5, { topic: topicOf(packetId), qos: 1, packetId })))
+  for (const packetId of ids) {
+    const answer = await client.next('puback')
+    assert.deepEqual([answer.packetId, answer.code >= 0x80], [packetId, packetId % 3 === 0])
+  }
+})
+
+for (const [from, to] of [
+  [4, 5],
+  [5, 4],
+  [3, 5]
+] as [Version, Version][]) {
+  test(`a session of MQTT level ${from} goes on with level ${to}`, async () => {
+    const topic = rig.topic()
+    const clientId = rig.clientId()
+    await (await rig.subscriber(from, topic, 2, durable(from, clientId))).leave()
+    const publisher = await rig.connect(from)
+    for (const qos of [1, 2]) await publisher.publish({ topic, payload: `q${qos}`, qos })
+    const second = rig.open(to)
+    assert.equal((await second.connect(durable(to, clientId))).sessionPresent, true)
+    for (const qos of [1, 2]) assert.equal((await second.receive()).text, `q${qos}`)
   })
 }
 
