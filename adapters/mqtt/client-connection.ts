@@ -10,9 +10,9 @@
 // Not for: sessions, rights, storage.
 
 import type { Socket } from 'node:net'
+import { PacketReader } from './packet-reader.ts'
 import type { ClientPacket, ConnackOptions, DeliveryOptions, ProtocolVersion } from './packets.ts'
 import { ReasonCode } from './packets.ts'
-import { PacketReader } from './packet-reader.ts'
 import { type CloseReason, closeDetailOf, closeReasonOf, GateFault } from './reasons.ts'
 import type { Connection } from './session-layer.ts'
 import { SocketWriter } from './socket-writer.ts'
@@ -163,7 +163,7 @@ export class ClientConnection {
     if (this.#isReading) return
     this.#isReading = true
     try {
-      while (this.#handPackets() && this.#readChunk()) continue
+      while (this.#handPackets() && this.#readChunk());
     } finally {
       this.#isReading = false
     }
@@ -191,7 +191,8 @@ export class ClientConnection {
     const { state } = pause
     if (state === 'discard') return this.#discard()
     if (state === 'wait' && this.#reader.isPastConnect) {
-      if (socket.readableLength === 0) socket.read(0) // the end is seen
+      if (socket.readableLength === 0)
+        socket.read(0) // the end is seen
       else this.#wait()
       return false
     }
@@ -210,7 +211,7 @@ export class ClientConnection {
 
   /** What arrives is read and thrown away, so that the end of the connection is seen. */
   #discard(): false {
-    while (this.#socket.read() !== null) continue
+    while (this.#socket.read() !== null);
     return false
   }
 

@@ -50,7 +50,10 @@ export class ConnectedClient implements Session {
       this.#aliases.set(topicAlias, topic)
       return topic
     }
-    return this.#aliases.get(topicAlias) ?? new GateFault('topic-alias', `alias ${topicAlias} has no topic`, { reasonCode: ReasonCode.protocolError })
+    return (
+      this.#aliases.get(topicAlias) ??
+      new GateFault('topic-alias', `alias ${topicAlias} has no topic`, { reasonCode: ReasonCode.protocolError })
+    )
   }
 
   /** A PUBLISH begins. @returns a fault when more are open than the client was told that it may have */
@@ -58,7 +61,9 @@ export class ConnectedClient implements Session {
     if (qos === 0 || this.closesOnRefusal) return null
     const isNew = qos === 1 || !this.#openQos2.has(packetId)
     if (isNew && this.#openQos1 + this.#openQos2.size >= this.#receiveMaximum) {
-      return new GateFault('receive-maximum', `more than ${this.#receiveMaximum} unanswered`, { reasonCode: ReasonCode.receiveMaximumExceeded })
+      return new GateFault('receive-maximum', `more than ${this.#receiveMaximum} unanswered`, {
+        reasonCode: ReasonCode.receiveMaximumExceeded
+      })
     }
     if (qos === 1) this.#openQos1++
     else this.#openQos2.add(packetId)

@@ -1,62 +1,75 @@
-// Things that are due at a time, to the second: the ends of absent sessions, delayed wills. One timer for all, none while there is nothing.
-// Not for: what must be exact, or is due within a second.
+// Things that are due at a time: the ends of absent sessions, delayed wills. One timer for all, set to the earliest, none while there is nothing.
+// Not for: what is due within a tenth of a second, or many thousand changes a second.
 
-const TICK_MS = 1_000
+const TICK_MS = 100
+/** Longer than that setTimeout takes for nothing. */
+const TIMER_MS_MAX = 2 ** 31 - 1
 
 export class Deadlines<T> {
   readonly #onDue: (item: T) => void
+  /** By tick. */
   readonly #buckets = new Map<number, Set<T>>()
-  readonly #bucketOf = new Map<T, number>()
+  readonly #tickOf = new Map<T, number>()
   #timer: NodeJS.Timeout | null = null
-  #nextTick = 0
+  #timerTick = Number.POSITIVE_INFINITY
 
   constructor(onDue: (item: T) => void) {
     this.#onDue = onDue
   }
 
   get size(): number {
-    return this.#bucketOf.size
+    return this.#tickOf.size
   }
 
-  /** Seconds from now, never early and at most two late. An earlier time of the item is forgotten. */
+  /** Seconds from now; never early, and two ticks late at most. An earlier time of the item is forgotten. */
   set(item: T, seconds: number): void {
     this.delete(item)
-    const tick = tickNow() + Math.max(0, seconds) + 1
+    const tick = tickNow() + Math.ceil((seconds * 1_000) / TICK_MS) + 1
     const bucket = this.#buckets.get(tick) ?? new Set()
     bucket.add(item)
     this.#buckets.set(tick, bucket)
-    this.#bucketOf.set(item, tick)
-    if (this.#timer !== null) return
-    this.#nextTick = tickNow()
-    this.#timer = setInterval(() => this.#tick(), TICK_MS)
-    this.#timer.unref()
+    this.#tickOf.set(item, tick)
+    if (tick < this.#timerTick) this.#arm(tick)
   }
 
   delete(item: T): void {
-    const tick = this.#bucketOf.get(item)
+    const tick = this.#tickOf.get(item)
     if (tick === undefined) return
-    this.#bucketOf.delete(item)
+    this.#tickOf.delete(item)
     const bucket = this.#buckets.get(tick)
     bucket?.delete(item)
     if (bucket?.size === 0) this.#buckets.delete(tick)
-    if (this.#bucketOf.size === 0) this.close()
+    if (this.#tickOf.size === 0) this.close()
   }
 
   /** Forgets everything. */
   close(): void {
-    if (this.#timer) clearInterval(this.#timer)
+    if (this.#timer) clearTimeout(this.#timer)
     this.#timer = null
+    this.#timerTick = Number.POSITIVE_INFINITY
     this.#buckets.clear()
-    this.#bucketOf.clear()
+    this.#tickOf.clear()
   }
 
-  #tick(): void {
-    for (const last = tickNow(); this.#nextTick <= last; this.#nextTick++) {
-      for (const item of [...(this.#buckets.get(this.#nextTick) ?? [])]) {
+  #arm(tick: number): void {
+    if (this.#timer) clearTimeout(this.#timer)
+    this.#timerTick = tick
+    const waitMs = tick * TICK_MS - performance.now()
+    this.#timer = setTimeout(() => this.#look(), Math.min(Math.max(0, waitMs), TIMER_MS_MAX))
+    this.#timer.unref()
+  }
+
+  #look(): void {
+    const now = tickNow()
+    const due = [...this.#buckets].filter(([tick]) => tick <= now).sort(([one], [other]) => one - other)
+    for (const [tick, bucket] of due) {
+      for (const item of [...bucket]) {
+        if (this.#tickOf.get(item) !== tick) continue // put off meanwhile
         this.delete(item)
         this.#onDue(item)
       }
     }
+    if (this.#buckets.size > 0) this.#arm(Math.min(...this.#buckets.keys()))
   }
 }
 

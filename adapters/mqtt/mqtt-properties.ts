@@ -158,7 +158,8 @@ function readValue(cursor: WireCursor, id: number, kind: Kind, numbers: Map<numb
   }
   const value =
     kind === 'flag' ? cursor.byte() : kind === 'uint16' ? cursor.uint16() : kind === 'uint32' ? cursor.uint32() : cursor.variableInteger()
-  if (kind === 'flag' && value > 1) throw cursor.fault('properties', `property ${id} is ${value}, 0 or 1 is allowed`, ReasonCode.protocolError)
+  if (kind === 'flag' && value > 1)
+    throw cursor.fault('properties', `property ${id} is ${value}, 0 or 1 is allowed`, ReasonCode.protocolError)
   if (value === 0 && NOT_ZERO.has(id)) {
     const reasonCode = id === Property.topicAlias ? ReasonCode.topicAliasInvalid : ReasonCode.protocolError
     throw cursor.fault('properties', `property ${id} is 0`, reasonCode)

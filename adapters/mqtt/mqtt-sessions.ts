@@ -95,11 +95,11 @@ class MqttSessions implements SessionLayer {
     }
   }
 
-  start(): Promise<void> {
+  /** @throws WadiError WADI_FORMAT_NEWER */
+  async start(): Promise<void> {
     const leaveOut = (): void => void this.#damagedCount++
     this.#retained.load(leaveOut)
     this.#wills.load(leaveOut)
-    return Promise.resolve()
   }
 
   accept(connection: Connection): void {
@@ -185,7 +185,11 @@ class MqttSessions implements SessionLayer {
     this.#occupy(session, client)
     const error = await this.#makeDurable(client)
     if (connection.isClosed || client.isDetached) return
-    if (error) return refuseConnect(connection, connectFault(error))
+    if (error) {
+      if (client.will) this.#wills.disarm(id)
+      client.will = null
+      return refuseConnect(connection, connectFault(error))
+    }
     if (resumed) this.#dropForbidden(client, session)
     this.#answerConnect(client, session, resumed !== undefined)
   }
@@ -336,7 +340,11 @@ class MqttSessions implements SessionLayer {
     return true
   }
 
-  #sendRetained(session: ClientSession, { filter, qos, retainHandling }: SubscriptionRequest, { isNew, id }: { isNew: boolean; id: number | null }): void {
+  #sendRetained(
+    session: ClientSession,
+    { filter, qos, retainHandling }: SubscriptionRequest,
+    { isNew, id }: { isNew: boolean; id: number | null }
+  ): void {
     if (retainHandling === 2 || (retainHandling === 1 && !isNew)) return
     for (const message of this.#retained.match(filter)) {
       const delivery = { qos: lower(message.qos, qos), isRetained: true, subscriptionIds: id === null ? [] : [id] }

@@ -4,8 +4,8 @@
 // Source: MQTT 3.1.1 and 5.0, sections 3.1 to 3.14.
 
 import { isUtf8 } from 'node:buffer'
-import { isWellFormedFilter } from './name-rules.ts'
 import { Property, type PropertyLimits, readProperties } from './mqtt-properties.ts'
+import { isWellFormedFilter } from './name-rules.ts'
 import {
   type AckPacket,
   type ConnectPacket,
@@ -129,7 +129,11 @@ export interface PublishHead {
 }
 
 /** @throws GateFault */
-export function readPublish(body: Uint8Array, { flags, version, topicAliasMaximum, topicOf }: PublishHead, limits: ReadLimits): PublishPacket {
+export function readPublish(
+  body: Uint8Array,
+  { flags, version, topicAliasMaximum, topicOf }: PublishHead,
+  limits: ReadLimits
+): PublishPacket {
   const cursor = new WireCursor(body, 'PUBLISH')
   const topicBytes = cursor.binary()
   const qos = ((flags >> 1) & 3) as Qos
@@ -178,7 +182,8 @@ export function topicNameFault(bytes: Buffer, levelsMax: number): TopicReason | 
 /** U+0080 to U+009F are the two bytes C2 80 to C2 9F. */
 function wideTopicFault(bytes: Buffer): TopicReason | null {
   if (!isUtf8(bytes)) return 'topic-utf8'
-  for (let at = bytes.indexOf(0xc2); at >= 0; at = bytes.indexOf(0xc2, at + 1)) if ((bytes[at + 1] as number) < 0xa0) return 'topic-control-character'
+  for (let at = bytes.indexOf(0xc2); at >= 0; at = bytes.indexOf(0xc2, at + 1))
+    if ((bytes[at + 1] as number) < 0xa0) return 'topic-control-character'
   return null
 }
 
@@ -289,9 +294,7 @@ function readOptions(cursor: WireCursor, filter: string): SubscriptionRequest {
 // --- DISCONNECT
 
 /** MQTT 5, 3.14.2.1: those of a client. */
-const DISCONNECT_CODES: ReadonlySet<number> = new Set([
-  0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99
-])
+const DISCONNECT_CODES: ReadonlySet<number> = new Set([0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99])
 
 /** @throws GateFault */
 export function readDisconnect(body: Uint8Array, version: ProtocolVersion, limits: ReadLimits): DisconnectPacket {

@@ -10,7 +10,16 @@
 // Place kept for the fast lane: it takes whole PUBLISH packets out of what push() is given, before next() sees them.
 
 import type { ListenerLimits } from './limits.ts'
-import { type ReadLimits, readAck, readConnect, readDisconnect, readPublish, readSubscribe, readUnsubscribe, topicNameFault } from './packet-read.ts'
+import {
+  type ReadLimits,
+  readAck,
+  readConnect,
+  readDisconnect,
+  readPublish,
+  readSubscribe,
+  readUnsubscribe,
+  topicNameFault
+} from './packet-read.ts'
 import { type ClientPacket, type ProtocolVersion, ReasonCode } from './packets.ts'
 import { GateFault, type GateReason } from './reasons.ts'
 
@@ -98,12 +107,14 @@ export class PacketReader {
     const type = byte >> 4
     const flags = byte & 0x0f
     if (!CLIENT_TYPES.has(type)) return this.#fail('packet-type', `packet type ${type} comes from no client`, ReasonCode.protocolError)
-    if (this.#version === 0 && type !== CONNECT) return this.#fail('connect-expected', `packet type ${type} before CONNECT`, ReasonCode.protocolError)
+    if (this.#version === 0 && type !== CONNECT)
+      return this.#fail('connect-expected', `packet type ${type} before CONNECT`, ReasonCode.protocolError)
     if (this.#version !== 0 && type === CONNECT) return this.#fail('second-connect', 'MQTT-3.1.0-2', ReasonCode.protocolError)
     if (type === PUBLISH ? ((flags >> 1) & 3) === 3 : flags !== (FLAGS_TWO.has(type) ? 2 : 0)) {
       return this.#fail('packet-flags', `type ${type} with flags ${flags}`)
     }
-    if (type === PUBLISH && (flags & 0x0e) === 8) return this.#fail('packet-flags', 'DUP with QoS 0 (MQTT-3.3.1-2)', ReasonCode.protocolError)
+    if (type === PUBLISH && (flags & 0x0e) === 8)
+      return this.#fail('packet-flags', 'DUP with QoS 0 (MQTT-3.3.1-2)', ReasonCode.protocolError)
     this.#first = byte
     this.#length = 0
     this.#lengthBytes = 0
@@ -115,6 +126,9 @@ export class PacketReader {
     if (byte >= 0x80) {
       if (this.#lengthBytes === LENGTH_BYTES_MAX) this.#fail('packet-length', `more than ${LENGTH_BYTES_MAX} bytes of remaining length`)
       return
+    }
+    if (byte === 0 && this.#lengthBytes > 1 && this.#version === 5) {
+      return this.#fail('packet-length', 'a length that is not in its shortest form (MQTT-1.5.5-1)')
     }
     const type = this.#first >> 4
     const packetBytes = 1 + this.#lengthBytes + this.#length
@@ -165,7 +179,11 @@ export class PacketReader {
     const limits = this.#limits
     switch (type) {
       case PUBLISH:
-        return readPublish(body, { flags: first & 0x0f, version, topicAliasMaximum: this.#topicAliasMaximum, topicOf: this.#topicOf }, limits)
+        return readPublish(
+          body,
+          { flags: first & 0x0f, version, topicAliasMaximum: this.#topicAliasMaximum, topicOf: this.#topicOf },
+          limits
+        )
       case CONNECT: {
         const packet = readConnect(body, limits)
         this.#version = packet.version

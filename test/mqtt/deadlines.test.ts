@@ -1,4 +1,4 @@
-// Proves for adapters/mqtt/deadlines.ts: never early, at most two seconds late, each once; a later time takes the place of an earlier one.
+// Proves for adapters/mqtt/deadlines.ts: never early, hardly late, each once; a later time takes the place of an earlier one.
 
 import t from 'tap'
 import { Deadlines } from '../../adapters/mqtt/deadlines.ts'
@@ -17,11 +17,12 @@ t.test('what is due comes once, in its time; what was put off or deleted does no
   deadlines.delete('deleted')
   deadlines.delete('unknown')
   t.equal(deadlines.size, 3)
-  await wait(4_500)
+  await wait(2_600)
   t.same(
     due.map(([item]) => item),
     ['soon', 'later']
   )
+  t.ok((due[0]?.[1] ?? 9_999) < 1_500, 'the first is not kept until the second is due')
   t.ok((due[1]?.[1] ?? 0) >= 2_000, 'not early')
   t.equal(deadlines.size, 1)
   deadlines.close()
@@ -31,7 +32,7 @@ t.test('what is due comes once, in its time; what was put off or deleted does no
 t.test('a time of 136 years is kept, and nothing else ends it', async (t) => {
   const deadlines = new Deadlines<string>(() => t.fail('too early'))
   deadlines.set('far', 0xffff_fffe)
-  await wait(1_200)
+  await wait(300)
   t.equal(deadlines.size, 1)
   deadlines.close()
 })

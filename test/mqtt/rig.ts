@@ -74,7 +74,10 @@ export async function startGateway(t: Test, options: GatewayOptions = {}): Promi
     onEvent: (event) => events.push(event),
     ...(options.authorizer && { authorizer: options.authorizer })
   })
-  await broker.start()
+  await broker.start().catch((error: unknown) => {
+    for (const listener of listeners) listener.stopAccepting()
+    throw error
+  })
   for (const listener of listeners) broker.addListener(listener)
   const [port = 0, otherPort = 0] = broker.addresses.map((address) => address.port)
   const clients: { end?: (force: boolean) => unknown; destroy?: () => void }[] = []

@@ -16,7 +16,15 @@ import { turns } from './rig.ts'
 /** Takes each chunk behind the first for a message, and answers with a line. */
 class LineSessions implements SessionLayer {
   readonly qos2 = { begin: () => ({ kind: 'full' }) as const }
-  readonly metrics = { qos2Remembered: 0, qos2Repeats: 0, qos2GivenUp: 0, deliveriesDropped: 0, offlineDropped: 0, retainedRefused: 0, damaged: 0 }
+  readonly metrics = {
+    qos2Remembered: 0,
+    qos2Repeats: 0,
+    qos2GivenUp: 0,
+    deliveriesDropped: 0,
+    offlineDropped: 0,
+    retainedRefused: 0,
+    damaged: 0
+  }
   readonly answers: string[] = []
   readonly #sockets: Socket[] = []
   isStarted = false

@@ -1,0 +1,185 @@
+// Proves that retained messages and wills outlive the gateway: after a restart over the same state they are there, once, and what was refused, deleted,
+// expired or said goodbye to is not. A restart here is a second broker over the state that the first one had committed.
+
+import t, { type Test } from 'tap'
+import { storedRetained } from '../../adapters/mqtt/retained-messages.ts'
+import { storedMessageCodec } from '../../adapters/mqtt/stored-message.ts'
+import { storedWills } from '../../adapters/mqtt/wills.ts'
+import { ControlledStore, diskFull, headersOf, textOf } from './controlled-store.ts'
+import { connectPacket, disconnectPacket, publishPacket, type RawClient, subscribePacket } from './packets.ts'
+import { startGateway, type TestGateway, turns } from './rig.ts'
+
+const restart = (t: Test, { store }: TestGateway, options: Parameters<typeof startGateway>[1] = {}): Promise<TestGateway> =>
+  startGateway(t, { ...options, store: new ControlledStore(store.state) })
+
+async function retainedTopics({ raw }: TestGateway): Promise<string[]> {
+  const client = await raw().connected({ clientId: 'reader' })
+  client.send(subscribePacket(1, '#', 0), publishPacket({ topic: 'd/end', payload: 'x' }))
+  await client.saw('publish d/end')
+  client.destroy()
+  return client.received.filter((line) => line.startsWith('publish') && line !== 'publish d/end').sort()
+}
+
+const retain = (topic: string, payload: string | Uint8Array = 'x', qos = 1, packetId = 1): Buffer =>
+  publishPacket({ topic, payload, qos, packetId, retain: true })
+
+const keysOf = ({ store }: TestGateway, area: { name: string }): string[] =>
+  [...store.state.keys()].filter((key) => key.startsWith(`${area.name}/`))
+
+async function send(client: RawClient, packet: Buffer, answer: string): Promise<void> {
+  client.send(packet)
+  const count = client.received.filter((line) => line === answer).length
+  await client.until(() => client.received.filter((line) => line === answer).length > count)
+}
+
+t.test('a retained message is in the commit of its event, and there after a restart; an empty one takes it away for good', async (t) => {
+  const before = await startGateway(t)
+  const client = await before.raw().connected()
+  await send(client, retain('d/a'), 'puback 1')
+  await send(client, retain('d/b', 'y', 2, 2), 'pubrec 2')
+  client.send(retain('d/c', 'z', 0))
+  await turns(() => before.store.recordsOf('events').length === 3)
+  t.equal(before.store.commitCount, 3, 'no commit of its own')
+  await send(client, retain('d/b', ''), 'puback 1')
+  t.same(await retainedTopics(before), ['publish d/a', 'publish d/c'])
+  const after = await restart(t, before)
+  t.same(await retainedTopics(after), ['publish d/a', 'publish d/c'])
+  const again = await after.raw().connected()
+  await send(again, retain('d/a', ''), 'puback 1')
+  await send(again, retain('d/c', ''), 'puback 1')
+  t.same(keysOf(after, storedRetained), [])
+})
+
+t.test('what storage refuses is not retained, neither now nor after a restart; nor what nobody may publish', async (t) => {
+  const before = await startGateway(t)
+  const client = await before.raw().connected()
+  await send(client, retain('d/a', 'first'), 'puback 1')
+  before.store.refusal = diskFull()
+  client.send(retain('d/a', 'second'))
+  await client.closed()
+  const other = await before.raw().connected()
+  other.send(retain('$SYS/x'))
+  await other.closed()
+  before.store.refusal = null
+  t.same(await retainedTopics(before), ['publish d/a'])
+  const stored = [...before.store.state].filter(([key]) => storedRetained.owns(key))
+  t.equal(stored.length, 1)
+  t.equal(textOf(storedMessageCodec.decode(stored[0]?.[1] as Uint8Array, '').payload), 'first')
+})
+
+t.test('a retained message of a topic that is dropped has a commit of its own, before its acknowledgement', async (t) => {
+  const before = await startGateway(t, { unmatched: { action: 'drop' } })
+  const client = await before.raw().connected()
+  before.store.isHeld = true
+  client.send(retain('nobody/x'))
+  await turns(() => before.store.waitingCount === 1)
+  await turns(undefined, 30)
+  t.same(client.received, ['connack 0'])
+  before.store.release()
+  await client.saw('puback 1')
+  t.same(await retainedTopics(await restart(t, before, { unmatched: { action: 'drop' } })), ['publish nobody/x'])
+})
+
+t.test(
+  'retained messages are bounded in number, bytes and size, also while they are on their way; a larger one is delivered',
+  async (t) => {
+    const limits = { retainedCountMax: 3, retainedBytesMax: 2_000, retainedMessageBytesMax: 1_000 }
+    const gateway = await startGateway(t, { limits })
+    const client = await gateway.raw().connected()
+    const reader = await gateway.raw().connected({ clientId: 'sub' })
+    reader.send(subscribePacket(1, 'd/large'))
+    await reader.saw('suback 1')
+    gateway.store.isHeld = true
+    for (const [index, topic] of ['d/1', 'd/2', 'd/3', 'd/4', 'd/5'].entries()) client.send(retain(topic, 'x', 1, index + 1))
+    client.send(retain('d/large', Buffer.alloc(1_001), 1, 9))
+    await turns(() => gateway.store.waitingCount === 6)
+    gateway.store.release()
+    await client.saw('puback 9')
+    await reader.saw('publish d/large')
+    t.equal(gateway.broker.metrics.retainedRefused, 3)
+    t.equal(keysOf(gateway, storedRetained).length, 3)
+    client.send(retain('d/1', Buffer.alloc(900), 1, 10), retain('d/2', Buffer.alloc(900), 1, 11))
+    await client.saw('puback 11')
+    t.equal(gateway.broker.metrics.retainedRefused, 4, 'bytes of what it takes the place of do not count')
+    t.same(await retainedTopics(gateway), ['publish d/1', 'publish d/2', 'publish d/3'])
+  }
+)
+
+t.test('the will of a client is sent by the next start when its gateway fell, once', async (t) => {
+  const before = await startGateway(t)
+  await before.raw().connected({ clientId: 'w/1', will: { topic: 'd/will', payload: Buffer.from('gone') } })
+  t.same([...before.store.state.keys()], ['mqtt.will/w/1'], 'before CONNACK')
+  const after = await restart(t, before)
+  await turns(() => after.store.recordsOf('events').length === 1)
+  const [event] = after.store.recordsOf('events')
+  t.equal(textOf(event?.value), 'gone')
+  t.match(event && headersOf(event), { 'mqtt.topic': 'd/will', 'mqtt.client': 'w/1' })
+  t.same(keysOf(after, storedWills), [], 'the commit of the event took it away')
+  const third = await restart(t, after)
+  await turns(undefined, 30)
+  t.same(third.store.recordsOf('events'), [])
+})
+
+t.test('DISCONNECT, the end of the connection and another CONNECT take the will out of the state', async (t) => {
+  const gateway = await startGateway(t)
+  const will = { topic: 'd/will', payload: Buffer.from('x') }
+  const polite = await gateway.raw().connected({ clientId: 'p', will })
+  polite.send(disconnectPacket())
+  await polite.closed()
+  await turns(() => gateway.store.state.size === 0)
+  t.same(gateway.store.recordsOf('events'), [])
+  const lost = await gateway.raw().connected({ clientId: 'l', will })
+  lost.destroy()
+  await turns(() => gateway.store.recordsOf('events').length === 1)
+  t.equal(gateway.store.state.size, 0)
+  const first = await gateway.raw().connected({ clientId: 't', will: { ...will, payload: Buffer.from('first') } })
+  await gateway.raw().connected({ clientId: 't', will: { ...will, payload: Buffer.from('second') } })
+  await first.closed()
+  await turns(() => gateway.store.recordsOf('events').length === 2)
+  t.same(
+    gateway.store.recordsOf('events').map(({ value }) => textOf(value)),
+    ['x', 'first']
+  )
+  const stored = gateway.store.state.get('mqtt.will/t') as Uint8Array
+  t.equal(textOf(storedMessageCodec.decode(stored, '').payload), 'second')
+})
+
+t.test('a CONNECT whose will cannot be made durable is refused, and sends no will', async (t) => {
+  const gateway = await startGateway(t)
+  const will = { topic: 'd/will', payload: Buffer.from('x') }
+  gateway.store.commit = () => Promise.reject(diskFull())
+  const client = gateway.raw().send(connectPacket({ clientId: 'w', will }))
+  await client.closed()
+  t.same(client.received, ['connack 3'])
+  await turns(undefined, 30)
+  t.same(gateway.store.recordsOf('events'), [])
+  t.same(keysOf(gateway, storedWills), [])
+})
+
+t.test('a will that storage refuses when it is due stays for the next start', async (t) => {
+  const before = await startGateway(t)
+  const client = await before.raw().connected({ clientId: 'w', will: { topic: 'd/will', payload: Buffer.from('x') } })
+  before.store.refusal = diskFull()
+  client.destroy()
+  await turns(() => before.broker.metrics.connections === 0)
+  await turns(undefined, 30)
+  before.store.refusal = null
+  const after = await restart(t, before)
+  await turns(() => after.store.recordsOf('events').length === 1)
+  t.equal(after.store.recordsOf('events').length, 1)
+})
+
+t.test('what cannot be read is left out and counted, what is newer ends the start', async (t) => {
+  const before = await startGateway(t)
+  const client = await before.raw().connected()
+  await send(client, retain('d/a'), 'puback 1')
+  for (const [index, bytes] of [[], [1], [1, 0, 0, 0, 9, 0x7b], [1, 0, 0, 0, 2, 0x7b, 0x7d]].entries()) {
+    before.store.state.set(`mqtt.retained/${index}`, Uint8Array.from(bytes))
+    before.store.state.set(`mqtt.will/${index}`, Uint8Array.from(bytes))
+  }
+  const after = await restart(t, before)
+  t.same(await retainedTopics(after), ['publish d/a'])
+  t.equal(after.broker.metrics.damaged, 8)
+  after.store.state.set('mqtt.will/newer', Uint8Array.of(2))
+  await t.rejects(restart(t, after), { code: 'WADI_FORMAT_NEWER' })
+})
