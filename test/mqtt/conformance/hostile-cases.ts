@@ -35,7 +35,7 @@ function hostile(name: string, run: HostileCase['run'], versions = BOTH): void {
 }
 
 /** Answered or closed, whichever: what counts is the neighbours. */
-async function settled(client: RawClient, ms = 60): Promise<void> {
+async function settled(client: RawClient, ms = 40): Promise<void> {
   const endMs = Date.now() + ms
   while (!client.isClosed && Date.now() < endMs) await sleep(5)
   client.drop()
