@@ -4,27 +4,12 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import type { RecordInput } from '../../../runtime/core/record.ts'
-import type { AppendDone, Partition, StateChange } from '../../../runtime/log/contract.ts'
-import { ControlledStore, headersOf } from '../controlled-store.ts'
+import { headersOf } from '../controlled-store.ts'
 import type { Packet } from './decode.ts'
 import { ack, connect, disconnect, publish, type Version } from './encode.ts'
 import { durable, FORBIDDEN, openRig, type Rig } from './gateway.ts'
+import { LateStore } from './late-store.ts'
 import { type RawClient, sleep } from './raw-client.ts'
-
-/** Every commit happens this much later, one after the other. */
-class LateStore extends ControlledStore {
-  readonly #delayMs: number
-
-  constructor(delayMs: number) {
-    super()
-    this.#delayMs = delayMs
-  }
-
-  override append(partition: Partition, record: RecordInput, done: AppendDone, state: readonly StateChange[] = []): void {
-    if (this.#delayMs === 0) super.append(partition, record, done, state)
-    else setTimeout(() => super.append(partition, record, done, state), this.#delayMs)
-  }
-}
 
 const VERSIONS: readonly Version[] = [4, 5]
 const nameOf = (version: Version): string => (version === 5 ? '5.0' : '3.1.1')
