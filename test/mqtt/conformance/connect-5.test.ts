@@ -21,6 +21,16 @@ v5('3.1.2-24', 'no packet is larger than the client takes', async (version) => {
   assert.ok(client.received.every(({ bytes }) => bytes.length <= limit))
 })
 
+v5('3.1.2-24', 'not even CONNACK', async (version) => {
+  const client = rig.open(version)
+  client.send(connect(version, { clientId: rig.clientId(), props: [prop(39, 10)] }))
+  await sleep(150)
+  assert.ok(
+    client.received.every(({ bytes }) => bytes.length <= 10),
+    client.story
+  )
+})
+
 v5('3.1.2-25', 'what is too large is dropped as if it had been delivered', async (version) => {
   const topic = rig.topic()
   const client = await rig.subscriber(version, topic, 2, { props: [prop(39, 100), prop(33, 1)] })
@@ -174,6 +184,32 @@ v5('3.2.2-15', 'a packet that is larger than the server announces is refused wit
   await client.refused(0x95)
 })
 
+v5('3.2.2-15', 'a packet of exactly that size is taken, and handed on', async (version) => {
+  const topic = rig.topic()
+  const subscriber = await rig.subscriber(version, topic, 1)
+  const client = await rig.connect(version)
+  const overhead = publish(version, { topic, payload: Buffer.alloc(20_000), qos: 1 }).length - 20_000
+  const payload = Buffer.alloc(256 * 1024 - overhead, 7)
+  assert.equal((await client.publish({ topic, payload, qos: 1 }))?.code, 0)
+  assert.deepEqual((await subscriber.receive()).payload, payload)
+})
+
+v5('3.1.2-23', 'with clean start and an expiry the new session is stored', async (version) => {
+  const topic = rig.topic()
+  const clientId = rig.clientId()
+  await (await rig.subscriber(version, topic, 1, { clientId, clean: true, props: [prop(17, 600)] })).vanish()
+  await (await rig.connect(version)).publish({ topic, payload: 'kept', qos: 1 })
+  const second = await rig.connect(version, durable(version, clientId))
+  assert.equal((await second.receive()).text, 'kept')
+})
+
+v5('4.1.0-2', 'the expiry of the last CONNECT counts', async (version) => {
+  const clientId = rig.clientId()
+  await (await rig.connect(version, durable(version, clientId))).leave()
+  await (await rig.connect(version, { clientId, clean: false })).leave()
+  assert.equal((await rig.open(version).connect({ clientId, clean: false })).sessionPresent, false)
+})
+
 v5('3.2.2-19', 'a reason string does not make CONNACK larger than the client takes', async (version) => {
   for (const props of [[prop(39, 10)], [prop(39, 40)]]) {
     const limit = props[0]?.readUInt32BE(1) as number
@@ -213,6 +249,13 @@ v5('4.1.0-2', 'without an expiry the session ends with the connection', async (v
   const clientId = rig.clientId()
   await (await rig.subscriber(version, rig.topic(), 1, { clientId, clean: false })).leave()
   assert.equal((await rig.open(version).connect({ clientId, clean: false })).sessionPresent, false)
+})
+
+v5('4.1.0-2', 'DISCONNECT may prolong the expiry', async (version) => {
+  const clientId = rig.clientId()
+  await (await rig.connect(version, { clientId, clean: false, props: [prop(17, 1)] })).leave(0, [prop(17, 600)])
+  await sleep(2_800)
+  assert.equal((await rig.open(version).connect({ clientId, clean: false })).sessionPresent, true)
 })
 
 v5('4.1.0-2', 'DISCONNECT may change the expiry', async (version) => {

@@ -14,6 +14,8 @@ export const FORBIDDEN = 'forbidden'
 export interface Rig {
   readonly gateway: TestGateway
   readonly port: number
+  /** All that were opened. */
+  readonly clients: readonly RawClient[]
   /** Not connected in the sense of MQTT. */
   open(version: Version): RawClient
   /** Accepted, under an id of its own. */
@@ -52,6 +54,7 @@ export async function openRig(options: GatewayOptions = {}): Promise<Rig> {
   const rig: Rig = {
     gateway,
     port: gateway.port,
+    clients,
     open: (version) => {
       const client = new RawClient(gateway.port, version)
       clients.push(client)
@@ -79,6 +82,11 @@ export async function openRig(options: GatewayOptions = {}): Promise<Rig> {
 export function durable(version: Version, clientId: string, options: ConnectOptions = {}): ConnectOptions {
   const props = version === 5 ? [prop(17, 3_600), ...(options.props ?? [])] : []
   return { clean: false, ...options, clientId, props }
+}
+
+/** The smallest packet limit with which a client can be let in: everything that is longer than CONNACK is too long for it. */
+export async function smallestLimit(rig: Rig, version: Version): Promise<number> {
+  return (await rig.open(version).connect({ clientId: rig.clientId() })).bytes.length
 }
 
 export const texts = (packets: readonly Packet[]): string[] => packets.filter(({ kind }) => kind === 'publish').map(({ text }) => text)

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { propOf, propsOf } from './decode.ts'
 import { ack, join, prop, publish, subscribe, text, type Version } from './encode.ts'
-import { durable, FORBIDDEN, openRig, type Rig } from './gateway.ts'
+import { durable, FORBIDDEN, openRig, type Rig, smallestLimit } from './gateway.ts'
 import { sleep } from './raw-client.ts'
 import { runStatements, v5 } from './statements.ts'
 
@@ -39,6 +39,19 @@ v5('3.3.2-5', 'a message that expired before its delivery began is not delivered
   await second.quiet()
 })
 
+v5('3.3.2-5', 'also when it expired because the client has its hands full', async (version) => {
+  const topic = rig.topic()
+  const subscriber = await rig.subscriber(version, topic, 1, { props: [prop(33, 1)] })
+  const publisher = await rig.connect(version)
+  await publisher.publish({ topic, payload: 'first', qos: 1 })
+  const first = await subscriber.next('publish')
+  await publisher.publish({ topic, payload: 'short', qos: 1, props: [prop(2, 1)] })
+  await publisher.publish({ topic, payload: 'long', qos: 1, props: [prop(2, 100)] })
+  await sleep(1_600)
+  await subscriber.acknowledge(first)
+  assert.equal((await subscriber.receive()).text, 'long')
+})
+
 v5('3.3.2-6', 'the expiry of a delivery is what is left of it', async (version) => {
   const topic = rig.topic()
   const clientId = rig.clientId()
@@ -50,6 +63,15 @@ v5('3.3.2-6', 'the expiry of a delivery is what is left of it', async (version) 
   await sleep(2_100)
   const left = propOf(await (await rig.connect(version, durable(version, clientId))).receive(), 2) as number
   assert.ok(left >= 96 && left <= 98, `${left}`)
+})
+
+v5('3.3.2-6', 'the expiry of a retained message is what is left of it', async (version) => {
+  const topic = rig.topic()
+  const publisher = await rig.connect(version)
+  await publisher.publish({ topic, payload: 'x', qos: 1, retain: true, props: [prop(2, 100)] })
+  await sleep(1_100)
+  const left = propOf(await (await rig.subscriber(version, topic)).receive(), 2) as number
+  assert.ok(left >= 97 && left <= 99, `${left}`)
 })
 
 v5('3.3.2-7', 'aliases end with the connection', async (version) => {
@@ -99,6 +121,15 @@ v5('3.3.2-12', 'aliases from 1 to what the server announced are taken, and may b
   for (let index = 0; index < 34; index++) topics.push((await subscriber.receive()).topic.slice(topic.length + 1))
   const numbers = Array.from({ length: 16 }, (_, index) => `${index + 1}`)
   assert.deepEqual(topics, [...numbers, ...numbers, 'new', 'new'])
+})
+
+v5('3.3.2-12', 'an alias stands for its topic in retained messages and in every QoS', async (version) => {
+  const topic = rig.topic()
+  const publisher = await rig.connect(version)
+  await publisher.publish({ topic, payload: 'a', qos: 0, props: [prop(35, 1)] })
+  await publisher.publish({ topic: '', payload: 'b', qos: 2, retain: true, props: [prop(35, 1)] })
+  const packet = await (await rig.subscriber(version, topic, 2)).receive()
+  assert.deepEqual([packet.topic, packet.text, packet.qos], [topic, 'b', 2])
 })
 
 v5('3.3.2-13', 'a response topic that is not UTF-8 closes the connection', async (version) => {
@@ -176,6 +207,20 @@ v5('3.3.4-3', 'a message has the id of the subscription that brings it', async (
   assert.deepEqual(await idsOf(version, topic, [[topic, null]]), [])
 })
 
+v5('3.3.4-3', 'retained and queued messages have the ids as well', async (version) => {
+  const topic = rig.topic()
+  const clientId = rig.clientId()
+  const publisher = await rig.connect(version)
+  await publisher.publish({ topic, payload: 'kept', qos: 1, retain: true })
+  const first = await rig.connect(version, durable(version, clientId))
+  await first.subscribe(topic, 1, [prop(11, 21)])
+  assert.deepEqual(propsOf(await first.receive(), 11), [21])
+  await first.leave()
+  await publisher.publish({ topic, payload: 'queued', qos: 1 })
+  const second = await rig.connect(version, durable(version, clientId))
+  assert.deepEqual(propsOf(await second.receive(), 11), [21])
+})
+
 v5('3.3.4-4', 'a message has the ids of all subscriptions that match', async (version) => {
   const topic = rig.topic()
   const filters: [string, number | null][] = [
@@ -233,7 +278,7 @@ v5('3.7.2-1', 'PUBCOMP of an id that is not known has code 0x92', async (version
 })
 
 async function smallAcks(version: Version, id: number): Promise<void> {
-  const limit = 64
+  const limit = await smallestLimit(rig, version)
   const client = await rig.connect(version, { props: [prop(39, limit), prop(23, 1)] })
   await client.publish({ topic: `${FORBIDDEN}/x`, qos: 1 })
   await client.publish({ topic: `${FORBIDDEN}/x`, qos: 2 })

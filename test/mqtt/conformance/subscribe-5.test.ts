@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { propsOf } from './decode.ts'
-import { join, NO_LOCAL, prop, retainHandling, subscribe, text, unsubscribe, type Version } from './encode.ts'
-import { durable, FORBIDDEN, openRig, type Rig } from './gateway.ts'
+import { join, NO_LOCAL, prop, RETAIN_AS_PUBLISHED, retainHandling, subscribe, text, unsubscribe, type Version } from './encode.ts'
+import { durable, FORBIDDEN, openRig, type Rig, smallestLimit } from './gateway.ts'
 import { runStatements, v5 } from './statements.ts'
 
 const rig: Rig = await openRig()
@@ -20,6 +20,14 @@ v5('3.3.1-9', 'retain handling 0 brings retained messages at every SUBSCRIBE', a
   for (let index = 0; index < 2; index++) {
     await client.subscribe(topic, retainHandling(0))
     assert.equal((await client.receive()).text, 'kept')
+  }
+})
+
+v5('3.3.1-9', 'RETAIN is set on them, whatever retain as published says', async (version) => {
+  const topic = await retained(version)
+  for (const options of [0, RETAIN_AS_PUBLISHED]) {
+    const client = await rig.subscriber(version, topic, options)
+    assert.equal((await client.receive()).retain, true)
   }
 })
 
@@ -73,6 +81,33 @@ v5('3.8.3-3', 'no local of one filter does not silence another', async (version)
   await client.quiet()
 })
 
+v5('3.8.3-3', 'own messages are not queued either', async (version) => {
+  const topic = rig.topic()
+  const clientId = rig.clientId()
+  const first = await rig.subscriber(version, topic, 2 | NO_LOCAL, durable(version, clientId))
+  for (const qos of [1, 2]) await first.publish({ topic, payload: 'own', qos })
+  await first.leave()
+  await (await rig.connect(version)).publish({ topic, payload: 'of another', qos: 1 })
+  const second = await rig.connect(version, durable(version, clientId))
+  assert.equal((await second.receive()).text, 'of another')
+  await second.publish({ topic, payload: 'own', qos: 1 })
+  await second.quiet()
+})
+
+v5('3.3.1-13', 'options of a subscription last as long as the session', async (version) => {
+  const topic = rig.topic()
+  const clientId = rig.clientId()
+  await (await rig.subscriber(version, topic, 1 | RETAIN_AS_PUBLISHED, durable(version, clientId))).leave()
+  const publisher = await rig.connect(version)
+  await publisher.publish({ topic, payload: 'queued', qos: 2, retain: true })
+  const second = await rig.connect(version, durable(version, clientId))
+  const queued = await second.receive()
+  assert.deepEqual([queued.text, queued.retain, queued.qos], ['queued', true, 1])
+  await publisher.publish({ topic, payload: 'live', qos: 2, retain: true })
+  const live = await second.receive()
+  assert.deepEqual([live.text, live.retain, live.qos], ['live', true, 1])
+})
+
 v5('3.8.3-4', 'no local on a shared subscription closes the connection', async (version) => {
   const client = await rig.connect(version)
   await client.send(subscribe(version, 1, [['$share/g/t/x', 1 | NO_LOCAL]])).refused(0x82)
@@ -101,7 +136,7 @@ v5('4.8.2-2', 'a share name with wildcards is refused', async (version) => {
 })
 
 async function smallAnswers(version: Version, id: number): Promise<void> {
-  const limit = 64
+  const limit = await smallestLimit(rig, version)
   const client = await rig.connect(version, { props: [prop(39, limit), prop(23, 1)] })
   await client.subscribe(`${FORBIDDEN}/x`)
   await client.subscribe('$share/g/t/x')

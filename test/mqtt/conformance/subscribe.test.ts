@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { ack, frame, join, publish, subscribe, text, u16, unsubscribe, type Version } from './encode.ts'
-import { FORBIDDEN, openRig, type Rig } from './gateway.ts'
+import { durable, FORBIDDEN, openRig, type Rig } from './gateway.ts'
 import { both, runStatements, v4, v5 } from './statements.ts'
 
 const rig: Rig = await openRig()
@@ -145,6 +145,16 @@ both('3.8.4-6', '3.8.4-8', 'a delivery has the smaller QoS of message and subscr
   }
 })
 
+both('3.8.4-6', '3.8.4-8', 'also of what was queued and what was retained', async (version) => {
+  const topic = rig.topic()
+  const clientId = rig.clientId()
+  await (await rig.subscriber(version, topic, 1, durable(version, clientId))).leave()
+  const publisher = await rig.connect(version)
+  await publisher.publish({ topic, payload: 'x', qos: 2, retain: true })
+  assert.equal((await (await rig.connect(version, durable(version, clientId))).receive()).qos, 1)
+  assert.equal((await (await rig.subscriber(version, topic, 1)).receive()).qos, 1)
+})
+
 both('3.9.3-1', '3.9.3-1', 'codes of SUBACK stand in the order of the filters', async (version) => {
   const client = await rig.connect(version)
   const filters = [2, 0, 1, 1, 0, 2].map((qos) => [rig.topic(), qos] as const)
@@ -202,6 +212,19 @@ both('3.10.4-2', '3.10.4-2', 'after UNSUBSCRIBE no new messages are added', asyn
   await client.unsubscribe(topic)
   for (const qos of [0, 1, 2]) await publisher.publish({ topic, qos })
   await client.quiet()
+})
+
+both('3.10.4-2', '3.10.4-2', 'a subscription that ended does not come back with the session', async (version) => {
+  const topic = rig.topic()
+  const clientId = rig.clientId()
+  const first = await rig.subscriber(version, topic, 1, durable(version, clientId))
+  await first.unsubscribe(topic)
+  await first.leave()
+  const publisher = await rig.connect(version)
+  await publisher.publish({ topic, qos: 1 })
+  const second = await rig.connect(version, durable(version, clientId))
+  await publisher.publish({ topic, qos: 1 })
+  await second.quiet()
 })
 
 both('3.10.4-3', '3.10.4-3', 'a delivery that has begun is completed after UNSUBSCRIBE', async (version) => {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { connect, disconnect, frame, prop, text, u16, type Version } from './encode.ts'
 import { durable, openRig } from './gateway.ts'
+import { sleep } from './raw-client.ts'
 import { both, runStatements, v4, v5 } from './statements.ts'
 
 const rig = await openRig()
@@ -204,16 +205,26 @@ v5('3.1.4-1', 'properties that a will may not have refuse the CONNECT', async (v
   }
 })
 
-async function silentWill(version: Version): Promise<void> {
+async function takenOver(version: Version, isClean: boolean, delaySeconds: number): Promise<string | null> {
   const topic = rig.topic()
   const clientId = rig.clientId()
   const watcher = await rig.subscriber(version, topic)
-  const first = await rig.connect(version, { clientId, will: { topic, payload: 'taken over' } })
-  await rig.connect(version, { clientId })
+  const will = { topic, payload: 'taken over', props: version === 5 ? [prop(24, delaySeconds)] : [] }
+  const first = await rig.connect(version, durable(version, clientId, { will }))
+  await rig.connect(version, isClean ? { clientId } : durable(version, clientId))
   await first.closed()
-  assert.equal((await watcher.receive()).text, 'taken over')
+  for (let turn = 0; turn < 15 && watcher.inbox.length === 0; turn++) await sleep(20)
+  return watcher.inbox[0]?.text ?? null
 }
 
-v5('3.1.4-3', 'a takeover with clean start publishes the will of the connection that it ends', silentWill)
+both('3.1.4-2', '3.1.4-3', 'a takeover publishes the will of the connection that it ends', async (version) => {
+  assert.equal(await takenOver(version, true, 0), 'taken over')
+  assert.equal(await takenOver(version, false, 0), 'taken over', 'also when the session goes on')
+})
+
+v5('3.1.3-9', 'a takeover cancels a will that has a delay, unless it ends the session', async (version) => {
+  assert.equal(await takenOver(version, false, 3_600), null)
+  assert.equal(await takenOver(version, true, 3_600), 'taken over')
+})
 
 runStatements('will')
