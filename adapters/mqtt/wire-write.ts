@@ -28,7 +28,10 @@ const RETURN_CODES = new Map<number, number>([
 export function connackPacket(version: ProtocolVersion, options: ConnackOptions): Buffer | null {
   const { isSessionPresent, reasonCode } = options
   if (version === 5) {
-    return packet(CONNACK, [Buffer.from([isSessionPresent ? 1 : 0, reasonCode]), propertyBlock(reasonCode < 0x80 ? connackProperties(options) : [])])
+    return packet(CONNACK, [
+      Buffer.from([isSessionPresent ? 1 : 0, reasonCode]),
+      propertyBlock(reasonCode < 0x80 ? connackProperties(options) : [])
+    ])
   }
   const returnCode = RETURN_CODES.get(reasonCode)
   return returnCode === undefined ? null : Buffer.from([CONNACK, 2, isSessionPresent && version === 4 ? 1 : 0, returnCode])
@@ -101,7 +104,10 @@ export function publishPacket(version: ProtocolVersion, options: DeliveryOptions
   return bytes
 }
 
-function shapeOf(version: ProtocolVersion, { topic, payload, qos, properties, expirySeconds, subscriptionIds }: DeliveryOptions): PublishShape {
+function shapeOf(
+  version: ProtocolVersion,
+  { topic, payload, qos, properties, expirySeconds, subscriptionIds }: DeliveryOptions
+): PublishShape {
   const topicBytes = Buffer.byteLength(topic)
   let propertyBytes = 0
   if (version === 5) {
@@ -112,7 +118,12 @@ function shapeOf(version: ProtocolVersion, { topic, payload, qos, properties, ex
   return { topicBytes, propertyBytes, bodyBytes: 2 + topicBytes + (qos > 0 ? 2 : 0) + allProperties + payload.byteLength }
 }
 
-function writeProperties(bytes: Buffer, { properties, expirySeconds, subscriptionIds }: DeliveryOptions, propertyBytes: number, start: number): number {
+function writeProperties(
+  bytes: Buffer,
+  { properties, expirySeconds, subscriptionIds }: DeliveryOptions,
+  propertyBytes: number,
+  start: number
+): number {
   let at = writeLength(bytes, propertyBytes, start)
   if (properties) {
     bytes.set(properties.forwarded, at)
