@@ -102,15 +102,13 @@ export interface PropertyLimits {
 }
 
 export interface PropertiesRead {
-  /** Numbers and flags by property. */
-  readonly numbers: ReadonlyMap<number, number>
-  readonly hasAuthenticationMethod: boolean
-  readonly hasAuthenticationData: boolean
+  /** Every property but the user properties; of texts and binary data only that they are there, as 0. */
+  readonly values: ReadonlyMap<number, number>
   /** null when there is nothing of it. */
   readonly message: MessageProperties | null
 }
 
-const NONE: PropertiesRead = { numbers: new Map(), hasAuthenticationMethod: false, hasAuthenticationData: false, message: null }
+const NONE: PropertiesRead = { values: new Map(), message: null }
 
 /** The property block that begins at the cursor. @throws GateFault */
 export function readProperties(cursor: WireCursor, owner: PropertyOwner, limits: PropertyLimits): PropertiesRead {
@@ -121,40 +119,40 @@ export function readProperties(cursor: WireCursor, owner: PropertyOwner, limits:
     throw cursor.fault('properties', `${length} bytes of properties, at most ${limits.propertyBytesMax}`, ReasonCode.packetTooLarge)
   }
   const endAt = cursor.at + length
-  const seen = new Set<number>()
-  const numbers = new Map<number, number>()
+  const values = new Map<number, number>()
+  const isMessage = owner === 'publish' || owner === 'will'
   const forwarded: Buffer[] = []
   let userPropertyCount = 0
   while (cursor.at < endAt) {
+    const from = cursor.at
     const id = cursor.variableInteger()
     const kind = KINDS.get(id)
     if (kind === undefined || !ALLOWED[owner].has(id)) throw cursor.fault('properties', `property ${id} does not belong here`)
-    if (id === Property.userProperty) userPropertyCount++
-    else if (seen.has(id)) throw cursor.fault('properties', `property ${id} comes twice`, ReasonCode.protocolError)
-    seen.add(id)
-    const bytes = readValue(cursor, id, kind, numbers)
-    if (FORWARDED.has(id) && (owner === 'publish' || owner === 'will')) forwarded.push(Buffer.from([id]), bytes)
+    const value = readValue(cursor, id, kind)
     if (cursor.at > endAt) throw cursor.fault('packet-length', `property ${id} is longer than the properties`)
+    if (id === Property.userProperty) userPropertyCount++
+    else if (values.has(id)) throw cursor.fault('properties', `property ${id} comes twice`, ReasonCode.protocolError)
+    else values.set(id, value)
+    if (isMessage && FORWARDED.has(id)) forwarded.push(cursor.bytes.subarray(from, cursor.at))
   }
   if (userPropertyCount > limits.userPropertiesMax) {
     throw cursor.fault('properties', `${userPropertyCount} user properties, at most ${limits.userPropertiesMax}`, ReasonCode.quotaExceeded)
   }
-  const expirySeconds = numbers.get(Property.messageExpiry) ?? null
-  return {
-    numbers,
-    hasAuthenticationMethod: seen.has(Property.authenticationMethod),
-    hasAuthenticationData: seen.has(Property.authenticationData),
-    message: forwarded.length === 0 && expirySeconds === null ? null : { forwarded: Buffer.concat(forwarded), expirySeconds }
-  }
+  const expirySeconds = values.get(Property.messageExpiry) ?? null
+  return { values, message: forwarded.length === 0 && expirySeconds === null ? null : { forwarded: joined(forwarded), expirySeconds } }
 }
 
-/** @returns its bytes, a view */
-function readValue(cursor: WireCursor, id: number, kind: Kind, numbers: Map<number, number>): Buffer {
+/** @returns a number or a flag; 0 of the others */
+function readValue(cursor: WireCursor, id: number, kind: Kind): number {
   if (kind === 'text') return readText(cursor, id)
-  if (kind === 'binary') return withLength(cursor.binary())
+  if (kind === 'binary') {
+    cursor.skipBinary()
+    return 0
+  }
   if (kind === 'pair') {
-    const what = 'a user property'
-    return Buffer.concat([withLength(cursor.textBytes('string-utf8', what)), withLength(cursor.textBytes('string-utf8', what))])
+    cursor.skipText('string-utf8', 'the name of a user property')
+    cursor.skipText('string-utf8', 'the value of a user property')
+    return 0
   }
   const value =
     kind === 'flag' ? cursor.byte() : kind === 'uint16' ? cursor.uint16() : kind === 'uint32' ? cursor.uint32() : cursor.variableInteger()
@@ -164,23 +162,30 @@ function readValue(cursor: WireCursor, id: number, kind: Kind, numbers: Map<numb
     const reasonCode = id === Property.topicAlias ? ReasonCode.topicAliasInvalid : ReasonCode.protocolError
     throw cursor.fault('properties', `property ${id} is 0`, reasonCode)
   }
-  numbers.set(id, value)
-  return Buffer.from([value])
+  return value
 }
 
-function readText(cursor: WireCursor, id: number): Buffer {
-  const bytes = cursor.textBytes('string-utf8', `property ${id}`)
-  if (id === Property.responseTopic && (bytes.length === 0 || bytes.includes(0x2b) || bytes.includes(0x23))) {
+function readText(cursor: WireCursor, id: number): number {
+  const from = cursor.skipText('string-utf8', 'a property')
+  if (id === Property.responseTopic && !isResponseTopic(cursor.bytes.subarray(from, cursor.at))) {
     throw cursor.fault('properties', 'the response topic is no topic name (MQTT-3.3.2-14)', ReasonCode.topicNameInvalid)
   }
-  return withLength(bytes)
+  return 0
 }
 
-function withLength(bytes: Buffer): Buffer {
-  const framed = Buffer.allocUnsafe(bytes.length + 2)
-  framed.writeUInt16BE(bytes.length)
-  framed.set(bytes, 2)
-  return framed
+function isResponseTopic(bytes: Buffer): boolean {
+  return bytes.length > 0 && !bytes.includes(0x2b) && !bytes.includes(0x23)
+}
+
+/** In memory of its own, and no more of it: what is kept for long must not keep a page of others. */
+function joined(parts: readonly Buffer[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    bytes.set(part, at)
+    at += part.length
+  }
+  return bytes
 }
 
 export interface ForwardedProperties {

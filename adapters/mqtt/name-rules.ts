@@ -1,6 +1,5 @@
-// Which client ids, filters and wills the broker takes. The gate has checked the topics of PUBLISH packets byte by byte before; these are
-// strings as the parser gives them.
-// Not for: rights (authorizer.ts), topics of PUBLISH packets (gate.ts).
+// Which client ids, filters and wills the broker takes. They were read as UTF-8 without U+0000 (wire-cursor.ts).
+// Not for: rights (authorizer.ts), topics of PUBLISH packets (publish-topics.ts).
 
 import { hasControlCharacter, parseFilter } from '../../runtime/broker/route-filter.ts'
 import type { ListenerLimits } from './limits.ts'
@@ -12,7 +11,7 @@ const FILTER_CHARACTERS_MAX = 1_024
 /** `clientId` as CONNECT has it: the empty one asks the broker to choose, which only a clean session may (MQTT-3.1.3-8). */
 export function isClientIdAllowed(clientId: string, clean: boolean, clientIdBytesMax: number): boolean {
   if (clientId === '') return clean
-  return Buffer.byteLength(clientId) <= clientIdBytesMax && !isUnprintable(clientId)
+  return Buffer.byteLength(clientId) <= clientIdBytesMax && !hasControlCharacter(clientId)
 }
 
 /** Topics under $ belong to the broker: nobody publishes to them, and $SYS may be read. */
@@ -23,7 +22,7 @@ export function isReserved(topic: string): boolean {
 /** @returns null when everybody may have it; otherwise the reason code of SUBACK */
 export function filterRefusal(filter: string): number | null {
   if (filter.startsWith('$share/')) return ReasonCode.sharedSubscriptionsNotSupported
-  if (filter.length > FILTER_CHARACTERS_MAX || isUnprintable(filter)) return ReasonCode.topicFilterInvalid
+  if (filter.length > FILTER_CHARACTERS_MAX || hasControlCharacter(filter)) return ReasonCode.topicFilterInvalid
   return isReserved(filter) && !filter.startsWith('$SYS/') ? ReasonCode.notAuthorized : null
 }
 
@@ -35,18 +34,23 @@ export function isWellFormedFilter(filter: string): boolean {
 }
 
 /** What is wrong with a will, or null. */
-export function willFault({ topic, payload }: WillPacket, { mqttTopicBytesMax, willBytesMax }: ListenerLimits): GateFault | null {
-  if (!isTopicName(topic) || Buffer.byteLength(topic) > mqttTopicBytesMax) {
+export function willFault(
+  { topic, payload }: WillPacket,
+  { mqttTopicBytesMax, topicLevelsMax, willBytesMax }: Pick<ListenerLimits, 'mqttTopicBytesMax' | 'topicLevelsMax' | 'willBytesMax'>
+): GateFault | null {
+  if (!isTopicName(topic) || Buffer.byteLength(topic) > mqttTopicBytesMax || levelsOf(topic) > topicLevelsMax) {
     return new GateFault('will', 'its topic', { reasonCode: ReasonCode.topicNameInvalid })
   }
   return payload.byteLength > willBytesMax ? new GateFault('will', 'its size', { reasonCode: ReasonCode.packetTooLarge }) : null
 }
 
-function isTopicName(topic: string): boolean {
-  return topic !== '' && !isReserved(topic) && !/[+#]/.test(topic) && !isUnprintable(topic)
+/** Of a topic or a filter. */
+export function levelsOf(name: string): number {
+  let levels = 1
+  for (let at = name.indexOf('/'); at >= 0; at = name.indexOf('/', at + 1)) levels++
+  return levels
 }
 
-/** U+FFFD stands for bytes that were not UTF-8: two different such names would be taken for one. */
-function isUnprintable(text: string): boolean {
-  return hasControlCharacter(text) || text.includes('\ufffd')
+function isTopicName(topic: string): boolean {
+  return topic !== '' && !isReserved(topic) && !/[+#]/.test(topic) && !hasControlCharacter(topic)
 }

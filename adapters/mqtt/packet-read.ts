@@ -3,9 +3,8 @@
 // Not for: fixed headers, lengths and the order of packets (packet-reader.ts), which names are taken (name-rules.ts), rights.
 // Source: MQTT 3.1.1 and 5.0, sections 3.1 to 3.14.
 
-import { isUtf8 } from 'node:buffer'
 import { Property, type PropertyLimits, readProperties } from './mqtt-properties.ts'
-import { isWellFormedFilter } from './name-rules.ts'
+import { isWellFormedFilter, levelsOf } from './name-rules.ts'
 import {
   type AckPacket,
   type ConnectPacket,
@@ -20,8 +19,9 @@ import {
   type UnsubscribePacket,
   type WillPacket
 } from './packets.ts'
-import { GateFault, type TopicReason } from './reasons.ts'
-import { isText, WireCursor } from './wire-cursor.ts'
+import type { PublishTopics } from './publish-topics.ts'
+import { type CloseReason, GateFault } from './reasons.ts'
+import type { WireCursor } from './wire-cursor.ts'
 import { connackPacket } from './wire-write.ts'
 
 export interface ReadLimits extends PropertyLimits {
@@ -29,63 +29,75 @@ export interface ReadLimits extends PropertyLimits {
   readonly topicLevelsMax: number
 }
 
-/** Mosquitto's bridges set it in the protocol level to say that they are bridges. */
+/** Bridges of Mosquitto and of others set it in the protocol level of MQTT 3 to say that they are bridges. */
 const BRIDGE_BIT = 0x80
 const RECEIVE_MAXIMUM = 65_535
 
 // --- CONNECT
 
 /** @throws GateFault, with an answer in the words of its version */
-export function readConnect(body: Uint8Array, limits: ReadLimits): ConnectPacket {
-  const cursor = new WireCursor(body, 'CONNECT')
-  const version = readVersion(cursor)
+export function readConnect(cursor: WireCursor, limits: ReadLimits): ConnectPacket {
+  cursor.begin('CONNECT')
+  const { version, isBridge } = readVersion(cursor)
   try {
-    return readConnectBody(cursor, version, limits)
+    return { ...readConnectBody(cursor, version, limits), isBridge }
   } catch (error) {
     if (!(error instanceof GateFault) || error.answer) throw error
     const { reason, detail } = error
     // MQTT 3 has a return code for a client id; in MQTT 5 one that is no text is a malformed packet.
-    const reasonCode = version < 5 && reason === 'client-id' ? ReasonCode.clientIdNotValid : error.reasonCode
-    throw new GateFault(reason, detail, { reasonCode, answer: connackPacket(version, { isSessionPresent: false, reasonCode }) })
+    throw connectFault(version, reason, detail, version < 5 && reason === 'client-id' ? ReasonCode.clientIdNotValid : error.reasonCode)
   }
 }
 
-function readVersion(cursor: WireCursor): ProtocolVersion {
-  const name = cursor.binary().toString('latin1')
+/** With the CONNACK that says so, where the version has a word for it. */
+export function connectFault(
+  version: ProtocolVersion,
+  reason: CloseReason,
+  detail: string,
+  reasonCode: number = ReasonCode.malformedPacket
+): GateFault {
+  return new GateFault(reason, detail, { reasonCode, answer: connackPacket(version, { isSessionPresent: false, reasonCode }) })
+}
+
+function readVersion(cursor: WireCursor): { version: ProtocolVersion; isBridge: boolean } {
+  const from = cursor.skipBinary()
+  const name = cursor.bytes.toString('latin1', from, cursor.at)
   if (name !== 'MQTT' && name !== 'MQIsdp') {
     throw new GateFault('protocol-version', 'a protocol that is not MQTT (MQTT-3.1.2-1)', { reasonCode: ReasonCode.unsupportedVersion })
   }
-  const level = cursor.byte() & ~BRIDGE_BIT
-  if (name === 'MQTT' && (level === 4 || level === 5)) return level
-  if (name === 'MQIsdp' && level === 3) return 3
+  const byte = cursor.byte()
+  const level = byte & ~BRIDGE_BIT
+  const isBridge = (byte & BRIDGE_BIT) !== 0
+  if (name === 'MQTT' && (level === 4 || level === 5)) return { version: level, isBridge }
+  if (name === 'MQIsdp' && level === 3) return { version: level, isBridge }
   const answer = connackPacket(4, { isSessionPresent: false, reasonCode: ReasonCode.unsupportedVersion })
   throw new GateFault('protocol-version', `protocol level ${level} of ${name}`, { reasonCode: ReasonCode.unsupportedVersion, answer })
 }
 
-function readConnectBody(cursor: WireCursor, version: ProtocolVersion, limits: ReadLimits): ConnectPacket {
+function readConnectBody(cursor: WireCursor, version: ProtocolVersion, limits: ReadLimits): Omit<ConnectPacket, 'isBridge'> {
   const flags = cursor.byte()
   checkConnectFlags(cursor, flags, version)
   const keepAliveSeconds = cursor.uint16()
   const properties = version === 5 ? readProperties(cursor, 'connect', limits) : null
-  if (properties?.hasAuthenticationMethod) {
+  if (properties?.values.has(Property.authenticationMethod)) {
     throw cursor.fault('authentication-method', 'no method but user name and password is offered', ReasonCode.badAuthenticationMethod)
   }
-  if (properties?.hasAuthenticationData) {
+  if (properties?.values.has(Property.authenticationData)) {
     throw cursor.fault('properties', 'authentication data without a method (MQTT 5, 3.1.2.11.10)', ReasonCode.protocolError)
   }
-  const clientId = cursor.textBytes('client-id', 'the client id')
+  const clientId = cursor.text('client-id', 'the client id')
   const will = (flags & 0x04) === 0 ? null : readWill(cursor, flags, version, limits)
   const userName = (flags & 0x80) === 0 ? null : cursor.text('string-utf8', 'the user name')
-  const password = (flags & 0x40) === 0 ? null : new Uint8Array(cursor.binary())
+  const password = (flags & 0x40) === 0 ? null : cursor.ownBinary()
   cursor.end()
   const isClean = (flags & 0x02) !== 0
-  const number = (id: number): number | undefined => properties?.numbers.get(id)
+  const number = (id: number): number | undefined => properties?.values.get(id)
   return {
     type: 'connect',
     version,
     isClean,
     keepAliveSeconds,
-    clientId: clientId.toString(),
+    clientId,
     will,
     userName,
     password,
@@ -107,44 +119,45 @@ function checkConnectFlags(cursor: WireCursor, flags: number, version: ProtocolV
 function readWill(cursor: WireCursor, flags: number, version: ProtocolVersion, limits: ReadLimits): WillPacket {
   const properties = version === 5 ? readProperties(cursor, 'will', limits) : null
   const topic = cursor.text('will', 'the will topic')
-  const payload = new Uint8Array(cursor.binary())
+  const payload = cursor.ownBinary()
   return {
     topic,
     payload,
     qos: ((flags >> 3) & 3) as Qos,
     retain: (flags & 0x20) !== 0,
-    delaySeconds: properties?.numbers.get(Property.willDelay) ?? 0,
+    delaySeconds: properties?.values.get(Property.willDelay) ?? 0,
     properties: properties?.message ?? null
   }
 }
 
 // --- PUBLISH
 
-export interface PublishHead {
-  readonly flags: number
+/** What a connection reads its PUBLISH packets with. */
+export interface PublishContext {
   readonly version: ProtocolVersion
+  readonly topics: PublishTopics
   readonly topicAliasMaximum: number
-  /** Decodes the bytes of a topic that has been checked. */
-  topicOf(bytes: Buffer): string
+  readonly limits: ReadLimits
 }
 
 /** @throws GateFault */
 export function readPublish(
-  body: Uint8Array,
-  { flags, version, topicAliasMaximum, topicOf }: PublishHead,
-  limits: ReadLimits
+  cursor: WireCursor,
+  flags: number,
+  { version, topics, topicAliasMaximum, limits }: PublishContext
 ): PublishPacket {
-  const cursor = new WireCursor(body, 'PUBLISH')
-  const topicBytes = cursor.binary()
+  cursor.begin('PUBLISH')
   const qos = ((flags >> 1) & 3) as Qos
-  if (topicBytes.length > limits.mqttTopicBytesMax) {
-    throw cursor.fault('topic-too-long', `${topicBytes.length} bytes, at most ${limits.mqttTopicBytesMax}`, ReasonCode.topicNameInvalid)
+  const topicAt = cursor.skipBinary()
+  const topicBytes = cursor.at - topicAt
+  if (topicBytes > limits.mqttTopicBytesMax) {
+    throw cursor.fault('topic-too-long', `${topicBytes} bytes, at most ${limits.mqttTopicBytesMax}`, ReasonCode.topicNameInvalid)
   }
-  const topic = topicOf(topicBytes)
+  const topic = topics.read(cursor.bytes, topicAt, cursor.at)
   const packetId = qos === 0 ? 0 : cursor.uint16()
   if (qos > 0 && packetId === 0) throw cursor.fault('packet-id-zero', 'MQTT-2.3.1-1, MQTT-2.2.1-3')
   const properties = version === 5 ? readProperties(cursor, 'publish', limits) : null
-  const topicAlias = properties?.numbers.get(Property.topicAlias) ?? null
+  const topicAlias = properties?.values.get(Property.topicAlias) ?? null
   if (topicAlias !== null && topicAlias > topicAliasMaximum) {
     throw cursor.fault('topic-alias', `${topicAlias}, at most ${topicAliasMaximum} (MQTT-3.3.2-9)`, ReasonCode.topicAliasInvalid)
   }
@@ -162,31 +175,6 @@ export function readPublish(
   }
 }
 
-const SLASH = 0x2f
-
-/** Why the bytes are no topic name that may be published to, or null. */
-export function topicNameFault(bytes: Buffer, levelsMax: number): TopicReason | null {
-  let levels = 1
-  let isAscii = true
-  for (const byte of bytes) {
-    if (byte < 0x20) return byte === 0 ? 'topic-nul' : 'topic-control-character'
-    if (byte === 0x2b || byte === 0x23) return 'topic-wildcard'
-    if (byte === SLASH) levels++
-    else if (byte === 0x7f) return 'topic-control-character'
-    else if (byte >= 0x80) isAscii = false
-  }
-  if (levels > levelsMax) return 'topic-levels'
-  return isAscii ? null : wideTopicFault(bytes)
-}
-
-/** U+0080 to U+009F are the two bytes C2 80 to C2 9F. */
-function wideTopicFault(bytes: Buffer): TopicReason | null {
-  if (!isUtf8(bytes)) return 'topic-utf8'
-  for (let at = bytes.indexOf(0xc2); at >= 0; at = bytes.indexOf(0xc2, at + 1))
-    if ((bytes[at + 1] as number) < 0xa0) return 'topic-control-character'
-  return null
-}
-
 // --- PUBACK, PUBREC, PUBREL, PUBCOMP
 
 const ACK_NAMES = { 4: 'puback', 5: 'pubrec', 6: 'pubrel', 7: 'pubcomp' } as const
@@ -195,9 +183,9 @@ const RECEIVER_CODES: ReadonlySet<number> = new Set([0x00, 0x10, 0x80, 0x83, 0x8
 const RELEASE_CODES: ReadonlySet<number> = new Set([0x00, 0x92])
 
 /** @throws GateFault */
-export function readAck(body: Uint8Array, type: 4 | 5 | 6 | 7, version: ProtocolVersion, limits: ReadLimits): AckPacket {
+export function readAck(cursor: WireCursor, type: 4 | 5 | 6 | 7, version: ProtocolVersion, limits: ReadLimits): AckPacket {
   const name = ACK_NAMES[type]
-  const cursor = new WireCursor(body, name.toUpperCase())
+  cursor.begin(name)
   const packetId = cursor.uint16()
   if (packetId === 0) throw cursor.fault('packet-id-zero', 'MQTT-2.3.1-1, MQTT-2.2.1-3')
   let reasonCode = 0
@@ -215,22 +203,22 @@ export function readAck(body: Uint8Array, type: 4 | 5 | 6 | 7, version: Protocol
 // --- SUBSCRIBE, UNSUBSCRIBE
 
 /** @throws GateFault */
-export function readSubscribe(body: Uint8Array, version: ProtocolVersion, limits: ReadLimits): SubscribePacket {
-  const cursor = new WireCursor(body, 'SUBSCRIBE')
+export function readSubscribe(cursor: WireCursor, version: ProtocolVersion, isBridge: boolean, limits: ReadLimits): SubscribePacket {
+  cursor.begin('SUBSCRIBE')
   const packetId = readFilterPacketId(cursor)
   const properties = version === 5 ? readProperties(cursor, 'subscribe', limits) : null
   needsFilter(cursor)
   const subscriptions: SubscriptionRequest[] = []
   while (cursor.leftBytes > 0) {
     const filter = readFilter(cursor, limits)
-    subscriptions.push(version === 5 ? readOptions(cursor, filter) : readQos(cursor, filter))
+    subscriptions.push(version === 5 ? readOptions(cursor, filter) : readQos(cursor, filter, isBridge))
   }
-  return { type: 'subscribe', packetId, subscriptions, subscriptionId: properties?.numbers.get(Property.subscriptionId) ?? null }
+  return { type: 'subscribe', packetId, subscriptions, subscriptionId: properties?.values.get(Property.subscriptionId) ?? null }
 }
 
 /** @throws GateFault */
-export function readUnsubscribe(body: Uint8Array, version: ProtocolVersion, limits: ReadLimits): UnsubscribePacket {
-  const cursor = new WireCursor(body, 'UNSUBSCRIBE')
+export function readUnsubscribe(cursor: WireCursor, version: ProtocolVersion, limits: ReadLimits): UnsubscribePacket {
+  cursor.begin('UNSUBSCRIBE')
   const packetId = readFilterPacketId(cursor)
   if (version === 5) readProperties(cursor, 'unsubscribe', limits)
   needsFilter(cursor)
@@ -250,25 +238,18 @@ function needsFilter(cursor: WireCursor): void {
 }
 
 function readFilter(cursor: WireCursor, { topicLevelsMax }: ReadLimits): string {
-  const bytes = cursor.binary()
-  if (!isText(bytes)) throw cursor.fault('string-utf8', 'a filter is not UTF-8, or has U+0000 (MQTT-3.8.3-1, MQTT-3.10.3-1)')
-  const filter = bytes.toString()
-  if (!isWellFormedFilter(filter) || isBeyond(bytes, topicLevelsMax)) {
+  const filter = cursor.text('string-utf8', 'a filter')
+  if (!isWellFormedFilter(filter) || levelsOf(filter) > topicLevelsMax) {
     throw cursor.fault('filter', 'a filter that is none (MQTT-4.7.1-2, MQTT-4.7.1-3, MQTT-4.7.3-1)', ReasonCode.topicFilterInvalid)
   }
   return filter
 }
 
-function isBeyond(filter: Buffer, levelsMax: number): boolean {
-  let levels = 1
-  for (const byte of filter) if (byte === SLASH) levels++
-  return levels > levelsMax
-}
-
-function readQos(cursor: WireCursor, filter: string): SubscriptionRequest {
+/** A bridge wants what it would say with the options of MQTT 5, or it would get back what it sends. */
+function readQos(cursor: WireCursor, filter: string, isBridge: boolean): SubscriptionRequest {
   const qos = cursor.byte()
   if (qos > 2) throw cursor.fault('packet-flags', `it asks for QoS byte ${qos} (MQTT-3-8.3-4)`)
-  return { filter, qos: qos as Qos, noLocal: false, retainAsPublished: false, retainHandling: 0 }
+  return { filter, qos: qos as Qos, noLocal: isBridge, retainAsPublished: isBridge, retainHandling: 0 }
 }
 
 function readOptions(cursor: WireCursor, filter: string): SubscriptionRequest {
@@ -297,16 +278,16 @@ function readOptions(cursor: WireCursor, filter: string): SubscriptionRequest {
 const DISCONNECT_CODES: ReadonlySet<number> = new Set([0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99])
 
 /** @throws GateFault */
-export function readDisconnect(body: Uint8Array, version: ProtocolVersion, limits: ReadLimits): DisconnectPacket {
-  const cursor = new WireCursor(body, 'DISCONNECT')
+export function readDisconnect(cursor: WireCursor, version: ProtocolVersion, limits: ReadLimits): DisconnectPacket {
+  cursor.begin('DISCONNECT')
   let reasonCode = 0
   let sessionExpirySeconds: number | null = null
   if (version === 5 && cursor.leftBytes > 0) {
     reasonCode = cursor.byte()
     if (!DISCONNECT_CODES.has(reasonCode)) throw cursor.fault('reason-code', `0x${reasonCode.toString(16)}`, ReasonCode.protocolError)
     if (cursor.leftBytes > 0) {
-      const { numbers } = readProperties(cursor, 'disconnect', limits)
-      sessionExpirySeconds = numbers.get(Property.sessionExpiry) ?? null
+      const { values } = readProperties(cursor, 'disconnect', limits)
+      sessionExpirySeconds = values.get(Property.sessionExpiry) ?? null
     }
   }
   cursor.end()

@@ -11,17 +11,20 @@
 
 import type { ListenerLimits } from './limits.ts'
 import {
+  connectFault,
+  type PublishContext,
   type ReadLimits,
   readAck,
   readConnect,
   readDisconnect,
   readPublish,
   readSubscribe,
-  readUnsubscribe,
-  topicNameFault
+  readUnsubscribe
 } from './packet-read.ts'
 import { type ClientPacket, type ProtocolVersion, ReasonCode } from './packets.ts'
+import { PublishTopics } from './publish-topics.ts'
 import { GateFault, type GateReason } from './reasons.ts'
+import { WireCursor } from './wire-cursor.ts'
 
 const CONNECT = 1
 const PUBLISH = 3
@@ -31,12 +34,13 @@ const SUBSCRIBE = 8
 const UNSUBSCRIBE = 10
 const PINGREQ = 12
 const DISCONNECT = 14
-/** CONNECT, PUBLISH, PUBACK … PUBCOMP, SUBSCRIBE, UNSUBSCRIBE, PINGREQ, DISCONNECT: what a client may send. */
-const CLIENT_TYPES: ReadonlySet<number> = new Set([CONNECT, PUBLISH, 4, 5, 6, 7, SUBSCRIBE, UNSUBSCRIBE, PINGREQ, DISCONNECT])
-const FLAGS_TWO: ReadonlySet<number> = new Set([6, SUBSCRIBE, UNSUBSCRIBE])
+/** Flags by type; those of PUBLISH say something. null = comes from no client. */
+const FLAGS: readonly (number | null)[] = [null, 0, null, 0, 0, 0, 2, 0, 2, null, 2, null, 0, null, 0, null]
+const DUP = 8
 const LENGTH_BYTES_MAX = 4
 const FIRST_PIECE_BYTES = 512
-const NO_BYTES = new Uint8Array(0)
+const NO_BYTES = Buffer.alloc(0)
+const PADDED = 'a remaining length that is not in its shortest form (MQTT-1.5.5-1)'
 const PING: ClientPacket = { type: 'pingreq' }
 
 export type PacketReaderLimits = Omit<ListenerLimits, 'connectionsMax'> & ReadLimits
@@ -44,22 +48,23 @@ export type PacketReaderLimits = Omit<ListenerLimits, 'connectionsMax'> & ReadLi
 export class PacketReader {
   readonly #limits: PacketReaderLimits
   readonly #topicAliasMaximum: number
-  #chunk: Uint8Array = NO_BYTES
+  readonly #cursor = new WireCursor()
+  #chunk: Buffer = NO_BYTES
   #at = 0
   /** First byte of the packet that has begun; -1 = none has. */
   #first = -1
   #length = 0
   #lengthBytes = 0
-  /** Bytes behind the fixed header; -1 = not known yet. */
-  #bodyBytes = -1
+  /** The length is known: `#length` bytes of body follow. */
+  #isInBody = false
   /** Of a body that comes in pieces. */
-  #kept = NO_BYTES
+  #kept: Buffer = NO_BYTES
   #keptBytes = 0
   #version: 0 | ProtocolVersion = 0
+  #isBridge = false
+  /** Of PUBLISH packets; null before CONNECT. */
+  #publishes: PublishContext | null = null
   #fault: GateFault | null = null
-  /** Devices publish to the same topic again and again. */
-  #lastTopicBytes: Buffer = Buffer.alloc(0)
-  #lastTopic = ''
 
   constructor(limits: PacketReaderLimits, { topicAliasMaximum }: { topicAliasMaximum: number }) {
     this.#limits = limits
@@ -83,45 +88,58 @@ export class PacketReader {
   /** All that was pushed before has been taken: next() gave null. `chunk` must not change. */
   push(chunk: Uint8Array): void {
     if (this.#at < this.#chunk.length) chunk = Buffer.concat([this.#chunk.subarray(this.#at), chunk])
-    this.#chunk = chunk
+    this.#chunk = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     this.#at = 0
   }
 
   /** The next whole packet; null when more bytes are needed, or after a fault. */
   next(): ClientPacket | null {
     while (this.#fault === null) {
-      if (this.#bodyBytes >= 0) return this.#takeBody()
-      if (this.#at === this.#chunk.length) {
-        this.#chunk = NO_BYTES
-        this.#at = 0
-        return null
+      if (this.#isInBody) {
+        if (this.#findBody()) return this.#readBody()
+        return this.#letGo()
       }
+      if (this.#at === this.#chunk.length) return this.#letGo()
       const byte = this.#chunk[this.#at++] as number
       if (this.#first < 0) this.#readFirst(byte)
       else this.#readLength(byte)
     }
+    return this.#letGo()
+  }
+
+  /** What was read does not stay in memory while more is waited for. */
+  #letGo(): null {
+    this.#chunk = NO_BYTES
+    this.#at = 0
     return null
   }
 
   #readFirst(byte: number): void {
     const type = byte >> 4
     const flags = byte & 0x0f
-    if (!CLIENT_TYPES.has(type)) return this.#fail('packet-type', `packet type ${type} comes from no client`, ReasonCode.protocolError)
+    const expected = FLAGS[type] as number | null
+    if (expected === null) return this.#fail('packet-type', `packet type ${type} comes from no client`, ReasonCode.protocolError)
     if (this.#version === 0 && type !== CONNECT)
       return this.#fail('connect-expected', `packet type ${type} before CONNECT`, ReasonCode.protocolError)
     if (this.#version !== 0 && type === CONNECT) return this.#fail('second-connect', 'MQTT-3.1.0-2', ReasonCode.protocolError)
-    if (type === PUBLISH ? ((flags >> 1) & 3) === 3 : flags !== (FLAGS_TWO.has(type) ? 2 : 0)) {
+    if (type === PUBLISH) {
+      if ((flags & 6) === 6) return this.#fail('packet-flags', 'QoS 3 (MQTT-3.3.1-4)')
+      if ((flags & 0x0e) === DUP) return this.#fail('packet-flags', 'DUP with QoS 0 (MQTT-3.3.1-2)', ReasonCode.protocolError)
+    } else if (flags !== expected && !this.#isRepeat(flags, expected)) {
       return this.#fail('packet-flags', `type ${type} with flags ${flags}`)
     }
-    if (type === PUBLISH && (flags & 0x0e) === 8)
-      return this.#fail('packet-flags', 'DUP with QoS 0 (MQTT-3.3.1-2)', ReasonCode.protocolError)
     this.#first = byte
     this.#length = 0
     this.#lengthBytes = 0
   }
 
+  /** MQTT 3.1 repeats PUBREL, SUBSCRIBE and UNSUBSCRIBE with DUP, as it does PUBLISH. */
+  #isRepeat(flags: number, expected: number): boolean {
+    return this.#version === 3 && expected === 2 && flags === (DUP | 2)
+  }
+
   #readLength(byte: number): void {
-    this.#length += (byte & 0x7f) * 128 ** this.#lengthBytes
+    this.#length |= (byte & 0x7f) << (7 * this.#lengthBytes)
     this.#lengthBytes++
     if (byte >= 0x80) {
       if (this.#lengthBytes === LENGTH_BYTES_MAX) this.#fail('packet-length', `more than ${LENGTH_BYTES_MAX} bytes of remaining length`)
@@ -138,84 +156,96 @@ export class PacketReader {
       const reason = type === CONNECT ? 'connect-too-large' : 'packet-too-large'
       return this.#fail(reason, `${packetBytes} bytes, at most ${bytesMax}`, ReasonCode.packetTooLarge)
     }
-    const isPing = type === PINGREQ
-    const isShort = type >= PUBACK && type <= PUBCOMP && this.#version < 5
-    if ((isPing && this.#length !== 0) || (isShort && this.#length !== 2)) {
-      return this.#fail('packet-length', `type ${type} of ${this.#length} bytes`)
-    }
-    this.#bodyBytes = this.#length
+    if (type !== PUBLISH && !this.#mayBeLong(type)) return this.#fail('packet-length', `type ${type} of ${this.#length} bytes`)
+    if (this.#version === 5 && this.#isPadded()) return this.#fail('packet-length', PADDED)
+    this.#isInBody = true
   }
 
-  #takeBody(): ClientPacket | null {
+  /** Of packets whose length is fixed: is it this one? */
+  #mayBeLong(type: number): boolean {
+    if (type === PINGREQ) return this.#length === 0
+    if (this.#version === 5) return true
+    if (type === DISCONNECT) return this.#length === 0
+    return type < PUBACK || type > PUBCOMP || this.#length === 2
+  }
+
+  /** The remaining length is not in its shortest form. */
+  #isPadded(): boolean {
+    return this.#lengthBytes > 1 && this.#length < 1 << (7 * (this.#lengthBytes - 1))
+  }
+
+  /** Sets the cursor on the body. @returns false when not all of it has come */
+  #findBody(): boolean {
     const available = this.#chunk.length - this.#at
-    let body: Uint8Array
-    if (this.#keptBytes === 0 && available >= this.#bodyBytes) {
-      body = this.#chunk.subarray(this.#at, this.#at + this.#bodyBytes)
-      this.#at += this.#bodyBytes
-    } else {
-      const taken = Math.min(this.#bodyBytes - this.#keptBytes, available)
-      this.#keep(this.#chunk.subarray(this.#at, this.#at + taken))
-      this.#at += taken
-      if (this.#keptBytes < this.#bodyBytes) return null
-      body = this.#kept.subarray(0, this.#keptBytes)
-      this.#kept = NO_BYTES
-      this.#keptBytes = 0
+    if (this.#keptBytes === 0 && available >= this.#length) {
+      this.#cursor.set(this.#chunk, this.#at, this.#at + this.#length)
+      this.#at += this.#length
+      return true
     }
+    const taken = Math.min(this.#length - this.#keptBytes, available)
+    this.#keep(this.#chunk.subarray(this.#at, this.#at + taken))
+    this.#at += taken
+    if (this.#keptBytes < this.#length) return false
+    this.#cursor.set(this.#kept, 0, this.#keptBytes)
+    this.#kept = NO_BYTES
+    this.#keptBytes = 0
+    return true
+  }
+
+  #readBody(): ClientPacket | null {
     const first = this.#first
     this.#first = -1
-    this.#bodyBytes = -1
+    this.#isInBody = false
     try {
-      return this.#read(first, body)
+      return this.#read(first)
     } catch (error) {
       if (!(error instanceof GateFault)) throw error
       this.#fault = error
-      return null
+      return this.#letGo()
+    } finally {
+      this.#cursor.clear()
     }
   }
 
-  #read(first: number, body: Uint8Array): ClientPacket {
+  #read(first: number): ClientPacket {
     const type = first >> 4
     const version = this.#version as ProtocolVersion
     const limits = this.#limits
+    const cursor = this.#cursor
     switch (type) {
       case PUBLISH:
-        return readPublish(
-          body,
-          { flags: first & 0x0f, version, topicAliasMaximum: this.#topicAliasMaximum, topicOf: this.#topicOf },
-          limits
-        )
-      case CONNECT: {
-        const packet = readConnect(body, limits)
-        this.#version = packet.version
-        return packet
-      }
+        return readPublish(cursor, first & 0x0f, this.#publishes as PublishContext)
+      case CONNECT:
+        return this.#readConnect()
       case SUBSCRIBE:
-        return readSubscribe(body, version, limits)
+        return readSubscribe(cursor, version, this.#isBridge, limits)
       case UNSUBSCRIBE:
-        return readUnsubscribe(body, version, limits)
+        return readUnsubscribe(cursor, version, limits)
       case PINGREQ:
         return PING
       case DISCONNECT:
-        return readDisconnect(body, version, limits)
+        return readDisconnect(cursor, version, limits)
       default:
-        return readAck(body, type as 4 | 5 | 6 | 7, version, limits)
+        return readAck(cursor, type as 4 | 5 | 6 | 7, version, limits)
     }
   }
 
-  readonly #topicOf = (bytes: Buffer): string => {
-    if (bytes.equals(this.#lastTopicBytes)) return this.#lastTopic
-    const reason = topicNameFault(bytes, this.#limits.topicLevelsMax)
-    if (reason) throw new GateFault(reason, 'in the topic of a PUBLISH', { reasonCode: ReasonCode.topicNameInvalid })
-    this.#lastTopicBytes = Buffer.from(bytes)
-    this.#lastTopic = bytes.toString()
-    return this.#lastTopic
+  #readConnect(): ClientPacket {
+    const limits = this.#limits
+    const packet = readConnect(this.#cursor, limits)
+    const { version, isBridge } = packet
+    if (version === 5 && this.#isPadded()) throw connectFault(version, 'packet-length', PADDED)
+    this.#version = version
+    this.#isBridge = isBridge
+    this.#publishes = { version, topics: new PublishTopics(limits), topicAliasMaximum: this.#topicAliasMaximum, limits }
+    return packet
   }
 
   /** Grows with what has come, not with what was announced. */
   #keep(piece: Uint8Array): void {
     const bytes = this.#keptBytes + piece.length
     if (bytes > this.#kept.length) {
-      const larger = new Uint8Array(Math.min(this.#bodyBytes, Math.max(bytes, this.#kept.length * 2, FIRST_PIECE_BYTES)))
+      const larger = Buffer.allocUnsafeSlow(Math.min(this.#length, Math.max(bytes, this.#kept.length * 2, FIRST_PIECE_BYTES)))
       larger.set(this.#kept.subarray(0, this.#keptBytes))
       this.#kept = larger
     }

@@ -43,6 +43,8 @@ export interface WillPacket {
 export interface ConnectPacket {
   readonly type: 'connect'
   readonly version: ProtocolVersion
+  /** It says that it joins another broker to this one. */
+  readonly isBridge: boolean
   /** Clean session (3.1.1), clean start (5). */
   readonly isClean: boolean
   /** 0 = none. */

@@ -1,6 +1,7 @@
 // Reads the fields of one MQTT packet one after the other, from the bytes behind its fixed header.
 //
-// Invariants: never reads behind the end; what is cut off, or no text, throws a GateFault. Not for: which fields a packet has (packet-read.ts).
+// Invariants: never reads behind the end of the packet, whatever lies there; what is cut off, or no text, throws a GateFault. One cursor serves a whole
+// connection: it is set on each packet, and nothing that it gave away changes then. Not for: which fields a packet has (packet-read.ts).
 // Source: MQTT 5.0 section 1.5, MQTT 3.1.1 section 1.5.3.
 
 import { isUtf8 } from 'node:buffer'
@@ -8,24 +9,45 @@ import { ReasonCode } from './packets.ts'
 import { GateFault, type GateReason } from './reasons.ts'
 
 const LENGTH_BYTES_MAX = 4
+const NO_BYTES = Buffer.alloc(0)
 
 export class WireCursor {
-  readonly #bytes: Buffer
-  /** For the words of faults. */
-  readonly #packet: string
+  #bytes: Buffer = NO_BYTES
   #at = 0
+  #endAt = 0
+  /** For the words of faults. */
+  #packet = ''
 
-  constructor(bytes: Uint8Array, packet: string) {
-    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  /** On the body of a packet: `bytes` from `at` to `endAt`. */
+  set(bytes: Buffer, at: number, endAt: number): void {
+    this.#bytes = bytes
+    this.#at = at
+    this.#endAt = endAt
+  }
+
+  /** The packet is read: its bytes are let go. */
+  clear(): void {
+    this.#bytes = NO_BYTES
+    this.#at = 0
+    this.#endAt = 0
+  }
+
+  /** The name of the packet, for faults. */
+  begin(packet: string): void {
     this.#packet = packet
   }
 
   get leftBytes(): number {
-    return this.#bytes.length - this.#at
+    return this.#endAt - this.#at
   }
 
+  /** In `bytes`, as endAt is. */
   get at(): number {
     return this.#at
+  }
+
+  get bytes(): Buffer {
+    return this.#bytes
   }
 
   byte(): number {
@@ -35,14 +57,13 @@ export class WireCursor {
 
   uint16(): number {
     this.#need(2)
-    this.#at += 2
-    return this.#bytes.readUInt16BE(this.#at - 2)
+    const at = this.#at
+    this.#at = at + 2
+    return ((this.#bytes[at] as number) << 8) | (this.#bytes[at + 1] as number)
   }
 
   uint32(): number {
-    this.#need(4)
-    this.#at += 4
-    return this.#bytes.readUInt32BE(this.#at - 4)
+    return this.uint16() * 65_536 + this.uint16()
   }
 
   /** A Variable Byte Integer, in its shortest form (MQTT-1.5.5-1). */
@@ -50,40 +71,50 @@ export class WireCursor {
     let value = 0
     for (let index = 0; index < LENGTH_BYTES_MAX; index++) {
       const byte = this.byte()
-      value += (byte & 0x7f) * 128 ** index
+      value |= (byte & 0x7f) << (7 * index)
       if (byte >= 0x80) continue
       if (byte === 0 && index > 0) break
       return value
     }
-    throw this.fault('packet-length', 'a length that is not in its shortest form (MQTT-1.5.5-1)')
+    throw this.fault('packet-length', 'a length of five bytes, or not in its shortest form (MQTT-1.5.5-1)')
   }
 
-  /** A view. */
-  take(length: number): Buffer {
+  /** Passes over `length` bytes. @returns where they begin; they end at `at` */
+  skip(length: number): number {
     this.#need(length)
-    this.#at += length
-    return this.#bytes.subarray(this.#at - length, this.#at)
+    const from = this.#at
+    this.#at = from + length
+    return from
   }
 
-  /** Two bytes of length and as many bytes: a view. */
-  binary(): Buffer {
-    return this.take(this.uint16())
+  /** Passes over two bytes of length and as many bytes. @returns where these begin; they end at `at` */
+  skipBinary(): number {
+    return this.skip(this.uint16())
   }
 
-  /** The bytes of a text: UTF-8 without U+0000. @throws GateFault with `reason` */
-  textBytes(reason: GateReason, what: string): Buffer {
-    const bytes = this.binary()
-    if (isText(bytes)) return bytes
+  /** The same for a text, UTF-8 without U+0000. @throws GateFault with `reason` */
+  skipText(reason: GateReason, what: string): number {
+    const from = this.skipBinary()
+    if (isText(this.#bytes, from, this.#at)) return from
     throw this.fault(reason, `${what} is not UTF-8, or has U+0000 (MQTT-1.5.3-1, MQTT-1.5.3-2, MQTT-1.5.4-1, MQTT-1.5.4-2)`)
   }
 
   text(reason: GateReason, what: string): string {
-    return this.textBytes(reason, what).toString()
+    const from = this.skipText(reason, what)
+    return this.#bytes.toString('utf8', from, this.#at)
+  }
+
+  /** Two bytes of length and as many bytes: in memory of their own. */
+  ownBinary(): Uint8Array {
+    const from = this.skipBinary()
+    return new Uint8Array(this.#bytes.subarray(from, this.#at))
   }
 
   /** Everything that is left: a view. */
   rest(): Buffer {
-    return this.take(this.leftBytes)
+    const from = this.#at
+    this.#at = this.#endAt
+    return this.#bytes.subarray(from, this.#endAt)
   }
 
   end(): void {
@@ -95,10 +126,17 @@ export class WireCursor {
   }
 
   #need(count: number): void {
-    if (this.#bytes.length - this.#at < count) throw this.fault('packet-length', 'it ends inside a field')
+    if (this.#endAt - this.#at < count) throw this.fault('packet-length', 'it ends inside a field')
   }
 }
 
-export function isText(bytes: Buffer): boolean {
-  return isUtf8(bytes) && !bytes.includes(0)
+/** UTF-8 without U+0000. */
+function isText(bytes: Buffer, from: number, to: number): boolean {
+  let isAscii = true
+  for (let at = from; at < to; at++) {
+    const byte = bytes[at] as number
+    if (byte === 0) return false
+    if (byte >= 0x80) isAscii = false
+  }
+  return isAscii || isUtf8(bytes.subarray(from, to))
 }
