@@ -21,7 +21,7 @@ import {
   type WillPacket
 } from './packets.ts'
 import { GateFault, type TopicReason } from './reasons.ts'
-import { isText, WireCursor } from './wire-cursor.ts'
+import { isText, type WireCursor } from './wire-cursor.ts'
 import { connackPacket } from './wire-write.ts'
 
 export interface ReadLimits extends PropertyLimits {
@@ -36,8 +36,7 @@ const RECEIVE_MAXIMUM = 65_535
 // --- CONNECT
 
 /** @throws GateFault, with an answer in the words of its version */
-export function readConnect(body: Uint8Array, limits: ReadLimits): ConnectPacket {
-  const cursor = new WireCursor(body, 'CONNECT')
+export function readConnect(cursor: WireCursor, limits: ReadLimits): ConnectPacket {
   const version = readVersion(cursor)
   try {
     return readConnectBody(cursor, version, limits)
@@ -124,19 +123,18 @@ export interface PublishHead {
   readonly flags: number
   readonly version: ProtocolVersion
   readonly topicAliasMaximum: number
-  /** Decodes the bytes of a topic that has been checked. */
-  topicOf(bytes: Buffer): string
+  /** Takes the next `length` bytes as a topic, checked. */
+  takeTopic(cursor: WireCursor, length: number): string
 }
 
 /** @throws GateFault */
-export function readPublish(body: Uint8Array, { flags, version, topicAliasMaximum, topicOf }: PublishHead, limits: ReadLimits): PublishPacket {
-  const cursor = new WireCursor(body, 'PUBLISH')
-  const topicBytes = cursor.binary()
+export function readPublish(cursor: WireCursor, { flags, version, topicAliasMaximum, takeTopic }: PublishHead, limits: ReadLimits): PublishPacket {
+  const topicBytes = cursor.uint16()
   const qos = ((flags >> 1) & 3) as Qos
-  if (topicBytes.length > limits.mqttTopicBytesMax) {
-    throw cursor.fault('topic-too-long', `${topicBytes.length} bytes, at most ${limits.mqttTopicBytesMax}`, ReasonCode.topicNameInvalid)
+  if (topicBytes <= cursor.leftBytes && topicBytes > limits.mqttTopicBytesMax) {
+    throw cursor.fault('topic-too-long', `${topicBytes} bytes, at most ${limits.mqttTopicBytesMax}`, ReasonCode.topicNameInvalid)
   }
-  const topic = topicOf(topicBytes)
+  const topic = takeTopic(cursor, topicBytes)
   const packetId = qos === 0 ? 0 : cursor.uint16()
   if (qos > 0 && packetId === 0) throw cursor.fault('packet-id-zero', 'MQTT-2.3.1-1, MQTT-2.2.1-3')
   const properties = version === 5 ? readProperties(cursor, 'publish', limits) : null
@@ -190,9 +188,8 @@ const RECEIVER_CODES: ReadonlySet<number> = new Set([0x00, 0x10, 0x80, 0x83, 0x8
 const RELEASE_CODES: ReadonlySet<number> = new Set([0x00, 0x92])
 
 /** @throws GateFault */
-export function readAck(body: Uint8Array, type: 4 | 5 | 6 | 7, version: ProtocolVersion, limits: ReadLimits): AckPacket {
+export function readAck(cursor: WireCursor, type: 4 | 5 | 6 | 7, version: ProtocolVersion, limits: ReadLimits): AckPacket {
   const name = ACK_NAMES[type]
-  const cursor = new WireCursor(body, name.toUpperCase())
   const packetId = cursor.uint16()
   if (packetId === 0) throw cursor.fault('packet-id-zero', 'MQTT-2.3.1-1, MQTT-2.2.1-3')
   let reasonCode = 0
@@ -210,8 +207,7 @@ export function readAck(body: Uint8Array, type: 4 | 5 | 6 | 7, version: Protocol
 // --- SUBSCRIBE, UNSUBSCRIBE
 
 /** @throws GateFault */
-export function readSubscribe(body: Uint8Array, version: ProtocolVersion, limits: ReadLimits): SubscribePacket {
-  const cursor = new WireCursor(body, 'SUBSCRIBE')
+export function readSubscribe(cursor: WireCursor, version: ProtocolVersion, limits: ReadLimits): SubscribePacket {
   const packetId = readFilterPacketId(cursor)
   const properties = version === 5 ? readProperties(cursor, 'subscribe', limits) : null
   needsFilter(cursor)
@@ -224,8 +220,7 @@ export function readSubscribe(body: Uint8Array, version: ProtocolVersion, limits
 }
 
 /** @throws GateFault */
-export function readUnsubscribe(body: Uint8Array, version: ProtocolVersion, limits: ReadLimits): UnsubscribePacket {
-  const cursor = new WireCursor(body, 'UNSUBSCRIBE')
+export function readUnsubscribe(cursor: WireCursor, version: ProtocolVersion, limits: ReadLimits): UnsubscribePacket {
   const packetId = readFilterPacketId(cursor)
   if (version === 5) readProperties(cursor, 'unsubscribe', limits)
   needsFilter(cursor)
@@ -294,8 +289,7 @@ const DISCONNECT_CODES: ReadonlySet<number> = new Set([
 ])
 
 /** @throws GateFault */
-export function readDisconnect(body: Uint8Array, version: ProtocolVersion, limits: ReadLimits): DisconnectPacket {
-  const cursor = new WireCursor(body, 'DISCONNECT')
+export function readDisconnect(cursor: WireCursor, version: ProtocolVersion, limits: ReadLimits): DisconnectPacket {
   let reasonCode = 0
   let sessionExpirySeconds: number | null = null
   if (version === 5 && cursor.leftBytes > 0) {

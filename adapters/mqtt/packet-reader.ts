@@ -13,6 +13,7 @@ import type { ListenerLimits } from './limits.ts'
 import { type ReadLimits, readAck, readConnect, readDisconnect, readPublish, readSubscribe, readUnsubscribe, topicNameFault } from './packet-read.ts'
 import { type ClientPacket, type ProtocolVersion, ReasonCode } from './packets.ts'
 import { GateFault, type GateReason } from './reasons.ts'
+import { WireCursor } from './wire-cursor.ts'
 
 const CONNECT = 1
 const PUBLISH = 3
@@ -27,7 +28,9 @@ const CLIENT_TYPES: ReadonlySet<number> = new Set([CONNECT, PUBLISH, 4, 5, 6, 7,
 const FLAGS_TWO: ReadonlySet<number> = new Set([6, SUBSCRIBE, UNSUBSCRIBE])
 const LENGTH_BYTES_MAX = 4
 const FIRST_PIECE_BYTES = 512
-const NO_BYTES = new Uint8Array(0)
+const NO_BYTES = Buffer.alloc(0)
+/** By type, for the words of faults. */
+const NAMES = ['', 'CONNECT', '', 'PUBLISH', 'PUBACK', 'PUBREC', 'PUBREL', 'PUBCOMP', 'SUBSCRIBE', '', 'UNSUBSCRIBE', '', 'PINGREQ', '', 'DISCONNECT']
 const PING: ClientPacket = { type: 'pingreq' }
 
 export type PacketReaderLimits = Omit<ListenerLimits, 'connectionsMax'> & ReadLimits
@@ -35,7 +38,7 @@ export type PacketReaderLimits = Omit<ListenerLimits, 'connectionsMax'> & ReadLi
 export class PacketReader {
   readonly #limits: PacketReaderLimits
   readonly #topicAliasMaximum: number
-  #chunk: Uint8Array = NO_BYTES
+  #chunk: Buffer = NO_BYTES
   #at = 0
   /** First byte of the packet that has begun; -1 = none has. */
   #first = -1
@@ -44,12 +47,12 @@ export class PacketReader {
   /** Bytes behind the fixed header; -1 = not known yet. */
   #bodyBytes = -1
   /** Of a body that comes in pieces. */
-  #kept = NO_BYTES
+  #kept: Buffer = NO_BYTES
   #keptBytes = 0
   #version: 0 | ProtocolVersion = 0
   #fault: GateFault | null = null
   /** Devices publish to the same topic again and again. */
-  #lastTopicBytes: Buffer = Buffer.alloc(0)
+  #lastTopicBytes: Buffer = NO_BYTES
   #lastTopic = ''
 
   constructor(limits: PacketReaderLimits, { topicAliasMaximum }: { topicAliasMaximum: number }) {
@@ -73,8 +76,8 @@ export class PacketReader {
 
   /** All that was pushed before has been taken: next() gave null. `chunk` must not change. */
   push(chunk: Uint8Array): void {
-    if (this.#at < this.#chunk.length) chunk = Buffer.concat([this.#chunk.subarray(this.#at), chunk])
-    this.#chunk = chunk
+    const isLeft = this.#at < this.#chunk.length
+    this.#chunk = isLeft ? Buffer.concat([this.#chunk.subarray(this.#at), chunk]) : asBuffer(chunk)
     this.#at = 0
   }
 
@@ -134,16 +137,17 @@ export class PacketReader {
 
   #takeBody(): ClientPacket | null {
     const available = this.#chunk.length - this.#at
-    let body: Uint8Array
+    const name = NAMES[this.#first >> 4] as string
+    let body: WireCursor
     if (this.#keptBytes === 0 && available >= this.#bodyBytes) {
-      body = this.#chunk.subarray(this.#at, this.#at + this.#bodyBytes)
+      body = new WireCursor(this.#chunk, name, this.#at, this.#at + this.#bodyBytes)
       this.#at += this.#bodyBytes
     } else {
       const taken = Math.min(this.#bodyBytes - this.#keptBytes, available)
       this.#keep(this.#chunk.subarray(this.#at, this.#at + taken))
       this.#at += taken
       if (this.#keptBytes < this.#bodyBytes) return null
-      body = this.#kept.subarray(0, this.#keptBytes)
+      body = new WireCursor(this.#kept, name, 0, this.#keptBytes)
       this.#kept = NO_BYTES
       this.#keptBytes = 0
     }
@@ -159,13 +163,13 @@ export class PacketReader {
     }
   }
 
-  #read(first: number, body: Uint8Array): ClientPacket {
+  #read(first: number, body: WireCursor): ClientPacket {
     const type = first >> 4
     const version = this.#version as ProtocolVersion
     const limits = this.#limits
     switch (type) {
       case PUBLISH:
-        return readPublish(body, { flags: first & 0x0f, version, topicAliasMaximum: this.#topicAliasMaximum, topicOf: this.#topicOf }, limits)
+        return readPublish(body, { flags: first & 0x0f, version, topicAliasMaximum: this.#topicAliasMaximum, takeTopic: this.#takeTopic }, limits)
       case CONNECT: {
         const packet = readConnect(body, limits)
         this.#version = packet.version
@@ -184,8 +188,12 @@ export class PacketReader {
     }
   }
 
-  readonly #topicOf = (bytes: Buffer): string => {
-    if (bytes.equals(this.#lastTopicBytes)) return this.#lastTopic
+  readonly #takeTopic = (cursor: WireCursor, length: number): string => {
+    if (cursor.isNext(this.#lastTopicBytes, length)) {
+      cursor.skip(length)
+      return this.#lastTopic
+    }
+    const bytes = cursor.take(length)
     const reason = topicNameFault(bytes, this.#limits.topicLevelsMax)
     if (reason) throw new GateFault(reason, 'in the topic of a PUBLISH', { reasonCode: ReasonCode.topicNameInvalid })
     this.#lastTopicBytes = Buffer.from(bytes)
@@ -197,7 +205,7 @@ export class PacketReader {
   #keep(piece: Uint8Array): void {
     const bytes = this.#keptBytes + piece.length
     if (bytes > this.#kept.length) {
-      const larger = new Uint8Array(Math.min(this.#bodyBytes, Math.max(bytes, this.#kept.length * 2, FIRST_PIECE_BYTES)))
+      const larger = Buffer.alloc(Math.min(this.#bodyBytes, Math.max(bytes, this.#kept.length * 2, FIRST_PIECE_BYTES)))
       larger.set(this.#kept.subarray(0, this.#keptBytes))
       this.#kept = larger
     }
@@ -208,4 +216,8 @@ export class PacketReader {
   #fail(reason: GateReason, detail: string, reasonCode: number = ReasonCode.malformedPacket): void {
     this.#fault = new GateFault(reason, detail, { reasonCode })
   }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

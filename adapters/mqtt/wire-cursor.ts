@@ -13,15 +13,19 @@ export class WireCursor {
   readonly #bytes: Buffer
   /** For the words of faults. */
   readonly #packet: string
-  #at = 0
+  readonly #endAt: number
+  #at: number
 
-  constructor(bytes: Uint8Array, packet: string) {
-    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  /** Of the bytes from `at` to `endAt`. */
+  constructor(bytes: Buffer, packet: string, at: number, endAt: number) {
+    this.#bytes = bytes
     this.#packet = packet
+    this.#at = at
+    this.#endAt = endAt
   }
 
   get leftBytes(): number {
-    return this.#bytes.length - this.#at
+    return this.#endAt - this.#at
   }
 
   get at(): number {
@@ -65,6 +69,18 @@ export class WireCursor {
     return this.#bytes.subarray(this.#at - length, this.#at)
   }
 
+  /** The next `length` bytes are what `known` says. They are not taken. */
+  isNext(known: Buffer, length: number): boolean {
+    if (length !== known.length || length > this.leftBytes) return false
+    for (let index = 0; index < length; index++) if (this.#bytes[this.#at + index] !== known[index]) return false
+    return true
+  }
+
+  skip(length: number): void {
+    this.#need(length)
+    this.#at += length
+  }
+
   /** Two bytes of length and as many bytes: a view. */
   binary(): Buffer {
     return this.take(this.uint16())
@@ -95,7 +111,7 @@ export class WireCursor {
   }
 
   #need(count: number): void {
-    if (this.#bytes.length - this.#at < count) throw this.fault('packet-length', 'it ends inside a field')
+    if (this.#endAt - this.#at < count) throw this.fault('packet-length', 'it ends inside a field')
   }
 }
 
