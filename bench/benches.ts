@@ -2,7 +2,9 @@
 
 import { catchUpBench } from './catch-up.ts'
 import { checkpointBench } from './checkpoint.ts'
+import { connectionsBench } from './connections.ts'
 import { crc32cBench } from './crc32c.ts'
+import { deliveryBench } from './delivery.ts'
 import { deviceBench } from './device.ts'
 import { encodeBench } from './encode.ts'
 import { functionsBench } from './functions.ts'
@@ -19,6 +21,8 @@ export const benches: readonly Bench[] = [
   encodeBench,
   functionsBench,
   ingestBench,
+  deliveryBench,
+  connectionsBench,
   producerBench,
   deviceBench,
   restartBench,

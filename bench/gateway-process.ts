@@ -4,10 +4,13 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { type Build, ownBuild } from './build.ts'
 
 const READY_WITHIN_MS = 60_000
 const POLL_MS = 5
+/** USER_HZ is 100 wherever Linux runs Node. */
+const MS_PER_TICK = 10
 
 export interface GatewayOptions {
   /** For data and configuration. */
@@ -18,6 +21,13 @@ export interface GatewayOptions {
   readonly upstream?: string
   /** Default: ours. */
   readonly build?: Build
+  /** For memoryAfterCollection(). */
+  readonly isProbed?: boolean
+}
+
+export interface ProcessMemory {
+  readonly heapBytes: number
+  readonly residentBytes: number
 }
 
 export class GatewayProcess {
@@ -42,8 +52,10 @@ export class GatewayProcess {
     const port = await freePort()
     const file = join(options.directory, 'wadi.yaml')
     writeFileSync(file, JSON.stringify(configFor(options, port)))
-    const child = spawn(process.execPath, [entryPath(options.build ?? ownBuild), 'run', '-c', file, '--json'], {
-      stdio: ['ignore', 'ignore', 'pipe']
+    const { build = ownBuild, isProbed = false } = options
+    const probe = isProbed ? ['--expose-gc', '--import', pathToFileURL(join(ownBuild.dist, 'bench/heap-probe.worker.js')).href] : []
+    const child = spawn(process.execPath, [...probe, entryPath(build), 'run', '-c', file, '--json'], {
+      stdio: isProbed ? ['ignore', 'ignore', 'pipe', 'ipc'] : ['ignore', 'ignore', 'pipe']
     })
     const gateway = new GatewayProcess(child, port)
     const giveUpMs = performance.now() + READY_WITHIN_MS
@@ -69,6 +81,24 @@ export class GatewayProcess {
     } catch {
       return Number.NaN
     }
+  }
+
+  /** Of its main thread and all others, since it began; NaN where /proc does not tell. */
+  cpuMs(): number {
+    try {
+      const fields = readFileSync(`/proc/${this.pid}/stat`, 'utf8').split(') ')[1]?.split(' ')
+      return (Number(fields?.[11]) + Number(fields?.[12])) * MS_PER_TICK
+    } catch {
+      return Number.NaN
+    }
+  }
+
+  /** Only with isProbed. */
+  memoryAfterCollection(): Promise<ProcessMemory> {
+    return new Promise((resolve) => {
+      this.#child.once('message', (memory: ProcessMemory) => resolve(memory))
+      this.#child.send({})
+    })
   }
 
   async kill(): Promise<void> {

@@ -1,28 +1,17 @@
 // Load generator: raw sockets, PUBLISH packets (QoS 1) encoded beforehand, a window of unacknowledged packets per connection.
 // Cheap on purpose: the process under test must be the one that is busy.
-// Arguments: port, connections, payload bytes, window. Message { warmMs, measureMs } starts a run, answered by { acked, elapsedMs }.
+// Arguments: port, connections, payload bytes, window. Message { warmMs, measureMs } starts a run, answered by { isMeasuring } when it is warm and by
+// { acked, elapsedMs } at the end.
 
 import { connect, type Socket } from 'node:net'
 import { sensorPayload } from './harness.ts'
+import { connectPacket, publishPacket } from './mqtt-packets.ts'
 import { tell } from './worker.ts'
 
 const PUBACK_BYTES = 4
 const [port = 0, connectionCount = 1, payloadBytes = 100, windowSize = 100] = process.argv.slice(2).map(Number)
 
 let ackedTotal = 0
-
-function connectPacket(clientId: string): Buffer {
-  const id = Buffer.from(clientId)
-  const head = Buffer.from([0x10, 12 + id.length, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 0, 0, id.length])
-  return Buffer.concat([head, id])
-}
-
-function publishPacket(topic: string, packetId: number, payload: Buffer): Buffer {
-  const name = Buffer.from(topic)
-  const remaining = 2 + name.length + 2 + payload.length
-  const length = remaining < 128 ? [remaining] : [(remaining & 0x7f) | 0x80, remaining >> 7]
-  return Buffer.concat([Buffer.from([0x32, ...length, 0, name.length]), name, Buffer.from([packetId >> 8, packetId & 0xff]), payload])
-}
 
 /** A ring of packets with ids 1 … window; packet n is sent again when its acknowledgement is back. */
 class Publisher {
@@ -82,6 +71,7 @@ process.on('message', ({ warmMs, measureMs }: { warmMs: number; measureMs: numbe
   setTimeout(() => {
     const startMs = performance.now()
     const before = ackedTotal
+    tell({ isMeasuring: true })
     setTimeout(() => tell({ acked: ackedTotal - before, elapsedMs: performance.now() - startMs }), measureMs)
   }, warmMs)
 })

@@ -24,15 +24,14 @@ export class AckQueue<O> {
   flush(): void {
     while (!this.#hasEnded) {
       const head = this.#waiting[this.#head]
-      if (!head?.result) return
+      if (!head?.isSettled) return
       this.#head++
       if (this.#head === this.#waiting.length) {
         this.#waiting.length = 0
         this.#head = 0
       }
-      const { error, outcome, isLast } = head.result
-      this.#hasEnded = isLast
-      head.callback(error, outcome)
+      this.#hasEnded = head.isLast
+      head.callback(head.error, head.outcome as O)
     }
     this.#waiting.length = 0
     this.#head = 0
@@ -43,7 +42,10 @@ export class AckQueue<O> {
 export class PendingAck<O> {
   readonly #queue: AckQueue<O>
   readonly callback: AckCallback<O>
-  result: { readonly error: Error | null; readonly outcome: O; readonly isLast: boolean } | null = null
+  isSettled = false
+  error: Error | null = null
+  outcome: O | null = null
+  isLast = false
 
   constructor(queue: AckQueue<O>, callback: AckCallback<O>) {
     this.#queue = queue
@@ -52,7 +54,10 @@ export class PendingAck<O> {
 
   /** `isLast`: it ends the connection. */
   settle(error: Error | null, outcome: O, isLast = false): void {
-    this.result = { error, outcome, isLast }
+    this.isSettled = true
+    this.error = error
+    this.outcome = outcome
+    this.isLast = isLast
     if (isLast) this.#queue.isClosing = true
     this.#queue.flush()
   }

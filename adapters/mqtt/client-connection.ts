@@ -15,8 +15,8 @@ import type { ClientPacket, ConnackOptions, DeliveryOptions, ProtocolVersion } f
 import { ReasonCode } from './packets.ts'
 import { type CloseReason, closeDetailOf, closeReasonOf, GateFault } from './reasons.ts'
 import type { Connection } from './session-layer.ts'
-import { SocketWriter } from './socket-writer.ts'
-import { ackPacket, connackPacket, disconnectPacket, publishBytes, publishPacket } from './wire-write.ts'
+import { PIECE_BYTES_MAX, SocketWriter } from './socket-writer.ts'
+import { ackPacket, connackPacket, disconnectPacket, packetBytes, publishBodyBytes, writePublishHead } from './wire-write.ts'
 
 export interface ConnectionEvents {
   /** `pending` packets of this connection are not done. */
@@ -122,8 +122,19 @@ export class ClientConnection {
   /** @returns false when the packet is larger than the client takes: nothing was sent */
   sendPublish(options: DeliveryOptions): boolean {
     const version = this.#versionOr4()
-    if (this.#packetBytesMax !== Number.POSITIVE_INFINITY && publishBytes(version, options) > this.#packetBytesMax) return false
-    this.#write(publishPacket(version, options))
+    const bodyBytes = publishBodyBytes(version, options)
+    const bytes = packetBytes(bodyBytes)
+    if (bytes > this.#packetBytesMax) return false
+    const { payload } = options
+    const isSmall = payload.byteLength <= PIECE_BYTES_MAX
+    const at = this.#writer.reserve(isSmall ? bytes : bytes - payload.byteLength)
+    if (at >= 0) {
+      const { page } = this.#writer
+      const endAt = writePublishHead(page, at, version, options, bodyBytes)
+      if (isSmall) page.set(payload, endAt)
+      else this.#writer.write(payload)
+    }
+    this.#afterWrite()
     return true
   }
 

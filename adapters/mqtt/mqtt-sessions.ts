@@ -277,10 +277,10 @@ class MqttSessions implements SessionLayer {
     const fault = typeof topic === 'string' ? client.open(packet) : topic
     if (fault || typeof topic !== 'string') return connection.refuse(fault as GateFault)
     const { qos, packetId, payload, properties } = packet
-    const fields = { topic, payload, qos, isRetained: packet.retain, properties }
+    const fields = { topic, payload, qos, packetId, isRetained: packet.retain, properties }
     const change = packet.retain && !isReserved(topic) ? this.#retained.prepare(fields) : null
     connection.pendingCount++
-    this.#handlers.publish(client, { topic, payload, qos, packetId, properties, ...(change && { change }) }, (error, outcome) => {
+    this.#handlers.publish(client, change ? { ...fields, change } : fields, (error, outcome) => {
       connection.pendingCount--
       if (error) return refusePublish(client, packet, error)
       if (qos > 0) this.#answerPublish(client, qos === 1 ? 'puback' : 'pubrec', packetId)
@@ -315,13 +315,22 @@ class MqttSessions implements SessionLayer {
   #deliver(fields: MessageFields, publisherId: string | null): void {
     if (this.#filters.size === 0) return
     const message = new Message(fields, Date.now())
-    const found: { session: ClientSession; subscription: Subscription }[] = []
+    let isKept = false
+    /** By session, of those that may have more than one. */
+    let several: Map<ClientSession, Subscription[]> | null = null
     this.#filters.match(message.topic, (session, subscription) => {
-      if (!subscription.noLocal || session.clientId !== publisherId) found.push({ session, subscription })
+      if (subscription.noLocal && session.clientId === publisherId) return
+      if (session.subscriptions.size === 1) {
+        if (session.outbox.deliver(message, deliveryBy(message, subscription))) isKept = true
+        return
+      }
+      several ??= new Map()
+      const found = several.get(session)
+      if (found) found.push(subscription)
+      else several.set(session, [subscription])
     })
-    const [only] = found
-    if (found.length === 1 && only) only.session.outbox.deliver(message, deliveryOf(message, [only.subscription]))
-    else if (found.length > 1) deliverToEach(message, found)
+    if (several !== null && deliverToEach(message, several)) isKept = true
+    if (isKept) message.own()
   }
 
   #onPubrec(client: ConnectedClient, session: ClientSession, { packetId, reasonCode }: { packetId: number; reasonCode: number }): void {
@@ -491,6 +500,8 @@ class MqttSessions implements SessionLayer {
   }
 }
 
+const NO_IDS: readonly number[] = []
+
 const lower = (one: Qos, other: Qos): Qos => (one < other ? one : other)
 
 /** Why a CONNECT could not be made durable. */
@@ -513,6 +524,14 @@ function refusePublish(client: ConnectedClient, { qos, packetId }: PublishPacket
   client.connection.sendAck(qos === 1 ? 'puback' : 'pubrec', packetId, reasonCode)
 }
 
+function deliveryBy(message: Message, { qos, id, retainAsPublished }: Subscription): Delivery {
+  return {
+    qos: lower(message.qos, qos),
+    isRetained: retainAsPublished && message.isRetained,
+    subscriptionIds: id === null ? NO_IDS : [id]
+  }
+}
+
 /** Of all subscriptions of a session that match: the highest QoS, every subscription id. */
 function deliveryOf(message: Message, subscriptions: readonly Subscription[]): Delivery {
   let qos: Qos = 0
@@ -526,12 +545,9 @@ function deliveryOf(message: Message, subscriptions: readonly Subscription[]): D
   return { qos: lower(message.qos, qos), isRetained, subscriptionIds }
 }
 
-function deliverToEach(message: Message, found: readonly { session: ClientSession; subscription: Subscription }[]): void {
-  const bySession = new Map<ClientSession, Subscription[]>()
-  for (const { session, subscription } of found) {
-    const matching = bySession.get(session)
-    if (matching) matching.push(subscription)
-    else bySession.set(session, [subscription])
-  }
-  for (const [session, subscriptions] of bySession) session.outbox.deliver(message, deliveryOf(message, subscriptions))
+/** @returns whether somebody keeps it */
+function deliverToEach(message: Message, several: ReadonlyMap<ClientSession, readonly Subscription[]>): boolean {
+  let isKept = false
+  for (const [{ outbox }, subscriptions] of several) if (outbox.deliver(message, deliveryOf(message, subscriptions))) isKept = true
+  return isKept
 }

@@ -113,21 +113,24 @@ export class Outbox {
     this.#head = 0
   }
 
-  deliver(message: Message, delivery: Delivery): void {
+  /** @returns whether it is kept: then message.own() has to be called when everybody has been sent it */
+  deliver(message: Message, delivery: Delivery): boolean {
     const link = this.#link
-    if (link === null && delivery.qos === 0) return
+    if (link === null && delivery.qos === 0) return false
     const entry = newEntry(message, delivery)
     if (link?.isWritable && this.#waitingCount === 0 && (delivery.qos === 0 || this.#inFlightCount < this.#window)) {
       if (delivery.qos > 0) this.#keep(entry)
-      return this.#send(entry, link)
+      this.#send(entry, link)
+      return entry.isCounted
     }
     if (!this.#hasRoom(entry)) {
       if (link) this.#budget.deliveriesDropped++
       else this.#budget.offlineDropped++
-      return
+      return false
     }
     this.#keep(entry)
     this.#queue.push(entry)
+    return true
   }
 
   /** Sends what waits, as far as the socket and the client let it. */
@@ -231,7 +234,6 @@ export class Outbox {
   }
 
   #keep(entry: Entry): void {
-    entry.message?.own()
     entry.isCounted = true
     this.#bytes += entry.bytes
     this.#budget.bytes += entry.bytes

@@ -145,9 +145,6 @@ export class PacketReader {
       if (this.#lengthBytes === LENGTH_BYTES_MAX) this.#fail('packet-length', `more than ${LENGTH_BYTES_MAX} bytes of remaining length`)
       return
     }
-    if (byte === 0 && this.#lengthBytes > 1 && this.#version === 5) {
-      return this.#fail('packet-length', 'a length that is not in its shortest form (MQTT-1.5.5-1)')
-    }
     const type = this.#first >> 4
     const packetBytes = 1 + this.#lengthBytes + this.#length
     const { packetBytesMax, connectBytesMax, willBytesMax } = this.#limits

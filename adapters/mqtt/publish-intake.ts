@@ -176,12 +176,11 @@ function eventOf(
   { topic, payload, qos, properties, change }: Omit<IncomingPublish, 'packetId'>,
   more: readonly StateChange[] = []
 ): IngestEvent {
+  const event = { mqttTopic: topic, clientId: nameOf(client), payload, qos }
+  if (properties === null && change === undefined && more.length === 0) return event // most are
   const state = change ? [...more, ...change.state] : more
   return {
-    mqttTopic: topic,
-    clientId: nameOf(client),
-    payload,
-    qos,
+    ...event,
     ...(properties && { headers: headersOfProperties(properties, Date.now()) }),
     ...(state.length > 0 && { state })
   }

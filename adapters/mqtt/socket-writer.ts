@@ -6,7 +6,7 @@
 import type { Socket } from 'node:net'
 
 /** Larger pieces are handed to the socket as they are. */
-const PIECE_BYTES_MAX = 1024
+export const PIECE_BYTES_MAX = 1024
 const PAGE_BYTES = { min: 64, max: 16 * 1024 } as const
 
 export class SocketWriter {
@@ -35,18 +35,32 @@ export class SocketWriter {
   write(bytes: Uint8Array): void {
     if (!this.isOpen) return
     if (bytes.byteLength > PIECE_BYTES_MAX) return this.#writeLarge(bytes)
-    this.#reserve(bytes.byteLength).set(bytes, this.#usedBytes)
-    this.#usedBytes += bytes.byteLength
+    const at = this.reserve(bytes.byteLength)
+    this.page.set(bytes, at)
+  }
+
+  /** Room for `bytes` that the caller writes into `page` at once: they count as written. @returns where; -1 = the socket is closed */
+  reserve(bytes: number): number {
+    if (!this.isOpen) return -1
+    this.#makeRoom(bytes)
+    this.#usedBytes += bytes
+    return this.#usedBytes - bytes
+  }
+
+  /** After reserve(), until anything else is written. */
+  get page(): Buffer {
+    return this.#page as Buffer
   }
 
   /** A packet of four bytes: PUBACK, PUBREC, PUBREL, PUBCOMP without properties. */
   writeShort(firstByte: number, packetId: number): void {
-    if (!this.isOpen) return
-    const page = this.#reserve(4)
-    page[this.#usedBytes++] = firstByte
-    page[this.#usedBytes++] = 2
-    page[this.#usedBytes++] = packetId >> 8
-    page[this.#usedBytes++] = packetId & 0xff
+    const at = this.reserve(4)
+    if (at < 0) return
+    const { page } = this
+    page[at] = firstByte
+    page[at + 1] = 2
+    page[at + 2] = packetId >> 8
+    page[at + 3] = packetId & 0xff
   }
 
   /** Everything that was written leaves now, ahead of whatever else is written to the socket. */
@@ -61,11 +75,10 @@ export class SocketWriter {
   }
 
   /** A page with room behind #usedBytes. */
-  #reserve(bytes: number): Buffer {
+  #makeRoom(bytes: number): void {
     if (this.#page !== null && this.#usedBytes + bytes > this.#page.byteLength) this.#growOrFlush(bytes)
     this.#page ??= Buffer.allocUnsafe(Math.max(this.#pageBytes, bytes))
     this.#schedule()
-    return this.#page
   }
 
   #growOrFlush(moreBytes: number): void {

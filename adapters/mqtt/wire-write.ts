@@ -77,45 +77,44 @@ export function disconnectPacket(reasonCode: number): Buffer {
 
 // --- PUBLISH
 
-/** Sizes of the parts of a PUBLISH. */
-interface PublishShape {
-  readonly topicBytes: number
-  readonly propertyBytes: number
-  readonly bodyBytes: number
+/** Bytes behind the fixed header, the payload included. */
+export function publishBodyBytes(version: ProtocolVersion, options: DeliveryOptions): number {
+  const propertyBytes = version === 5 ? propertyBytesOf(options) : 0
+  const allProperties = version === 5 ? lengthBytes(propertyBytes) + propertyBytes : 0
+  return 2 + Buffer.byteLength(options.topic) + (options.qos > 0 ? 2 : 0) + allProperties + options.payload.byteLength
 }
 
-/** Bytes of the whole packet that publishPacket() would give. */
-export function publishBytes(version: ProtocolVersion, options: DeliveryOptions): number {
-  const { bodyBytes } = shapeOf(version, options)
+/** Bytes of a whole packet. */
+export function packetBytes(bodyBytes: number): number {
   return 1 + lengthBytes(bodyBytes) + bodyBytes
 }
 
-export function publishPacket(version: ProtocolVersion, options: DeliveryOptions): Buffer {
-  const { topic, payload, qos, packetId, dup, retain } = options
-  const { topicBytes, propertyBytes, bodyBytes } = shapeOf(version, options)
-  const bytes = Buffer.allocUnsafe(1 + lengthBytes(bodyBytes) + bodyBytes)
-  bytes[0] = 0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0)
-  let at = writeLength(bytes, bodyBytes, 1)
-  at = bytes.writeUInt16BE(topicBytes, at)
-  at += bytes.write(topic, at, topicBytes, topicBytes === topic.length ? 'latin1' : 'utf8')
-  if (qos > 0) at = bytes.writeUInt16BE(packetId, at)
-  if (version === 5) at = writeProperties(bytes, options, propertyBytes, at)
-  bytes.set(payload, at)
-  return bytes
+/** A PUBLISH but for its payload, which follows. @returns where it ends */
+export function writePublishHead(
+  bytes: Buffer,
+  start: number,
+  version: ProtocolVersion,
+  options: DeliveryOptions,
+  bodyBytes: number
+): number {
+  const { topic, qos, packetId, dup, retain } = options
+  bytes[start] = 0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0)
+  const topicAt = writeLength(bytes, bodyBytes, start + 1)
+  const topicBytes = bytes.write(topic, topicAt + 2)
+  bytes[topicAt] = topicBytes >> 8
+  bytes[topicAt + 1] = topicBytes & 0xff
+  let at = topicAt + 2 + topicBytes
+  if (qos > 0) {
+    bytes[at++] = packetId >> 8
+    bytes[at++] = packetId & 0xff
+  }
+  return version === 5 ? writeProperties(bytes, options, propertyBytesOf(options), at) : at
 }
 
-function shapeOf(
-  version: ProtocolVersion,
-  { topic, payload, qos, properties, expirySeconds, subscriptionIds }: DeliveryOptions
-): PublishShape {
-  const topicBytes = Buffer.byteLength(topic)
-  let propertyBytes = 0
-  if (version === 5) {
-    propertyBytes = (properties?.forwarded.byteLength ?? 0) + (expirySeconds === null ? 0 : 5)
-    for (const id of subscriptionIds) propertyBytes += 1 + lengthBytes(id)
-  }
-  const allProperties = version === 5 ? lengthBytes(propertyBytes) + propertyBytes : 0
-  return { topicBytes, propertyBytes, bodyBytes: 2 + topicBytes + (qos > 0 ? 2 : 0) + allProperties + payload.byteLength }
+function propertyBytesOf({ properties, expirySeconds, subscriptionIds }: DeliveryOptions): number {
+  let propertyBytes = (properties?.forwarded.byteLength ?? 0) + (expirySeconds === null ? 0 : 5)
+  for (const id of subscriptionIds) propertyBytes += 1 + lengthBytes(id)
+  return propertyBytes
 }
 
 function writeProperties(

@@ -137,10 +137,18 @@ t.test('what waits is bounded, of one session and of all, and counted', (t) => {
 
 t.test('what is kept does not keep the read of the socket that it came in', (t) => {
   const outbox = new Outbox(limits, newBudget())
-  const view = new Uint8Array(new ArrayBuffer(64 * 1024), 100, 7)
-  const kept = message('a', 1, view)
-  outbox.deliver(kept, as(1))
-  t.same([kept.payload.byteLength, kept.payload.buffer.byteLength], [7, 7])
+  for (const bytes of [0, 7, 1_024, 1_025]) {
+    const view = new Uint8Array(bytes).map((_, index) => index % 256)
+    const read = new Uint8Array(64 * 1024)
+    read.set(view, 100)
+    const kept = message('a', 1, read.subarray(100, 100 + bytes))
+    t.equal(outbox.deliver(kept, as(1)), true, `${bytes} bytes wait for the client`)
+    kept.own()
+    t.not(kept.payload.buffer, read.buffer)
+    t.same([...kept.payload], [...view], 'and are what they were')
+  }
+  outbox.attach(new Client(), 100)
+  t.equal(outbox.deliver(message('a', 0), as(0)), false, 'nobody keeps a QoS 0 message that has been sent')
   t.end()
 })
 
