@@ -104,9 +104,9 @@ class Slice {
     this.#buffer[this.#at++] = VALUE
     this.#shortText(key, from)
     this.u32(value.byteLength)
-    if (value.byteLength <= SHORT_VALUE_BYTES) {
-      for (let index = 0; index < value.byteLength; index++) this.#buffer[this.#at + index] = value[index] as number
-    } else this.#buffer.set(value, this.#at)
+    const [buffer, at] = [this.#buffer, this.#at]
+    if (value.byteLength > SHORT_VALUE_BYTES) buffer.set(value, at)
+    else for (let index = 0; index < value.byteLength; index++) buffer[at + index] = value[index] as number
     this.#at += value.byteLength
   }
 
@@ -123,14 +123,17 @@ class Slice {
 
   /** Text from its unit `from` on. One byte each while it is ASCII, as almost all keys are: no string is made and no call leaves JavaScript. */
   text(text: string, from: number): void {
+    const buffer = this.#buffer
+    let at = this.#at
     for (let index = from; index < text.length; index++) {
       const unit = text.charCodeAt(index)
       if (unit >= 0x80) {
-        this.#at += this.#buffer.write(text.slice(index), this.#at)
-        return
+        at += buffer.write(text.slice(index), at)
+        break
       }
-      this.#buffer[this.#at++] = unit
+      buffer[at++] = unit
     }
+    this.#at = at
   }
 }
 

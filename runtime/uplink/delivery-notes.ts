@@ -197,7 +197,9 @@ export function readDeliveryNotes(store: Pick<Store, 'getState' | 'listState' | 
   const written = new Map<string, Written>()
   for (const key of writtenNotes.keysIn(store)) {
     const note = writtenNotes.getWhole(store, key, noteDamage(key))
-    if (note) written.set(note.edgeTopic, { upstreamTopic: note.upstreamTopic, topicId: note.topicId, baseOffsets: note.baseOffsets })
+    // Without the confirmed offsets nothing says that none of our batches lies in front of the last ones: all is looked through.
+    if (note && confirmed.get(note.edgeTopic)?.nextOffsets.length !== 0)
+      written.set(note.edgeTopic, { upstreamTopic: note.upstreamTopic, topicId: note.topicId, baseOffsets: note.baseOffsets })
   }
   return { ...head, confirmed, written, ...(damaged.length > 0 && { damaged }) }
 }

@@ -260,6 +260,7 @@ t.test('a damaged note is read as one that knows nothing confirmed, and is said;
     const unknown = { incarnation: state.incarnation - 1, isClosed: false }
     t.same(read?.confirmed.get(edgeTopic), { places: [], nextOffsets: [], ...unknown })
     t.same([...(read?.confirmed ?? [])].slice(1), [...whole.confirmed].slice(1))
+    t.ok(whole.written.has(edgeTopic) && !read?.written.has(edgeTopic), 'and is looked for from the beginning, not at its last batches')
     t.ok(
       deliveryNoteChanges(broken, whole).some((change) => change.key === key),
       'and it is written anew'
