@@ -34,7 +34,7 @@ function read(chunks: readonly Uint8Array[]): PacketReader {
   const reader = new PacketReader(limits, { topicAliasMaximum: 16 })
   for (const chunk of chunks) {
     reader.push(chunk)
-    while (reader.next() !== null) continue
+    while (reader.next() !== null);
   }
   return reader
 }
