@@ -114,27 +114,26 @@ const NONE: PropertiesRead = { values: new Map(), message: null }
 export function readProperties(cursor: WireCursor, owner: PropertyOwner, limits: PropertyLimits): PropertiesRead {
   const length = cursor.variableInteger()
   if (length === 0) return NONE
-  if (length > cursor.leftBytes) throw cursor.fault('packet-length', 'properties longer than it')
+  const packetEndAt = cursor.narrow(length)
   if (length > limits.propertyBytesMax) {
     throw cursor.fault('properties', `${length} bytes of properties, at most ${limits.propertyBytesMax}`, ReasonCode.packetTooLarge)
   }
-  const endAt = cursor.at + length
   const values = new Map<number, number>()
   const isMessage = owner === 'publish' || owner === 'will'
   const forwarded: Buffer[] = []
   let userPropertyCount = 0
-  while (cursor.at < endAt) {
+  while (cursor.leftBytes > 0) {
     const from = cursor.at
     const id = cursor.variableInteger()
     const kind = KINDS.get(id)
     if (kind === undefined || !ALLOWED[owner].has(id)) throw cursor.fault('properties', `property ${id} does not belong here`)
     const value = readValue(cursor, id, kind)
-    if (cursor.at > endAt) throw cursor.fault('packet-length', `property ${id} is longer than the properties`)
     if (id === Property.userProperty) userPropertyCount++
     else if (values.has(id)) throw cursor.fault('properties', `property ${id} comes twice`, ReasonCode.protocolError)
     else values.set(id, value)
     if (isMessage && FORWARDED.has(id)) forwarded.push(cursor.bytes.subarray(from, cursor.at))
   }
+  cursor.widen(packetEndAt)
   if (userPropertyCount > limits.userPropertiesMax) {
     throw cursor.fault('properties', `${userPropertyCount} user properties, at most ${limits.userPropertiesMax}`, ReasonCode.quotaExceeded)
   }

@@ -41,7 +41,19 @@ export class WireCursor {
     return this.#endAt - this.#at
   }
 
-  /** In `bytes`, as endAt is. */
+  /** The next `length` bytes are all there is until widen(): a field of theirs cannot reach out of them. @returns what widen() wants */
+  narrow(length: number): number {
+    this.#need(length)
+    const endAt = this.#endAt
+    this.#endAt = this.#at + length
+    return endAt
+  }
+
+  widen(endAt: number): void {
+    this.#endAt = endAt
+  }
+
+  /** In `bytes`. */
   get at(): number {
     return this.#at
   }
