@@ -30,9 +30,11 @@ interface Sample {
   /** Of all subscribers. */
   readonly receivedPerSecond: number
   readonly publishedPerSecond: number
+  /** Of all its threads, for each message that was published: the append and every delivery. NaN of aedes, and where /proc does not tell. */
+  readonly cpuUsPerPublished: number
 }
 
-async function measure(port: number, { subscribers, qos, window, warmMs, measureMs }: Load): Promise<Sample> {
+async function measure({ port, gateway }: Peer, { subscribers, qos, window, warmMs, measureMs }: Load): Promise<Sample> {
   const subscriber = new BenchWorker<{ received: number; elapsedMs: number }>(
     'mqtt-subscriber.worker.js',
     [port, subscribers, qos].map(String)
@@ -47,11 +49,14 @@ async function measure(port: number, { subscribers, qos, window, warmMs, measure
     load.send({ warmMs, measureMs })
     subscriber.send({ warmMs, measureMs })
     await load.next() // it is warm
+    const beforeMs = gateway?.cpuMs() ?? Number.NaN
     const published = await load.next()
+    const cpuMs = (gateway?.cpuMs() ?? Number.NaN) - beforeMs
     const received = await subscriber.next()
     return {
       receivedPerSecond: (received.received / received.elapsedMs) * 1_000,
-      publishedPerSecond: (published.acked / published.elapsedMs) * 1_000
+      publishedPerSecond: (published.acked / published.elapsedMs) * 1_000,
+      cpuUsPerPublished: (cpuMs * 1_000) / Math.max(1, published.acked)
     }
   } finally {
     await load.kill()
@@ -66,7 +71,7 @@ async function compare({ isSmoke, builds, figure }: BenchContext, { what, subscr
   await withPeers(builds, async (peers) => {
     const samples = new Map<Peer, Sample[]>(peers.map((peer) => [peer, []]))
     for (let round = 0; round < rounds; round++) {
-      for (const peer of peers) samples.get(peer)?.push(await measure(peer.port, { subscribers, qos, window, ...time }))
+      for (const peer of peers) samples.get(peer)?.push(await measure(peer, { subscribers, qos, window, ...time }))
     }
     const medianOf = (build: Peer['build'], field: keyof Sample): number => {
       const peer = peers.find((one) => one.build === build)
@@ -75,15 +80,19 @@ async function compare({ isSmoke, builds, figure }: BenchContext, { what, subscr
     const theirs = medianOf(null, 'receivedPerSecond')
     const ratio = medianOf(ownBuild, 'receivedPerSecond') / theirs
     const target = { text: `>= ${RATIO_MIN} x aedes`, isMet: ratio >= RATIO_MIN }
+    const parameters = { connections: CONNECTIONS, payloadBytes: PAYLOAD_BYTES, window, rounds }
     const compared = compareBuilds(builds, (build) => medianOf(build, 'receivedPerSecond'), { wanted: 'more', target })
     figure({
       what,
-      parameters: { connections: CONNECTIONS, payloadBytes: PAYLOAD_BYTES, window, rounds },
+      parameters,
       unit: 'messages/s',
       ...compared,
       values: { ...compared.values, aedes: theirs, 'wadi published': medianOf(ownBuild, 'publishedPerSecond') },
       ratios: { 'wadi / aedes': ratio, ...compared.ratios }
     })
+    if (Number.isNaN(medianOf(ownBuild, 'cpuUsPerPublished'))) return
+    const cpu = compareBuilds(builds, (build) => medianOf(build, 'cpuUsPerPublished'), { wanted: 'less' })
+    figure({ what: `${what}: CPU time of the gateway`, parameters, unit: 'us/published message', ...cpu })
   })
 }
 
