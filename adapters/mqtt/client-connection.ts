@@ -113,6 +113,7 @@ export class ClientConnection {
   accept(options: ConnackOptions, { keepAliveSeconds, packetBytesMax }: { keepAliveSeconds: number; packetBytesMax: number }): void {
     this.#packetBytesMax = packetBytesMax
     const bytes = connackPacket(this.#versionOr4(), options)
+    if (bytes && bytes.byteLength > packetBytesMax) return this.destroy() // it takes less than CONNACK: nothing may be sent (MQTT-3.1.2-24)
     if (bytes) this.#write(bytes)
     if (this.#timer) clearTimeout(this.#timer)
     this.#timer = null
@@ -149,8 +150,14 @@ export class ClientConnection {
     } else this.#write(ackPacket(5, type, packetId, reasonCode))
   }
 
+  /** A packet larger than the client takes ends the connection (MQTT-3.1.2-24). */
   send(bytes: Uint8Array): void {
-    this.#write(bytes)
+    if (bytes.byteLength <= this.#packetBytesMax) return this.#write(bytes)
+    this.#fail(
+      new GateFault('packet-too-large', `an answer of ${bytes.byteLength} bytes, it takes ${this.#packetBytesMax}`, {
+        reasonCode: ReasonCode.packetTooLarge
+      })
+    )
   }
 
   /** Ends it for `fault`: what was answered before leaves first, then the fault's answer. */
@@ -292,7 +299,8 @@ export class ClientConnection {
   }
 
   #disconnectFor({ reasonCode }: GateFault): Uint8Array | null {
-    return this.version === 5 && this.#reader.isPastConnect ? disconnectPacket(reasonCode) : null
+    const bytes = this.version === 5 && this.#reader.isPastConnect ? disconnectPacket(reasonCode) : null
+    return bytes && bytes.byteLength <= this.#packetBytesMax ? bytes : null
   }
 
   #goodbye(lastBytes: Uint8Array | null): void {

@@ -79,7 +79,12 @@ export const rememberedQos2 = new StateArea<number>(
     },
     decode: (value) => (value.byteLength === 4 ? new DataView(value.buffer, value.byteOffset, 4).getUint32(0) : Number.NaN)
   },
-  { keys: '<client>/<packet id>', valueBytesMax: 4, goes: 'with PUBREL; of absent clients, the oldest first, when there are too many' }
+  {
+    keys: '<client>/<packet id>',
+    valueBytesMax: 4,
+    entries: '50,000; 500 of a client',
+    goes: 'with PUBREL; of absent clients, the oldest first, when there are too many'
+  }
 )
 const NOTHING: readonly StateChange[] = []
 const encoder = new TextEncoder()
