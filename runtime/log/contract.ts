@@ -190,6 +190,8 @@ export interface Store {
   readonly incarnation: number
   /** The starts of this directory, oldest first; the last one is this, except while the disk has no room to say so: then this one has written nothing. */
   readonly starts: readonly Start[]
+  /** The newest start that found damage to what was stored; 0 when none did. What starts before it wrote may have been more than is here. */
+  readonly lastDamagedStart: number
   /** One commit can hold so much: appends and state changes. */
   readonly commitBytesMax: number
   readonly topics: ReadonlyMap<string, Topic>

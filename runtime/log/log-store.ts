@@ -353,6 +353,7 @@ export class LogStore implements Store {
     this.#ownStart = new OwnStart({
       state: this.#state,
       random: this.#options.random,
+      hasFoundDamage: this.report.holes.length > 0 || !isWithoutDamage(this.report),
       submit: (changes, done) => this.#commit.submit([], changes, done),
       refuseWaiting: (error) => this.#commit.refuseWaiting(error)
     })
@@ -395,6 +396,10 @@ export class LogStore implements Store {
 
   get incarnation(): number {
     return this.#ownStart.incarnation
+  }
+
+  get lastDamagedStart(): number {
+    return this.#ownStart.lastDamaged
   }
 
   get commitBytesMax(): number {

@@ -75,6 +75,9 @@ export interface DeliveryNotes {
   readonly written: ReadonlyMap<string, Written>
 }
 
+/** Of a disk that has none. */
+export const noNotes: DeliveryNotes = { incarnation: 0, isClosed: true, confirmed: new Map(), written: new Map() }
+
 /** Other gateway ids than `gatewayId` under which the edge topic may have been delivered last; notes of an older version do not say. */
 export function otherIds(notes: DeliveryNotes | null, edgeTopic: string, gatewayId: string): string[] {
   const places = notes?.confirmed.get(edgeTopic)?.places ?? []

@@ -12,7 +12,7 @@ import { endedTopics, goneTopics, lastTopicNumbers } from '../../runtime/log/del
 import { incarnationStarts } from '../../runtime/log/incarnation-offsets.ts'
 import { damageCounts } from '../../runtime/log/known-damage.ts'
 import { holes } from '../../runtime/log/missing-ranges.ts'
-import { incarnations, lineages } from '../../runtime/log/own-start.ts'
+import { damagedStarts, incarnations, lineages } from '../../runtime/log/own-start.ts'
 import { removalRecords } from '../../runtime/log/removals.ts'
 import type { StateArea } from '../../runtime/log/state-area.ts'
 import { topicEntries } from '../../runtime/log/topic-catalogue.ts'
@@ -30,6 +30,7 @@ const areas: readonly Area[] = [
   goneTopics,
   endedTopics,
   incarnations,
+  damagedStarts,
   holes,
   unnamedEnds,
   removalRecords,

@@ -8,6 +8,7 @@ import { DeletedTopics } from '../../runtime/log/deleted-topics.ts'
 import { Journal } from '../../runtime/log/journal.ts'
 import { JournalFile } from '../../runtime/log/journal-file.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
+import { OwnStart } from '../../runtime/log/own-start.ts'
 import { Quota } from '../../runtime/log/quota.ts'
 import { Removals } from '../../runtime/log/removals.ts'
 import { retentionTable, type Standing, type Verdict } from '../../runtime/log/retention.ts'
@@ -171,6 +172,9 @@ export const canaries: Record<string, Mutation> = {
         onConnected.call(this, topics, sources)
       }
     }
+  },
+  'a start does not say that it found damage': {
+    install: () => Object.defineProperty(OwnStart.prototype, 'lastDamaged', { get: () => 0 })
   },
   'an older image of the disk goes unnoticed': {
     breakPartition: (partition) => Object.defineProperty(partition, 'firstOffsetAfter', { value: () => null })

@@ -1,5 +1,6 @@
 // The commit that made a topic rots in the journal, between two lives and before a state file has it. What was acknowledged of the topic may be lost then,
 // and has to be counted, once; what the topic of that name takes from then on arrives like everything else, and under a place that names it alone.
+// Or the commit rots that notes for the first time what is delivered: nothing is lost then. The centre may have forgotten the positions meanwhile.
 // Draws from its own Prng, so that the rest of a seed's life stays as it is.
 // Not for: what of it a start can still bring back (test/log/left-segments.test.ts).
 
@@ -9,12 +10,15 @@ import type { Partition } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import { decodeSnapshot, STATE_FORMAT_VERSION } from '../../runtime/log/snapshot-codec.ts'
 import { topicEntries } from '../../runtime/log/topic-catalogue.ts'
+import { confirmedNotes, notesHead, writtenNotes } from '../../runtime/uplink/delivery-notes.ts'
 import type { Ledger } from './ledger.ts'
 import { Prng } from './prng.ts'
 import type { SimClock } from './sim-clock.ts'
 import type { SimDisk } from './sim-disk.ts'
 
 const AREA = 0x656e7472 // "entr"
+const NOTES = [notesHead, confirmedNotes, writtenNotes]
+const LOOK_MS = 50
 const BLOCK_BYTES = 4096
 /** Of a state file, in front of its payload. */
 const STATE_HEADER_BYTES = 16
@@ -30,13 +34,20 @@ export interface LostEntriesHost {
   isCalm(): boolean
   crash(kind: 'power' | 'kill'): void
   count(what: string): void
+  /** Something is at the centre. */
+  hasDelivered(): boolean
+  /** What was delivered can be known without positions. */
+  mayForgetPositions(): boolean
+  forgetPositions(): void
 }
 
 export class LostEntries {
   readonly #prng: Prng
   readonly #host: LostEntriesHost
   readonly isDrawn: boolean
-  /** Its entry is gone. */
+  /** A commit is gone. */
+  #isRotten = false
+  /** Its entry is gone; null: no topic lost its entry. */
   #topicName: string | null = null
   /** `topic/partition` → what of it came from segments ends here, when it was made again. */
   readonly #takenIn = new Map<string, number>()
@@ -49,20 +60,36 @@ export class LostEntries {
     this.isDrawn = this.#prng.chance(40)
   }
 
-  /** A stop while the journal alone has the entry. */
+  /** A stop while the journal alone has the entry: at any moment, or soon after the first delivery, before the notes say anything of it. */
   plan(): void {
-    this.#host.clock.after(this.#prng.between(100, 2_500), () => {
-      if (!this.#host.isCalm()) this.#host.crash(this.#prng.chance(50) ? 'power' : 'kill')
-    })
+    const { clock } = this.#host
+    if (this.#prng.chance(50)) clock.after(this.#prng.between(100, 2_500), () => this.#stop())
+    else this.#stopAfterDelivery(this.#prng.between(0, 200))
+  }
+
+  #stopAfterDelivery(delayMs: number): void {
+    const { clock } = this.#host
+    const look = (): void => {
+      if (this.#host.hasDelivered()) clock.after(delayMs, () => this.#stop())
+      else if (!this.#host.isCalm()) clock.after(LOOK_MS, look)
+    }
+    look()
+  }
+
+  #stop(): void {
+    if (!this.#host.isCalm()) this.#host.crash(this.#prng.chance(50) ? 'power' : 'kill')
   }
 
   /** The gateway is off. */
   betweenLives(core: Core): void {
-    if (this.#topicName !== null) return
+    if (this.#isRotten) return
     const entry = this.#findEntry(core)
     if (entry === null) return
     const { path, atByte, topicName } = entry
     if (!this.#host.disk.rot(path, atByte, this.#prng.below(8))) return
+    this.#isRotten = true
+    if (this.#prng.chance(50) && this.#host.mayForgetPositions()) this.#host.forgetPositions()
+    if (topicName === null) return this.#host.count('first-note-lost')
     this.#topicName = topicName
     this.#host.count('topic-entry-lost')
     const { acked, seen } = this.#host.ledger.snapshot()
@@ -110,12 +137,12 @@ export class LostEntries {
 
   /** Damage is expected from the next start on. */
   get isLost(): boolean {
-    return this.#topicName !== null
+    return this.#isRotten
   }
 
-  /** A byte of a commit of the journal that holds nothing but the entry of a topic. */
-  #findEntry(core: Core): { path: string; atByte: number; topicName: string } | null {
-    const found: { path: string; atByte: number; topicName: string; sequence: number }[] = []
+  /** A byte of a commit of the journal that holds nothing but the entry of a topic, or nothing but notes of what is delivered. */
+  #findEntry(core: Core): { path: string; atByte: number; topicName: string | null } | null {
+    const found: { path: string; atByte: number; topicName: string | null; sequence: number }[] = []
     let lastSequence = 0
     const files = this.#host.disk.files()
     const isInState = (key: string): boolean =>
@@ -133,6 +160,8 @@ export class LostEntries {
         lastSequence = Math.max(lastSequence, header.sequence)
         const frames = [...readFrames(block, header)]
         const [frame] = frames
+        const isOfNotes = frames.every((one) => one.kind === 'state' && NOTES.some((area) => area.owns(one.key)) && !isInState(one.key))
+        if (frame && isOfNotes) found.push({ path, atByte: at + ENTRY_AT, topicName: null, sequence: header.sequence })
         if (frames.length !== 1 || frame?.kind !== 'state' || frame.value === null || !topicEntries.owns(frame.key)) continue
         const topicName = topicEntries.restOf(frame.key)
         if (!this.#host.topicNames.includes(topicName) || isInState(frame.key)) continue

@@ -185,7 +185,10 @@ export class World {
       topicNames: this.#mapping.edge.map(([name]) => name),
       isCalm: () => this.#isCalm,
       crash: (kind) => this.#crash(kind),
-      count: (what) => this.#count(what)
+      count: (what) => this.#count(what),
+      hasDelivered: () => this.centre.reached.has('transaction-committed'),
+      mayForgetPositions: () => this.#mayForgetPositions,
+      forgetPositions: () => this.centre.expirePositions()
     })
     if (this.#mayPutBack) this.#durationMs = Math.max(this.#durationMs, this.#copiedDisk.durationMsMin)
     this.#storage = { ...this.#storage, ...this.#diskFaults.settings }
