@@ -127,6 +127,16 @@ export const canaries: Record<string, Mutation> = {
         }
       })
   },
+  'a size that the device does not tell is none': {
+    wrapDisk: (disk: Disk) =>
+      withMembers(disk, {
+        fileSizeBytes: (path) =>
+          disk.fileSizeBytes(path).catch((error: unknown) => {
+            if (error instanceof DiskError && error.code === 'EIO') return 0
+            throw error
+          })
+      })
+  },
   'the position is taken from the delivery notes': {
     wrapUpstream: (upstream: Upstream) =>
       withMembers(upstream, {
