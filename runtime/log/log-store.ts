@@ -9,6 +9,7 @@
 import { assert } from '../base/assert.ts'
 import type { WadiError } from '../base/errors.ts'
 import type { Offset } from '../base/offset.ts'
+import { tellAll } from '../base/tell-all.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
 import { recordBytesBound } from '../core/record-bytes.ts'
@@ -535,8 +536,9 @@ export class LogStore implements Store {
     return () => this.#dropListeners.delete(listener)
   }
 
+  /** Everybody, also when one of them throws: then the store fails behind it. */
   #tell(range: DroppedRange): void {
-    for (const listener of this.#dropListeners) listener(range)
+    tellAll(this.#dropListeners, range, (error) => this.#fail(writeFailed('A program error: telling what was dropped', error)))
   }
 
   #usedBytes(): number {

@@ -9,6 +9,7 @@
 
 import type { WadiError } from '../base/errors.ts'
 import type { Offset } from '../base/offset.ts'
+import { tellAll } from '../base/tell-all.ts'
 import { DiskError } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
 import type { DirectoryAccount } from './accounts.ts'
@@ -198,15 +199,7 @@ export class TopicList {
 
   /** Everybody, also when one of them throws: then the store fails behind it. */
   #tellDeleted(topic: StoredTopic): void {
-    const failures: unknown[] = []
-    for (const listener of this.#deletionListeners) {
-      try {
-        listener(topic)
-      } catch (error) {
-        failures.push(error)
-      }
-    }
-    if (failures.length > 0) this.#host.onProgramError(failures[0])
+    tellAll(this.#deletionListeners, topic, (error) => this.#host.onProgramError(error))
   }
 
   /** Makes a topic, or its new partitions, durable, then visible: with what lies in their directories. */
