@@ -178,7 +178,10 @@ export interface StoreMetrics {
 }
 
 export interface DeleteOptions {
-  /** Events that the centre should get and does not have: keep the topic, or lose them, which is counted. */
+  /**
+   * Events that the centre should get and is not known to have: keep the topic, or lose them, which is counted. After an unclean start, until the uplink has
+   * connected, that includes what was delivered since the last checkpoint: only the centre knows it.
+   */
   readonly undelivered: 'refuse' | 'lose'
 }
 

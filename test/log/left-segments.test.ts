@@ -94,6 +94,26 @@ t.test('what was taken in is durable before it is seen: a power cut right behind
   }
 })
 
+for (const operation of ['sync', 'sync-directory'] as const) {
+  t.test(
+    `a ${operation} fails while segments are taken in: the store fails by name, nothing of the topic is seen, and a later start has all of it`,
+    async (t) => {
+      const machine = await killedBeforeItsCheckpoint()
+      await machine.settle((losses['the commit that made the topic'] as (machine: SimMachine) => Promise<void>)(machine))
+      const store = await machine.open()
+      machine.disk.failNext(operation, 'telemetry-0', 'EIO')
+      await t.rejects(machine.settle(store.createTopic('telemetry', { codec: 'none' })), { code: 'WADI_LOG_FAILED' })
+      t.match(store.failure, { code: 'WADI_LOG_FAILED', message: /Taking in segments that nothing named/ })
+      t.notOk(store.topics.has('telemetry'))
+      machine.kill()
+      const again = await machine.open()
+      t.ok((await texts(machine, again)).length > 0)
+      t.equal(again.metrics.lostRecords, 0)
+      await machine.settle(again.close())
+    }
+  )
+}
+
 t.test('a number whose topic is lost is not given again: no event is replayed into another topic', async (t) => {
   const machine = await killedBeforeItsCheckpoint()
   await machine.settle((losses['the commit that made the topic'] as (machine: SimMachine) => Promise<void>)(machine))
