@@ -165,7 +165,7 @@ export class LogStore implements Store {
       damage: this.#damage,
       removals: this.#removals,
       deleted: this.#deleted,
-      changesForMaking: () => this.#unnamed.changesForMaking(),
+      making: (partitions) => this.#unnamed.making(partitions),
       commit: (state) => this.commit([], state),
       onDropped: (range) => this.#tell(range),
       onProgramError: (error) => this.#fail(writeFailed('A program error: telling of a deleted topic', error)),

@@ -28,6 +28,7 @@ import type { StateReader } from './state-area.ts'
 import { onlyDisk, tooManyDeleted, topicBusy, topicExists, topicUndelivered, topicUnknown } from './store-errors.ts'
 import { StoredTopic } from './stored-topic.ts'
 import { checkTopic, collisionKey, type TopicEntry, topicEntries } from './topic-catalogue.ts'
+import type { Making } from './unnamed-topics.ts'
 
 export interface TopicListHost {
   readonly directory: string
@@ -40,8 +41,8 @@ export interface TopicListHost {
   readonly damage: KnownDamage
   readonly removals: Removals
   readonly deleted: DeletedTopics
-  /** What else has to be in the commit that makes a topic or a partition. */
-  changesForMaking(): readonly StateChange[]
+  /** What else has to be in the commit that makes partitions, with their topic or not. */
+  making(partitions: readonly PartitionLog[]): Promise<Making>
   /** Through the group commit. @throws WadiError */
   commit(state: readonly StateChange[]): Promise<readonly Offset[]>
   onDropped(range: DroppedRange): void
@@ -209,11 +210,13 @@ export class TopicList {
     const { config } = entry
     const partitions = this.#newPartitions(topic, config)
     const beginnings = partitions.map((partition) => ({ partition, start: deleted.endOf(name, partition.partitionIndex) }))
+    const making = partitions.length > 0 ? await this.#host.making(partitions) : null
     await this.#host.commit([
       topicEntries.put(topicEntries.key(name), entry),
-      ...(partitions.length > 0 ? this.#host.changesForMaking() : []),
+      ...(making?.changes ?? []),
       ...beginnings.flatMap(({ partition, start }) => (start > 0 ? removals.changeForBeginning(partition, start) : []))
     ])
+    making?.onDurable()
     const holes = await takeInLeftSegments(beginnings, report).catch((error: unknown) => {
       throw error instanceof DiskError && !error.isFull ? this.#host.failedToTakeIn(error) : error
     })

@@ -7,13 +7,14 @@ import type { StateChange } from '../../runtime/log/contract.ts'
 import { DeletedTopics } from '../../runtime/log/deleted-topics.ts'
 import { Journal } from '../../runtime/log/journal.ts'
 import { JournalFile } from '../../runtime/log/journal-file.ts'
+import { KnownDamage } from '../../runtime/log/known-damage.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
 import { OwnStart } from '../../runtime/log/own-start.ts'
 import { Quota } from '../../runtime/log/quota.ts'
 import { Removals } from '../../runtime/log/removals.ts'
 import { retentionTable, type Standing, type Verdict } from '../../runtime/log/retention.ts'
 import { RetentionRound } from '../../runtime/log/retention-round.ts'
-import { UnnamedTopics } from '../../runtime/log/unnamed-topics.ts'
+import { UnnamedTopics, unnamedEnds } from '../../runtime/log/unnamed-topics.ts'
 import { Source } from '../../runtime/uplink/source.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { UpstreamTopics } from '../../runtime/uplink/upstream-topics.ts'
@@ -162,9 +163,18 @@ export const canaries: Record<string, Mutation> = {
       DeletedTopics.prototype.endOf = () => 0
     }
   },
+  'what a topic lost with its entry is counted again when its segments are taken in': {
+    install: () => {
+      KnownDamage.prototype.changesForMove = () => null
+    }
+  },
   'what the journal has of a lost topic is looked at again when its segments have a name': {
     install: () => {
-      UnnamedTopics.prototype.changesForMaking = () => []
+      const { making } = UnnamedTopics.prototype
+      UnnamedTopics.prototype.making = async function (partitions) {
+        const { changes, ...rest } = await making.call(this, partitions)
+        return { ...rest, changes: changes.filter(({ key }) => !unnamedEnds.owns(key)) }
+      }
     }
   },
   'one connection settles what is in doubt, of all topics': {
