@@ -8,8 +8,8 @@
 
 import { assert } from '../base/assert.ts'
 import type { WadiError } from '../base/errors.ts'
+import { Listeners } from '../base/listeners.ts'
 import type { Offset } from '../base/offset.ts'
-import { tellAll } from '../base/tell-all.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
 import { recordBytesBound } from '../core/record-bytes.ts'
@@ -83,7 +83,7 @@ export class LogStore implements Store {
   readonly #topics: TopicList
   readonly #deleted: DeletedTopics
   readonly #unnamed: UnnamedTopics
-  readonly #dropListeners = new Set<(range: DroppedRange) => void>()
+  readonly #drops = new Listeners<DroppedRange>((error) => this.#fail(writeFailed('A program error: telling what was dropped', error)))
   readonly #env: PartitionEnvironment
   readonly #account = new DirectoryAccount()
   readonly #tails = new TailTotals()
@@ -131,14 +131,14 @@ export class LogStore implements Store {
       submit: (changes, done) => this.#submit([], changes, done),
       partitionOf: ({ topicName, partitionIndex }) => this.topics.get(topicName)?.partitions[partitionIndex],
       removedUpTo: (partition) => this.#removals.countedUpTo(partition),
-      tell: (range) => this.#tell(range)
+      tell: (range) => this.#drops.tell(range)
     })
     this.#quota = this.#newQuota()
     this.#removals = new Removals({
       state: this.#state,
       damage: this.#damage,
       commit: (changes, done) => this.#submit([], changes, done),
-      onDropped: (range) => this.#tell(range)
+      onDropped: (range) => this.#drops.tell(range)
     })
     this.#retention = this.#newRetention()
     this.#deleted = new DeletedTopics({
@@ -167,7 +167,7 @@ export class LogStore implements Store {
       deleted: this.#deleted,
       making: (partitions) => this.#unnamed.making(partitions),
       commit: (state) => this.commit([], state),
-      onDropped: (range) => this.#tell(range),
+      onDropped: (range) => this.#drops.tell(range),
       onProgramError: (error) => this.#fail(writeFailed('A program error: telling of a deleted topic', error)),
       failedToTakeIn: (error) => this.#fail(writeFailed('Taking in segments that nothing named', error))
     })
@@ -532,13 +532,7 @@ export class LogStore implements Store {
   }
 
   onDropped(listener: (range: DroppedRange) => void): () => void {
-    this.#dropListeners.add(listener)
-    return () => this.#dropListeners.delete(listener)
-  }
-
-  /** Everybody, also when one of them throws: then the store fails behind it. */
-  #tell(range: DroppedRange): void {
-    tellAll(this.#dropListeners, range, (error) => this.#fail(writeFailed('A program error: telling what was dropped', error)))
+    return this.#drops.add(listener)
   }
 
   #usedBytes(): number {

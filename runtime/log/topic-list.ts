@@ -8,8 +8,8 @@
 // Not for: files (partition-log.ts, deleted-topics.ts), what clients may make or delete (runtime/broker/topics.ts, gateway).
 
 import type { WadiError } from '../base/errors.ts'
+import { Listeners } from '../base/listeners.ts'
 import type { Offset } from '../base/offset.ts'
-import { tellAll } from '../base/tell-all.ts'
 import { DiskError } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
 import type { DirectoryAccount } from './accounts.ts'
@@ -28,7 +28,12 @@ import type { StateReader } from './state-area.ts'
 import { onlyDisk, tooManyDeleted, topicBusy, topicExists, topicUndelivered, topicUnknown } from './store-errors.ts'
 import { StoredTopic } from './stored-topic.ts'
 import { checkTopic, collisionKey, type TopicEntry, topicEntries } from './topic-catalogue.ts'
-import type { Making } from './unnamed-topics.ts'
+
+/** What else has to be in the commit that makes a topic or a partition, and what is then. */
+export interface Making {
+  readonly changes: readonly StateChange[]
+  onDurable(): void
+}
 
 export interface TopicListHost {
   readonly directory: string
@@ -58,13 +63,14 @@ export class TopicList {
   readonly #byNumber = new Map<number, StoredTopic>()
   /** Names of topics that are being made, with their numbers: not visible yet, and neither name nor number is given to another. */
   readonly #creating = new Set<string>()
-  readonly #deletionListeners = new Set<(topic: StoredTopic) => void>()
+  readonly #deletions: Listeners<StoredTopic>
   #lastNumber = 0
   /** Alterations and deletions one behind the other: each starts from what the one before left. */
   #altering: Promise<unknown> = Promise.resolve()
 
   constructor(host: TopicListHost) {
     this.#host = host
+    this.#deletions = new Listeners(host.onProgramError)
   }
 
   get byName(): ReadonlyMap<string, StoredTopic> {
@@ -86,8 +92,7 @@ export class TopicList {
   }
 
   onDeleted(listener: (topic: StoredTopic) => void): () => void {
-    this.#deletionListeners.add(listener)
-    return () => this.#deletionListeners.delete(listener)
+    return this.#deletions.add(listener)
   }
 
   /** At a start: what the state has under `key`, with its partitions, which are to be recovered. */
@@ -186,7 +191,7 @@ export class TopicList {
     removals.forget(topic)
     damage.forget(topic.number)
     topic.end()
-    this.#tellDeleted(topic)
+    this.#deletions.tell(topic)
     for (const { topicName, partitionIndex, deliveredOffset, logStartOffset, highWatermark } of topic.config.isForwarded
       ? topic.partitions
       : []) {
@@ -196,11 +201,6 @@ export class TopicList {
     }
     await closed
     void deleted.clear().catch(onlyDisk) // thousands of files may take a while; what is left goes with the rounds of housekeeping
-  }
-
-  /** Everybody, also when one of them throws: then the store fails behind it. */
-  #tellDeleted(topic: StoredTopic): void {
-    tellAll(this.#deletionListeners, topic, (error) => this.#host.onProgramError(error))
   }
 
   /** Makes a topic, or its new partitions, durable, then visible: with what lies in their directories. */

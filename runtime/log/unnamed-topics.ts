@@ -25,7 +25,7 @@ import { listSegmentFiles, type SegmentFile } from './segment-files.ts'
 import { StateArea, type StateReader } from './state-area.ts'
 import { decimal } from './state-codec.ts'
 import { onlyDisk } from './store-errors.ts'
-import type { TopicList } from './topic-list.ts'
+import type { Making, TopicList } from './topic-list.ts'
 
 export const unnamedEnds = new StateArea<number>('unnamed', decimal, {
   keys: '<topic number>/<partition>',
@@ -41,12 +41,6 @@ export interface UnnamedTopicsHost {
   readonly damage: KnownDamage
   readonly deleted: DeletedTopics
   readonly topics: TopicList
-}
-
-/** What has to be in the commit that makes a topic or a partition, and what is then. */
-export interface Making {
-  readonly changes: readonly StateChange[]
-  onDurable(): void
 }
 
 interface LostRange extends OffsetRange {
