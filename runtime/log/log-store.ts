@@ -149,8 +149,7 @@ export class LogStore implements Store {
       sequence: () => this.#journal.sequence
     })
     this.#topics = this.#newTopicList()
-    const own = { state: this.#state, damage: this.#damage, deleted: this.#deleted, topics: this.#topics }
-    this.#unnamed = new UnnamedTopics({ ...options, ...own })
+    this.#unnamed = new UnnamedTopics({ ...options, state: this.#state, damage: this.#damage, deleted: this.#deleted, topics: this.#topics })
   }
 
   #newTopicList(): TopicList {
