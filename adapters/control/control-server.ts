@@ -60,6 +60,9 @@ export async function openControlServer(
     await listen(server, address.path)
     await chmod(address.path, 0o600)
   } catch (error) {
+    const shutting = shut(server)
+    for (const socket of sockets) socket.destroy()
+    await shutting
     await address.release()
     throw error
   }
@@ -68,7 +71,7 @@ export async function openControlServer(
   return {
     async close() {
       stop.abort()
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      const closed = shut(server)
       const reaper = setTimeout(() => {
         for (const socket of sockets) socket.destroy()
       }, CLOSE_GRACE_MS)
@@ -78,6 +81,11 @@ export async function openControlServer(
       await address.release()
     }
   }
+}
+
+/** Takes nobody any more; its socket file goes with it. Also one that does not listen. */
+function shut(server: Server): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()))
 }
 
 function listen(server: Server, path: string): Promise<void> {

@@ -178,7 +178,10 @@ export interface StoreMetrics {
 }
 
 export interface DeleteOptions {
-  /** Events that the centre should get and does not have: keep the topic, or lose them, which is counted. */
+  /**
+   * Events that the centre should get and is not known to have: keep the topic, or lose them, which is counted. After an unclean start, until the uplink has
+   * connected, that includes what was delivered since the last checkpoint: only the centre knows it.
+   */
   readonly undelivered: 'refuse' | 'lose'
 }
 
@@ -190,6 +193,8 @@ export interface Store {
   readonly incarnation: number
   /** The starts of this directory, oldest first; the last one is this, except while the disk has no room to say so: then this one has written nothing. */
   readonly starts: readonly Start[]
+  /** The newest start that found damage to what was stored; 0 when none did. What starts before it wrote may have been more than is here. */
+  readonly lastDamagedStart: number
   /** One commit can hold so much: appends and state changes. */
   readonly commitBytesMax: number
   readonly topics: ReadonlyMap<string, Topic>

@@ -59,7 +59,7 @@ export async function viewJournal({ disk, core, directory }: Inspection): Promis
   }
   for (let fileIndex = 0; names.includes(`${fileIndex}.journal`); fileIndex++) {
     const path = journalPath(directory, fileIndex)
-    const sizeBytes = (await sizeOf(disk, path)) ?? 0
+    const sizeBytes = (await sizeOf(disk, path, { untold: 0 })) ?? 0
     const file = await SalvageFile.open(disk, path)
     try {
       const isWhole = (await headerOf(core, file)) !== null

@@ -120,6 +120,38 @@ export class KnownDamage {
     return coveredCount(range, this.#places.get(placeOf(partition))?.holes.values() ?? [])
   }
 
+  /** All places of which something is known. */
+  places(): Place[] {
+    return [...this.#places.keys()].map(decodePlace)
+  }
+
+  /**
+   * What is known of `from`, which nothing names, becomes that of `to`, which is being made from what is left of it: state changes for that commit. null
+   * when there is nothing, or too much, or some of it is not durable yet.
+   */
+  changesForMove(from: Place, to: Place): StateChange[] | null {
+    const [fromPlace, toPlace] = [placeOf(from), placeOf(to)]
+    const known = this.#places.get(fromPlace)
+    if (!known || known.holes.size + known.expiredRecords === 0 || known.holes.size > HOLES_PER_COMMIT) return null
+    for (const hole of this.#unsaved) if (hole.place === fromPlace) return null
+    const changes = [...known.holes.values()].flatMap((hole) => [holes.remove(holeKey(hole)), putHole({ ...hole, place: toPlace })])
+    if (known.expiredRecords === 0) return changes
+    return [
+      ...changes,
+      damageCounts.remove(damageCounts.keyAt(fromPlace)),
+      damageCounts.put(damageCounts.keyAt(toPlace), known.expiredRecords)
+    ]
+  }
+
+  /** The commit with the changes for it is durable. */
+  move(from: Place, to: Place): void {
+    const known = this.#places.get(placeOf(from))
+    this.#places.delete(placeOf(from))
+    const moved = this.#of(placeOf(to))
+    for (const hole of known?.holes.values() ?? []) moved.holes.set(hole.startOffset, { ...hole, place: placeOf(to) })
+    moved.expiredRecords += known?.expiredRecords ?? 0
+  }
+
   #of(place: string): PlaceDamage {
     const known = this.#places.get(place) ?? { holes: new Map<number, Hole>(), expiredRecords: 0 }
     this.#places.set(place, known)

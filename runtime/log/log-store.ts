@@ -8,6 +8,7 @@
 
 import { assert } from '../base/assert.ts'
 import type { WadiError } from '../base/errors.ts'
+import { Listeners } from '../base/listeners.ts'
 import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
@@ -82,7 +83,7 @@ export class LogStore implements Store {
   readonly #topics: TopicList
   readonly #deleted: DeletedTopics
   readonly #unnamed: UnnamedTopics
-  readonly #dropListeners = new Set<(range: DroppedRange) => void>()
+  readonly #drops = new Listeners<DroppedRange>((error) => this.#fail(writeFailed('A program error: telling what was dropped', error)))
   readonly #env: PartitionEnvironment
   readonly #account = new DirectoryAccount()
   readonly #tails = new TailTotals()
@@ -130,14 +131,14 @@ export class LogStore implements Store {
       submit: (changes, done) => this.#submit([], changes, done),
       partitionOf: ({ topicName, partitionIndex }) => this.topics.get(topicName)?.partitions[partitionIndex],
       removedUpTo: (partition) => this.#removals.countedUpTo(partition),
-      tell: (range) => this.#tell(range)
+      tell: (range) => this.#drops.tell(range)
     })
     this.#quota = this.#newQuota()
     this.#removals = new Removals({
       state: this.#state,
       damage: this.#damage,
       commit: (changes, done) => this.#submit([], changes, done),
-      onDropped: (range) => this.#tell(range)
+      onDropped: (range) => this.#drops.tell(range)
     })
     this.#retention = this.#newRetention()
     this.#deleted = new DeletedTopics({
@@ -148,8 +149,13 @@ export class LogStore implements Store {
       sequence: () => this.#journal.sequence
     })
     this.#topics = this.#newTopicList()
-    const own = { state: this.#state, damage: this.#damage, deleted: this.#deleted, topics: this.#topics }
-    this.#unnamed = new UnnamedTopics({ ...options, ...own })
+    this.#unnamed = new UnnamedTopics({
+      ...options,
+      state: this.#state,
+      damage: this.#damage,
+      deleted: this.#deleted,
+      topics: this.#topics
+    })
   }
 
   #newTopicList(): TopicList {
@@ -164,9 +170,9 @@ export class LogStore implements Store {
       damage: this.#damage,
       removals: this.#removals,
       deleted: this.#deleted,
-      changesForMaking: () => this.#unnamed.changesForMaking(),
+      making: (partitions) => this.#unnamed.making(partitions),
       commit: (state) => this.commit([], state),
-      onDropped: (range) => this.#tell(range),
+      onDropped: (range) => this.#drops.tell(range),
       onProgramError: (error) => this.#fail(writeFailed('A program error: telling of a deleted topic', error)),
       failedToTakeIn: (error) => this.#fail(writeFailed('Taking in segments that nothing named', error))
     })
@@ -353,6 +359,7 @@ export class LogStore implements Store {
     this.#ownStart = new OwnStart({
       state: this.#state,
       random: this.#options.random,
+      hasFoundDamage: this.report.holes.length > 0 || !isWithoutDamage(this.report),
       submit: (changes, done) => this.#commit.submit([], changes, done),
       refuseWaiting: (error) => this.#commit.refuseWaiting(error)
     })
@@ -395,6 +402,10 @@ export class LogStore implements Store {
 
   get incarnation(): number {
     return this.#ownStart.incarnation
+  }
+
+  get lastDamagedStart(): number {
+    return this.#ownStart.lastDamaged
   }
 
   get commitBytesMax(): number {
@@ -526,12 +537,7 @@ export class LogStore implements Store {
   }
 
   onDropped(listener: (range: DroppedRange) => void): () => void {
-    this.#dropListeners.add(listener)
-    return () => this.#dropListeners.delete(listener)
-  }
-
-  #tell(range: DroppedRange): void {
-    for (const listener of this.#dropListeners) listener(range)
+    return this.#drops.add(listener)
   }
 
   #usedBytes(): number {

@@ -18,12 +18,17 @@ export const lineages = new StateArea<readonly Start[]>('meta/starts', textual({
   goes: 'never; beyond 1,000 starts those in the middle do'
 })
 
+/** The newest start that found damage to what was stored. */
+export const damagedStarts = new StateArea<number>('meta/damaged', decimal, { keys: '', valueBytesMax: decimal.bytesMax, goes: 'never' })
+
 /** How many starts there were. */
 export const incarnations = new StateArea<number>('meta/incarnation', decimal, { keys: '', valueBytesMax: decimal.bytesMax, goes: 'never' })
 
 export interface OwnStartHost {
   readonly state: StateReader
   readonly random: Random
+  /** This start found damage: what was stored before it may not be all that was. */
+  readonly hasFoundDamage: boolean
   /** Through the group commit. */
   submit(changes: readonly StateChange[], done: (error: WadiError | null) => void): void
   /** What was submitted and is not being written yet is refused. */
@@ -58,12 +63,19 @@ export class OwnStart {
     return this.#isDurable
   }
 
+  /** The newest start that found damage: this one, or as the state has it; 0 when none did. */
+  get lastDamaged(): number {
+    const { state, hasFoundDamage } = this.#host
+    return hasFoundDamage ? this.incarnation : (damagedStarts.get(state, damagedStarts.key()) ?? 0)
+  }
+
   /** Before anything is submitted: the entry goes in front of it, when it is not durable yet and not on its way. */
   ask(done: (error: WadiError | null) => void = () => undefined): void {
     if (this.#isDurable) return done(null)
     if (this.#waiters) return void this.#waiters.push(done)
     this.#waiters = [done]
     const changes = [incarnations.put(incarnations.key(), this.incarnation), lineages.put(lineages.key(), this.#next)]
+    if (this.#host.hasFoundDamage) changes.push(damagedStarts.put(damagedStarts.key(), this.incarnation))
     this.#host.submit(changes, (error) => this.#onAnswer(error))
   }
 

@@ -9,6 +9,7 @@
 //   E  file shorter than the recovery point, or missing        damage: scanned from its start; what it held up to that point is a hole, its
 //                                                              offsets are not given out again, and the journal brings what came behind
 //   F  an empty file in front of others                        as if it were missing: retention would find it oldest and delete nothing
+//   G  the device does not tell its size, nor opens it         as if it were missing, but it stays
 //
 // What the device cannot read (salvage-read.ts) is a broken place like any other, but one that may be read another day: it is cut only when the
 // journal has what was there. At the end of the last file nothing more is appended behind it: the next segment begins.
@@ -28,6 +29,8 @@ import type { RecoveryPoint } from './snapshot-codec.ts'
 import { onlyDisk, onlyFull } from './store-errors.ts'
 
 const PAGE_BYTES = 4096
+/** No size of a file. */
+const UNTOLD_BYTES = -1
 const NOT_IN_JOURNAL = 'what was there and is not in the journal is lost'
 
 export interface KnownPoint {
@@ -172,7 +175,8 @@ async function adoptSealed(partition: RecoveringPartition, baseOffsets: readonly
   const files: { baseOffset: number; sizeBytes: number }[] = []
   for (const baseOffset of baseOffsets) {
     const segment = partition.segments.fileAt(baseOffset)
-    const sizeBytes = (await sizeOf(partition.env.disk, segment.logPath)) ?? 0
+    const sizeBytes = (await sizeOf(partition.env.disk, segment.logPath, { untold: UNTOLD_BYTES })) ?? 0
+    if (sizeBytes === UNTOLD_BYTES) continue // it stays where it is: the device may say it to a later start
     if (sizeBytes > 0) files.push({ baseOffset, sizeBytes })
     else await segment.remove()
   }
@@ -195,7 +199,8 @@ async function isSuperseded(
 ): Promise<boolean> {
   if (gap.known !== null && gap.baseOffset <= gap.known.segmentBaseOffset) return false
   const segment = partition.segments.fileAt(gap.baseOffset)
-  const endBytes = (await sizeOf(partition.env.disk, segment.logPath)) ?? 0
+  const endBytes = (await sizeOf(partition.env.disk, segment.logPath, { untold: UNTOLD_BYTES })) ?? 0
+  if (endBytes === UNTOLD_BYTES) return false
   const found = await scanFrom(partition, segment.logPath, {
     startBytes: 0,
     endBytes,

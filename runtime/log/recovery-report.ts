@@ -37,7 +37,7 @@ export function newRecoveryReport(): RecoveryReport {
   }
 }
 
-/** Asked when journal and state were read, before any segment was. */
+/** Of journal and state, and of segments when they were read. */
 export function isWithoutDamage({ missingCommits, damagedFiles, unreadable }: RecoveryReport): boolean {
   return missingCommits === 0 && damagedFiles.length === 0 && unreadable.length === 0
 }

@@ -54,6 +54,12 @@ export class SalvageFile {
     return this.#file === null
   }
 
+  /** null: the device refuses to open it. @throws DiskError */
+  async sizeBytes(): Promise<number | null> {
+    const file = this.#file
+    return file === null ? null : patiently(() => file.sizeBytes())
+  }
+
   /** What could not be read so far, by position; adjoining ranges are one. */
   get unreadable(): readonly ByteRange[] {
     return this.#unreadable
@@ -114,13 +120,23 @@ export class SalvageFile {
   }
 }
 
-/** Bytes of the file; null when there is none, 0 when the device does not say. */
-export async function sizeOf(disk: Disk, path: string): Promise<number | null> {
+/**
+ * Bytes of the file; null when there is none. `untold`: what it is when the device refuses to open it, too, so that nothing of it can be read. A size
+ * that is not told is none of 0 bytes: nothing is cut, removed or passed over for it. @throws DiskError
+ */
+export async function sizeOf(disk: Disk, path: string, { untold }: { untold?: number } = {}): Promise<number | null> {
   try {
     return await patiently(() => disk.fileSizeBytes(path))
   } catch (error) {
-    if (error instanceof DiskError && error.code === 'EIO') return 0
-    throw error
+    if (!(error instanceof DiskError) || error.code !== 'EIO') throw error
+    const file = await SalvageFile.open(disk, path)
+    try {
+      const bytes = (await file.sizeBytes()) ?? untold
+      if (bytes === undefined) throw error
+      return bytes
+    } finally {
+      await file.close()
+    }
   }
 }
 

@@ -27,7 +27,13 @@ export async function listSegmentFiles({ disk, directory }: Pick<Inspection, 'di
     })
     for (const [at, { name, baseOffset }] of bases.entries()) {
       const path = `${partition}/${name}`
-      files.push({ partitionName, path, baseOffset, bytes: (await sizeOf(disk, path)) ?? 0, isLast: at === bases.length - 1 })
+      files.push({
+        partitionName,
+        path,
+        baseOffset,
+        bytes: (await sizeOf(disk, path, { untold: 0 })) ?? 0,
+        isLast: at === bases.length - 1
+      })
     }
   }
   return files

@@ -232,7 +232,7 @@ export class Segment {
 
   async #readSmall(kind: 'index' | 'timeindex'): Promise<Uint8Array | null> {
     const path = `${this.directory}/${segmentFileName(this.baseOffset, kind)}`
-    const bytes = await sizeOf(this.#env.disk, path)
+    const bytes = await sizeOf(this.#env.disk, path, { untold: 0 })
     if (bytes === null || bytes > this.#sizeBytes) return null
     const file = await SalvageFile.open(this.#env.disk, path)
     try {
@@ -404,7 +404,7 @@ export class Segment {
   async #removeFiles(kinds: readonly SegmentFileKind[]): Promise<void> {
     for (const kind of kinds) {
       const path = `${this.directory}/${segmentFileName(this.baseOffset, kind)}`
-      if ((await sizeOf(this.#env.disk, path)) !== null) await this.#env.disk.remove(path)
+      if ((await sizeOf(this.#env.disk, path, { untold: 0 })) !== null) await this.#env.disk.remove(path)
     }
   }
 }

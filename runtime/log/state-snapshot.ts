@@ -118,7 +118,7 @@ export async function loadSnapshot(disk: Disk, core: Core, root: string): Promis
   const damaged: string[] = []
   for (const number of numbers) {
     const path = `${directory}/${stateFileName(number)}`
-    const sizeBytes = (await sizeOf(disk, path)) ?? 0
+    const sizeBytes = (await sizeOf(disk, path, { untold: 0 })) ?? 0
     const file = await SalvageFile.open(disk, path)
     try {
       const snapshot = await readSnapshot(core, file, sizeBytes)

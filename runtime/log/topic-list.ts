@@ -8,6 +8,7 @@
 // Not for: files (partition-log.ts, deleted-topics.ts), what clients may make or delete (runtime/broker/topics.ts, gateway).
 
 import type { WadiError } from '../base/errors.ts'
+import { Listeners } from '../base/listeners.ts'
 import type { Offset } from '../base/offset.ts'
 import { DiskError } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
@@ -28,6 +29,12 @@ import { onlyDisk, tooManyDeleted, topicBusy, topicExists, topicUndelivered, top
 import { StoredTopic } from './stored-topic.ts'
 import { checkTopic, collisionKey, type TopicEntry, topicEntries } from './topic-catalogue.ts'
 
+/** What else has to be in the commit that makes a topic or a partition, and what is then. */
+export interface Making {
+  readonly changes: readonly StateChange[]
+  onDurable(): void
+}
+
 export interface TopicListHost {
   readonly directory: string
   readonly settings: StorageSettings
@@ -39,8 +46,8 @@ export interface TopicListHost {
   readonly damage: KnownDamage
   readonly removals: Removals
   readonly deleted: DeletedTopics
-  /** What else has to be in the commit that makes a topic or a partition. */
-  changesForMaking(): readonly StateChange[]
+  /** What else has to be in the commit that makes partitions, with their topic or not. */
+  making(partitions: readonly PartitionLog[]): Promise<Making>
   /** Through the group commit. @throws WadiError */
   commit(state: readonly StateChange[]): Promise<readonly Offset[]>
   onDropped(range: DroppedRange): void
@@ -56,13 +63,14 @@ export class TopicList {
   readonly #byNumber = new Map<number, StoredTopic>()
   /** Names of topics that are being made, with their numbers: not visible yet, and neither name nor number is given to another. */
   readonly #creating = new Set<string>()
-  readonly #deletionListeners = new Set<(topic: StoredTopic) => void>()
+  readonly #deletions: Listeners<StoredTopic>
   #lastNumber = 0
   /** Alterations and deletions one behind the other: each starts from what the one before left. */
   #altering: Promise<unknown> = Promise.resolve()
 
   constructor(host: TopicListHost) {
     this.#host = host
+    this.#deletions = new Listeners(host.onProgramError)
   }
 
   get byName(): ReadonlyMap<string, StoredTopic> {
@@ -84,8 +92,7 @@ export class TopicList {
   }
 
   onDeleted(listener: (topic: StoredTopic) => void): () => void {
-    this.#deletionListeners.add(listener)
-    return () => this.#deletionListeners.delete(listener)
+    return this.#deletions.add(listener)
   }
 
   /** At a start: what the state has under `key`, with its partitions, which are to be recovered. */
@@ -184,7 +191,7 @@ export class TopicList {
     removals.forget(topic)
     damage.forget(topic.number)
     topic.end()
-    this.#tellDeleted(topic)
+    this.#deletions.tell(topic)
     for (const { topicName, partitionIndex, deliveredOffset, logStartOffset, highWatermark } of topic.config.isForwarded
       ? topic.partitions
       : []) {
@@ -196,19 +203,6 @@ export class TopicList {
     void deleted.clear().catch(onlyDisk) // thousands of files may take a while; what is left goes with the rounds of housekeeping
   }
 
-  /** Everybody, also when one of them throws: then the store fails behind it. */
-  #tellDeleted(topic: StoredTopic): void {
-    const failures: unknown[] = []
-    for (const listener of this.#deletionListeners) {
-      try {
-        listener(topic)
-      } catch (error) {
-        failures.push(error)
-      }
-    }
-    if (failures.length > 0) this.#host.onProgramError(failures[0])
-  }
-
   /** Makes a topic, or its new partitions, durable, then visible: with what lies in their directories. */
   async #grow(topic: StoredTopic, entry: TopicEntry): Promise<StoredTopic> {
     const { report, damage, removals, deleted } = this.#host
@@ -216,11 +210,13 @@ export class TopicList {
     const { config } = entry
     const partitions = this.#newPartitions(topic, config)
     const beginnings = partitions.map((partition) => ({ partition, start: deleted.endOf(name, partition.partitionIndex) }))
+    const making = partitions.length > 0 ? await this.#host.making(partitions) : null
     await this.#host.commit([
       topicEntries.put(topicEntries.key(name), entry),
-      ...(partitions.length > 0 ? this.#host.changesForMaking() : []),
+      ...(making?.changes ?? []),
       ...beginnings.flatMap(({ partition, start }) => (start > 0 ? removals.changeForBeginning(partition, start) : []))
     ])
+    making?.onDurable()
     const holes = await takeInLeftSegments(beginnings, report).catch((error: unknown) => {
       throw error instanceof DiskError && !error.isFull ? this.#host.failedToTakeIn(error) : error
     })

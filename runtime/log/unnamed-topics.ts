@@ -5,6 +5,9 @@
 //   unnamed/<topic number>/<partition>   what the journal has of it in front of this offset was looked at before a topic took its segments in: while no
 //                                        checkpoint is behind the journal file, each start meets it again, and its segments have a name then
 //
+// What was lost of a topic is told and counted under its number. When a topic takes in the segments of a directory, and only one number can be that of the
+// directory, that becomes damage of the topic: a gap in front of its segments is not counted again, and lost offsets behind them are not given again.
+//
 // Invariant: changes no file. Where several unnamed directories may be that of a partition, an offset that one of them has is not counted.
 
 import type { Core } from '../core/core.ts'
@@ -14,13 +17,15 @@ import type { OffsetRange, Removal, StateChange } from './contract.ts'
 import type { DeletedTopics } from './deleted-topics.ts'
 import { decodePlace, type KnownDamage, type Place } from './known-damage.ts'
 import { uncoveredParts } from './offset-ranges.ts'
+import type { PartitionLog } from './partition-log.ts'
 import type { Coverage } from './partition-recovery.ts'
 import type { RecoveryReport } from './recovery-report.ts'
 import { SalvageFile } from './salvage-read.ts'
 import { listSegmentFiles, type SegmentFile } from './segment-files.ts'
 import { StateArea, type StateReader } from './state-area.ts'
 import { decimal, numberedKeyBytes } from './state-codec.ts'
-import type { TopicList } from './topic-list.ts'
+import { onlyDisk } from './store-errors.ts'
+import type { Making, TopicList } from './topic-list.ts'
 
 export const unnamedEnds = new StateArea<number>('unnamed', decimal, {
   keys: '<topic number>/<partition>',
@@ -64,10 +69,7 @@ export class UnnamedTopics {
       return left.length > 0 && this.#isUnnamed(decodePlace(place)) ? [[place, left]] : []
     })
     if (places.length === 0) return
-    const named = new Set<string>()
-    for (const { partitions } of this.#host.topics.all())
-      for (const { topicName, partitionIndex } of partitions) named.add(`${topicName}-${partitionIndex}`)
-    const files = (await listSegmentFiles(this.#host)).filter(({ partitionName }) => !named.has(partitionName))
+    const files = await this.#unnamedFiles()
     for (const [place, ranges] of places) {
       const { topicNumber, partitionIndex } = decodePlace(place)
       const held: OffsetRange[] = []
@@ -82,9 +84,46 @@ export class UnnamedTopics {
     }
   }
 
-  /** For the commit that makes a topic or a partition: from then on it is not looked at again. */
-  changesForMaking(): StateChange[] {
-    return [...this.#lookedAt].map(([place, end]) => unnamedEnds.put(unnamedEnds.keyAt(place), end))
+  /** For the commit that makes `partitions`: from then on what was found is not looked at again, and what was lost of them is theirs. */
+  async making(partitions: readonly PartitionLog[]): Promise<Making> {
+    const { damage } = this.#host
+    const changes = [...this.#lookedAt].map(([place, end]) => unnamedEnds.put(unnamedEnds.keyAt(place), end))
+    const moves: [from: Place, to: Place][] = []
+    for (const partition of partitions) {
+      const former = await this.#formerPlaceOf(partition).catch(onlyDisk)
+      const moved = former ? damage.changesForMove(former, partition) : null
+      if (!former || !moved) continue
+      changes.push(...moved)
+      moves.push([former, partition])
+    }
+    return {
+      changes,
+      onDurable: () => {
+        for (const [from, to] of moves) damage.move(from, to)
+      }
+    }
+  }
+
+  /** The place that nothing names and whose segments lie in the directory of `partition`; null when there is none, or which one it is cannot be told. @throws DiskError */
+  async #formerPlaceOf({ topicName, topicNumber, partitionIndex }: PartitionLog): Promise<Place | null> {
+    const { damage } = this.#host
+    const places = [...damage.places(), ...[...this.#lookedAt.keys()].map(decodePlace)]
+    const unnamed = places.filter((place) => place.partitionIndex === partitionIndex && this.#isUnnamed(place))
+    const [number, ...others] = new Set(unnamed.map((place) => place.topicNumber))
+    if (number === undefined || number === topicNumber || others.length > 0) return null
+    const names = new Set((await this.#unnamedFiles()).map(({ partitionName }) => partitionName))
+    const isAlone = [...names].every((name) => name === `${topicName}-${partitionIndex}` || !name.endsWith(`-${partitionIndex}`))
+    if (!isAlone || !names.has(`${topicName}-${partitionIndex}`)) return null
+    await damage.save()
+    return { topicNumber: number, partitionIndex }
+  }
+
+  /** In directories that no topic has. @throws DiskError */
+  async #unnamedFiles(): Promise<SegmentFile[]> {
+    const named = new Set<string>()
+    for (const { partitions } of this.#host.topics.all())
+      for (const { topicName, partitionIndex } of partitions) named.add(`${topicName}-${partitionIndex}`)
+    return (await listSegmentFiles(this.#host)).filter(({ partitionName }) => !named.has(partitionName))
   }
 
   /** Counts what was found, once over all starts. @returns what nobody needs any more, because the journal does not have it */

@@ -165,6 +165,9 @@ export const oldNotes = new StateArea<OldNotes>(
   { keys: '', valueBytesMax: STATE_VALUE_BYTES_MAX, goes: 'at the first connection: replaced by the above' }
 )
 
+/** Of a disk that has none. */
+export const noNotes: DeliveryNotes = { incarnation: 0, isClosed: true, confirmed: new Map(), written: new Map() }
+
 /** Other gateway ids than `gatewayId` under which the edge topic may have been delivered last; notes of an older version do not say. */
 export function otherIds(notes: DeliveryNotes | null, edgeTopic: string, gatewayId: string): string[] {
   const places = notes?.confirmed.get(edgeTopic)?.places ?? []

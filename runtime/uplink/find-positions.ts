@@ -28,7 +28,7 @@ import {
   UNKNOWN_ID,
   withinLimit
 } from './claimed-offsets.ts'
-import { type DeliveryNotes, notedOffset, otherIds } from './delivery-notes.ts'
+import { type DeliveryNotes, noNotes, notedOffset, otherIds } from './delivery-notes.ts'
 import { cutKey } from './forks.ts'
 import { hasUnknownId, withFormerIds } from './former-ids.ts'
 import { skipHole } from './holes.ts'
@@ -78,7 +78,7 @@ export async function findPositions(known: PositionContext, sources: readonly So
     else unclaimed.push(source)
   }
   noteRename(context, sources)
-  const noted = notes && unclaimed.length > 0 ? await findNotedOffsets(context, notes, unclaimed) : null
+  const noted = unclaimed.length > 0 ? await findNotedOffsets(context, notes ?? noNotes, unclaimed) : null
   for (const [source, next] of noted?.next ?? []) places.set(source, { next, isFromCentre: false })
   await branchOffAll(context, { positions, sources, found: noted?.forks ?? [] })
   for (const source of sources) {

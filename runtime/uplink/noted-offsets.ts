@@ -2,7 +2,7 @@
 // behind them (look-back.ts). Not for: sources that the centre has a position of (find-positions.ts).
 
 import { type Limit, withinLimit } from './claimed-offsets.ts'
-import { type DeliveryNotes, notedOffset } from './delivery-notes.ts'
+import { type Confirmed, type DeliveryNotes, notedOffset } from './delivery-notes.ts'
 import { type Found, foundKey, lookBack } from './look-back.ts'
 import type { PositionContext } from './position-context.ts'
 import { EventsOfBranches } from './same-events.ts'
@@ -26,17 +26,17 @@ export interface NotedOffsets {
 export async function findNotedOffsets(context: PositionContext, notes: DeliveryNotes, sources: readonly Source[]): Promise<NotedOffsets> {
   const result = new Map<Source, number>()
   const found: FoundFork[] = []
-  const doubtful: { source: Source; confirmed: number; end: number; isOpen: boolean; incarnation: number }[] = []
+  const doubtful: { source: Source; confirmed: number; end: number; isOpen: boolean; isDamaged: boolean; incarnation: number }[] = []
   for (const source of sources) {
     // The note travels behind what this process has seen confirmed.
     const noted = Math.max(notedOffset(notes, source), source.isPlaced ? source.confirmed : 0)
-    const { incarnation, isClosed } = notes.confirmed.get(source.edgeTopic) ?? notes
+    const { incarnation, isClosed, isDamaged } = lastDelivery(context, notes, source)
     // What was written after the start that noted the topic cannot have been delivered by us: each start notes a topic before it delivers it.
     const end = withinLimit(context, source.partition, source.partition.highWatermark, writtenUpTo(incarnation))
     const confirmed = Math.min(noted, end)
     // After a clean end nothing is open, but this disk may be an image from before later starts: what those delivered is looked for behind the notes.
     const isOpen = !isClosed && noted < end
-    if (isOpen || noted > 0) doubtful.push({ source, confirmed, end, isOpen, incarnation })
+    if (isOpen || noted > 0 || isDamaged) doubtful.push({ source, confirmed, end, isOpen, isDamaged, incarnation })
     else result.set(source, confirmed)
   }
   const seenIn = new Map<string, Found>()
@@ -46,16 +46,17 @@ export async function findNotedOffsets(context: PositionContext, notes: Delivery
   }
   let undecided = 0
   const shared: SharedWithOthers[] = []
-  for (const { source, confirmed, end, isOpen, incarnation } of doubtful) {
+  for (const { source, confirmed, end, isOpen, isDamaged, incarnation } of doubtful) {
     const seen = seenIn.get(deliveredTo(source, notes)) as Found
     let next = Math.max(confirmed, endOfKnownBranches(context, source, seen, end))
-    if (next > end) found.push({ after: incarnation, cuts: {} })
+    // Offsets that damage took with their events are given again: as a branch, or the centre would have two events of one name.
+    if (next > end || (isDamaged && !seen.isComplete)) found.push({ after: incarnation, cuts: {} })
+    next = Math.min(next, end)
     const own = next > confirmed ? await seen.ofOurs.commonWith(source, confirmed) : null
     if (own?.isApart && own.next < next) {
       next = own.next
       found.push(forkAt(source, next))
     }
-    next = Math.min(next, end)
     const common = await seen.ofOthers.commonWith(source, next)
     if (common) {
       const until = Math.min(source.partition.highWatermark, 1 + Math.max(...[...common.branches.values()].map(({ greatest }) => greatest)))
@@ -68,6 +69,23 @@ export async function findNotedOffsets(context: PositionContext, notes: Delivery
   }
   if (undecided > 0) noteUndecided(context, undecided)
   return { next: result, forks: [...found, ...forksOfOthers(context, shared)] }
+}
+
+/**
+ * The start that delivered the edge topic last, as far as is noted, and whether it may have delivered more. When damage was found since (isDamaged), it may have
+ * delivered what is not here any more; and where there is no note of the topic, that may be gone too.
+ */
+function lastDelivery(
+  { store }: PositionContext,
+  notes: DeliveryNotes,
+  { edgeTopic }: Source
+): Pick<Confirmed, 'incarnation' | 'isClosed'> & { isDamaged: boolean } {
+  const { lastDamagedStart } = store
+  const noted = notes.confirmed.get(edgeTopic)
+  const { incarnation, isClosed } = noted ?? notes
+  const isDamaged = lastDamagedStart > incarnation
+  if (isDamaged && !noted) return { incarnation: lastDamagedStart - 1, isClosed: false, isDamaged }
+  return { incarnation, isClosed, isDamaged }
 }
 
 /** Where the events of branches that this disk knows end at the centre; behind `end` when some of them are not ours. */

@@ -1,7 +1,9 @@
 // The control socket end to end, in a temporary directory.
 
 import { once } from 'node:events'
+import { promises } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -54,6 +56,24 @@ t.test('only the owner can open the socket', async (t) => {
   const server = await openControlServer(directory, {})
   const { mode } = await stat(join(directory, 'wadi.sock'))
   t.equal(mode & 0o777, 0o600)
+  await server.close()
+})
+
+t.test('a socket that cannot be closed to others is not left open', async (t) => {
+  const directory = await directoryOf(t)
+  const { chmod } = promises
+  promises.chmod = () => Promise.reject(new Error('no chmod here'))
+  syncBuiltinESMExports()
+  try {
+    await t.rejects(openControlServer(directory, {}), /no chmod here/)
+  } finally {
+    promises.chmod = chmod
+    syncBuiltinESMExports()
+  }
+  const socket = createConnection(join(directory, 'wadi.sock'))
+  const [error] = await once(socket, 'error')
+  t.match(error, { code: /ENOENT|ECONNREFUSED/ }, 'nobody listens')
+  const server = await openControlServer(directory, {})
   await server.close()
 })
 

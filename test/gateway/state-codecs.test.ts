@@ -42,6 +42,7 @@ const samples: Readonly<Record<string, Samples>> = {
   gone: { now: ['{"v":1,"name":"plant","partitions":3,"isMoved":false}'], newer: ['{"v":2}'] },
   ended: { now: [`{"v":1,"ends":[5,0],"removals":[${removal}]}`, '{"v":1,"ends":[],"removals":[]}'], newer: ['{"v":2,"ends":[]}'] },
   'meta/incarnation': { now: ['1', '4711'] },
+  'meta/damaged': { now: ['1', '4711'] },
   hole: { now: ['120 7', '120 0', '120'] },
   unnamed: { now: ['20'] },
   removed: { now: ['{"v":1,"start":5,"delivered":7,"lost":{"retention":0,"quota":3},"dropped":0}'], newer: ['{"v":3}'] },

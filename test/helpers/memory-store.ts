@@ -128,6 +128,7 @@ export class MemoryStore implements Store {
   readonly logId = 'memory'
   readonly incarnation: number
   readonly starts = []
+  readonly lastDamagedStart = 0
   readonly commitBytesMax = Number.POSITIVE_INFINITY
   writeMs = 0
   readonly topics = new Map<string, MemoryTopic>()

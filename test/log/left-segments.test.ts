@@ -94,6 +94,55 @@ t.test('what was taken in is durable before it is seen: a power cut right behind
   }
 })
 
+for (const operation of ['sync', 'sync-directory'] as const) {
+  t.test(
+    `a ${operation} fails while segments are taken in: the store fails by name, nothing of the topic is seen, and a later start has all of it`,
+    async (t) => {
+      const machine = await killedBeforeItsCheckpoint()
+      await machine.settle((losses['the commit that made the topic'] as (machine: SimMachine) => Promise<void>)(machine))
+      const store = await machine.open()
+      machine.disk.failNext(operation, 'telemetry-0', 'EIO')
+      await t.rejects(machine.settle(store.createTopic('telemetry', { codec: 'none' })), { code: 'WADI_LOG_FAILED' })
+      t.match(store.failure, { code: 'WADI_LOG_FAILED', message: /Taking in segments that nothing named/ })
+      t.notOk(store.topics.has('telemetry'))
+      machine.kill()
+      const again = await machine.open()
+      t.ok((await texts(machine, again)).length > 0)
+      t.equal(again.metrics.lostRecords, 0)
+      await machine.settle(again.close())
+    }
+  )
+}
+
+t.test(
+  'a gap in front of the segments that are taken in is counted once, under the name of the topic, and what was lost behind them is not given again',
+  async (t) => {
+    const machine = await killedBeforeItsCheckpoint({ unsealed: 7 })
+    await machine.settle((losses['the commit that made the topic'] as (machine: SimMachine) => Promise<void>)(machine))
+    const segments = machine.disk
+      .files()
+      .filter(({ path }) => path.includes('telemetry-0/') && path.endsWith('.log'))
+      .sort((a, b) => (a.path < b.path ? -1 : 1))
+    t.ok(segments.length > 1)
+    await machine.settle(machine.disk.remove(segments[0]?.path ?? ''))
+    const store = await machine.open()
+    const { lostRecords } = store.metrics
+    t.ok(lostRecords > 7, `${lostRecords} events are in no segment`)
+    t.match(store.metrics.removals, [{ topicName: /topic number 2/ }])
+    const { partitions } = await machine.settle(store.createTopic('telemetry', { codec: 'none' }))
+    t.equal((await texts(machine, store)).length, EVENTS + 7 - lostRecords)
+    t.equal(await machine.settle(appendText(store, partitions[0] as Partition, 'new')), EVENTS + 7)
+    machine.kill()
+    for (const stop of ['kill', 'stop', 'kill']) {
+      const again = await machine.open()
+      t.same(again.metrics.removals, [{ topicName: 'telemetry', reason: 'damage', records: lostRecords, isLoss: true }])
+      t.equal((await texts(machine, again)).length, EVENTS + 8 - lostRecords)
+      if (stop === 'stop') await machine.settle(again.close())
+      else machine.kill()
+    }
+  }
+)
+
 t.test('a number whose topic is lost is not given again: no event is replayed into another topic', async (t) => {
   const machine = await killedBeforeItsCheckpoint()
   await machine.settle((losses['the commit that made the topic'] as (machine: SimMachine) => Promise<void>)(machine))

@@ -1,4 +1,5 @@
-// Proves: what a removal left uncounted for want of room goes with its topic: nothing of a deleted topic is written down again.
+// Proves: what a removal left uncounted for want of room goes with its topic: nothing of a deleted topic is written down again. One who is told what was dropped and
+// throws keeps nobody from being told, and no round of retention from its end.
 
 import t from 'tap'
 import type { WadiError } from '../../runtime/base/errors.ts'
@@ -60,4 +61,27 @@ t.test('a removal that the store takes no more changes nothing', async (t) => {
   t.equal(await removals.remove(topic, partition, { until: 20, reason: 'quota' }), false)
   t.same([partition.logStartOffset, removals.unsaved()], [0, []])
   await machine.settle(store.close())
+})
+
+t.test('one who is told what was dropped and throws: the others are told, the round ends, and the store has failed', async (t) => {
+  const machine = new SimMachine(3)
+  const store = await machine.open()
+  const limits = { isForwarded: false, quotaBytes: 16 * 1024, whenFull: 'drop_oldest', codec: 'none' } as const
+  const partition = (await machine.settle(store.createTopic('scratch', limits))).partitions[0] as PartitionLog
+  const told: string[] = []
+  for (const name of ['first', 'second', 'third']) {
+    store.onDropped(() => {
+      told.push(name)
+      if (name !== 'third') throw new Error(`the ${name} of them`)
+    })
+  }
+  for (let at = 0; at < 200 && store.failure === null; at++)
+    await machine.settle(appendText(store, partition, `event ${at} ${'r'.repeat(300)}`).catch(() => undefined))
+  t.same(told.slice(0, 3), ['first', 'second', 'third'])
+  t.match(store.failure, { code: 'WADI_LOG_FAILED' }, 'a program error is never silent')
+  t.match(store.failure?.message, /the first of them/)
+  await machine.settle(store.close())
+  const again = await machine.open()
+  t.ok((again.topics.get('scratch')?.partitions[0]?.logStartOffset ?? 0) > 0, 'what was told is so')
+  await machine.settle(again.close())
 })

@@ -217,6 +217,37 @@ t.test('a damaged header of a journal costs no commit', async (t) => {
   }
 })
 
+for (const pathPart of ['.journal', '.log']) {
+  t.test(
+    `a device that does not tell the sizes of ${pathPart} for a moment takes nothing: it is asked another way, or a later start asks`,
+    async (t) => {
+      for (const refusals of [3, 6]) {
+        const machine = await machineWithData(4, 'kill')
+        for (let i = 0; i < refusals; i++) machine.disk.failNext('stat', pathPart, 'EIO')
+        if (refusals > 3) await t.rejects(machine.open(), { code: 'WADI_DATA_DIR_UNUSABLE' })
+        const again = await machine.open()
+        t.match(again.report, { missingCommits: 0, damagedFiles: [], unreadable: [], holes: [] })
+        const recovered = again.topics.get('telemetry')?.partitions[0] as Partition
+        t.equal((await machine.settle(readAll(recovered))).length, EVENTS, `${refusals} refusals`)
+        await machine.settle(again.close())
+      }
+    }
+  )
+}
+
+t.test('a segment whose size is not told, and that cannot be opened, stays where it is', async (t) => {
+  const machine = await machineWithData(4, 'clean')
+  const [first] = machine.disk
+    .files()
+    .filter(({ path }) => path.endsWith('.log'))
+    .sort((a, b) => (a.path < b.path ? -1 : 1))
+  const path = first?.path ?? ''
+  for (const operation of ['stat', 'open-read']) for (let i = 0; i < 3; i++) machine.disk.failNext(operation, path, 'EIO')
+  const again = await machine.open()
+  t.ok(machine.disk.files().some((file) => file.path === path))
+  await machine.settle(again.close())
+})
+
 t.test('a segment that cannot even be opened: the start succeeds, the rest serves, ingest goes on', async (t) => {
   for (const stop of ['clean', 'kill'] as const) {
     const machine = await machineWithData(4, stop)

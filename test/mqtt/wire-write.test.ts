@@ -8,16 +8,27 @@ import {
   ackPacket,
   connackPacket,
   disconnectPacket,
+  packetBytes,
   pingrespPacket,
-  publishBytes,
-  publishPacket,
+  publishBodyBytes,
   subackPacket,
-  unsubackPacket
+  unsubackPacket,
+  writePublishHead
 } from '../../adapters/mqtt/wire-write.ts'
 import { Prng, seeds } from '../sim/prng.ts'
 import { type ForeignPacket, foreignBytes, foreignParse } from './mqtt-packet.ts'
 import { textProperty, userProperty } from './packets-5.ts'
 import { read, smallLimits } from './reading.ts'
+
+/** As a connection writes it: the head, then the payload. */
+function publishPacket(version: ProtocolVersion, options: DeliveryOptions): Buffer {
+  const bodyBytes = publishBodyBytes(version, options)
+  const bytes = Buffer.alloc(packetBytes(bodyBytes))
+  bytes.set(options.payload, writePublishHead(bytes, 0, version, options, bodyBytes))
+  return bytes
+}
+
+const publishBytes = (version: ProtocolVersion, options: DeliveryOptions): number => packetBytes(publishBodyBytes(version, options))
 
 const VERSIONS: readonly ProtocolVersion[] = [3, 4, 5]
 const bytesOf = (bytes: Uint8Array | null): number[] | null => (bytes ? [...bytes] : null)

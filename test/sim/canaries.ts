@@ -7,12 +7,14 @@ import type { StateChange } from '../../runtime/log/contract.ts'
 import { DeletedTopics } from '../../runtime/log/deleted-topics.ts'
 import { Journal } from '../../runtime/log/journal.ts'
 import { JournalFile } from '../../runtime/log/journal-file.ts'
+import { KnownDamage } from '../../runtime/log/known-damage.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
+import { OwnStart } from '../../runtime/log/own-start.ts'
 import { Quota } from '../../runtime/log/quota.ts'
 import { Removals } from '../../runtime/log/removals.ts'
 import { retentionTable, type Standing, type Verdict } from '../../runtime/log/retention.ts'
 import { RetentionRound } from '../../runtime/log/retention-round.ts'
-import { UnnamedTopics } from '../../runtime/log/unnamed-topics.ts'
+import { UnnamedTopics, unnamedEnds } from '../../runtime/log/unnamed-topics.ts'
 import { Source } from '../../runtime/uplink/source.ts'
 import type { Upstream } from '../../runtime/uplink/upstream.ts'
 import { UpstreamTopics } from '../../runtime/uplink/upstream-topics.ts'
@@ -126,6 +128,16 @@ export const canaries: Record<string, Mutation> = {
         }
       })
   },
+  'a size that the device does not tell is none': {
+    wrapDisk: (disk: Disk) =>
+      withMembers(disk, {
+        fileSizeBytes: (path) =>
+          disk.fileSizeBytes(path).catch((error: unknown) => {
+            if (error instanceof DiskError && error.code === 'EIO') return 0
+            throw error
+          })
+      })
+  },
   'the position is taken from the delivery notes': {
     wrapUpstream: (upstream: Upstream) =>
       withMembers(upstream, {
@@ -151,9 +163,18 @@ export const canaries: Record<string, Mutation> = {
       DeletedTopics.prototype.endOf = () => 0
     }
   },
+  'what a topic lost with its entry is counted again when its segments are taken in': {
+    install: () => {
+      KnownDamage.prototype.changesForMove = () => null
+    }
+  },
   'what the journal has of a lost topic is looked at again when its segments have a name': {
     install: () => {
-      UnnamedTopics.prototype.changesForMaking = () => []
+      const { making } = UnnamedTopics.prototype
+      UnnamedTopics.prototype.making = async function (partitions) {
+        const { changes, ...rest } = await making.call(this, partitions)
+        return { ...rest, changes: changes.filter(({ key }) => !unnamedEnds.owns(key)) }
+      }
     }
   },
   'one connection settles what is in doubt, of all topics': {
@@ -171,6 +192,9 @@ export const canaries: Record<string, Mutation> = {
         onConnected.call(this, topics, sources)
       }
     }
+  },
+  'a start does not say that it found damage': {
+    install: () => Object.defineProperty(OwnStart.prototype, 'lastDamaged', { get: () => 0 })
   },
   'an older image of the disk goes unnoticed': {
     breakPartition: (partition) => Object.defineProperty(partition, 'firstOffsetAfter', { value: () => null })

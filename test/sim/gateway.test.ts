@@ -84,6 +84,7 @@ const MUST_REACH = [
   'operator:disk-came-back',
   'centre:running-disk-copied',
   'topic-entry-lost',
+  'first-note-lost',
   'operator:topics-changed',
   'operator:gateway-renamed',
   'notice:forked',

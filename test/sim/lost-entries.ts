@@ -1,20 +1,25 @@
 // The commit that made a topic rots in the journal, between two lives and before a state file has it. What was acknowledged of the topic may be lost then,
 // and has to be counted, once; what the topic of that name takes from then on arrives like everything else, and under a place that names it alone.
+// Or the commit rots that notes for the first time what is delivered: nothing is lost then. The centre may have forgotten the positions meanwhile.
 // Draws from its own Prng, so that the rest of a seed's life stays as it is.
 // Not for: what of it a start can still bring back (test/log/left-segments.test.ts).
 
-import { readFrames } from '../../runtime/core/commit-frames.ts'
+import { readBatchHeader } from '../../runtime/core/batch-header.ts'
+import { type CommitFrame, readFrames } from '../../runtime/core/commit-frames.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import type { Partition } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import { decodeSnapshot, STATE_FORMAT_VERSION } from '../../runtime/log/snapshot-codec.ts'
 import { topicEntries } from '../../runtime/log/topic-catalogue.ts'
+import { confirmedNotes, notesHead, writtenNotes } from '../../runtime/uplink/delivery-notes.ts'
 import type { Ledger } from './ledger.ts'
 import { Prng } from './prng.ts'
 import type { SimClock } from './sim-clock.ts'
 import type { SimDisk } from './sim-disk.ts'
 
 const AREA = 0x656e7472 // "entr"
+const NOTES = [notesHead, confirmedNotes, writtenNotes]
+const LOOK_MS = 50
 const BLOCK_BYTES = 4096
 /** Of a state file, in front of its payload. */
 const STATE_HEADER_BYTES = 16
@@ -30,18 +35,27 @@ export interface LostEntriesHost {
   isCalm(): boolean
   crash(kind: 'power' | 'kill'): void
   count(what: string): void
+  /** Something is at the centre. */
+  hasDelivered(): boolean
+  /** What was delivered can be known without positions. */
+  mayForgetPositions(): boolean
+  forgetPositions(): void
 }
 
 export class LostEntries {
   readonly #prng: Prng
   readonly #host: LostEntriesHost
   readonly isDrawn: boolean
-  /** Its entry is gone. */
+  /** A commit is gone. */
+  #isRotten = false
+  /** Its entry is gone; null: no topic lost its entry. */
   #topicName: string | null = null
   /** `topic/partition` → what of it came from segments ends here, when it was made again. */
   readonly #takenIn = new Map<string, number>()
-  /** Events that the store counted under its number, from the first start behind the loss on. */
-  #lostRecords: number | null = null
+  /** `topic/partition` → offsets that the journal had of it. */
+  readonly #journaled = new Map<string, Set<number>>()
+  /** `topic/partition` → events of it that nothing brings back, when it was made again. */
+  readonly #lostEvents = new Map<string, number>()
 
   constructor(seed: number, host: LostEntriesHost) {
     this.#prng = new Prng(seed ^ AREA)
@@ -49,21 +63,38 @@ export class LostEntries {
     this.isDrawn = this.#prng.chance(40)
   }
 
-  /** A stop while the journal alone has the entry. */
+  /** A stop while the journal alone has the entry: at any moment, or soon after the first delivery, before the notes say anything of it. */
   plan(): void {
-    this.#host.clock.after(this.#prng.between(100, 2_500), () => {
-      if (!this.#host.isCalm()) this.#host.crash(this.#prng.chance(50) ? 'power' : 'kill')
-    })
+    const { clock } = this.#host
+    if (this.#prng.chance(50)) clock.after(this.#prng.between(100, 2_500), () => this.#stop())
+    else this.#stopAfterDelivery(this.#prng.between(0, 200))
+  }
+
+  #stopAfterDelivery(delayMs: number): void {
+    const { clock } = this.#host
+    const look = (): void => {
+      if (this.#host.hasDelivered()) clock.after(delayMs, () => this.#stop())
+      else if (!this.#host.isCalm()) clock.after(LOOK_MS, look)
+    }
+    look()
+  }
+
+  #stop(): void {
+    if (!this.#host.isCalm()) this.#host.crash(this.#prng.chance(50) ? 'power' : 'kill')
   }
 
   /** The gateway is off. */
   betweenLives(core: Core): void {
-    if (this.#topicName !== null) return
+    if (this.#isRotten) return
     const entry = this.#findEntry(core)
     if (entry === null) return
-    const { path, atByte, topicName } = entry
+    const { path, atByte, topicName, number } = entry
     if (!this.#host.disk.rot(path, atByte, this.#prng.below(8))) return
+    this.#isRotten = true
+    if (this.#prng.chance(50) && this.#host.mayForgetPositions()) this.#host.forgetPositions()
+    if (topicName === null) return this.#host.count('first-note-lost')
     this.#topicName = topicName
+    for (const [place, offsets] of this.#offsetsIn(core, number)) this.#journaled.set(`${topicName}/${place}`, offsets)
     this.#host.count('topic-entry-lost')
     const { acked, seen } = this.#host.ledger.snapshot()
     for (const places of [acked, seen]) for (const place of [...places.keys()]) if (place.startsWith(`${topicName}/`)) places.delete(place)
@@ -71,16 +102,22 @@ export class LostEntries {
   }
 
   /** Damage is expected now. @returns what is wrong with how it is counted; null when nothing is */
-  onStarted({ report, metrics }: LogStore): string | null {
+  onStarted({ report }: LogStore): string | null {
     // Of its topic that is made again: what was in front of segments that are taken in, or between them.
     const holes = report.holes.filter(({ topicName }) => topicName !== this.#topicName)
     const other = holes.length + report.unreadable.length + report.damagedFiles.length
     // Until a checkpoint is behind the gap every start finds it again.
     if (other > 0 || report.missingCommits > 1) return `one commit is gone, recovery reports: ${JSON.stringify(report)}`
-    const unnamed = metrics.removals.filter(({ topicName, reason }) => reason === 'damage' && topicName.startsWith('topic number'))
-    const lost = unnamed.reduce((sum, { records }) => sum + records, 0)
-    this.#lostRecords ??= lost
-    return lost === this.#lostRecords ? null : `${lost} events are counted as lost with their topic, they were ${this.#lostRecords}`
+    return null
+  }
+
+  /** At the end of each start, when its partitions were read: what was lost with the entry is counted, once. @returns what is wrong with it; null when nothing is */
+  wrongCount({ metrics }: LogStore): string | null {
+    if (!this.#isRotten) return null
+    const ofDamage = metrics.removals.filter(({ reason }) => reason === 'damage')
+    const counted = ofDamage.reduce((sum, { records }) => sum + records, 0)
+    const lost = [...this.#lostEvents.values()].reduce((sum, events) => sum + events, 0)
+    return counted === lost ? null : `${counted} events are counted as lost with their topic, they were ${lost}`
   }
 
   /** Offsets of the partition that readers need not see: beside `silent` those that were lost with its entry, in front of what came since. */
@@ -99,6 +136,10 @@ export class LostEntries {
     if (!this.#takenIn.has(place)) this.#host.ledger.onDropped(place, { from: 0, until: end })
     this.#takenIn.set(place, end)
     const there = new Set(read.records.map(({ offset }) => offset))
+    if (!this.#lostEvents.has(place)) {
+      const had = [...(this.#journaled.get(place) ?? [])]
+      this.#lostEvents.set(place, had.filter((offset) => !there.has(offset)).length)
+    }
     const lost = Array.from({ length: Math.max(0, end - read.start) }, (_, at) => read.start + at).filter((offset) => !there.has(offset))
     return new Set([...read.silent, ...lost])
   }
@@ -110,12 +151,12 @@ export class LostEntries {
 
   /** Damage is expected from the next start on. */
   get isLost(): boolean {
-    return this.#topicName !== null
+    return this.#isRotten
   }
 
-  /** A byte of a commit of the journal that holds nothing but the entry of a topic. */
-  #findEntry(core: Core): { path: string; atByte: number; topicName: string } | null {
-    const found: { path: string; atByte: number; topicName: string; sequence: number }[] = []
+  /** A byte of a commit of the journal that holds nothing but the entry of a topic, or nothing but notes of what is delivered. */
+  #findEntry(core: Core): { path: string; atByte: number; topicName: string | null; number: number } | null {
+    const found: { path: string; atByte: number; topicName: string | null; number: number; sequence: number }[] = []
     let lastSequence = 0
     const files = this.#host.disk.files()
     const isInState = (key: string): boolean =>
@@ -124,22 +165,45 @@ export class LostEntries {
           path.includes('/state/') &&
           decodeSnapshot(STATE_FORMAT_VERSION, bytes.subarray(STATE_HEADER_BYTES))?.state.some(([one]) => one === key)
       )
-    for (const { path, bytes } of files) {
+    for (const { path, at, sequence, frames } of this.#commits(core)) {
+      lastSequence = Math.max(lastSequence, sequence)
+      const [frame] = frames
+      const isOfNotes = frames.every((one) => one.kind === 'state' && NOTES.some((area) => area.owns(one.key)) && !isInState(one.key))
+      if (frame && isOfNotes) found.push({ path, atByte: at + ENTRY_AT, topicName: null, number: 0, sequence })
+      if (frames.length !== 1 || frame?.kind !== 'state' || frame.value === null || !topicEntries.owns(frame.key)) continue
+      const topicName = topicEntries.restOf(frame.key)
+      if (!this.#host.topicNames.includes(topicName) || isInState(frame.key)) continue
+      const { number } = topicEntries.decode(frame.value, frame.key)
+      found.push({ path, atByte: at + ENTRY_AT, topicName, number, sequence })
+    }
+    const behind = found.filter(({ sequence }) => sequence < lastSequence) // else it is a torn end
+    return behind.length === 0 ? null : this.#prng.pick(behind)
+  }
+
+  /** Partition index → offsets that whole commits of the journal have of the topic. */
+  #offsetsIn(core: Core, topicNumber: number): Map<number, Set<number>> {
+    const found = new Map<number, Set<number>>()
+    for (const { frames } of this.#commits(core))
+      for (const frame of frames) {
+        const batch = frame.kind === 'batch' && frame.topicNumber === topicNumber ? readBatchHeader(frame.batch) : null
+        if (frame.kind !== 'batch' || batch === null) continue
+        const offsets = found.get(frame.partitionIndex) ?? new Set()
+        found.set(frame.partitionIndex, offsets)
+        for (let offset: number = batch.baseOffset; offset <= batch.lastOffset; offset++) offsets.add(offset)
+      }
+    return found
+  }
+
+  /** Whole commits of the journal, in no order. */
+  *#commits(core: Core): Generator<{ path: string; at: number; sequence: number; frames: CommitFrame[] }> {
+    for (const { path, bytes } of this.#host.disk.files()) {
       if (!path.endsWith('.journal')) continue
       for (let at = BLOCK_BYTES; at + BLOCK_BYTES <= bytes.byteLength; at += BLOCK_BYTES) {
         const header = core.readCommitHeader(bytes.subarray(at, at + BLOCK_BYTES))
         const block = header && bytes.subarray(at, at + header.blockBytes)
         if (!block || block.byteLength < header.blockBytes || !core.verifyCommit(block)) continue
-        lastSequence = Math.max(lastSequence, header.sequence)
-        const frames = [...readFrames(block, header)]
-        const [frame] = frames
-        if (frames.length !== 1 || frame?.kind !== 'state' || frame.value === null || !topicEntries.owns(frame.key)) continue
-        const topicName = topicEntries.restOf(frame.key)
-        if (!this.#host.topicNames.includes(topicName) || isInState(frame.key)) continue
-        found.push({ path, atByte: at + ENTRY_AT, topicName, sequence: header.sequence })
+        yield { path, at, sequence: header.sequence, frames: [...readFrames(block, header)] }
       }
     }
-    const behind = found.filter(({ sequence }) => sequence < lastSequence) // else it is a torn end
-    return behind.length === 0 ? null : this.#prng.pick(behind)
   }
 }

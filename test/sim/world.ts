@@ -185,7 +185,10 @@ export class World {
       topicNames: this.#mapping.edge.map(([name]) => name),
       isCalm: () => this.#isCalm,
       crash: (kind) => this.#crash(kind),
-      count: (what) => this.#count(what)
+      count: (what) => this.#count(what),
+      hasDelivered: () => this.centre.reached.has('transaction-committed'),
+      mayForgetPositions: () => this.#mayForgetPositions,
+      forgetPositions: () => this.centre.expirePositions()
     })
     if (this.#mayPutBack) this.#durationMs = Math.max(this.#durationMs, this.#copiedDisk.durationMsMin)
     this.#storage = { ...this.#storage, ...this.#diskFaults.settings }
@@ -301,6 +304,8 @@ export class World {
       await this.#clients.prepare(store)
       for (const topic of store.topics.values()) for (const partition of topic.partitions) this.#mutation.breakPartition?.(partition)
       await this.#checkStore(store, core)
+      const wrongCount = this.#lostEntries.wrongCount(store)
+      if (wrongCount !== null) this.ledger.violate('lost', wrongCount)
       await this.#limits.check(store, core)
       this.#store = store
       this.#clients.start({ store: this.#abortCuts.watch(store), core, clock: process })
@@ -522,6 +527,8 @@ export class World {
     if (!this.#clients.isSettled) ledger.violate('lost', 'a transaction did not end in 30 minutes')
     this.#checkFailure()
     await clock.settle(this.#checkStore(store, sharedCore))
+    const wrongCount = this.#lostEntries.wrongCount(store)
+    if (wrongCount !== null) ledger.violate('lost', wrongCount)
     this.#checkCentre()
     await clock.settle(this.#clients.checkEnd(store, sharedCore))
     this.#clients.close()
