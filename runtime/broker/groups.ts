@@ -32,7 +32,7 @@ export interface GroupsSettings extends GroupSettings {
 const MEMBER_ID_RANDOM_BYTES = 16
 /** Members of before come again with their next heartbeat or commit, when they are connected: Java waits a second at most between two tries. */
 export const REMEMBERED_MS = 60_000
-const OWN_MEMBER_ID = /^[^]{0,200}-[0-9a-f]{32}$/
+const OWN_MEMBER_ID = /^[\s\S]{0,200}-[0-9a-f]{32}$/
 /** With what follows it an id fits an answer of any version, and the room of the group. */
 const MEMBER_ID_PREFIX_CHARACTERS_MAX = 200
 const HALF_A_CHARACTER = /[\uD800-\uDBFF]$/

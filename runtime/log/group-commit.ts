@@ -12,6 +12,8 @@
 //   G2  Offsets are computed when a commit is built and count only when it succeeded.
 //   G3  Callbacks run in the order of the appends, whatever the partitions. One that throws keeps nobody else from being called, and then the
 //       store fails: a program error is never silent and never leaves the queue standing. What waits is refused then before the rest is called.
+//   G4  Nothing is stored that was taken behind something that is refused: what waits when a write fails is refused with it. A producer's next
+//       batch, a device's next event follow upon the one before.
 // Errors handed to `done`: WADI_DISK_FULL (nothing written, retriable), WADI_LOG_FAILED (final), WADI_CLOSED, WADI_RECORD_TOO_LARGE.
 // Not here: what a topic allows (retention.ts decides and refuses before), files (journal.ts).
 
@@ -22,17 +24,9 @@ import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
 import type { Clock, Timer } from '../io/clock.ts'
 import { DiskError } from '../io/disk.ts'
-import type { AppendDone, StateChange } from './contract.ts'
+import type { AppendDone, CommitState, StateChange } from './contract.ts'
 import type { Journal } from './journal.ts'
-import {
-  type BuiltCommit,
-  type CommitRequest,
-  contentBytesBound,
-  type LogAppend,
-  OpenCommit,
-  requestBytesBound,
-  type StateOf
-} from './open-commit.ts'
+import { type BuiltCommit, type CommitRequest, contentBytesBound, type LogAppend, OpenCommit, requestBytesBound } from './open-commit.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { encodeStateKey, type StateMap } from './state-map.ts'
 import { diskFull, tooLarge, writeFailed } from './store-errors.ts'
@@ -101,7 +95,7 @@ export class GroupCommit {
   }
 
   /** Several appends and state changes, all or nothing. */
-  submit(appends: readonly LogAppend[], state: StateOf, done: CommitRequest['done']): void {
+  submit(appends: readonly LogAppend[], state: CommitState, done: CommitRequest['done']): void {
     const request = { appends, state, bytesBound: requestBytesBound(appends, state), done }
     const refusal = this.#refusalFor(request.bytesBound)
     if (refusal) return this.#call(() => done(refusal, []))
@@ -175,14 +169,21 @@ export class GroupCommit {
 
   /** Refuses what waits now; later appends are taken again. For "disk full". */
   refuseWaiting(error: WadiError): void {
+    this.takeWaiting()(error)
+  }
+
+  /** Takes out what waits now. The function refuses it. */
+  takeWaiting(): (error: WadiError) => void {
     const taken = this.#open.takeBack()
     const waiting = this.#waiting
     this.#waiting = []
     taken.release()
     for (const one of waiting) release(one)
-    taken.answer(error, this.#call)
-    for (const one of waiting) this.#call(() => refuse(one, error))
-    this.#settleIdle()
+    return (error) => {
+      taken.answer(error, this.#call)
+      for (const one of waiting) this.#call(() => refuse(one, error))
+      this.#settleIdle()
+    }
   }
 
   #settleIdle(): void {
@@ -335,7 +336,12 @@ export class GroupCommit {
 
   #onWriteError(commit: BuiltCommit, error: unknown): void {
     commit.release()
-    if (error instanceof DiskError && error.isFull) return commit.answer(diskFull(error), this.#call)
+    if (error instanceof DiskError && error.isFull) {
+      const full = diskFull(error)
+      const refuseBehind = this.takeWaiting() // before anybody is told, who may ask again
+      commit.answer(full, this.#call)
+      return refuseBehind(full)
+    }
     const failed = writeFailed('A durable write to the journal', error)
     this.refuseAll(failed, { drain: true })
     commit.answer(failed, this.#call)

@@ -1,6 +1,7 @@
 // Produce: batches into the log. Every answer follows the sync, whatever acks says: durability costs one group commit, not a choice.
 
-import type { AppendOptions, AppendOutcome, BatchToAppend } from '../../../runtime/broker/appends.ts'
+import type { AppendOutcome } from '../../../runtime/broker/append-outcome.ts'
+import type { AppendOptions, BatchToAppend } from '../../../runtime/broker/appends.ts'
 import type { Broker } from '../../../runtime/broker/broker.ts'
 import type { FaultName } from '../../../runtime/broker/fault.ts'
 import type { Draft } from '../../kafka-protocol/api.ts'
