@@ -17,7 +17,7 @@ import { simCodec } from '../sim/sim-codec.ts'
 
 const IN_FLIGHT = 5
 const LIVES = 4
-const SEED_COUNT = 25
+const SEED_COUNT = 12
 const RETRIABLE = new Set(['KAFKA_STORAGE_ERROR', 'OUT_OF_ORDER_SEQUENCE_NUMBER'])
 
 interface Verdict {
