@@ -10,6 +10,7 @@ import type { Bench } from './harness.ts'
 import { ingestBench } from './ingest.ts'
 import { limitsBench } from './limits.ts'
 import { memoryBench } from './memory.ts'
+import { pipelineBench } from './pipeline.ts'
 import { producerBench } from './producer.ts'
 import { restartBench } from './restart.ts'
 import { trickleBench } from './trickle.ts'
@@ -20,6 +21,7 @@ export const benches: readonly Bench[] = [
   functionsBench,
   ingestBench,
   producerBench,
+  pipelineBench,
   deviceBench,
   restartBench,
   checkpointBench,
