@@ -67,7 +67,8 @@ async function sendAll(socket: Socket, requests: readonly Uint8Array[], inFlight
       for (const frame of splitter.push(chunk as Buffer)) {
         const { correlationId, response } = api.Produce.decodeResponse(PRODUCE_VERSION, frame)
         const errorCode = response.responses[0]?.partitionResponses[0]?.errorCode
-        if (correlationId !== answered || errorCode !== 0) return reject(new Error(`request ${answered}: ${correlationId}, error ${errorCode}`))
+        if (correlationId !== answered || errorCode !== 0)
+          return reject(new Error(`request ${answered}: ${correlationId}, error ${errorCode}`))
         answered++
       }
       if (answered === requests.length) resolve()
@@ -79,7 +80,9 @@ async function sendAll(socket: Socket, requests: readonly Uint8Array[], inFlight
 
 function measure(build: Build, { syncMs, inFlight, requestCount }: Load): Promise<Run> {
   return withDirectory(async (directory) => {
-    const worker = new BenchWorker<{ port: number; commits: number }>('pipeline.worker.js', [`${directory}/data`, String(syncMs)], { build })
+    const worker = new BenchWorker<{ port: number; commits: number }>('pipeline.worker.js', [`${directory}/data`, String(syncMs)], {
+      build
+    })
     try {
       const { port } = await worker.next()
       const commits = async (): Promise<number> => {

@@ -34,6 +34,9 @@ import { diskFull, tooLarge, writeFailed } from './store-errors.ts'
 const WRITE_MS_WEIGHT = 0.1
 /** At the default linger 16 KiB, of which padding to whole blocks is a small part; a long linger, set to spare flash, asks for more. */
 const WELL_FILLED_BYTES_PER_MS = 8 * 1024
+/** Of a write: so long the next one waits for those whom the last one answered. On a fast device it is not worth a timer. */
+const PATIENCE_SHARE = 1 / 4
+const PATIENCE_MS_MIN = 1
 
 interface SingleAppend {
   readonly partition: PartitionLog
@@ -64,8 +67,10 @@ export class GroupCommit {
   readonly #open: OpenCommit
   /** What the open commit has no room for, in order. */
   #waiting: (CommitRequest | SingleAppend)[] = []
-  /** Appends and requests in the last commit. */
-  #lastCount = 0
+  /** So many appends and requests wait when all have come again whom the last commit answered. */
+  #expectedCount = 0
+  /** When the last commit was durable. */
+  #durableMs = Number.NEGATIVE_INFINITY
   /** Of durable writes, a moving average: about the last ten count. */
   #writeMs = 0
   #isRunning = false
@@ -132,13 +137,29 @@ export class GroupCommit {
     const { clock, lingerMs, commitBytesMax } = this.#options
     if (this.#waiting.length > 0 || this.#open.bytes >= commitBytesMax / 2) return true
     // Whoever was answered by the last commit has come again, so nobody else is expected; and padding is a small part of the block.
-    const areAllBack = this.#open.count >= this.#lastCount && this.#open.bytes >= lingerMs * WELL_FILLED_BYTES_PER_MS
-    return areAllBack || clock.monotonicMs() - this.#oldestMs >= lingerMs
+    const areAllBack = this.#open.count >= this.#expectedCount
+    if (areAllBack && this.#open.bytes >= lingerMs * WELL_FILLED_BYTES_PER_MS) return true
+    const nowMs = clock.monotonicMs()
+    return nowMs >= this.#lingerEndMs && (areAllBack || nowMs >= this.#patienceEndMs)
+  }
+
+  get #lingerEndMs(): number {
+    return this.#oldestMs + this.#options.lingerMs
+  }
+
+  get #patienceEndMs(): number {
+    return this.#durableMs + this.#patienceMs
+  }
+
+  /** 0 = none. */
+  get #patienceMs(): number {
+    const patienceMs = Math.min(this.#options.lingerMs, this.#writeMs * PATIENCE_SHARE)
+    return patienceMs < PATIENCE_MS_MIN ? 0 : patienceMs
   }
 
   #schedule(): void {
     if (this.#isRunning || this.#isScheduled || this.#isEmpty) return
-    const { clock, lingerMs } = this.#options
+    const { clock } = this.#options
     if (this.#isDue) {
       this.#timer?.cancel()
       this.#timer = null
@@ -148,7 +169,7 @@ export class GroupCommit {
         this.#start()
       })
     } else if (this.#timer === null) {
-      this.#timer = clock.after(lingerMs - (clock.monotonicMs() - this.#oldestMs), () => {
+      this.#timer = clock.after(Math.max(this.#lingerEndMs, this.#patienceEndMs) - clock.monotonicMs(), () => {
         this.#timer = null
         this.#start()
       })
@@ -301,7 +322,8 @@ export class GroupCommit {
   /** Makes it visible. The batches are views of the core's commit: they are copied here. */
   #publish(commit: BuiltCommit, sequence: number): void {
     const nowMs = this.#options.clock.monotonicMs()
-    this.#lastCount = commit.count
+    this.#expectedCount = commit.count + (this.#patienceMs > 0 ? this.#open.count + this.#waiting.length : 0)
+    this.#durableMs = nowMs
     this.#options.state.apply(commit.state)
     for (const note of commit.notes) if (this.#notes.get(note.key) === note) this.#notes.delete(note.key)
     const incarnation = this.#options.incarnation()
