@@ -18,7 +18,7 @@ interface Figures {
 
 /** Clients that send again a moment after they were answered. They begin one behind the other, in the middle of each other's writes. */
 async function closedLoop({ delayMs, returnMs }: { delayMs: number; returnMs: number }): Promise<Figures> {
-  const bytes = { journalFileBytes: 16 * MIB, commitBytesMax: MIB, sealBytes: 64 * MIB, tailBytesMax: 256 * MIB }
+  const bytes = { journalFileBytes: 64 * MIB, commitBytesMax: MIB, sealBytes: 64 * MIB, tailBytesMax: 256 * MIB }
   const settings = { ...bytes, lingerMs: 2, sealAgeMs: 600_000, checkpointAgeMs: 600_000 }
   const machine = new SimMachine(3, { settings, disk: { delayMs: { min: delayMs, max: delayMs } } })
   const store: LogStore = await machine.open()
