@@ -4,19 +4,20 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Disk, DiskFile } from '../runtime/io/disk.ts'
 import { nodeDisk } from '../runtime/io/node-disk.ts'
 
-export function slowDisk(syncMs: number): Disk {
+export function slowDisk(syncMs: number | (() => number)): Disk {
+  const pause = (): Promise<void> => wait(typeof syncMs === 'number' ? syncMs : syncMs())
   const slow = (file: DiskFile): DiskFile => ({
     path: file.path,
     readAt: (positionBytes, into) => file.readAt(positionBytes, into),
     writeAt: (positionBytes, bytes) => file.writeAt(positionBytes, bytes),
     async writeDurableAt(positionBytes, bytes) {
       await file.writeAt(positionBytes, bytes)
-      await wait(syncMs)
+      await pause()
     },
-    sync: () => wait(syncMs),
+    sync: pause,
     truncate: (sizeBytes) => file.truncate(sizeBytes),
     sizeBytes: () => file.sizeBytes(),
     close: () => file.close()
   })
-  return { ...nodeDisk, open: async (path, mode) => slow(await nodeDisk.open(path, mode)), syncDirectory: () => wait(syncMs) }
+  return { ...nodeDisk, open: async (path, mode) => slow(await nodeDisk.open(path, mode)), syncDirectory: pause }
 }

@@ -158,6 +158,7 @@ export class Connection {
   #inWork: Work[] = []
   /** Of the queue and in work. */
   #heldBytes = 0
+  #beginsLater = false
   #isRunning = false
   #work: Promise<void> | null = null
   #isWaitingForDrain = false
@@ -412,6 +413,7 @@ export class Connection {
   /** Takes in hand what may be by now. */
   #begin(): void {
     for (let next = this.#queue[0]; next && this.#mayBegin(next); next = this.#queue[0]) {
+      if (this.#inWork.length > 0 && this.#turn.isOver) return this.#beginLater()
       if (this.#peerEnded !== null && next.manners.waitsFor === 'members') return this.close('peer', this.#peerEnded)
       this.#queue.shift()
       this.#carryOut(next)
@@ -419,10 +421,19 @@ export class Connection {
     }
   }
 
+  #beginLater(): void {
+    if (this.#beginsLater) return
+    this.#beginsLater = true
+    void this.#turn.next().then(() => {
+      this.#beginsLater = false
+      this.#begin()
+    })
+  }
+
   #mayBegin({ manners }: QueuedFrame): boolean {
     const [first] = this.#inWork
     if (!first) return true
-    return manners.overlaps && first.manners.overlaps && this.#inWork.length < IN_WORK_MAX && !this.#isWaitingForDrain && !this.#turn.isOver
+    return manners.overlaps && first.manners.overlaps && this.#inWork.length < IN_WORK_MAX && !this.#isWaitingForDrain
   }
 
   #carryOut(queued: QueuedFrame): void {
