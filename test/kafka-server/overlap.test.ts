@@ -1,9 +1,12 @@
 // Produces of one connection overlap: they share a sync. What a client may observe is as if each had been carried out alone.
 
+import { Kafka, logLevel } from 'kafkajs'
 import t from 'tap'
 import { api } from '../../adapters/kafka-protocol/apis.ts'
 import { slowDisk } from '../../bench/slow-disk.ts'
+import type { Partition } from '../../runtime/log/contract.ts'
 import { loadTestCore } from '../helpers/core.ts'
+import { readPartition } from '../sim/read-partition.ts'
 import { type Centre, startCentre, until } from './centre.ts'
 import { WireClient } from './wire-client.ts'
 
@@ -153,9 +156,11 @@ t.test('acks=0 that is refused ends the connection: what is behind it is not ans
   const client = new WireClient(centre.port)
   const first = client.send(api.Produce, 9, produceOf('x'))
   client.send(api.Produce, 9, produceOf('x', { acks: 0, topic: 'nowhere' }))
-  client.send(api.Produce, 9, produceOf('x'))
+  client.send(api.Produce, 9, produceOf('x', { bytes: 100 * KIB }))
   await until(() => client.isClosed, 'the end')
   t.same(client.answered, [first])
+  await centre.listener.settled()
+  t.equal(centre.listener.metrics.requestBytes, 0, 'what was in work behind it lets go of its bytes')
   t.same(centre.listener.metrics.closesByReason, { refused: 1 })
 })
 
@@ -184,6 +189,28 @@ t.test('who has sent a lot ahead has his turn, and then others have theirs', asy
   t.ok(most.Produce > 1 && most.Produce < 20, `${most.Produce} that overlap in one go`)
   greedy.close()
   other.close()
+})
+
+t.test('kafkajs with five in flight: its requests share syncs, each event is there once and where it was said', async (t) => {
+  const centre = await startCentre(t, { disk: slowDisk(20) })
+  await centre.store.createTopic('a')
+  const kafka = new Kafka({ brokers: [`127.0.0.1:${centre.port}`], logLevel: logLevel.NOTHING })
+  const producer = kafka.producer({ maxInFlightRequests: 5 }) // an idempotent one of kafkajs sends the next when it has the answer
+  await producer.connect()
+  const count = 200
+  const before = centre.store.metrics.commits
+  const send = (at: number) => producer.send({ topic: 'a', acks: -1, messages: [{ value: `${at}`, partition: 0 }] })
+  const answers = await Promise.all(Array.from({ length: count }, (_, at) => send(at)))
+  const commits = centre.store.metrics.commits - before
+  t.ok(commits < count / 2, `${commits} commits for ${count} requests`)
+  const { records } = await readPartition(centre.store.topics.get('a')?.partitions[0] as Partition, core)
+  const offsets = answers.map(([answer]) => Number(answer?.baseOffset))
+  t.same(
+    offsets.map((offset) => records[offset]?.value),
+    Array.from({ length: count }, (_, at) => `${at}`)
+  )
+  t.equal(records.length, count)
+  await producer.disconnect()
 })
 
 t.test('to the log each connection is a client of its own', async (t) => {
