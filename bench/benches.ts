@@ -12,6 +12,7 @@ import type { Bench } from './harness.ts'
 import { ingestBench } from './ingest.ts'
 import { limitsBench } from './limits.ts'
 import { memoryBench } from './memory.ts'
+import { pipelineBench } from './pipeline.ts'
 import { producerBench } from './producer.ts'
 import { restartBench } from './restart.ts'
 import { trickleBench } from './trickle.ts'
@@ -24,6 +25,7 @@ export const benches: readonly Bench[] = [
   deliveryBench,
   connectionsBench,
   producerBench,
+  pipelineBench,
   deviceBench,
   restartBench,
   checkpointBench,

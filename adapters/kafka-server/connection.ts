@@ -1,5 +1,7 @@
 // One client connection. Requests are carried out and answered one after another, as in Kafka: a Fetch or JoinGroup that waits holds
-// what follows it. Nothing is read while enough is waiting, and nothing is carried out while the client does not read its answers.
+// what follows it. Only Produces that follow each other overlap: each is queued behind the one before, without waiting for the sync of that, and
+// they are answered in order. Whatever else comes waits until they are answered, so it sees what they wrote.
+// Nothing is read while enough is waiting, and nothing more is carried out while the client does not read its answers.
 // A request takes its bytes from the budget of all connections once its length is known: until it has them, the socket is not read.
 // Small ones come from a few bytes that each connection has of its own, so that heartbeats and fetches do not wait for large produces.
 // Nobody holds bytes of the budget while he waits for something that may never happen: a large request behind a Fetch, JoinGroup or SyncGroup
@@ -11,13 +13,13 @@
 // Every end has a name (CloseReason).
 
 import type { Socket } from 'node:net'
-import { api } from '../kafka-protocol/apis.ts'
 import { ProtocolError } from '../kafka-protocol/protocol-error.ts'
 import { ConnectionRefusal, type RequestContext, type ServerContext } from './context.ts'
-import { dispatch } from './dispatch.ts'
+import { dispatch, type Manners, mannersOf } from './dispatch.ts'
 import type { FrameBudget } from './frame-budget.ts'
 import type { FrameMemory } from './frame-memory.ts'
 import { withSharedReads } from './shared-reads.ts'
+import { Turn } from './turn.ts'
 
 /**
  * peer         the client closed or vanished
@@ -45,7 +47,7 @@ export type CloseReason =
 
 export interface ConnectionLimits {
   readonly frameBytesMax: number
-  /** Whole requests that may wait behind the one being carried out. */
+  /** Whole requests behind the one that is answered next: they wait, or are in work too. */
   readonly queuedBytesMax: number
   readonly idleMsMax: number
   /** The same in the middle of a request that holds bytes of the common budget. */
@@ -66,10 +68,10 @@ const LARGE_WAIT_MS_MAX = 1000
 /** Key, version, correlation id of a request. */
 const FRAME_BYTES_MIN = 8
 
-/** Requests that are answered when other members of a group have come, however long that takes: nothing ends their wait. */
-const WAITS_FOR_OTHERS: ReadonlySet<number> = new Set([api.JoinGroup.key, api.SyncGroup.key])
-/** Requests that are answered when something happens. */
-const MAY_WAIT: ReadonlySet<number> = new Set([api.Fetch.key, ...WAITS_FOR_OTHERS])
+/** Requests of one connection that are in work at once. Clients have five on their way, some (librdkafka) a million: each takes memory beside its bytes. */
+const IN_WORK_MAX = 32
+
+let lastConnectionId = 0
 
 /** What one request holds until it is answered. */
 interface Reserved {
@@ -77,10 +79,28 @@ interface Reserved {
   readonly commonBytes: number
 }
 
+/** A whole request. */
 interface QueuedFrame {
   readonly frame: Uint8Array
-  readonly apiKey: number
+  readonly manners: Manners
   readonly reserved: Reserved
+}
+
+/** A request that is being carried out. */
+interface Work extends QueuedFrame {
+  /** null: none is sent. */
+  answer: Promise<Uint8Array[] | null>
+  /** Its bytes are given back. Fine to call twice. */
+  readonly release: () => void
+  readonly parts: AnswerParts
+}
+
+/** What its answer takes. */
+interface AnswerParts {
+  /** Of the common budget. */
+  bytes: number
+  /** Memory that was made for it. */
+  blocks: Uint8Array[]
 }
 
 export interface ConnectionBounds {
@@ -111,6 +131,8 @@ export class Connection {
   /** No answer can be sent any more. */
   readonly #deaf = new AbortController()
   readonly #clientHost: string
+  readonly #id = ++lastConnectionId
+  readonly #turn = new Turn()
   readonly #budget: FrameBudget
   readonly #answerBudget: FrameBudget
   readonly #memory: FrameMemory
@@ -126,19 +148,18 @@ export class Connection {
   #isHeldBack = false
   /** Requests in the queue and in work that may wait for something to happen. */
   #mayWaitCount = 0
-  /** Memory of the answer in work. */
-  #answerBlocks: Uint8Array[] = []
-  /** Common bytes that the answer in work holds. */
-  #answerBytes = 0
   #ownBytesLeft = OWN_BYTES
   /** Of the request that is being read. */
   #reserved: Reserved | null = null
   #stopWaiting: (() => void) | null = null
   #deadline: NodeJS.Timeout | null = null
   #queue: QueuedFrame[] = []
-  #queuedBytes = 0
+  /** In the order of their answers. More than one: all of them overlap. */
+  #inWork: Work[] = []
+  /** Of the queue and in work. */
+  #heldBytes = 0
+  #beginsLater = false
   #isRunning = false
-  #inWork: QueuedFrame | null = null
   #work: Promise<void> | null = null
   #isWaitingForDrain = false
   /** Why nothing more comes from the peer; null = something may. */
@@ -186,15 +207,17 @@ export class Connection {
   close(reason: CloseReason, detail: string): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    const held = this.#queue.map(({ reserved }) => reserved)
+    const waiting = this.#queue
     this.#queue = []
-    this.#queuedBytes = 0
     this.#wait.abort()
     this.#deaf.abort()
     this.#socket.destroy()
     this.#events.onClose(reason, detail)
     this.#dropUnread()
-    for (const reserved of held) this.#giveBack(reserved)
+    for (const one of waiting) {
+      this.#heldBytes -= bytesOf(one)
+      this.#giveBack(one.reserved)
+    }
   }
 
   /** The request that is being read, or waits to be, does not come any more. */
@@ -219,7 +242,7 @@ export class Connection {
       this.#dropUnread()
     }
     // A place among the connections is not kept for who has gone and would be waited for.
-    if (this.#inWork && WAITS_FOR_OTHERS.has(this.#inWork.apiKey)) this.close('peer', this.#peerEnded)
+    if (this.#inWork[0]?.manners.waitsFor === 'members') this.close('peer', this.#peerEnded)
     else if (!this.#isRunning) this.#finish(this.#peerEnded)
   }
 
@@ -244,7 +267,8 @@ export class Connection {
       return
     }
     this.#steer()
-    if (!this.#isRunning) this.#work = this.#run()
+    if (this.#isRunning) this.#begin()
+    else this.#work = this.#run()
   }
 
   #cut(bytes: Uint8Array): void {
@@ -252,7 +276,7 @@ export class Connection {
       if (this.#frame === null) {
         while (this.#lengthFilled < LENGTH_BYTES && at < bytes.byteLength) this.#length[this.#lengthFilled++] = bytes[at++] as number
         if (this.#lengthFilled < LENGTH_BYTES) return
-        if (!this.#begin(this.#frameBytes())) {
+        if (!this.#reserve(this.#frameBytes())) {
           this.#rest = new Uint8Array(bytes.subarray(at))
           return
         }
@@ -272,7 +296,7 @@ export class Connection {
   }
 
   /** True when the request has its bytes; false when it waits for them. */
-  #begin(frameBytes: number): boolean {
+  #reserve(frameBytes: number): boolean {
     const bytes = frameBytes + FRAME_OVERHEAD_BYTES
     const allocate = (): void => {
       this.#frame = this.#memory.take(frameBytes)
@@ -311,10 +335,11 @@ export class Connection {
     frame.set(bytes.subarray(0, count), this.#frameFilled)
     this.#frameFilled += count
     if (this.#frameFilled < frame.byteLength) return count
-    const apiKey = apiKeyOf(frame)
-    if (MAY_WAIT.has(apiKey)) this.#mayWaitCount++
-    this.#queue.push({ frame, apiKey, reserved: this.#reserved as Reserved })
-    this.#queuedBytes += frame.byteLength + FRAME_OVERHEAD_BYTES
+    const manners = mannersOf(frame)
+    if (manners.waitsFor !== 'nothing') this.#mayWaitCount++
+    const queued = { frame, manners, reserved: this.#reserved as Reserved }
+    this.#queue.push(queued)
+    this.#heldBytes += bytesOf(queued)
     this.#frame = null
     this.#frameFilled = 0
     this.#lengthFilled = 0
@@ -350,7 +375,7 @@ export class Connection {
   /** Reads on or not, and how patiently. */
   #steer(): void {
     if (this.#isClosed) return
-    if (this.#stopWaiting || this.#isHeldBack || this.#queuedBytes > this.#limits.queuedBytesMax) this.#socket.pause()
+    if (this.#stopWaiting || this.#isHeldBack || this.#isFull) this.#socket.pause()
     else this.#socket.resume()
     const { idleMsMax, frameIdleMsMax } = this.#limits
     const timeoutMs = this.#isHoldingUp ? Math.min(frameIdleMsMax, idleMsMax) : idleMsMax
@@ -359,36 +384,62 @@ export class Connection {
 
   /** A request has begun, holds common bytes, and its end has not come. */
   get #isHoldingUp(): boolean {
-    return this.#reserved !== null && this.#reserved.commonBytes > 0 && this.#queuedBytes <= this.#limits.queuedBytesMax
+    return this.#reserved !== null && this.#reserved.commonBytes > 0 && !this.#isFull
+  }
+
+  /** Enough waits behind the request that is answered next. */
+  get #isFull(): boolean {
+    const [first] = this.#inWork
+    return this.#heldBytes - (first ? bytesOf(first) : 0) > this.#limits.queuedBytesMax
   }
 
   async #run(): Promise<void> {
     this.#isRunning = true
     try {
-      for (let next = this.#next(); next; next = this.#next()) {
-        this.#inWork = next
-        await this.#carryOut(next)
+      while (this.#queue.length > 0 || this.#inWork.length > 0) {
+        if (this.#turn.isOver) await this.#turn.next()
+        this.#begin()
+        const [first] = this.#inWork
+        if (first) await this.#answer(first)
       }
     } catch (error) {
       this.#fail(error)
-    } finally {
-      this.#isRunning = false
-      this.#inWork = null
     }
+    for (const work of this.#inWork) await this.#end(work)
+    this.#isRunning = false
     if (this.#peerEnded !== null && !this.#isClosed) this.#finish(this.#peerEnded)
   }
 
-  #next(): QueuedFrame | undefined {
-    const next = this.#queue[0]
-    if (this.#peerEnded !== null && next && WAITS_FOR_OTHERS.has(next.apiKey)) this.close('peer', this.#peerEnded)
-    return this.#queue.shift()
+  /** Takes in hand what may be by now. */
+  #begin(): void {
+    for (let next = this.#queue[0]; next && this.#mayBegin(next); next = this.#queue[0]) {
+      if (this.#inWork.length > 0 && this.#turn.isOver) return this.#beginLater()
+      if (this.#peerEnded !== null && next.manners.waitsFor === 'members') return this.close('peer', this.#peerEnded)
+      this.#queue.shift()
+      this.#carryOut(next)
+      this.#steer()
+    }
   }
 
-  async #carryOut({ frame, apiKey, reserved }: QueuedFrame): Promise<void> {
-    this.#queuedBytes -= frame.byteLength + FRAME_OVERHEAD_BYTES
-    this.#steer()
+  #beginLater(): void {
+    if (this.#beginsLater) return
+    this.#beginsLater = true
+    void this.#turn.next().then(() => {
+      this.#beginsLater = false
+      this.#begin()
+    })
+  }
+
+  #mayBegin({ manners }: QueuedFrame): boolean {
+    const [first] = this.#inWork
+    if (!first) return true
+    return manners.overlaps && first.manners.overlaps && this.#inWork.length < IN_WORK_MAX && !this.#isWaitingForDrain
+  }
+
+  #carryOut(queued: QueuedFrame): void {
+    const { frame, reserved } = queued
     let isReleased = false
-    const releaseRequest = (): void => {
+    const release = (): void => {
       if (isReleased) return
       isReleased = true
       this.#memory.give(frame)
@@ -398,15 +449,20 @@ export class Connection {
     const waitMsMax = reserved.commonBytes > 0 ? LARGE_WAIT_MS_MAX : Number.POSITIVE_INFINITY
     this.#wait = new AbortController()
     if (this.#isHeldBack || this.#peerEnded !== null) this.#wait.abort()
+    const parts: AnswerParts = { bytes: 0, blocks: [] }
+    const work: Work = { ...queued, answer: Promise.resolve(null), release, parts }
+    this.#inWork.push(work) // first: what is given back meanwhile may bring more
+    work.answer = dispatch(frame, (header) => ({ ...this.#contextOf(header, parts), waitMsMax, releaseRequest: release }))
+    work.answer.catch(() => undefined) // it is looked at in its turn
+  }
+
+  /** Answers the request whose turn it is, and lets go of it. Rejects as its handler. */
+  async #answer(work: Work): Promise<void> {
     try {
-      const answer = await dispatch(frame, (header) => ({ ...this.#contextOf(header), waitMsMax, releaseRequest }))
-      if (answer && !this.#isClosed) await this.#send(answer)
+      const chunks = await work.answer
+      if (chunks && !this.#isClosed) await this.#send(chunks, work.parts)
     } finally {
-      releaseRequest()
-      if (MAY_WAIT.has(apiKey)) this.#mayWaitCount--
-      this.#answerBudget.giveBack(this.#answerBytes)
-      this.#answerBytes = 0
-      this.#answerBlocks = []
+      await this.#end(work)
     }
     if (this.#isHeldBack && this.#mayWaitCount === 0 && !this.#isClosed) {
       this.#isHeldBack = false
@@ -414,8 +470,19 @@ export class Connection {
     } else this.#steer()
   }
 
-  /** Takes bytes of the common budget for the answer in work; resolves when it has them, or when the connection is gone. */
-  async #reserveAnswer(bytes: number): Promise<boolean> {
+  /** Lets go of a request once nothing is done for it any more. */
+  async #end(work: Work): Promise<void> {
+    await work.answer.catch(() => undefined)
+    work.release()
+    this.#inWork = this.#inWork.filter((other) => other !== work)
+    this.#heldBytes -= bytesOf(work)
+    if (work.manners.waitsFor !== 'nothing') this.#mayWaitCount--
+    this.#answerBudget.giveBack(work.parts.bytes)
+    work.parts.bytes = 0
+  }
+
+  /** Takes bytes of the common budget for an answer; resolves when it has them, or when the connection is gone. */
+  async #reserveAnswer(bytes: number, parts: AnswerParts): Promise<boolean> {
     const { signal } = this.#deaf
     if (bytes <= OWN_ANSWER_BYTES || signal.aborted) return !signal.aborted
     const hasBytes =
@@ -431,43 +498,39 @@ export class Connection {
         }
         signal.addEventListener('abort', giveUp, { once: true })
       }))
-    if (hasBytes) this.#answerBytes += bytes
+    if (hasBytes) parts.bytes += bytes
     return hasBytes
   }
 
   /** The answer is there: what it really takes is held from now on, whether there is room or not. */
-  #holdAnswer(bytes: number): void {
+  #holdAnswer(bytes: number, parts: AnswerParts): void {
     const heldBytes = bytes <= OWN_ANSWER_BYTES ? 0 : bytes
-    if (heldBytes > this.#answerBytes) this.#answerBudget.force(heldBytes - this.#answerBytes)
-    else this.#answerBudget.giveBack(this.#answerBytes - heldBytes)
-    this.#answerBytes = heldBytes
+    if (heldBytes > parts.bytes) this.#answerBudget.force(heldBytes - parts.bytes)
+    else this.#answerBudget.giveBack(parts.bytes - heldBytes)
+    parts.bytes = heldBytes
   }
 
-  #contextOf({
-    apiVersion,
-    clientId,
-    name
-  }: {
-    apiVersion: number
-    clientId: string
-    name: string
-  }): Omit<RequestContext, 'waitMsMax' | 'releaseRequest'> {
+  #contextOf(
+    { apiVersion, clientId, name }: { apiVersion: number; clientId: string; name: string },
+    parts: AnswerParts
+  ): Omit<RequestContext, 'waitMsMax' | 'releaseRequest'> {
     this.#events.onRequest(name)
     return {
       ...this.#server,
       apiVersion,
       clientId,
       clientHost: this.#clientHost,
+      connectionId: this.#id,
       signal: this.#wait.signal,
-      reserveAnswer: (bytes) => this.#reserveAnswer(bytes),
-      releaseWhenSent: (block) => void this.#answerBlocks.push(block)
+      reserveAnswer: (bytes) => this.#reserveAnswer(bytes, parts),
+      releaseWhenSent: (block) => void parts.blocks.push(block)
     }
   }
 
-  async #send(chunks: readonly Uint8Array[]): Promise<void> {
+  async #send(chunks: readonly Uint8Array[], parts: AnswerParts): Promise<void> {
     if (this.#deaf.signal.aborted) return
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0)
-    this.#holdAnswer(bytes)
+    this.#holdAnswer(bytes, parts)
     this.#socket.cork()
     let hasRoom = true
     for (const chunk of chunks) hasRoom = this.#socket.write(chunk)
@@ -475,7 +538,7 @@ export class Connection {
     this.#events.onBytes('sent', bytes)
     if (hasRoom || this.#isClosed) return
     this.#isWaitingForDrain = true
-    const watch = this.#answerBytes > 0 ? this.#watchReader(bytes) : null
+    const watch = parts.bytes > 0 ? this.#watchReader(bytes) : null
     await new Promise<void>((resolve) => {
       const done = (): void => {
         this.#socket.off('drain', done)
@@ -488,7 +551,7 @@ export class Connection {
     if (watch) clearInterval(watch)
     this.#isWaitingForDrain = false
     if (this.#deaf.signal.aborted) return // the kernel may not be through with them: left to the collector
-    for (const block of this.#answerBlocks) this.#release(block)
+    for (const block of parts.blocks) this.#release(block)
   }
 
   /** Who holds bytes of answers that others wait for must read them, in all and not only now and then. */
@@ -522,7 +585,7 @@ export class Connection {
   }
 }
 
-/** A frame has at least FRAME_BYTES_MIN bytes. */
-function apiKeyOf(frame: Uint8Array): number {
-  return new DataView(frame.buffer, frame.byteOffset, 2).getInt16(0)
+/** About what a request takes in memory. */
+function bytesOf({ frame }: QueuedFrame): number {
+  return frame.byteLength + FRAME_OVERHEAD_BYTES
 }

@@ -23,6 +23,8 @@ export interface RequestContext extends ServerContext {
   readonly apiVersion: number
   readonly clientId: string
   readonly clientHost: string
+  /** Which connection it came by: of all that are open another one each. */
+  readonly connectionId: number
   /** Aborts when the connection is gone, or others wait behind this: stop waiting. */
   readonly signal: AbortSignal
   /** Before an answer that may be large is made: resolves when all connections together have room for so many bytes more. false: nobody takes it any more. */

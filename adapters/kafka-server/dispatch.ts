@@ -1,5 +1,6 @@
 // One frame in, one frame out: finds the API and the version, decodes, runs the handler, encodes.
-// The table below is what we advertise. Unknown APIs and versions end the connection, as in Kafka; only ApiVersions is always answered.
+// The table below is what we advertise, one row per API, and how a connection treats its requests. Unknown APIs and versions end the connection, as in
+// Kafka; only ApiVersions is always answered.
 
 import type { Api } from '../kafka-protocol/api.ts'
 import { api } from '../kafka-protocol/apis.ts'
@@ -23,17 +24,38 @@ import {
   handleTxnOffsetCommit
 } from './handlers/transactions.ts'
 
+/** How a connection treats the requests of an API. */
+export interface Manners {
+  /** Answered when something happens: `data` comes, within the time that the request names; other `members` of a group come, whenever that is. */
+  readonly waitsFor: 'nothing' | 'data' | 'members'
+  /**
+   * It may be taken in hand while requests of the same kind in front of it are not answered yet: its handler has put it in its place, behind theirs,
+   * when it returns its promise. All others are carried out alone: they see what came before, and nothing that comes behind.
+   */
+  readonly overlaps: boolean
+}
+
 interface Endpoint {
   readonly name: string
   readonly advertised: AdvertisedApi
+  readonly manners: Manners
   answer(frame: Uint8Array, header: RequestHeader, context: RequestContext): Promise<Uint8Array[] | null>
 }
 
-/** `advertisedMin`: older versions that we name but refuse (librdkafka looks at Produce 0 to 2 to learn which codecs there are). */
-function endpoint<Request, Response>(known: Api<Request, Response>, handler: Handler<Request, Response>, advertisedMin?: number): Endpoint {
+interface Particulars extends Partial<Manners> {
+  /** Older versions that we name but refuse (librdkafka looks at Produce 0 to 2 to learn which codecs there are). */
+  readonly advertisedMin?: number
+}
+
+function endpoint<Request, Response>(
+  known: Api<Request, Response>,
+  handler: Handler<Request, Response>,
+  { advertisedMin = known.minVersion, waitsFor = 'nothing', overlaps = false }: Particulars = {}
+): Endpoint {
   return {
     name: known.name,
-    advertised: { apiKey: known.key, minVersion: advertisedMin ?? known.minVersion, maxVersion: known.maxVersion },
+    advertised: { apiKey: known.key, minVersion: advertisedMin, maxVersion: known.maxVersion },
+    manners: { waitsFor, overlaps },
     async answer(frame, { apiVersion, correlationId, bodyAt }, context) {
       const response = await handler(known.decodeRequest(apiVersion, frame, bodyAt), context)
       return response === null ? null : known.encodeResponse(apiVersion, response, { correlationId })
@@ -42,17 +64,17 @@ function endpoint<Request, Response>(known: Api<Request, Response>, handler: Han
 }
 
 const served: readonly Endpoint[] = [
-  endpoint(api.Produce, handleProduce, 0),
-  endpoint(api.Fetch, handleFetch),
+  endpoint(api.Produce, handleProduce, { advertisedMin: 0, overlaps: true }),
+  endpoint(api.Fetch, handleFetch, { waitsFor: 'data' }),
   endpoint(api.ListOffsets, handleListOffsets),
   endpoint(api.Metadata, handleMetadata),
   endpoint(api.OffsetCommit, handleOffsetCommit),
   endpoint(api.OffsetFetch, handleOffsetFetch),
   endpoint(api.FindCoordinator, handleFindCoordinator),
-  endpoint(api.JoinGroup, handleJoinGroup),
+  endpoint(api.JoinGroup, handleJoinGroup, { waitsFor: 'members' }),
   endpoint(api.Heartbeat, handleHeartbeat),
   endpoint(api.LeaveGroup, handleLeaveGroup),
-  endpoint(api.SyncGroup, handleSyncGroup),
+  endpoint(api.SyncGroup, handleSyncGroup, { waitsFor: 'members' }),
   endpoint(api.CreateTopics, handleCreateTopics),
   endpoint(api.DeleteTopics, handleDeleteTopics),
   endpoint(api.InitProducerId, handleInitProducerId),
@@ -72,6 +94,13 @@ const advertised: readonly AdvertisedApi[] = [...served.map((entry) => entry.adv
 const endpoints = new Map(
   [...served, endpoint(api.ApiVersions, apiVersionsHandler(advertised))].map((entry) => [entry.advertised.apiKey, entry])
 )
+
+const ordinary: Manners = { waitsFor: 'nothing', overlaps: false }
+
+/** Also of requests that are not served. `frame` has at least its header's first two bytes. */
+export function mannersOf(frame: Uint8Array): Manners {
+  return endpoints.get(new DataView(frame.buffer, frame.byteOffset, 2).getInt16(0))?.manners ?? ordinary
+}
 
 /** null when the request gets no answer. @throws ProtocolError when it cannot be read; ConnectionRefusal when we do not serve it */
 export async function dispatch(

@@ -1,20 +1,24 @@
 // Batches of producers into the log: checked, sequenced, durable, each batch in one commit with its producer's state.
 //
-// Everything of one producer id runs one after another (a lock by id): a repeat that arrives while the first is still on its way to the
-// disk waits for it and is then recognised. Batches without a producer id need no order beyond that of the calls.
-// Compressed batches are opened before (batch-check.ts); meanwhile whoever comes for the same partition or producer waits for its turn.
+// Nobody waits for the sync of another: a batch is judged by what is queued in front of it (queued-batches.ts), so that what a client pipelines shares
+// a sync. A repeat that arrives while the first is still on its way to the disk is recognised, and answered as that one is. Batches of one producer
+// id share a lock until they are durable: a marker waits for them, and they for it.
+// Compressed batches are opened before (batch-check.ts); meanwhile whoever comes for the same partition or producer, or by the same connection,
+// waits for its turn.
 
 import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { Clock } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
 import type { Partition, Store } from '../log/contract.ts'
+import type { AppendOutcome } from './append-outcome.ts'
 import { type CheckedBatch, checkClientBatch, checkCompressed, isCompressed } from './batch-check.ts'
 import { type FaultName, faultOfStoreError } from './fault.ts'
 import type { KeyedLock } from './keyed-lock.ts'
 import type { PartitionProducers, ProducerStates } from './partition-producers.ts'
 import type { ProducerBound } from './producer-bound.ts'
-import { checkSequence, type ProducerState, type SequencedBatch, stateAfterBatch } from './producer-state.ts'
+import { checkSequence, type SequencedBatch } from './producer-state.ts'
+import { QueuedBatch } from './queued-batches.ts'
 import { Slots, Turns } from './turns.ts'
 
 /** Compressed batches opened at the same time: each may take a few MiB for a moment. */
@@ -26,18 +30,12 @@ export interface BatchToAppend {
   readonly records: Uint8Array | null
 }
 
-export interface AppendOutcome {
-  readonly fault: FaultName
-  readonly message: string | null
-  /** −1 when nothing was appended. */
-  readonly baseOffset: number
-  readonly logStartOffset: number
-}
-
 export interface AppendOptions {
   readonly isZstdAllowed: boolean
   /** Did the request name a transactional id? Transactional batches need one. */
   readonly hasTransactionalId: boolean
+  /** Who asks: batches of one client are queued in the order of his calls, whatever they are. */
+  readonly client?: string
 }
 
 /** The coordinator's word on a transactional batch; 'NONE' when the partition belongs to the producer's open transaction. */
@@ -110,7 +108,7 @@ export class Appends {
     })
     const compressed = candidates.filter(({ batch }) => isCompressed(batch.header))
     const opened = compressed.length === 0 ? null : Promise.all(compressed.map((candidate) => this.#open(candidate, outcomes)))
-    const turn = this.#turns.take(keysOf(candidates), opened)
+    const turn = this.#turns.take(keysOf(candidates, options.client), opened)
     if (turn) await turn
     await this.#appendAll(
       candidates.filter(({ at }) => outcomes[at] === undefined),
@@ -143,12 +141,12 @@ export class Appends {
         const appendAll = async (): Promise<void> => {
           await Promise.all(
             list.map(async ({ at, producers, batch, bytes }) => {
-              outcomes[at] =
-                producerId < 0n ? await this.#appendPlain(producers, batch, bytes) : await this.#appendSequenced(producers, batch, bytes)
+              const outcome = producerId < 0n ? this.#appendPlain(producers, batch, bytes) : this.#appendSequenced(producers, batch, bytes)
+              outcomes[at] = await outcome
             })
           )
         }
-        return producerId < 0n ? appendAll() : this.#context.producerLock.run(String(producerId), appendAll)
+        return producerId < 0n ? appendAll() : this.#context.producerLock.runShared(String(producerId), appendAll)
       })
     )
   }
@@ -166,45 +164,54 @@ export class Appends {
     return check
   }
 
-  async #appendPlain(producers: PartitionProducers, batch: CheckedBatch, bytes: Uint8Array): Promise<AppendOutcome> {
-    try {
-      const [baseOffset] = await this.#context.store.commit([appendOf(producers, batch, bytes)], [])
-      this.counters.storedEvents += batch.header.recordCount
-      return appended(baseOffset as Offset, producers)
-    } catch (error) {
-      return refusedByStore(error, producers)
-    }
+  #appendPlain(producers: PartitionProducers, batch: CheckedBatch, bytes: Uint8Array): Promise<AppendOutcome> {
+    return new Promise((resolve) => {
+      this.#context.store.submit([appendOf(producers, batch, bytes)], [], (error, [baseOffset]) => {
+        if (error) return resolve(refusedByStore(error, producers))
+        this.counters.storedEvents += batch.header.recordCount
+        resolve(appended(baseOffset as Offset, producers))
+      })
+    })
   }
 
-  async #appendSequenced(producers: PartitionProducers, batch: CheckedBatch, bytes: Uint8Array): Promise<AppendOutcome> {
+  /** Queued, or refused, before it returns. */
+  #appendSequenced(producers: PartitionProducers, batch: CheckedBatch, bytes: Uint8Array): AppendOutcome | Promise<AppendOutcome> {
     const { header, isTransactional } = batch
+    const { producerId } = header
     const sequenced: SequencedBatch = { ...header, isTransactional }
-    const known = producers.producer(header.producerId)
-    const verdict = checkSequence(known, sequenced)
+    const before = producers.queued.last(producerId)
+    const known = producers.producer(producerId)
+    const verdict = checkSequence(before?.state ?? known, sequenced)
     if (verdict.kind === 'refuse') return refused(verdict.fault, 'the producer is out of step with this partition', producers)
-    if (verdict.kind === 'duplicate') return appended(verdict.batch.baseOffset, producers)
+    if (verdict.kind === 'duplicate') {
+      const first = producers.queued.find(producerId, verdict.batch)
+      return first ? first.outcome : appended(verdict.batch.baseOffset, producers)
+    }
     if (isTransactional) {
       const fault = this.#context.verifyTransaction(header, producers.partition)
       if (fault !== 'NONE') return refused(fault, 'the partition is not part of an open transaction of this producer', producers)
     }
-    const nowMs = this.#context.clock.wallMs()
-    const after = (baseOffset: Offset): ProducerState => stateAfterBatch(known, sequenced, { baseOffset, nowMs })
-    try {
-      const [baseOffset] = await this.#context.store.commit([appendOf(producers, batch, bytes)], ([offset]) => [
-        producers.putProducer(after(offset as Offset))
-      ])
-      producers.setProducer(after(baseOffset as Offset))
-      this.counters.storedEvents += header.recordCount
-      if (!known) this.#context.producerBound.enforce()
-      return appended(baseOffset as Offset, producers)
-    } catch (error) {
-      return refusedByStore(error, producers)
-    }
+    const queued = new QueuedBatch(sequenced, { known, before, nowMs: this.#context.clock.wallMs() })
+    producers.queued.add(producerId, queued)
+    this.#context.store.submit(
+      [appendOf(producers, batch, bytes)],
+      ([offset]) => [producers.putProducer(queued.place(offset as Offset))],
+      (error, [baseOffset]) => {
+        producers.queued.remove(producerId, queued)
+        if (error) return queued.end(refusedByStore(error, producers))
+        const isNew = producers.producer(producerId) === undefined
+        producers.setProducer(queued.state)
+        this.counters.storedEvents += header.recordCount
+        if (isNew) this.#context.producerBound.enforce()
+        queued.end(appended(baseOffset as Offset, producers))
+      }
+    )
+    return queued.outcome
   }
 }
 
-function keysOf(candidates: readonly Candidate[]): Set<string> {
-  const keys = new Set<string>()
+function keysOf(candidates: readonly Candidate[], client: string | undefined): Set<string> {
+  const keys = new Set<string>(client === undefined ? [] : [`client ${client}`])
   for (const { producers, batch } of candidates) {
     keys.add(`${producers.partition.topicNumber}/${producers.partition.partitionIndex}`)
     if (batch.header.producerId >= 0n) keys.add(`producer ${batch.header.producerId}`)

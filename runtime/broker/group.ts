@@ -4,7 +4,7 @@
 // - Every JoinGroup and SyncGroup that waits is answered: by the rebalance, by a newer call of the same member, or by its removal.
 // - The session timer of a member runs exactly when it does not wait.
 // - `leaderId` names a member whenever there is one in CompletingRebalance or Stable.
-// In memory only: after a restart members rejoin; committed offsets are durable (committed-offsets.ts).
+// In memory only: after a restart members rejoin (groups.ts); committed offsets are durable (committed-offsets.ts).
 // Source: Apache Kafka, GroupCoordinator and GroupMetadata (classic).
 
 import type { Clock, Timer } from '../io/clock.ts'
@@ -75,6 +75,10 @@ export class Group {
     return this.#members.size
   }
 
+  has(memberId: string): boolean {
+    return this.#members.has(memberId)
+  }
+
   /** About what it and its members take in memory. */
   get bytes(): number {
     let bytes = nameBytes(this.groupId)
@@ -103,9 +107,10 @@ export class Group {
     return this.#members.size === 0 && this.#pendingMembers.size === 0
   }
 
-  join(request: JoinRequest): Promise<JoinAnswer> {
+  /** `isOfBefore`: it has its id from before the restart, and may keep it. */
+  join(request: JoinRequest, { isOfBefore }: { isOfBefore: boolean }): Promise<JoinAnswer> {
     const staticId = request.groupInstanceId === null ? undefined : this.#staticIds.get(request.groupInstanceId)
-    const fault = this.#joinFault(request, staticId)
+    const fault = this.#joinFault(request, { staticId, isOfBefore })
     if (fault !== 'NONE') return Promise.resolve(joinFault(fault, request.memberId))
     if (request.memberId !== '') {
       const member = this.#members.get(request.memberId)
@@ -182,10 +187,10 @@ export class Group {
     this.#stopRebalanceTimer()
   }
 
-  #joinFault(request: JoinRequest, staticId: string | undefined): FaultName {
+  #joinFault(request: JoinRequest, { staticId, isOfBefore }: { staticId: string | undefined; isOfBefore: boolean }): FaultName {
     const { memberId, groupInstanceId, protocols } = request
     if (protocols.length === 0 || request.protocolType === '') return 'INCONSISTENT_GROUP_PROTOCOL'
-    if (memberId !== '') {
+    if (memberId !== '' && !isOfBefore) {
       if (groupInstanceId !== null && staticId === undefined && !this.#pendingMembers.has(memberId)) return 'UNKNOWN_MEMBER_ID'
       if (staticId !== undefined && staticId !== memberId) return 'FENCED_INSTANCE_ID'
       if (!this.#members.has(memberId) && !this.#pendingMembers.has(memberId)) return 'UNKNOWN_MEMBER_ID'

@@ -1,6 +1,10 @@
 // The group coordinator: finds or makes the group, checks what concerns no single group, forgets groups nobody is in.
 // Invariant: what members of all groups bring (metadata, assignments, names) takes no more than `groupBytesMax`; who would go beyond is told
 // GROUP_MAX_SIZE_REACHED.
+// Members are in memory only. So for a minute after a restart, until the group has a generation of this start, its members of before are
+// believed as far as nobody else can have what they say they have: told to rebalance instead of being strangers, they join under the id they
+// have, and commit on the way there what they have read. That is not fencing: who was thrown out before the restart is believed too. So it never
+// holds for transactions, nor for who would be fenced by an instance id, and a commit of such a claim moves no offset back.
 
 import type { Clock } from '../io/clock.ts'
 import type { Random } from '../io/random.ts'
@@ -26,6 +30,9 @@ export interface GroupsSettings extends GroupSettings {
 }
 
 const MEMBER_ID_RANDOM_BYTES = 16
+/** Members of before come again with their next heartbeat or commit, when they are connected: Java waits a second at most between two tries. */
+export const REMEMBERED_MS = 60_000
+const OWN_MEMBER_ID = /^[\s\S]{0,200}-[0-9a-f]{32}$/
 /** With what follows it an id fits an answer of any version, and the room of the group. */
 const MEMBER_ID_PREFIX_CHARACTERS_MAX = 200
 const HALF_A_CHARACTER = /[\uD800-\uDBFF]$/
@@ -37,9 +44,12 @@ export class Groups {
   readonly #groups = new Map<string, Group>()
 
   readonly #onFull: OnFull
+  readonly #rememberedUntilMs: number
 
-  constructor(context: { clock: Clock; random: Random; settings: GroupsSettings; onFull: OnFull }) {
+  /** `isRestart`: there may be members of before. */
+  constructor(context: { clock: Clock; random: Random; settings: GroupsSettings; onFull: OnFull; isRestart: boolean }) {
     this.#onFull = context.onFull
+    this.#rememberedUntilMs = context.isRestart ? context.clock.monotonicMs() + REMEMBERED_MS : Number.NEGATIVE_INFINITY
     this.#clock = context.clock
     this.#random = context.random
     this.#settings = context.settings
@@ -64,12 +74,13 @@ export class Groups {
     if (!group) this.#forgetUnused()
     const growth = memberBytes({ ...request, assignment: NO_ASSIGNMENT }) + (group ? -group.bytesReplacedBy(request) : nameBytes(groupId))
     if (this.#isFull(growth)) return Promise.resolve(joinFault('GROUP_MAX_SIZE_REACHED', memberId))
+    const isOfBefore = request.groupInstanceId === null && OWN_MEMBER_ID.test(memberId) && this.#mayHaveBeen(group, memberId)
     if (!group) {
-      if (memberId !== '') return Promise.resolve(joinFault('UNKNOWN_MEMBER_ID', memberId))
+      if (memberId !== '' && !isOfBefore) return Promise.resolve(joinFault('UNKNOWN_MEMBER_ID', memberId))
       group = new Group(groupId, { clock: this.#clock, settings: this.#settings, createMemberId: (prefix) => this.#createMemberId(prefix) })
       this.#groups.set(groupId, group)
     }
-    return group.join(request)
+    return group.join(request, { isOfBefore })
   }
 
   sync(groupId: string, request: SyncRequest): Promise<SyncAnswer> {
@@ -81,6 +92,7 @@ export class Groups {
   }
 
   heartbeat(groupId: string, claim: MemberClaim): FaultName {
+    if (this.isOfBefore(groupId, claim)) return 'REBALANCE_IN_PROGRESS'
     return this.#groups.get(groupId)?.heartbeat(claim) ?? missing(groupId)
   }
 
@@ -94,6 +106,20 @@ export class Groups {
     const group = this.#groups.get(groupId)
     if (group) return group.checkCommit(claim, options)
     return claim.generationId < 0 && claim.memberId === '' ? 'NONE' : 'ILLEGAL_GENERATION'
+  }
+
+  /** The claim may be of before the restart, and nobody of after it has a claim on the same partitions yet. */
+  isOfBefore(groupId: string, { memberId, generationId }: MemberClaim): boolean {
+    return groupId !== '' && memberId !== '' && generationId >= 0 && this.#mayHaveBeen(this.#groups.get(groupId), memberId)
+  }
+
+  get #mayRemember(): boolean {
+    return this.#clock.monotonicMs() < this.#rememberedUntilMs
+  }
+
+  #mayHaveBeen(group: Group | undefined, memberId: string): boolean {
+    if (!this.#mayRemember) return false
+    return group === undefined || (group.generationId === 0 && !group.has(memberId))
   }
 
   close(): void {
@@ -117,7 +143,10 @@ export class Groups {
   }
 
   #forgetUnused(): void {
-    for (const [groupId, group] of this.#groups) if (group.isUnused) this.#groups.delete(groupId)
+    for (const [groupId, group] of this.#groups) {
+      const isReminder = group.generationId > 0 && this.#mayRemember // that those of before have no claim any more
+      if (group.isUnused && !isReminder) this.#groups.delete(groupId)
+    }
   }
 
   #createMemberId(prefix: string): string {

@@ -5,11 +5,14 @@ import type { AbortedTransaction, Partition, StateChange, Store, Topic } from '.
 import type { StateArea } from '../log/state-area.ts'
 import { abortedTransactions, producerRecords } from '../log/transaction-index.ts'
 import { lastOffsetOf, type ProducerState, producerStateOf, putProducerState } from './producer-state.ts'
+import { QueuedBatches } from './queued-batches.ts'
 
 export class PartitionProducers {
   readonly partition: Partition
   /** Aborted transactions that the state has a note of. */
   abortedCount = 0
+  /** Not durable yet. */
+  readonly queued = new QueuedBatches()
   readonly #producers = new Map<bigint, ProducerState>()
 
   constructor(partition: Partition) {
@@ -20,6 +23,7 @@ export class PartitionProducers {
     return this.#producers.size
   }
 
+  /** What is durable of it. */
   producer(producerId: bigint): ProducerState | undefined {
     return this.#producers.get(producerId)
   }

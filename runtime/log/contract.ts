@@ -45,6 +45,12 @@ export interface StateChange {
 /** Called once, in the order of the appends: after the sync (error null), or when the append was refused. */
 export type AppendDone = (error: WadiError | null, baseOffset: Offset) => void
 
+/** As AppendDone, for a commit; no offsets when it was refused. */
+export type CommitDone = (error: WadiError | null, baseOffsets: readonly Offset[]) => void
+
+/** A function is called twice and keeps to the offsets of the second call: first with the largest ones, to know the size. */
+export type CommitState = readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
+
 export interface Append {
   readonly partition: Partition
   /** One record, or an encoded RecordBatch v2 (checked by the caller; base offset 0). */
@@ -226,12 +232,13 @@ export interface Store {
   append(partition: Partition, record: RecordInput, done: AppendDone, state?: readonly StateChange[]): void
   /**
    * Several appends and state changes in one commit: all or nothing. The base offsets are in the order of the appends.
-   * A function for `state` is called twice and must be pure: first with the largest offsets, to know the size.
    */
-  commit(
-    appends: readonly Append[],
-    state: readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
-  ): Promise<readonly Offset[]>
+  commit(appends: readonly Append[], state: CommitState): Promise<readonly Offset[]>
+  /**
+   * As commit(), without a promise: `done` runs before it returns when it is refused at once, else in the order of the calls. What was taken behind
+   * something that is refused later is refused too, before anything new is taken: who builds upon what is under way need not look back.
+   */
+  submit(appends: readonly Append[], state: CommitState, done: CommitDone): void
 
   /**
    * State that may wait: it travels with the next commit that somebody else asks for, and is visible then. A later note of the same key

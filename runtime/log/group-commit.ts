@@ -12,6 +12,8 @@
 //   G2  Offsets are computed when a commit is built and count only when it succeeded.
 //   G3  Callbacks run in the order of the appends, whatever the partitions. One that throws keeps nobody else from being called, and then the
 //       store fails: a program error is never silent and never leaves the queue standing. What waits is refused then before the rest is called.
+//   G4  Nothing is stored that was taken behind something that is refused: what waits when a write fails is refused with it. A producer's next
+//       batch, a device's next event follow upon the one before.
 // Errors handed to `done`: WADI_DISK_FULL (nothing written, retriable), WADI_LOG_FAILED (final), WADI_CLOSED, WADI_RECORD_TOO_LARGE.
 // Not here: what a topic allows (retention.ts decides and refuses before), files (journal.ts).
 
@@ -22,17 +24,9 @@ import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
 import type { Clock, Timer } from '../io/clock.ts'
 import { DiskError } from '../io/disk.ts'
-import type { AppendDone, StateChange } from './contract.ts'
+import type { AppendDone, CommitState, StateChange } from './contract.ts'
 import type { Journal } from './journal.ts'
-import {
-  type BuiltCommit,
-  type CommitRequest,
-  contentBytesBound,
-  type LogAppend,
-  OpenCommit,
-  requestBytesBound,
-  type StateOf
-} from './open-commit.ts'
+import { type BuiltCommit, type CommitRequest, contentBytesBound, type LogAppend, OpenCommit, requestBytesBound } from './open-commit.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { encodeStateKey, type StateMap } from './state-map.ts'
 import { diskFull, tooLarge, writeFailed } from './store-errors.ts'
@@ -40,6 +34,9 @@ import { diskFull, tooLarge, writeFailed } from './store-errors.ts'
 const WRITE_MS_WEIGHT = 0.1
 /** At the default linger 16 KiB, of which padding to whole blocks is a small part; a long linger, set to spare flash, asks for more. */
 const WELL_FILLED_BYTES_PER_MS = 8 * 1024
+/** Of a write: so long the next one waits for those whom the last one answered. On a fast device it is not worth a timer. */
+const PATIENCE_SHARE = 1 / 4
+const PATIENCE_MS_MIN = 1
 
 interface SingleAppend {
   readonly partition: PartitionLog
@@ -70,8 +67,10 @@ export class GroupCommit {
   readonly #open: OpenCommit
   /** What the open commit has no room for, in order. */
   #waiting: (CommitRequest | SingleAppend)[] = []
-  /** Appends and requests in the last commit. */
-  #lastCount = 0
+  /** So many appends and requests wait when all have come again whom the last commit answered. */
+  #expectedCount = 0
+  /** When the last commit was durable. */
+  #durableMs = Number.NEGATIVE_INFINITY
   /** Of durable writes, a moving average: about the last ten count. */
   #writeMs = 0
   #isRunning = false
@@ -101,7 +100,7 @@ export class GroupCommit {
   }
 
   /** Several appends and state changes, all or nothing. */
-  submit(appends: readonly LogAppend[], state: StateOf, done: CommitRequest['done']): void {
+  submit(appends: readonly LogAppend[], state: CommitState, done: CommitRequest['done']): void {
     const request = { appends, state, bytesBound: requestBytesBound(appends, state), done }
     const refusal = this.#refusalFor(request.bytesBound)
     if (refusal) return this.#call(() => done(refusal, []))
@@ -138,13 +137,29 @@ export class GroupCommit {
     const { clock, lingerMs, commitBytesMax } = this.#options
     if (this.#waiting.length > 0 || this.#open.bytes >= commitBytesMax / 2) return true
     // Whoever was answered by the last commit has come again, so nobody else is expected; and padding is a small part of the block.
-    const areAllBack = this.#open.count >= this.#lastCount && this.#open.bytes >= lingerMs * WELL_FILLED_BYTES_PER_MS
-    return areAllBack || clock.monotonicMs() - this.#oldestMs >= lingerMs
+    const areAllBack = this.#open.count >= this.#expectedCount
+    if (areAllBack && this.#open.bytes >= lingerMs * WELL_FILLED_BYTES_PER_MS) return true
+    const nowMs = clock.monotonicMs()
+    return nowMs >= this.#lingerEndMs && (areAllBack || nowMs >= this.#patienceEndMs)
+  }
+
+  get #lingerEndMs(): number {
+    return this.#oldestMs + this.#options.lingerMs
+  }
+
+  get #patienceEndMs(): number {
+    return this.#durableMs + this.#patienceMs
+  }
+
+  /** 0 = none. */
+  get #patienceMs(): number {
+    const patienceMs = Math.min(this.#options.lingerMs, this.#writeMs * PATIENCE_SHARE)
+    return patienceMs < PATIENCE_MS_MIN ? 0 : patienceMs
   }
 
   #schedule(): void {
     if (this.#isRunning || this.#isScheduled || this.#isEmpty) return
-    const { clock, lingerMs } = this.#options
+    const { clock } = this.#options
     if (this.#isDue) {
       this.#timer?.cancel()
       this.#timer = null
@@ -154,7 +169,7 @@ export class GroupCommit {
         this.#start()
       })
     } else if (this.#timer === null) {
-      this.#timer = clock.after(lingerMs - (clock.monotonicMs() - this.#oldestMs), () => {
+      this.#timer = clock.after(Math.max(this.#lingerEndMs, this.#patienceEndMs) - clock.monotonicMs(), () => {
         this.#timer = null
         this.#start()
       })
@@ -175,14 +190,21 @@ export class GroupCommit {
 
   /** Refuses what waits now; later appends are taken again. For "disk full". */
   refuseWaiting(error: WadiError): void {
+    this.takeWaiting()(error)
+  }
+
+  /** Takes out what waits now. The function refuses it. */
+  takeWaiting(): (error: WadiError) => void {
     const taken = this.#open.takeBack()
     const waiting = this.#waiting
     this.#waiting = []
     taken.release()
     for (const one of waiting) release(one)
-    taken.answer(error, this.#call)
-    for (const one of waiting) this.#call(() => refuse(one, error))
-    this.#settleIdle()
+    return (error) => {
+      taken.answer(error, this.#call)
+      for (const one of waiting) this.#call(() => refuse(one, error))
+      this.#settleIdle()
+    }
   }
 
   #settleIdle(): void {
@@ -300,7 +322,8 @@ export class GroupCommit {
   /** Makes it visible. The batches are views of the core's commit: they are copied here. */
   #publish(commit: BuiltCommit, sequence: number): void {
     const nowMs = this.#options.clock.monotonicMs()
-    this.#lastCount = commit.count
+    this.#expectedCount = commit.count + (this.#patienceMs > 0 ? this.#open.count + this.#waiting.length : 0)
+    this.#durableMs = nowMs
     this.#options.state.apply(commit.state)
     for (const note of commit.notes) if (this.#notes.get(note.key) === note) this.#notes.delete(note.key)
     const incarnation = this.#options.incarnation()
@@ -335,7 +358,12 @@ export class GroupCommit {
 
   #onWriteError(commit: BuiltCommit, error: unknown): void {
     commit.release()
-    if (error instanceof DiskError && error.isFull) return commit.answer(diskFull(error), this.#call)
+    if (error instanceof DiskError && error.isFull) {
+      const full = diskFull(error)
+      const refuseBehind = this.takeWaiting() // before anybody is told, who may ask again
+      commit.answer(full, this.#call)
+      return refuseBehind(full)
+    }
     const failed = writeFailed('A durable write to the journal', error)
     this.refuseAll(failed, { drain: true })
     commit.answer(failed, this.#call)

@@ -21,6 +21,8 @@ import { DirectoryAccount } from './accounts.ts'
 import type {
   Append,
   AppendDone,
+  CommitDone,
+  CommitState,
   DeleteOptions,
   DroppedRange,
   Partition,
@@ -37,7 +39,7 @@ import { incarnationStarts } from './incarnation-offsets.ts'
 import { Journal } from './journal.ts'
 import { KnownDamage } from './known-damage.ts'
 import type { Start } from './lineage.ts'
-import { type CommitRequest, contentBytesBound, type LogAppend, type StateOf } from './open-commit.ts'
+import { contentBytesBound, type LogAppend } from './open-commit.ts'
 import { OwnStart } from './own-start.ts'
 import type { PartitionEnvironment } from './partition-environment.ts'
 import type { PartitionLog } from './partition-log.ts'
@@ -360,8 +362,7 @@ export class LogStore implements Store {
       state: this.#state,
       random: this.#options.random,
       hasFoundDamage: this.report.holes.length > 0 || !isWithoutDamage(this.report),
-      submit: (changes, done) => this.#commit.submit([], changes, done),
-      refuseWaiting: (error) => this.#commit.refuseWaiting(error)
+      submit: (changes, done) => this.#commit.submit([], changes, done)
     })
     const refusal = await this.#ownStart.askAndWait()
     if (refusal === null) return this.#removals.save()
@@ -376,7 +377,7 @@ export class LogStore implements Store {
     await this.#removals.save()
   }
 
-  #submit(appends: readonly LogAppend[], state: StateOf, done: CommitRequest['done']): void {
+  #submit(appends: readonly LogAppend[], state: CommitState, done: CommitDone): void {
     this.#ownStart.ask()
     this.#commit.submit(appends, state, done)
   }
@@ -484,29 +485,33 @@ export class LogStore implements Store {
     this.#commit.append(own, record, bytesBound, done)
   }
 
-  commit(appends: readonly Append[], state: StateOf): Promise<readonly Offset[]> {
+  commit(appends: readonly Append[], state: CommitState): Promise<readonly Offset[]> {
     return new Promise((resolve, reject) => {
-      const asked = new Map<StoredTopic, number>()
-      let askedBytes = 0
-      const owned: LogAppend[] = []
-      for (const append of appends) {
-        const found = this.#own(append.partition)
-        const bytes = contentBytesBound(append.content)
-        const topicBytes = found ? (asked.get(found.topic) ?? 0) : 0
-        const alsoBytes = { topic: topicBytes, directory: askedBytes }
-        const refusal = found
-          ? this.#refusalFor(found.topic, bytes, alsoBytes, append.mayExceedQuota)
-          : topicUnknown(append.partition.topicName)
-        if (found === null || refusal) {
-          this.#meter.onRejected(appends.length)
-          return reject(refusal)
-        }
-        asked.set(found.topic, topicBytes + bytes)
-        askedBytes += bytes
-        owned.push({ ...append, partition: found.partition })
-      }
-      this.#submit(owned, state, (error, offsets) => (error ? reject(error) : resolve(offsets)))
+      this.submit(appends, state, (error, offsets) => (error ? reject(error) : resolve(offsets)))
     })
+  }
+
+  submit(appends: readonly Append[], state: CommitState, done: CommitDone): void {
+    const asked = new Map<StoredTopic, number>()
+    let askedBytes = 0
+    const owned: LogAppend[] = []
+    for (const append of appends) {
+      const found = this.#own(append.partition)
+      const bytes = contentBytesBound(append.content)
+      const topicBytes = found ? (asked.get(found.topic) ?? 0) : 0
+      const alsoBytes = { topic: topicBytes, directory: askedBytes }
+      const refusal = found
+        ? this.#refusalFor(found.topic, bytes, alsoBytes, append.mayExceedQuota)
+        : topicUnknown(append.partition.topicName)
+      if (found === null || refusal) {
+        this.#meter.onRejected(appends.length)
+        return done(refusal, [])
+      }
+      asked.set(found.topic, topicBytes + bytes)
+      askedBytes += bytes
+      owned.push({ ...append, partition: found.partition })
+    }
+    this.#submit(owned, state, done)
   }
 
   #refusalFor(

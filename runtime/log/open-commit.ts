@@ -13,7 +13,7 @@ import { type Offset, toOffset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
 import { recordBytesBound } from '../core/record-bytes.ts'
-import type { Append, AppendDone, StateChange } from './contract.ts'
+import type { Append, AppendDone, CommitDone, CommitState, StateChange } from './contract.ts'
 import { ENTRY_CHANGES_BYTES_MAX } from './incarnation-offsets.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { encodeStateKey } from './state-map.ts'
@@ -25,18 +25,16 @@ const BATCH_OVERHEAD_BYTES = 61
 const BUCKET_BYTES_MAX = FRAME_BYTES_MAX + BATCH_OVERHEAD_BYTES + ENTRY_CHANGES_BYTES_MAX
 const NONE = -1
 
-export type StateOf = readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
-
 /** An append whose partition the store has found among its own. */
 export type LogAppend = Append & { readonly partition: PartitionLog }
 
 /** Several appends and state changes, all or nothing. */
 export interface CommitRequest {
   readonly appends: readonly LogAppend[]
-  readonly state: StateOf
+  readonly state: CommitState
   /** Upper bound of what it takes in a commit. */
   readonly bytesBound: number
-  readonly done: (error: WadiError | null, baseOffsets: readonly Offset[]) => void
+  readonly done: CommitDone
 }
 
 /** Beside what is in the commit itself. */
@@ -330,7 +328,7 @@ function notesThatFit(notes: Iterable<StateChange>, { state, room }: { state: re
 }
 
 /** Upper bound of what a request takes in a commit. A function for the state is asked with the largest offsets. */
-export function requestBytesBound(appends: readonly Append[], state: StateOf): number {
+export function requestBytesBound(appends: readonly Append[], state: CommitState): number {
   const changes = typeof state === 'function' ? state(appends.map(() => toOffset(Number.MAX_SAFE_INTEGER))) : state
   let bytes = stateBytesBound(changes)
   for (const { content } of appends) bytes += BUCKET_BYTES_MAX + contentBytesBound(content)

@@ -29,10 +29,8 @@ export interface OwnStartHost {
   readonly random: Random
   /** This start found damage: what was stored before it may not be all that was. */
   readonly hasFoundDamage: boolean
-  /** Through the group commit. */
+  /** Through the group commit: what is submitted behind something that is refused is refused with it, and so is never durable without it. */
   submit(changes: readonly StateChange[], done: (error: WadiError | null) => void): void
-  /** What was submitted and is not being written yet is refused. */
-  refuseWaiting(error: WadiError): void
 }
 
 export class OwnStart {
@@ -86,8 +84,6 @@ export class OwnStart {
     }
     const waiters = this.#waiters ?? []
     this.#waiters = null
-    // What was submitted behind it would be durable without it.
-    if (error !== null) this.#host.refuseWaiting(error)
     for (const waiter of waiters) waiter(error)
   }
 

@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { JoinAnswer, JoinRequest } from '../../runtime/broker/group-member.ts'
+import { REMEMBERED_MS } from '../../runtime/broker/groups.ts'
 import { Rig } from './rig.ts'
 
 const encoder = new TextEncoder()
@@ -339,6 +340,31 @@ t.test('commits are taken from members of the generation, and from nobody when t
   t.equal(groups.checkCommit('g', claim(leader), plain), 'NONE')
   t.equal(groups.checkCommit('g', { ...claim(leader), generationId: 1 }, plain), 'ILLEGAL_GENERATION')
   t.equal(groups.checkCommit('', simple, plain), 'INVALID_GROUP_ID')
+})
+
+t.test('members of before a restart are believed for a minute, and only while nobody else can have what they had', async (t) => {
+  const rig = new Rig()
+  const { leader, follower } = await pair(rig)
+  rig.restart()
+  const { groups } = rig.broker
+  const plain = { isTransactional: false }
+  t.equal(groups.heartbeat('g', claim(leader)), 'REBALANCE_IN_PROGRESS')
+  t.equal(groups.checkCommit('g', claim(leader), { isTransactional: true }), 'ILLEGAL_GENERATION', 'never in a transaction')
+  t.match(await groups.join(request({ memberId: 'stranger' })), { fault: 'UNKNOWN_MEMBER_ID' }, 'an id that is none of ours')
+  const named = request({ memberId: leader.memberId, groupInstanceId: 'i' })
+  t.match(await groups.join(named), { fault: 'UNKNOWN_MEMBER_ID' }, 'which of two has the instance is not known')
+  const joined = await groups.join(request({ memberId: leader.memberId }))
+  t.match(joined, { fault: 'NONE', memberId: leader.memberId, generationId: 1 })
+  t.notOk(groups.isOfBefore('g', claim(follower)), 'the group has a generation')
+  t.equal(groups.heartbeat('g', claim(follower)), 'UNKNOWN_MEMBER_ID')
+  t.equal(groups.checkCommit('g', claim(follower), plain), 'UNKNOWN_MEMBER_ID')
+  groups.leave('g', { memberId: leader.memberId, groupInstanceId: null })
+  await groups.join(request({ groupId: 'new', requiresKnownMemberId: true }))
+  t.notOk(groups.isOfBefore('g', claim(follower)), 'also when all have left and other groups come')
+  t.ok(groups.isOfBefore('other', claim(follower)))
+  await rig.clock.run({ untilMs: rig.clock.monotonicMs() + REMEMBERED_MS })
+  t.notOk(groups.isOfBefore('other', claim(follower)), 'a minute later')
+  t.match(await groups.join(request({ groupId: 'other', memberId: follower.memberId })), { fault: 'UNKNOWN_MEMBER_ID' })
 })
 
 t.test('closing the broker answers everybody who is parked', async (t) => {

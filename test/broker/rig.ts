@@ -1,6 +1,6 @@
 // A broker on a store in memory and a simulated clock, and batches as producers send them.
 
-import type { AppendOutcome } from '../../runtime/broker/appends.ts'
+import type { AppendOutcome } from '../../runtime/broker/append-outcome.ts'
 import { type Broker, type BrokerSettings, openBroker } from '../../runtime/broker/broker.ts'
 import type { FetchedPartition, Isolation } from '../../runtime/broker/fetch.ts'
 import { CONTROL_BIT, readBatchHeader } from '../../runtime/core/batch-header.ts'

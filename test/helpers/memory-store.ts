@@ -10,6 +10,8 @@ import {
   type AbortedTransaction,
   type Append,
   type AppendDone,
+  type CommitDone,
+  type CommitState,
   type DroppedRange,
   defaultTopicConfig,
   type Partition,
@@ -25,8 +27,6 @@ import {
 
 import { topicUnknown } from '../../runtime/log/store-errors.ts'
 import { isCommitted, readTransactions, TransactionIndex } from '../../runtime/log/transaction-index.ts'
-
-type StateOf = readonly StateChange[] | ((baseOffsets: readonly Offset[]) => readonly StateChange[])
 
 class MemoryPartition implements Partition {
   readonly topicName: string
@@ -124,6 +124,17 @@ interface MemoryTopic extends Topic {
   readonly partitions: MemoryPartition[]
 }
 
+interface Held {
+  publish(): void
+  refuse(error: WadiError): void
+  /** Where its partitions ended before it. */
+  readonly ends: readonly { readonly partition: MemoryPartition; readonly nextOffset: number }[]
+}
+
+function refusal(code: 'WADI_DISK_FULL' | 'WADI_BUSY' | 'WADI_LOG_FAILED'): WadiError {
+  return new WadiError(code, { happened: 'The test said so.', kept: 'Nothing was written.', next: 'Nothing to do.' })
+}
+
 export class MemoryStore implements Store {
   readonly logId = 'memory'
   readonly incarnation: number
@@ -135,7 +146,7 @@ export class MemoryStore implements Store {
   readonly failure: WadiError | null = null
   readonly #core: Core
   readonly #state = new Map<string, Uint8Array>()
-  #held: (() => void)[] | null = null
+  #held: Held[] | null = null
   #failNext: WadiError | null = null
   readonly #deletionListeners = new Set<(topic: Topic) => void>()
   #lastNumber = 0
@@ -159,17 +170,25 @@ export class MemoryStore implements Store {
   release(): void {
     const held = this.#held ?? []
     this.#held = null
-    for (const publish of held) publish()
+    for (const { publish } of held) publish()
   }
 
   /** The oldest commit that is held becomes durable. */
   releaseOne(): void {
-    this.#held?.shift()?.()
+    this.#held?.shift()?.publish()
+  }
+
+  /** Everything held is refused, in order: as a full disk refuses what it cannot write, and what was taken behind it. */
+  refuseHeld(): void {
+    const held = this.#held ?? []
+    this.#held = null
+    for (const { partition, nextOffset } of held.flatMap(({ ends }) => ends).reverse()) partition.nextOffset = nextOffset
+    for (const { refuse } of held) refuse(refusal('WADI_DISK_FULL'))
   }
 
   /** The next commit is refused; nothing of it is written. */
   failNext(code: 'WADI_DISK_FULL' | 'WADI_BUSY' | 'WADI_LOG_FAILED' = 'WADI_DISK_FULL'): void {
-    this.#failNext = new WadiError(code, { happened: 'The test said so.', kept: 'Nothing was written.', next: 'Nothing to do.' })
+    this.#failNext = refusal(code)
   }
 
   /** What a restart finds: only what was durable. */
@@ -241,28 +260,36 @@ export class MemoryStore implements Store {
     )
   }
 
-  commit(appends: readonly Append[], state: StateOf): Promise<readonly Offset[]> {
+  commit(appends: readonly Append[], state: CommitState): Promise<readonly Offset[]> {
+    return new Promise((resolve, reject) => {
+      this.submit(appends, state, (error, offsets) => (error ? reject(error) : resolve(offsets)))
+    })
+  }
+
+  submit(appends: readonly Append[], state: CommitState, done: CommitDone): void {
     if (typeof state === 'function') state(appends.map(() => toOffset(Number.MAX_SAFE_INTEGER))) // as the real one: to measure
     const failure = this.#failNext
     this.#failNext = null
-    if (failure) return Promise.reject(failure)
+    if (failure) return done(failure, [])
     this.commitCount++
+    const ends = appends.map(({ partition }) => ({
+      partition: partition as MemoryPartition,
+      nextOffset: (partition as MemoryPartition).nextOffset
+    }))
     const batches = appends.map(({ partition, content }) => this.#place(partition as MemoryPartition, content))
     const baseOffsets = batches.map(({ baseOffset }) => toOffset(baseOffset))
     const changes = typeof state === 'function' ? state(baseOffsets) : state
-    return new Promise((resolve) => {
-      const publish = (): void => {
-        for (const { key, value } of changes) {
-          if (value) this.#state.set(key, value)
-          else this.#state.delete(key)
-        }
-        for (const { partition, batch } of batches) partition.push(batch)
-        resolve(baseOffsets)
-        for (const partition of new Set(batches.map((entry) => entry.partition))) partition.notify()
+    const publish = (): void => {
+      for (const { key, value } of changes) {
+        if (value) this.#state.set(key, value)
+        else this.#state.delete(key)
       }
-      if (this.#held) this.#held.push(publish)
-      else queueMicrotask(publish)
-    })
+      for (const { partition, batch } of batches) partition.push(batch)
+      done(null, baseOffsets)
+      for (const partition of new Set(batches.map((entry) => entry.partition))) partition.notify()
+    }
+    if (this.#held) this.#held.push({ publish, refuse: (error) => done(error, []), ends })
+    else queueMicrotask(publish)
   }
 
   #place(partition: MemoryPartition, content: Append['content']): { partition: MemoryPartition; batch: Uint8Array; baseOffset: number } {

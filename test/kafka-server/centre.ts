@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createKafkaListener, type KafkaListener, type KafkaListenerOptions } from '../../adapters/kafka-server/listener.ts'
 import { type Broker, type BrokerSettings, openBroker } from '../../runtime/broker/broker.ts'
+import type { Disk } from '../../runtime/io/disk.ts'
 import { nodeClock } from '../../runtime/io/node-clock.ts'
 import { createNodeCodec } from '../../runtime/io/node-codec.ts'
 import { nodeDisk } from '../../runtime/io/node-disk.ts'
@@ -25,6 +26,7 @@ export interface Centre {
 }
 
 interface ListenerOptions extends KafkaListenerOptions {
+  readonly disk?: Disk
   readonly broker?: Partial<BrokerSettings>
 }
 
@@ -68,7 +70,7 @@ async function openCentre(
   const edges = { clock: nodeClock, random: nodeRandom, core, codec: createNodeCodec() }
   const store = await LogStore.open({
     ...edges,
-    disk: nodeDisk,
+    disk: options.disk ?? nodeDisk,
     directory,
     settings: { journalFileBytes: 4 * MIB, lingerMs: 0 }
   })

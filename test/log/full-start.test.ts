@@ -112,11 +112,11 @@ t.test('an event is never durable before the entry of its start', async (t) => {
 t.test('caught (canaries of the rig): what comes behind a refused entry is not refused; a start that insists on its entry', async (t) => {
   const { ask, askAndWait } = OwnStart.prototype
   try {
-    const { refuseWaiting } = GroupCommit.prototype
-    GroupCommit.prototype.refuseWaiting = () => undefined
+    const { takeWaiting } = GroupCommit.prototype
+    GroupCommit.prototype.takeWaiting = () => () => undefined
     let caught = 0
     for (let seed = 1; seed <= 30; seed++) if ((await unnamedWriter(seed)).isUnnamed) caught++
-    GroupCommit.prototype.refuseWaiting = refuseWaiting
+    GroupCommit.prototype.takeWaiting = takeWaiting
     t.ok(caught > 0, `${caught} of 30 seeds`)
     OwnStart.prototype.askAndWait = async function () {
       const refusal = await askAndWait.call(this)

@@ -1,6 +1,8 @@
 // Produce: batches into the log. Every answer follows the sync, whatever acks says: durability costs one group commit, not a choice.
+// The batches are queued, or have their turn, before the handler returns: a connection goes on to its next Produce then (dispatch.ts, overlaps).
 
-import type { AppendOptions, AppendOutcome, BatchToAppend } from '../../../runtime/broker/appends.ts'
+import type { AppendOutcome } from '../../../runtime/broker/append-outcome.ts'
+import type { AppendOptions, BatchToAppend } from '../../../runtime/broker/appends.ts'
 import type { Broker } from '../../../runtime/broker/broker.ts'
 import type { FaultName } from '../../../runtime/broker/fault.ts'
 import type { Draft } from '../../kafka-protocol/api.ts'
@@ -11,12 +13,16 @@ import { errorCodeOf } from '../error-map.ts'
 const ACKS = new Set([-1, 0, 1])
 const ZSTD_FROM = 7
 
-export const handleProduce: Handler<ProduceRequest, ProduceResponse> = async (request, { broker, apiVersion }) => {
+export const handleProduce: Handler<ProduceRequest, ProduceResponse> = async (request, { broker, apiVersion, connectionId }) => {
   const batches: BatchToAppend[] = request.topicData.flatMap(({ name, partitionData }) =>
     partitionData.map(({ index, records }) => ({ topicName: name, partitionIndex: index, records }))
   )
   const outcomes: readonly AppendOutcome[] = ACKS.has(request.acks)
-    ? await appendAll(broker, batches, { isZstdAllowed: apiVersion >= ZSTD_FROM, hasTransactionalId: request.transactionalId !== null })
+    ? await appendAll(broker, batches, {
+        isZstdAllowed: apiVersion >= ZSTD_FROM,
+        hasTransactionalId: request.transactionalId !== null,
+        client: String(connectionId)
+      })
     : batches.map(() => refused('INVALID_REQUIRED_ACKS', `acks ${request.acks}`))
   if (request.acks === 0) {
     const refused = outcomes.find((outcome) => outcome.fault !== 'NONE')
