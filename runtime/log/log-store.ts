@@ -34,6 +34,7 @@ import type {
 import { prepareDirectory } from './data-directory.ts'
 import { DeletedTopics } from './deleted-topics.ts'
 import { withFinalSyncs } from './final-syncs.ts'
+import { FreeSpace } from './free-space.ts'
 import { GroupCommit } from './group-commit.ts'
 import { incarnationStarts } from './incarnation-offsets.ts'
 import { Journal } from './journal.ts'
@@ -45,7 +46,7 @@ import type { PartitionEnvironment } from './partition-environment.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { type Coverage, knownPoint } from './partition-recovery.ts'
 import { Quota } from './quota.ts'
-import { lastTopicNumber, readJournals, replayJournals, restoreTransactions } from './recovery.ts'
+import { firstGeneration, lastTopicNumber, readJournals, replayJournals, restoreTransactions } from './recovery.ts'
 import { isWithoutDamage, newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
 import { Removals, summedRemovals } from './removals.ts'
 import { RetentionRound } from './retention-round.ts'
@@ -98,7 +99,7 @@ export class LogStore implements Store {
   #journal!: Journal
   #commit!: GroupCommit
   #upkeep!: Upkeep
-  #freeBytesSeen = Number.MAX_SAFE_INTEGER
+  readonly #freeSpace: FreeSpace
   #snapshotNumber: number
   #snapshotBytes = 0
   #ownStart!: OwnStart
@@ -109,6 +110,7 @@ export class LogStore implements Store {
     this.#options = options
     this.#settings = withinBounds({ ...defaultStorageSettings, ...options.settings }, options.core)
     this.#lock = lock
+    this.#freeSpace = new FreeSpace(options.disk, options.directory)
     this.report = report
     this.logId = loaded?.snapshot.logId ?? Buffer.from(options.random.bytes(16)).toString('hex')
     this.#snapshotNumber = loaded?.number ?? 0
@@ -200,7 +202,7 @@ export class LogStore implements Store {
       topics: () => this.#topics.all(),
       topicOf: (partition) => this.#topicOf(partition),
       wallMs: () => this.#options.clock.wallMs(),
-      freeBytes: () => this.#freeBytes(),
+      freeBytes: () => this.#freeSpace.bytes(),
       tailBytes: () => this.#tails.bytes,
       seal: (partition) => this.#upkeep.seal(partition)
     })
@@ -254,7 +256,7 @@ export class LogStore implements Store {
     for (const key of topicEntries.keysIn(this.#state)) await this.#recoverTopic(key, points, ranges)
     this.#topics.onNumberSeen(Math.max(lastTopicNumber(contents), this.#damage.lastNumber)) // one whose topic damage took is not given again
     const last = contents.commits.at(-1)
-    const start = { generation: last?.generation ?? this.#firstGeneration(loaded), sequence: contents.lastSequence }
+    const start = { generation: last?.generation ?? firstGeneration(loaded, this.#options.random), sequence: contents.lastSequence }
     this.#journal = await Journal.open({ ...this.#options, ...journalSizes(this.#settings), meter: this.#meter, isNew: !loaded, ...start })
     this.#upkeep = this.#newUpkeep()
     if (!loaded) await this.#writeSnapshot(0, [])
@@ -266,7 +268,8 @@ export class LogStore implements Store {
     })
     await this.#unnamed.find(contents.coverage, this.report)
     restoreTransactions(this.#topics.all(), this.#state, this.report)
-    this.#skipLost()
+    // Offsets that were lost behind everything that is there are not given again: else what comes would be taken for what is gone.
+    for (const { partitions } of this.#topics.all()) for (const partition of partitions) partition.skipTo(this.#damage.endOf(partition))
     this.report.holes = this.report.holes.filter((range) => !this.#damage.isKnown(range))
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
     const end = last ? { fileIndex: last.fileIndex, positionBytes: last.positionBytes + last.blockBytes } : null
@@ -278,16 +281,6 @@ export class LogStore implements Store {
     this.#commit.note(this.#unnamed.count(contents.coverage))
     if (this.report.missingCommits > 0) await this.flush().catch(onlyFull) // or the gap in the sequences would be found again at every start
     this.#upkeep.schedule()
-  }
-
-  /** Offsets that were lost behind everything that is there are not given again: else what comes would be taken for what is gone. */
-  #skipLost(): void {
-    for (const { partitions } of this.#topics.all()) for (const partition of partitions) partition.skipTo(this.#damage.endOf(partition))
-  }
-
-  /** A random start, so that nobody can publish bytes that look like a commit of ours. */
-  #firstGeneration(loaded: LoadedSnapshot | null): number {
-    return loaded ? loaded.snapshot.generation + 1 : Math.floor(this.#options.random.fraction() * 2 ** 30)
   }
 
   #newGroupCommit(): GroupCommit {
@@ -455,17 +448,11 @@ export class LogStore implements Store {
     return this.#topics.onDeleted(listener)
   }
 
-  /** What the file system said last, when it does not say: no reason to delete anything. */
-  async #freeBytes(): Promise<number> {
-    this.#freeBytesSeen = (await this.#options.disk.freeBytes(this.#options.directory).catch(onlyDisk)) ?? this.#freeBytesSeen
-    return this.#freeBytesSeen
-  }
-
   /** What there was no room for at the start. */
   async #growJournal(): Promise<void> {
     const { missingBytes, isFilling } = this.#journal
     if (missingBytes === 0 || isFilling) return
-    if ((await this.#freeBytes()) >= missingBytes + this.#settings.freeBytesMin) this.#journal.startFilling()
+    if ((await this.#freeSpace.bytes()) >= missingBytes + this.#settings.freeBytesMin) this.#journal.startFilling()
   }
 
   append(partition: Partition, record: RecordInput, done: AppendDone, state?: readonly StateChange[]): void {

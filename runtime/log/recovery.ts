@@ -14,6 +14,7 @@ import { readBatchHeader } from '../core/batch-header.ts'
 import { readFrames } from '../core/commit-frames.ts'
 import type { Core } from '../core/core.ts'
 import type { Disk } from '../io/disk.ts'
+import type { Random } from '../io/random.ts'
 import type { StateChange } from './contract.ts'
 import { journalIndexes } from './journal.ts'
 import { isNotYetMade, readJournalHeader } from './journal-file.ts'
@@ -136,6 +137,11 @@ function noteOlderJournal(scans: readonly JournalFileScan[], afterSequence: numb
   report.notes.push(
     `${path} ends at commit ${newest}, the state file knows of commit ${afterSequence}: an older copy of the journal, or damage; events that were acknowledged after the state file and before the last stop are lost, their offsets cannot be told (none after a clean stop)`
   )
+}
+
+/** Of commits from now on. A new directory has a random one, so that nobody can publish bytes that look like a commit of ours. */
+export function firstGeneration(loaded: LoadedSnapshot | null, random: Pick<Random, 'fraction'>): number {
+  return loaded ? loaded.snapshot.generation + 1 : Math.floor(random.fraction() * 2 ** 30)
 }
 
 /** The greatest topic number that the journal has events of, whether or not anything names the topic; 0 without any. */
