@@ -88,19 +88,21 @@ function topicDefaults({ partitionCountDefault: partitionCount, partitionCountMa
   return { partitionCount, partitionCountMax }
 }
 
-/** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER when the stored state cannot be read */
-export function openBroker(context: {
-  store: Store
-  core: Core
-  clock: Clock
-  random: Random
-  codec: BlockCodec
-  settings?: Partial<BrokerSettings>
+export interface BrokerContext {
+  readonly store: Store
+  readonly core: Core
+  readonly clock: Clock
+  readonly random: Random
+  readonly codec: BlockCodec
+  readonly settings?: Partial<BrokerSettings>
   /** Default: clients make what they like, and nobody delivers it. */
-  topicRules?: TopicRules
-  onRefused?: AppendsContext['onRefused']
-  onFull?: OnFull
-}): Broker {
+  readonly topicRules?: TopicRules
+  readonly onRefused?: AppendsContext['onRefused']
+  readonly onFull?: OnFull
+}
+
+/** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER when the stored state cannot be read */
+export function openBroker(context: BrokerContext): Broker {
   const { store, core, clock, random, codec, onFull = () => undefined } = context
   const settings = { ...defaultBrokerSettings, ...context.settings }
   const topics = new Topics(store, topicDefaults(settings), context.topicRules)
