@@ -5,9 +5,8 @@
 //   mqtt-packets  that many mutated packets, a third of each MQTT version, through the packet reader: whole and in pieces
 //   canaries  each fault that is put into the product on purpose, until a seed notices it
 //
-// One JSON line per rig, and a last line "canaries caught / total"; exit code 1 when any acknowledged event was lost, altered, reordered or doubled, a packet broke the
-// packet reader, the replay of a seed failed, or a
-// canary was not caught.
+// One JSON line per rig, and a last line "canaries caught / total"; exit code 1 when any acknowledged event was lost, altered, reordered or doubled,
+// the packet reader broke a promise, the replay of a seed failed, or a canary was not caught.
 
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
