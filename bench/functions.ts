@@ -1,4 +1,4 @@
-// Question: is each function of the core worth having, against the best that npm offers for the same job?
+// Question: is each function of the core, and the reader of MQTT packets, worth having, against the best that npm offers for the same job?
 // Canonical load: telemetry. CRC-32C and encoding have benches of their own (crc32c.ts, encode.ts). All inputs lie outside linear memory.
 // Contenders that return bytes or numbers return the same ones, or the bench fails.
 
@@ -6,10 +6,15 @@ import { crc32c as nativeCrc32c } from '@node-rs/crc32'
 import { createRecordsBatch, murmur2 as platformaticMurmur2, Reader, readRecordsBatch } from '@platformatic/kafka'
 import kafkajsMurmur2 from 'kafkajs/src/producer/partitioners/default/murmur2.js'
 import { compressFrameSync, decompressFrameSync } from 'lz4-napi'
+import { parser as mqttPacketParser } from 'mqtt-packet'
+import { defaultMqttLimits } from '../adapters/mqtt/limits.ts'
+import { PacketReader } from '../adapters/mqtt/packet-reader.ts'
 import { CRC_AT, viewOf, writeBaseOffset } from '../runtime/core/batch-header.ts'
 import type { Core } from '../runtime/core/core.ts'
 import type { RecordInput } from '../runtime/core/record.ts'
 import { loadTestCore } from '../test/helpers/core.ts'
+import { connectPacket, publishPacket } from '../test/mqtt/packets.ts'
+import { connect5, publish5 } from '../test/mqtt/packets-5.ts'
 import { type Bench, type BenchContext, type Contender, interleave, sensorPayload } from './harness.ts'
 
 const TIMESTAMP_MS = 1_760_000_000_000
@@ -257,6 +262,56 @@ function repeat(name: string, times: number, once: () => number): Contender {
   }
 }
 
+const READ_BYTES = 64 * 1024
+
+/** What a socket gives, one read after the other, from a device that publishes to one topic. */
+function mqttQuestion(version: 4 | 5, count: number): Question {
+  const message = { topic: 'plant/north/dev-7/celsius', payload: sensorPayload(7, 100), qos: 1 }
+  const connect = version === 5 ? connect5() : connectPacket()
+  const packets = Array.from({ length: count }, (_, index) => {
+    const options = { ...message, packetId: (index % 65_535) + 1 }
+    return version === 5 ? publish5(options) : publishPacket(options)
+  })
+  const bytes = Buffer.concat([connect, ...packets])
+  const chunks = Array.from({ length: Math.ceil(bytes.length / READ_BYTES) }, (_, index) =>
+    bytes.subarray(index * READ_BYTES, (index + 1) * READ_BYTES)
+  )
+  return {
+    what: `read PUBLISH packets of MQTT ${version === 5 ? '5' : '3.1.1'}`,
+    parameters: { payloadBytes: 100, readBytes: READ_BYTES, qos: 1 },
+    count,
+    unit: 'ns/packet',
+    contenders: [
+      { name: 'wadi', run: () => readByWadi(chunks) },
+      { name: 'mqtt-packet', run: () => readByMqttPacket(chunks) }
+    ],
+    isComparable: true
+  }
+}
+
+function readByWadi(chunks: readonly Uint8Array[]): number {
+  const reader = new PacketReader(defaultMqttLimits, { topicAliasMaximum: 16 })
+  let sum = 0
+  for (const chunk of chunks) {
+    reader.push(chunk)
+    for (let packet = reader.next(); packet !== null; packet = reader.next()) {
+      if (packet.type === 'publish') sum += packet.packetId + packet.payload.length + packet.topic.length
+    }
+  }
+  if (reader.fault) throw reader.fault
+  return sum
+}
+
+function readByMqttPacket(chunks: readonly Buffer[]): number {
+  const parser = mqttPacketParser()
+  let sum = 0
+  parser.on('packet', (packet) => {
+    if (packet.cmd === 'publish') sum += (packet.messageId ?? 0) + packet.payload.length + packet.topic.length
+  })
+  for (const chunk of chunks) parser.parse(chunk)
+  return sum
+}
+
 async function answer({ what, parameters, count, unit, contenders, isComparable }: Question, context: BenchContext): Promise<void> {
   const timings = await interleave(contenders, context.isSmoke ? { rounds: 1, warmups: 0 } : { rounds: 15, warmups: 3 })
   if (isComparable && new Set([...timings.values()].map(({ hash }) => hash)).size !== 1) throw new Error(`${what}: the answers differ`)
@@ -274,7 +329,7 @@ async function answer({ what, parameters, count, unit, contenders, isComparable 
 
 export const functionsBench: Bench = {
   name: 'functions',
-  question: 'each function of the core against the best alternative on npm, nanoseconds',
+  question: 'each function of the core, and the MQTT reader, against the best alternative on npm, nanoseconds',
   async run(context) {
     const core = loadTestCore()
     const times = context.isSmoke ? 1 : 100
@@ -286,7 +341,9 @@ export const functionsBench: Bench = {
       forwardQuestion(core, context.isSmoke ? 2 : 50, 100, times),
       patchQuestion(core, context.isSmoke ? 10 : 2_000, times),
       searchQuestion(core, context.isSmoke ? 100 : 8_192, times * 100),
-      ...lz4Questions(core, context.isSmoke ? 10 : 2_000, times)
+      ...lz4Questions(core, context.isSmoke ? 10 : 2_000, times),
+      mqttQuestion(4, times * 100),
+      mqttQuestion(5, times * 100)
     ]
     for (const question of questions) await answer(question, context)
   }

@@ -1,15 +1,17 @@
-// The long runs: npm run test:soak [-- --seeds 20000 --first 1 --kills 100 --threads 2 --no-canaries]
+// The long runs: npm run test:soak [-- --seeds 20000 --first 1 --kills 100 --threads 2 --no-canaries --mqtt-packets 10000000]
 //
 //   seeds   the whole gateway in simulation, that many seeds (each failing one prints the line that replays it)
 //   kills   the real process under MQTT load, SIGKILL that many times, then the ledger against what is stored
+//   mqtt-packets  that many mutated packets, a third of each MQTT version, through the packet reader: whole and in pieces
 //   canaries  each fault that is put into the product on purpose, until a seed notices it
 //
-// One JSON line per rig, and a last line "canaries caught / total"; exit code 1 when any acknowledged event was lost, altered, reordered or doubled, the replay of a seed failed, or a
-// canary was not caught.
+// One JSON line per rig, and a last line "canaries caught / total"; exit code 1 when any acknowledged event was lost, altered, reordered or doubled,
+// the packet reader broke a promise, the replay of a seed failed, or a canary was not caught.
 
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { runKillLoop } from './faults/kill-loop.ts'
+import { fuzzReader } from './mqtt/reader-fuzz.ts'
 import { canaries } from './sim/canaries.ts'
 import { runCanary } from './sim/run-canary.ts'
 import { runParallel } from './sim/run-parallel.ts'
@@ -20,6 +22,7 @@ const { values } = parseArgs({
     first: { type: 'string', default: '1' },
     kills: { type: 'string', default: '100' },
     threads: { type: 'string', default: String(availableParallelism()) },
+    'mqtt-packets': { type: 'string', default: '10000000' },
     'no-canaries': { type: 'boolean', default: false }
   }
 })
@@ -60,6 +63,18 @@ async function kill(): Promise<boolean> {
   return acked > 0 && lost + phantom + altered + reordered + duplicated === 0
 }
 
+function fuzzPackets(): boolean {
+  const count = Math.ceil(Number(values['mqtt-packets']) / 3)
+  if (count === 0) return true
+  let isGood = true
+  for (const version of [3, 4, 5] as const) {
+    const result = fuzzReader({ version, count, seed: Number(values.first) })
+    console.log(JSON.stringify({ rig: 'mutated MQTT packets', version, ...result }))
+    if (result.problem !== null) isGood = false
+  }
+  return isGood
+}
+
 async function proveRig(): Promise<boolean> {
   if (values['no-canaries']) return true
   const names = Object.keys(canaries)
@@ -73,5 +88,5 @@ async function proveRig(): Promise<boolean> {
   return caught === names.length
 }
 
-const isGood = [await simulate(), await kill(), await proveRig()].every((good) => good)
+const isGood = [await simulate(), await kill(), fuzzPackets(), await proveRig()].every((good) => good)
 if (!isGood) process.exitCode = 1

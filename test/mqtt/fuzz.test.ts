@@ -1,5 +1,5 @@
-// Proves that no bytes of one client reach another unchecked: mutated sessions and packets over real sockets, on both listeners, are
-// answered or closed, nothing is thrown, and well-behaved neighbours, publisher and subscribers of everything, notice nothing.
+// Proves that no bytes of one client reach another unchecked: mutated sessions and packets of MQTT 3.1.1 and 5 over real sockets, on both listeners, are
+// answered or closed, nothing is thrown, and well-behaved neighbours of both versions, publisher and subscribers of everything, notice nothing.
 
 import type { IClientOptions, MqttClient } from 'mqtt'
 import t, { type Test } from 'tap'
@@ -7,7 +7,8 @@ import { Prng, seeds } from '../sim/prng.ts'
 import { textOf } from './controlled-store.ts'
 import { connectPacket, packet, publishPacket, subscribePacket } from './packets.ts'
 import { startGateway, type TestGateway, turns } from './rig.ts'
-import { mutate, mutatedWill, mutatePacket, validSession } from './session.ts'
+import { CONNECT_BYTES, mutate, mutatedWill, mutatePacket, validSession } from './session.ts'
+import { CONNECT5_BYTES, mutatedWill5, mutatePacket5, validSession5 } from './session-5.ts'
 
 const ROUNDS = 60
 const MUTATED_PACKETS = 20_000
@@ -22,8 +23,14 @@ interface Neighbours {
   readonly closed: readonly string[]
 }
 
+/** Who sends what no client may send, and the version of the publisher beside. */
+const OFFENDERS = [
+  { version: 4, session: validSession, connectBytes: CONNECT_BYTES, will: mutatedWill, packet: mutatePacket },
+  { version: 5, session: validSession5, connectBytes: CONNECT5_BYTES, will: mutatedWill5, packet: mutatePacket5 }
+] as const
+
 /** Clients of a library that did not write the broker: they also close when they are sent what they may not be sent. */
-async function neighbours(gateway: TestGateway): Promise<Neighbours> {
+async function neighbours(gateway: TestGateway, publisherVersion: 4 | 5 = 4): Promise<Neighbours> {
   const got = new Map<string, string[]>()
   const closed: string[] = []
   const join = async (clientId: string, options: IClientOptions = {}): Promise<MqttClient> => {
@@ -31,20 +38,23 @@ async function neighbours(gateway: TestGateway): Promise<Neighbours> {
     client.on('close', () => closed.push(clientId))
     return client
   }
-  const subscriptions: [string, string, 0 | 1 | 2, boolean][] = [
-    ['all-0', '#', 0, true],
-    ['all-1', '#', 1, true],
-    ['all-2', '+/#', 2, true],
-    ['kept', '#', 2, false]
+  const subscriptions: [string, string, 0 | 1 | 2, boolean, 4 | 5][] = [
+    ['all-0', '#', 0, true, 4],
+    ['all-1', '#', 1, true, 4],
+    ['all-2', '+/#', 2, true, 4],
+    ['kept', '#', 2, false, 4],
+    ['all-1-5', '#', 1, true, 5],
+    ['kept-5', '+/#', 2, false, 5]
   ]
-  for (const [clientId, filter, qos, clean] of subscriptions) {
-    const subscriber = await join(clientId, { clean, port: clean ? gateway.port : gateway.otherPort })
+  for (const [clientId, filter, qos, clean, protocolVersion] of subscriptions) {
+    const properties = clean || protocolVersion === 4 ? {} : { properties: { sessionExpiryInterval: 60 } }
+    const subscriber = await join(clientId, { clean, port: clean ? gateway.port : gateway.otherPort, protocolVersion, ...properties })
     const values: string[] = []
     got.set(clientId, values)
     subscriber.on('message', (topic, payload) => topic === 'd/good' && values.push(payload.toString()))
     await subscriber.subscribeAsync(filter, { qos })
   }
-  return { publisher: await join('publisher'), got, closed }
+  return { publisher: await join('publisher', { protocolVersion: publisherVersion }), got, closed }
 }
 
 async function judge(t: Test, gateway: TestGateway, { got, closed }: Neighbours, count: number): Promise<void> {
@@ -61,45 +71,49 @@ async function judge(t: Test, gateway: TestGateway, { got, closed }: Neighbours,
   t.equal(gateway.broker.metrics.connections, got.size + 1, 'nothing of the offenders is left')
 }
 
-for (const seed of seeds({ count: 4 })) {
-  t.test(`neighbours notice nothing of mutated sessions (SEED=${seed})`, async (t) => {
-    const prng = new Prng(seed)
-    const gateway = await startGateway(t, { unmatched: { action: 'drop' }, limits: { packetBytesMax: 4096 } })
-    const around = await neighbours(gateway)
-    for (let round = 0; round < ROUNDS; round++) {
-      const offender = gateway.raw(prng.pick([gateway.port, gateway.otherPort]))
-      const bytes = mutate(prng, validSession())
-      const cut = prng.below(bytes.length)
-      offender.send(bytes.subarray(0, cut))
-      if (prng.chance(50)) await turns(undefined, 2)
-      offender.send(bytes.subarray(cut))
-      await around.publisher.publishAsync('d/good', `${round}`, { qos: 1 })
-      if (prng.chance(50)) await turns(undefined, 3)
-      offender.destroy()
-    }
-    await judge(t, gateway, around, ROUNDS)
-  })
+for (const { version, session, connectBytes } of OFFENDERS) {
+  for (const seed of seeds({ count: 4 })) {
+    t.test(`neighbours notice nothing of mutated sessions of version ${version} (SEED=${seed})`, async (t) => {
+      const prng = new Prng(seed)
+      const gateway = await startGateway(t, { unmatched: { action: 'drop' }, limits: { packetBytesMax: 4096 } })
+      const around = await neighbours(gateway, version)
+      for (let round = 0; round < ROUNDS; round++) {
+        const offender = gateway.raw(prng.pick([gateway.port, gateway.otherPort]))
+        const bytes = mutate(prng, session(), connectBytes)
+        const cut = prng.below(bytes.length)
+        offender.send(bytes.subarray(0, cut))
+        if (prng.chance(50)) await turns(undefined, 2)
+        offender.send(bytes.subarray(cut))
+        await around.publisher.publishAsync('d/good', `${round}`, { qos: 1 })
+        if (prng.chance(50)) await turns(undefined, 3)
+        offender.destroy()
+      }
+      await judge(t, gateway, around, ROUNDS)
+    })
+  }
 }
 
-for (const seed of seeds({ count: 1 })) {
-  t.test(`neighbours notice nothing of ${MUTATED_PACKETS} mutated packets (SEED=${seed})`, async (t) => {
-    const prng = new Prng(seed)
-    const limits = { packetBytesMax: 4096, outboundBytesMax: 64 * 1024 * 1024 }
-    const gateway = await startGateway(t, { unmatched: { action: 'drop' }, limits })
-    const around = await neighbours(gateway)
-    let rounds = 0
-    for (let sent = 0; sent < MUTATED_PACKETS; rounds++) {
-      const offenders = Array.from({ length: CONNECTIONS_AT_A_TIME }, (_, index) => {
-        const packets = Array.from({ length: PACKETS_PER_CONNECTION - 1 }, () => mutatePacket(prng))
-        sent += PACKETS_PER_CONNECTION
-        return gateway.raw(prng.pick([gateway.port, gateway.otherPort])).send(mutatedWill(prng, `offender${index}`), ...packets)
-      })
-      await around.publisher.publishAsync('d/good', `${rounds}`, { qos: 1 })
-      await turns(() => offenders.every(({ isClosed, received }) => isClosed || received.length > 0), 200)
-      for (const offender of offenders) offender.destroy()
-    }
-    await judge(t, gateway, around, rounds)
-  })
+for (const { version, will, packet: mutated } of OFFENDERS) {
+  for (const seed of seeds({ count: 1 })) {
+    t.test(`neighbours notice nothing of ${MUTATED_PACKETS} mutated packets of version ${version} (SEED=${seed})`, async (t) => {
+      const prng = new Prng(seed)
+      const limits = { packetBytesMax: 4096, outboundBytesMax: 64 * 1024 * 1024 }
+      const gateway = await startGateway(t, { unmatched: { action: 'drop' }, limits })
+      const around = await neighbours(gateway, version)
+      let rounds = 0
+      for (let sent = 0; sent < MUTATED_PACKETS; rounds++) {
+        const offenders = Array.from({ length: CONNECTIONS_AT_A_TIME }, (_, index) => {
+          const packets = Array.from({ length: PACKETS_PER_CONNECTION - 1 }, () => mutated(prng))
+          sent += PACKETS_PER_CONNECTION
+          return gateway.raw(prng.pick([gateway.port, gateway.otherPort])).send(will(prng, `offender${index}`), ...packets)
+        })
+        await around.publisher.publishAsync('d/good', `${rounds}`, { qos: 1 })
+        await turns(() => offenders.every(({ isClosed, received }) => isClosed || received.length > 0), 200)
+        for (const offender of offenders) offender.destroy()
+      }
+      await judge(t, gateway, around, rounds)
+    })
+  }
 }
 
 t.test('what the serializer does not know is refused at its sender', async (t) => {

@@ -14,6 +14,9 @@ import {
 
 const CONNECT = connectPacket({ clientId: 'käse', will: { topic: 'w', payload: Buffer.from('bye') } })
 
+/** Of validSession(). */
+export const CONNECT_BYTES = CONNECT.length
+
 export function validSession(): Buffer {
   return Buffer.concat([
     CONNECT,
@@ -34,9 +37,9 @@ export function validSession(): Buffer {
 }
 
 /** Some bits changed or bytes cut out; mostly behind CONNECT, or nothing behind it would ever be reached. */
-export function mutate(prng: Prng, bytes: Buffer): Buffer {
+export function mutate(prng: Prng, bytes: Buffer, connectBytes = CONNECT_BYTES): Buffer {
   const result = Buffer.from(bytes)
-  const start = prng.chance(80) ? CONNECT.length : 0
+  const start = prng.chance(80) ? connectBytes : 0
   for (let count = prng.between(1, 4); count > 0; count--) {
     const at = prng.between(start, result.length - 1)
     if (prng.chance(50)) result[at] = prng.pick([0, 1, 0x7f, 0x80, 0xff])
@@ -74,7 +77,7 @@ export function mutatePacket(prng: Prng): Buffer {
   return flipped(prng, valid, prng.chance(70) ? 2 : 0)
 }
 
-function flipped(prng: Prng, bytes: Buffer, from: number): Buffer {
+export function flipped(prng: Prng, bytes: Buffer, from: number): Buffer {
   const result = Buffer.from(bytes)
   for (let count = prng.between(1, 2); count > 0; count--) {
     const at = prng.between(Math.min(from, result.length - 1), result.length - 1)
