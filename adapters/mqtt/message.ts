@@ -12,7 +12,7 @@ export interface MessageFields {
 }
 
 /** Of one message in one queue beside its bytes: objects and places in maps. Measured: about 140 bytes. */
-const OVERHEAD_BYTES = 200
+export const MESSAGE_OVERHEAD_BYTES = 200
 /** Up to here a copy is a string of Latin-1: on the heap, a tenth of the price of a buffer of its own. */
 const TEXT_BYTES_MAX = 1_024
 
@@ -38,7 +38,7 @@ export class Message {
     this.properties = properties
     this.#payload = payload
     const expirySeconds = properties?.expirySeconds ?? null
-    this.bytes = OVERHEAD_BYTES + topic.length + payload.byteLength + (properties?.forwarded.byteLength ?? 0)
+    this.bytes = MESSAGE_OVERHEAD_BYTES + topic.length + payload.byteLength + (properties?.forwarded.byteLength ?? 0)
     this.expiresMs = expiresMs ?? (expirySeconds === null ? Number.POSITIVE_INFINITY : nowMs + expirySeconds * 1_000)
   }
 

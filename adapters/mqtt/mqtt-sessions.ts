@@ -236,6 +236,7 @@ class MqttSessions implements SessionLayer {
 
   #occupy(session: ClientSession, client: ConnectedClient): void {
     session.expirySeconds = client.connect.sessionExpirySeconds
+    if (session.subscriptions.size > 0 && !this.#hasPlace(session)) session.expirySeconds = 0
     session.isConnected = true
     this.#wills.sessionResumed(session.clientId)
     this.#ends.delete(session)
@@ -261,6 +262,7 @@ class MqttSessions implements SessionLayer {
         receiveMaximum: this.#limits.qos2PerClientMax,
         topicAliasMaximum: TOPIC_ALIAS_MAX,
         packetBytesMax: connection.connection.limits.packetBytesMax,
+        ...(session.expirySeconds !== connect.sessionExpirySeconds && { sessionExpirySeconds: session.expirySeconds }),
         ...(clientId === '' && { assignedClientId: id })
       },
       { keepAliveSeconds, packetBytesMax }
@@ -344,10 +346,9 @@ class MqttSessions implements SessionLayer {
     const known = new Set(session.subscriptions.keys())
     const codes = subscriptions.map((request) => this.#subscribe(client, session, request, subscriptionId))
     client.connection.send(subackPacket(client.connect.version, packetId, codes))
-    for (const [index, request] of subscriptions.entries()) {
-      const code = codes[index] as number
-      if (code < 0x80) this.#sendRetained(session, request, { isNew: !known.has(request.filter), id: subscriptionId })
-    }
+    const granted = subscriptions.filter((_, index) => (codes[index] as number) < 0x80)
+    const due = granted.filter(({ filter, retainHandling }) => retainHandling === 0 || (retainHandling === 1 && !known.has(filter)))
+    this.#sendRetained(client, session, due, subscriptionId)
   }
 
   /** @returns the code of SUBACK */
@@ -372,17 +373,17 @@ class MqttSessions implements SessionLayer {
     return true
   }
 
-  #sendRetained(
-    session: ClientSession,
-    { filter, qos, retainHandling }: SubscriptionRequest,
-    { isNew, id }: { isNew: boolean; id: number | null }
-  ): void {
-    if (retainHandling === 2 || (retainHandling === 1 && !isNew)) return
-    const messages = filter.startsWith('$SYS/') ? this.#systemMessages(filter) : this.#retained.match(filter)
-    for (const message of messages) {
-      const delivery = { qos: lower(message.qos, qos), isRetained: true, subscriptionIds: id === null ? [] : [id] }
-      session.outbox.deliver(message, delivery)
+  /** One filter a turn: each may match all that is retained. */
+  #sendRetained(client: ConnectedClient, session: ClientSession, requests: readonly SubscriptionRequest[], id: number | null): void {
+    const [request, ...later] = requests
+    if (!request || client.closed) return
+    const { filter, qos } = request
+    const isSystem = filter.startsWith('$SYS/')
+    const subscriptionIds = id === null ? [] : [id]
+    for (const message of isSystem ? this.#systemMessages(filter) : this.#retained.match(filter)) {
+      session.outbox.deliver(message, { qos: lower(message.qos, qos), isRetained: true, subscriptionIds, isKeptElsewhere: !isSystem })
     }
+    if (later.length > 0) setImmediate(() => this.#sendRetained(client, session, later, id))
   }
 
   /** To those that subscribe: `$SYS/#`, not `#`. */

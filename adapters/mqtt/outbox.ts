@@ -8,7 +8,7 @@
 //   O4  A packet id is given to one message until its exchange has ended, and is never 0.
 // Not for: which messages (sessions), bytes (wire-write.ts).
 
-import type { Message } from './message.ts'
+import { MESSAGE_OVERHEAD_BYTES, type Message } from './message.ts'
 import type { DeliveryOptions, Qos } from './packets.ts'
 
 /** The connection of a session. */
@@ -27,6 +27,8 @@ export interface OutboxLimits {
   /** Bytes that may wait while it is connected; bytes of all sessions. */
   readonly outboundBytesMax: number
   readonly outboundTotalBytesMax: number
+  /** Retained messages that may wait for one connected client. */
+  readonly retainedCountMax: number
 }
 
 /** What all sessions share. */
@@ -43,6 +45,8 @@ export interface Delivery {
   readonly qos: Qos
   readonly isRetained: boolean
   readonly subscriptionIds: readonly number[]
+  /** The message is kept elsewhere anyway (retained messages): its own bytes do not count here, and there may be many at once. */
+  readonly isKeptElsewhere?: boolean
 }
 
 interface Entry extends Delivery {
@@ -69,6 +73,8 @@ export class Outbox {
   #inFlightCount = 0
   #queue: Entry[] = []
   #head = 0
+  /** Of the sums in the budget: everything that is kept, and what of it counts against outboundBytesMax. */
+  #keptBytes = 0
   #bytes = 0
   #lastId = 0
 
@@ -170,7 +176,8 @@ export class Outbox {
   /** The session has ended. */
   clear(): void {
     this.#link = null
-    this.#budget.bytes -= this.#bytes
+    this.#budget.bytes -= this.#keptBytes
+    this.#keptBytes = 0
     this.#bytes = 0
     this.#queue = []
     this.#head = 0
@@ -185,10 +192,11 @@ export class Outbox {
     this.pump()
   }
 
-  #hasRoom({ bytes, qos }: Entry): boolean {
+  #hasRoom({ bytes, qos, isKeptElsewhere }: Entry): boolean {
     const { offlinePerClientMax, offlineBytesMax, outboundBytesMax, outboundTotalBytesMax } = this.#limits
     if (this.#link === null) return this.size < offlinePerClientMax && this.#budget.bytes + bytes <= offlineBytesMax
     if (this.#budget.bytes + bytes > outboundTotalBytesMax) return false
+    if (isKeptElsewhere) return this.#waitingCount < this.#limits.retainedCountMax
     return this.#bytes + bytes <= outboundBytesMax || (qos > 0 && this.#waitingCount === 0)
   }
 
@@ -235,7 +243,8 @@ export class Outbox {
 
   #keep(entry: Entry): void {
     entry.isCounted = true
-    this.#bytes += entry.bytes
+    this.#keptBytes += entry.bytes
+    if (!entry.isKeptElsewhere) this.#bytes += entry.bytes
     this.#budget.bytes += entry.bytes
   }
 
@@ -252,7 +261,8 @@ export class Outbox {
     entry.message = null
     if (!entry.isCounted) return
     entry.isCounted = false
-    this.#bytes -= entry.bytes
+    this.#keptBytes -= entry.bytes
+    if (!entry.isKeptElsewhere) this.#bytes -= entry.bytes
     this.#budget.bytes -= entry.bytes
   }
 
@@ -264,13 +274,14 @@ export class Outbox {
   }
 }
 
-function newEntry(message: Message, { qos, isRetained, subscriptionIds }: Delivery): Entry {
+function newEntry(message: Message, { qos, isRetained, subscriptionIds, isKeptElsewhere = false }: Delivery): Entry {
   return {
     message,
     qos,
     isRetained,
     subscriptionIds,
-    bytes: message.bytes,
+    isKeptElsewhere,
+    bytes: isKeptElsewhere ? MESSAGE_OVERHEAD_BYTES : message.bytes,
     packetId: 0,
     isSent: false,
     isInFlight: false,

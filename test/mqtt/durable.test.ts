@@ -6,7 +6,7 @@ import { storedRetained } from '../../adapters/mqtt/retained-messages.ts'
 import { storedMessageCodec } from '../../adapters/mqtt/stored-message.ts'
 import { storedWills } from '../../adapters/mqtt/wills.ts'
 import { ControlledStore, diskFull, headersOf, textOf } from './controlled-store.ts'
-import { connectPacket, disconnectPacket, publishPacket, type RawClient, subscribePacket } from './packets.ts'
+import { connectPacket, disconnectPacket, packet, publishPacket, type RawClient, subscribePacket } from './packets.ts'
 import { startGateway, type TestGateway, turns } from './rig.ts'
 
 const restart = (t: Test, { store }: TestGateway, options: Parameters<typeof startGateway>[1] = {}): Promise<TestGateway> =>
@@ -182,4 +182,25 @@ t.test('what cannot be read is left out and counted, what is newer ends the star
   t.equal(after.broker.metrics.damaged, 8)
   after.store.state.set('mqtt.will/newer', Uint8Array.of(2))
   await t.rejects(restart(t, after), { code: 'WADI_FORMAT_NEWER' })
+})
+
+t.test('whoever subscribes gets all that is retained, also what is more than may wait of other messages', async (t) => {
+  const { raw, broker } = await startGateway(t, { limits: { outboundBytesMax: 64 * 1024, retainedBytesMax: 4 * 1024 * 1024 } })
+  const device = await raw().connected()
+  const count = 2_000
+  for (let index = 0; index < count; index++) device.send(retain(`d/${index}`, Buffer.alloc(1_000), 1, (index % 400) + 1))
+  await device.until(() => device.received.length === count + 1)
+  for (const qos of [0, 1]) {
+    const reader = await raw().connected({ clientId: `reader${qos}` })
+    reader.send(subscribePacket(1, '#', qos))
+    let acknowledged = 0
+    await reader.until(() => {
+      const got = reader.received.filter((line) => line.startsWith('publish')).length
+      for (; qos === 1 && acknowledged < got; acknowledged++)
+        reader.send(packet(0x40, [(acknowledged + 1) >> 8, (acknowledged + 1) & 0xff]))
+      return got === count
+    })
+    t.equal(reader.received.filter((line) => line.startsWith('publish')).length, count, `QoS ${qos}`)
+  }
+  t.equal(broker.metrics.deliveriesDropped, 0)
 })

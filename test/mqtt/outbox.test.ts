@@ -6,7 +6,13 @@ import { Outbox, type OutboxLimits, type OutboxLink, type QueueBudget } from '..
 import type { DeliveryOptions, Qos } from '../../adapters/mqtt/packets.ts'
 import { Prng } from '../sim/prng.ts'
 
-const limits: OutboxLimits = { offlinePerClientMax: 1_000, offlineBytesMax: 1e6, outboundBytesMax: 1e6, outboundTotalBytesMax: 1e7 }
+const limits: OutboxLimits = {
+  offlinePerClientMax: 1_000,
+  offlineBytesMax: 1e6,
+  outboundBytesMax: 1e6,
+  outboundTotalBytesMax: 1e7,
+  retainedCountMax: 5
+}
 const newBudget = (): QueueBudget => ({ bytes: 0, deliveries: 0, deliveriesDropped: 0, offlineDropped: 0 })
 
 class Client implements OutboxLink {
@@ -211,5 +217,24 @@ t.test('at random: in order, nothing lost, QoS 2 once, ids never shared, no byte
     t.equal(outbox.size, 0, `seed ${seed}`)
     t.equal(budget.bytes, 0, `seed ${seed}`)
   }
+  t.end()
+})
+
+t.test('messages that are kept elsewhere wait in number, beside the bytes of the others', (t) => {
+  const budget = newBudget()
+  const outbox = new Outbox({ ...limits, outboundBytesMax: 500 }, budget)
+  const client = new Client()
+  client.isWritable = false
+  outbox.attach(client, 10)
+  for (let count = 0; count < 7; count++) {
+    outbox.deliver(message('retained', 1, new Uint8Array(1_000)), { ...as(1), isKeptElsewhere: true })
+  }
+  outbox.deliver(message('live'), as(0))
+  outbox.deliver(message('live'), as(0))
+  outbox.deliver(message('live'), as(0))
+  t.equal(outbox.size, 7, 'five of them and two others')
+  t.equal(budget.deliveriesDropped, 3)
+  outbox.clear()
+  t.equal(budget.bytes, 0)
   t.end()
 })
