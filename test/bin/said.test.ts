@@ -42,16 +42,17 @@ const sendRaw = (port: number, connect: (number[] | string)[], behind: number[] 
     socket.once('data', () => socket.write(Buffer.from(behind)))
   })
 
-t.test('a reason is given once; MQTT 5 is said to be not in this version', async (t) => {
+t.test('a reason is given once; MQTT 5 is served, another version is said not to be', async (t) => {
   const { process, port } = await startGateway(t, await temporary(t), { mqtt: [{ listen: '127.0.0.1:0', limits: { packet: '1KiB' } }] })
   await sendRaw(port, [[0x10, 14, 0, 4], 'MQTT', [4, 2, 0, 0, 0, 2], 'c1'], [0x30, 0xff, 0xff, 0x03])
   t.match(await said(process, /packet-too-large/), {
     level: 'warn',
     message: /^closed the connection of c1 \(127\.0\.0\.1\): packet-too-large, \d+ bytes, at most 1024$/
   })
-  await sendRaw(port, [[0x10, 15, 0, 4], 'MQTT', [5, 2, 0, 0, 0, 0, 2], 'v5'])
+  await open(t, port, { protocolVersion: 5, clientId: 'v5' })
+  await sendRaw(port, [[0x10, 15, 0, 4], 'MQTT', [6, 2, 0, 0, 0, 0, 2], 'v6'])
   t.match(await said(process, /protocol-version/), {
-    message: /^closed the connection of v5 \(127\.0\.0\.1\): protocol-version, MQTT 5 is not in this version, MQTT 3\.1\.1 is$/
+    message: /^closed the connection of a client \(127\.0\.0\.1\): protocol-version, protocol level 6 of MQTT$/
   })
   t.match(process.stderr, /^\{"level":/, 'the level is in front')
 })
