@@ -68,14 +68,14 @@ export class Quota {
     if (quotaBytes !== null) {
       const wanted = topic.account.storedBytes + topic.account.reservedBytes + alsoBytes.topic + bytes
       if (this.#isTooMuch(wanted, quotaBytes, [topic], 'topic quota'))
-        return quotaExceeded(topic.name, topic.account.storedBytes, quotaBytes)
+        return quotaExceeded(topic.name, wanted - bytes, quotaBytes)
     }
     if (this.#limitBytes === Number.POSITIVE_INFINITY) return null
     const { directory, freeBytesMin, topics } = this.#options
     const wanted = this.#directoryBytes + directory.reservedBytes + alsoBytes.directory + bytes
     if (!this.#isTooMuch(wanted, this.#limitBytes, topics(), this.#limitCause)) return null
     if (this.#limitCause === 'disk reserve') return reserveReached(topic.name, this.#freeBytes, freeBytesMin)
-    return quotaExceeded(topic.name, this.#directoryBytes, this.#limitBytes)
+    return quotaExceeded(topic.name, wanted - bytes, this.#limitBytes)
   }
 
   #isTooMuch(wanted: number, limit: number, topics: Iterable<StoredTopic>, cause: Cause): boolean {

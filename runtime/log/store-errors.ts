@@ -71,7 +71,7 @@ export function topicBusy(name: string): WadiError {
 
 export function quotaExceeded(topicName: string, bytes: number, quotaBytes: number): WadiError {
   return new WadiError('WADI_QUOTA_EXCEEDED', {
-    happened: `There is no room for topic ${topicName}: ${formatBytes(bytes)} are stored, the quota is ${formatBytes(quotaBytes)}.`,
+    happened: `There is no room for topic ${topicName}: ${formatBytes(bytes)} are stored or on their way, the quota is ${formatBytes(quotaBytes)}.`,
     kept: 'Everything acknowledged is kept; this event was not stored and not acknowledged.',
     next: 'Ingest goes on by itself when the centre has taken the backlog; or raise the quota, or choose what may be dropped (docs/retention.md).',
     facts: { topic: topicName, bytes, quotaBytes }
