@@ -153,13 +153,8 @@ export class LogStore implements Store {
       sequence: () => this.#journal.sequence
     })
     this.#topics = this.#newTopicList()
-    this.#unnamed = new UnnamedTopics({
-      ...options,
-      state: this.#state,
-      damage: this.#damage,
-      deleted: this.#deleted,
-      topics: this.#topics
-    })
+    const own = { state: this.#state, damage: this.#damage, deleted: this.#deleted, topics: this.#topics }
+    this.#unnamed = new UnnamedTopics({ ...options, ...own })
   }
 
   #newTopicList(): TopicList {
@@ -183,12 +178,9 @@ export class LogStore implements Store {
   }
 
   #newQuota(): Quota {
-    const { quotaBytes, freeBytesMin, commitBytesMax } = this.#settings
     return new Quota({
+      ...this.#settings,
       directory: this.#account,
-      quotaBytes,
-      freeBytesMin,
-      commitBytesMax,
       otherBytes: () => this.#journal.sizeBytes + this.#snapshotBytes,
       topics: () => this.#topics.all()
     })

@@ -8,7 +8,7 @@
 // What was lost of a topic is told and counted under its number. When a topic takes in the segments of a directory, and only one number can be that of the
 // directory, that becomes damage of the topic: a gap in front of its segments is not counted again, and lost offsets behind them are not given again.
 //
-// Invariant: changes no file. Where several unnamed directories may be that of a partition, an offset that one of them has is not counted.
+// Invariant: changes no file; what segments have is synced before it is believed. Where several unnamed directories may be that of a partition, an offset that one of them has is not counted.
 
 import type { Core } from '../core/core.ts'
 import type { Disk } from '../io/disk.ts'
@@ -16,6 +16,7 @@ import { BatchScan } from './batch-scan.ts'
 import type { OffsetRange, Removal, StateChange } from './contract.ts'
 import type { DeletedTopics } from './deleted-topics.ts'
 import { decodePlace, type KnownDamage, type Place } from './known-damage.ts'
+import { TOPICS_DIRECTORY } from './layout.ts'
 import { uncoveredParts } from './offset-ranges.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { Coverage } from './partition-recovery.ts'
@@ -73,7 +74,7 @@ export class UnnamedTopics {
     for (const [place, ranges] of places) {
       const { topicNumber, partitionIndex } = decodePlace(place)
       const held: OffsetRange[] = []
-      for (const file of files) if (file.partitionName.endsWith(`-${partitionIndex}`)) held.push(...(await heldBy(this.#host, file)))
+      for (const file of files) if (file.partitionName.endsWith(`-${partitionIndex}`)) held.push(...(await this.#holds(file)))
       this.#lookedAt.set(place, Math.max(...ranges.map(({ endOffset }) => endOffset)))
       const lost = ranges.flatMap((range) => uncoveredParts(range, held))
       this.#lost.push(...lost.map((range) => ({ place, ...range })))
@@ -116,6 +117,18 @@ export class UnnamedTopics {
     if (!isAlone || !names.has(`${topicName}-${partitionIndex}`)) return null
     await damage.save()
     return { topicNumber: number, partitionIndex }
+  }
+
+  /** What the file has, durable: a process before may have left it in the page cache only, and behind the next checkpoint the journal has it no more. @throws DiskError */
+  async #holds(file: SegmentFile): Promise<OffsetRange[]> {
+    const { disk, directory } = this.#host
+    const held = await heldBy(this.#host, file)
+    if (held.length === 0) return held
+    const handle = await disk.open(file.path, 'write')
+    await handle.sync().finally(() => handle.close().catch(onlyDisk))
+    await disk.syncDirectory(`${directory}/${TOPICS_DIRECTORY}/${file.partitionName}`)
+    await disk.syncDirectory(`${directory}/${TOPICS_DIRECTORY}`)
+    return held
   }
 
   /** In directories that no topic has. @throws DiskError */
