@@ -293,9 +293,11 @@ class MqttSessions implements SessionLayer {
     const known = new Set(session.subscriptions.keys())
     const codes = subscriptions.map((request) => this.#subscribe(client, session, request, subscriptionId))
     client.connection.send(subackPacket(client.connect.version, packetId, codes))
+    // A filter that one packet has a thousand times is one subscription: all retained messages are looked through once for it.
+    const lastOf = new Map(subscriptions.map(({ filter }, index) => [filter, index]))
     for (const [index, request] of subscriptions.entries()) {
       const code = codes[index] as number
-      if (code < 0x80) this.#sendRetained(session, request, { isNew: !known.has(request.filter), id: subscriptionId })
+      if (code < 0x80 && lastOf.get(request.filter) === index) this.#sendRetained(session, request, { isNew: !known.has(request.filter), id: subscriptionId })
     }
   }
 
