@@ -346,7 +346,9 @@ class MqttSessions implements SessionLayer {
     const known = new Set(session.subscriptions.keys())
     const codes = subscriptions.map((request) => this.#subscribe(client, session, request, subscriptionId))
     client.connection.send(subackPacket(client.connect.version, packetId, codes))
-    const granted = subscriptions.filter((_, index) => (codes[index] as number) < 0x80)
+    // A filter that one packet has a thousand times is one subscription: all retained messages are looked through once for it.
+    const lastOf = new Map(subscriptions.map(({ filter }, index) => [filter, index]))
+    const granted = subscriptions.filter(({ filter }, index) => (codes[index] as number) < 0x80 && lastOf.get(filter) === index)
     const due = granted.filter(({ filter, retainHandling }) => retainHandling === 0 || (retainHandling === 1 && !known.has(filter)))
     this.#sendRetained(client, session, due, subscriptionId)
   }

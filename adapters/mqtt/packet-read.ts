@@ -42,7 +42,7 @@ export function readConnect(cursor: WireCursor, limits: ReadLimits): ConnectPack
   try {
     return { ...readConnectBody(cursor, version, limits), isBridge }
   } catch (error) {
-    if (!(error instanceof GateFault) || error.answer) throw error
+    if (!(error instanceof GateFault)) throw error
     const { reason, detail } = error
     // MQTT 3 has a return code for a client id; in MQTT 5 one that is no text is a malformed packet.
     throw connectFault(version, reason, detail, version < 5 && reason === 'client-id' ? ReasonCode.clientIdNotValid : error.reasonCode)

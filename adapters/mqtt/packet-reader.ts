@@ -153,13 +153,13 @@ export class PacketReader {
       const reason = type === CONNECT ? 'connect-too-large' : 'packet-too-large'
       return this.#fail(reason, `${packetBytes} bytes, at most ${bytesMax}`, ReasonCode.packetTooLarge)
     }
-    if (type !== PUBLISH && !this.#mayBeLong(type)) return this.#fail('packet-length', `type ${type} of ${this.#length} bytes`)
+    if (type !== PUBLISH && !this.#isLengthRight(type)) return this.#fail('packet-length', `type ${type} of ${this.#length} bytes`)
     if (this.#version === 5 && this.#isPadded()) return this.#fail('packet-length', PADDED)
     this.#isInBody = true
   }
 
-  /** Of packets whose length is fixed: is it this one? */
-  #mayBeLong(type: number): boolean {
+  /** Some packets have a fixed length, most of them in MQTT 3 only. */
+  #isLengthRight(type: number): boolean {
     if (type === PINGREQ) return this.#length === 0
     if (this.#version === 5) return true
     if (type === DISCONNECT) return this.#length === 0

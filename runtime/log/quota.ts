@@ -67,8 +67,7 @@ export class Quota {
     const { quotaBytes } = topic.config
     if (quotaBytes !== null) {
       const wanted = topic.account.storedBytes + topic.account.reservedBytes + alsoBytes.topic + bytes
-      if (this.#isTooMuch(wanted, quotaBytes, [topic], 'topic quota'))
-        return quotaExceeded(topic.name, wanted - bytes, quotaBytes)
+      if (this.#isTooMuch(wanted, quotaBytes, [topic], 'topic quota')) return quotaExceeded(topic.name, wanted - bytes, quotaBytes)
     }
     if (this.#limitBytes === Number.POSITIVE_INFINITY) return null
     const { directory, freeBytesMin, topics } = this.#options

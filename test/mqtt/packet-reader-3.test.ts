@@ -31,7 +31,7 @@ t.test('MQTT 3.1 repeats PUBREL, SUBSCRIBE and UNSUBSCRIBE with DUP; later versi
     t.equal(verdict(CONNECT_311, repeat), 'packet-flags')
     t.equal(verdict(connect5(), repeat), 'packet-flags')
   }
-  for (const first of [0x60, 0x68, 0x6b, 0x80, 0xa3, 0x48, 0x58, 0x78, 0xc8, 0xe8])
+  for (const first of [0x4a, 0x5a, 0x7a, 0xca, 0xea, 0x60, 0x68, 0x6b, 0x80, 0xa3, 0x48, 0x58, 0x78, 0xc8, 0xe8])
     t.equal(verdict(CONNECT_31, Buffer.from([first])), 'packet-flags')
 })
 
@@ -70,6 +70,7 @@ t.test('MQTT 3: fixed lengths are known before anything is kept; the form of the
     }
     t.equal(verdict(connect, Buffer.from([0xe0, 1])), 'packet-length', 'DISCONNECT')
     t.equal(verdict(connect, Buffer.from([0xe0, 0x80, 0x00])), 'passes')
+    t.equal(verdict(Buffer.from([0x10, 0x80 | (connect.length - 2), 0]), connect.subarray(2)), 'passes')
     t.equal(verdict(connect, Buffer.from([0x30, 0x84, 0x80, 0x80, 0x00, 0, 1, 0x61, 0x62])), 'passes')
   }
 })
@@ -184,9 +185,10 @@ t.test('the reader is given bytes before it has taken those before', async (t) =
   const reader = new PacketReader(smallLimits, { topicAliasMaximum: TOPIC_ALIAS_MAX })
   for (const piece of bytewise(Buffer.concat([CONNECT_311, publishPacket({ topic: 'a', payload: 'p' })]))) reader.push(piece)
   t.equal(reader.next()?.type, 'connect')
-  reader.push(new Uint8Array([0xc0, 0]))
+  reader.push(new Uint8Array(Buffer.concat([Buffer.from([0xc0, 0]), publishPacket({ topic: 'ä' })])))
   t.equal(reader.next()?.type, 'publish')
   t.equal(reader.next()?.type, 'pingreq')
+  t.match(reader.next(), { topic: 'ä' }, 'of bytes that are no Buffer')
   t.equal(reader.next(), null)
   t.equal(reader.next(), null)
 })

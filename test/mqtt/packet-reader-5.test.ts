@@ -102,6 +102,13 @@ const connectCases: [string, string, string, number, Uint8Array][] = [
   ['MQTT-3.1.3-11', 'a will topic that is not UTF-8', 'will', MALFORMED, will5({ topic: bad })],
   ['MQTT-1.5.4-2', 'a will topic with U+0000', 'will', MALFORMED, will5({ topic: nul })],
   ['MQTT-3.1.3-12', 'a user name that is not UTF-8', 'string-utf8', MALFORMED, connect5({ flags: 0x82, fields: [string(bad)] })],
+  [
+    'MQTT-3.1.3-12',
+    'a user name of one byte that is no text',
+    'string-utf8',
+    MALFORMED,
+    connect5({ flags: 0x82, fields: [string(Buffer.from([0x80]))] })
+  ],
   ['MQTT-1.5.4-2', 'a user name with U+0000', 'string-utf8', MALFORMED, connect5({ flags: 0x82, fields: [string(nul)] })],
   ['MQTT-3.1.2-16', 'a user name without its flag', 'packet-length', MALFORMED, connect5({ fields: [X] })],
   ['MQTT-3.1.2-17', 'the flag without a user name', 'packet-length', MALFORMED, connect5({ flags: 0x82 })],

@@ -1,7 +1,7 @@
 // Proves for subscriptions: a client has no more than the limit, however they come; what was refused is not kept for its session either.
 
 import t from 'tap'
-import { packet, publishPacket, type RawClient, string } from './packets.ts'
+import { packet, pingPacket, publishPacket, type RawClient, string } from './packets.ts'
 import { startGateway, turns } from './rig.ts'
 
 const LIMIT = 3
@@ -73,4 +73,16 @@ t.test('one packet with thousands of filters is answered, and the loop is not he
     Array.from({ length: 30_000 }, (_, index) => index.toString(36))
   )
   t.equal(codes.filter((code) => code === 1).length, 100)
+})
+
+t.test('one packet with one filter thousands of times gets the retained messages once', async (t) => {
+  const { raw } = await startGateway(t)
+  const publisher = await raw().connected({ clientId: 'pub' })
+  for (let id = 1; id <= 20; id++) publisher.send(publishPacket({ topic: `d/${id}`, payload: 'x', qos: 1, packetId: id, retain: true }))
+  await publisher.saw('puback 20')
+  const client = await raw().connected({ clientId: 'sub' })
+  const filters = Array.from({ length: 20_000 }, () => '#')
+  client.send(subscribe(1, filters), pingPacket())
+  await client.saw('pingresp')
+  t.equal(client.received.filter((name) => name.startsWith('publish')).length, 20)
 })
