@@ -14,6 +14,7 @@ import { pipelineBench } from './pipeline.ts'
 import { producerBench } from './producer.ts'
 import { restartBench } from './restart.ts'
 import { trickleBench } from './trickle.ts'
+import { waitingBench } from './waiting.ts'
 
 export const benches: readonly Bench[] = [
   crc32cBench,
@@ -28,5 +29,6 @@ export const benches: readonly Bench[] = [
   memoryBench,
   limitsBench,
   trickleBench,
+  waitingBench,
   catchUpBench
 ]
