@@ -16,6 +16,7 @@ import { pipelineBench } from './pipeline.ts'
 import { producerBench } from './producer.ts'
 import { restartBench } from './restart.ts'
 import { trickleBench } from './trickle.ts'
+import { waitingBench } from './waiting.ts'
 
 export const benches: readonly Bench[] = [
   crc32cBench,
@@ -32,5 +33,6 @@ export const benches: readonly Bench[] = [
   memoryBench,
   limitsBench,
   trickleBench,
+  waitingBench,
   catchUpBench
 ]

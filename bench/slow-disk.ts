@@ -4,8 +4,11 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Disk, DiskFile } from '../runtime/io/disk.ts'
 import { nodeDisk } from '../runtime/io/node-disk.ts'
 
-export function slowDisk(syncMs: number | (() => number)): Disk {
-  const pause = (): Promise<void> => wait(typeof syncMs === 'number' ? syncMs : syncMs())
+/** null: no time at all. */
+export function slowDisk(syncMs: number | (() => number) | null): Disk {
+  const pause = async (): Promise<void> => {
+    if (syncMs !== null) await wait(typeof syncMs === 'number' ? syncMs : syncMs())
+  }
   const slow = (file: DiskFile): DiskFile => ({
     path: file.path,
     readAt: (positionBytes, into) => file.readAt(positionBytes, into),

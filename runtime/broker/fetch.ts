@@ -1,7 +1,7 @@
 // Reads for consumers: several partitions at once, up to the high watermark or the last stable offset, waiting for data when asked to.
 //
 // Partitions are served in the order asked; the first that has data returns at least one batch whatever the limits. Whole batches only.
-// A wait ends when enough bytes are there, when the time is over, when a partition has a fault, or when the caller aborts.
+// A wait (purgatory.ts) ends when enough bytes are there, when the time is over, when a partition has a fault, or when the caller aborts.
 
 import { WadiError } from '../base/errors.ts'
 import { type Offset, toOffset } from '../base/offset.ts'
@@ -9,6 +9,7 @@ import type { Clock } from '../io/clock.ts'
 import type { AbortedTransaction, Partition, StoredBatch } from '../log/contract.ts'
 import { type FaultName, faultOfStoreError } from './fault.ts'
 import type { ProducerStates } from './partition-producers.ts'
+import { Purgatory } from './purgatory.ts'
 
 export type Isolation = 'read_uncommitted' | 'read_committed'
 
@@ -54,12 +55,16 @@ export class Fetches {
   readonly #clock: Clock
   /** Where nothing could be read up to `until`: damage up to the end is no data, or clients would ask for it at once, again and again. */
   readonly #barren = new WeakMap<Partition, { readonly from: number; readonly until: number }>()
-  /** Fetches that wait for data now. */
-  waitingCount = 0
+  readonly #purgatory = new Purgatory()
 
   constructor(context: { producers: ProducerStates; clock: Clock }) {
     this.#producers = context.producers
     this.#clock = context.clock
+  }
+
+  /** Fetches that wait for data now. */
+  get waitingCount(): number {
+    return this.#purgatory.waitingCount
   }
 
   /**
@@ -107,22 +112,25 @@ export class Fetches {
   #wait(readers: readonly Reader[], request: FetchRequest, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve) => {
       if (signal?.aborted) return resolve()
-      this.waitingCount++
-      let isOver = false
       const done = (): void => {
-        if (isOver) return
-        isOver = true
         timer.cancel()
-        for (const unwatch of unwatchers) unwatch()
+        leave()
         signal?.removeEventListener('abort', done)
-        this.waitingCount--
         resolve()
       }
       const timer = this.#clock.after(request.maxWaitMs, done)
-      const look = (): void => {
-        if (this.#isReady(readers, request)) done()
-      }
-      const unwatchers = readers.map((reader) => reader.partition?.onAdvance(look) ?? ((): void => undefined))
+      const places = readers.flatMap(({ place, partition }) =>
+        partition === null
+          ? []
+          : {
+              partition,
+              isCommitted: request.isolation === 'read_committed',
+              bytesMax: place.bytesMax,
+              measure: () => this.#availableBytes(partition, place.fetchOffset, request.isolation),
+              hasFault: () => placeFault(place, partition) !== 'NONE'
+            }
+      )
+      const leave = this.#purgatory.wait(places, request.bytesMin, done)
       signal?.addEventListener('abort', done, { once: true })
     })
   }

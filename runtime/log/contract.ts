@@ -121,6 +121,8 @@ export interface Partition {
   offsetForTime(timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null>
   /** Bytes stored from `offset` on (compressed as stored; an estimate at batch granularity). */
   bytesFrom(offset: Offset): number
+  /** Of all batches that commits of this start made visible here: it only grows. */
+  readonly appendedBytes: number
   /** Everything below was said to be delivered (Store.setDelivered), as far as this start knows. */
   readonly deliveredOffset: number
   /** First offset that a start after `incarnation` wrote here; null when none did. A power cut or an older image can only take back what lies behind it. */

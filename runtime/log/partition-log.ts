@@ -74,6 +74,7 @@ export class PartitionLog implements Partition {
   #logStartOffset = 0
   #isLogStartDurable = true
   #highWatermark = 0
+  #appendedBytes = 0
   #deliveredOffset = 0
   /** The last of the work that runs one behind the other. */
   #work: Promise<void> = Promise.resolve()
@@ -100,6 +101,10 @@ export class PartitionLog implements Partition {
 
   get highWatermark(): Offset {
     return toOffset(this.#highWatermark)
+  }
+
+  get appendedBytes(): number {
+    return this.#appendedBytes
   }
 
   /** false: the log start was moved, and no commit or snapshot that says so is known to be durable. */
@@ -192,6 +197,7 @@ export class PartitionLog implements Partition {
     this.#tail.push(batch, { sequence: commit.sequence, addedMs: commit.nowMs })
     this.#transactions.onBatch(header, () => this.#env.core.readRecords(batch)[0]?.key ?? null)
     this.#highWatermark = header.lastOffset + 1
+    this.#appendedBytes += batch.byteLength
     this.#account.touch()
   }
 

@@ -50,13 +50,13 @@ export const abortedTransactions = new StateArea<StoredAborted>(
 const ABORT_TYPE = 0
 
 export class TransactionIndex {
+  /** The oldest first. */
   readonly #openSince = new Map<bigint, number>()
   #aborted: AbortedTransaction[] = []
 
   lastStableOffset(highWatermark: number): Offset {
-    let stable = highWatermark
-    for (const offset of this.#openSince.values()) if (offset < stable) stable = offset
-    return toOffset(stable)
+    for (const oldest of this.#openSince.values()) return toOffset(Math.min(oldest, highWatermark))
+    return toOffset(highWatermark)
   }
 
   /** Overlapping [startOffset, endOffset), by first offset. */
@@ -89,7 +89,7 @@ export class TransactionIndex {
   /** Forgets everything else. */
   restore({ open, aborted }: TransactionsOfPartition): void {
     this.#openSince.clear()
-    for (const [producerId, firstOffset] of open) this.#openSince.set(producerId, firstOffset)
+    for (const [producerId, firstOffset] of [...open].sort(([, left], [, right]) => left - right)) this.#openSince.set(producerId, firstOffset)
     this.#aborted = [...aborted]
   }
 }

@@ -42,6 +42,7 @@ class MemoryPartition implements Partition {
   logStartOffset = toOffset(0)
   highWatermark = toOffset(0)
   nextOffset = 0
+  appendedBytes = 0
 
   constructor(place: { topicName: string; topicNumber: number; partitionIndex: number }, core: Core) {
     this.topicName = place.topicName
@@ -111,6 +112,7 @@ class MemoryPartition implements Partition {
 
   push(batch: Uint8Array): void {
     this.batches.push(batch)
+    this.appendedBytes += batch.byteLength
     this.transactions.onBatch(readBatchHeader(batch) as BatchHeader, () => this.core.readRecords(batch)[0]?.key ?? null)
     this.highWatermark = toOffset((readBatchHeader(batch)?.lastOffset ?? -1) + 1)
   }
