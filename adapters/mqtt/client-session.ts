@@ -17,6 +17,8 @@ export class ClientSession {
   readonly outbox: Outbox
   /** By filter. */
   readonly subscriptions = new Map<string, Subscription>()
+  /** Memory that they take. */
+  subscriptionBytes = 0
   /** From the end of the connection on; 0 = it ends with it. */
   expirySeconds: number
   isConnected = false

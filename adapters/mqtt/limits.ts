@@ -24,16 +24,20 @@ export interface BrokerLimits {
   readonly connectTimeoutMs: number
   /** How long a client may leave unread what was sent to it. */
   readonly drainTimeoutMs: number
-  /** What waits for a client that is connected and does not take it: bytes of one session, and of all sessions. */
+  /** What a client that is connected has not acknowledged, and what waits for it: bytes of one session, and of all sessions. */
   readonly outboundBytesMax: number
   readonly outboundTotalBytesMax: number
   /** QoS 1 and 2 messages that a client is sent before it acknowledges; it may ask for fewer. */
   readonly inflightPerClientMax: number
   readonly subscriptionsPerClientMax: number
+  /** Memory of subscriptions: of one client, and of all. A level of a filter takes 240 bytes. */
+  readonly subscriptionBytesPerClientMax: number
+  readonly subscriptionBytesMax: number
   /** Clients with a persistent session that subscribe. */
   readonly sessionsMax: number
-  /** QoS 1 and 2 messages that wait for a subscriber that is away: per client, and bytes of all. */
+  /** QoS 1 and 2 messages that wait for a subscriber that is away: number and bytes of one client, and bytes of all. */
   readonly offlinePerClientMax: number
+  readonly offlinePerClientBytesMax: number
   readonly offlineBytesMax: number
   readonly retainedCountMax: number
   /** They are part of the state, which is written whole with every checkpoint. */
@@ -59,12 +63,15 @@ export const defaultMqttLimits: MqttLimits = {
   connectionsMax: 1000,
   connectTimeoutMs: 10_000,
   drainTimeoutMs: 5_000,
-  outboundBytesMax: 1024 * 1024,
+  outboundBytesMax: 4 * 1024 * 1024,
   outboundTotalBytesMax: 64 * 1024 * 1024,
   inflightPerClientMax: 500,
   subscriptionsPerClientMax: 100,
+  subscriptionBytesPerClientMax: 512 * 1024,
+  subscriptionBytesMax: 48 * 1024 * 1024,
   sessionsMax: 10_000,
   offlinePerClientMax: 1_000,
+  offlinePerClientBytesMax: 2 * 1024 * 1024,
   offlineBytesMax: 16 * 1024 * 1024,
   retainedCountMax: 10_000,
   retainedBytesMax: 4 * 1024 * 1024,

@@ -2,7 +2,7 @@
 //
 // Binding and opening are two steps, so that an address that is taken is known before anything is written, and nothing is read before
 // everything is recovered. What connects in between is held unread (within the cap) and handed over by open().
-// Not for: bytes (gate.ts), sessions (mqtt-broker.ts). Other transports (TLS, WebSocket) are listeners with the same words that hand
+// Not for: bytes (packet-reader.ts), sessions (mqtt-broker.ts). Other transports (TLS, WebSocket) are listeners with the same words that hand
 // over a stream of plain bytes.
 
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'

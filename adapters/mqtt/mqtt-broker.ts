@@ -56,8 +56,6 @@ export interface MqttMetrics extends SessionLayerMetrics {
   readonly closed: ReadonlyMap<CloseReason, number>
   /** QoS 0 messages that storage refused. */
   readonly qos0Lost: number
-  /** Wills that the Authorizer refused when they were to be sent. */
-  readonly willsRefused: number
 }
 
 export interface MqttBrokerOptions {
@@ -142,7 +140,6 @@ class Broker implements MqttBroker {
       acceptedConnections: this.#listeners.reduce((sum, { acceptedCount }) => sum + acceptedCount, 0),
       closed: this.#closed,
       qos0Lost: this.#intake.lostCount,
-      willsRefused: this.#intake.refusedWillCount,
       ...this.#sessions.metrics
     }
   }
@@ -221,7 +218,16 @@ class Broker implements MqttBroker {
   }
 
   #subscribeRefusal(session: Session, filter: string): number | null {
-    return filterRefusal(filter) ?? (this.#authorizer.maySubscribe(this.#identityOf(session), filter) ? null : ReasonCode.notAuthorized)
+    return filterRefusal(filter) ?? (this.#maySubscribe(session, filter) ? null : ReasonCode.notAuthorized)
+  }
+
+  /** One that throws, which it must not, refuses. */
+  #maySubscribe(session: Session, filter: string): boolean {
+    try {
+      return this.#authorizer.maySubscribe(this.#identityOf(session), filter)
+    } catch {
+      return false
+    }
   }
 
   #authenticate(

@@ -30,7 +30,7 @@ const GAUGES: readonly (readonly [name: string, field: Gauge, help: string])[] =
 const COUNTERS: readonly (readonly [name: string, field: Counter, help: string])[] = [
   ['accepted_connections', 'acceptedConnections', 'MQTT connections that were accepted'],
   ['qos0_lost_messages', 'qos0Lost', 'QoS 0 messages that storage refused'],
-  ['refused_wills', 'willsRefused', 'Wills that nobody may send any more when they were due'],
+  ['refused_wills', 'willsDropped', 'Wills that were due and were not sent: refused by a rule, or no room until their client came back'],
   ['qos2_repeats', 'qos2Repeats', 'QoS 2 messages that came again and were stored once'],
   ['qos2_given_up', 'qos2GivenUp', 'QoS 2 packet ids that were forgotten before their PUBREL, for want of room'],
   ['deliveries', 'deliveries', 'Messages that were sent to local subscribers'],

@@ -21,10 +21,11 @@ export interface OutboxLink {
 }
 
 export interface OutboxLimits {
-  /** Messages, and bytes, that may wait while the client is away; bytes of all such sessions. */
+  /** Messages, and bytes, that may wait while the client is away; bytes of all sessions then. */
   readonly offlinePerClientMax: number
+  readonly offlinePerClientBytesMax: number
   readonly offlineBytesMax: number
-  /** Bytes that may wait while it is connected; bytes of all sessions. */
+  /** Bytes that may be unacknowledged or wait while it is connected; bytes of all sessions. */
   readonly outboundBytesMax: number
   readonly outboundTotalBytesMax: number
   /** Retained messages that may wait for one connected client. */
@@ -124,10 +125,10 @@ export class Outbox {
     const link = this.#link
     if (link === null && delivery.qos === 0) return false
     const entry = newEntry(message, delivery)
-    if (link?.isWritable && this.#waitingCount === 0 && (delivery.qos === 0 || this.#inFlightCount < this.#window)) {
-      if (delivery.qos > 0) this.#keep(entry)
+    const mayLeave = link?.isWritable && this.#waitingCount === 0
+    if (mayLeave && delivery.qos === 0) {
       this.#send(entry, link)
-      return entry.isCounted
+      return false
     }
     if (!this.#hasRoom(entry)) {
       if (link) this.#budget.deliveriesDropped++
@@ -135,8 +136,9 @@ export class Outbox {
       return false
     }
     this.#keep(entry)
-    this.#queue.push(entry)
-    return true
+    if (mayLeave && this.#inFlightCount < this.#window) this.#send(entry, link)
+    else this.#queue.push(entry)
+    return entry.isCounted
   }
 
   /** Sends what waits, as far as the socket and the client let it. */
@@ -192,12 +194,14 @@ export class Outbox {
     this.pump()
   }
 
-  #hasRoom({ bytes, qos, isKeptElsewhere }: Entry): boolean {
-    const { offlinePerClientMax, offlineBytesMax, outboundBytesMax, outboundTotalBytesMax } = this.#limits
-    if (this.#link === null) return this.size < offlinePerClientMax && this.#budget.bytes + bytes <= offlineBytesMax
-    if (this.#budget.bytes + bytes > outboundTotalBytesMax) return false
+  /** One message of any size may be kept where nothing else is. */
+  #hasRoom({ bytes, isKeptElsewhere }: Entry): boolean {
+    const { offlinePerClientMax, offlinePerClientBytesMax, offlineBytesMax, outboundBytesMax, outboundTotalBytesMax } = this.#limits
+    const isAway = this.#link === null
+    if (this.#budget.bytes + bytes > (isAway ? offlineBytesMax : outboundTotalBytesMax)) return false
+    if (isAway && this.size >= offlinePerClientMax) return false
     if (isKeptElsewhere) return this.#waitingCount < this.#limits.retainedCountMax
-    return this.#bytes + bytes <= outboundBytesMax || (qos > 0 && this.#waitingCount === 0)
+    return this.#bytes === 0 || this.#bytes + bytes <= (isAway ? offlinePerClientBytesMax : outboundBytesMax)
   }
 
   #send(entry: Entry, link: OutboxLink): void {
@@ -221,6 +225,7 @@ export class Outbox {
       subscriptionIds: entry.subscriptionIds
     })
     if (isTaken) this.#budget.deliveries++
+    else this.#budget.deliveriesDropped++
     entry.isSent = true
     if (!isTaken && qos > 0) this.#end(entry)
   }

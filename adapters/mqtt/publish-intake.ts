@@ -11,7 +11,7 @@ import { AckQueue, type PendingAck } from './ack-queue.ts'
 import type { Authorizer, ClientIdentity } from './authorizer.ts'
 import { isReserved } from './name-rules.ts'
 import { headersOfProperties } from './property-headers.ts'
-import { publishRefusal } from './publish-refusal.ts'
+import { isRefusedByRule, publishRefusal } from './publish-refusal.ts'
 import { GateFault } from './reasons.ts'
 import type { IncomingPublish, PublishDone, PublishOutcome, Session, SessionLayer } from './session-layer.ts'
 
@@ -38,7 +38,6 @@ export class PublishIntake {
   readonly #publishers = new WeakMap<Session, Publisher>()
   #pendingCount = 0
   #lostCount = 0
-  #refusedWillCount = 0
 
   constructor(options: PublishIntakeOptions) {
     this.#options = options
@@ -52,11 +51,6 @@ export class PublishIntake {
   /** QoS 0 messages that storage refused. */
   get lostCount(): number {
     return this.#lostCount
-  }
-
-  /** Wills that the Authorizer refused when they were to be sent. */
-  get refusedWillCount(): number {
-    return this.#refusedWillCount
   }
 
   take(session: Session, packet: IncomingPublish, done: PublishDone): void {
@@ -79,7 +73,6 @@ export class PublishIntake {
       : { clientId, isNamed: true, userName: null, remoteAddress: '', listener: NO_LISTENER }
     const refusal = this.#refusalOf(client, will.topic)
     if (refusal) {
-      this.#refusedWillCount++
       will.change?.settle(false)
       return void setImmediate(done, refusal, 'lost')
     }
@@ -92,8 +85,17 @@ export class PublishIntake {
 
   #refusalOf(client: ClientIdentity, topic: string): GateFault | null {
     if (isReserved(topic)) return new GateFault('topic-reserved', topic.slice(0, TOPIC_CHARACTERS_MAX))
-    if (this.#options.authorizer.mayPublish(client, topic)) return null
+    if (this.#mayPublish(client, topic)) return null
     return new GateFault('not-authorized', `may not publish to ${JSON.stringify(topic.slice(0, TOPIC_CHARACTERS_MAX))}`)
+  }
+
+  /** One that throws, which it must not, refuses: it is no reason to end the gateway. */
+  #mayPublish(client: ClientIdentity, topic: string): boolean {
+    try {
+      return this.#options.authorizer.mayPublish(client, topic)
+    } catch {
+      return false
+    }
   }
 
   /** QoS 0 and 1. A QoS 0 message that storage refuses is lost, as QoS 0 allows, and counted; its connection stays. */
@@ -190,8 +192,3 @@ function eventOf(
 const nameOf = ({ clientId, isNamed }: ClientIdentity): string => (isNamed ? clientId : '')
 
 const connectionClosed = (): Error => new GateFault('connection-lost', 'connection closed')
-
-/** By the configuration or the size of the event: sending it again would not help. */
-function isRefusedByRule(error: WadiError): boolean {
-  return error.code === 'WADI_RECORD_INVALID' || error.code === 'WADI_RECORD_TOO_LARGE'
-}

@@ -26,3 +26,9 @@ export function publishRefusal(error: Error, session: Pick<Session, 'closesOnRef
   }
   return { reasonCode, closes: false }
 }
+
+/** By the configuration, a right or the size of the event: sending it again would not help. */
+export function isRefusedByRule(error: Error): boolean {
+  if (error instanceof WadiError) return error.code === 'WADI_RECORD_INVALID' || error.code === 'WADI_RECORD_TOO_LARGE'
+  return error instanceof GateFault
+}

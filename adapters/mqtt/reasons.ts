@@ -53,7 +53,7 @@ export type CloseReason =
   /** The peer went away: reset, timed out in the kernel. */
   | 'connection-lost'
 
-/** Carried by socket.destroy() to whoever counts. */
+/** Why a connection ends, or a packet is refused. */
 export class GateFault extends Error {
   override readonly name = 'GateFault'
   readonly reason: CloseReason

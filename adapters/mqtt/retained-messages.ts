@@ -2,7 +2,8 @@
 //
 // Invariants:
 //   M1  In memory is what is durable: a change is prepared before its commit and applied after it.
-//   M2  A message that finds no room is refused and counted, what is kept stays. An expired one is nobody's.
+//   M2  A message that finds no room is refused and counted, and takes away what its topic had: an older value behind a newer PUBACK would be a wrong one.
+//       An expired one is nobody's, and gives its room to others.
 // Not for: who may subscribe.
 
 import { createHash } from 'node:crypto'
@@ -37,14 +38,16 @@ export interface RetainedChange {
 }
 
 const ONLY = 'message'
+const EXPIRED_LOOK_MS = 1_000
 
 export class RetainedMessages {
   readonly #limits: RetainedLimits
   readonly #store: Pick<Store, 'commit' | 'listState' | 'getState'>
   readonly #tree = new TopicTree<Message>()
   #bytes = 0
-  /** On their way. */
-  #pending = { count: 0, bytes: 0 }
+  /** On their way: new topics, bytes, and by topic how many changes. */
+  readonly #pending = { count: 0, bytes: 0, byTopic: new Map<string, number>() }
+  #expiredLookMs = Number.NEGATIVE_INFINITY
   #refusedCount = 0
 
   constructor(store: Pick<Store, 'commit' | 'listState' | 'getState'>, limits: RetainedLimits) {
@@ -72,30 +75,27 @@ export class RetainedMessages {
     }
   }
 
-  /** null when it has no room, and nothing changes. */
-  prepare(fields: MessageFields): RetainedChange | null {
+  /** What its commit has to carry. */
+  prepare(fields: MessageFields): RetainedChange {
     const { topic, payload } = fields
-    const key = keyOf(topic)
-    if (payload.byteLength === 0) return this.#prepareRemoval(topic, key)
+    if (payload.byteLength === 0) return this.#prepareRemoval(topic)
     const message = new Message(fields, Date.now())
-    const { bytes } = message
     const isNew = this.#tree.get(topic, ONLY) === undefined
-    if (!this.#hasRoom(message, isNew)) {
+    if (!this.#hasRoom(message, isNew) && !(this.#dropAllExpired() && this.#hasRoom(message, isNew))) {
       this.#refusedCount++
-      return null
+      return this.#prepareRemoval(topic)
     }
-    message.own()
+    const { bytes } = message
     this.#pending.bytes += bytes
     if (isNew) this.#pending.count++
     const expiresMs = message.expiresMs === Number.POSITIVE_INFINITY ? null : message.expiresMs
-    return {
-      state: [storedRetained.put(key, { ...fields, payload: message.payload, expiresMs, delaySeconds: 0 })],
-      settle: (isDurable) => {
-        this.#pending.bytes -= bytes
-        if (isNew) this.#pending.count--
-        if (isDurable) this.#put(message)
-      }
-    }
+    const value = { ...fields, isRetained: true, expiresMs, delaySeconds: 0 }
+    message.own()
+    return this.#pend(topic, [storedRetained.put(keyOf(topic), value)], (isDurable) => {
+      this.#pending.bytes -= bytes
+      if (isNew) this.#pending.count--
+      if (isDurable) this.#put(message)
+    })
   }
 
   /** Those that `filter` matches. */
@@ -108,9 +108,25 @@ export class RetainedMessages {
     return found
   }
 
-  #prepareRemoval(topic: string, key: string): RetainedChange {
-    const isKnown = this.#tree.get(topic, ONLY) !== undefined || this.#pending.count > 0
-    return { state: isKnown ? [storedRetained.remove(key)] : [], settle: (isDurable) => void (isDurable && this.#remove(topic)) }
+  #prepareRemoval(topic: string): RetainedChange {
+    const isKnown = this.#tree.get(topic, ONLY) !== undefined || this.#pending.byTopic.has(topic)
+    return this.#pend(topic, isKnown ? [storedRetained.remove(keyOf(topic))] : [], (isDurable) => {
+      if (isDurable) this.#remove(topic)
+    })
+  }
+
+  #pend(topic: string, state: readonly StateChange[], settle: (isDurable: boolean) => void): RetainedChange {
+    const { byTopic } = this.#pending
+    byTopic.set(topic, (byTopic.get(topic) ?? 0) + 1)
+    return {
+      state,
+      settle(isDurable) {
+        const left = (byTopic.get(topic) ?? 1) - 1
+        if (left > 0) byTopic.set(topic, left)
+        else byTopic.delete(topic)
+        settle(isDurable)
+      }
+    }
   }
 
   #hasRoom({ topic, payload, bytes }: Message, isNew: boolean): boolean {
@@ -134,11 +150,25 @@ export class RetainedMessages {
     this.#bytes -= before.bytes
   }
 
+  /** Those of topics that a change is on its way for are left to it: a removal behind it would take the new one away. */
   #dropExpired(messages: readonly Message[]): void {
-    for (const { topic } of messages) this.#remove(topic)
-    const changes = messages.map(({ topic }) => storedRetained.remove(keyOf(topic)))
+    const topics = messages.map(({ topic }) => topic).filter((topic) => !this.#pending.byTopic.has(topic))
+    for (const topic of topics) this.#remove(topic)
     // Refused, they stay in the state and are expired after the next start too.
-    this.#store.commit([], changes).catch(() => undefined)
+    if (topics.length > 0) {
+      const changes = topics.map((topic) => storedRetained.remove(keyOf(topic)))
+      this.#store.commit([], changes).catch(() => undefined)
+    }
+  }
+
+  /** When there is no room, once a second at most. @returns whether there is some now */
+  #dropAllExpired(): boolean {
+    const nowMs = performance.now()
+    if (nowMs - this.#expiredLookMs < EXPIRED_LOOK_MS) return false
+    this.#expiredLookMs = nowMs
+    const before = this.#tree.size
+    this.match('#')
+    return this.#tree.size < before
   }
 }
 

@@ -101,6 +101,8 @@ export interface SessionLayerMetrics {
   readonly retainedBytes: number
   /** Durable wills: of connected clients, and delayed ones. */
   readonly wills: number
+  /** That were due and will not be sent: refused by a rule, or without room until their client came back. */
+  readonly willsDropped: number
   /** What waits in the queues of all sessions. */
   readonly queuedBytes: number
   /** Messages that were sent to subscribers. */

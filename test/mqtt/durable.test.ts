@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { storedRetained } from '../../adapters/mqtt/retained-messages.ts'
 import { storedMessageCodec } from '../../adapters/mqtt/stored-message.ts'
 import { storedWills } from '../../adapters/mqtt/wills.ts'
+import { WadiError } from '../../runtime/base/errors.ts'
 import { ControlledStore, diskFull, headersOf, textOf } from './controlled-store.ts'
 import { connectPacket, disconnectPacket, packet, publishPacket, type RawClient, subscribePacket } from './packets.ts'
 import { startGateway, type TestGateway, turns } from './rig.ts'
@@ -22,6 +23,8 @@ async function retainedTopics({ raw }: TestGateway): Promise<string[]> {
 
 const retain = (topic: string, payload: string | Uint8Array = 'x', qos = 1, packetId = 1): Buffer =>
   publishPacket({ topic, payload, qos, packetId, retain: true })
+
+const will = { topic: 'd/will', payload: Buffer.from('x') }
 
 const keysOf = ({ store }: TestGateway, area: { name: string }): string[] =>
   [...store.state.keys()].filter((key) => key.startsWith(`${area.name}/`))
@@ -101,14 +104,14 @@ t.test(
     client.send(retain('d/1', Buffer.alloc(900), 1, 10), retain('d/2', Buffer.alloc(900), 1, 11))
     await client.saw('puback 11')
     t.equal(gateway.broker.metrics.retainedRefused, 4, 'bytes of what it takes the place of do not count')
-    t.same(await retainedTopics(gateway), ['publish d/1', 'publish d/2', 'publish d/3'])
+    t.same(await retainedTopics(gateway), ['publish d/1', 'publish d/3'], 'what was refused took the older one of its topic away')
   }
 )
 
 t.test('the will of a client is sent by the next start when its gateway fell, once', async (t) => {
   const before = await startGateway(t)
   await before.raw().connected({ clientId: 'w/1', will: { topic: 'd/will', payload: Buffer.from('gone') } })
-  t.same([...before.store.state.keys()], ['mqtt.will/w/1'], 'before CONNACK')
+  t.same([...before.store.state.keys()], ['mqtt.will/w/1/1'], 'before CONNACK')
   const after = await restart(t, before)
   await turns(() => after.store.recordsOf('events').length === 1)
   const [event] = after.store.recordsOf('events')
@@ -140,20 +143,92 @@ t.test('DISCONNECT, the end of the connection and another CONNECT take the will 
     gateway.store.recordsOf('events').map(({ value }) => textOf(value)),
     ['x', 'first']
   )
-  const stored = gateway.store.state.get('mqtt.will/t') as Uint8Array
+  const stored = gateway.store.state.get(keysOf(gateway, storedWills)[0] as string) as Uint8Array
+  t.equal(keysOf(gateway, storedWills).length, 1)
   t.equal(textOf(storedMessageCodec.decode(stored, '').payload), 'second')
 })
 
-t.test('a CONNECT whose will cannot be made durable is refused, and sends no will', async (t) => {
+t.test('on a full disk a client with a will may connect: its will is in memory only', async (t) => {
   const gateway = await startGateway(t)
-  const will = { topic: 'd/will', payload: Buffer.from('x') }
-  gateway.store.commit = () => Promise.reject(diskFull())
+  gateway.store.refusal = diskFull()
+  const client = await gateway.raw().connected({ clientId: 'w', will })
+  t.same(keysOf(gateway, storedWills), [])
+  gateway.store.refusal = null
+  client.destroy()
+  await turns(() => gateway.store.recordsOf('events').length === 1)
+  t.equal(gateway.store.recordsOf('events').length, 1)
+})
+
+t.test('a CONNECT whose will cannot be made durable for another reason is refused, and sends no will', async (t) => {
+  const gateway = await startGateway(t)
+  const story = { happened: 'The device failed.', kept: 'All.', next: 'Look.' }
+  gateway.store.commit = () => Promise.reject(new WadiError('WADI_LOG_FAILED', story))
   const client = gateway.raw().send(connectPacket({ clientId: 'w', will }))
   await client.closed()
   t.same(client.received, ['connack 3'])
   await turns(undefined, 30)
   t.same(gateway.store.recordsOf('events'), [])
-  t.same(keysOf(gateway, storedWills), [])
+  t.equal(gateway.broker.metrics.wills, 0, 'no place is taken')
+})
+
+t.test('a client that goes before CONNACK sends no will, and none stays', async (t) => {
+  const gateway = await startGateway(t)
+  gateway.store.isHeld = true
+  const client = gateway.raw().send(connectPacket({ clientId: 'w', will }))
+  await turns(() => gateway.store.waitingCount === 1)
+  client.destroy()
+  await gateway
+    .raw()
+    .send(connectPacket({ clientId: 'w' }))
+    .until(() => gateway.store.waitingCount > 0)
+  await turns(undefined, 30)
+  gateway.store.release()
+  await turns(() => gateway.store.state.size === 0 && gateway.store.waitingCount === 0)
+  t.same(gateway.store.recordsOf('events'), [])
+  t.equal(gateway.store.state.size, 0)
+})
+
+t.test('DISCONNECT and another CONNECT with a will within one sync leave the new one, and only it', async (t) => {
+  const before = await startGateway(t)
+  const first = await before.raw().connected({ clientId: 'w', will: { ...will, payload: Buffer.from('first') } })
+  before.store.isHeld = true
+  first.send(disconnectPacket())
+  await first.closed()
+  const second = before.raw().send(connectPacket({ clientId: 'w', will: { ...will, payload: Buffer.from('second') } }))
+  await turns(() => before.store.waitingCount >= 2)
+  before.store.release()
+  await second.saw('connack 0')
+  t.equal(before.broker.metrics.wills, 1)
+  second.send(disconnectPacket())
+  await second.closed()
+  await turns(() => before.store.state.size === 0)
+  const after = await restart(t, before)
+  await turns(undefined, 30)
+  t.same(after.store.recordsOf('events'), [], 'nobody is missing')
+})
+
+t.test('a will that no route takes is counted and gone; it keeps no place', async (t) => {
+  const gateway = await startGateway(t, { limits: { sessionsMax: 2 } })
+  for (const clientId of ['a', 'b', 'c']) {
+    const client = await gateway.raw().connected({ clientId, will: { topic: 'nobody', payload: Buffer.from('x') } })
+    client.destroy()
+    await turns(() => gateway.broker.metrics.connections === 0 && gateway.store.state.size === 0)
+  }
+  t.equal(gateway.broker.metrics.willsDropped, 3)
+  t.equal(gateway.broker.metrics.wills, 0)
+})
+
+t.test('a will that there is no room for is sent when there is', { timeout: 20_000 }, async (t) => {
+  const gateway = await startGateway(t)
+  const client = await gateway.raw().connected({ clientId: 'w', will })
+  gateway.store.refusal = diskFull()
+  client.destroy()
+  await turns(() => gateway.broker.metrics.connections === 0)
+  await turns(undefined, 30)
+  gateway.store.refusal = null
+  await turns(() => gateway.store.recordsOf('events').length === 1, 4_000)
+  t.equal(gateway.store.recordsOf('events').length, 1)
+  t.equal(gateway.store.state.size, 0)
 })
 
 t.test('a will that storage refuses when it is due stays for the next start', async (t) => {
@@ -204,3 +279,16 @@ t.test('whoever subscribes gets all that is retained, also what is more than may
   }
   t.equal(broker.metrics.deliveriesDropped, 0)
 })
+
+t.test(
+  'a retained message that finds no room takes the older one of its topic away: nobody is told a value that was replaced',
+  async (t) => {
+    const gateway = await startGateway(t, { limits: { retainedMessageBytesMax: 10 } })
+    const client = await gateway.raw().connected()
+    await send(client, retain('d/a', 'ON'), 'puback 1')
+    await send(client, retain('d/a', 'OFF because of a leak'), 'puback 1')
+    t.same(await retainedTopics(gateway), [])
+    t.equal(gateway.broker.metrics.retainedRefused, 1)
+    t.same(keysOf(gateway, storedRetained), [])
+  }
+)

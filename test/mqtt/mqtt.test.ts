@@ -297,24 +297,27 @@ t.test('subscriptions to $ topics other than $SYS are refused', async (t) => {
   t.same(granted, [128, 128, 128, 1, 1])
 })
 
-t.test('a frozen subscriber does not hold up ingest, and is closed', async (t) => {
-  const { raw, store, events, broker } = await startGateway(t, { limits: { drainTimeoutMs: 100, outboundBytesMax: 256 * 1024 } })
-  const frozen = await raw().connected({ clientId: 'frozen' })
-  frozen.send(subscribePacket(1, 'd/#', 1))
-  await frozen.saw('suback 1')
-  frozen.socket.pause()
-  const publisher = await raw().connected({ clientId: 'pub' })
-  const payload = Buffer.alloc(100_000)
-  const count = 200
-  for (let packetId = 1; packetId <= count; packetId++) {
-    publisher.send(publishPacket({ topic: 'd/x', payload, qos: 1, packetId }))
-    await publisher.saw(`puback ${packetId}`)
-  }
-  t.equal(store.recordsOf('events').length, count, 'all stored and acknowledged')
-  await turns(() => events.length > 0)
-  t.match(events[0], { reason: 'drain-timeout', clientId: 'frozen' })
-  t.ok(broker.metrics.deliveriesDropped > 0, 'what it did not take was dropped, not kept')
-})
+for (const qos of [0, 1]) {
+  t.test(`a frozen subscriber of QoS ${qos} does not hold up ingest; who does not read is closed`, async (t) => {
+    const { raw, store, events, broker } = await startGateway(t, { limits: { drainTimeoutMs: 100, outboundBytesMax: 256 * 1024 } })
+    const frozen = await raw().connected({ clientId: 'frozen' })
+    frozen.send(subscribePacket(1, 'd/#', qos))
+    await frozen.saw('suback 1')
+    frozen.socket.pause()
+    const publisher = await raw().connected({ clientId: 'pub' })
+    const payload = Buffer.alloc(100_000)
+    const count = 200
+    for (let packetId = 1; packetId <= count; packetId++) {
+      publisher.send(publishPacket({ topic: 'd/x', payload, qos: 1, packetId }))
+      await publisher.saw(`puback ${packetId}`)
+    }
+    t.equal(store.recordsOf('events').length, count, 'all stored and acknowledged')
+    t.ok(broker.metrics.deliveriesDropped > 0, 'what it did not take was dropped, not kept')
+    if (qos === 1) return t.ok(broker.metrics.queuedBytes <= 256 * 1024, 'it is sent no more than it acknowledges')
+    await turns(() => events.length > 0)
+    t.match(events[0], { reason: 'drain-timeout', clientId: 'frozen' })
+  })
+}
 
 t.test('a queue that is full, of this or of an absent session, closes no subscriber', async (t) => {
   const { raw, broker } = await startGateway(t, { limits: { offlinePerClientMax: 2, offlineBytesMax: 600 } })

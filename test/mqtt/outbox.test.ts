@@ -8,6 +8,7 @@ import { Prng } from '../sim/prng.ts'
 
 const limits: OutboxLimits = {
   offlinePerClientMax: 1_000,
+  offlinePerClientBytesMax: 1e6,
   offlineBytesMax: 1e6,
   outboundBytesMax: 1e6,
   outboundTotalBytesMax: 1e7,
@@ -238,3 +239,26 @@ t.test('messages that are kept elsewhere wait in number, beside the bytes of the
   t.equal(budget.bytes, 0)
   t.end()
 })
+
+t.test(
+  'what is in flight counts: who acknowledges nothing is sent no more than may be kept, and an absent one leaves room to others',
+  (t) => {
+    const budget = newBudget()
+    const outbox = new Outbox({ ...limits, outboundBytesMax: 10_000, offlinePerClientBytesMax: 3_000 }, budget)
+    const client = new Client()
+    outbox.attach(client, 500)
+    for (let count = 0; count < 20; count++) outbox.deliver(message('large', 1, new Uint8Array(1_000)), as(1))
+    t.equal(client.sent.length, 8)
+    t.equal(budget.deliveriesDropped, 12)
+    t.ok(budget.bytes <= 10_000)
+    const absent = new Outbox({ ...limits, offlinePerClientBytesMax: 3_000 }, budget)
+    for (let count = 0; count < 20; count++) absent.deliver(message('large', 1, new Uint8Array(1_000)), as(1))
+    t.equal(absent.size, 2)
+    const huge = new Outbox({ ...limits, outboundBytesMax: 10 }, budget)
+    huge.attach(client, 500)
+    huge.deliver(message('huge', 1, new Uint8Array(5_000)), as(1))
+    huge.deliver(message('second', 1), as(1))
+    t.match(client.sent.at(-1), /^huge/, 'one of any size is sent where nothing is kept')
+    t.end()
+  }
+)

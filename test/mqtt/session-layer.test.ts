@@ -17,7 +17,17 @@ import { turns } from './rig.ts'
 class LineSessions implements SessionLayer {
   readonly qos2 = { begin: () => ({ kind: 'full' }) as const }
   readonly metrics = {
-    ...{ clients: 0, sessions: 0, subscriptions: 0, retained: 0, retainedBytes: 0, wills: 0, queuedBytes: 0, deliveries: 0 },
+    ...{
+      clients: 0,
+      sessions: 0,
+      subscriptions: 0,
+      retained: 0,
+      retainedBytes: 0,
+      wills: 0,
+      willsDropped: 0,
+      queuedBytes: 0,
+      deliveries: 0
+    },
     ...{ qos2Remembered: 0, qos2Repeats: 0, qos2GivenUp: 0, deliveriesDropped: 0, offlineDropped: 0, retainedRefused: 0, damaged: 0 }
   }
   readonly answers: string[] = []
