@@ -352,11 +352,8 @@ export class LogStore implements Store {
 
   /** A full disk is no reason not to start: what is stored can be read and delivered, which makes room. */
   async #nameStart(): Promise<void> {
-    this.#ownStart = new OwnStart({
-      state: this.#state,
-      random: this.#options.random,
-      submit: (changes, done) => this.#commit.submit([], changes, done)
-    })
+    const { random } = this.#options
+    this.#ownStart = new OwnStart({ state: this.#state, random, submit: (changes, done) => this.#commit.submit([], changes, done) })
     const refusal = await this.#ownStart.askAndWait()
     if (refusal === null) return this.#removals.save()
     if (refusal.code !== 'WADI_DISK_FULL') throw refusal
@@ -481,14 +478,12 @@ export class LogStore implements Store {
   }
 
   submit(appends: readonly Append[], state: CommitState, done: CommitDone): void {
-    const asked = new Map<StoredTopic, number>()
+    const [asked, owned] = [new Map<StoredTopic, number>(), [] as LogAppend[]]
     let askedBytes = 0
-    const owned: LogAppend[] = []
     for (const append of appends) {
       const found = this.#own(append.partition)
       const bytes = contentBytesBound(append.content)
-      const topicBytes = found ? (asked.get(found.topic) ?? 0) : 0
-      const alsoBytes = { topic: topicBytes, directory: askedBytes }
+      const alsoBytes = { topic: found ? (asked.get(found.topic) ?? 0) : 0, directory: askedBytes }
       const refusal = found
         ? this.#refusalFor(found.topic, bytes, alsoBytes, append.mayExceedQuota)
         : topicUnknown(append.partition.topicName)
@@ -496,7 +491,7 @@ export class LogStore implements Store {
         this.#meter.onRejected(appends.length)
         return done(refusal, [])
       }
-      asked.set(found.topic, topicBytes + bytes)
+      asked.set(found.topic, alsoBytes.topic + bytes)
       askedBytes += bytes
       owned.push({ ...append, partition: found.partition })
     }

@@ -75,7 +75,8 @@ export class TransactionIndex {
   /** Forgets everything else. */
   restore({ open, aborted }: TransactionsOfPartition): void {
     this.#openSince.clear()
-    for (const [producerId, firstOffset] of [...open].sort(([, left], [, right]) => left - right)) this.#openSince.set(producerId, firstOffset)
+    for (const [producerId, firstOffset] of [...open].sort(([, left], [, right]) => left - right))
+      this.#openSince.set(producerId, firstOffset)
     this.#aborted = [...aborted]
   }
 }

@@ -1,8 +1,8 @@
 // Fetches that wait cost a commit next to nothing: totals are kept, nothing is measured again, and who has enough is looked at once.
 
 import t from 'tap'
-import type { FetchedPartition } from '../../runtime/broker/fetch.ts'
 import type { Offset } from '../../runtime/base/offset.ts'
+import type { FetchedPartition } from '../../runtime/broker/fetch.ts'
 import type { Partition } from '../../runtime/log/contract.ts'
 import { Rig } from './rig.ts'
 
@@ -11,7 +11,12 @@ const NEVER_MS = 3_600_000
 const settled = (): Promise<unknown> => new Promise((resolve) => setImmediate(resolve))
 
 /** What the purgatory uses of a partition of the store in memory. */
-type Inside = Partition & { readonly listeners: ReadonlySet<() => void>; logStartOffset: Offset; notify(): void; bytesFrom: Partition['bytesFrom'] }
+type Inside = Partition & {
+  readonly listeners: ReadonlySet<() => void>
+  logStartOffset: Offset
+  notify(): void
+  bytesFrom: Partition['bytesFrom']
+}
 
 interface Waiting {
   readonly answers: Promise<readonly FetchedPartition[]>
