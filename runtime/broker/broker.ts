@@ -134,13 +134,8 @@ export function openBroker(context: BrokerContext): Broker {
     timestampAheadMsMax: settings.timestampAheadMsMax,
     ...(context.onRefused && { onRefused: context.onRefused })
   })
-  const groups = new Groups({
-    clock,
-    random,
-    settings: { ...settings, memberCountMax: settings.groupMemberCountMax },
-    onFull,
-    isRestart: store.incarnation > 1
-  })
+  const isRestart = store.incarnation > 1
+  const groups = new Groups({ clock, random, settings: { ...settings, memberCountMax: settings.groupMemberCountMax }, onFull, isRestart })
   const expiry = new Expiry({ store, clock, producers, producerLock, groups, committedOffsets, transactions, ...settings })
   producerBound.enforce()
   const unsubscribe = store.onTopicDeleted((topic) => {

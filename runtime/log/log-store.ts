@@ -471,14 +471,12 @@ export class LogStore implements Store {
   }
 
   submit(appends: readonly Append[], state: CommitState, done: CommitDone): void {
-    const asked = new Map<StoredTopic, number>()
+    const [asked, owned] = [new Map<StoredTopic, number>(), [] as LogAppend[]]
     let askedBytes = 0
-    const owned: LogAppend[] = []
     for (const append of appends) {
       const found = this.#own(append.partition)
       const bytes = contentBytesBound(append.content)
-      const topicBytes = found ? (asked.get(found.topic) ?? 0) : 0
-      const alsoBytes = { topic: topicBytes, directory: askedBytes }
+      const alsoBytes = { topic: found ? (asked.get(found.topic) ?? 0) : 0, directory: askedBytes }
       const refusal = found
         ? this.#refusalFor(found.topic, bytes, alsoBytes, append.mayExceedQuota)
         : topicUnknown(append.partition.topicName)
@@ -486,7 +484,7 @@ export class LogStore implements Store {
         this.#meter.onRejected(appends.length)
         return done(refusal, [])
       }
-      asked.set(found.topic, topicBytes + bytes)
+      asked.set(found.topic, alsoBytes.topic + bytes)
       askedBytes += bytes
       owned.push({ ...append, partition: found.partition })
     }

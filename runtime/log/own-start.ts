@@ -36,12 +36,15 @@ export interface OwnStartHost {
 export class OwnStart {
   /** The number of this start, durable or not. */
   readonly incarnation: number
+  /** The newest start that found damage: this one, or as the state has it; 0 when none did. */
+  readonly lastDamaged: number
   readonly #host: OwnStartHost
   readonly #next: readonly Start[]
   #starts: readonly Start[]
   #isDurable = false
   #waiters: ((error: WadiError | null) => void)[] | null = null
 
+  /** @throws WadiError WADI_STATE_DAMAGED */
   constructor(host: OwnStartHost) {
     this.#host = host
     const known = lineages.get(host.state, lineages.key()) ?? []
@@ -49,6 +52,8 @@ export class OwnStart {
     // A directory of a version that drew no ids: what it wrote belongs to the last of its starts.
     this.#starts = known.length === 0 && last > 0 ? [{ incarnation: last, id: '' }] : known
     this.incarnation = last + 1
+    const lastDamaged = damagedStarts.get(host.state, damagedStarts.key()) ?? 0
+    this.lastDamaged = host.hasFoundDamage ? this.incarnation : lastDamaged
     this.#next = withStart(this.#starts, { incarnation: this.incarnation, id: drawStartId(host.random) })
   }
 
@@ -59,12 +64,6 @@ export class OwnStart {
 
   get isDurable(): boolean {
     return this.#isDurable
-  }
-
-  /** The newest start that found damage: this one, or as the state has it; 0 when none did. */
-  get lastDamaged(): number {
-    const { state, hasFoundDamage } = this.#host
-    return hasFoundDamage ? this.incarnation : (damagedStarts.get(state, damagedStarts.key()) ?? 0)
   }
 
   /** Before anything is submitted: the entry goes in front of it, when it is not durable yet and not on its way. */
