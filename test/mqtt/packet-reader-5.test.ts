@@ -267,6 +267,8 @@ cases.push(
   ['MQTT-3.3.2-8', 'alias 0', 'properties', ALIAS_INVALID, behind(publish5({ properties: block([35, 0, 0]) }))],
   ['MQTT-3.3.2-9', 'alias 17 of 16', 'topic-alias', ALIAS_INVALID, behind(publish5({ properties: block([35, 0, 17]) }))],
   ['MQTT-3.3.2-9', 'alias 65,535', 'topic-alias', ALIAS_INVALID, behind(publish5({ topic: '', properties: block([35, 255, 255]) }))],
+  ['MQTT-1.5.4-1', 'a topic of one byte that is no text', 'topic-utf8', MALFORMED, behind(publish5({ topic: Buffer.from([0x80]) }))],
+  ['3.3.2.3.2', 'payload format 255', 'properties', PROTOCOL, behind(publish5({ properties: block([1, 255]) }))],
   ['3.3.2.3.2', 'payload format 2', 'properties', PROTOCOL, behind(publish5({ properties: block([1, 2]) }))],
   ['MQTT-3.3.4-6', 'a subscription id', 'properties', MALFORMED, behind(publish5({ properties: block([11, 1]) }))]
 )

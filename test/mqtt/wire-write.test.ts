@@ -57,6 +57,7 @@ t.test('CONNACK: return codes of MQTT 3, reason codes and properties of MQTT 5',
   t.same(bytesOf(connackPacket(5, ok)), [0x20, 5, 1, 0, 2, 42, 0])
   t.same(bytesOf(connackPacket(5, { ...ok, isSessionPresent: false })), [0x20, 5, 0, 0, 2, 42, 0])
   const codes: [number, number | null][] = [
+    [0x80, null],
     [0x81, null],
     [0x82, null],
     [0x84, 1],
