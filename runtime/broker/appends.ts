@@ -17,7 +17,7 @@ import { type FaultName, faultOfStoreError } from './fault.ts'
 import type { KeyedLock } from './keyed-lock.ts'
 import type { PartitionProducers, ProducerStates } from './partition-producers.ts'
 import type { ProducerBound } from './producer-bound.ts'
-import { checkSequence, type SequencedBatch } from './producer-state.ts'
+import { checkSequence, type RecentBatch, type SequencedBatch } from './producer-state.ts'
 import { QueuedBatch } from './queued-batches.ts'
 import { Slots, Turns } from './turns.ts'
 
@@ -64,6 +64,8 @@ export interface RefusedBatch {
   readonly fault: FaultName
   readonly message: string
 }
+
+const OUT_OF_STEP = 'the producer is out of step with this partition'
 
 interface Candidate {
   readonly at: number
@@ -182,11 +184,10 @@ export class Appends {
     const before = producers.queued.last(producerId)
     const known = producers.producer(producerId)
     const verdict = checkSequence(before?.state ?? known, sequenced)
-    if (verdict.kind === 'refuse') return refused(verdict.fault, 'the producer is out of step with this partition', producers)
-    if (verdict.kind === 'duplicate') {
-      const first = producers.queued.find(producerId, verdict.batch)
-      return first ? first.outcome : appended(verdict.batch.baseOffset, producers)
-    }
+    if (verdict.kind === 'refuse') return refused(verdict.fault, OUT_OF_STEP, producers)
+    if (verdict.kind === 'duplicate') return repeated(producers, producerId, verdict.batch)
+    if (!known && !before && producers.queued.isBehindRefused(sequenced))
+      return refused('OUT_OF_ORDER_SEQUENCE_NUMBER', OUT_OF_STEP, producers)
     if (isTransactional) {
       const fault = this.#context.verifyTransaction(header, producers.partition)
       if (fault !== 'NONE') return refused(fault, 'the partition is not part of an open transaction of this producer', producers)
@@ -198,8 +199,12 @@ export class Appends {
       ([offset]) => [producers.putProducer(queued.place(offset as Offset))],
       (error, [baseOffset]) => {
         producers.queued.remove(producerId, queued)
-        if (error) return queued.end(refusedByStore(error, producers))
         const isNew = producers.producer(producerId) === undefined
+        if (error) {
+          if (isNew) producers.queued.refuseFirst(sequenced)
+          return queued.end(refusedByStore(error, producers))
+        }
+        producers.queued.stored(producerId)
         producers.setProducer(queued.state)
         this.counters.storedEvents += header.recordCount
         if (isNew) this.#context.producerBound.enforce()
@@ -217,6 +222,14 @@ function keysOf(candidates: readonly Candidate[], client: string | undefined): S
     if (batch.header.producerId >= 0n) keys.add(`producer ${batch.header.producerId}`)
   }
   return keys
+}
+
+/** What was queued waits for its outcome; of what is durable the offset is known, which the state of those queued behind it may not have. */
+function repeated(producers: PartitionProducers, producerId: bigint, batch: RecentBatch): AppendOutcome | Promise<AppendOutcome> {
+  const queued = producers.queued.find(producerId, batch)
+  if (queued) return queued.outcome
+  const durable = producers.producer(producerId)?.batches.find(({ firstSequence }) => firstSequence === batch.firstSequence)
+  return appended((durable ?? batch).baseOffset, producers)
 }
 
 function appendOf(producers: PartitionProducers, batch: CheckedBatch, bytes: Uint8Array) {

@@ -62,6 +62,27 @@ t.test('a batch the store refused leaves no trace: the same batch is taken after
   t.same(await rig.values('a'), ['x'])
 })
 
+t.test('behind a first batch that was refused nothing of its producer is taken, until it has come again', async (t) => {
+  const rig = new Rig()
+  await rig.topic('a')
+  const batch = (baseSequence: number, epoch = 0): Uint8Array =>
+    rig.batch([`${epoch}.${baseSequence}`], { ...producer, producerEpoch: epoch, baseSequence })
+  rig.store.failNext('WADI_DISK_FULL')
+  t.match(await rig.append('a', batch(0)), { fault: 'KAFKA_STORAGE_ERROR' })
+  t.match(await rig.append('a', batch(1)), { fault: 'OUT_OF_ORDER_SEQUENCE_NUMBER' })
+  rig.store.failNext('WADI_DISK_FULL')
+  t.match(await rig.append('a', batch(0)), { fault: 'KAFKA_STORAGE_ERROR' })
+  t.match(await rig.append('a', batch(0)), { fault: 'NONE', baseOffset: 0 })
+  t.match(await rig.append('a', batch(1)), { fault: 'NONE', baseOffset: 1 })
+  t.match(await rig.append('a', rig.batch(['other'], { producerId: 6n, producerEpoch: 0, baseSequence: 7 })), { fault: 'NONE' })
+  t.same(await rig.values('a'), ['0.0', '0.1', 'other'])
+  const given = { producerId: 9n, producerEpoch: 0 }
+  rig.store.failNext('WADI_DISK_FULL')
+  t.match(await rig.append('a', rig.batch(['x'], { ...given, baseSequence: 0 })), { fault: 'KAFKA_STORAGE_ERROR' })
+  const anew = { producerId: 9n, producerEpoch: 1, baseSequence: 3 }
+  t.match(await rig.append('a', rig.batch(['y'], anew)), { fault: 'NONE' }, 'a producer that gave it up has a new epoch')
+})
+
 t.test("what is not exactly one well-formed batch is refused by Kafka's names", async (t) => {
   const rig = new Rig({ batchBytesMax: 500 })
   await rig.topic('a')
