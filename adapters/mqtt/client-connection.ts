@@ -10,7 +10,7 @@
 // Not for: sessions, rights, storage.
 
 import type { Socket } from 'node:net'
-import { PacketReader } from './packet-reader.ts'
+import { PacketReader, type Unfinished } from './packet-reader.ts'
 import type { ClientPacket, ConnackOptions, DeliveryOptions, ProtocolVersion } from './packets.ts'
 import { ReasonCode } from './packets.ts'
 import { type CloseReason, closeDetailOf, closeReasonOf, GateFault } from './reasons.ts'
@@ -32,6 +32,7 @@ export interface ConnectionLimits {
   readonly connectTimeoutMs: number
   readonly drainTimeoutMs: number
   readonly topicAliasMaximum: number
+  readonly unfinished: Unfinished
 }
 
 const CONNECT_PIECE_BYTES = 256
@@ -72,7 +73,7 @@ export class ClientConnection {
     this.#socket = connection.socket
     this.#limits = limits
     this.#events = events
-    this.#reader = new PacketReader(connection.limits, { topicAliasMaximum: limits.topicAliasMaximum })
+    this.#reader = new PacketReader(connection.limits, limits)
     this.#writer = new SocketWriter(connection.socket)
     this.#limitTime(limits.connectTimeoutMs, 'connect-timeout')
     const socket = this.#socket
@@ -315,6 +316,7 @@ export class ClientConnection {
     if (this.#hasEnded) return
     this.#hasEnded = true
     this.#isEnding = true
+    this.#reader.close()
     if (this.#timer) clearTimeout(this.#timer)
     if (this.#drainTimer) clearTimeout(this.#drainTimer)
     this.#events.onEnd(this)

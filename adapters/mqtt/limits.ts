@@ -19,6 +19,8 @@ export interface ListenerLimits {
 
 /** Of sessions and of what the broker keeps for them, whichever listener they use. */
 export interface BrokerLimits {
+  /** Packets of all connections that came in pieces and are not whole. */
+  readonly unfinishedBytesMax: number
   readonly clientIdBytesMax: number
   /** From accept to a whole CONNECT, total, not idle. */
   readonly connectTimeoutMs: number
@@ -60,6 +62,7 @@ export const defaultMqttLimits: MqttLimits = {
   propertyBytesMax: 4 * 1024,
   userPropertiesMax: 64,
   clientIdBytesMax: 128,
+  unfinishedBytesMax: 16 * 1024 * 1024,
   connectionsMax: 1000,
   connectTimeoutMs: 10_000,
   drainTimeoutMs: 5_000,

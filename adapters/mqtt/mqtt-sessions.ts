@@ -19,6 +19,7 @@ import type { BrokerLimits } from './limits.ts'
 import { Message, type MessageFields } from './message.ts'
 import { isReserved } from './name-rules.ts'
 import { type Delivery, Outbox, type QueueBudget } from './outbox.ts'
+import type { Unfinished } from './packet-reader.ts'
 import {
   type ClientPacket,
   type ConnectPacket,
@@ -56,6 +57,7 @@ class MqttSessions implements SessionLayer {
   readonly #version: string
   readonly #onDamage: SessionLayerOptions['onDamage']
   readonly #startedMs = performance.now()
+  readonly #unfinished: Unfinished
   #systemTimer: NodeJS.Timeout | null = null
   readonly #connections = new Set<ClientConnection>()
   /** Of connections whose CONNECT was accepted. */
@@ -79,6 +81,7 @@ class MqttSessions implements SessionLayer {
 
   constructor({ limits, store, core, handlers, version, onDamage }: SessionLayerOptions) {
     this.#limits = limits
+    this.#unfinished = { bytes: 0, bytesMax: limits.unfinishedBytesMax }
     this.#onDamage = onDamage
     this.#version = version
     this.#handlers = handlers
@@ -127,7 +130,7 @@ class MqttSessions implements SessionLayer {
   }
 
   accept(connection: Connection): void {
-    const limits = { ...this.#limits, topicAliasMaximum: TOPIC_ALIAS_MAX }
+    const limits = { ...this.#limits, topicAliasMaximum: TOPIC_ALIAS_MAX, unfinished: this.#unfinished }
     this.#connections.add(
       new ClientConnection(connection, limits, {
         onPacket: (client, packet) => this.#onPacket(client, packet),

@@ -43,11 +43,18 @@ const NO_BYTES = Buffer.alloc(0)
 const PADDED = 'a remaining length that is not in its shortest form (MQTT-1.5.5-1)'
 const PING: ClientPacket = { type: 'pingreq' }
 
+/** What all readers keep together of packets that come in pieces. */
+export interface Unfinished {
+  bytes: number
+  readonly bytesMax: number
+}
+
 export type PacketReaderLimits = Omit<ListenerLimits, 'connectionsMax'> & ReadLimits
 
 export class PacketReader {
   readonly #limits: PacketReaderLimits
   readonly #topicAliasMaximum: number
+  readonly #unfinished: Unfinished
   readonly #cursor = new WireCursor()
   #chunk: Buffer = NO_BYTES
   #at = 0
@@ -66,9 +73,22 @@ export class PacketReader {
   #publishes: PublishContext | null = null
   #fault: GateFault | null = null
 
-  constructor(limits: PacketReaderLimits, { topicAliasMaximum }: { topicAliasMaximum: number }) {
+  constructor(
+    limits: PacketReaderLimits,
+    {
+      topicAliasMaximum,
+      unfinished = { bytes: 0, bytesMax: Number.POSITIVE_INFINITY }
+    }: { topicAliasMaximum: number; unfinished?: Unfinished }
+  ) {
     this.#limits = limits
     this.#topicAliasMaximum = topicAliasMaximum
+    this.#unfinished = unfinished
+  }
+
+  /** The connection is gone: what it had not finished is nobody's. */
+  close(): void {
+    this.#release()
+    this.#fault ??= new GateFault('connection-lost', 'connection closed')
   }
 
   /** Set once: nothing is read after it. */
@@ -182,10 +202,9 @@ export class PacketReader {
     const taken = Math.min(this.#length - this.#keptBytes, available)
     this.#keep(this.#chunk.subarray(this.#at, this.#at + taken))
     this.#at += taken
-    if (this.#keptBytes < this.#length) return false
+    if (this.#fault !== null || this.#keptBytes < this.#length) return false
     this.#cursor.set(this.#kept, 0, this.#keptBytes)
-    this.#kept = NO_BYTES
-    this.#keptBytes = 0
+    this.#release()
     return true
   }
 
@@ -242,12 +261,32 @@ export class PacketReader {
   #keep(piece: Uint8Array): void {
     const bytes = this.#keptBytes + piece.length
     if (bytes > this.#kept.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.min(this.#length, Math.max(bytes, this.#kept.length * 2, FIRST_PIECE_BYTES)))
+      const size = Math.min(this.#length, Math.max(bytes, this.#kept.length * 2, FIRST_PIECE_BYTES))
+      if (!this.#hasRoomFor(size)) return
+      const larger = Buffer.allocUnsafeSlow(size)
       larger.set(this.#kept.subarray(0, this.#keptBytes))
       this.#kept = larger
     }
     this.#kept.set(piece, this.#keptBytes)
     this.#keptBytes = bytes
+  }
+
+  #hasRoomFor(size: number): boolean {
+    const unfinished = this.#unfinished
+    const moreBytes = size - this.#kept.length
+    if (unfinished.bytes + moreBytes > unfinished.bytesMax) {
+      const detail = `unfinished packets of all connections take ${unfinished.bytes} bytes`
+      this.#fault = new GateFault('busy', detail, { reasonCode: ReasonCode.serverBusy })
+      return false
+    }
+    unfinished.bytes += moreBytes
+    return true
+  }
+
+  #release(): void {
+    this.#unfinished.bytes -= this.#kept.length
+    this.#kept = NO_BYTES
+    this.#keptBytes = 0
   }
 
   #fail(reason: GateReason, detail: string, reasonCode: number = ReasonCode.malformedPacket): void {
