@@ -40,6 +40,7 @@ import { lackOfRoom } from './journal-room.ts'
 import { createKafka, fullLog, gatewayBrokerSettings, refusalLog, topicChangesLog, topicRulesOf } from './kafka.ts'
 import type { Log } from './log.ts'
 import { metricsText } from './metrics-text.ts'
+import { mqttLog } from './mqtt-log.ts'
 import { registerProcess } from './process-metrics.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
@@ -422,11 +423,7 @@ async function openMqtt(listeners: readonly Listener[], { ingest, store, edges, 
     store,
     core: edges.core,
     version: VERSION,
-    onEvent: ({ reason, detail, clientId, remoteAddress }) => {
-      if (reason === 'connection-lost') return // devices come and go
-      const words = `closed the connection of ${clientId ?? 'a client'} (${remoteAddress}): ${reason}${detail ? `, ${detail}` : ''}`
-      log('warn', words, { reason, clientId, remoteAddress })
-    },
+    onEvent: mqttLog(log),
     onTakeover: takeoverLog(log),
     onDamage: ({ story }) => log('warn', `${story.happened} It is left out.`, story.facts)
   })

@@ -19,7 +19,7 @@ import { createMqttSessions } from './mqtt-sessions.ts'
 import { filterRefusal, isClientIdAllowed, willFault } from './name-rules.ts'
 import { type ConnectPacket, ReasonCode } from './packets.ts'
 import { PublishIntake } from './publish-intake.ts'
-import { type CloseReason, GateFault } from './reasons.ts'
+import { type CloseReason, closeDetailOf, closeReasonOf, GateFault } from './reasons.ts'
 import type {
   Connection,
   Credentials,
@@ -33,7 +33,8 @@ import type {
 import { waitUntil } from './wait-until.ts'
 
 export interface MqttEvent {
-  readonly kind: 'closed'
+  /** A connection was closed, or a message of a connection that stays was refused. */
+  readonly kind: 'closed' | 'refused'
   readonly reason: CloseReason
   /** Words for a log; may hold shortened text from outside. */
   readonly detail: string
@@ -200,6 +201,12 @@ class Broker implements MqttBroker {
       receivedMessages: () => ingest.metrics.received,
       takenOver: ({ remoteAddress }, { remoteAddress: previousAddress }, clientId) =>
         this.#onTakeover({ clientId, remoteAddress, previousAddress }),
+      refused: ({ remoteAddress }, clientId, error, reasonCode) =>
+        this.#tell('refused', closeReasonOf(error) ?? 'protocol', {
+          detail: `${codeWords(reasonCode)}, ${closeDetailOf(error)}`,
+          clientId,
+          remoteAddress
+        }),
       failed: ({ remoteAddress }, clientId, reason, detail) => this.#countClosed(reason, { detail, clientId, remoteAddress })
     }
   }
@@ -253,7 +260,11 @@ class Broker implements MqttBroker {
 
   #countClosed(reason: CloseReason, { detail, clientId, remoteAddress }: Omit<MqttEvent, 'kind' | 'reason'>): void {
     this.#closed.set(reason, (this.#closed.get(reason) ?? 0) + 1)
-    this.#onEvent({ kind: 'closed', reason, detail: detail.slice(0, DETAIL_CHARACTERS_MAX), clientId, remoteAddress })
+    this.#tell('closed', reason, { detail, clientId, remoteAddress })
+  }
+
+  #tell(kind: MqttEvent['kind'], reason: CloseReason, { detail, ...who }: Omit<MqttEvent, 'kind' | 'reason'>): void {
+    this.#onEvent({ kind, reason, detail: detail.slice(0, DETAIL_CHARACTERS_MAX), ...who })
   }
 }
 
@@ -262,3 +273,5 @@ function refusalOf(decision: Exclude<ConnectDecision, 'allowed'>, { userName }: 
   const who = userName === null ? 'no user name' : `user ${JSON.stringify(userName.slice(0, DETAIL_CHARACTERS_MAX))}`
   return new GateFault(reason, who, { reasonCode })
 }
+
+const codeWords = (reasonCode: number): string => `0x${reasonCode.toString(16)}`

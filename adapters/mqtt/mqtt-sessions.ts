@@ -285,10 +285,20 @@ class MqttSessions implements SessionLayer {
     connection.pendingCount++
     this.#handlers.publish(client, change ? { ...fields, change } : fields, (error, outcome) => {
       connection.pendingCount--
-      if (error) return refusePublish(client, packet, error)
+      if (error) return this.#refusePublish(client, packet, error)
       if (qos > 0) this.#answerPublish(client, qos === 1 ? 'puback' : 'pubrec', packetId)
       if (outcome === 'stored') this.#deliver(fields, client.id)
     })
+  }
+
+  /** MQTT 5 has codes for most refusals, and the connection stays. */
+  #refusePublish(client: ConnectedClient, { qos, packetId }: PublishPacket, error: Error): void {
+    const { connection } = client
+    const { reasonCode, closes } = publishRefusal(error, client, qos)
+    if (closes) return connection.refuse(error)
+    this.#handlers.refused(connection.connection, connection.clientId, error, reasonCode)
+    client.settle(qos === 1 ? 1 : 2, packetId)
+    connection.sendAck(qos === 1 ? 'puback' : 'pubrec', packetId, reasonCode)
   }
 
   #answerPublish(client: ConnectedClient, type: AckType, packetId: number): void {
@@ -537,14 +547,6 @@ function refuseConnect(connection: ClientConnection, fault: GateFault): void {
   const version = connection.version === 0 ? 4 : connection.version
   const answer = connackPacket(version, { isSessionPresent: false, reasonCode })
   connection.refuse(new GateFault(reason, detail, { answer, clientId, reasonCode }))
-}
-
-/** MQTT 5 has codes for most refusals, and the connection stays. */
-function refusePublish(client: ConnectedClient, { qos, packetId }: PublishPacket, error: Error): void {
-  const { reasonCode, closes } = publishRefusal(error, client, qos)
-  if (closes) return client.connection.refuse(error)
-  client.settle(qos === 1 ? 1 : 2, packetId)
-  client.connection.sendAck(qos === 1 ? 'puback' : 'pubrec', packetId, reasonCode)
 }
 
 function deliveryBy(message: Message, { qos, id, retainAsPublished }: Subscription): Delivery {

@@ -87,6 +87,8 @@ export interface SessionHandlers {
   receivedMessages(): number
   /** Another connection of the same client id was accepted: `previous` is being closed. */
   takenOver(connection: Connection, previous: Connection, clientId: string): void
+  /** A PUBLISH of QoS 1 or 2 was answered with `reasonCode`; the connection stays. */
+  refused(connection: Connection, clientId: string | null, error: Error, reasonCode: number): void
   /** A connection that was refused, broke a rule or failed; not one that ended with DISCONNECT or by a takeover. */
   failed(connection: Connection, clientId: string | null, reason: CloseReason, detail: string): void
 }

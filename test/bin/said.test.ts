@@ -108,6 +108,16 @@ t.test('what a full topic refuses is counted by topic and reason', async (t) => 
   t.match((await wadi(t, 'status', '--data', data)).stdout, /refused for telemetry: \d+ events?, WADI_QUOTA_EXCEEDED\n/)
 })
 
+t.test('a message of MQTT 5 that is refused is told once a minute, and its connection stays', async (t) => {
+  const { process, port } = await startGateway(t, await temporary(t))
+  const client = await open(t, port, { clientId: 'v5', protocolVersion: 5 })
+  for (let n = 0; n < 3; n++) await t.rejects(client.publishAsync('nobody/x', 'x', { qos: 1 }), { code: 0x90 })
+  const { message } = await said(process, /^refused a message/)
+  t.match(message, /^refused a message of v5 \(127\.0\.0\.1\): unmatched, 0x90, No route takes the MQTT topic "nobody\/x"\.$/)
+  await client.publishAsync('plant/a/b', 'x', { qos: 1 })
+  t.equal(linesOf(process).filter((line) => line.message.startsWith('refused a message')).length, 1)
+})
+
 t.test('a client without an id: no header is made up; a topic with an empty part goes to the dead letters', async (t) => {
   const routes = [{ filter: 'dyn/+name', topic: 'dyn-{name}', key: 'none' }]
   const { process, port, data } = await startGateway(t, await temporary(t), { routes, topics: {} })
