@@ -36,6 +36,7 @@ import { isRefusedByRule, publishRefusal } from './publish-refusal.ts'
 import { Qos2Memory } from './qos2-memory.ts'
 import { GateFault } from './reasons.ts'
 import { RetainedMessages } from './retained-messages.ts'
+import { RetainedTurns } from './retained-turns.ts'
 import type { Connection, SessionHandlers, SessionLayer, SessionLayerMetrics, SessionLayerOptions } from './session-layer.ts'
 import { systemTopics } from './system-topics.ts'
 import { FilterTree, TopicTree } from './topic-tree.ts'
@@ -70,6 +71,7 @@ class MqttSessions implements SessionLayer {
   readonly #budget: QueueBudget = { bytes: 0, deliveries: 0, deliveriesDropped: 0, offlineDropped: 0 }
   readonly #ends = new Deadlines<ClientSession>((session) => this.#endSession(session))
   readonly #wills: Wills
+  readonly #retainedTurns = new RetainedTurns<ConnectedClient>()
   /** Sessions without connection and subscriptions, the oldest first. */
   readonly #idle = new Set<ClientSession>()
   /** Sessions that subscribe and outlive their connection. */
@@ -361,7 +363,7 @@ class MqttSessions implements SessionLayer {
     const lastOf = new Map(subscriptions.map(({ filter }, index) => [filter, index]))
     const granted = subscriptions.filter(({ filter }, index) => (codes[index] as number) < 0x80 && lastOf.get(filter) === index)
     const due = granted.filter(({ filter, retainHandling }) => retainHandling === 0 || (retainHandling === 1 && !known.has(filter)))
-    this.#sendRetained(client, session, due, subscriptionId)
+    for (const request of due) this.#retainedTurns.add(client, request.filter, () => this.#sendMatching(session, request, subscriptionId))
   }
 
   /** @returns the code of SUBACK */
@@ -400,17 +402,13 @@ class MqttSessions implements SessionLayer {
     return true
   }
 
-  /** One filter a turn: each may match all that is retained. */
-  #sendRetained(client: ConnectedClient, session: ClientSession, requests: readonly SubscriptionRequest[], id: number | null): void {
-    const [request, ...later] = requests
-    if (!request || client.closed) return
-    const { filter, qos } = request
+  #sendMatching(session: ClientSession, { filter, qos }: SubscriptionRequest, id: number | null): void {
+    if (!session.subscriptions.has(filter)) return // it was taken back meanwhile
     const isSystem = filter.startsWith('$SYS/')
-    const subscriptionIds = id === null ? [] : [id]
+    const subscriptionIds = id === null ? NO_IDS : [id]
     for (const message of isSystem ? this.#systemMessages(filter) : this.#retained.match(filter)) {
       session.outbox.deliver(message, { qos: lower(message.qos, qos), isRetained: true, subscriptionIds, isKeptElsewhere: !isSystem })
     }
-    if (later.length > 0) setImmediate(() => this.#sendRetained(client, session, later, id))
   }
 
   /** To those that subscribe: `$SYS/#`, not `#`. */

@@ -292,3 +292,22 @@ t.test(
     t.same(keysOf(gateway, storedRetained), [])
   }
 )
+
+t.test(
+  'who subscribes to one filter a thousand times in one read is not sent what is retained a thousand times, and others have their turn',
+  async (t) => {
+    const { raw } = await startGateway(t)
+    const device = await raw().connected()
+    for (let index = 0; index < 20; index++) device.send(retain(`d/${index}`, 'x', 1, index + 1))
+    await device.until(() => device.received.length === 21)
+    const greedy = await raw().connected({ clientId: 'greedy' })
+    greedy.send(...Array.from({ length: 1_000 }, (_, index) => subscribePacket(index + 1, '#')))
+    const other = await raw().connected({ clientId: 'other' })
+    other.send(subscribePacket(1, 'd/7'))
+    await other.saw('publish d/7')
+    await greedy.saw('suback 1000')
+    await turns(undefined, 50)
+    const count = greedy.received.filter((line) => line.startsWith('publish')).length
+    t.ok(count >= 20 && count <= 5_000, `${count} messages, a thousand times 20 were asked for`)
+  }
+)
