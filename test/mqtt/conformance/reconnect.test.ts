@@ -126,7 +126,7 @@ for (const version of VERSIONS) {
         const before = got.length
         if (round < 5)
           await until(
-            () => got.length >= before + 30,
+            () => got.length >= before + 30 || new Set(got.map(({ text }) => text)).size === 400, // a quick one may have had all before
             () => `${got.length - before} of 30 in round ${round}`
           )
         if (round < 5) await subscriber.vanish()
