@@ -36,8 +36,7 @@ export interface OwnStartHost {
 export class OwnStart {
   /** The number of this start, durable or not. */
   readonly incarnation: number
-  /** The newest start that found damage: this one, or as the state has it; 0 when none did. */
-  readonly lastDamaged: number
+  readonly #lastDamaged: number
   readonly #host: OwnStartHost
   readonly #next: readonly Start[]
   #starts: readonly Start[]
@@ -53,13 +52,18 @@ export class OwnStart {
     this.#starts = known.length === 0 && last > 0 ? [{ incarnation: last, id: '' }] : known
     this.incarnation = last + 1
     const lastDamaged = damagedStarts.get(host.state, damagedStarts.key()) ?? 0
-    this.lastDamaged = host.hasFoundDamage ? this.incarnation : lastDamaged
+    this.#lastDamaged = host.hasFoundDamage ? this.incarnation : lastDamaged
     this.#next = withStart(this.#starts, { incarnation: this.incarnation, id: drawStartId(host.random) })
   }
 
   /** Those that are durable, oldest first: the last one is this as soon as it is. */
   get starts(): readonly Start[] {
     return this.#starts
+  }
+
+  /** The newest start that found damage: this one, or as the state has it; 0 when none did. */
+  get lastDamaged(): number {
+    return this.#lastDamaged
   }
 
   get isDurable(): boolean {
