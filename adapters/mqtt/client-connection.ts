@@ -11,12 +11,12 @@
 
 import type { Socket } from 'node:net'
 import { PacketReader, type Unfinished } from './packet-reader.ts'
-import type { ClientPacket, ConnackOptions, DeliveryOptions, ProtocolVersion } from './packets.ts'
+import type { AckPacket, ClientPacket, ConnackOptions, DeliveryOptions, ProtocolVersion } from './packets.ts'
 import { ReasonCode } from './packets.ts'
 import { type CloseReason, closeDetailOf, closeReasonOf, GateFault } from './reasons.ts'
 import type { Connection } from './session-layer.ts'
 import { PIECE_BYTES_MAX, SocketWriter } from './socket-writer.ts'
-import { ackPacket, connackPacket, disconnectPacket, packetBytes, publishBodyBytes, writePublishHead } from './wire-write.ts'
+import { ACK_BYTES, ackPacket, connackPacket, disconnectPacket, packetBytes, publishBodyBytes, writePublishHead } from './wire-write.ts'
 
 export interface ConnectionEvents {
   /** `pending` packets of this connection are not done. */
@@ -40,9 +40,6 @@ const CONNECT_PIECE_BYTES = 256
 const AFTER_PAUSE_MS = 1_000
 /** A peer that does not take the last bytes is not waited for longer. */
 const GOODBYE_MS_MAX = 1_000
-
-const SHORT = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 } as const
-export type AckType = keyof typeof SHORT
 
 export class ClientConnection {
   readonly connection: Connection
@@ -144,9 +141,9 @@ export class ClientConnection {
     this.sendAck('pubrel', packetId, ReasonCode.success)
   }
 
-  sendAck(type: AckType, packetId: number, reasonCode: number): void {
+  sendAck(type: AckPacket['type'], packetId: number, reasonCode: number): void {
     if (reasonCode === ReasonCode.success || this.version !== 5) {
-      this.#writer.writeShort(SHORT[type], packetId)
+      this.#writer.writeShort(ACK_BYTES[type], packetId)
       this.#afterWrite()
     } else this.#write(ackPacket(5, type, packetId, reasonCode))
   }

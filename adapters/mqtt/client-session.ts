@@ -21,7 +21,6 @@ export class ClientSession {
   subscriptionBytes = 0
   /** From the end of the connection on; 0 = it ends with it. */
   expirySeconds: number
-  isConnected = false
   /** It has taken one of the places of sessions that subscribe and outlive their connection. */
   hasPlace = false
   constructor(clientId: string, outbox: Outbox, expirySeconds: number) {

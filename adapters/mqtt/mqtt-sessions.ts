@@ -1,6 +1,6 @@
 // The session layer that is used: MQTT 3.1, 3.1.1 and 5 over the same sessions. Packets of connected clients in, answers and deliveries out.
 //
-//   PUBLISH → handlers.publish (rights, append, sync) → PUBACK / PUBREC, then retained message, then everybody whose filter matches
+//   PUBLISH → handlers.publish (rights, append, sync; a retained message is part of the commit) → PUBACK / PUBREC, then everybody whose filter matches
 //
 // Invariants:
 //   S1  A client id is connected once: whoever comes later closes the connection that holds it, before anything of the session is used.
@@ -11,16 +11,17 @@
 import { randomUUID } from 'node:crypto'
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { StateChange } from '../../runtime/log/contract.ts'
-import { type AckType, ClientConnection } from './client-connection.ts'
+import { ClientConnection } from './client-connection.ts'
 import { ClientSession, type Subscription } from './client-session.ts'
 import { ConnectedClient } from './connected-client.ts'
 import { Deadlines } from './deadlines.ts'
 import type { BrokerLimits } from './limits.ts'
 import { Message, type MessageFields } from './message.ts'
-import { isReserved } from './name-rules.ts'
+import { isReserved, levelsOf } from './name-rules.ts'
 import { type Delivery, Outbox, type QueueBudget } from './outbox.ts'
 import type { Unfinished } from './packet-reader.ts'
 import {
+  type AckPacket,
   type ClientPacket,
   type ConnectPacket,
   type DisconnectPacket,
@@ -241,7 +242,6 @@ class MqttSessions implements SessionLayer {
   #occupy(session: ClientSession, client: ConnectedClient): void {
     session.expirySeconds = client.connect.sessionExpirySeconds
     if (session.subscriptions.size > 0 && !this.#hasPlace(session)) session.expirySeconds = 0
-    session.isConnected = true
     this.#wills.sessionResumed(session.clientId)
     this.#ends.delete(session)
     this.#idle.delete(session)
@@ -303,7 +303,7 @@ class MqttSessions implements SessionLayer {
     connection.sendAck(qos === 1 ? 'puback' : 'pubrec', packetId, reasonCode)
   }
 
-  #answerPublish(client: ConnectedClient, type: AckType, packetId: number): void {
+  #answerPublish(client: ConnectedClient, type: AckPacket['type'], packetId: number): void {
     if (type === 'puback') client.settle(1, packetId)
     client.connection.sendAck(type, packetId, ReasonCode.success)
   }
@@ -480,7 +480,6 @@ class MqttSessions implements SessionLayer {
       if (will) this.#wills.abandon(client.id, will) // it never got CONNACK
       return
     }
-    session.isConnected = false
     session.outbox.detach()
     const { expirySeconds } = session
     if (will) this.#wills.connectionLost(client, client.id, will, Math.min(will.delaySeconds, expirySeconds))
@@ -527,9 +526,7 @@ class MqttSessions implements SessionLayer {
 
 /** Memory of a subscription: an object, and at the worst a node of its own for each level. Measured: 240 bytes a level. */
 function bytesOfFilter(filter: string): number {
-  let levels = 1
-  for (let at = filter.indexOf('/'); at >= 0; at = filter.indexOf('/', at + 1)) levels++
-  return 200 + levels * 240 + filter.length
+  return 200 + levelsOf(filter) * 240 + filter.length
 }
 
 const NO_IDS: readonly number[] = []

@@ -89,10 +89,6 @@ export class Outbox {
     return this.#inFlightCount + this.#waitingCount
   }
 
-  get bytes(): number {
-    return this.#bytes
-  }
-
   get #waitingCount(): number {
     return this.#queue.length - this.#head
   }

@@ -126,7 +126,6 @@ export interface ConnackOptions {
   readonly assignedClientId?: string
   readonly topicAliasMaximum?: number
   readonly serverKeepAliveSeconds?: number
-  readonly reasonString?: string
 }
 
 /** A PUBLISH to a client. */
@@ -148,7 +147,6 @@ export interface DeliveryOptions {
 export const ReasonCode = {
   success: 0x00,
   disconnectWithWill: 0x04,
-  noMatchingSubscribers: 0x10,
   noSubscriptionExisted: 0x11,
   unspecified: 0x80,
   malformedPacket: 0x81,
@@ -166,12 +164,10 @@ export const ReasonCode = {
   sessionTakenOver: 0x8e,
   topicFilterInvalid: 0x8f,
   topicNameInvalid: 0x90,
-  packetIdInUse: 0x91,
   packetIdNotFound: 0x92,
   receiveMaximumExceeded: 0x93,
   topicAliasInvalid: 0x94,
   packetTooLarge: 0x95,
   quotaExceeded: 0x97,
-  payloadFormatInvalid: 0x99,
   sharedSubscriptionsNotSupported: 0x9e
 } as const

@@ -9,7 +9,8 @@ const CONNACK = 0x20
 const SUBACK = 0x90
 const UNSUBACK = 0xb0
 const DISCONNECT = 0xe0
-const ACK_BYTES: Readonly<Record<AckPacket['type'], number>> = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 }
+/** First byte of each. */
+export const ACK_BYTES: Readonly<Record<AckPacket['type'], number>> = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 }
 const PINGRESP = Buffer.from([0xd0, 0])
 
 /** Return codes of MQTT 3.1.1, 3.2.2.3; what is not here closes the connection without a CONNACK. */
