@@ -4,6 +4,7 @@
 //   ingest  says { port } first; events over MQTT, none of which becomes durable; ends when nothing more is taken
 // Growth is the heap and what lies outside of it (after a collection each time), against the same process before the first event.
 
+import { createNodeCodec } from '../runtime/io/node-codec.ts'
 import * as mqttListener from '../adapters/mqtt/listener.ts'
 import * as mqttBroker from '../adapters/mqtt/mqtt-broker.ts'
 import { payloadDecoders } from '../adapters/mqtt/payload.ts'
@@ -116,7 +117,7 @@ async function listen(parts: {
   }
   const listener = new mqttListener.Listener({ port: 0 })
   await listener.bind()
-  const broker = mqttBroker.createMqttBroker(parts)
+  const broker = mqttBroker.createMqttBroker({ ...parts, codec: createNodeCodec() })
   await broker.start()
   broker.addListener(listener)
   return broker.addresses[0]?.port ?? 0
