@@ -4,7 +4,6 @@
 //   ingest  says { port } first; events over MQTT, none of which becomes durable; ends when nothing more is taken
 // Growth is the heap and what lies outside of it (after a collection each time), against the same process before the first event.
 
-import { createNodeCodec } from '../runtime/io/node-codec.ts'
 import * as mqttListener from '../adapters/mqtt/listener.ts'
 import * as mqttBroker from '../adapters/mqtt/mqtt-broker.ts'
 import { payloadDecoders } from '../adapters/mqtt/payload.ts'
@@ -12,6 +11,7 @@ import { Ingest } from '../runtime/broker/ingest.ts'
 import { compileRoutes } from '../runtime/broker/routes.ts'
 import type { Disk } from '../runtime/io/disk.ts'
 import { nodeClock } from '../runtime/io/node-clock.ts'
+import { createNodeCodec } from '../runtime/io/node-codec.ts'
 import { nodeDisk } from '../runtime/io/node-disk.ts'
 import { loadTestCore } from '../test/helpers/core.ts'
 import { openStore } from './open-store.ts'

@@ -107,11 +107,7 @@ export class MessageLog {
   }
 
   /** @returns null when there is nothing (any more) */
-  async #readFrom(
-    partition: Partition,
-    offset: number,
-    bytesMax: number
-  ): Promise<{ records: StoredRecord[]; nextOffset: number } | null> {
+  async #readFrom(partition: Partition, offset: number, bytesMax: number): Promise<{ records: StoredRecord[]; nextOffset: number } | null> {
     if (partition.isDeleted || offset < partition.logStartOffset || offset >= partition.highWatermark) return null
     const { core, codec } = this.#options
     try {

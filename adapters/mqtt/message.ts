@@ -35,7 +35,11 @@ export class Message {
   #text = ''
 
   /** Published now. */
-  constructor({ topic, payload, qos, isRetained, properties, place = null }: MessageFields, nowMs: number, expiresMs: number | null = null) {
+  constructor(
+    { topic, payload, qos, isRetained, properties, place = null }: MessageFields,
+    nowMs: number,
+    expiresMs: number | null = null
+  ) {
     this.topic = topic
     this.qos = qos
     this.isRetained = isRetained

@@ -129,7 +129,14 @@ class Broker implements MqttBroker {
     this.#onTakeover = onTakeover
     this.#sessions = createSessions({ limits: this.#limits, store, core, codec, version, onDamage, handlers: this.#createHandlers(ingest) })
     const identityOf = (session: Session): ClientIdentity => this.#identityOf(session)
-    this.#intake = new PublishIntake({ ingest, store, authorizer, qos2: this.#sessions.qos2, identityOf, onStored: (place) => this.#sessions.stored(place) })
+    this.#intake = new PublishIntake({
+      ingest,
+      store,
+      authorizer,
+      qos2: this.#sessions.qos2,
+      identityOf,
+      onStored: (place) => this.#sessions.stored(place)
+    })
     this.#readPause = this.#createReadPause(ingest)
   }
 

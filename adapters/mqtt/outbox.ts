@@ -450,10 +450,15 @@ export class Outbox {
   }
 
   #loadRepeats(): void {
-    const entries = this.#repeats.slice(0, LOAD_COUNT).filter(({ message, place, isReceived }) => message === null && place !== null && !isReceived)
-    this.#read(entries.map(({ place }) => place as StoredPlace), (found) => {
-      for (const [index, logged] of found.entries()) this.#refill(entries[index] as Entry, logged)
-    })
+    const entries = this.#repeats
+      .slice(0, LOAD_COUNT)
+      .filter(({ message, place, isReceived }) => message === null && place !== null && !isReceived)
+    this.#read(
+      entries.map(({ place }) => place as StoredPlace),
+      (found) => {
+        for (const [index, logged] of found.entries()) this.#refill(entries[index] as Entry, logged)
+      }
+    )
   }
 
   /** A message that is gone is not sent again; the client may have it, and of QoS 2 it waits for PUBREL then. */

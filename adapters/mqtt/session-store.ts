@@ -43,6 +43,8 @@ export interface KeptSession {
   isQueueChanged: boolean
   /** Filters that were added or taken away since. */
   readonly changedFilters: Set<string>
+  /** Of the last writing. */
+  writtenFilters: readonly string[]
   /** Pieces that are there: from this one up to the one that holds `end` - 1. */
   firstPiece: number
   end: number
@@ -54,6 +56,8 @@ export interface KeptSession {
 interface Writing {
   readonly changes: StateChange[]
   readonly sessions: ClientSession[]
+  /** What `mqtt.queued` says with it. */
+  queuedTo?: ReadonlyMap<number, readonly number[]>
   bytes: number
   /** Of earlier sessions, by client: they were refused before. */
   readonly removals?: ReadonlyMap<string, readonly StateChange[]>
@@ -91,14 +95,15 @@ export class SessionStore {
   readonly #changed = new Set<ClientSession>()
   /** Removals that were refused, by client. */
   readonly #refused = new Map<string, readonly StateChange[]>()
-  /** By topic number: what `mqtt.queued` says, or will. */
-  #queuedTo = new Map<number, readonly number[]>()
+  /** By topic number: what `mqtt.queued` says behind everything that was submitted, and what it says. */
+  #queuedTo: ReadonlyMap<number, readonly number[]> = new Map()
+  #durableQueuedTo: ReadonlyMap<number, readonly number[]> = new Map()
   #isTracking = false
   #isNoting = false
   #isClosing = false
   #eventCount = 0
   #timer: NodeJS.Timeout | null = null
-  #kafkaTimer: NodeJS.Timeout | null = null
+  #lookTimer: NodeJS.Timeout | null = null
 
   constructor(store: StateStore) {
     this.#store = store
@@ -141,12 +146,15 @@ export class SessionStore {
       const places = placesBetween(pieces.get(clientId) ?? [], start, end)
       if (session) sessions.push({ ...found, session, places, queued: new Map(queued.map(({ code, offset }) => [code, offset])) })
     }
+    const queuedTo = new Map<number, readonly number[]>()
     for (const key of storedQueuedTo.keysIn(store)) {
       const offsets = storedQueuedTo.getWhole(store, key, onDamage)
-      if (offsets) this.#queuedTo.set(Number(storedQueuedTo.restOf(key)), offsets)
+      if (offsets) queuedTo.set(Number(storedQueuedTo.restOf(key)), offsets)
     }
+    this.#queuedTo = queuedTo
+    this.#durableQueuedTo = queuedTo
     this.#removeOrphans(new Set(sessions.map(({ clientId }) => clientId)))
-    return { sessions, queuedTo: ({ topicNumber, partitionIndex }) => this.#queuedTo.get(topicNumber)?.[partitionIndex] ?? 0 }
+    return { sessions, queuedTo: ({ topicNumber, partitionIndex }) => queuedTo.get(topicNumber)?.[partitionIndex] ?? 0 }
   }
 
   /** Of sessions whose record cannot be read: a later one of that client must not get what was theirs. */
@@ -168,7 +176,7 @@ export class SessionStore {
     this.#isTracking = true
     this.#delivered.pass(this.#highWatermarks())
     // What only Kafka clients write to moves nothing else.
-    this.#kafkaTimer = setInterval(() => {
+    this.#lookTimer = setInterval(() => {
       if (!this.#isNoting && this.#delivered.isBehind(this.#highWatermarks(), NOTE_EVENTS)) this.#noteAll(() => undefined)
     }, LOOK_MS).unref()
   }
@@ -184,6 +192,7 @@ export class SessionStore {
       isRecordChanged: !restored,
       isQueueChanged: !restored && session.subscriptions.size > 0,
       changedFilters: new Set(restored ? [] : session.subscriptions.keys()),
+      writtenFilters: [],
       firstPiece: Math.floor(start / PLACES_PER_PIECE),
       durableFirstPiece: Math.floor(start / PLACES_PER_PIECE),
       end: restored ? end : start
@@ -220,8 +229,16 @@ export class SessionStore {
     if (!session.kept) return done(true, null)
     const { changes, removals } = this.#refusedRemovals(session.clientId)
     changes.push(...this.#changesOf(session))
-    if (this.#queuedTo.size === 0) changes.push(...this.#queuedToChanges(null)) // the first one that subscribes
-    this.#submit({ changes, sessions: [session], bytes: 0, ...(removals && { removals }) }, (error) => done(error === null, error))
+    const isFirst = this.#queuedTo.size === 0 // that subscribes
+    if (isFirst) changes.push(...this.#queuedToChanges(null))
+    const writing: Writing = {
+      changes,
+      sessions: [session],
+      bytes: 0,
+      ...(removals && { removals }),
+      ...(isFirst && { queuedTo: this.#queuedTo })
+    }
+    this.#submit(writing, (error) => done(error === null, error))
   }
 
   /** The session has ended. @returns why that is not durable; it is tried again */
@@ -251,7 +268,7 @@ export class SessionStore {
   /** Everything that has changed, and how far that goes. */
   async close(): Promise<void> {
     this.#isClosing = true
-    if (this.#kafkaTimer) clearInterval(this.#kafkaTimer)
+    if (this.#lookTimer) clearInterval(this.#lookTimer)
     await new Promise<void>((resolve) => this.#noteAll(resolve))
     if (this.#timer) clearTimeout(this.#timer)
   }
@@ -287,6 +304,7 @@ export class SessionStore {
     }
     for (const session of [...this.#changed]) put(this.#changesOf(session), session)
     for (const change of this.#queuedToChanges(durable)) put([change], null)
+    ;(commits.at(-1) as Writing).queuedTo = this.#queuedTo
     let left = commits.length
     for (const commit of commits) {
       this.#submit(commit, (error) => {
@@ -307,26 +325,29 @@ export class SessionStore {
     return { changes, sessions: [], bytes: bytesOf(changes), removals: taken }
   }
 
-  #submit({ changes, sessions, removals }: Writing, done: (error: WadiError | null) => void): void {
+  #submit({ changes, sessions, removals, queuedTo }: Writing, done: (error: WadiError | null) => void): void {
     if (changes.length === 0) return done(null)
-    const firstPieces = sessions.map(({ kept }) => kept?.firstPiece ?? 0)
+    const written = sessions.map(({ kept }) => ({ firstPiece: kept?.firstPiece ?? 0, filters: kept?.writtenFilters ?? [] }))
     this.#store.submit([], changes, (error) => {
       if (error) {
         for (const [clientId, removal] of removals ?? []) this.#refused.set(clientId, removal)
-        for (const session of sessions) this.#rewrite(session)
-        this.#queuedTo = new Map() // all of it, next time
-      } else for (const [index, { kept }] of sessions.entries()) if (kept) kept.durableFirstPiece = firstPieces[index] as number
+        for (const [index, session] of sessions.entries()) this.#rewrite(session, written[index]?.filters ?? [])
+        this.#queuedTo = this.#durableQueuedTo
+      } else {
+        for (const [index, { kept }] of sessions.entries()) if (kept) kept.durableFirstPiece = written[index]?.firstPiece ?? 0
+        if (queuedTo) this.#durableQueuedTo = queuedTo
+      }
       done(error)
     })
   }
 
-  /** It is not known what of it is durable: all of it next time. */
-  #rewrite(session: ClientSession): void {
+  /** What was refused is not durable: all of it next time. */
+  #rewrite(session: ClientSession, filters: readonly string[]): void {
     const { kept, outbox } = session
     if (!kept) return
     kept.isRecordChanged = true
     kept.isQueueChanged = true
-    for (const filter of session.subscriptions.keys()) kept.changedFilters.add(filter)
+    for (const filter of [...session.subscriptions.keys(), ...filters]) kept.changedFilters.add(filter)
     kept.firstPiece = kept.durableFirstPiece
     kept.end = Math.min(kept.end, outbox.places.start)
     this.#change(session)
@@ -345,6 +366,7 @@ export class SessionStore {
     }
     kept.isNew = false
     kept.isRecordChanged = false
+    kept.writtenFilters = [...kept.changedFilters]
     kept.changedFilters.clear()
     if (kept.isQueueChanged) changes.push(...this.#queueChanges(session, kept))
     kept.isQueueChanged = false
@@ -384,7 +406,7 @@ export class SessionStore {
     return past.sort((one, other) => one.code - other.code)
   }
 
-  /** `durable`: what is durable now, when this commit is to move on where only Kafka clients write. It counts from now on: what is written later comes later. */
+  /** What was written later comes later: it counts from now on. `durable`: what the log has now; where that is more, something is written, as a barrier. */
   #queuedToChanges(durable: ReadonlyMap<Partition, number> | null): StateChange[] {
     if (!this.#isTracking) return []
     const changes: StateChange[] = []
@@ -393,8 +415,10 @@ export class SessionStore {
       const offsets = partitions.map((partition) => this.#delivered.end(partition))
       const before = this.#queuedTo.get(number)
       next.set(number, offsets)
-      const isBehind = durable !== null && changes.length === 0 && partitions.some((one, index) => (durable.get(one) ?? 0) > (offsets[index] ?? 0))
-      if (isBehind || !before || !sameNumbers(before, offsets)) changes.push(storedQueuedTo.put(storedQueuedTo.keyAt(String(number)), offsets))
+      const isBehind =
+        durable !== null && changes.length === 0 && partitions.some((one, index) => (durable.get(one) ?? 0) > (offsets[index] ?? 0))
+      if (isBehind || !before || !sameNumbers(before, offsets))
+        changes.push(storedQueuedTo.put(storedQueuedTo.keyAt(String(number)), offsets))
     }
     for (const number of this.#queuedTo.keys()) {
       if (!next.has(number)) changes.push(storedQueuedTo.remove(storedQueuedTo.keyAt(String(number))))
@@ -405,7 +429,8 @@ export class SessionStore {
 
   #highWatermarks(): Map<Partition, number> {
     const found = new Map<Partition, number>()
-    for (const { partitions } of this.#store.topics.values()) for (const partition of partitions) found.set(partition, partition.highWatermark)
+    for (const { partitions } of this.#store.topics.values())
+      for (const partition of partitions) found.set(partition, partition.highWatermark)
     return found
   }
 }

@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import { StateArea } from '../../runtime/log/state-area.ts'
-import { type ValueCodec, stateDamaged, stateNewer, versioned } from '../../runtime/log/state-codec.ts'
+import { stateDamaged, stateNewer, type ValueCodec, versioned } from '../../runtime/log/state-codec.ts'
 import { fields, flag, optional, type Shape, whole, within, words } from '../../runtime/log/state-shape.ts'
 import { TOPIC_PARTITIONS_MAX } from '../../runtime/log/topic-catalogue.ts'
 import type { Qos } from './packets.ts'
@@ -73,7 +73,12 @@ export const storedSubscriptions = new StateArea<StoredSubscription>(
       id: optional(within(1, 268_435_455))
     })
   ),
-  { keys: '<client>/<digest of the filter>', valueBytesMax: 8 * 1024, entries: '100 of a session', goes: 'with UNSUBSCRIBE, and with the session' }
+  {
+    keys: '<client>/<digest of the filter>',
+    valueBytesMax: 8 * 1024,
+    entries: '100 of a session',
+    goes: 'with UNSUBSCRIBE, and with the session'
+  }
 )
 
 export const storedQueues = new StateArea<StoredQueue>('mqtt.flight', exact({ write: writeQueue, read: readQueue }), {

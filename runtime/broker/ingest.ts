@@ -230,7 +230,12 @@ export class Ingest {
     this.#counters.inFlightBytes += recordBytes + EVENT_OVERHEAD_BYTES
     const partition = topic.partitions[this.#choosePartition(topic, mapping)]
     if (!partition) throw new RangeError(`topic ${topic.name} has no partitions`)
-    this.#store.append(partition, record, (error, offset) => this.#complete({ partition, offset }, recordBytes, startedMs, error, done), event.state)
+    this.#store.append(
+      partition,
+      record,
+      (error, offset) => this.#complete({ partition, offset }, recordBytes, startedMs, error, done),
+      event.state
+    )
   }
 
   #choosePartition(topic: Topic, mapping: Mapping & { record: RecordInput }): number {

@@ -129,7 +129,8 @@ function compileHeaders(
   for (const [name, source] of config instanceof Map ? config : Object.entries(config ?? {})) {
     if (name === '' || name.length > HEADER_NAME_CHARACTERS_MAX)
       report('headers', `has the name "${name}": 1 to ${HEADER_NAME_CHARACTERS_MAX} characters`)
-    if (RESERVED_HEADERS.test(name)) report(`headers.${name}`, 'is ours: wadi.*, mqtt.topic, mqtt.client, mqtt.qos and mqtt.retain are set by Wadi')
+    if (RESERVED_HEADERS.test(name))
+      report(`headers.${name}`, 'is ours: wadi.*, mqtt.topic, mqtt.client, mqtt.qos and mqtt.retain are set by Wadi')
     const parsed = template(`headers.${name}`, source)
     if (parsed) headers.push({ keyBytes: encoder.encode(name), template: parsed })
   }

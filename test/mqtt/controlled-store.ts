@@ -69,7 +69,9 @@ export class ControlledStore {
 
   createTopic(name: string, config: Partial<TopicConfig> = {}): Promise<Topic> {
     const number = this.topicMap.size + 1
-    const partitions = Array.from({ length: config.partitionCount ?? 1 }, (_, partitionIndex) => this.#partition(name, number, partitionIndex))
+    const partitions = Array.from({ length: config.partitionCount ?? 1 }, (_, partitionIndex) =>
+      this.#partition(name, number, partitionIndex)
+    )
     const topic = { name, number, partitions } as unknown as Topic
     this.topicMap.set(name, topic)
     return Promise.resolve(topic)
@@ -90,7 +92,10 @@ export class ControlledStore {
         const some = records().slice(offset, offset + BATCH_COUNT)
         if (some.length === 0) return Promise.resolve({ batches: [], nextOffset: offset })
         const bytes = core.buildBatch(some, { baseOffset: offset })
-        return Promise.resolve({ batches: [{ header: readBatchHeader(bytes) as BatchHeader, bytes }], nextOffset: toOffset(offset + some.length) })
+        return Promise.resolve({
+          batches: [{ header: readBatchHeader(bytes) as BatchHeader, bytes }],
+          nextOffset: toOffset(offset + some.length)
+        })
       }
     }
   }

@@ -3,15 +3,9 @@
 
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import {
-  storedPieces,
-  storedQueuedTo,
-  storedQueues,
-  storedSessions,
-  storedSubscriptions
-} from '../../adapters/mqtt/stored-session.ts'
+import { storedPieces, storedQueuedTo, storedQueues, storedSessions, storedSubscriptions } from '../../adapters/mqtt/stored-session.ts'
 import { Prng } from '../sim/prng.ts'
-import { ControlledStore, diskFull } from './controlled-store.ts'
+import { type ControlledStore, diskFull } from './controlled-store.ts'
 import { publishPacket } from './packets.ts'
 import { ReadingClient, type ReadingOptions, Receiver } from './reading-client.ts'
 import { startGateway, type TestGateway, turns } from './rig.ts'
@@ -83,8 +77,14 @@ t.test('what was acknowledged before a stop is not sent again; what was not is, 
   await publish(after, ['5'])
   await again.until(() => again.publishes.length === 3)
   t.same(again.payloads, ['3', '4', '5'])
-  t.same(again.publishes.map(({ dup }) => dup), [true, true, false])
-  t.same(again.publishes.slice(0, 2).map(({ messageId }) => messageId), client.publishes.slice(2).map(({ messageId }) => messageId))
+  t.same(
+    again.publishes.map(({ dup }) => dup),
+    [true, true, false]
+  )
+  t.same(
+    again.publishes.slice(0, 2).map(({ messageId }) => messageId),
+    client.publishes.slice(2).map(({ messageId }) => messageId)
+  )
 })
 
 t.test('QoS 2 arrives once, killed in each of its phases', async (t) => {
@@ -100,7 +100,11 @@ t.test('QoS 2 arrives once, killed in each of its phases', async (t) => {
     if (phase === 'publish' || phase === 'pubrec') await client.until(() => client.publishes.length === 1)
     else await client.until(() => client.packets.some(({ cmd }) => cmd === 'pubrel'))
     await turns(() => false, 20)
-    if (phase === 'pubrec') t.notOk(client.packets.some(({ cmd }) => cmd === 'pubrel'), 'PUBREL waits for its commit')
+    if (phase === 'pubrec')
+      t.notOk(
+        client.packets.some(({ cmd }) => cmd === 'pubrel'),
+        'PUBREL waits for its commit'
+      )
     const after = await kill(t, before)
     const again = read(after, {}, receiver)
     await publish(after, ['2'], 2)

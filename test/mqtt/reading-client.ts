@@ -71,7 +71,12 @@ export class ReadingClient {
   subscribe(topic: string, qos: 0 | 1 | 2, more: { nl?: boolean; rap?: boolean; id?: number } = {}): Promise<void> {
     const { id, ...options } = more
     const messageId = 1 + this.packets.length
-    this.send({ cmd: 'subscribe', messageId, subscriptions: [{ topic, qos, ...options }], ...(id && { properties: { subscriptionIdentifier: id } }) })
+    this.send({
+      cmd: 'subscribe',
+      messageId,
+      subscriptions: [{ topic, qos, ...options }],
+      ...(id && { properties: { subscriptionIdentifier: id } })
+    })
     return this.until(() => this.packets.some((packet) => packet.cmd === 'suback' && packet.messageId === messageId), 'SUBACK')
   }
 
