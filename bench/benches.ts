@@ -15,6 +15,7 @@ import { memoryBench } from './memory.ts'
 import { pipelineBench } from './pipeline.ts'
 import { producerBench } from './producer.ts'
 import { restartBench } from './restart.ts'
+import { sessionsBench } from './sessions.ts'
 import { trickleBench } from './trickle.ts'
 import { waitingBench } from './waiting.ts'
 
@@ -25,6 +26,7 @@ export const benches: readonly Bench[] = [
   ingestBench,
   deliveryBench,
   connectionsBench,
+  sessionsBench,
   producerBench,
   pipelineBench,
   deviceBench,

@@ -27,7 +27,7 @@ function arrive(clientId: string): Promise<void> {
     socket.on('close', () => (isSubscribed && isOffline ? resolve() : reject(new Error('the broker closed a connection'))))
     socket.once('connect', () => {
       const options = { version, isClean: !isOffline, keepAliveSeconds: KEEP_ALIVE_SECONDS } as const
-      socket.write(Buffer.concat([connectPacket(clientId, options), subscribePacket(`commands/${clientId}/set`, { version, qos: 1 })]))
+      socket.write(Buffer.concat([connectPacket(clientId, options), subscribePacket(`bench/${clientId}/set`, { version, qos: 1 })]))
     })
     socket.on('data', (chunk) => counter.push(chunk))
   })

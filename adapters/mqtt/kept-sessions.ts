@@ -59,12 +59,14 @@ export class KeptSessions {
   ): Promise<void> {
     const { sessions, queuedTo } = this.store.load(onDamage)
     const queuedOf = new Map<ClientSession, FoundSession['queued']>()
+    let subscriptionCount = 0
     for (const found of sessions) {
       const session = this.#sessionOf(found)
-      queuedOf.set(session, found.queued)
+      if (found.queued.size > 0) queuedOf.set(session, found.queued)
+      subscriptionCount += found.subscriptions.length
       add({ session, subscriptions: found.subscriptions })
     }
-    if (sessions.every(({ subscriptions }) => subscriptions.length === 0)) return
+    if (subscriptionCount === 0) return
     const late: LatePlace[] = []
     for (const { partitions } of this.#options.store.topics.values()) {
       for (const partition of partitions) {
@@ -84,11 +86,11 @@ export class KeptSessions {
     this.store.startTracking()
   }
 
-  #sessionOf({ clientId, session: { expirySeconds, endedMs }, flights, places, start }: FoundSession): ClientSession {
+  #sessionOf({ clientId, session: { expirySeconds, endedMs }, flights, pairs, start }: FoundSession): ClientSession {
     const { limits, budget } = this.#options
     const session = new ClientSession(clientId, new Outbox(limits, budget, start), expirySeconds)
     session.endedMs = endedMs ?? Date.now()
-    session.outbox.restore(flights, places)
+    session.outbox.restore(flights, pairs)
     this.keep(session, true)
     return session
   }

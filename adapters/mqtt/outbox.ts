@@ -144,8 +144,8 @@ export class Outbox {
     this.#keeper ??= keeper
   }
 
-  /** What flights() and `places` were before the start. */
-  restore(flights: readonly StoredFlight[], places: readonly StoredPlace[]): void {
+  /** What flights() and `places` were before the start; `pairs`: codes and offsets in turn. */
+  restore(flights: readonly StoredFlight[], pairs: Float64Array): void {
     for (const { packetId, qos, place } of flights) {
       const isReceived = place === null
       const entry = newEntry(null, { qos, isRetained: false, subscriptionIds: [] }, place)
@@ -153,7 +153,7 @@ export class Outbox {
       this.#lastId = packetId
     }
     this.#repeats = [...this.#byId.values()]
-    this.#places.restore(places)
+    this.#places.restore(pairs)
   }
 
   /** Found in the log, after a start: it came before the gateway fell. */

@@ -6,7 +6,7 @@ const PLACES_MIN = 8
 
 export class PlaceQueue {
   /** Pairs of partition code and offset. */
-  #pairs: Float64Array<ArrayBufferLike> = EMPTY
+  #pairs: Float64Array = EMPTY
   /** Index of the first pair. */
   #head = 0
   #length = 0
@@ -35,6 +35,13 @@ export class PlaceQueue {
     this.#pairs[at] = code
     this.#pairs[at + 1] = offset
     this.#length++
+  }
+
+  /** Into an empty queue: codes and offsets in turn, which are the queue's from now on. */
+  fill(pairs: Float64Array): void {
+    this.#pairs = pairs
+    this.#head = 0
+    this.#length = pairs.length / 2
   }
 
   /** Of the place with that number. */

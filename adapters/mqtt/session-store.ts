@@ -51,13 +51,15 @@ export interface FoundSession {
   readonly subscriptions: readonly { readonly filter: string; readonly subscription: Subscription }[]
   readonly flights: readonly StoredFlight[]
   readonly start: number
-  readonly places: readonly StoredPlace[]
+  /** Codes and offsets of what waits, in turn. */
+  readonly pairs: Float64Array
   /** By partition code, where that is more than `queuedTo`. */
   readonly queued: ReadonlyMap<number, number>
 }
 
 export interface FoundSessions {
-  readonly sessions: readonly FoundSession[]
+  /** To be read once. */
+  readonly sessions: Iterable<FoundSession>
   /** From where on a partition has to be looked through. */
   queuedTo(partition: Partition): number
 }
@@ -105,38 +107,45 @@ export class SessionStore {
 
   // --- at the start
 
-  /** `onDamage` hears of values that cannot be read: they are left out. @throws WadiError WADI_FORMAT_NEWER */
+  /** `onDamage` hears of values that cannot be read: they are left out. @throws WadiError WADI_FORMAT_NEWER, also while sessions are read */
   load(onDamage: (error: WadiError) => void): FoundSessions {
-    const store = this.#store
-    const subscriptions = new Map<string, { filter: string; subscription: Subscription }[]>()
-    for (const key of storedSubscriptions.keysIn(store)) {
-      const stored = storedSubscriptions.getWhole(store, key, onDamage)
-      if (stored) add(subscriptions, clientOfKey(storedSubscriptions.restOf(key)), subscriptionOf(stored))
-    }
-    const pieces = new Map<string, { first: number; places: readonly StoredPlace[] }[]>()
-    for (const key of storedPieces.keysIn(store)) {
-      const stored = storedPieces.getWhole(store, key, onDamage)
-      if (stored) add(pieces, clientOfKey(storedPieces.restOf(key)), stored)
-    }
-    const sessions: FoundSession[] = []
-    for (const key of storedSessions.keysIn(store)) {
-      const session = storedSessions.getWhole(store, key, onDamage)
-      const clientId = storedSessions.restOf(key)
-      const queue = storedQueues.getWhole(store, storedQueues.keyAt(clientId), onDamage) ?? NO_QUEUE
-      const { start, end, flights, queued } = queue
-      const found = { clientId, flights, start, subscriptions: subscriptions.get(clientId) ?? [] }
-      const places = placesBetween(pieces.get(clientId) ?? [], start, end)
-      if (session) sessions.push({ ...found, session, places, queued: new Map(queued.map(({ code, offset }) => [code, offset])) })
-    }
     const queuedTo = new Map<number, readonly number[]>()
-    for (const key of storedQueuedTo.keysIn(store)) {
-      const offsets = storedQueuedTo.getWhole(store, key, onDamage)
+    for (const key of storedQueuedTo.keysIn(this.#store)) {
+      const offsets = storedQueuedTo.getWhole(this.#store, key, onDamage)
       if (offsets) queuedTo.set(Number(storedQueuedTo.restOf(key)), offsets)
     }
     this.#queuedTo = queuedTo
     this.#durableQueuedTo = queuedTo
-    this.#removeOrphans(new Set(sessions.map(({ clientId }) => clientId)))
-    return { sessions, queuedTo: ({ topicNumber, partitionIndex }) => queuedTo.get(topicNumber)?.[partitionIndex] ?? 0 }
+    return {
+      sessions: this.#sessionsIn(onDamage),
+      queuedTo: ({ topicNumber, partitionIndex }) => queuedTo.get(topicNumber)?.[partitionIndex] ?? 0
+    }
+  }
+
+  /** One at a time: their places would be large objects all together. */
+  *#sessionsIn(onDamage: (error: WadiError) => void): Generator<FoundSession> {
+    const store = this.#store
+    const subscriptionKeys = byClient(storedSubscriptions.keysIn(store), storedSubscriptions)
+    const pieceKeys = byClient(storedPieces.keysIn(store), storedPieces)
+    const known = new Set<string>()
+    for (const key of storedSessions.keysIn(store)) {
+      const session = storedSessions.getWhole(store, key, onDamage)
+      if (!session) continue
+      const clientId = storedSessions.restOf(key)
+      known.add(clientId)
+      const queue = storedQueues.getWhole(store, storedQueues.keyAt(clientId), onDamage) ?? NO_QUEUE
+      const { start, end, flights, queued } = queue
+      const subscriptions = (subscriptionKeys.get(clientId) ?? []).flatMap(
+        (one) => storedSubscriptions.getWhole(store, one, onDamage) ?? []
+      )
+      const pieces = (pieceKeys.get(clientId) ?? []).flatMap((one) => storedPieces.getWhole(store, one, onDamage) ?? [])
+      yield {
+        ...{ clientId, session, flights, start, pairs: pairsBetween(pieces, start, end) },
+        subscriptions: subscriptions.map(subscriptionOf),
+        queued: new Map(queued.map(({ code, offset }) => [code, offset]))
+      }
+    }
+    this.#removeOrphans(known)
   }
 
   /** Of sessions whose record cannot be read: a later one of that client must not get what was theirs. */
@@ -366,11 +375,13 @@ export class SessionStore {
     }
     for (const number of pieceNumbers(Math.floor(Math.max(start, kept.end) / PLACES_PER_PIECE), end)) {
       const first = Math.max(start, number * PLACES_PER_PIECE)
-      const found: StoredPlace[] = []
-      for (let at = first; at < Math.min(end, (number + 1) * PLACES_PER_PIECE); at++) {
-        found.push({ code: places.codeAt(at), offset: places.offsetAt(at) })
+      const until = Math.min(end, (number + 1) * PLACES_PER_PIECE)
+      const pairs = new Float64Array((until - first) * 2)
+      for (let at = first; at < until; at++) {
+        pairs[(at - first) * 2] = places.codeAt(at)
+        pairs[(at - first) * 2 + 1] = places.offsetAt(at)
       }
-      changes.push(storedPieces.put(pieceKey(clientId, number), { first, places: found }))
+      changes.push(storedPieces.put(pieceKey(clientId, number), { first, pairs }))
     }
     kept.firstPiece = firstPiece
     kept.end = end
@@ -419,10 +430,15 @@ export class SessionStore {
 
 const NO_QUEUE: StoredQueue = { start: 0, end: 0, flights: [], queued: [] }
 
-function add<V>(map: Map<string, V[]>, key: string, value: V): void {
-  const known = map.get(key)
-  if (known) known.push(value)
-  else map.set(key, [value])
+function byClient(keys: readonly string[], area: { restOf(key: string): string }): Map<string, string[]> {
+  const found = new Map<string, string[]>()
+  for (const key of keys) {
+    const clientId = clientOfKey(area.restOf(key))
+    const known = found.get(clientId)
+    if (known) known.push(key)
+    else found.set(clientId, [key])
+  }
+  return found
 }
 
 function bytesOf(changes: readonly StateChange[]): number {
@@ -438,9 +454,16 @@ function pieceNumbers(first: number, end: number): number[] {
   return numbers
 }
 
-function placesBetween(pieces: readonly StoredPiece[], start: number, end: number): StoredPlace[] {
+function pairsBetween(pieces: readonly StoredPiece[], start: number, end: number): Float64Array {
   const inOrder = [...pieces].sort((one, other) => one.first - other.first)
-  return inOrder.flatMap(({ first, places }) => places.filter((_, index) => first + index >= start && first + index < end))
+  const parts = inOrder.map(({ first, pairs }) => pairs.subarray(Math.max(0, start - first) * 2, Math.max(0, end - first) * 2))
+  const found = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    found.set(part, at)
+    at += part.length
+  }
+  return found
 }
 
 function sameNumbers(some: readonly number[], others: readonly number[]): boolean {

@@ -21,6 +21,10 @@ export class NumberWriter {
     this.#bytes[this.#length++] = rest
   }
 
+  clear(): void {
+    this.#length = 0
+  }
+
   /** A copy. */
   bytes(): Uint8Array {
     return this.#bytes.slice(0, this.#length)

@@ -48,12 +48,13 @@ export interface StoredQueue {
 }
 
 const FORMAT = 1
-export const PLACES_PER_PIECE = 256
+export const PLACES_PER_PIECE = 64
 
 export interface StoredPiece {
   /** Number of its first place. */
   readonly first: number
-  readonly places: readonly StoredPlace[]
+  /** Code and offset of each place: one array, as there may be very many. */
+  readonly pairs: Float64Array
 }
 
 export const storedSessions = new StateArea<StoredSession>(
@@ -118,10 +119,13 @@ interface ExactCodec<V> {
   read(reader: NumberReader): V
 }
 
+/** Of all values, one after the other. */
+const writer = new NumberWriter()
+
 /** A format byte, then numbers. */
 function exact<V>({ write, read }: ExactCodec<V>): ValueCodec<V> {
   const encode = (value: V): Uint8Array => {
-    const writer = new NumberWriter()
+    writer.clear()
     writer.put(FORMAT)
     write(writer, value)
     return writer.bytes()
@@ -163,14 +167,20 @@ function readQueue(reader: NumberReader): StoredQueue {
   return { start, end, flights, queued: readPlaces(reader) }
 }
 
-function writePiece(writer: NumberWriter, { first, places }: StoredPiece): void {
+function writePiece(writer: NumberWriter, { first, pairs }: StoredPiece): void {
   writer.put(first)
-  writePlaces(writer, places)
+  writer.put(pairs.length / 2)
+  for (let at = 0; at < pairs.length; at += 2) putPlace(writer, pairs[at] as number, pairs[at + 1] as number)
 }
 
 function readPiece(reader: NumberReader): StoredPiece {
   const first = reader.next()
-  return { first, places: readPlaces(reader) }
+  const pairs = new Float64Array(reader.count() * 2)
+  for (let at = 0; at < pairs.length; at += 2) {
+    pairs[at] = reader.next() * TOPIC_PARTITIONS_MAX + reader.next()
+    pairs[at + 1] = reader.next()
+  }
+  return { first, pairs }
 }
 
 function writePlaces(writer: NumberWriter, places: readonly StoredPlace[]): void {
@@ -185,6 +195,10 @@ function readPlaces(reader: NumberReader): StoredPlace[] {
 }
 
 function writePlace(writer: NumberWriter, { code, offset }: StoredPlace): void {
+  putPlace(writer, code, offset)
+}
+
+function putPlace(writer: NumberWriter, code: number, offset: number): void {
   writer.put(Math.floor(code / TOPIC_PARTITIONS_MAX))
   writer.put(code % TOPIC_PARTITIONS_MAX)
   writer.put(offset)

@@ -59,10 +59,10 @@ export class WaitingPlaces {
     return true
   }
 
-  /** Whatever the bounds are now. */
-  restore(places: readonly StoredPlace[]): void {
-    for (const { code, offset } of places) this.#queue.push(code, offset)
-    this.#budget.places += places.length
+  /** Codes and offsets in turn, whatever the bounds are now. */
+  restore(pairs: Float64Array): void {
+    this.#queue.fill(pairs)
+    this.#budget.places += pairs.length / 2
   }
 
   /** The message of the first place that is not in memory. */
