@@ -11,6 +11,7 @@ import { Ingest } from '../runtime/broker/ingest.ts'
 import { compileRoutes } from '../runtime/broker/routes.ts'
 import type { Disk } from '../runtime/io/disk.ts'
 import { nodeClock } from '../runtime/io/node-clock.ts'
+import { createNodeCodec } from '../runtime/io/node-codec.ts'
 import { nodeDisk } from '../runtime/io/node-disk.ts'
 import { loadTestCore } from '../test/helpers/core.ts'
 import { openStore } from './open-store.ts'
@@ -116,7 +117,7 @@ async function listen(parts: {
   }
   const listener = new mqttListener.Listener({ port: 0 })
   await listener.bind()
-  const broker = mqttBroker.createMqttBroker(parts)
+  const broker = mqttBroker.createMqttBroker({ ...parts, codec: createNodeCodec() })
   await broker.start()
   broker.addListener(listener)
   return broker.addresses[0]?.port ?? 0

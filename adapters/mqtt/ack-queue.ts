@@ -2,7 +2,8 @@
 // MQTT-4.6.0-2 wants PUBACKs in the order of the PUBLISHes.
 //
 // A PUBLISH that is refused may end its connection. What came before it is acknowledged first, or the device would send again what is stored, each
-// time it comes back; what comes behind it must not be taken any more (isClosing), or it would be stored out of order and sent again too.
+// time it comes back; what comes behind it must not be taken any more (isClosing), or it would be stored out of order and sent again too. What was
+// taken before that, and is stored all the same, is called back when it is: it is not acknowledged, but it is an event like others.
 
 export type AckCallback<O> = (error: Error | null, outcome: O) => void
 
@@ -33,8 +34,12 @@ export class AckQueue<O> {
       this.#hasEnded = head.isLast
       head.callback(head.error, head.outcome as O)
     }
-    this.#waiting.length = 0
+    const rest = this.#waiting.splice(0).slice(this.#head)
     this.#head = 0
+    for (const ack of rest) {
+      if (!ack.isSettled) this.#waiting.push(ack)
+      else if (ack.error === null) ack.callback(null, ack.outcome as O)
+    }
   }
 }
 

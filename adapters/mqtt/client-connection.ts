@@ -49,6 +49,8 @@ export class ClientConnection {
   readonly #reader: PacketReader
   readonly #writer: SocketWriter
   #isHeld = false
+  /** CONNACK has left. */
+  #isAccepted = false
   #isWaiting = false
   #isReading = false
   #pausedUntilMs = 0
@@ -109,6 +111,7 @@ export class ClientConnection {
 
   /** The client is connected: the time limit is its keep-alive from now on. */
   accept(options: ConnackOptions, { keepAliveSeconds, packetBytesMax }: { keepAliveSeconds: number; packetBytesMax: number }): void {
+    this.#isAccepted = true
     this.#packetBytesMax = packetBytesMax
     const bytes = connackPacket(this.#versionOr4(), options)
     if (bytes && bytes.byteLength > packetBytesMax) return this.destroy() // it takes less than CONNACK: nothing may be sent (MQTT-3.1.2-24)
@@ -166,7 +169,7 @@ export class ClientConnection {
   /** Ends it without a fault. MQTT 5 clients are told why with `reasonCode`; null = they said goodbye themselves. */
   close(reasonCode: number | null): void {
     if (this.isClosed) return
-    this.#goodbye(reasonCode !== null && this.version === 5 ? disconnectPacket(reasonCode) : null)
+    this.#goodbye(reasonCode !== null && this.version === 5 && this.#isAccepted ? disconnectPacket(reasonCode) : null)
   }
 
   destroy(): void {
@@ -297,7 +300,7 @@ export class ClientConnection {
   }
 
   #disconnectFor({ reasonCode }: GateFault): Uint8Array | null {
-    const bytes = this.version === 5 && this.#reader.isPastConnect ? disconnectPacket(reasonCode) : null
+    const bytes = this.version === 5 && this.#isAccepted ? disconnectPacket(reasonCode) : null
     return bytes && bytes.byteLength <= this.#packetBytesMax ? bytes : null
   }
 

@@ -3,6 +3,7 @@
 
 import type { Outbox } from './outbox.ts'
 import type { Qos } from './packets.ts'
+import type { KeptSession } from './session-store.ts'
 
 export interface Subscription {
   readonly qos: Qos
@@ -23,6 +24,10 @@ export class ClientSession {
   expirySeconds: number
   /** It has taken one of the places of sessions that subscribe and outlive their connection. */
   hasPlace = false
+  /** What is durable of it; null = it ends with its connection. */
+  kept: KeptSession | null = null
+  /** Wall time, ms, when its last connection ended; null while it has one. */
+  endedMs: number | null = null
   constructor(clientId: string, outbox: Outbox, expirySeconds: number) {
     this.clientId = clientId
     this.outbox = outbox

@@ -37,7 +37,10 @@ export interface BrokerLimits {
   readonly subscriptionBytesMax: number
   /** Clients with a persistent session that subscribe. */
   readonly sessionsMax: number
-  /** QoS 1 and 2 messages that wait for a subscriber that is away: number and bytes of one client, and bytes of all. */
+  /** Places in the log of messages that wait for a session that outlives its connections: of one, and of all. They take 16 bytes each. */
+  readonly queuedPlacesPerClientMax: number
+  readonly queuedPlacesMax: number
+  /** QoS 1 and 2 messages that are not in the log and wait for a subscriber that is away: number and bytes of one client, and bytes of all. */
   readonly offlinePerClientMax: number
   readonly offlinePerClientBytesMax: number
   readonly offlineBytesMax: number
@@ -73,6 +76,8 @@ export const defaultMqttLimits: MqttLimits = {
   subscriptionBytesPerClientMax: 512 * 1024,
   subscriptionBytesMax: 48 * 1024 * 1024,
   sessionsMax: 10_000,
+  queuedPlacesPerClientMax: 10_000,
+  queuedPlacesMax: 1_000_000,
   offlinePerClientMax: 1_000,
   offlinePerClientBytesMax: 2 * 1024 * 1024,
   offlineBytesMax: 16 * 1024 * 1024,

@@ -1,5 +1,6 @@
 // A message on its way to subscribers, and what it takes to keep one. Not for: packets (packets.ts), events in the log (runtime/broker).
 
+import type { Place } from '../../runtime/log/contract.ts'
 import type { MessageProperties, Qos } from './packets.ts'
 
 export interface MessageFields {
@@ -9,6 +10,8 @@ export interface MessageFields {
   /** As it was published. */
   readonly isRetained: boolean
   readonly properties: MessageProperties | null
+  /** Where its event lies; not there when it has none: `$SYS`, what no route stores, what is retained. */
+  readonly place?: Place | null
 }
 
 /** Of one message in one queue beside its bytes: objects and places in maps. Measured: about 140 bytes. */
@@ -22,6 +25,7 @@ export class Message {
   readonly qos: Qos
   readonly isRetained: boolean
   readonly properties: MessageProperties | null
+  readonly place: Place | null
   /** Wall time, ms; Infinity = it does not expire. */
   readonly expiresMs: number
   /** What it takes where it is kept. */
@@ -31,11 +35,16 @@ export class Message {
   #text = ''
 
   /** Published now. */
-  constructor({ topic, payload, qos, isRetained, properties }: MessageFields, nowMs: number, expiresMs: number | null = null) {
+  constructor(
+    { topic, payload, qos, isRetained, properties, place = null }: MessageFields,
+    nowMs: number,
+    expiresMs: number | null = null
+  ) {
     this.topic = topic
     this.qos = qos
     this.isRetained = isRetained
     this.properties = properties
+    this.place = place
     this.#payload = payload
     const expirySeconds = properties?.expirySeconds ?? null
     this.bytes = MESSAGE_OVERHEAD_BYTES + topic.length + payload.byteLength + (properties?.forwarded.byteLength ?? 0)

@@ -11,6 +11,7 @@ import type { Socket } from 'node:net'
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Ingest } from '../../runtime/broker/ingest.ts'
 import type { Core } from '../../runtime/core/core.ts'
+import type { BlockCodec } from '../../runtime/io/codec.ts'
 import type { Store } from '../../runtime/log/contract.ts'
 import { type Authorizer, type ClientIdentity, type ConnectDecision, everybody } from './authorizer.ts'
 import { type BrokerLimits, defaultMqttLimits, type ListenerLimits } from './limits.ts'
@@ -61,8 +62,9 @@ export interface MqttMetrics extends SessionLayerMetrics {
 
 export interface MqttBrokerOptions {
   readonly ingest: Ingest
-  readonly store: Pick<Store, 'commit' | 'listState' | 'getState'>
-  readonly core: Pick<Core, 'crc32c'>
+  readonly store: Pick<Store, 'commit' | 'submit' | 'listState' | 'getState' | 'topics'>
+  readonly core: Core
+  readonly codec: BlockCodec
   readonly limits?: Partial<BrokerLimits>
   /** Without one everybody may do everything. */
   readonly authorizer?: Authorizer
@@ -119,15 +121,22 @@ class Broker implements MqttBroker {
   #closing: Promise<void> | null = null
 
   constructor(options: MqttBrokerOptions) {
-    const { ingest, store, core, limits, authorizer = everybody, createSessions = createMqttSessions, version = '' } = options
+    const { ingest, store, core, codec, limits, authorizer = everybody, createSessions = createMqttSessions, version = '' } = options
     const { onEvent = () => {}, onTakeover = () => {}, onDamage = () => {} } = options
     this.#authorizer = authorizer
     this.#limits = { ...defaultMqttLimits, ...limits }
     this.#onEvent = onEvent
     this.#onTakeover = onTakeover
-    this.#sessions = createSessions({ limits: this.#limits, store, core, version, onDamage, handlers: this.#createHandlers(ingest) })
+    this.#sessions = createSessions({ limits: this.#limits, store, core, codec, version, onDamage, handlers: this.#createHandlers(ingest) })
     const identityOf = (session: Session): ClientIdentity => this.#identityOf(session)
-    this.#intake = new PublishIntake({ ingest, store, authorizer, qos2: this.#sessions.qos2, identityOf })
+    this.#intake = new PublishIntake({
+      ingest,
+      store,
+      authorizer,
+      qos2: this.#sessions.qos2,
+      identityOf,
+      onStored: (place) => this.#sessions.stored(place)
+    })
     this.#readPause = this.#createReadPause(ingest)
   }
 
@@ -171,7 +180,7 @@ class Broker implements MqttBroker {
     await waitUntil(() => this.#sockets().length === 0, GOODBYE_MS_MAX)
     for (const socket of this.#sockets()) socket.destroy()
     await waitUntil(() => this.#sockets().length === 0 && this.#intake.pendingCount === 0, DRAIN_MS_MAX)
-    this.#sessions.close()
+    await this.#sessions.close()
   }
 
   #sockets(): Socket[] {
@@ -198,6 +207,7 @@ class Broker implements MqttBroker {
       publish: (session, packet, done) => this.#intake.take(session, packet, done),
       publishWill: (session, clientId, will, done) => this.#intake.takeWill(session, clientId, will, done),
       subscribeRefusal: (session, filter) => this.#subscribeRefusal(session, filter),
+      routeHeadersOf: (mqttTopic) => ingest.routeHeadersOf(mqttTopic),
       receivedMessages: () => ingest.metrics.received,
       takenOver: ({ remoteAddress }, { remoteAddress: previousAddress }, clientId) =>
         this.#onTakeover({ clientId, remoteAddress, previousAddress }),

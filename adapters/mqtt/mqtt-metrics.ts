@@ -12,6 +12,7 @@ type Gauge =
   | 'retainedBytes'
   | 'wills'
   | 'queuedBytes'
+  | 'queuedPlaces'
   | 'qos2Remembered'
 type Counter = Exclude<keyof MqttMetrics, 'closed' | Gauge>
 
@@ -24,6 +25,7 @@ const GAUGES: readonly (readonly [name: string, field: Gauge, help: string])[] =
   ['retained_bytes', 'retainedBytes', 'Memory of the retained messages'],
   ['wills', 'wills', 'Wills of connected clients, and delayed ones'],
   ['queued_bytes', 'queuedBytes', 'Memory of the messages that wait for subscribers'],
+  ['queued_messages', 'queuedPlaces', 'Messages that wait in the log for sessions that outlive their connections'],
   ['qos2_remembered_messages', 'qos2Remembered', 'QoS 2 packet ids that wait for their PUBREL']
 ]
 

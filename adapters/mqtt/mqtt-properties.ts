@@ -196,6 +196,21 @@ export interface ForwardedProperties {
   readonly userProperties: readonly (readonly [name: string, value: string])[]
 }
 
+/** As `forwarded` of MessageProperties has them. */
+export function writeForwarded({ contentType, responseTopic, correlationData, isText, userProperties }: ForwardedProperties): Uint8Array {
+  const parts: Buffer[] = []
+  const put = (id: number, ...values: readonly Uint8Array[]): void => {
+    parts.push(Buffer.of(id))
+    for (const value of values) parts.push(Buffer.of(value.byteLength >> 8, value.byteLength & 0xff), Buffer.from(value))
+  }
+  if (isText) parts.push(Buffer.of(Property.payloadFormat, 1))
+  if (contentType !== null) put(Property.contentType, Buffer.from(contentType))
+  if (responseTopic !== null) put(Property.responseTopic, Buffer.from(responseTopic))
+  if (correlationData !== null) put(Property.correlationData, correlationData)
+  for (const [name, value] of userProperties) put(Property.userProperty, Buffer.from(name), Buffer.from(value))
+  return joined(parts)
+}
+
 /** `forwarded` of MessageProperties, which was checked when it was read. */
 export function readForwarded(forwarded: Uint8Array): ForwardedProperties {
   const bytes = Buffer.from(forwarded.buffer, forwarded.byteOffset, forwarded.byteLength)

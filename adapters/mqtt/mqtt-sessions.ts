@@ -10,15 +10,18 @@
 
 import { randomUUID } from 'node:crypto'
 import type { WadiError } from '../../runtime/base/errors.ts'
-import type { StateChange } from '../../runtime/log/contract.ts'
+import type { Place, StateChange } from '../../runtime/log/contract.ts'
 import { ClientConnection } from './client-connection.ts'
 import { ClientSession, type Subscription } from './client-session.ts'
 import { ConnectedClient } from './connected-client.ts'
 import { Deadlines } from './deadlines.ts'
+import { deliveryBy, deliveryOf, idsOf, lower } from './delivery.ts'
+import { KeptSessions, type RestoredSession } from './kept-sessions.ts'
 import type { BrokerLimits } from './limits.ts'
 import { Message, type MessageFields } from './message.ts'
+import { MessageLog } from './message-log.ts'
 import { isReserved, levelsOf } from './name-rules.ts'
-import { type Delivery, Outbox, type QueueBudget } from './outbox.ts'
+import { Outbox, type QueueBudget } from './outbox.ts'
 import type { Unfinished } from './packet-reader.ts'
 import {
   type AckPacket,
@@ -26,7 +29,6 @@ import {
   type ConnectPacket,
   type DisconnectPacket,
   type PublishPacket,
-  type Qos,
   ReasonCode,
   SESSION_NEVER_EXPIRES,
   type SubscribePacket,
@@ -69,9 +71,10 @@ class MqttSessions implements SessionLayer {
   readonly #sessions = new Map<string, ClientSession>()
   readonly #filters = new FilterTree<ClientSession, Subscription>()
   readonly #retained: RetainedMessages
-  readonly #budget: QueueBudget = { bytes: 0, deliveries: 0, deliveriesDropped: 0, offlineDropped: 0 }
+  readonly #budget: QueueBudget = { bytes: 0, places: 0, deliveries: 0, deliveriesDropped: 0, offlineDropped: 0 }
   readonly #ends = new Deadlines<ClientSession>((session) => this.#endSession(session))
   readonly #wills: Wills
+  readonly #kept: KeptSessions
   readonly #retainedTurns = new RetainedTurns<ConnectedClient>()
   /** Sessions without connection and subscriptions, the oldest first. */
   readonly #idle = new Set<ClientSession>()
@@ -82,13 +85,15 @@ class MqttSessions implements SessionLayer {
   /** Of the durable state: what could not be read at the start and was left out. */
   #damagedCount = 0
 
-  constructor({ limits, store, core, handlers, version, onDamage }: SessionLayerOptions) {
+  constructor({ limits, store, core, codec, handlers, version, onDamage }: SessionLayerOptions) {
     this.#limits = limits
     this.#unfinished = { bytes: 0, bytesMax: limits.unfinishedBytesMax }
     this.#onDamage = onDamage
     this.#version = version
     this.#handlers = handlers
     this.#retained = new RetainedMessages(store, limits)
+    const log = new MessageLog({ store, core, codec, routeHeadersOf: (topic) => handlers.routeHeadersOf(topic) })
+    this.#kept = new KeptSessions({ store, log, limits, budget: this.#budget })
     this.#wills = new Wills(store, limits.sessionsMax, (due, state, done) => this.#sendWill(due, state, done))
     const { qos2PerClientMax, qos2TotalMax } = limits
     this.qos2 = new Qos2Memory({
@@ -110,6 +115,7 @@ class MqttSessions implements SessionLayer {
       wills: this.#wills.count,
       willsDropped: this.#wills.droppedCount,
       queuedBytes: this.#budget.bytes,
+      queuedPlaces: this.#budget.places,
       deliveries: this.#budget.deliveries,
       qos2Remembered: this.qos2.rememberedCount,
       qos2Repeats: this.qos2.repeatCount,
@@ -128,8 +134,17 @@ class MqttSessions implements SessionLayer {
       this.#onDamage(error)
     }
     this.#retained.load(leaveOut)
+    await this.#kept.restore(
+      ({ session, subscriptions }) => this.#restore(session, subscriptions),
+      (topic) => this.#sessionsOf(topic),
+      leaveOut
+    )
     this.#wills.load(leaveOut)
     this.#systemTimer = setInterval(() => this.#tellSystem(), SYSTEM_MS).unref()
+  }
+
+  stored(place: Place): void {
+    this.#kept.store.stored(place)
   }
 
   accept(connection: Connection): void {
@@ -148,10 +163,34 @@ class MqttSessions implements SessionLayer {
     for (const connection of this.#connections) connection.close(ReasonCode.shuttingDown)
   }
 
-  close(): void {
+  close(): Promise<void> {
     if (this.#systemTimer) clearInterval(this.#systemTimer)
     this.#ends.close()
     this.#wills.close()
+    return this.#kept.store.close()
+  }
+
+  // --- the start
+
+  /** One that has expired ends; where there is no place any more its subscriptions do. */
+  #restore(session: ClientSession, subscriptions: RestoredSession['subscriptions']): void {
+    this.#sessions.set(session.clientId, session)
+    for (const { filter, subscription } of subscriptions) {
+      if (this.#hasPlace(session)) this.#addSubscription(session, filter, subscription)
+    }
+    const { expirySeconds, endedMs } = session
+    if (expirySeconds !== SESSION_NEVER_EXPIRES) {
+      const secondsLeft = expirySeconds - (Date.now() - (endedMs ?? Date.now())) / 1_000
+      if (secondsLeft <= 0) return this.#endSession(session)
+      this.#ends.set(session, Math.min(secondsLeft, expirySeconds))
+    }
+    if (session.subscriptions.size === 0) this.#keepIdle(session)
+  }
+
+  #sessionsOf(topic: string): ReadonlySet<ClientSession> {
+    const found = new Set<ClientSession>()
+    this.#filters.match(topic, (session) => found.add(session))
+    return found
   }
 
   // --- packets
@@ -218,14 +257,31 @@ class MqttSessions implements SessionLayer {
     const session = resumed ?? this.#newSession(id)
     this.#occupy(session, client)
     if (resumed) this.#dropForbidden(client, session)
+    const refusal = await this.#keep(session, resumed !== undefined)
+    if (client.closed) return
+    if (refusal) return refuseConnect(connection, connectFault(refusal))
     this.#answerConnect(client, session, resumed !== undefined)
+  }
+
+  /** A session that outlives its connection is durable before CONNACK; one that was, with another end, is so soon. @returns why it cannot be */
+  async #keep(session: ClientSession, isResumed: boolean): Promise<WadiError | null> {
+    if (session.expirySeconds > 0) this.#kept.keep(session)
+    this.#kept.store.recordChanged(session)
+    if (isResumed && !session.kept?.isNew) return null
+    const error = await new Promise<WadiError | null>((resolve) => this.#kept.store.persist(session, (_, refusal) => resolve(refusal)))
+    return error && isForWantOfRoom(error) ? null : error
   }
 
   /** What must be so before CONNACK says it: the old session is forgotten, the will is there. Nothing else is touched before. @returns why it cannot be */
   async #makeDurable(client: ConnectedClient): Promise<Error | null> {
     const { id, connect, will } = client
     try {
-      if (connect.isClean) await this.qos2.forget(id)
+      if (connect.isClean) {
+        const known = this.#sessions.get(id)
+        const refusal = known && (await this.#kept.store.forget(known))
+        if (refusal && !isForWantOfRoom(refusal)) throw refusal
+        await this.qos2.forget(id)
+      }
       if (!client.closed) await this.#wills.arm(id, will, connect.sessionExpirySeconds)
       return null
     } catch (error) {
@@ -241,6 +297,7 @@ class MqttSessions implements SessionLayer {
 
   #occupy(session: ClientSession, client: ConnectedClient): void {
     session.expirySeconds = client.connect.sessionExpirySeconds
+    session.endedMs = null
     if (session.subscriptions.size > 0 && !this.#hasPlace(session)) session.expirySeconds = 0
     this.#wills.sessionResumed(session.clientId)
     this.#ends.delete(session)
@@ -288,8 +345,9 @@ class MqttSessions implements SessionLayer {
     this.#handlers.publish(client, change ? { ...fields, change } : fields, (error, outcome) => {
       connection.pendingCount--
       if (error) return this.#refusePublish(client, packet, error)
-      if (qos > 0) this.#answerPublish(client, qos === 1 ? 'puback' : 'pubrec', packetId)
-      if (outcome === 'stored') this.#deliver(fields, client.id)
+      if (qos > 0 && !connection.isClosed) this.#answerPublish(client, qos === 1 ? 'puback' : 'pubrec', packetId)
+      if (outcome === 'repeat' || outcome === 'lost') return
+      this.#deliver({ ...fields, place: outcome === 'unstored' ? null : outcome }, client.id)
     })
   }
 
@@ -328,7 +386,11 @@ class MqttSessions implements SessionLayer {
 
   /** After its commit. */
   #deliver(fields: MessageFields, publisherId: string | null): void {
-    if (this.#filters.size === 0) return
+    if (this.#filters.size > 0) this.#deliverToMatching(fields, publisherId)
+    if (fields.place) this.#kept.store.delivered(fields.place)
+  }
+
+  #deliverToMatching(fields: MessageFields, publisherId: string | null): void {
     const message = new Message(fields, Date.now())
     let isKept = false
     /** By session, of those that may have more than one. */
@@ -356,14 +418,50 @@ class MqttSessions implements SessionLayer {
   // --- SUBSCRIBE, UNSUBSCRIBE
 
   #onSubscribe(client: ConnectedClient, session: ClientSession, { packetId, subscriptions, subscriptionId }: SubscribePacket): void {
-    const known = new Set(session.subscriptions.keys())
+    const before = new Map(session.subscriptions)
     const codes = subscriptions.map((request) => this.#subscribe(client, session, request, subscriptionId))
-    client.connection.send(subackPacket(client.connect.version, packetId, codes))
+    this.#whenDurable(client, session, (error) => {
+      if (error) this.#putBack(session, before, subscriptions)
+      const answers = error ? codes.map((code) => (code < 0x80 ? subscribeFault(client) : code)) : codes
+      client.connection.send(subackPacket(client.connect.version, packetId, answers))
+      if (!error) this.#sendRetained(client, session, { subscriptions, subscriptionId, codes, known: before })
+    })
+  }
+
+  #sendRetained(
+    client: ConnectedClient,
+    session: ClientSession,
+    {
+      subscriptions,
+      subscriptionId,
+      codes,
+      known
+    }: Pick<SubscribePacket, 'subscriptions' | 'subscriptionId'> & { codes: readonly number[]; known: ReadonlyMap<string, Subscription> }
+  ): void {
     // A filter that one packet has a thousand times is one subscription: all retained messages are looked through once for it.
     const lastOf = new Map(subscriptions.map(({ filter }, index) => [filter, index]))
     const granted = subscriptions.filter(({ filter }, index) => (codes[index] as number) < 0x80 && lastOf.get(filter) === index)
     const due = granted.filter(({ filter, retainHandling }) => retainHandling === 0 || (retainHandling === 1 && !known.has(filter)))
     for (const request of due) this.#retainedTurns.add(client, request.filter, () => this.#sendMatching(session, request, subscriptionId))
+  }
+
+  /** Of a session that outlives its connection, what it has is durable before the answer; at once otherwise. `answer` gets why it is not. */
+  #whenDurable({ connection }: ConnectedClient, session: ClientSession, answer: (error: WadiError | null) => void): void {
+    if (!session.kept) return answer(null)
+    connection.pendingCount++
+    this.#kept.store.persist(session, (_, error) => {
+      connection.pendingCount--
+      if (!connection.isClosed) answer(error && isForWantOfRoom(error) ? null : error)
+    })
+  }
+
+  /** What a refused SUBSCRIBE or UNSUBSCRIBE has changed. */
+  #putBack(session: ClientSession, before: ReadonlyMap<string, Subscription>, changed: readonly { readonly filter: string }[]): void {
+    for (const { filter } of changed) {
+      const subscription = before.get(filter)
+      if (subscription) this.#addSubscription(session, filter, subscription)
+      else this.#unsubscribe(session, filter)
+    }
   }
 
   /** @returns the code of SUBACK */
@@ -377,12 +475,19 @@ class MqttSessions implements SessionLayer {
     const { subscriptionBytesPerClientMax, subscriptionBytesMax } = this.#limits
     if (session.subscriptionBytes + bytes > subscriptionBytesPerClientMax) return ReasonCode.quotaExceeded
     if (this.#subscriptionBytes + bytes > subscriptionBytesMax || !this.#hasPlace(session)) return ReasonCode.quotaExceeded
-    session.subscriptionBytes += bytes
-    this.#subscriptionBytes += bytes
-    const subscription = { qos, noLocal, retainAsPublished, id }
+    this.#addSubscription(session, filter, { qos, noLocal, retainAsPublished, id })
+    return qos
+  }
+
+  /** In the place of one that it has with this filter. */
+  #addSubscription(session: ClientSession, filter: string, subscription: Subscription): void {
+    if (!session.subscriptions.has(filter)) {
+      session.subscriptionBytes += bytesOfFilter(filter)
+      this.#subscriptionBytes += bytesOfFilter(filter)
+    }
     session.subscriptions.set(filter, subscription)
     this.#filters.set(filter, session, subscription)
-    return qos
+    this.#kept.store.filterChanged(session, filter)
   }
 
   /** @returns false when the session does not have it */
@@ -391,6 +496,7 @@ class MqttSessions implements SessionLayer {
     this.#filters.delete(filter, session)
     session.subscriptionBytes -= bytesOfFilter(filter)
     this.#subscriptionBytes -= bytesOfFilter(filter)
+    this.#kept.store.filterChanged(session, filter)
     return true
   }
 
@@ -405,7 +511,7 @@ class MqttSessions implements SessionLayer {
   #sendMatching(session: ClientSession, { filter, qos }: SubscriptionRequest, id: number | null): void {
     if (!session.subscriptions.has(filter)) return // it was taken back meanwhile
     const isSystem = filter.startsWith('$SYS/')
-    const subscriptionIds = id === null ? NO_IDS : [id]
+    const subscriptionIds = idsOf(id)
     for (const message of isSystem ? this.#systemMessages(filter) : this.#retained.match(filter)) {
       session.outbox.deliver(message, { qos: lower(message.qos, qos), isRetained: true, subscriptionIds, isKeptElsewhere: !isSystem })
     }
@@ -440,9 +546,10 @@ class MqttSessions implements SessionLayer {
     }))
   }
 
-  #onUnsubscribe({ connection, connect }: ConnectedClient, session: ClientSession, { packetId, filters }: UnsubscribePacket): void {
+  #onUnsubscribe(client: ConnectedClient, session: ClientSession, { packetId, filters }: UnsubscribePacket): void {
     const codes = filters.map((filter) => (this.#unsubscribe(session, filter) ? ReasonCode.success : ReasonCode.noSubscriptionExisted))
-    connection.send(unsubackPacket(connect.version, packetId, codes))
+    // Refused by storage, the subscriptions are gone in memory, and will be durably so when there is a next commit.
+    this.#whenDurable(client, session, () => client.connection.send(unsubackPacket(client.connect.version, packetId, codes)))
   }
 
   // --- ends
@@ -484,6 +591,8 @@ class MqttSessions implements SessionLayer {
     const { expirySeconds } = session
     if (will) this.#wills.connectionLost(client, client.id, will, Math.min(will.delaySeconds, expirySeconds))
     if (expirySeconds === 0) return this.#endSession(session)
+    session.endedMs = Date.now()
+    this.#kept.store.recordChanged(session)
     if (expirySeconds !== SESSION_NEVER_EXPIRES) this.#ends.set(session, expirySeconds)
     if (session.subscriptions.size === 0) this.#keepIdle(session)
   }
@@ -498,6 +607,7 @@ class MqttSessions implements SessionLayer {
     if (this.#sessions.get(session.clientId) === session) this.#sessions.delete(session.clientId)
     this.#ends.delete(session)
     this.#idle.delete(session)
+    void this.#kept.store.forget(session)
     for (const filter of session.subscriptions.keys()) this.#unsubscribe(session, filter)
     session.outbox.clear()
     if (session.hasPlace) this.#placeCount--
@@ -517,8 +627,8 @@ class MqttSessions implements SessionLayer {
       state: [...state, ...(retained?.state ?? [])],
       settle: (isDurable: boolean) => retained?.settle(isDurable)
     }
-    this.#handlers.publishWill(sender, clientId, { topic, payload, qos, properties, change }, (error) => {
-      if (!error) this.#deliver(fields, null)
+    this.#handlers.publishWill(sender, clientId, { ...fields, change }, (error, outcome) => {
+      if (!error) this.#deliver({ ...fields, place: typeof outcome === 'string' ? null : outcome }, null)
       done(error === null ? 'sent' : isRefusedByRule(error) ? 'refused' : 'later')
     })
   }
@@ -528,9 +638,6 @@ class MqttSessions implements SessionLayer {
 function bytesOfFilter(filter: string): number {
   return 200 + levelsOf(filter) * 240 + filter.length
 }
-
-const NO_IDS: readonly number[] = []
-const lower = (one: Qos, other: Qos): Qos => (one < other ? one : other)
 
 /** Why a CONNECT could not be made durable. */
 function connectFault(error: Error): GateFault {
@@ -544,26 +651,12 @@ function refuseConnect(connection: ClientConnection, fault: GateFault): void {
   connection.refuse(new GateFault(reason, detail, { answer, clientId, reasonCode }))
 }
 
-function deliveryBy(message: Message, { qos, id, retainAsPublished }: Subscription): Delivery {
-  return {
-    qos: lower(message.qos, qos),
-    isRetained: retainAsPublished && message.isRetained,
-    subscriptionIds: id === null ? NO_IDS : [id]
-  }
+/** A full disk is no reason to refuse a reader: what it has is in memory until there is room. */
+function isForWantOfRoom({ code }: WadiError): boolean {
+  return code === 'WADI_DISK_FULL' || code === 'WADI_QUOTA_EXCEEDED'
 }
 
-/** Of all subscriptions of a session that match: the highest QoS, every subscription id. */
-function deliveryOf(message: Message, subscriptions: readonly Subscription[]): Delivery {
-  let qos: Qos = 0
-  let isRetained = false
-  const subscriptionIds: number[] = []
-  for (const subscription of subscriptions) {
-    if (subscription.qos > qos) qos = subscription.qos
-    if (subscription.retainAsPublished && message.isRetained) isRetained = true
-    if (subscription.id !== null) subscriptionIds.push(subscription.id)
-  }
-  return { qos: lower(message.qos, qos), isRetained, subscriptionIds }
-}
+const subscribeFault = ({ connect }: ConnectedClient): number => (connect.version === 5 ? ReasonCode.unspecified : 0x80)
 
 /** @returns whether somebody keeps it */
 function deliverToEach(message: Message, several: ReadonlyMap<ClientSession, readonly Subscription[]>): boolean {

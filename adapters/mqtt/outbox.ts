@@ -1,15 +1,22 @@
 // What one session is sent: QoS 1 and 2 in flight, what waits for room or for the client to come back, packet ids, repeats after a reconnect.
 //
+//   deliver ─▶ #places (what lies in the log, of sessions that are kept) or #queue (everything else) ─▶ #byId, in flight ─▶ acknowledged
+//
 // Invariants:
 //   O1  Messages leave in the order in which deliver() was called; after a reconnect what was sent and not acknowledged leaves first, in its order,
 //       with its packet id and DUP (MQTT-4.4.0-1, MQTT-4.6.0-1).
 //   O2  Not more QoS 1 and 2 messages are unacknowledged than the client takes (QoS 2 until PUBCOMP).
 //   O3  What is kept is bounded: per session, and for all through the QueueBudget. What finds no room is dropped and counted, never half sent.
 //   O4  A packet id is given to one message until its exchange has ended, and is never 0.
+//   O5  Of a session that is kept (#keeper): a QoS 2 PUBLISH leaves when its id is durable, a PUBREL when it is durable that the client has the message.
+//       So neither a kill nor a power cut makes the client take a message of QoS 2 twice.
 // Not for: which messages (sessions), bytes (wire-write.ts).
 
 import { MESSAGE_OVERHEAD_BYTES, type Message } from './message.ts'
+import { codeOf, type LoggedMessage } from './message-log.ts'
 import type { DeliveryOptions, Qos } from './packets.ts'
+import { PlaceQueue } from './place-queue.ts'
+import type { StoredFlight, StoredPlace } from './stored-session.ts'
 
 /** The connection of a session. */
 export interface OutboxLink {
@@ -20,7 +27,22 @@ export interface OutboxLink {
   sendPubrel(packetId: number): void
 }
 
+/** Of a session that is kept when its connection ends: what lies in the log is remembered by its place, and read again when the client takes it. */
+export interface QueueKeeper {
+  /** In the order of `places`; null = it is gone. Rejects when the device cannot be read now. */
+  load(places: readonly StoredPlace[]): Promise<(LoggedMessage | null)[]>
+  /** What the subscriptions of now make of a message; null = they do not match it. */
+  deliveryOf(logged: LoggedMessage): Delivery | null
+  /** Writes the queue down, soon. */
+  note(done: (isDurable: boolean) => void): void
+  /** The queue is not what was written down. */
+  changed(): void
+}
+
 export interface OutboxLimits {
+  /** Places that may wait for one session, and for all. */
+  readonly queuedPlacesPerClientMax: number
+  readonly queuedPlacesMax: number
   /** Messages, and bytes, that may wait while the client is away; bytes of all sessions then. */
   readonly offlinePerClientMax: number
   readonly offlinePerClientBytesMax: number
@@ -35,6 +57,8 @@ export interface OutboxLimits {
 /** What all sessions share. */
 export interface QueueBudget {
   bytes: number
+  /** Places that wait. */
+  places: number
   /** Messages that were sent. */
   deliveries: number
   /** Messages that found no room: of connected and of absent sessions. */
@@ -51,50 +75,115 @@ export interface Delivery {
 }
 
 interface Entry extends Delivery {
-  /** null once the client has it (PUBREC): only PUBREL is left to send. */
+  /** null when there is none to send: the client has it (isReceived), or it has to be read again from its place. */
   message: Message | null
+  readonly place: StoredPlace | null
   readonly bytes: number
   packetId: number
   isSent: boolean
   isInFlight: boolean
+  /** PUBREC came: only PUBREL is left to send. */
+  isReceived: boolean
+  /** That is durable, as far as it has to be. */
+  isReleased: boolean
   isDone: boolean
   /** Its bytes are in the sums. */
   isCounted: boolean
 }
 
+/** A message of #places that is in memory; null = there is nothing to send for its place. */
+type Loaded = { readonly message: Message; readonly delivery: Delivery } | null
+
 const PACKET_ID_MAX = 65_535
+const LOAD_COUNT = 32
+const RETRY_MS = 1_000
 
 export class Outbox {
   readonly #limits: OutboxLimits
   readonly #budget: QueueBudget
   #link: OutboxLink | null = null
+  /** null: the session ends with its connection. */
+  #keeper: QueueKeeper | null = null
+  /** Counts attach(), detach() and clear(): what was begun before one of them does not count any more. */
+  #turn = 0
   #window = 0
-  /** With a packet id, in the order in which they were sent. */
+  /** With a packet id, in the order in which they were sent first. */
   readonly #byId = new Map<number, Entry>()
   #inFlightCount = 0
+  /** Of #byId: what was sent to an earlier connection, and leaves first. */
+  #repeats: Entry[] = []
+  /** Of #byId: QoS 2, their ids are being made durable. */
+  #unnoted: Entry[] = []
   #queue: Entry[] = []
   #head = 0
+  readonly #places: PlaceQueue
+  /** Of the first places, in their order. */
+  #loaded: Loaded[] = []
+  #isLoading = false
+  #isNoting = false
   /** Of the sums in the budget: everything that is kept, and what of it counts against outboundBytesMax. */
   #keptBytes = 0
   #bytes = 0
   #lastId = 0
 
-  constructor(limits: OutboxLimits, budget: QueueBudget) {
+  constructor(limits: OutboxLimits, budget: QueueBudget, firstPlace = 0) {
     this.#limits = limits
     this.#budget = budget
+    this.#places = new PlaceQueue(firstPlace)
   }
 
   /** Messages that are kept, PUBRELs included. */
   get size(): number {
-    return this.#inFlightCount + this.#waitingCount
+    return this.#byId.size + this.#waitingCount + this.#places.length
   }
 
   get #waitingCount(): number {
     return this.#queue.length - this.#head
   }
 
+  /** What waits by its place, and what is in flight, as it has to be written down. */
+  get places(): Pick<PlaceQueue, 'start' | 'end' | 'codeAt' | 'offsetAt'> {
+    return this.#places
+  }
+
+  flights(): StoredFlight[] {
+    const flights: StoredFlight[] = []
+    for (const { packetId, qos, place, isReceived } of this.#byId.values()) {
+      if (place !== null && !isReceived) flights.push({ packetId, qos: qos as 1 | 2, place })
+      else if (qos === 2) flights.push({ packetId, qos, place: null }) // without a place it cannot be sent again, but its id must not be another's
+    }
+    return flights
+  }
+
+  /** From now on the session outlives its connections. */
+  keepWith(keeper: QueueKeeper): void {
+    this.#keeper ??= keeper
+  }
+
+  /** What flights() and `places` were before the start. */
+  restore(flights: readonly StoredFlight[], places: readonly StoredPlace[]): void {
+    for (const { packetId, qos, place } of flights) {
+      const isReceived = place === null
+      const entry = newEntry(null, { qos, isRetained: false, subscriptionIds: [] }, place)
+      this.#byId.set(packetId, { ...entry, packetId, isSent: true, isReceived, isReleased: isReceived })
+      this.#lastId = packetId
+    }
+    this.#repeats = [...this.#byId.values()]
+    for (const { code, offset } of places) this.#places.push(code, offset)
+    this.#budget.places += places.length
+  }
+
+  /** Found in the log, after a start: it came before the gateway fell. */
+  addPlace({ code, offset }: StoredPlace): void {
+    if (!this.#hasPlaceLeft()) return this.#drop()
+    this.#places.push(code, offset)
+    this.#budget.places++
+    this.#keeper?.changed()
+  }
+
   /** The client is connected, and takes `receiveMaximum` messages before it acknowledges. */
   attach(link: OutboxLink, receiveMaximum: number): void {
+    this.#turn++
     this.#link = link
     this.#window = receiveMaximum
     this.pump()
@@ -102,51 +191,169 @@ export class Outbox {
 
   /** The connection is gone: what is not acknowledged waits for the next one; QoS 0 does not. */
   detach(): void {
+    this.#turn++
     this.#link = null
-    const waiting = this.#queue.slice(this.#head)
-    const inFlight = [...this.#byId.values()].filter((entry) => entry.isInFlight)
-    for (const entry of inFlight) entry.isInFlight = false
+    this.#isLoading = false
+    this.#isNoting = false
+    this.#unnoted = []
+    this.#repeats = [...this.#byId.values()]
     this.#inFlightCount = 0
-    const left = [...inFlight, ...waiting].filter((entry) => {
-      if (entry.qos > 0 && !entry.isDone) return true
+    for (const entry of this.#repeats) {
+      entry.isInFlight = false
+      if (this.#keeper && entry.place) this.#release(entry)
+    }
+    this.#queue = this.#queue.slice(this.#head).filter((entry) => {
+      if (entry.qos > 0) return true
       this.#forget(entry)
       return false
     })
-    this.#queue = left
     this.#head = 0
+    this.#unload()
   }
 
   /** @returns whether it is kept: then message.own() has to be called when everybody has been sent it */
   deliver(message: Message, delivery: Delivery): boolean {
     const link = this.#link
     if (link === null && delivery.qos === 0) return false
-    const entry = newEntry(message, delivery)
-    const mayLeave = link?.isWritable && this.#waitingCount === 0
-    if (mayLeave && delivery.qos === 0) {
-      this.#send(entry, link)
+    const isPlaced = this.#keeper !== null && message.place !== null && delivery.qos > 0 && !delivery.isKeptElsewhere
+    const hasTurn = link?.isWritable && this.#waitingCount === 0
+    const isNext = hasTurn && this.#repeats.length + this.#unnoted.length + this.#places.length === 0
+    if (hasTurn && delivery.qos === 0) {
+      this.#send(newEntry(message, delivery), link)
       return false
     }
+    const mayLeave = isNext && this.#inFlightCount < this.#window
+    if (isPlaced && !(mayLeave && delivery.qos === 1 && this.#hasMemory(message.bytes))) return this.#addMessage(message, delivery)
+    const entry = newEntry(message, delivery, isPlaced ? placeOf(message) : null)
     if (!this.#hasRoom(entry)) {
-      if (link) this.#budget.deliveriesDropped++
-      else this.#budget.offlineDropped++
+      this.#drop()
       return false
     }
     this.#keep(entry)
-    if (mayLeave && this.#inFlightCount < this.#window) this.#send(entry, link)
-    else this.#queue.push(entry)
+    if (mayLeave && !(this.#keeper && entry.qos === 2)) this.#send(entry, link)
+    else {
+      this.#queue.push(entry)
+      if (mayLeave) this.pump()
+    }
+    if (isPlaced) this.#keeper?.changed()
     return entry.isCounted
+  }
+
+  /** By its place, and in memory where it is soon its turn. @returns as deliver() */
+  #addMessage(message: Message, delivery: Delivery): boolean {
+    if (!this.#hasPlaceLeft()) {
+      this.#drop()
+      return false
+    }
+    const isLoaded = this.#link !== null && this.#loaded.length === this.#places.length && this.#hasMemory(message.bytes)
+    const { code, offset } = placeOf(message) as StoredPlace
+    this.#places.push(code, offset)
+    this.#budget.places++
+    if (isLoaded) this.#load({ message, delivery })
+    this.#keeper?.changed()
+    this.pump()
+    return isLoaded
   }
 
   /** Sends what waits, as far as the socket and the client let it. */
   pump(): void {
-    while (this.#link?.isWritable && this.#waitingCount > 0) {
-      const entry = this.#queue[this.#head] as Entry
-      if (!entry.isDone && entry.qos > 0 && this.#inFlightCount >= this.#window) return
-      this.#shift()
-      if (entry.isDone) continue
-      this.#send(entry, this.#link)
-      if (entry.qos === 0) this.#forget(entry)
+    while (this.#link?.isWritable && !this.#isNoting && (this.#unnoted.length === 0 || this.#isNextQos2())) {
+      const isMore = this.#repeats.length > 0 ? this.#repeatNext() : this.#waitingCount > 0 ? this.#sendQueued() : this.#sendPlaced()
+      if (!isMore) break
     }
+    if (this.#unnoted.length > 0) this.#noteIds()
+  }
+
+  /** @returns whether pump() goes on */
+  #repeatNext(): boolean {
+    const entry = this.#repeats[0] as Entry
+    if (!entry.isDone) {
+      if (this.#inFlightCount >= this.#window) return false
+      if (entry.message === null && !entry.isReceived) {
+        this.#loadRepeats()
+        return false
+      }
+    }
+    this.#repeats.shift()
+    if (!entry.isDone) this.#send(entry, this.#link as OutboxLink)
+    return true
+  }
+
+  #sendQueued(): boolean {
+    const entry = this.#queue[this.#head] as Entry
+    if (entry.qos > 0 && this.#inFlightCount >= this.#window) return false
+    this.#shift()
+    this.#sendFirst(entry)
+    if (entry.qos === 0) this.#forget(entry)
+    return true
+  }
+
+  #sendPlaced(): boolean {
+    if (this.#places.length === 0) return false
+    const loaded = this.#loaded[0]
+    if (loaded === undefined) {
+      this.#loadPlaces()
+      return false
+    }
+    if (loaded && loaded.delivery.qos > 0 && this.#inFlightCount >= this.#window) return false
+    const entry = this.#takePlaced()
+    if (entry) this.#sendFirst(entry)
+    return true
+  }
+
+  /** Of QoS 2 when its id is durable: those that follow each other share a commit. */
+  #sendFirst(entry: Entry): void {
+    if (this.#keeper === null || entry.qos < 2) return this.#send(entry, this.#link as OutboxLink)
+    this.#markInFlight(entry)
+    this.#unnoted.push(entry)
+  }
+
+  #isNextQos2(): boolean {
+    if (this.#repeats.length > 0 || this.#inFlightCount >= this.#window) return false
+    const next = this.#waitingCount > 0 ? this.#queue[this.#head] : this.#loaded[0]?.delivery
+    return next?.qos === 2
+  }
+
+  /** The first place, off the queue. @returns null when there is nothing to send for it */
+  #takePlaced(): Entry | null {
+    const { start } = this.#places
+    const place = { code: this.#places.codeAt(start), offset: this.#places.offsetAt(start) }
+    const loaded = this.#loaded.shift() ?? null
+    this.#places.shift()
+    this.#budget.places--
+    this.#keeper?.changed()
+    if (loaded === null) return null
+    const { message, delivery } = loaded
+    this.#refund(message.bytes)
+    if (message.isExpired(Date.now())) return null
+    const entry = newEntry(message, delivery, place)
+    if (delivery.qos > 0) this.#keep(entry)
+    return entry
+  }
+
+  /** #unnoted leave when they are durable; until then nothing else does. */
+  #noteIds(): void {
+    if (this.#isNoting) return
+    this.#isNoting = true
+    const turn = this.#turn
+    const entries = this.#unnoted
+    this.#note(turn, () => {
+      if (this.#turn !== turn) return
+      this.#isNoting = false
+      this.#unnoted = []
+      for (const entry of entries) if (!entry.isDone && this.#link) this.#send(entry, this.#link)
+      this.pump()
+    })
+  }
+
+  /** Until it is durable, or another turn has come. */
+  #note(turn: number, then: () => void): void {
+    const keeper = this.#keeper
+    if (keeper === null || this.#turn !== turn) return then()
+    keeper.note((isDurable) => {
+      if (isDurable || this.#turn !== turn) then()
+      else setTimeout(() => this.#note(turn, then), RETRY_MS).unref()
+    })
   }
 
   /** PUBACK. */
@@ -157,11 +364,12 @@ export class Outbox {
   /** PUBREC. @returns false when no message has this id */
   receive(packetId: number, reasonCode: number): boolean {
     const entry = this.#byId.get(packetId)
-    if (entry?.qos !== 2) return false
+    if (entry?.qos !== 2 || this.#unnoted.includes(entry)) return false
     if (reasonCode >= 0x80) this.#endExchange(packetId, 2)
     else {
-      entry.message = null
-      this.#link?.sendPubrel(packetId)
+      if (!entry.isReceived) this.#release(entry)
+      entry.isReceived = true
+      this.#sendPubrel(entry)
     }
     return true
   }
@@ -173,21 +381,44 @@ export class Outbox {
 
   /** The session has ended. */
   clear(): void {
+    this.#turn++
     this.#link = null
+    this.#isLoading = false
+    this.#isNoting = false
     this.#budget.bytes -= this.#keptBytes
     this.#keptBytes = 0
     this.#bytes = 0
     this.#queue = []
     this.#head = 0
+    this.#repeats = []
+    this.#unnoted = []
+    this.#loaded = []
+    this.#budget.places -= this.#places.length
+    this.#places.clear()
     this.#byId.clear()
     this.#inFlightCount = 0
   }
 
   #endExchange(packetId: number, qos: Qos): void {
     const entry = this.#byId.get(packetId)
-    if (entry?.qos !== qos) return
+    if (entry?.qos !== qos || this.#unnoted.includes(entry)) return
     this.#end(entry)
     this.pump()
+  }
+
+  #drop(): void {
+    if (this.#link) this.#budget.deliveriesDropped++
+    else this.#budget.offlineDropped++
+  }
+
+  #hasPlaceLeft(): boolean {
+    const { queuedPlacesPerClientMax, queuedPlacesMax } = this.#limits
+    return this.#places.length < queuedPlacesPerClientMax && this.#budget.places < queuedPlacesMax
+  }
+
+  #hasMemory(bytes: number): boolean {
+    const { outboundBytesMax, outboundTotalBytesMax } = this.#limits
+    return this.#budget.bytes + bytes <= outboundTotalBytesMax && (this.#bytes === 0 || this.#bytes + bytes <= outboundBytesMax)
   }
 
   /** One message of any size may be kept where nothing else is. */
@@ -195,17 +426,96 @@ export class Outbox {
     const { offlinePerClientMax, offlinePerClientBytesMax, offlineBytesMax, outboundBytesMax, outboundTotalBytesMax } = this.#limits
     const isAway = this.#link === null
     if (this.#budget.bytes + bytes > (isAway ? offlineBytesMax : outboundTotalBytesMax)) return false
-    if (isAway && this.size >= offlinePerClientMax) return false
+    if (isAway && this.#byId.size + this.#waitingCount >= offlinePerClientMax) return false
     if (isKeptElsewhere) return this.#waitingCount < this.#limits.retainedCountMax
     return this.#bytes === 0 || this.#bytes + bytes <= (isAway ? offlinePerClientBytesMax : outboundBytesMax)
   }
 
+  // --- from the log
+
+  #loadPlaces(): void {
+    const { start, end } = this.#places
+    const count = this.#budget.bytes > this.#limits.outboundTotalBytesMax / 2 ? 1 : LOAD_COUNT
+    const places: StoredPlace[] = []
+    for (let number = start; number < Math.min(end, start + count); number++) {
+      places.push({ code: this.#places.codeAt(number), offset: this.#places.offsetAt(number) })
+    }
+    this.#read(places, (found) => {
+      for (const logged of found) {
+        const delivery = logged && (this.#keeper?.deliveryOf(logged) ?? null)
+        if (logged === null) this.#budget.offlineDropped++
+        this.#load(logged && delivery && { message: logged.message, delivery })
+      }
+    })
+  }
+
+  #loadRepeats(): void {
+    const entries = this.#repeats
+      .slice(0, LOAD_COUNT)
+      .filter(({ message, place, isReceived }) => message === null && place !== null && !isReceived)
+    this.#read(
+      entries.map(({ place }) => place as StoredPlace),
+      (found) => {
+        for (const [index, logged] of found.entries()) this.#refill(entries[index] as Entry, logged)
+      }
+    )
+  }
+
+  /** A message that is gone is not sent again; the client may have it, and of QoS 2 it waits for PUBREL then. */
+  #refill(entry: Entry, logged: LoggedMessage | null): void {
+    if (entry.isDone || entry.isReceived) return
+    if (logged === null) {
+      this.#budget.offlineDropped++
+      if (entry.qos === 2) entry.isReceived = true
+      else this.#end(entry)
+      return
+    }
+    const { isRetained = false, subscriptionIds = [] } = this.#keeper?.deliveryOf(logged) ?? {}
+    Object.assign(entry, { message: logged.message, isRetained, subscriptionIds })
+  }
+
+  #read(places: readonly StoredPlace[], then: (found: (LoggedMessage | null)[]) => void): void {
+    if (this.#isLoading || !this.#keeper) return
+    this.#isLoading = true
+    const turn = this.#turn
+    this.#keeper.load(places).then(
+      (found) => {
+        if (this.#turn !== turn) return
+        this.#isLoading = false
+        then(found)
+        this.pump()
+      },
+      () => {
+        if (this.#turn !== turn) return
+        const again = (): void => {
+          if (this.#turn !== turn) return
+          this.#isLoading = false
+          this.pump()
+        }
+        setTimeout(again, RETRY_MS).unref()
+      }
+    )
+  }
+
+  #load(loaded: Loaded): void {
+    this.#loaded.push(loaded)
+    if (loaded) this.#charge(loaded.message.bytes)
+  }
+
+  #unload(): void {
+    for (const loaded of this.#loaded) if (loaded) this.#refund(loaded.message.bytes)
+    this.#loaded = []
+  }
+
+  // --- one message
+
   #send(entry: Entry, link: OutboxLink): void {
     const { message, qos } = entry
-    if (message === null) {
+    if (entry.isReceived) {
       this.#markInFlight(entry)
-      return link.sendPubrel(entry.packetId)
+      return this.#sendPubrel(entry)
     }
+    if (message === null) return
     const nowMs = Date.now()
     if (!entry.isSent && message.isExpired(nowMs)) return this.#end(entry)
     if (qos > 0) this.#markInFlight(entry)
@@ -226,7 +536,22 @@ export class Outbox {
     if (!isTaken && qos > 0) this.#end(entry)
   }
 
+  #sendPubrel(entry: Entry): void {
+    if (entry.isReleased || this.#keeper === null) {
+      entry.isReleased = true
+      this.#link?.sendPubrel(entry.packetId)
+      return
+    }
+    const turn = this.#turn
+    this.#note(turn, () => {
+      if (this.#turn !== turn || entry.isDone) return
+      entry.isReleased = true
+      this.#link?.sendPubrel(entry.packetId)
+    })
+  }
+
   #markInFlight(entry: Entry): void {
+    if (entry.isInFlight) return
     if (entry.packetId === 0) {
       entry.packetId = this.#nextId()
       this.#byId.set(entry.packetId, entry)
@@ -244,27 +569,39 @@ export class Outbox {
 
   #keep(entry: Entry): void {
     entry.isCounted = true
-    this.#keptBytes += entry.bytes
-    if (!entry.isKeptElsewhere) this.#bytes += entry.bytes
-    this.#budget.bytes += entry.bytes
+    this.#charge(entry.bytes, entry.isKeptElsewhere)
   }
 
-  /** Its exchange is over. It may still stand in the queue, when that came about before it was repeated. */
+  #charge(bytes: number, isKeptElsewhere = false): void {
+    this.#keptBytes += bytes
+    if (!isKeptElsewhere) this.#bytes += bytes
+    this.#budget.bytes += bytes
+  }
+
+  #refund(bytes: number, isKeptElsewhere = false): void {
+    this.#charge(-bytes, isKeptElsewhere)
+  }
+
+  /** Its exchange is over. It may still stand in #repeats, when that came about before it was repeated. */
   #end(entry: Entry): void {
     if (entry.isInFlight) this.#inFlightCount--
     entry.isInFlight = false
     entry.isDone = true
+    this.#keeper?.changed()
     this.#forget(entry)
   }
 
   #forget(entry: Entry): void {
     if (entry.packetId > 0) this.#byId.delete(entry.packetId)
+    this.#release(entry)
+  }
+
+  /** Its message is not needed in memory. */
+  #release(entry: Entry): void {
     entry.message = null
     if (!entry.isCounted) return
     entry.isCounted = false
-    this.#keptBytes -= entry.bytes
-    if (!entry.isKeptElsewhere) this.#bytes -= entry.bytes
-    this.#budget.bytes -= entry.bytes
+    this.#refund(entry.bytes, entry.isKeptElsewhere)
   }
 
   #shift(): void {
@@ -275,17 +612,28 @@ export class Outbox {
   }
 }
 
-function newEntry(message: Message, { qos, isRetained, subscriptionIds, isKeptElsewhere = false }: Delivery): Entry {
+function placeOf({ place }: Message): StoredPlace | null {
+  return place && { code: codeOf(place.partition), offset: place.offset }
+}
+
+function newEntry(
+  message: Message | null,
+  { qos, isRetained, subscriptionIds, isKeptElsewhere = false }: Delivery,
+  place: StoredPlace | null = null
+): Entry {
   return {
     message,
+    place,
     qos,
     isRetained,
     subscriptionIds,
     isKeptElsewhere,
-    bytes: isKeptElsewhere ? MESSAGE_OVERHEAD_BYTES : message.bytes,
+    bytes: isKeptElsewhere ? MESSAGE_OVERHEAD_BYTES : (message?.bytes ?? 0),
     packetId: 0,
     isSent: false,
     isInFlight: false,
+    isReceived: false,
+    isReleased: false,
     isDone: false,
     isCounted: false
   }

@@ -6,11 +6,11 @@
 
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Ingest, IngestDone, IngestEvent } from '../../runtime/broker/ingest.ts'
-import type { StateChange, Store } from '../../runtime/log/contract.ts'
+import type { Place, StateChange, Store } from '../../runtime/log/contract.ts'
 import { AckQueue, type PendingAck } from './ack-queue.ts'
 import type { Authorizer, ClientIdentity } from './authorizer.ts'
 import { isReserved } from './name-rules.ts'
-import { headersOfProperties } from './property-headers.ts'
+import { messageHeaders } from './property-headers.ts'
 import { isRefusedByRule, publishRefusal } from './publish-refusal.ts'
 import { GateFault } from './reasons.ts'
 import type { IncomingPublish, PublishDone, PublishOutcome, Session, SessionLayer } from './session-layer.ts'
@@ -21,6 +21,8 @@ export interface PublishIntakeOptions {
   readonly authorizer: Authorizer
   readonly qos2: SessionLayer['qos2']
   readonly identityOf: (session: Session) => ClientIdentity
+  /** Before the callbacks of the events that wait for it, in the order of the log. */
+  readonly onStored: (place: Place) => void
 }
 
 /** What a session needs for each of its packets. */
@@ -77,9 +79,9 @@ export class PublishIntake {
       return void setImmediate(done, refusal, 'lost')
     }
     this.#pendingCount++
-    this.#accept(eventOf(client, will), will, (error) => {
+    this.#accept(eventOf(client, will), will, (error, place) => {
       this.#pendingCount--
-      done(error, error ? 'lost' : 'stored')
+      done(error, error ? 'lost' : (place ?? 'unstored'))
     })
   }
 
@@ -100,8 +102,8 @@ export class PublishIntake {
 
   /** QoS 0 and 1. A QoS 0 message that storage refuses is lost, as QoS 0 allows, and counted; its connection stays. */
   #store(publisher: Publisher, packet: IncomingPublish, ack: PendingAck<PublishOutcome>): void {
-    this.#accept(eventOf(publisher.client, packet), packet, (error) => {
-      if (error === null) return this.#settle(ack, 'stored')
+    this.#accept(eventOf(publisher.client, packet), packet, (error, place) => {
+      if (error === null) return this.#settle(ack, place ?? 'unstored')
       if (packet.qos > 0 || isRefusedByRule(error)) return this.#refuse(publisher, packet, ack, error)
       this.#lostCount++
       this.#settle(ack, 'lost')
@@ -126,29 +128,31 @@ export class PublishIntake {
     if (known.kind === 'repeat') {
       return known.whenDone((error) => (error ? this.#refuse(publisher, packet, ack, error) : this.#settle(ack, 'repeat')))
     }
-    this.#accept(eventOf(client, packet, known.state), packet, (error, isStored) => {
-      known.settle(error, isStored)
+    this.#accept(eventOf(client, packet, known.state), packet, (error, place) => {
+      known.settle(error, place !== null)
       if (error) this.#refuse(publisher, packet, ack, error)
-      else this.#settle(ack, 'stored')
+      else this.#settle(ack, place ?? 'unstored')
     })
   }
 
   /** `done` as of Ingest.accept; what travels with an event that is not stored has a commit of its own. */
   #accept(event: IngestEvent, { change }: Pick<IncomingPublish, 'change'>, done: IngestDone): void {
-    if (!change) return this.#options.ingest.accept(event, done)
-    this.#options.ingest.accept(event, (error, isStored) => {
-      if (error || isStored || change.state.length === 0) {
+    const { ingest, onStored } = this.#options
+    ingest.accept(event, (error, place) => {
+      if (place) onStored(place)
+      if (!change) return done(error, place)
+      if (error || place || change.state.length === 0) {
         change.settle(error === null)
-        return done(error, isStored)
+        return done(error, place)
       }
       this.#options.store.commit([], change.state).then(
         () => {
           change.settle(true)
-          done(null, false)
+          done(null, null)
         },
         (refusal: WadiError) => {
           change.settle(false)
-          done(refusal, false)
+          done(refusal, null)
         }
       )
     })
@@ -175,15 +179,16 @@ export class PublishIntake {
 
 function eventOf(
   client: ClientIdentity,
-  { topic, payload, qos, properties, change }: Omit<IncomingPublish, 'packetId'>,
+  { topic, payload, qos, isRetained, properties, change }: Omit<IncomingPublish, 'packetId'>,
   more: readonly StateChange[] = []
 ): IngestEvent {
   const event = { mqttTopic: topic, clientId: nameOf(client), payload, qos }
-  if (properties === null && change === undefined && more.length === 0) return event // most are
+  if (qos === 1 && !isRetained && properties === null && change === undefined && more.length === 0) return event // most are
   const state = change ? [...more, ...change.state] : more
+  const headers = messageHeaders({ qos, isRetained, properties }, Date.now())
   return {
     ...event,
-    ...(properties && { headers: headersOfProperties(properties, Date.now()) }),
+    ...(headers.length > 0 && { headers }),
     ...(state.length > 0 && { state })
   }
 }

@@ -9,7 +9,8 @@
 import type { Socket } from 'node:net'
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Core } from '../../runtime/core/core.ts'
-import type { StateChange, Store } from '../../runtime/log/contract.ts'
+import type { BlockCodec } from '../../runtime/io/codec.ts'
+import type { Place, StateChange, Store } from '../../runtime/log/contract.ts'
 import type { BrokerLimits, ListenerLimits } from './limits.ts'
 import type { ConnectPacket, MessageProperties, Qos } from './packets.ts'
 import type { Qos2Memory } from './qos2-memory.ts'
@@ -57,6 +58,7 @@ export interface IncomingPublish {
   readonly topic: string
   readonly payload: Uint8Array
   readonly qos: Qos
+  readonly isRetained: boolean
   /** 0 of QoS 0. */
   readonly packetId: number
   readonly properties: MessageProperties | null
@@ -64,8 +66,11 @@ export interface IncomingPublish {
   readonly change?: { readonly state: readonly StateChange[]; settle(isDurable: boolean): void }
 }
 
-/** 'stored': deliver it. 'repeat': its event was there before. 'lost': of QoS 0, storage refused it. Neither is delivered. */
-export type PublishOutcome = 'stored' | 'repeat' | 'lost'
+/**
+ * Where its event lies now, or 'unstored', as the configuration says: deliver it. 'repeat': its event was there before. 'lost': of QoS 0, storage refused it.
+ * Neither is delivered.
+ */
+export type PublishOutcome = Place | 'unstored' | 'repeat' | 'lost'
 
 export type PublishDone = (error: Error | null, outcome: PublishOutcome) => void
 
@@ -83,6 +88,8 @@ export interface SessionHandlers {
   publishWill(session: Session | null, clientId: string, will: Omit<IncomingPublish, 'packetId'>, done: PublishDone): void
   /** @returns null when it may; otherwise the reason code of SUBACK */
   subscribeRefusal(session: Session, filter: string): number | null
+  /** Names of the headers that a route gives the events of an MQTT topic. */
+  routeHeadersOf(mqttTopic: string): readonly string[]
   /** PUBLISH packets that were taken in. */
   receivedMessages(): number
   /** Another connection of the same client id was accepted: `previous` is being closed. */
@@ -107,6 +114,8 @@ export interface SessionLayerMetrics {
   readonly willsDropped: number
   /** What waits in the queues of all sessions. */
   readonly queuedBytes: number
+  /** Messages that wait in the log for sessions that outlive their connections. */
+  readonly queuedPlaces: number
   /** Messages that were sent to subscribers. */
   readonly deliveries: number
   /** QoS 2 packet ids that are remembered now. */
@@ -122,8 +131,9 @@ export interface SessionLayerMetrics {
 
 export interface SessionLayerOptions {
   readonly limits: BrokerLimits
-  readonly store: Pick<Store, 'commit' | 'listState' | 'getState'>
-  readonly core: Pick<Core, 'crc32c'>
+  readonly store: Pick<Store, 'commit' | 'submit' | 'listState' | 'getState' | 'topics'>
+  readonly core: Core
+  readonly codec: BlockCodec
   readonly handlers: SessionHandlers
   /** Of the product, for $SYS. */
   readonly version: string
@@ -135,14 +145,16 @@ export interface SessionLayer {
   /** Which QoS 2 packets became events. */
   readonly qos2: Pick<Qos2Memory, 'begin'>
   readonly metrics: SessionLayerMetrics
+  /** An event of `publish` or `publishWill` is durable: its callback follows, when those before it of its session are settled. Not of repeats. */
+  stored(place: Place): void
   /** Before the first connection. */
   start(): Promise<void>
   /** Reads its packets from now on, until it closes. */
   accept(connection: Connection): void
   /** Tells all clients, and closes their connections when what was answered has left. */
   endConnections(): void
-  /** After the last connection has ended. */
-  close(): void
+  /** After the last connection has ended: what clients have is durable when it resolves. */
+  close(): Promise<void>
 }
 
 export type SessionLayerFactory = (options: SessionLayerOptions) => SessionLayer

@@ -122,3 +122,15 @@ export class TopicTree<V> extends LevelTree<V> {
 function visitAll<K, V>(node: Node<V> | undefined, visit: (key: K, value: V) => void): void {
   if (node?.values) for (const [key, value] of node.values) visit(key as K, value)
 }
+
+/** One filter alone; as FilterTree.match() for many. */
+export function matchesFilter(filter: string, topic: string): boolean {
+  const levels = topic.split('/')
+  const parts = filter.split('/')
+  if (topic.startsWith('$') && (parts[0] === '#' || parts[0] === '+')) return false
+  for (const [depth, part] of parts.entries()) {
+    if (part === '#') return true
+    if (depth >= levels.length || (part !== '+' && part !== levels[depth])) return false
+  }
+  return parts.length === levels.length
+}

@@ -9,7 +9,7 @@ import { WadiError } from '../base/errors.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordHeader, RecordInput } from '../core/record.ts'
 import type { Clock } from '../io/clock.ts'
-import type { StateChange, Store, Topic } from '../log/contract.ts'
+import type { Place, StateChange, Store, Topic } from '../log/contract.ts'
 import { LatencyHistogram } from './latency.ts'
 import { Partitioner } from './partitioner.ts'
 import { RefusedTopics } from './refused-topics.ts'
@@ -31,9 +31,9 @@ export interface IngestEvent {
 
 /**
  * Called once: inside accept() when the event is dropped or refused at once, later otherwise; later calls come in the order of the
- * accepts (events that waited for their topic to be created excepted). `isStored` tells whether the event and its state are durable now.
+ * accepts (events that waited for their topic to be created excepted). `place` is null when the event and its state are not stored.
  */
-export type IngestDone = (error: WadiError | null, isStored: boolean) => void
+export type IngestDone = (error: WadiError | null, place: Place | null) => void
 
 export interface IngestLimits {
   /** Memory of the events that are accepted and not yet done: record, packet, and what waits for them. */
@@ -175,6 +175,11 @@ export class Ingest {
     if (!this.isOverloaded) this.#callReaders()
   }
 
+  /** Names of the headers that a route gives the events of an MQTT topic, in front of those that they bring. */
+  routeHeadersOf(mqttTopic: string): readonly string[] {
+    return this.#table.headerNamesOf(mqttTopic)
+  }
+
   /**
    * Errors handed to `done`: WADI_BUSY (too much in flight), WADI_RECORD_TOO_LARGE, WADI_RECORD_INVALID (no route takes it and the
    * configuration says reject), WADI_TOPIC_UNKNOWN (the dead-letter topic is not there), and those of Store.append.
@@ -191,7 +196,7 @@ export class Ingest {
       if (this.#unrouted.add(event.mqttTopic, event.clientId)) this.#onUnrouted(event.mqttTopic, event.clientId, mapping.action)
       if (mapping.action === 'reject') return this.#reject('unmatched', unmatched(event), done)
       this.#counters.dropped++
-      return done(null, false)
+      return done(null, null)
     }
     const { record, topicName } = mapping
     const recordBytes = bytesOf(record)
@@ -225,7 +230,12 @@ export class Ingest {
     this.#counters.inFlightBytes += recordBytes + EVENT_OVERHEAD_BYTES
     const partition = topic.partitions[this.#choosePartition(topic, mapping)]
     if (!partition) throw new RangeError(`topic ${topic.name} has no partitions`)
-    this.#store.append(partition, record, (error) => this.#complete(topic.name, recordBytes, startedMs, error, done), event.state)
+    this.#store.append(
+      partition,
+      record,
+      (error, offset) => this.#complete({ partition, offset }, recordBytes, startedMs, error, done),
+      event.state
+    )
   }
 
   #choosePartition(topic: Topic, mapping: Mapping & { record: RecordInput }): number {
@@ -238,13 +248,13 @@ export class Ingest {
     return this.#partitioner.partitionOf(memo.keyHash, partitionCount)
   }
 
-  #complete(topicName: string, recordBytes: number, startedMs: number, error: WadiError | null, done: IngestDone): void {
+  #complete(place: Place, recordBytes: number, startedMs: number, error: WadiError | null, done: IngestDone): void {
     this.#counters.inFlightCount--
     this.#leave(recordBytes)
-    if (error) return this.#refuse(topicName, error, done)
+    if (error) return this.#refuse(place.partition.topicName, error, done)
     this.#counters.stored++
     this.metrics.ackLatency.record(this.#clock.monotonicMs() - startedMs)
-    done(null, true)
+    done(null, place)
   }
 
   /** What was in flight is done, or is counted anew. */
@@ -345,7 +355,7 @@ export class Ingest {
 
   #reject(reason: string, error: WadiError, done: IngestDone): void {
     count(this.#rejected, reason)
-    done(error, false)
+    done(error, null)
   }
 }
 

@@ -48,6 +48,8 @@ export interface CompiledRoute {
   readonly fixedTopicName: string | null
   readonly key: Template | null
   readonly headers: readonly { readonly keyBytes: Uint8Array; readonly template: Template }[]
+  /** Of `headers`, in their order. */
+  readonly headerNames: readonly string[]
   readonly time: {
     readonly source: string
     readonly path: FieldPath
@@ -66,7 +68,7 @@ export interface CompiledRoute {
 }
 
 const HEADER_NAME_CHARACTERS_MAX = 255
-const RESERVED_HEADERS = /^(wadi\.|mqtt\.topic$|mqtt\.client$)/
+const RESERVED_HEADERS = /^(wadi\.|mqtt\.(topic|client|qos|retain)$)/
 const encoder = new TextEncoder()
 
 /** @returns null when there was an error among what it added to `problems` */
@@ -107,6 +109,7 @@ export function compileRoute(config: RouteConfig, path: string, problems: RouteP
     fixedTopicName,
     key,
     headers,
+    headerNames: headers.map(({ keyBytes }) => Buffer.from(keyBytes).toString()),
     time,
     decode: decode === 'cbor' ? 'cbor' : 'json',
     required,
@@ -126,7 +129,8 @@ function compileHeaders(
   for (const [name, source] of config instanceof Map ? config : Object.entries(config ?? {})) {
     if (name === '' || name.length > HEADER_NAME_CHARACTERS_MAX)
       report('headers', `has the name "${name}": 1 to ${HEADER_NAME_CHARACTERS_MAX} characters`)
-    if (RESERVED_HEADERS.test(name)) report(`headers.${name}`, 'is ours: wadi.*, mqtt.topic and mqtt.client are set for every event')
+    if (RESERVED_HEADERS.test(name))
+      report(`headers.${name}`, 'is ours: wadi.*, mqtt.topic, mqtt.client, mqtt.qos and mqtt.retain are set by Wadi')
     const parsed = template(`headers.${name}`, source)
     if (parsed) headers.push({ keyBytes: encoder.encode(name), template: parsed })
   }

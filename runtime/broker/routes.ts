@@ -58,6 +58,8 @@ interface TopicPlan extends KeyMemo {
   /** Set when topic, key and headers depend on the MQTT topic only. */
   readonly fixed: { readonly topicName: string; readonly key: Uint8Array | null; readonly headers: readonly RecordHeader[] } | null
   lastClientId: string | null
+  /** Of the last event, behind those of its route: most have none, or the same array. */
+  lastMore: readonly RecordHeader[] | undefined
   lastHeaders: readonly RecordHeader[]
 }
 
@@ -148,6 +150,11 @@ export class RouteTable {
   /** How many events each route took since the start, in the order of the table. */
   get hits(): readonly { readonly name: string; readonly count: number }[] {
     return this.#routes.map(({ name, meter }) => ({ name, count: meter.hits }))
+  }
+
+  /** Names of the headers that the route of a topic gives its events, in their order. */
+  headerNamesOf(mqttTopic: string): readonly string[] {
+    return this.#planOf(mqttTopic).route?.headerNames ?? []
   }
 
   /** @param arrivalMs wall time, the timestamp unless the route takes it from the payload */
@@ -267,7 +274,7 @@ export class RouteTable {
 
   #makePlan(mqttTopic: string): TopicPlan {
     const topicHeader: RecordHeader = { key: TOPIC_KEY, value: encoder.encode(mqttTopic) }
-    const empty = { topicHeader, keyHash: -1, lastClientId: null, lastHeaders: [] }
+    const empty = { topicHeader, keyHash: -1, lastClientId: null, lastMore: undefined, lastHeaders: [] }
     const levels = mqttTopic.split('/')
     for (const route of this.#routes) {
       const captures = matchFilter(route.filter, levels)
@@ -283,11 +290,12 @@ export class RouteTable {
 
   /** Most MQTT topics belong to one client: its headers are made once. `headers` begins with the topic's. */
   #headersFor(plan: TopicPlan, headers: readonly RecordHeader[], { clientId, headers: more }: RoutedEvent): readonly RecordHeader[] {
-    if (plan.lastClientId !== clientId) {
-      plan.lastHeaders = [plan.topicHeader, ...this.#clientHeaders(clientId), ...headers.slice(1)]
+    if (plan.lastClientId !== clientId || plan.lastMore !== more) {
+      plan.lastHeaders = [plan.topicHeader, ...this.#clientHeaders(clientId), ...headers.slice(1), ...(more ?? [])]
       plan.lastClientId = clientId
+      plan.lastMore = more
     }
-    return more ? [...plan.lastHeaders, ...more] : plan.lastHeaders
+    return plan.lastHeaders
   }
 
   /** One, or none. */

@@ -133,6 +133,12 @@ export interface Partition {
   onAdvance(listener: () => void): () => void
 }
 
+/** Where an event lies. */
+export interface Place {
+  readonly partition: Partition
+  readonly offset: number
+}
+
 export interface Topic {
   readonly name: string
   readonly number: number

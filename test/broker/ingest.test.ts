@@ -44,7 +44,7 @@ async function rig(
   const accept = (mqttTopic: string, payload = 'v', name = payload): void =>
     ingest.accept(
       { mqttTopic, clientId: 'c', payload: Buffer.from(payload), qos: 1, state: [{ key: `s/${name}`, value: Buffer.from('1') }] },
-      (error, isStored) => outcomes.push(`${name} ${error ? (error as WadiError).code : isStored ? 'stored' : 'dropped'}`)
+      (error, place) => outcomes.push(`${name} ${error ? (error as WadiError).code : place ? 'stored' : 'dropped'}`)
     )
   return { store, ingest, accept, outcomes, creation }
 }

@@ -1,10 +1,17 @@
 // A Store for tests of ingest and MQTT: keeps plain records, commits one after the other, and does to a commit what the test says:
-// hold it (a stalled disk), refuse it (a full one), forget what was held (a kill). Batches and reading are other tests' business.
+// hold it (a stalled disk), refuse it (a full one), forget what was held (a kill). Reading gives batches of ten; all else is other tests' business.
 
 import { WadiError } from '../../runtime/base/errors.ts'
 import { type Offset, toOffset } from '../../runtime/base/offset.ts'
-import type { RecordInput } from '../../runtime/core/record.ts'
-import type { Append, AppendDone, Partition, StateChange, Store, Topic, TopicConfig } from '../../runtime/log/contract.ts'
+import { readBatchHeader } from '../../runtime/core/batch-header.ts'
+import type { BatchHeader, RecordInput } from '../../runtime/core/record.ts'
+import type { Append, AppendDone, CommitDone, Partition, StateChange, Store, Topic, TopicConfig } from '../../runtime/log/contract.ts'
+import { loadTestCore } from '../helpers/core.ts'
+
+type PartitionWords = 'topicName' | 'topicNumber' | 'partitionIndex' | 'isDeleted' | 'logStartOffset' | 'highWatermark' | 'read'
+
+const core = loadTestCore()
+const BATCH_COUNT = 10
 
 type Commit = {
   readonly records: readonly (readonly [Partition, RecordInput])[]
@@ -33,6 +40,14 @@ export class ControlledStore {
     this.state = new Map(state)
   }
 
+  /** What is durable, as a start after a kill finds it. */
+  async afterKill(): Promise<ControlledStore> {
+    const after = new ControlledStore(this.state)
+    for (const { name, partitions } of this.topicMap.values()) await after.createTopic(name, { partitionCount: partitions.length })
+    for (const [place, records] of this.records) after.records.set(place, [...records])
+    return after
+  }
+
   get topics(): ReadonlyMap<string, Topic> {
     return this.topicMap
   }
@@ -54,14 +69,35 @@ export class ControlledStore {
 
   createTopic(name: string, config: Partial<TopicConfig> = {}): Promise<Topic> {
     const number = this.topicMap.size + 1
-    const partitions = Array.from({ length: config.partitionCount ?? 1 }, (_, partitionIndex) => ({
-      topicName: name,
-      topicNumber: number,
-      partitionIndex
-    }))
+    const partitions = Array.from({ length: config.partitionCount ?? 1 }, (_, partitionIndex) =>
+      this.#partition(name, number, partitionIndex)
+    )
     const topic = { name, number, partitions } as unknown as Topic
     this.topicMap.set(name, topic)
     return Promise.resolve(topic)
+  }
+
+  #partition(topicName: string, topicNumber: number, partitionIndex: number): Pick<Partition, PartitionWords> {
+    const records = (): readonly RecordInput[] => this.records.get(`${topicName}-${partitionIndex}`) ?? []
+    return {
+      topicName,
+      topicNumber,
+      partitionIndex,
+      isDeleted: false,
+      logStartOffset: toOffset(0),
+      get highWatermark() {
+        return toOffset(records().length)
+      },
+      read(offset) {
+        const some = records().slice(offset, offset + BATCH_COUNT)
+        if (some.length === 0) return Promise.resolve({ batches: [], nextOffset: offset })
+        const bytes = core.buildBatch(some, { baseOffset: offset })
+        return Promise.resolve({
+          batches: [{ header: readBatchHeader(bytes) as BatchHeader, bytes }],
+          nextOffset: toOffset(offset + some.length)
+        })
+      }
+    }
   }
 
   append(partition: Partition, record: RecordInput, done: AppendDone, state: readonly StateChange[] = []): void {
@@ -71,6 +107,13 @@ export class ControlledStore {
   commit(appends: readonly Append[], state: readonly StateChange[]): Promise<readonly Offset[]> {
     if (appends.length > 0) throw new Error('not needed here')
     return new Promise((resolve, reject) => this.#enqueue({ records: [], state, done: (error) => (error ? reject(error) : resolve([])) }))
+  }
+
+  submit(appends: readonly Append[], state: readonly StateChange[], done: CommitDone): void {
+    this.commit(appends, state).then(
+      (offsets) => done(null, offsets),
+      (error: WadiError) => done(error, [])
+    )
   }
 
   getState(key: string): Uint8Array | undefined {

@@ -320,7 +320,7 @@ for (const qos of [0, 1]) {
 }
 
 t.test('a queue that is full, of this or of an absent session, closes no subscriber', async (t) => {
-  const { raw, broker } = await startGateway(t, { limits: { offlinePerClientMax: 2, offlineBytesMax: 600 } })
+  const { raw, broker } = await startGateway(t, { limits: { queuedPlacesPerClientMax: 2, offlineBytesMax: 600 } })
   const absent = await raw().connected({ clientId: 'absent', clean: false })
   absent.send(subscribePacket(1, 'd/#', 2))
   await absent.saw('suback 1')

@@ -7,6 +7,8 @@ import type { DeliveryOptions, Qos } from '../../adapters/mqtt/packets.ts'
 import { Prng } from '../sim/prng.ts'
 
 const limits: OutboxLimits = {
+  queuedPlacesPerClientMax: 1_000,
+  queuedPlacesMax: 10_000,
   offlinePerClientMax: 1_000,
   offlinePerClientBytesMax: 1e6,
   offlineBytesMax: 1e6,
@@ -14,7 +16,7 @@ const limits: OutboxLimits = {
   outboundTotalBytesMax: 1e7,
   retainedCountMax: 5
 }
-const newBudget = (): QueueBudget => ({ bytes: 0, deliveries: 0, deliveriesDropped: 0, offlineDropped: 0 })
+const newBudget = (): QueueBudget => ({ bytes: 0, places: 0, deliveries: 0, deliveriesDropped: 0, offlineDropped: 0 })
 
 class Client implements OutboxLink {
   isWritable = true

@@ -2,7 +2,7 @@
 // their own names; none of them can pass for a header of ours, and two different ones never get one name.
 
 import t from 'tap'
-import { headersOfProperties } from '../../adapters/mqtt/property-headers.ts'
+import { messageHeaders } from '../../adapters/mqtt/property-headers.ts'
 import { HEADER_ERROR, HEADER_MQTT_CLIENT, HEADER_MQTT_TOPIC, HEADER_ROUTE } from '../../runtime/broker/routes.ts'
 import { textOf } from './controlled-store.ts'
 import { packet } from './packets.ts'
@@ -12,7 +12,7 @@ import { startGateway } from './rig.ts'
 const NOW_MS = 1_790_000_000_000
 
 function headersOf(forwarded: Uint8Array, expirySeconds: number | null = null): [string, string][] {
-  const headers = headersOfProperties({ forwarded, expirySeconds }, NOW_MS)
+  const headers = messageHeaders({ qos: 1, isRetained: false, properties: { forwarded, expirySeconds } }, NOW_MS)
   return headers.map(({ key, value }) => [Buffer.from(key).toString(), Buffer.from(value ?? []).toString('latin1')])
 }
 

@@ -13,19 +13,21 @@ const repeat = publishPacket({ topic: 'd/x', payload: 'one', qos: 2, packetId: 1
 const persistent = { clientId: 'dev/1', clean: false }
 const KEY = 'mqtt.qos2/dev/1/1'
 
+const qos2Keys = (store: ControlledStore): string[] => [...store.state.keys()].filter((key) => key.startsWith('mqtt.qos2/'))
+
 t.test('a repeat on the same connection is acknowledged and makes no second event', async (t) => {
   const { raw, store, broker } = await startGateway(t)
   const client = await raw().connected(persistent)
   client.send(first)
   await client.saw('pubrec 1')
-  t.same([...store.state.keys()], [KEY], 'the id is in the commit of the event')
+  t.same(qos2Keys(store), [KEY], 'the id is in the commit of the event')
   client.send(repeat, first)
   await client.until(() => client.received.filter((line) => line === 'pubrec 1').length === 3)
   t.same(values(store), ['one'])
   t.equal(broker.metrics.qos2Repeats, 2)
   client.send(pubrelPacket(1))
   await client.saw('pubcomp 1')
-  t.same([...store.state.keys()], [], 'released')
+  t.same(qos2Keys(store), [], 'released')
   t.equal(broker.metrics.qos2Remembered, 0)
   client.send(first)
   await client.until(() => client.received.filter((line) => line === 'pubrec 1').length === 4)
@@ -75,7 +77,7 @@ t.test('a repeat after a restart makes no second event, and PUBREL is answered',
   t.same(values(after.store), [])
   again.send(pubrelPacket(1))
   await again.saw('pubcomp 1')
-  t.same([...after.store.state.keys()], [])
+  t.same(qos2Keys(after.store), [])
   again.send(pubrelPacket(1), pubrelPacket(9))
   await again.saw('pubcomp 9')
   t.equal(again.received.filter((line) => line === 'pubcomp 1').length, 2, 'PUBREL of what is not known is answered too')
@@ -112,7 +114,7 @@ t.test('a clean session forgets with its connection and writes nothing', async (
   client.send(first, repeat)
   await client.until(() => client.received.filter((line) => line === 'pubrec 1').length === 2)
   t.same(values(store), ['one'], 'within the connection a repeat is a repeat')
-  t.equal(store.state.size, 0)
+  t.same(qos2Keys(store), [])
   client.destroy()
   await turns(() => broker.metrics.qos2Remembered === 0)
   t.equal(broker.metrics.qos2Remembered, 0)
@@ -129,7 +131,7 @@ t.test('a clean CONNECT ends the persistent session of that id, durably', async 
   await client.saw('pubrec 1')
   client.destroy()
   await raw().connected({ ...persistent, clean: true })
-  t.same([...store.state.keys()], [])
+  t.same(qos2Keys(store), [])
 })
 
 t.test('PUBCOMP does not leave when forgetting is not durable', async (t) => {
@@ -166,7 +168,7 @@ t.test('a PUBREL repeated after a refused commit gets its PUBCOMP only when forg
   t.same(third.received, ['connack 0'], 'neither the first nor its repeat is answered before the sync')
   store.release()
   await third.until(() => third.received.filter((line) => line === 'pubcomp 1').length === 2)
-  t.same([...store.state.keys()], [])
+  t.same(qos2Keys(store), [])
 })
 
 t.test('a device that lost its session is not taken for the message before while that one waits for the disk', async (t) => {
@@ -198,18 +200,18 @@ t.test('a clean CONNECT that was abandoned does not take what the session rememb
   await turns(() => store.waitingCount === 1)
   const clean = raw().send(connectPacket({ ...persistent, clean: true }))
   await client.closed()
-  const again = await raw().connected(persistent)
+  const connecting = raw().connected(persistent)
   await clean.closed()
+  store.release()
+  const again = await connecting
   const second = publishPacket({ topic: 'd/x', payload: 'two', qos: 2, packetId: 2 })
   again.send(second)
-  await turns(() => store.waitingCount === 2)
-  store.release()
   await again.saw('pubrec 2')
   await turns(() => !store.state.has(KEY))
   again.send(second)
   await again.until(() => again.received.filter((line) => line === 'pubrec 2').length === 2)
   t.same(values(store), ['one', 'two'])
-  t.same([...store.state.keys()], ['mqtt.qos2/dev/1/2'])
+  t.same(qos2Keys(store), ['mqtt.qos2/dev/1/2'])
 })
 
 t.test('ids without PUBREL are capped per client, and absent clients make room for others', async (t) => {
@@ -227,8 +229,8 @@ t.test('ids without PUBREL are capped per client, and absent clients make room f
   )
   await other.saw('pubrec 2')
   t.equal(broker.metrics.qos2GivenUp, 3)
-  await turns(() => store.state.size === 2)
-  t.same([...store.state.keys()], ['mqtt.qos2/other/1', 'mqtt.qos2/other/2'])
+  await turns(() => qos2Keys(store).length === 2)
+  t.same(qos2Keys(store), ['mqtt.qos2/other/1', 'mqtt.qos2/other/2'])
 })
 
 t.test('mqtt.js publishes exactly once through broken connections', async (t) => {

@@ -9,6 +9,7 @@ import { payloadDecoders } from '../../adapters/mqtt/payload.ts'
 import { Ingest, type IngestLimits } from '../../runtime/broker/ingest.ts'
 import { compileRoutes, type RouteConfig, type RoutesConfig } from '../../runtime/broker/routes.ts'
 import { nodeClock } from '../../runtime/io/node-clock.ts'
+import { createNodeCodec } from '../../runtime/io/node-codec.ts'
 import type { Store } from '../../runtime/log/contract.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { ControlledStore } from './controlled-store.ts'
@@ -70,6 +71,7 @@ export async function startGateway(t: Test, options: GatewayOptions = {}): Promi
     ingest,
     store: used,
     core,
+    codec: createNodeCodec(),
     limits,
     onEvent: (event) => events.push(event),
     ...(options.authorizer && { authorizer: options.authorizer })

@@ -8,6 +8,7 @@ import type { Connection, Session, SessionLayer, SessionLayerOptions } from '../
 import { Ingest } from '../../runtime/broker/ingest.ts'
 import { compileRoutes } from '../../runtime/broker/routes.ts'
 import { nodeClock } from '../../runtime/io/node-clock.ts'
+import { createNodeCodec } from '../../runtime/io/node-codec.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { ControlledStore, diskFull, textOf } from './controlled-store.ts'
 import { connectPacket, publishPacket, RawClient } from './packets.ts'
@@ -26,6 +27,7 @@ class LineSessions implements SessionLayer {
       wills: 0,
       willsDropped: 0,
       queuedBytes: 0,
+      queuedPlaces: 0,
       deliveries: 0
     },
     ...{ qos2Remembered: 0, qos2Repeats: 0, qos2GivenUp: 0, deliveriesDropped: 0, offlineDropped: 0, retainedRefused: 0, damaged: 0 }
@@ -56,7 +58,7 @@ class LineSessions implements SessionLayer {
   #read(session: Session, connection: Connection, socket: Socket): void {
     const chunk = socket.read() as Buffer | null
     if (chunk === null) return
-    const packet = { topic: 'd/line', payload: chunk.subarray(-1), qos: 1 as const, packetId: 1, properties: null }
+    const packet = { topic: 'd/line', payload: chunk.subarray(-1), qos: 1 as const, packetId: 1, isRetained: false, properties: null }
     this.#handlers.publish(session, packet, (error) => {
       this.answers.push(error ? error.message : 'stored')
       if (!error) return
@@ -69,8 +71,11 @@ class LineSessions implements SessionLayer {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  close(): void {
+  stored(): void {}
+
+  close(): Promise<void> {
     this.isClosed = true
+    return Promise.resolve()
   }
 }
 
@@ -87,7 +92,7 @@ t.test('another session layer stands behind the same listeners, intake and count
   await listener.bind()
   let sessions: LineSessions | undefined
   const createSessions = (options: SessionLayerOptions): LineSessions => (sessions = new LineSessions(options))
-  const broker = createMqttBroker({ ingest, store: store.asStore(), core, createSessions })
+  const broker = createMqttBroker({ ingest, store: store.asStore(), core, codec: createNodeCodec(), createSessions })
   await broker.start()
   broker.addListener(listener)
   const client = new RawClient(broker.addresses[0]?.port ?? 0)

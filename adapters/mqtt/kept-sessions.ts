@@ -1,0 +1,114 @@
+// Sessions that outlive their connections, and the gateway: they are found at the start with what waits for them, and their queues are read from the log.
+//
+// Invariant: after a start each session has the places that were written down, then those of the log behind them, as if they came now.
+// Not for: packets (mqtt-sessions.ts), what is durable when (session-store.ts).
+
+import type { WadiError } from '../../runtime/base/errors.ts'
+import type { Store } from '../../runtime/log/contract.ts'
+import { ClientSession } from './client-session.ts'
+import { deliveryNow } from './delivery.ts'
+import { codeOf, type LoggedMessage, type MessageLog } from './message-log.ts'
+import { Outbox, type OutboxLimits, type QueueBudget, type QueueKeeper } from './outbox.ts'
+import { type FoundSession, SessionStore } from './session-store.ts'
+
+export interface KeptSessionsOptions {
+  readonly store: Pick<Store, 'submit' | 'listState' | 'getState' | 'topics'>
+  readonly log: MessageLog
+  readonly limits: OutboxLimits
+  readonly budget: QueueBudget
+}
+
+/** What a session is that was found, beside itself. */
+export interface RestoredSession {
+  readonly session: ClientSession
+  readonly subscriptions: FoundSession['subscriptions']
+}
+
+/** A place that was found behind what is written down. */
+interface LatePlace {
+  readonly code: number
+  readonly offset: number
+  readonly timestampMs: number
+  readonly sessions: readonly ClientSession[]
+}
+
+export class KeptSessions {
+  readonly store: SessionStore
+  readonly #options: KeptSessionsOptions
+
+  constructor(options: KeptSessionsOptions) {
+    this.#options = options
+    this.store = new SessionStore(options.store)
+  }
+
+  /** From now on it outlives its connections. */
+  keep(session: ClientSession, restored = false): void {
+    if (session.kept) return
+    session.outbox.keepWith(this.#keeperOf(session))
+    this.store.keep(session, restored)
+  }
+
+  /**
+   * `add` takes each session in, with its subscriptions: then the log is looked through. `matching`: whose filters match a topic.
+   * @throws WadiError WADI_FORMAT_NEWER, and what says that the device cannot be read
+   */
+  async restore(
+    add: (restored: RestoredSession) => void,
+    matching: (topic: string) => ReadonlySet<ClientSession>,
+    onDamage: (error: WadiError) => void
+  ): Promise<void> {
+    const { sessions, queuedTo } = this.store.load(onDamage)
+    const queuedOf = new Map<ClientSession, FoundSession['queued']>()
+    for (const found of sessions) {
+      const session = this.#sessionOf(found)
+      queuedOf.set(session, found.queued)
+      add({ session, subscriptions: found.subscriptions })
+    }
+    if (sessions.every(({ subscriptions }) => subscriptions.length === 0)) return
+    const late: LatePlace[] = []
+    for (const { partitions } of this.#options.store.topics.values()) {
+      for (const partition of partitions) {
+        const code = codeOf(partition)
+        let timestampMs = 0
+        await this.#options.log.scan(partition, queuedTo(partition), (logged) => {
+          const offset = logged.message.place?.offset ?? 0
+          const isNew = (session: ClientSession): boolean => offset >= (queuedOf.get(session)?.get(code) ?? 0)
+          const takers = [...matching(logged.message.topic)].filter((session) => isNew(session) && isQueued(session, logged))
+          timestampMs = Math.max(timestampMs, logged.timestampMs)
+          if (takers.length > 0) late.push({ code, offset, timestampMs, sessions: takers })
+        })
+      }
+    }
+    late.sort((one, other) => one.timestampMs - other.timestampMs)
+    for (const place of late) for (const session of place.sessions) session.outbox.addPlace(place)
+    this.store.startTracking()
+  }
+
+  #sessionOf({ clientId, session: { expirySeconds, endedMs }, flights, places, start }: FoundSession): ClientSession {
+    const { limits, budget } = this.#options
+    const session = new ClientSession(clientId, new Outbox(limits, budget, start), expirySeconds)
+    session.endedMs = endedMs ?? Date.now()
+    session.outbox.restore(flights, places)
+    this.keep(session, true)
+    return session
+  }
+
+  #keeperOf(session: ClientSession): QueueKeeper {
+    return {
+      load: (places) => this.#options.log.read(places),
+      deliveryOf: (logged) => deliveryNow(session, logged),
+      // Not in the middle of a delivery: the message that is being delivered is in the queue, and does not count as delivered yet.
+      note: (done) =>
+        queueMicrotask(() => {
+          this.store.queueChanged(session)
+          this.store.persist(session, done)
+        }),
+      changed: () => this.store.queueChanged(session)
+    }
+  }
+}
+
+/** QoS 0 does not wait. */
+function isQueued(session: ClientSession, logged: LoggedMessage): boolean {
+  return (deliveryNow(session, logged)?.qos ?? 0) > 0
+}

@@ -1,0 +1,79 @@
+// Places of events in the log, first in first out, in sixteen bytes each: what waits for a session. Each has a number that counts from the first one of the
+// session, so that pieces of the queue can be written down by themselves.
+// Not for: what lies there (message-log.ts).
+
+const PLACES_MIN = 8
+
+export class PlaceQueue {
+  /** Pairs of partition code and offset. */
+  #pairs: Float64Array<ArrayBufferLike> = EMPTY
+  /** Index of the first pair. */
+  #head = 0
+  #length = 0
+  /** Number of the first place; of the next one while there is none. */
+  #start: number
+
+  constructor(start = 0) {
+    this.#start = start
+  }
+
+  get length(): number {
+    return this.#length
+  }
+
+  get start(): number {
+    return this.#start
+  }
+
+  get end(): number {
+    return this.#start + this.#length
+  }
+
+  push(code: number, offset: number): void {
+    if ((this.#head + this.#length) * 2 >= this.#pairs.length) this.#makeRoom()
+    const at = (this.#head + this.#length) * 2
+    this.#pairs[at] = code
+    this.#pairs[at + 1] = offset
+    this.#length++
+  }
+
+  /** Of the place with that number. */
+  codeAt(number: number): number {
+    return this.#pairs[(this.#head + number - this.#start) * 2] as number
+  }
+
+  offsetAt(number: number): number {
+    return this.#pairs[(this.#head + number - this.#start) * 2 + 1] as number
+  }
+
+  shift(): void {
+    if (this.#length === 0) return
+    this.#head++
+    this.#length--
+    this.#start++
+    if (this.#length > 0) return
+    this.#head = 0
+    this.#pairs = EMPTY
+  }
+
+  clear(): void {
+    this.#start += this.#length
+    this.#length = 0
+    this.#head = 0
+    this.#pairs = EMPTY
+  }
+
+  #makeRoom(): void {
+    const used = this.#pairs.subarray(this.#head * 2, (this.#head + this.#length) * 2)
+    const isHalfEmpty = this.#head > this.#length
+    if (isHalfEmpty) this.#pairs.copyWithin(0, this.#head * 2, (this.#head + this.#length) * 2)
+    else {
+      const larger = new Float64Array(Math.max(PLACES_MIN, this.#length * 2) * 2)
+      larger.set(used)
+      this.#pairs = larger
+    }
+    this.#head = 0
+  }
+}
+
+const EMPTY = new Float64Array(0)

@@ -1,0 +1,484 @@
+// What is durable of sessions that outlive their connections: the session before CONNACK, its subscriptions before SUBACK, its queue now and then.
+//
+//   mqtt.session, mqtt.subscription   the session, its filters
+//   mqtt.flight, mqtt.queue           what it has in flight, and the places of what waits, as it was in one moment
+//   mqtt.queued                       for each partition: everything below has been put into the queues that are written down
+//
+// The log is the queue: after a crash what lies behind `mqtt.queued` is looked through again, so that nothing has to be written for each message.
+//
+// Invariants:
+//   K1  What is written of one session is one moment of it: its queue and how far its queue has come. So a message is never in both, nor in neither.
+//   K2  `mqtt.queued` moves on when all queues are durable that changed before it was taken.
+//   K3  What was refused for want of room is written when there is some; until then the session is as good as its process.
+// Not for: what becomes of a session (mqtt-sessions.ts), what is sent when (outbox.ts).
+
+import type { WadiError } from '../../runtime/base/errors.ts'
+import type { Partition, Place, StateChange, Store } from '../../runtime/log/contract.ts'
+import type { ClientSession, Subscription } from './client-session.ts'
+import { DeliveredOffsets } from './delivered-offsets.ts'
+import { codeOf } from './message-log.ts'
+import {
+  clientOfKey,
+  PLACES_PER_PIECE,
+  type StoredFlight,
+  type StoredPiece,
+  type StoredPlace,
+  type StoredQueue,
+  type StoredSession,
+  type StoredSubscription,
+  storedPieces,
+  storedQueuedTo,
+  storedQueues,
+  storedSessions,
+  storedSubscriptions,
+  subscriptionKey
+} from './stored-session.ts'
+
+/** What was written of a session, or is being written. */
+export interface KeptSession {
+  /** Its record is not what was written. */
+  /** Nothing of it has been written yet. */
+  isNew: boolean
+  isRecordChanged: boolean
+  isQueueChanged: boolean
+  /** Filters that were added or taken away since. */
+  readonly changedFilters: Set<string>
+  /** Of the last writing. */
+  writtenFilters: readonly string[]
+  /** Pieces that are there: from this one up to the one that holds `end` - 1. */
+  firstPiece: number
+  end: number
+  /** As `firstPiece`, of what is durable. */
+  durableFirstPiece: number
+}
+
+/** One commit. */
+interface Writing {
+  readonly changes: StateChange[]
+  readonly sessions: ClientSession[]
+  /** What `mqtt.queued` says with it. */
+  queuedTo?: ReadonlyMap<number, readonly number[]>
+  bytes: number
+  /** Of earlier sessions, by client: they were refused before. */
+  readonly removals?: ReadonlyMap<string, readonly StateChange[]>
+}
+
+export interface FoundSession {
+  readonly clientId: string
+  readonly session: StoredSession
+  readonly subscriptions: readonly { readonly filter: string; readonly subscription: Subscription }[]
+  readonly flights: readonly StoredFlight[]
+  readonly start: number
+  readonly places: readonly StoredPlace[]
+  /** By partition code, where that is more than `queuedTo`. */
+  readonly queued: ReadonlyMap<number, number>
+}
+
+export interface FoundSessions {
+  readonly sessions: readonly FoundSession[]
+  /** From where on a partition has to be looked through. */
+  queuedTo(partition: Partition): number
+}
+
+type StateStore = Pick<Store, 'submit' | 'listState' | 'getState' | 'topics'>
+
+const NOTE_MS = 5_000
+const LOOK_MS = 10_000
+/** So many events are looked through after a crash at most, or so. */
+const NOTE_EVENTS = 50_000
+/** Of a commit, state changes of so many bytes at most; several are made otherwise. */
+const COMMIT_BYTES_MAX = 512 * 1024
+
+export class SessionStore {
+  readonly #store: StateStore
+  readonly #delivered = new DeliveredOffsets()
+  readonly #changed = new Set<ClientSession>()
+  /** Removals that were refused, by client. */
+  readonly #refused = new Map<string, readonly StateChange[]>()
+  /** By topic number: what `mqtt.queued` says behind everything that was submitted, and what it says. */
+  #queuedTo: ReadonlyMap<number, readonly number[]> = new Map()
+  #durableQueuedTo: ReadonlyMap<number, readonly number[]> = new Map()
+  #isTracking = false
+  #isNoting = false
+  #isClosing = false
+  #eventCount = 0
+  #timer: NodeJS.Timeout | null = null
+  #lookTimer: NodeJS.Timeout | null = null
+
+  constructor(store: StateStore) {
+    this.#store = store
+  }
+
+  // --- how far the log has been delivered
+
+  stored(place: Place): void {
+    if (!this.#isTracking) return
+    this.#delivered.stored(place)
+    if (++this.#eventCount >= NOTE_EVENTS && !this.#isNoting) this.#noteAll(() => undefined)
+  }
+
+  delivered(place: Place): void {
+    if (this.#isTracking) this.#delivered.delivered(place)
+  }
+
+  // --- at the start
+
+  /** `onDamage` hears of values that cannot be read: they are left out. @throws WadiError WADI_FORMAT_NEWER */
+  load(onDamage: (error: WadiError) => void): FoundSessions {
+    const store = this.#store
+    const subscriptions = new Map<string, { filter: string; subscription: Subscription }[]>()
+    for (const key of storedSubscriptions.keysIn(store)) {
+      const stored = storedSubscriptions.getWhole(store, key, onDamage)
+      if (stored) add(subscriptions, clientOfKey(storedSubscriptions.restOf(key)), subscriptionOf(stored))
+    }
+    const pieces = new Map<string, { first: number; places: readonly StoredPlace[] }[]>()
+    for (const key of storedPieces.keysIn(store)) {
+      const stored = storedPieces.getWhole(store, key, onDamage)
+      if (stored) add(pieces, clientOfKey(storedPieces.restOf(key)), stored)
+    }
+    const sessions: FoundSession[] = []
+    for (const key of storedSessions.keysIn(store)) {
+      const session = storedSessions.getWhole(store, key, onDamage)
+      const clientId = storedSessions.restOf(key)
+      const queue = storedQueues.getWhole(store, storedQueues.keyAt(clientId), onDamage) ?? NO_QUEUE
+      const { start, end, flights, queued } = queue
+      const found = { clientId, flights, start, subscriptions: subscriptions.get(clientId) ?? [] }
+      const places = placesBetween(pieces.get(clientId) ?? [], start, end)
+      if (session) sessions.push({ ...found, session, places, queued: new Map(queued.map(({ code, offset }) => [code, offset])) })
+    }
+    const queuedTo = new Map<number, readonly number[]>()
+    for (const key of storedQueuedTo.keysIn(store)) {
+      const offsets = storedQueuedTo.getWhole(store, key, onDamage)
+      if (offsets) queuedTo.set(Number(storedQueuedTo.restOf(key)), offsets)
+    }
+    this.#queuedTo = queuedTo
+    this.#durableQueuedTo = queuedTo
+    this.#removeOrphans(new Set(sessions.map(({ clientId }) => clientId)))
+    return { sessions, queuedTo: ({ topicNumber, partitionIndex }) => queuedTo.get(topicNumber)?.[partitionIndex] ?? 0 }
+  }
+
+  /** Of sessions whose record cannot be read: a later one of that client must not get what was theirs. */
+  #removeOrphans(known: ReadonlySet<string>): void {
+    const store = this.#store
+    const whole = [storedSessions, storedQueues].flatMap((area) => area.keysIn(store).map((key) => ({ key, clientId: area.restOf(key) })))
+    const parts = [storedSubscriptions, storedPieces].flatMap((area) =>
+      area.keysIn(store).map((key) => ({ key, clientId: clientOfKey(area.restOf(key)) }))
+    )
+    for (const { key, clientId } of [...whole, ...parts]) {
+      if (!known.has(clientId)) this.#refused.set(clientId, [...(this.#refused.get(clientId) ?? []), { key, value: null }])
+    }
+    if (this.#refused.size > 0) this.#noteSoon()
+  }
+
+  /** All that is in the log is in the queues. */
+  startTracking(): void {
+    if (this.#isTracking) return
+    this.#isTracking = true
+    this.#delivered.pass(this.#highWatermarks())
+    // What only Kafka clients write to moves nothing else.
+    this.#lookTimer = setInterval(() => {
+      if (!this.#isNoting && this.#delivered.isBehind(this.#highWatermarks(), NOTE_EVENTS)) this.#noteAll(() => undefined)
+    }, LOOK_MS).unref()
+  }
+
+  // --- sessions
+
+  /** `restored`: as load() found it. */
+  keep(session: ClientSession, restored = false): void {
+    if (session.kept) return
+    const { start, end } = session.outbox.places
+    session.kept = {
+      isNew: !restored,
+      isRecordChanged: !restored,
+      isQueueChanged: !restored && session.subscriptions.size > 0,
+      changedFilters: new Set(restored ? [] : session.subscriptions.keys()),
+      writtenFilters: [],
+      firstPiece: Math.floor(start / PLACES_PER_PIECE),
+      durableFirstPiece: Math.floor(start / PLACES_PER_PIECE),
+      end: restored ? end : start
+    }
+    if (!restored) this.#changed.add(session)
+  }
+
+  queueChanged(session: ClientSession): void {
+    if (!session.kept || session.kept.isQueueChanged) return
+    session.kept.isQueueChanged = true
+    this.#change(session)
+  }
+
+  recordChanged(session: ClientSession): void {
+    if (!session.kept) return
+    session.kept.isRecordChanged = true
+    this.#change(session)
+  }
+
+  /** Added or taken away: before persist(). */
+  filterChanged(session: ClientSession, filter: string): void {
+    if (!session.kept) return
+    session.kept.changedFilters.add(filter)
+    session.kept.isQueueChanged = true
+    if (session.subscriptions.size > 0) this.startTracking()
+    this.#change(session)
+  }
+
+  /**
+   * Writes down what has changed of a session. `done` may run at once; false = it was refused, and is tried again with others. For want of room that is
+   * no reason to refuse the client anything: `isForRoom`.
+   */
+  persist(session: ClientSession, done: (isDurable: boolean, error: WadiError | null) => void): void {
+    if (!session.kept) return done(true, null)
+    const { changes, removals } = this.#refusedRemovals(session.clientId)
+    changes.push(...this.#changesOf(session))
+    const isFirst = this.#queuedTo.size === 0 // that subscribes
+    if (isFirst) changes.push(...this.#queuedToChanges(null))
+    const writing: Writing = {
+      changes,
+      sessions: [session],
+      bytes: 0,
+      ...(removals && { removals }),
+      ...(isFirst && { queuedTo: this.#queuedTo })
+    }
+    this.#submit(writing, (error) => done(error === null, error))
+  }
+
+  /** The session has ended. @returns why that is not durable; it is tried again */
+  forget(session: ClientSession): Promise<WadiError | null> {
+    const { kept, clientId } = session
+    session.kept = null
+    this.#changed.delete(session)
+    if (!kept) return Promise.resolve(null)
+    const filters = new Set([...session.subscriptions.keys(), ...kept.changedFilters])
+    const changes = [
+      storedSessions.remove(storedSessions.keyAt(clientId)),
+      storedQueues.remove(storedQueues.keyAt(clientId)),
+      ...[...filters].map((filter) => storedSubscriptions.remove(subscriptionKey(clientId, filter))),
+      ...pieceNumbers(kept.firstPiece, kept.end).map((number) => storedPieces.remove(pieceKey(clientId, number)))
+    ]
+    return new Promise((resolve) => {
+      this.#store.submit([], changes, (error) => {
+        if (error) {
+          this.#refused.set(clientId, changes)
+          this.#noteSoon()
+        }
+        resolve(error)
+      })
+    })
+  }
+
+  /** Everything that has changed, and how far that goes. */
+  async close(): Promise<void> {
+    this.#isClosing = true
+    if (this.#lookTimer) clearInterval(this.#lookTimer)
+    await new Promise<void>((resolve) => this.#noteAll(resolve))
+    if (this.#timer) clearTimeout(this.#timer)
+  }
+
+  // --- writing
+
+  #change(session: ClientSession): void {
+    this.#changed.add(session)
+    this.#noteSoon()
+  }
+
+  #noteSoon(): void {
+    if (this.#isClosing) return
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null
+      if (!this.#isNoting) this.#noteAll(() => undefined)
+    }, NOTE_MS).unref()
+  }
+
+  /** One moment of all sessions that have changed, then `mqtt.queued` as it was in that moment. */
+  #noteAll(done: () => void): void {
+    this.#isNoting = true
+    this.#eventCount = 0
+    const durable = this.#highWatermarks()
+    const commits: Writing[] = [this.#refusedRemovals()]
+    const put = (changes: readonly StateChange[], session: ClientSession | null): void => {
+      const bytes = bytesOf(changes)
+      let last = commits.at(-1) as Writing
+      if (last.bytes + bytes > COMMIT_BYTES_MAX) commits.push((last = { changes: [], sessions: [], bytes: 0 }))
+      last.changes.push(...changes)
+      last.bytes += bytes
+      if (session) last.sessions.push(session)
+    }
+    for (const session of [...this.#changed]) put(this.#changesOf(session), session)
+    for (const change of this.#queuedToChanges(durable)) put([change], null)
+    ;(commits.at(-1) as Writing).queuedTo = this.#queuedTo
+    let left = commits.length
+    for (const commit of commits) {
+      this.#submit(commit, (error) => {
+        if (--left > 0) return
+        this.#isNoting = false
+        // Nothing written is no barrier: completions of events may still be on their way.
+        if (!error && commits.some(({ changes }) => changes.length > 0)) this.#delivered.pass(durable)
+        if (this.#changed.size + this.#refused.size > 0) this.#noteSoon()
+        done()
+      })
+    }
+  }
+
+  #refusedRemovals(clientId?: string): Writing {
+    const taken = new Map([...this.#refused].filter(([id]) => clientId === undefined || id === clientId))
+    for (const id of taken.keys()) this.#refused.delete(id)
+    const changes = [...taken.values()].flat()
+    return { changes, sessions: [], bytes: bytesOf(changes), removals: taken }
+  }
+
+  #submit({ changes, sessions, removals, queuedTo }: Writing, done: (error: WadiError | null) => void): void {
+    if (changes.length === 0) return done(null)
+    const written = sessions.map(({ kept }) => ({ firstPiece: kept?.firstPiece ?? 0, filters: kept?.writtenFilters ?? [] }))
+    this.#store.submit([], changes, (error) => {
+      if (error) {
+        for (const [clientId, removal] of removals ?? []) this.#refused.set(clientId, removal)
+        for (const [index, session] of sessions.entries()) this.#rewrite(session, written[index]?.filters ?? [])
+        this.#queuedTo = this.#durableQueuedTo
+      } else {
+        for (const [index, { kept }] of sessions.entries()) if (kept) kept.durableFirstPiece = written[index]?.firstPiece ?? 0
+        if (queuedTo) this.#durableQueuedTo = queuedTo
+      }
+      done(error)
+    })
+  }
+
+  /** What was refused is not durable: all of it next time. */
+  #rewrite(session: ClientSession, filters: readonly string[]): void {
+    const { kept, outbox } = session
+    if (!kept) return
+    kept.isRecordChanged = true
+    kept.isQueueChanged = true
+    for (const filter of [...session.subscriptions.keys(), ...filters]) kept.changedFilters.add(filter)
+    kept.firstPiece = kept.durableFirstPiece
+    kept.end = Math.min(kept.end, outbox.places.start)
+    this.#change(session)
+  }
+
+  #changesOf(session: ClientSession): StateChange[] {
+    const { kept, clientId } = session
+    this.#changed.delete(session)
+    if (!kept) return []
+    const changes: StateChange[] = []
+    if (kept.isRecordChanged) changes.push(storedSessions.put(storedSessions.keyAt(clientId), recordOf(session)))
+    for (const filter of kept.changedFilters) {
+      const key = subscriptionKey(clientId, filter)
+      const subscription = session.subscriptions.get(filter)
+      changes.push(subscription ? storedSubscriptions.put(key, storedOf(filter, subscription)) : storedSubscriptions.remove(key))
+    }
+    kept.isNew = false
+    kept.isRecordChanged = false
+    kept.writtenFilters = [...kept.changedFilters]
+    kept.changedFilters.clear()
+    if (kept.isQueueChanged) changes.push(...this.#queueChanges(session, kept))
+    kept.isQueueChanged = false
+    return changes
+  }
+
+  #queueChanges({ clientId, outbox }: ClientSession, kept: KeptSession): StateChange[] {
+    const { places } = outbox
+    const { start, end } = places
+    const firstPiece = Math.floor(start / PLACES_PER_PIECE)
+    const changes: StateChange[] = []
+    const isGone = (number: number): boolean => number < firstPiece || start === end
+    for (const number of pieceNumbers(kept.firstPiece, kept.end)) {
+      if (isGone(number)) changes.push(storedPieces.remove(pieceKey(clientId, number)))
+    }
+    for (const number of pieceNumbers(Math.floor(Math.max(start, kept.end) / PLACES_PER_PIECE), end)) {
+      const first = Math.max(start, number * PLACES_PER_PIECE)
+      const found: StoredPlace[] = []
+      for (let at = first; at < Math.min(end, (number + 1) * PLACES_PER_PIECE); at++) {
+        found.push({ code: places.codeAt(at), offset: places.offsetAt(at) })
+      }
+      changes.push(storedPieces.put(pieceKey(clientId, number), { first, places: found }))
+    }
+    kept.firstPiece = firstPiece
+    kept.end = end
+    const value = { start, end, flights: outbox.flights(), queued: this.#queuedPast() }
+    return [...changes, storedQueues.put(storedQueues.keyAt(clientId), value)]
+  }
+
+  /** Partitions that have come further than `mqtt.queued` says. */
+  #queuedPast(): StoredPlace[] {
+    const past: StoredPlace[] = []
+    for (const [partition, end] of this.#delivered.ends()) {
+      const { topicNumber, partitionIndex } = partition
+      if (end > (this.#queuedTo.get(topicNumber)?.[partitionIndex] ?? 0)) past.push({ code: codeOf(partition), offset: end })
+    }
+    return past.sort((one, other) => one.code - other.code)
+  }
+
+  /** What was written later comes later: it counts from now on. `durable`: what the log has now; where that is more, something is written, as a barrier. */
+  #queuedToChanges(durable: ReadonlyMap<Partition, number> | null): StateChange[] {
+    if (!this.#isTracking) return []
+    const changes: StateChange[] = []
+    const next = new Map<number, readonly number[]>()
+    for (const { number, partitions } of this.#store.topics.values()) {
+      const offsets = partitions.map((partition) => this.#delivered.end(partition))
+      const before = this.#queuedTo.get(number)
+      next.set(number, offsets)
+      const isBehind =
+        durable !== null && changes.length === 0 && partitions.some((one, index) => (durable.get(one) ?? 0) > (offsets[index] ?? 0))
+      if (isBehind || !before || !sameNumbers(before, offsets))
+        changes.push(storedQueuedTo.put(storedQueuedTo.keyAt(String(number)), offsets))
+    }
+    for (const number of this.#queuedTo.keys()) {
+      if (!next.has(number)) changes.push(storedQueuedTo.remove(storedQueuedTo.keyAt(String(number))))
+    }
+    this.#queuedTo = next
+    return changes
+  }
+
+  #highWatermarks(): Map<Partition, number> {
+    const found = new Map<Partition, number>()
+    for (const { partitions } of this.#store.topics.values())
+      for (const partition of partitions) found.set(partition, partition.highWatermark)
+    return found
+  }
+}
+
+const NO_QUEUE: StoredQueue = { start: 0, end: 0, flights: [], queued: [] }
+
+function add<V>(map: Map<string, V[]>, key: string, value: V): void {
+  const known = map.get(key)
+  if (known) known.push(value)
+  else map.set(key, [value])
+}
+
+function bytesOf(changes: readonly StateChange[]): number {
+  return changes.reduce((sum, { key, value }) => sum + key.length + 16 + (value?.byteLength ?? 0), 0)
+}
+
+const pieceKey = (clientId: string, number: number): string => storedPieces.keyAt(`${clientId}/${number}`)
+
+/** Of the pieces from `first` on up to the one with place `end` - 1. */
+function pieceNumbers(first: number, end: number): number[] {
+  const numbers: number[] = []
+  for (let number = first; number * PLACES_PER_PIECE < end; number++) numbers.push(number)
+  return numbers
+}
+
+function placesBetween(pieces: readonly StoredPiece[], start: number, end: number): StoredPlace[] {
+  const inOrder = [...pieces].sort((one, other) => one.first - other.first)
+  return inOrder.flatMap(({ first, places }) => places.filter((_, index) => first + index >= start && first + index < end))
+}
+
+function sameNumbers(some: readonly number[], others: readonly number[]): boolean {
+  return some.length === others.length && some.every((number, index) => number === others[index])
+}
+
+function recordOf({ expirySeconds, endedMs }: ClientSession): StoredSession {
+  return { expirySeconds: Math.max(1, expirySeconds), ...(endedMs !== null && { endedMs }) }
+}
+
+function storedOf(filter: string, { qos, noLocal, retainAsPublished, id }: Subscription): StoredSubscription {
+  return {
+    filter,
+    qos,
+    ...(noLocal && { noLocal: true as const }),
+    ...(retainAsPublished && { retainAsPublished: true as const }),
+    ...(id !== null && { id })
+  }
+}
+
+function subscriptionOf({ filter, qos, noLocal, retainAsPublished, id }: StoredSubscription): FoundSession['subscriptions'][number] {
+  return { filter, subscription: { qos, noLocal: noLocal === true, retainAsPublished: retainAsPublished === true, id: id ?? null } }
+}

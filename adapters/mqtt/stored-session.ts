@@ -1,0 +1,208 @@
+// How a session that outlives its connection stands in the durable state: four areas. docs/formats/state.md has the layout.
+// Invariant: what is read is what would be written, byte by byte. Not for: when it is written (session-store.ts).
+
+import { createHash } from 'node:crypto'
+import { StateArea } from '../../runtime/log/state-area.ts'
+import { stateDamaged, stateNewer, type ValueCodec, versioned } from '../../runtime/log/state-codec.ts'
+import { fields, flag, optional, type Shape, whole, within, words } from '../../runtime/log/state-shape.ts'
+import { TOPIC_PARTITIONS_MAX } from '../../runtime/log/topic-catalogue.ts'
+import type { Qos } from './packets.ts'
+import { NumberReader, NumberWriter } from './stored-numbers.ts'
+
+export interface StoredSession {
+  readonly expirySeconds: number
+  /** Wall time, ms, when its connection ended; not there while it has one, or when the gateway fell. */
+  readonly endedMs?: number | undefined
+}
+
+export interface StoredSubscription {
+  readonly filter: string
+  readonly qos: Qos
+  readonly noLocal?: true | undefined
+  readonly retainAsPublished?: true | undefined
+  readonly id?: number | undefined
+}
+
+export interface StoredPlace {
+  /** Topic number and partition (message-log.ts). */
+  readonly code: number
+  readonly offset: number
+}
+
+/** A message that the client was sent, or will be under this id. */
+export interface StoredFlight {
+  readonly packetId: number
+  readonly qos: 1 | 2
+  /** null = the client has it: PUBREL is what it waits for. */
+  readonly place: StoredPlace | null
+}
+
+export interface StoredQueue {
+  /** Numbers of the places that wait: pieces of `mqtt.queue` hold them. */
+  readonly start: number
+  readonly end: number
+  /** In the order in which they were sent. */
+  readonly flights: readonly StoredFlight[]
+  /** Of partitions where that is more than `mqtt.queued` says: everything below `offset` has been looked at for this session. */
+  readonly queued: readonly StoredPlace[]
+}
+
+const FORMAT = 1
+export const PLACES_PER_PIECE = 256
+
+export interface StoredPiece {
+  /** Number of its first place. */
+  readonly first: number
+  readonly places: readonly StoredPlace[]
+}
+
+export const storedSessions = new StateArea<StoredSession>(
+  'mqtt.session',
+  versioned(fields<StoredSession>({ expirySeconds: within(1, 0xffff_ffff), endedMs: optional(whole) })),
+  { keys: '<client>', valueBytesMax: 128, entries: '10,000 with subscriptions, 10,000 without', goes: 'when the session ends' }
+)
+
+export const storedSubscriptions = new StateArea<StoredSubscription>(
+  'mqtt.subscription',
+  versioned(
+    fields<StoredSubscription>({
+      filter: words,
+      qos: within(0, 2) as Shape<Qos>,
+      noLocal: optional(flag as Shape<true>),
+      retainAsPublished: optional(flag as Shape<true>),
+      id: optional(within(1, 268_435_455))
+    })
+  ),
+  {
+    keys: '<client>/<digest of the filter>',
+    valueBytesMax: 8 * 1024,
+    entries: '100 of a session',
+    goes: 'with UNSUBSCRIBE, and with the session'
+  }
+)
+
+export const storedQueues = new StateArea<StoredQueue>('mqtt.flight', exact({ write: writeQueue, read: readQueue }), {
+  keys: '<client>',
+  valueBytesMax: 64 * 1024,
+  entries: 'one of a session that subscribes',
+  goes: 'with the session'
+})
+
+export const storedPieces = new StateArea<StoredPiece>('mqtt.queue', exact({ write: writePiece, read: readPiece }), {
+  keys: '<client>/<number>',
+  valueBytesMax: PLACES_PER_PIECE * 24,
+  entries: '1,000,000 places in all',
+  goes: 'when the last of its places was sent, and with the session'
+})
+
+/** By topic: for each partition, from where on a start after a crash looks for messages. */
+export const storedQueuedTo = new StateArea<readonly number[]>('mqtt.queued', exact({ write: writeOffsets, read: readOffsets }), {
+  keys: '<topic number>',
+  valueBytesMax: 16 * 1024,
+  entries: 'one of a topic, while there is a session that subscribes',
+  goes: 'with its topic, or with the last such session'
+})
+
+/** A filter may be longer than a key of the state. */
+export function subscriptionKey(clientId: string, filter: string): string {
+  return storedSubscriptions.keyAt(`${clientId}/${createHash('sha256').update(filter).digest('hex').slice(0, 32)}`)
+}
+
+/** The last "/" separates: a client id stands as it is. */
+export function clientOfKey(rest: string): string {
+  return rest.slice(0, rest.lastIndexOf('/'))
+}
+
+interface ExactCodec<V> {
+  write(writer: NumberWriter, value: V): void
+  read(reader: NumberReader): V
+}
+
+/** A format byte, then numbers. */
+function exact<V>({ write, read }: ExactCodec<V>): ValueCodec<V> {
+  const encode = (value: V): Uint8Array => {
+    const writer = new NumberWriter()
+    writer.put(FORMAT)
+    write(writer, value)
+    return writer.bytes()
+  }
+  return {
+    encode,
+    decode(value, key) {
+      const reader = new NumberReader(value)
+      const format = reader.next()
+      if (format > FORMAT) throw stateNewer(key, format, FORMAT)
+      const decoded = read(reader)
+      if (!reader.isAtEnd || !Buffer.from(encode(decoded)).equals(value)) throw stateDamaged(key, value)
+      return decoded
+    }
+  }
+}
+
+function writeQueue(writer: NumberWriter, { start, end, flights, queued }: StoredQueue): void {
+  writer.put(start)
+  writer.put(end)
+  writer.put(flights.length)
+  for (const { packetId, qos, place } of flights) {
+    writer.put(packetId)
+    writer.put(place === null ? 3 : qos)
+    if (place !== null) writePlace(writer, place)
+  }
+  writePlaces(writer, queued)
+}
+
+function readQueue(reader: NumberReader): StoredQueue {
+  const start = reader.next()
+  const end = reader.next()
+  const flights: StoredFlight[] = []
+  for (let left = reader.count(); left > 0; left--) {
+    const packetId = reader.next()
+    const kind = reader.next()
+    flights.push({ packetId, qos: kind === 1 ? 1 : 2, place: kind === 3 ? null : readPlace(reader) })
+  }
+  return { start, end, flights, queued: readPlaces(reader) }
+}
+
+function writePiece(writer: NumberWriter, { first, places }: StoredPiece): void {
+  writer.put(first)
+  writePlaces(writer, places)
+}
+
+function readPiece(reader: NumberReader): StoredPiece {
+  const first = reader.next()
+  return { first, places: readPlaces(reader) }
+}
+
+function writePlaces(writer: NumberWriter, places: readonly StoredPlace[]): void {
+  writer.put(places.length)
+  for (const place of places) writePlace(writer, place)
+}
+
+function readPlaces(reader: NumberReader): StoredPlace[] {
+  const places: StoredPlace[] = []
+  for (let left = reader.count(); left > 0; left--) places.push(readPlace(reader))
+  return places
+}
+
+function writePlace(writer: NumberWriter, { code, offset }: StoredPlace): void {
+  writer.put(Math.floor(code / TOPIC_PARTITIONS_MAX))
+  writer.put(code % TOPIC_PARTITIONS_MAX)
+  writer.put(offset)
+}
+
+function readPlace(reader: NumberReader): StoredPlace {
+  const topicNumber = reader.next()
+  const partition = reader.next()
+  return { code: topicNumber * TOPIC_PARTITIONS_MAX + partition, offset: reader.next() }
+}
+
+function writeOffsets(writer: NumberWriter, offsets: readonly number[]): void {
+  writer.put(offsets.length)
+  for (const offset of offsets) writer.put(offset)
+}
+
+function readOffsets(reader: NumberReader): number[] {
+  const offsets: number[] = []
+  for (let left = reader.count(); left > 0; left--) offsets.push(reader.next())
+  return offsets
+}
