@@ -108,7 +108,7 @@ const mqttListener = section(
     }),
     limits: section(
       {
-        packet: bytes({ default: '256KiB', min: 128, max: 2 ** 20, doc: 'largest MQTT packet; a larger one closes its connection' }),
+        packet: bytes({ default: '512KiB', min: 128, max: 2 ** 20, doc: 'largest MQTT packet; a larger one closes its connection' }),
         connections: count({ default: '1000', min: 1, max: 100_000, doc: 'most clients at a time' })
       },
       { doc: 'what one listener takes' }
