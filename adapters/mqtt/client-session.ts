@@ -3,7 +3,6 @@
 
 import type { Outbox } from './outbox.ts'
 import type { Qos } from './packets.ts'
-import type { KeptSession } from './session-store.ts'
 
 export interface Subscription {
   readonly qos: Qos
@@ -11,6 +10,24 @@ export interface Subscription {
   readonly retainAsPublished: boolean
   /** Of MQTT 5; null = none. */
   readonly id: number | null
+}
+
+/** What was written of a session, or is being written. */
+export interface KeptSession {
+  /** Its record is not what was written. */
+  /** Nothing of it has been written yet. */
+  isNew: boolean
+  isRecordChanged: boolean
+  isQueueChanged: boolean
+  /** Filters that were added or taken away since. */
+  readonly changedFilters: Set<string>
+  /** Of the last writing. */
+  writtenFilters: readonly string[]
+  /** Pieces that are there: from this one up to the one that holds `end` - 1. */
+  firstPiece: number
+  end: number
+  /** As `firstPiece`, of what is durable. */
+  durableFirstPiece: number
 }
 
 export class ClientSession {

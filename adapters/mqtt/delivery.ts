@@ -1,9 +1,8 @@
 // How a message is sent to a session, by those of its subscriptions that match. Not for: which do (topic-tree.ts), sending (outbox.ts).
 
 import type { ClientSession, Subscription } from './client-session.ts'
-import type { Message } from './message.ts'
+import type { Delivery, Message } from './message.ts'
 import type { LoggedMessage } from './message-log.ts'
-import type { Delivery } from './outbox.ts'
 import type { Qos } from './packets.ts'
 import { matchesFilter } from './topic-tree.ts'
 

@@ -14,6 +14,15 @@ export interface MessageFields {
   readonly place?: Place | null
 }
 
+/** How a message is sent to one session. */
+export interface Delivery {
+  readonly qos: Qos
+  readonly isRetained: boolean
+  readonly subscriptionIds: readonly number[]
+  /** The message is kept elsewhere anyway (retained messages): its own bytes do not count here, and there may be many at once. */
+  readonly isKeptElsewhere?: boolean
+}
+
 /** Of one message in one queue beside its bytes: objects and places in maps. Measured: about 140 bytes. */
 export const MESSAGE_OVERHEAD_BYTES = 200
 /** Up to here a copy is a string of Latin-1: on the heap, a tenth of the price of a buffer of its own. */

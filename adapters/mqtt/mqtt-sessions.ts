@@ -15,12 +15,12 @@ import { ClientConnection } from './client-connection.ts'
 import { ClientSession, type Subscription } from './client-session.ts'
 import { ConnectedClient } from './connected-client.ts'
 import { Deadlines } from './deadlines.ts'
-import { deliveryBy, deliveryOf, idsOf, lower } from './delivery.ts'
+import { idsOf, lower } from './delivery.ts'
 import { KeptSessions, type RestoredSession } from './kept-sessions.ts'
 import type { BrokerLimits } from './limits.ts'
 import { Message, type MessageFields } from './message.ts'
 import { MessageLog } from './message-log.ts'
-import { isReserved, levelsOf } from './name-rules.ts'
+import { isReserved } from './name-rules.ts'
 import { Outbox, type QueueBudget } from './outbox.ts'
 import type { Unfinished } from './packet-reader.ts'
 import {
@@ -41,8 +41,9 @@ import { GateFault } from './reasons.ts'
 import { RetainedMessages } from './retained-messages.ts'
 import { RetainedTurns } from './retained-turns.ts'
 import type { Connection, SessionHandlers, SessionLayer, SessionLayerMetrics, SessionLayerOptions } from './session-layer.ts'
+import { Subscriptions } from './subscriptions.ts'
 import { systemTopics } from './system-topics.ts'
-import { FilterTree, TopicTree } from './topic-tree.ts'
+import { TopicTree } from './topic-tree.ts'
 import { type DueWill, type SendWill, Wills } from './wills.ts'
 import { connackPacket, pingrespPacket, subackPacket, unsubackPacket } from './wire-write.ts'
 
@@ -69,7 +70,7 @@ class MqttSessions implements SessionLayer {
   /** Who holds a client id now. */
   readonly #holders = new Map<string, ConnectedClient>()
   readonly #sessions = new Map<string, ClientSession>()
-  readonly #filters = new FilterTree<ClientSession, Subscription>()
+  readonly #subscriptions: Subscriptions
   readonly #retained: RetainedMessages
   readonly #budget: QueueBudget = { bytes: 0, places: 0, deliveries: 0, deliveriesDropped: 0, offlineDropped: 0 }
   readonly #ends = new Deadlines<ClientSession>((session) => this.#endSession(session))
@@ -78,10 +79,6 @@ class MqttSessions implements SessionLayer {
   readonly #retainedTurns = new RetainedTurns<ConnectedClient>()
   /** Sessions without connection and subscriptions, the oldest first. */
   readonly #idle = new Set<ClientSession>()
-  /** Sessions that subscribe and outlive their connection. */
-  #placeCount = 0
-  /** Memory of all subscriptions. */
-  #subscriptionBytes = 0
   /** Of the durable state: what could not be read at the start and was left out. */
   #damagedCount = 0
 
@@ -94,6 +91,7 @@ class MqttSessions implements SessionLayer {
     this.#retained = new RetainedMessages(store, limits)
     const log = new MessageLog({ store, core, codec, routeHeadersOf: (topic) => handlers.routeHeadersOf(topic) })
     this.#kept = new KeptSessions({ store, log, limits, budget: this.#budget })
+    this.#subscriptions = new Subscriptions(limits, (session, filter) => this.#kept.store.filterChanged(session, filter))
     this.#wills = new Wills(store, limits.sessionsMax, (due, state, done) => this.#sendWill(due, state, done))
     const { qos2PerClientMax, qos2TotalMax } = limits
     this.qos2 = new Qos2Memory({
@@ -109,7 +107,7 @@ class MqttSessions implements SessionLayer {
     return {
       clients: this.#holders.size,
       sessions: this.#sessions.size,
-      subscriptions: this.#filters.size,
+      subscriptions: this.#subscriptions.size,
       retained: this.#retained.count,
       retainedBytes: this.#retained.bytes,
       wills: this.#wills.count,
@@ -136,7 +134,7 @@ class MqttSessions implements SessionLayer {
     this.#retained.load(leaveOut)
     await this.#kept.restore(
       ({ session, subscriptions }) => this.#restore(session, subscriptions),
-      (topic) => this.#sessionsOf(topic),
+      (topic) => this.#subscriptions.sessionsOf(topic),
       leaveOut
     )
     this.#wills.load(leaveOut)
@@ -176,7 +174,7 @@ class MqttSessions implements SessionLayer {
   #restore(session: ClientSession, subscriptions: RestoredSession['subscriptions']): void {
     this.#sessions.set(session.clientId, session)
     for (const { filter, subscription } of subscriptions) {
-      if (this.#hasPlace(session)) this.#addSubscription(session, filter, subscription)
+      if (this.#subscriptions.takePlace(session)) this.#subscriptions.add(session, filter, subscription)
     }
     const { expirySeconds, endedMs } = session
     if (expirySeconds !== SESSION_NEVER_EXPIRES) {
@@ -185,12 +183,6 @@ class MqttSessions implements SessionLayer {
       this.#ends.set(session, Math.min(secondsLeft, expirySeconds))
     }
     if (session.subscriptions.size === 0) this.#keepIdle(session)
-  }
-
-  #sessionsOf(topic: string): ReadonlySet<ClientSession> {
-    const found = new Set<ClientSession>()
-    this.#filters.match(topic, (session) => found.add(session))
-    return found
   }
 
   // --- packets
@@ -298,7 +290,7 @@ class MqttSessions implements SessionLayer {
   #occupy(session: ClientSession, client: ConnectedClient): void {
     session.expirySeconds = client.connect.sessionExpirySeconds
     session.endedMs = null
-    if (session.subscriptions.size > 0 && !this.#hasPlace(session)) session.expirySeconds = 0
+    if (session.subscriptions.size > 0 && !this.#subscriptions.takePlace(session)) session.expirySeconds = 0
     this.#wills.sessionResumed(session.clientId)
     this.#ends.delete(session)
     this.#idle.delete(session)
@@ -309,7 +301,7 @@ class MqttSessions implements SessionLayer {
   #dropForbidden(client: ConnectedClient, session: ClientSession): void {
     for (const filter of session.subscriptions.keys()) {
       if (this.#handlers.subscribeRefusal(client, filter) === null) continue
-      this.#unsubscribe(session, filter)
+      this.#subscriptions.remove(session, filter)
     }
   }
 
@@ -387,28 +379,8 @@ class MqttSessions implements SessionLayer {
 
   /** After its commit. */
   #deliver(fields: MessageFields, publisherId: string | null): void {
-    if (this.#filters.size > 0) this.#deliverToMatching(fields, publisherId)
+    if (this.#subscriptions.size > 0) this.#subscriptions.deliver(new Message(fields, Date.now()), publisherId)
     if (fields.place) this.#kept.store.delivered(fields.place)
-  }
-
-  #deliverToMatching(fields: MessageFields, publisherId: string | null): void {
-    const message = new Message(fields, Date.now())
-    let isKept = false
-    /** By session, of those that may have more than one. */
-    let several: Map<ClientSession, Subscription[]> | null = null
-    this.#filters.match(message.topic, (session, subscription) => {
-      if (subscription.noLocal && session.clientId === publisherId) return
-      if (session.subscriptions.size === 1) {
-        if (session.outbox.deliver(message, deliveryBy(message, subscription))) isKept = true
-        return
-      }
-      several ??= new Map()
-      const found = several.get(session)
-      if (found) found.push(subscription)
-      else several.set(session, [subscription])
-    })
-    if (several !== null && deliverToEach(message, several)) isKept = true
-    if (isKept) message.own()
   }
 
   #onPubrec(client: ConnectedClient, session: ClientSession, { packetId, reasonCode }: { packetId: number; reasonCode: number }): void {
@@ -460,8 +432,8 @@ class MqttSessions implements SessionLayer {
   #putBack(session: ClientSession, before: ReadonlyMap<string, Subscription>, changed: readonly { readonly filter: string }[]): void {
     for (const { filter } of changed) {
       const subscription = before.get(filter)
-      if (subscription) this.#addSubscription(session, filter, subscription)
-      else this.#unsubscribe(session, filter)
+      if (subscription) this.#subscriptions.add(session, filter, subscription)
+      else this.#subscriptions.remove(session, filter)
     }
   }
 
@@ -470,43 +442,9 @@ class MqttSessions implements SessionLayer {
     const { filter, qos, noLocal, retainAsPublished } = request
     const refusal = this.#handlers.subscribeRefusal(client, filter)
     if (refusal !== null) return refusal
-    const isNew = !session.subscriptions.has(filter)
-    if (isNew && session.subscriptions.size >= this.#limits.subscriptionsPerClientMax) return ReasonCode.quotaExceeded
-    const bytes = isNew ? bytesOfFilter(filter) : 0
-    const { subscriptionBytesPerClientMax, subscriptionBytesMax } = this.#limits
-    if (session.subscriptionBytes + bytes > subscriptionBytesPerClientMax) return ReasonCode.quotaExceeded
-    if (this.#subscriptionBytes + bytes > subscriptionBytesMax || !this.#hasPlace(session)) return ReasonCode.quotaExceeded
-    this.#addSubscription(session, filter, { qos, noLocal, retainAsPublished, id })
+    if (!this.#subscriptions.hasRoom(session, filter)) return ReasonCode.quotaExceeded
+    this.#subscriptions.add(session, filter, { qos, noLocal, retainAsPublished, id })
     return qos
-  }
-
-  /** In the place of one that it has with this filter. */
-  #addSubscription(session: ClientSession, filter: string, subscription: Subscription): void {
-    if (!session.subscriptions.has(filter)) {
-      session.subscriptionBytes += bytesOfFilter(filter)
-      this.#subscriptionBytes += bytesOfFilter(filter)
-    }
-    session.subscriptions.set(filter, subscription)
-    this.#filters.set(filter, session, subscription)
-    this.#kept.store.filterChanged(session, filter)
-  }
-
-  /** @returns false when the session does not have it */
-  #unsubscribe(session: ClientSession, filter: string): boolean {
-    if (!session.subscriptions.delete(filter)) return false
-    this.#filters.delete(filter, session)
-    session.subscriptionBytes -= bytesOfFilter(filter)
-    this.#subscriptionBytes -= bytesOfFilter(filter)
-    this.#kept.store.filterChanged(session, filter)
-    return true
-  }
-
-  #hasPlace(session: ClientSession): boolean {
-    if (session.expirySeconds === 0 || session.hasPlace) return true
-    if (this.#placeCount >= this.#limits.sessionsMax) return false
-    session.hasPlace = true
-    this.#placeCount++
-    return true
   }
 
   #sendMatching(session: ClientSession, { filter, qos }: SubscriptionRequest, id: number | null): void {
@@ -520,7 +458,7 @@ class MqttSessions implements SessionLayer {
 
   /** To those that subscribe: `$SYS/#`, not `#`. */
   #tellSystem(): void {
-    if (this.#filters.size > 0) for (const fields of this.#systemFields()) this.#deliver(fields, null)
+    if (this.#subscriptions.size > 0) for (const fields of this.#systemFields()) this.#deliver(fields, null)
   }
 
   #systemMessages(filter: string): Message[] {
@@ -548,7 +486,9 @@ class MqttSessions implements SessionLayer {
   }
 
   #onUnsubscribe(client: ConnectedClient, session: ClientSession, { packetId, filters }: UnsubscribePacket): void {
-    const codes = filters.map((filter) => (this.#unsubscribe(session, filter) ? ReasonCode.success : ReasonCode.noSubscriptionExisted))
+    const codes = filters.map((filter) =>
+      this.#subscriptions.remove(session, filter) ? ReasonCode.success : ReasonCode.noSubscriptionExisted
+    )
     // Refused by storage, the subscriptions are gone in memory, and will be durably so when there is a next commit.
     this.#whenDurable(client, session, () => client.connection.send(unsubackPacket(client.connect.version, packetId, codes)))
   }
@@ -609,10 +549,8 @@ class MqttSessions implements SessionLayer {
     this.#ends.delete(session)
     this.#idle.delete(session)
     void this.#kept.store.forget(session)
-    for (const filter of session.subscriptions.keys()) this.#unsubscribe(session, filter)
+    this.#subscriptions.removeAll(session)
     session.outbox.clear()
-    if (session.hasPlace) this.#placeCount--
-    session.hasPlace = false
     this.#wills.sessionEnded(session.clientId)
     // Refused by storage they stay: they are forgotten when this client comes again with a clean session, or for want of room.
     if (!keepsQos2) this.qos2.forget(session.clientId).catch(() => undefined)
@@ -636,11 +574,6 @@ class MqttSessions implements SessionLayer {
   }
 }
 
-/** Memory of a subscription: an object, and at the worst a node of its own for each level. Measured: 240 bytes a level. */
-function bytesOfFilter(filter: string): number {
-  return 200 + levelsOf(filter) * 240 + filter.length
-}
-
 /** Why a CONNECT could not be made durable. */
 function connectFault(error: Error): GateFault {
   return error instanceof GateFault ? error : new GateFault('storage', error.message, { reasonCode: ReasonCode.serverUnavailable })
@@ -659,10 +592,3 @@ function isForWantOfRoom({ code }: WadiError): boolean {
 }
 
 const subscribeFault = ({ connect }: ConnectedClient): number => (connect.version === 5 ? ReasonCode.unspecified : 0x80)
-
-/** @returns whether somebody keeps it */
-function deliverToEach(message: Message, several: ReadonlyMap<ClientSession, readonly Subscription[]>): boolean {
-  let isKept = false
-  for (const [{ outbox }, subscriptions] of several) if (outbox.deliver(message, deliveryOf(message, subscriptions))) isKept = true
-  return isKept
-}

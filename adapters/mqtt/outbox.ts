@@ -12,11 +12,11 @@
 //       So neither a kill nor a power cut makes the client take a message of QoS 2 twice.
 // Not for: which messages (sessions), bytes (wire-write.ts).
 
-import { MESSAGE_OVERHEAD_BYTES, type Message } from './message.ts'
+import { type Delivery, MESSAGE_OVERHEAD_BYTES, type Message } from './message.ts'
 import { codeOf, type LoggedMessage } from './message-log.ts'
 import type { DeliveryOptions, Qos } from './packets.ts'
-import { PlaceQueue } from './place-queue.ts'
 import type { StoredFlight, StoredPlace } from './stored-session.ts'
+import { type PlaceLimits, WaitingPlaces } from './waiting-places.ts'
 
 /** The connection of a session. */
 export interface OutboxLink {
@@ -39,10 +39,7 @@ export interface QueueKeeper {
   changed(): void
 }
 
-export interface OutboxLimits {
-  /** Places that may wait for one session, and for all. */
-  readonly queuedPlacesPerClientMax: number
-  readonly queuedPlacesMax: number
+export interface OutboxLimits extends PlaceLimits {
   /** Messages, and bytes, that may wait while the client is away; bytes of all sessions then. */
   readonly offlinePerClientMax: number
   readonly offlinePerClientBytesMax: number
@@ -66,14 +63,6 @@ export interface QueueBudget {
   offlineDropped: number
 }
 
-export interface Delivery {
-  readonly qos: Qos
-  readonly isRetained: boolean
-  readonly subscriptionIds: readonly number[]
-  /** The message is kept elsewhere anyway (retained messages): its own bytes do not count here, and there may be many at once. */
-  readonly isKeptElsewhere?: boolean
-}
-
 interface Entry extends Delivery {
   /** null when there is none to send: the client has it (isReceived), or it has to be read again from its place. */
   message: Message | null
@@ -90,9 +79,6 @@ interface Entry extends Delivery {
   /** Its bytes are in the sums. */
   isCounted: boolean
 }
-
-/** A message of #places that is in memory; null = there is nothing to send for its place. */
-type Loaded = { readonly message: Message; readonly delivery: Delivery } | null
 
 const PACKET_ID_MAX = 65_535
 const LOAD_COUNT = 32
@@ -116,9 +102,7 @@ export class Outbox {
   #unnoted: Entry[] = []
   #queue: Entry[] = []
   #head = 0
-  readonly #places: PlaceQueue
-  /** Of the first places, in their order. */
-  #loaded: Loaded[] = []
+  readonly #places: WaitingPlaces
   #isLoading = false
   #isNoting = false
   /** Of the sums in the budget: everything that is kept, and what of it counts against outboundBytesMax. */
@@ -129,7 +113,7 @@ export class Outbox {
   constructor(limits: OutboxLimits, budget: QueueBudget, firstPlace = 0) {
     this.#limits = limits
     this.#budget = budget
-    this.#places = new PlaceQueue(firstPlace)
+    this.#places = new WaitingPlaces(limits, budget, (bytes) => this.#charge(bytes), firstPlace)
   }
 
   /** Messages that are kept, PUBRELs included. */
@@ -142,8 +126,8 @@ export class Outbox {
   }
 
   /** What waits by its place, and what is in flight, as it has to be written down. */
-  get places(): Pick<PlaceQueue, 'start' | 'end' | 'codeAt' | 'offsetAt'> {
-    return this.#places
+  get places(): WaitingPlaces['places'] {
+    return this.#places.places
   }
 
   flights(): StoredFlight[] {
@@ -169,16 +153,13 @@ export class Outbox {
       this.#lastId = packetId
     }
     this.#repeats = [...this.#byId.values()]
-    for (const { code, offset } of places) this.#places.push(code, offset)
-    this.#budget.places += places.length
+    this.#places.restore(places)
   }
 
   /** Found in the log, after a start: it came before the gateway fell. */
-  addPlace({ code, offset }: StoredPlace): void {
-    if (!this.#hasPlaceLeft()) return this.#drop()
-    this.#places.push(code, offset)
-    this.#budget.places++
-    this.#keeper?.changed()
+  addPlace(place: StoredPlace): void {
+    if (this.#places.add(place)) this.#keeper?.changed()
+    else this.#drop()
   }
 
   /** The client is connected, and takes `receiveMaximum` messages before it acknowledges. */
@@ -208,7 +189,7 @@ export class Outbox {
       return false
     })
     this.#head = 0
-    this.#unload()
+    this.#places.unload()
   }
 
   /** @returns whether it is kept: then message.own() has to be called when everybody has been sent it */
@@ -241,15 +222,12 @@ export class Outbox {
 
   /** By its place, and in memory where it is soon its turn. @returns as deliver() */
   #addMessage(message: Message, delivery: Delivery): boolean {
-    if (!this.#hasPlaceLeft()) {
+    const isLoaded = this.#link !== null && this.#places.isLoaded && this.#hasMemory(message.bytes)
+    if (!this.#places.add(placeOf(message) as StoredPlace)) {
       this.#drop()
       return false
     }
-    const isLoaded = this.#link !== null && this.#loaded.length === this.#places.length && this.#hasMemory(message.bytes)
-    const { code, offset } = placeOf(message) as StoredPlace
-    this.#places.push(code, offset)
-    this.#budget.places++
-    if (isLoaded) this.#load({ message, delivery })
+    if (isLoaded) this.#places.load({ message, delivery })
     this.#keeper?.changed()
     this.pump()
     return isLoaded
@@ -290,7 +268,7 @@ export class Outbox {
 
   #sendPlaced(): boolean {
     if (this.#places.length === 0) return false
-    const loaded = this.#loaded[0]
+    const loaded = this.#places.next
     if (loaded === undefined) {
       this.#loadPlaces()
       return false
@@ -310,21 +288,16 @@ export class Outbox {
 
   #isNextQos2(): boolean {
     if (this.#repeats.length > 0 || this.#inFlightCount >= this.#window) return false
-    const next = this.#waitingCount > 0 ? this.#queue[this.#head] : this.#loaded[0]?.delivery
+    const next = this.#waitingCount > 0 ? this.#queue[this.#head] : this.#places.next?.delivery
     return next?.qos === 2
   }
 
   /** The first place, off the queue. @returns null when there is nothing to send for it */
   #takePlaced(): Entry | null {
-    const { start } = this.#places
-    const place = { code: this.#places.codeAt(start), offset: this.#places.offsetAt(start) }
-    const loaded = this.#loaded.shift() ?? null
-    this.#places.shift()
-    this.#budget.places--
+    const { place, loaded } = this.#places.take()
     this.#keeper?.changed()
     if (loaded === null) return null
     const { message, delivery } = loaded
-    this.#refund(message.bytes)
     if (message.isExpired(Date.now())) return null
     const entry = newEntry(message, delivery, place)
     if (delivery.qos > 0) this.#keep(entry)
@@ -385,6 +358,7 @@ export class Outbox {
     this.#link = null
     this.#isLoading = false
     this.#isNoting = false
+    this.#places.clear()
     this.#budget.bytes -= this.#keptBytes
     this.#keptBytes = 0
     this.#bytes = 0
@@ -392,9 +366,6 @@ export class Outbox {
     this.#head = 0
     this.#repeats = []
     this.#unnoted = []
-    this.#loaded = []
-    this.#budget.places -= this.#places.length
-    this.#places.clear()
     this.#byId.clear()
     this.#inFlightCount = 0
   }
@@ -409,11 +380,6 @@ export class Outbox {
   #drop(): void {
     if (this.#link) this.#budget.deliveriesDropped++
     else this.#budget.offlineDropped++
-  }
-
-  #hasPlaceLeft(): boolean {
-    const { queuedPlacesPerClientMax, queuedPlacesMax } = this.#limits
-    return this.#places.length < queuedPlacesPerClientMax && this.#budget.places < queuedPlacesMax
   }
 
   #hasMemory(bytes: number): boolean {
@@ -434,17 +400,12 @@ export class Outbox {
   // --- from the log
 
   #loadPlaces(): void {
-    const { start, end } = this.#places
-    const count = this.#budget.bytes > this.#limits.outboundTotalBytesMax / 2 ? 1 : LOAD_COUNT
-    const places: StoredPlace[] = []
-    for (let number = start; number < Math.min(end, start + count); number++) {
-      places.push({ code: this.#places.codeAt(number), offset: this.#places.offsetAt(number) })
-    }
+    const places = this.#places.first(this.#budget.bytes > this.#limits.outboundTotalBytesMax / 2 ? 1 : LOAD_COUNT)
     this.#read(places, (found) => {
       for (const logged of found) {
         const delivery = logged && (this.#keeper?.deliveryOf(logged) ?? null)
         if (logged === null) this.#budget.offlineDropped++
-        this.#load(logged && delivery && { message: logged.message, delivery })
+        this.#places.load(logged && delivery && { message: logged.message, delivery })
       }
     })
   }
@@ -495,16 +456,6 @@ export class Outbox {
         setTimeout(again, RETRY_MS).unref()
       }
     )
-  }
-
-  #load(loaded: Loaded): void {
-    this.#loaded.push(loaded)
-    if (loaded) this.#charge(loaded.message.bytes)
-  }
-
-  #unload(): void {
-    for (const loaded of this.#loaded) if (loaded) this.#refund(loaded.message.bytes)
-    this.#loaded = []
   }
 
   // --- one message

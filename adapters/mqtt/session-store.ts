@@ -14,7 +14,7 @@
 
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Partition, Place, StateChange, Store } from '../../runtime/log/contract.ts'
-import type { ClientSession, Subscription } from './client-session.ts'
+import type { ClientSession, KeptSession, Subscription } from './client-session.ts'
 import { DeliveredOffsets } from './delivered-offsets.ts'
 import { codeOf } from './message-log.ts'
 import {
@@ -33,24 +33,6 @@ import {
   storedSubscriptions,
   subscriptionKey
 } from './stored-session.ts'
-
-/** What was written of a session, or is being written. */
-export interface KeptSession {
-  /** Its record is not what was written. */
-  /** Nothing of it has been written yet. */
-  isNew: boolean
-  isRecordChanged: boolean
-  isQueueChanged: boolean
-  /** Filters that were added or taken away since. */
-  readonly changedFilters: Set<string>
-  /** Of the last writing. */
-  writtenFilters: readonly string[]
-  /** Pieces that are there: from this one up to the one that holds `end` - 1. */
-  firstPiece: number
-  end: number
-  /** As `firstPiece`, of what is durable. */
-  durableFirstPiece: number
-}
 
 /** One commit. */
 interface Writing {

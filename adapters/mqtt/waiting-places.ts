@@ -1,0 +1,106 @@
+// The messages that wait for a session by their places in the log, bounded in number; the first of them may be in memory.
+//
+// Invariant: what is in memory belongs to the first places, in their order, and is in the sums while it is.
+// Not for: reading them (message-log.ts), when they leave (outbox.ts).
+
+import type { Delivery, Message } from './message.ts'
+import { PlaceQueue } from './place-queue.ts'
+import type { StoredPlace } from './stored-session.ts'
+
+/** null = there is nothing to send for its place. */
+export type Loaded = { readonly message: Message; readonly delivery: Delivery } | null
+
+export interface PlaceLimits {
+  /** Places that may wait for one session, and for all. */
+  readonly queuedPlacesPerClientMax: number
+  readonly queuedPlacesMax: number
+}
+
+export class WaitingPlaces {
+  readonly #limits: PlaceLimits
+  readonly #budget: { places: number }
+  /** Adds to the sums of what is in memory; less than 0 takes away. */
+  readonly #charge: (bytes: number) => void
+  readonly #queue: PlaceQueue
+  #loaded: Loaded[] = []
+
+  constructor(limits: PlaceLimits, budget: { places: number }, charge: (bytes: number) => void, start: number) {
+    this.#limits = limits
+    this.#budget = budget
+    this.#charge = charge
+    this.#queue = new PlaceQueue(start)
+  }
+
+  get length(): number {
+    return this.#queue.length
+  }
+
+  /** As it has to be written down. */
+  get places(): Pick<PlaceQueue, 'start' | 'end' | 'codeAt' | 'offsetAt'> {
+    return this.#queue
+  }
+
+  /** undefined: it has to be loaded. */
+  get next(): Loaded | undefined {
+    return this.#loaded[0]
+  }
+
+  /** All that wait are in memory. */
+  get isLoaded(): boolean {
+    return this.#loaded.length === this.#queue.length
+  }
+
+  /** @returns false when there is no room */
+  add({ code, offset }: StoredPlace): boolean {
+    const { queuedPlacesPerClientMax, queuedPlacesMax } = this.#limits
+    if (this.#queue.length >= queuedPlacesPerClientMax || this.#budget.places >= queuedPlacesMax) return false
+    this.#queue.push(code, offset)
+    this.#budget.places++
+    return true
+  }
+
+  /** Whatever the bounds are now. */
+  restore(places: readonly StoredPlace[]): void {
+    for (const { code, offset } of places) this.#queue.push(code, offset)
+    this.#budget.places += places.length
+  }
+
+  /** The message of the first place that is not in memory. */
+  load(loaded: Loaded): void {
+    this.#loaded.push(loaded)
+    if (loaded) this.#charge(loaded.message.bytes)
+  }
+
+  unload(): void {
+    for (const loaded of this.#loaded) if (loaded) this.#charge(-loaded.message.bytes)
+    this.#loaded = []
+  }
+
+  /** The first `count`. */
+  first(count: number): StoredPlace[] {
+    const { start, end } = this.#queue
+    const places: StoredPlace[] = []
+    for (let number = start; number < Math.min(end, start + count); number++) places.push(this.#placeAt(number))
+    return places
+  }
+
+  /** The first one, off the queue. */
+  take(): { readonly place: StoredPlace; readonly loaded: Loaded } {
+    const place = this.#placeAt(this.#queue.start)
+    const loaded = this.#loaded.shift() ?? null
+    this.#queue.shift()
+    this.#budget.places--
+    if (loaded) this.#charge(-loaded.message.bytes)
+    return { place, loaded }
+  }
+
+  clear(): void {
+    this.unload()
+    this.#budget.places -= this.#queue.length
+    this.#queue.clear()
+  }
+
+  #placeAt(number: number): StoredPlace {
+    return { code: this.#queue.codeAt(number), offset: this.#queue.offsetAt(number) }
+  }
+}
