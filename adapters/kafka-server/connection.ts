@@ -525,6 +525,7 @@ export class Connection {
       connectionId: this.#id,
       signal: this.#wait.signal,
       reserveAnswer: (bytes) => this.#reserveAnswer(bytes, parts),
+      answerBytesFree: () => this.#answerBudget.freeBytes,
       releaseWhenSent: (block) => void parts.blocks.push(block)
     }
   }

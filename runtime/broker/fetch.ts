@@ -69,20 +69,20 @@ export class Fetches {
 
   /**
    * One answer per place, in order. Never rejects for a partition's fault. `signal` ends the wait: what is there is answered. `admit` is asked before
-   * anything is read, with about as many bytes as will be: a first batch that is larger than the limits is not in it; false: nobody takes the answer.
+   * anything is read, with about as many bytes as there are, and says how many it may be: a first batch that is larger is not in it; null: nobody takes the answer.
    */
   async fetch(
     request: FetchRequest,
     signal?: AbortSignal,
-    admit: (bytes: number) => Promise<boolean> = async () => true
+    admit: (bytes: number) => Promise<number | null> = async () => request.bytesMax
   ): Promise<readonly FetchedPartition[]> {
     const endMs = this.#clock.monotonicMs() + request.maxWaitMs
     const readers = request.places.map((place) => this.#open(place))
     for (;;) {
       const leftMs = endMs - this.#clock.monotonicMs()
       if (!this.#isReady(readers, request) && leftMs > 0) await this.#wait(readers, { ...request, maxWaitMs: leftMs }, signal)
-      const isTaken = await admit(Math.min(this.#availableTo(readers, request), Math.max(0, request.bytesMax)))
-      const answers = await this.#readAll(readers, request, isTaken)
+      const admitted = await admit(Math.min(this.#availableTo(readers, request), Math.max(0, request.bytesMax)))
+      const answers = await this.#readAll(readers, { ...request, bytesMax: Math.min(request.bytesMax, admitted ?? 0) }, admitted !== null)
       const isOver = signal?.aborted || this.#clock.monotonicMs() >= endMs || answers.some(({ batches }) => batches.length > 0)
       // Nothing was read, and nothing more is there: once more, with a wait.
       if (isOver || this.#isReady(readers, request)) return answers
