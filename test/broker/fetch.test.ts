@@ -139,7 +139,7 @@ t.test('offsets by their special names and by time', async (t) => {
   await rig.broker.transactions.addPartitions('w', who, [rig.partition('a')])
   await rig.append('a', rig.batch(['5'], { ...who, baseSequence: 0, isTransactional: true }, NOW_MS + 30))
   const at = async (timestamp: number, isolation: 'read_committed' | 'read_uncommitted' = 'read_uncommitted') => {
-    const { fault, offset, timestampMs } = await listOffset(rig.broker.producers, {
+    const { fault, offset, timestampMs } = await listOffset(rig.broker, {
       topicName: 'a',
       partitionIndex: 0,
       timestamp,
