@@ -107,7 +107,7 @@ export interface BrokerContext {
 export function openBroker(context: BrokerContext): Broker {
   const { store, core, clock, random, codec, onFull = () => undefined } = context
   const settings = { ...defaultBrokerSettings, ...context.settings }
-  const topics = new Topics(store, topicDefaults(settings), context.topicRules)
+  const topics = new Topics(store, { defaults: topicDefaults(settings), values: settings, rules: context.topicRules })
   const producers = new ProducerStates(store)
   const producerLock = new KeyedLock()
   const producerBound = new ProducerBound({ store, producers, producerLock, producerCountMax: settings.producerCountMax })
