@@ -7,9 +7,11 @@ import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Store } from '../../runtime/log/contract.ts'
 import { ClientSession } from './client-session.ts'
 import { deliveryNow } from './delivery.ts'
+import type { Delivery } from './message.ts'
 import { codeOf, type LoggedMessage, type MessageLog } from './message-log.ts'
 import { Outbox, type OutboxLimits, type QueueBudget, type QueueKeeper } from './outbox.ts'
 import { type FoundSession, SessionStore } from './session-store.ts'
+import type { StoredPlace } from './stored-session.ts'
 
 export interface KeptSessionsOptions {
   readonly store: Pick<Store, 'submit' | 'listState' | 'getState' | 'topics'>
@@ -44,7 +46,7 @@ export class KeptSessions {
   /** From now on it outlives its connections. */
   keep(session: ClientSession, restored = false): void {
     if (session.kept) return
-    session.outbox.keepWith(this.#keeperOf(session))
+    session.outbox.keepWith(new SessionKeeper(session, this.#options.log, this.store))
     this.store.keep(session, restored)
   }
 
@@ -94,19 +96,38 @@ export class KeptSessions {
     this.keep(session, true)
     return session
   }
+}
 
-  #keeperOf(session: ClientSession): QueueKeeper {
-    return {
-      load: (places) => this.#options.log.read(places),
-      deliveryOf: (logged) => deliveryNow(session, logged),
-      // Not in the middle of a delivery: the message that is being delivered is in the queue, and does not count as delivered yet.
-      note: (done) =>
-        queueMicrotask(() => {
-          this.store.queueChanged(session)
-          this.store.persist(session, done)
-        }),
-      changed: () => this.store.queueChanged(session)
-    }
+/** One object for each session: closures would be four. */
+class SessionKeeper implements QueueKeeper {
+  readonly #session: ClientSession
+  readonly #log: MessageLog
+  readonly #store: SessionStore
+
+  constructor(session: ClientSession, log: MessageLog, store: SessionStore) {
+    this.#session = session
+    this.#log = log
+    this.#store = store
+  }
+
+  load(places: readonly StoredPlace[]): Promise<(LoggedMessage | null)[]> {
+    return this.#log.read(places)
+  }
+
+  deliveryOf(logged: LoggedMessage): Delivery | null {
+    return deliveryNow(this.#session, logged)
+  }
+
+  /** Not in the middle of a delivery: the message that is being delivered is in the queue, and does not count as delivered yet. */
+  note(done: (isDurable: boolean) => void): void {
+    queueMicrotask(() => {
+      this.#store.queueChanged(this.#session)
+      this.#store.persist(this.#session, done)
+    })
+  }
+
+  changed(): void {
+    this.#store.queueChanged(this.#session)
   }
 }
 

@@ -75,7 +75,8 @@ export class PlaceQueue {
     const isHalfEmpty = this.#head > this.#length
     if (isHalfEmpty) this.#pairs.copyWithin(0, this.#head * 2, (this.#head + this.#length) * 2)
     else {
-      const larger = new Float64Array(Math.max(PLACES_MIN, this.#length * 2) * 2)
+      // A quarter more: ten thousand queues that are half empty would be much.
+      const larger = new Float64Array((this.#length + Math.max(PLACES_MIN, this.#length >> 2)) * 2)
       larger.set(used)
       this.#pairs = larger
     }
