@@ -70,6 +70,8 @@ interface Entry extends Delivery {
   readonly bytes: number
   packetId: number
   isSent: boolean
+  /** Of QoS 2: its id is durable, as far as it has to be. */
+  isNoted: boolean
   isInFlight: boolean
   /** PUBREC came: only PUBREL is left to send. */
   isReceived: boolean
@@ -149,7 +151,7 @@ export class Outbox {
     for (const { packetId, qos, place } of flights) {
       const isReceived = place === null
       const entry = newEntry(null, { qos, isRetained: false, subscriptionIds: [] }, place)
-      this.#byId.set(packetId, { ...entry, packetId, isSent: true, isReceived, isReleased: isReceived })
+      this.#byId.set(packetId, { ...entry, packetId, isSent: true, isNoted: true, isReceived, isReleased: isReceived })
       this.#lastId = packetId
     }
     this.#repeats = [...this.#byId.values()]
@@ -253,7 +255,7 @@ export class Outbox {
       }
     }
     this.#repeats.shift()
-    if (!entry.isDone) this.#send(entry, this.#link as OutboxLink)
+    if (!entry.isDone) this.#sendFirst(entry)
     return true
   }
 
@@ -281,13 +283,15 @@ export class Outbox {
 
   /** Of QoS 2 when its id is durable: those that follow each other share a commit. */
   #sendFirst(entry: Entry): void {
-    if (this.#keeper === null || entry.qos < 2) return this.#send(entry, this.#link as OutboxLink)
+    if (this.#keeper === null || entry.qos < 2 || entry.isNoted || entry.isReceived) return this.#send(entry, this.#link as OutboxLink)
     this.#markInFlight(entry)
     this.#unnoted.push(entry)
   }
 
   #isNextQos2(): boolean {
-    if (this.#repeats.length > 0 || this.#inFlightCount >= this.#window) return false
+    if (this.#inFlightCount >= this.#window) return false
+    const repeat = this.#repeats[0]
+    if (repeat) return repeat.qos === 2 && !repeat.isNoted && repeat.message !== null
     const next = this.#waitingCount > 0 ? this.#queue[this.#head] : this.#places.next?.delivery
     return next?.qos === 2
   }
@@ -310,7 +314,8 @@ export class Outbox {
     this.#isNoting = true
     const turn = this.#turn
     const entries = this.#unnoted
-    this.#note(turn, () => {
+    this.#note(turn, (isDurable) => {
+      if (isDurable) for (const entry of entries) entry.isNoted = true
       if (this.#turn !== turn) return
       this.#isNoting = false
       this.#unnoted = []
@@ -320,11 +325,11 @@ export class Outbox {
   }
 
   /** Until it is durable, or another turn has come. */
-  #note(turn: number, then: () => void): void {
+  #note(turn: number, then: (isDurable: boolean) => void): void {
     const keeper = this.#keeper
-    if (keeper === null || this.#turn !== turn) return then()
+    if (keeper === null || this.#turn !== turn) return then(false)
     keeper.note((isDurable) => {
-      if (isDurable || this.#turn !== turn) then()
+      if (isDurable || this.#turn !== turn) then(isDurable)
       else setTimeout(() => this.#note(turn, then), RETRY_MS).unref()
     })
   }
@@ -582,6 +587,7 @@ function newEntry(
     bytes: isKeptElsewhere ? MESSAGE_OVERHEAD_BYTES : (message?.bytes ?? 0),
     packetId: 0,
     isSent: false,
+    isNoted: false,
     isInFlight: false,
     isReceived: false,
     isReleased: false,

@@ -121,6 +121,13 @@ t.test('a PUBLISH of QoS 2 leaves when its id is durable', async (t) => {
   await client.closed()
   await publish(gateway, ['1', '2'], 2)
   gateway.store.isHeld = true
+  for (let connections = 0; connections < 2; connections++) {
+    const early = read(gateway)
+    await early.connected()
+    await turns(() => false, 50)
+    t.same(early.payloads, [], 'nor on another connection, while the commit is on its way')
+    await early.closed()
+  }
   const again = read(gateway)
   await again.connected()
   await turns(() => false, 50)
