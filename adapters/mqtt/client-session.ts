@@ -18,6 +18,8 @@ export interface KeptSession {
   /** Nothing of it has been written yet. */
   isNew: boolean
   isRecordChanged: boolean
+  /** Its record says when its connection ended. */
+  hasEnd: boolean
   isQueueChanged: boolean
   /** Filters that were added or taken away since. */
   readonly changedFilters: Set<string>

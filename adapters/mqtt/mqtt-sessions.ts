@@ -255,11 +255,15 @@ class MqttSessions implements SessionLayer {
     this.#answerConnect(client, session, resumed !== undefined)
   }
 
-  /** A session that outlives its connection is durable before CONNACK; one that was, with another end, is so soon. @returns why it cannot be */
+  /**
+   * A session that outlives its connection is durable before CONNACK, and so is that it has a connection again, where its time would run on behind a kill.
+   * @returns why it cannot be
+   */
   async #keep(session: ClientSession, isResumed: boolean): Promise<WadiError | null> {
     if (session.expirySeconds > 0) this.#kept.keep(session)
     this.#kept.store.recordChanged(session)
-    if (isResumed && !session.kept?.isNew) return null
+    const mayExpire = session.kept?.hasEnd === true && session.expirySeconds !== SESSION_NEVER_EXPIRES
+    if (isResumed && !session.kept?.isNew && !mayExpire) return null
     const error = await new Promise<WadiError | null>((resolve) => this.#kept.store.persist(session, (_, refusal) => resolve(refusal)))
     return error && isForWantOfRoom(error) ? null : error
   }

@@ -181,6 +181,7 @@ export class SessionStore {
     session.kept = {
       isNew: !restored,
       isRecordChanged: !restored,
+      hasEnd: restored,
       isQueueChanged: !restored && session.subscriptions.size > 0,
       changedFilters: new Set(restored ? [] : session.subscriptions.keys()),
       writtenFilters: [],
@@ -349,7 +350,10 @@ export class SessionStore {
     this.#changed.delete(session)
     if (!kept) return []
     const changes: StateChange[] = []
-    if (kept.isRecordChanged) changes.push(storedSessions.put(storedSessions.keyAt(clientId), recordOf(session)))
+    if (kept.isRecordChanged) {
+      changes.push(storedSessions.put(storedSessions.keyAt(clientId), recordOf(session)))
+      kept.hasEnd = session.endedMs !== null
+    }
     for (const filter of kept.changedFilters) {
       const key = subscriptionKey(clientId, filter)
       const subscription = session.subscriptions.get(filter)

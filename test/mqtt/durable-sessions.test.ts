@@ -211,6 +211,22 @@ t.test('a session whose time ran out while the gateway was away is not there any
   t.equal(again.connack?.sessionPresent, false)
 })
 
+t.test('the time of a session that came back does not run on behind a kill', async (t) => {
+  const options = { version: 5 as const, properties: { sessionExpiryInterval: 2 } }
+  const before = await startGateway(t)
+  const client = read(before, options)
+  await client.subscribe('d/#', 1)
+  await client.closed()
+  const stopped = await stop(t, before)
+  const back = read(stopped, options)
+  await back.connected()
+  await new Promise((resolve) => setTimeout(resolve, 2_100))
+  const after = await kill(t, stopped)
+  const again = read(after, options)
+  await again.connected()
+  t.equal(again.connack?.sessionPresent, true)
+})
+
 t.test('a full disk refuses no subscriber; what it has is durable when there is room', async (t) => {
   const gateway = await startGateway(t)
   gateway.store.refusal = diskFull()
