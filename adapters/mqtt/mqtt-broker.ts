@@ -17,7 +17,7 @@ import { type Authorizer, type ClientIdentity, type ConnectDecision, everybody }
 import { type BrokerLimits, defaultMqttLimits, type ListenerLimits } from './limits.ts'
 import type { Listener } from './listener.ts'
 import { createMqttSessions } from './mqtt-sessions.ts'
-import { filterRefusal, isClientIdAllowed, willFault } from './name-rules.ts'
+import { filterRefusal, isBridgeNotification, isClientIdAllowed, willFault } from './name-rules.ts'
 import { type ConnectPacket, ReasonCode } from './packets.ts'
 import { PublishIntake } from './publish-intake.ts'
 import { type CloseReason, closeDetailOf, closeReasonOf, GateFault } from './reasons.ts'
@@ -234,7 +234,7 @@ class Broker implements MqttBroker {
 
   #checkConnect(connection: Connection, { clientId, isClean, version, will }: ConnectPacket): GateFault | null {
     if (clientId === '') this.#nameless.add(connection)
-    const fault = will ? willFault(will, connection.limits) : null
+    const fault = will && !isBridgeNotification(will.topic) ? willFault(will, connection.limits) : null
     if (fault) return fault
     if (isClientIdAllowed(clientId, isClean || version === 5, this.#limits.clientIdBytesMax)) return null
     return new GateFault('client-id', 'empty, too long, or not printable', { reasonCode: ReasonCode.clientIdNotValid })

@@ -20,7 +20,7 @@ import { KeptSessions, type RestoredSession } from './kept-sessions.ts'
 import type { BrokerLimits } from './limits.ts'
 import { Message, type MessageFields } from './message.ts'
 import { MessageLog } from './message-log.ts'
-import { isReserved } from './name-rules.ts'
+import { isBridgeNotification, isReserved } from './name-rules.ts'
 import { Outbox, type QueueBudget } from './outbox.ts'
 import type { Unfinished } from './packet-reader.ts'
 import {
@@ -221,7 +221,8 @@ class MqttSessions implements SessionLayer {
     const fault = this.#handlers.checkConnect(connection.connection, packet)
     if (fault) return refuseConnect(connection, fault)
     const id = packet.clientId || `wadi-${randomUUID()}`
-    const client = new ConnectedClient(id, connection, packet, this.#limits.qos2PerClientMax)
+    const wanted = packet.will && isBridgeNotification(packet.will.topic) ? { ...packet, will: null } : packet
+    const client = new ConnectedClient(id, connection, wanted, this.#limits.qos2PerClientMax)
     const { userName, password } = packet
     this.#handlers.authenticate(client, connection.connection, { userName, password }, (refusal) => {
       if (connection.isClosed) return
@@ -339,7 +340,7 @@ class MqttSessions implements SessionLayer {
       if (error) return this.#refusePublish(client, packet, error)
       if (change?.refusal) this.#handlers.notRetained(client.id, connection.connection.remoteAddress, topic, change.refusal)
       if (qos > 0 && !connection.isClosed) this.#answerPublish(client, qos === 1 ? 'puback' : 'pubrec', packetId)
-      if (outcome === 'repeat' || outcome === 'lost') return
+      if (outcome === 'repeat' || outcome === 'lost' || outcome === 'ignored') return
       this.#deliver({ ...fields, place: outcome === 'unstored' ? null : outcome }, client.id)
     })
   }

@@ -68,9 +68,9 @@ export interface IncomingPublish {
 
 /**
  * Where its event lies now, or 'unstored', as the configuration says: deliver it. 'repeat': its event was there before. 'lost': of QoS 0, storage refused it.
- * Neither is delivered.
+ * 'ignored': a bridge speaks of itself. None of these is delivered.
  */
-export type PublishOutcome = Place | 'unstored' | 'repeat' | 'lost'
+export type PublishOutcome = Place | 'unstored' | 'repeat' | 'lost' | 'ignored'
 
 export type PublishDone = (error: Error | null, outcome: PublishOutcome) => void
 
