@@ -72,7 +72,14 @@ class MqttSessions implements SessionLayer {
   readonly #sessions = new Map<string, ClientSession>()
   readonly #subscriptions: Subscriptions
   readonly #retained: RetainedMessages
-  readonly #budget: QueueBudget = { bytes: 0, places: 0, deliveries: 0, deliveriesDropped: 0, offlineDropped: 0 }
+  readonly #budget: QueueBudget = {
+    bytes: 0,
+    places: 0,
+    deliveries: 0,
+    deliveriesDropped: 0,
+    offlineDropped: 0,
+    onDrop: (clientId, why) => this.#handlers.dropped(clientId, why)
+  }
   readonly #ends = new Deadlines<ClientSession>((session) => this.#endSession(session))
   readonly #wills: Wills
   readonly #kept: KeptSessions
