@@ -50,6 +50,7 @@ export class ClientSession {
   constructor(clientId: string, outbox: Outbox, expirySeconds: number) {
     this.clientId = clientId
     this.outbox = outbox
+    outbox.clientId = clientId
     this.expirySeconds = expirySeconds
   }
 }

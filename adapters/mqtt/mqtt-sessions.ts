@@ -20,7 +20,7 @@ import { KeptSessions, type RestoredSession } from './kept-sessions.ts'
 import type { BrokerLimits } from './limits.ts'
 import { Message, type MessageFields } from './message.ts'
 import { MessageLog } from './message-log.ts'
-import { isReserved } from './name-rules.ts'
+import { isBridgeNotification, isReserved } from './name-rules.ts'
 import { Outbox, type QueueBudget } from './outbox.ts'
 import type { Unfinished } from './packet-reader.ts'
 import {
@@ -45,7 +45,7 @@ import { Subscriptions } from './subscriptions.ts'
 import { systemTopics } from './system-topics.ts'
 import { TopicTree } from './topic-tree.ts'
 import { type DueWill, type SendWill, Wills } from './wills.ts'
-import { connackPacket, pingrespPacket, subackPacket, unsubackPacket } from './wire-write.ts'
+import { pingrespPacket, subackPacket, unsubackPacket } from './wire-write.ts'
 
 const TOPIC_ALIAS_MAX = 16
 /** As Mosquitto's sys_interval. */
@@ -72,7 +72,14 @@ class MqttSessions implements SessionLayer {
   readonly #sessions = new Map<string, ClientSession>()
   readonly #subscriptions: Subscriptions
   readonly #retained: RetainedMessages
-  readonly #budget: QueueBudget = { bytes: 0, places: 0, deliveries: 0, deliveriesDropped: 0, offlineDropped: 0 }
+  readonly #budget: QueueBudget = {
+    bytes: 0,
+    places: 0,
+    deliveries: 0,
+    deliveriesDropped: 0,
+    offlineDropped: 0,
+    onDrop: (clientId, why) => this.#handlers.dropped(clientId, why)
+  }
   readonly #ends = new Deadlines<ClientSession>((session) => this.#endSession(session))
   readonly #wills: Wills
   readonly #kept: KeptSessions
@@ -219,13 +226,14 @@ class MqttSessions implements SessionLayer {
     connection.hold()
     connection.clientId = packet.clientId || null
     const fault = this.#handlers.checkConnect(connection.connection, packet)
-    if (fault) return refuseConnect(connection, fault)
+    if (fault) return connection.refuseConnect(fault)
     const id = packet.clientId || `wadi-${randomUUID()}`
-    const client = new ConnectedClient(id, connection, packet, this.#limits.qos2PerClientMax)
+    const wanted = packet.will && isBridgeNotification(packet.will.topic) ? { ...packet, will: null } : packet
+    const client = new ConnectedClient(id, connection, wanted, this.#limits.qos2PerClientMax)
     const { userName, password } = packet
     this.#handlers.authenticate(client, connection.connection, { userName, password }, (refusal) => {
       if (connection.isClosed) return
-      if (refusal) refuseConnect(connection, refusal)
+      if (refusal) connection.refuseConnect(refusal)
       else void this.#register(client)
     })
   }
@@ -242,7 +250,7 @@ class MqttSessions implements SessionLayer {
     this.#clientOf.set(connection, client)
     const error = await this.#makeDurable(client)
     if (client.closed) return
-    if (error) return refuseConnect(connection, connectFault(error))
+    if (error) return connection.refuseConnect(connectFault(error))
     const known = this.#sessions.get(id)
     if (known && connect.isClean) this.#endSession(known, { keepsQos2: true })
     const resumed = connect.isClean ? undefined : known
@@ -251,7 +259,7 @@ class MqttSessions implements SessionLayer {
     if (resumed) this.#dropForbidden(client, session)
     const refusal = await this.#keep(session, resumed !== undefined)
     if (client.closed) return
-    if (refusal) return refuseConnect(connection, connectFault(refusal))
+    if (refusal) return connection.refuseConnect(connectFault(refusal))
     this.#answerConnect(client, session, resumed !== undefined)
   }
 
@@ -310,7 +318,7 @@ class MqttSessions implements SessionLayer {
   }
 
   #answerConnect({ connection, connect, id }: ConnectedClient, session: ClientSession, isSessionPresent: boolean): void {
-    const { keepAliveSeconds, packetBytesMax, receiveMaximum, clientId } = connect
+    const { keepAliveSeconds, receiveMaximum, clientId } = connect
     connection.accept(
       {
         isSessionPresent,
@@ -321,7 +329,7 @@ class MqttSessions implements SessionLayer {
         ...(session.expirySeconds !== connect.sessionExpirySeconds && { sessionExpirySeconds: session.expirySeconds }),
         ...(clientId === '' && { assignedClientId: id })
       },
-      { keepAliveSeconds, packetBytesMax }
+      keepAliveSeconds
     )
     session.outbox.attach(connection, Math.min(receiveMaximum, this.#limits.inflightPerClientMax))
     connection.resume()
@@ -343,7 +351,7 @@ class MqttSessions implements SessionLayer {
       if (error) return this.#refusePublish(client, packet, error)
       if (change?.refusal) this.#handlers.notRetained(client.id, connection.connection.remoteAddress, topic, change.refusal)
       if (qos > 0 && !connection.isClosed) this.#answerPublish(client, qos === 1 ? 'puback' : 'pubrec', packetId)
-      if (outcome === 'repeat' || outcome === 'lost') return
+      if (outcome === 'repeat' || outcome === 'lost' || outcome === 'ignored') return
       this.#deliver({ ...fields, place: outcome === 'unstored' ? null : outcome }, client.id)
     })
   }
@@ -355,7 +363,7 @@ class MqttSessions implements SessionLayer {
     if (closes) return connection.refuse(error)
     this.#handlers.refused(connection.connection, connection.clientId, error, reasonCode)
     client.settle(qos === 1 ? 1 : 2, packetId)
-    connection.sendAck(qos === 1 ? 'puback' : 'pubrec', packetId, reasonCode)
+    connection.sendAck(qos === 1 ? 'puback' : 'pubrec', packetId, reasonCode, error)
   }
 
   #answerPublish(client: ConnectedClient, type: AckPacket['type'], packetId: number): void {
@@ -581,13 +589,6 @@ class MqttSessions implements SessionLayer {
 /** Why a CONNECT could not be made durable. */
 function connectFault(error: Error): GateFault {
   return error instanceof GateFault ? error : new GateFault('storage', error.message, { reasonCode: ReasonCode.serverUnavailable })
-}
-
-function refuseConnect(connection: ClientConnection, fault: GateFault): void {
-  const { reason, detail, clientId, reasonCode } = fault
-  const version = connection.version === 0 ? 4 : connection.version
-  const answer = connackPacket(version, { isSessionPresent: false, reasonCode })
-  connection.refuse(new GateFault(reason, detail, { answer, clientId, reasonCode }))
 }
 
 /** A full disk is no reason to refuse a reader: what it has is in memory until there is room. */

@@ -61,7 +61,15 @@ export interface QueueBudget {
   /** Messages that found no room: of connected and of absent sessions. */
   deliveriesDropped: number
   offlineDropped: number
+  /** One was dropped. */
+  readonly onDrop?: (clientId: string, why: DropReason) => void
 }
+
+/**
+ * Why a message does not reach a subscriber: there is no room for more, while it is connected ('slow') or away ('away'); it is not in the log any more
+ * ('gone'); the client takes no packet of that size ('too-large').
+ */
+export type DropReason = 'slow' | 'away' | 'gone' | 'too-large'
 
 interface Entry extends Delivery {
   /** null when there is none to send: the client has it (isReceived), or it has to be read again from its place. */
@@ -111,6 +119,8 @@ export class Outbox {
   #keptBytes = 0
   #bytes = 0
   #lastId = 0
+  /** Of the session. */
+  clientId = ''
 
   constructor(limits: OutboxLimits, budget: QueueBudget, firstPlace = 0) {
     this.#limits = limits
@@ -383,8 +393,13 @@ export class Outbox {
   }
 
   #drop(): void {
-    if (this.#link) this.#budget.deliveriesDropped++
-    else this.#budget.offlineDropped++
+    this.#countDrop(this.#link ? 'slow' : 'away')
+  }
+
+  #countDrop(why: DropReason): void {
+    if (why === 'away' || why === 'gone') this.#budget.offlineDropped++
+    else this.#budget.deliveriesDropped++
+    this.#budget.onDrop?.(this.clientId, why)
   }
 
   #hasMemory(bytes: number): boolean {
@@ -409,7 +424,7 @@ export class Outbox {
     this.#read(places, (found) => {
       for (const logged of found) {
         const delivery = logged && (this.#keeper?.deliveryOf(logged) ?? null)
-        if (logged === null) this.#budget.offlineDropped++
+        if (logged === null) this.#countDrop('gone')
         this.#places.load(logged && delivery && { message: logged.message, delivery })
       }
     })
@@ -431,7 +446,7 @@ export class Outbox {
   #refill(entry: Entry, logged: LoggedMessage | null): void {
     if (entry.isDone || entry.isReceived) return
     if (logged === null) {
-      this.#budget.offlineDropped++
+      this.#countDrop('gone')
       if (entry.qos === 2) entry.isReceived = true
       else this.#end(entry)
       return
@@ -487,7 +502,7 @@ export class Outbox {
       subscriptionIds: entry.subscriptionIds
     })
     if (isTaken) this.#budget.deliveries++
-    else this.#budget.deliveriesDropped++
+    else this.#countDrop('too-large')
     entry.isSent = true
     if (!isTaken && qos > 0) this.#end(entry)
   }
