@@ -168,8 +168,7 @@ class Broker implements MqttBroker {
     const address = listener.address ?? { host: '', port: 0 }
     listener.open({
       onConnection: (socket, limits) => this.#onConnection(socket, limits, address),
-      onRefused: (remoteAddress, { connectionsMax }) =>
-        this.#countClosed('connections-full', { detail: `more than ${connectionsMax}`, clientId: null, remoteAddress })
+      onRefused: (remoteAddress, why) => this.#countClosed('connections-full', { detail: why, clientId: null, remoteAddress })
     })
   }
 
