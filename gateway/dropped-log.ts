@@ -2,7 +2,7 @@
 // and why. The first line comes within a second.
 // Not for: counting them (metrics), events that are refused or lost (other lines).
 
-import type { DropReason } from '../adapters/mqtt/outbox.ts'
+import type { DropReason } from '../adapters/mqtt/drop-reason.ts'
 import { formatCount } from './config/units.ts'
 import type { Log } from './log.ts'
 

@@ -357,7 +357,8 @@ async function bindListeners(config: Config, edges: Edges, closers: Closers): Pr
   const listeners: Listener[] = []
   for (const { listen, limits } of config.mqtt) {
     const { host, port } = listen
-    const listener = new Listener({ host, port, limits: { packetBytesMax: limits.packet, connectionsMax: limits.connections } })
+    const { packet: packetBytesMax, connections: connectionsMax, connections_per_address: connectionsPerAddressMax } = limits
+    const listener = new Listener({ host, port, limits: { packetBytesMax, connectionsMax, connectionsPerAddressMax } })
     await bindDoor(listener, { listen, name: 'MQTT', key: 'mqtt[].listen' }, config, edges)
     closers.add(async () => listener.stopAccepting())
     listeners.push(listener)

@@ -14,11 +14,11 @@ import type { Core } from '../../runtime/core/core.ts'
 import type { BlockCodec } from '../../runtime/io/codec.ts'
 import type { Store } from '../../runtime/log/contract.ts'
 import { type Authorizer, type ClientIdentity, type ConnectDecision, everybody } from './authorizer.ts'
+import type { DropReason } from './drop-reason.ts'
 import { type BrokerLimits, defaultMqttLimits, type ListenerLimits } from './limits.ts'
 import type { Listener } from './listener.ts'
 import { createMqttSessions } from './mqtt-sessions.ts'
 import { filterRefusal, isBridgeNotification, isClientIdAllowed, willFault } from './name-rules.ts'
-import type { DropReason } from './outbox.ts'
 import { type ConnectPacket, ReasonCode } from './packets.ts'
 import { PublishIntake } from './publish-intake.ts'
 import { type CloseReason, closeDetailOf, closeReasonOf, GateFault } from './reasons.ts'
@@ -168,8 +168,7 @@ class Broker implements MqttBroker {
     const address = listener.address ?? { host: '', port: 0 }
     listener.open({
       onConnection: (socket, limits) => this.#onConnection(socket, limits, address),
-      onRefused: (remoteAddress, { connectionsMax }) =>
-        this.#countClosed('connections-full', { detail: `more than ${connectionsMax}`, clientId: null, remoteAddress })
+      onRefused: (remoteAddress, why) => this.#countClosed('connections-full', { detail: why, clientId: null, remoteAddress })
     })
   }
 

@@ -12,6 +12,7 @@
 //       So neither a kill nor a power cut makes the client take a message of QoS 2 twice.
 // Not for: which messages (sessions), bytes (wire-write.ts).
 
+import type { DropReason } from './drop-reason.ts'
 import { type Delivery, MESSAGE_OVERHEAD_BYTES, type Message } from './message.ts'
 import { codeOf, type LoggedMessage } from './message-log.ts'
 import type { DeliveryOptions, Qos } from './packets.ts'
@@ -64,12 +65,6 @@ export interface QueueBudget {
   /** One was dropped. */
   readonly onDrop?: (clientId: string, why: DropReason) => void
 }
-
-/**
- * Why a message does not reach a subscriber: there is no room for more, while it is connected ('slow') or away ('away'); it is not in the log any more
- * ('gone'); the client takes no packet of that size ('too-large').
- */
-export type DropReason = 'slow' | 'away' | 'gone' | 'too-large'
 
 interface Entry extends Delivery {
   /** null when there is none to send: the client has it (isReceived), or it has to be read again from its place. */
@@ -392,11 +387,7 @@ export class Outbox {
     this.pump()
   }
 
-  #drop(): void {
-    this.#countDrop(this.#link ? 'slow' : 'away')
-  }
-
-  #countDrop(why: DropReason): void {
+  #drop(why: DropReason = this.#link ? 'slow' : 'away'): void {
     if (why === 'away' || why === 'gone') this.#budget.offlineDropped++
     else this.#budget.deliveriesDropped++
     this.#budget.onDrop?.(this.clientId, why)
@@ -424,7 +415,7 @@ export class Outbox {
     this.#read(places, (found) => {
       for (const logged of found) {
         const delivery = logged && (this.#keeper?.deliveryOf(logged) ?? null)
-        if (logged === null) this.#countDrop('gone')
+        if (logged === null) this.#drop('gone')
         this.#places.load(logged && delivery && { message: logged.message, delivery })
       }
     })
@@ -446,7 +437,7 @@ export class Outbox {
   #refill(entry: Entry, logged: LoggedMessage | null): void {
     if (entry.isDone || entry.isReceived) return
     if (logged === null) {
-      this.#countDrop('gone')
+      this.#drop('gone')
       if (entry.qos === 2) entry.isReceived = true
       else this.#end(entry)
       return
@@ -502,7 +493,7 @@ export class Outbox {
       subscriptionIds: entry.subscriptionIds
     })
     if (isTaken) this.#budget.deliveries++
-    else this.#countDrop('too-large')
+    else this.#drop('too-large')
     entry.isSent = true
     if (!isTaken && qos > 0) this.#end(entry)
   }
