@@ -65,8 +65,9 @@ export class ClientConnection {
   #wantsReasons = false
   /** Largest packet that the client takes. */
   #packetBytesMax = Number.POSITIVE_INFINITY
-  /** Packets that were handed over and are not done. */
-  pendingCount = 0
+  #pendingCount = 0
+  /** Ends the connection behind the packets that are not done. */
+  #lastFault: Error | null = null
   /** null before CONNECT, and while it is empty. */
   clientId: string | null = null
 
@@ -90,6 +91,17 @@ export class ClientConnection {
   /** 0 before CONNECT. */
   get version(): 0 | ProtocolVersion {
     return this.#reader.version
+  }
+
+  /** Packets that were handed over and are not done. */
+  get pendingCount(): number {
+    return this.#pendingCount
+  }
+
+  /** Whoever says that one is done answers it in the same turn. */
+  set pendingCount(count: number) {
+    this.#pendingCount = count
+    if (count === 0 && this.#lastFault !== null) queueMicrotask(() => this.#endForLastFault())
   }
 
   /** Nothing that is sent reaches it any more. */
@@ -178,6 +190,13 @@ export class ClientConnection {
     const words = reasonTextOf(new GateFault(reason, detail))
     const answer = this.#withReason(words, (reasonText) => connackPacket(version, { isSessionPresent: false, reasonCode, reasonText }))
     this.#fail(new GateFault(reason, detail, { answer, clientId, reasonCode }))
+  }
+
+  /** As refuse(), behind the answers to what is not done: the client would send again what is stored. Nothing more is handed over. */
+  refuseBehindPending(fault: Error): void {
+    if (this.#pendingCount === 0) return this.#fail(fault)
+    this.#lastFault ??= fault
+    this.hold()
   }
 
   /** Ends it without a fault. MQTT 5 clients are told why with `reasonCode`; null = they said goodbye themselves. */
@@ -309,6 +328,12 @@ export class ClientConnection {
   }
 
   // --- the end
+
+  #endForLastFault(): void {
+    if (this.#lastFault === null) return
+    this.#fail(this.#lastFault)
+    this.#read() // what it has sent since is thrown away: unread, it would reset the connection in front of the answers
+  }
 
   #fail(error: Error): void {
     if (this.#hasFailed || this.#hasEnded) return

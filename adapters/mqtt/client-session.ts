@@ -15,7 +15,7 @@ export interface Subscription {
 /** What was written of a session, or is being written. */
 export interface KeptSession {
   /** Its record is not what was written. */
-  /** Nothing of it has been written yet. */
+  /** Nothing of it is durable yet. */
   isNew: boolean
   isRecordChanged: boolean
   /** Its record says when its connection ended. */

@@ -212,6 +212,7 @@ class Broker implements MqttBroker {
       publishWill: (session, clientId, will, done) => this.#intake.takeWill(session, clientId, will, done),
       subscribeRefusal: (session, filter) => this.#subscribeRefusal(session, filter),
       routeHeadersOf: (mqttTopic) => ingest.routeHeadersOf(mqttTopic),
+      mayHoldMessages: (topicName) => ingest.mayStoreIn(topicName),
       receivedMessages: () => ingest.metrics.received,
       takenOver: ({ remoteAddress }, { remoteAddress: previousAddress }, clientId) =>
         this.#onTakeover({ clientId, remoteAddress, previousAddress }),

@@ -9,7 +9,7 @@
 // Not for: bytes and time limits (client-connection.ts), storage and rights (the handlers), what waits for one session (outbox.ts).
 
 import { randomUUID } from 'node:crypto'
-import type { WadiError } from '../../runtime/base/errors.ts'
+import { WadiError } from '../../runtime/base/errors.ts'
 import type { Place, StateChange } from '../../runtime/log/contract.ts'
 import { ClientConnection } from './client-connection.ts'
 import { ClientSession, type Subscription } from './client-session.ts'
@@ -97,7 +97,8 @@ class MqttSessions implements SessionLayer {
     this.#handlers = handlers
     this.#retained = new RetainedMessages(store, limits)
     const log = new MessageLog({ store, core, codec, routeHeadersOf: (topic) => handlers.routeHeadersOf(topic) })
-    this.#kept = new KeptSessions({ store, log, limits, budget: this.#budget })
+    const mayHoldMessages = (topicName: string): boolean => handlers.mayHoldMessages(topicName)
+    this.#kept = new KeptSessions({ store, log, limits, budget: this.#budget, mayHoldMessages })
     this.#subscriptions = new Subscriptions(limits, (session, filter) => this.#kept.store.filterChanged(session, filter))
     this.#wills = new Wills(store, limits.sessionsMax, (due, state, done) => this.#sendWill(due, state, done))
     const { qos2PerClientMax, qos2TotalMax } = limits
@@ -139,11 +140,7 @@ class MqttSessions implements SessionLayer {
       this.#onDamage(error)
     }
     this.#retained.load(leaveOut)
-    await this.#kept.restore(
-      ({ session, subscriptions }) => this.#restore(session, subscriptions),
-      (topic) => this.#subscriptions.sessionsOf(topic),
-      leaveOut
-    )
+    await this.#kept.restore(({ session, subscriptions }) => this.#restore(session, subscriptions), this.#subscriptions, leaveOut)
     this.#wills.load(leaveOut)
     this.#systemTimer = setInterval(() => this.#tellSystem(), SYSTEM_MS).unref()
   }
@@ -177,12 +174,14 @@ class MqttSessions implements SessionLayer {
 
   // --- the start
 
-  /** One that has expired ends; where there is no place any more its subscriptions do. */
+  /** One that has expired ends, and so does one that there is no place for any more: its client has to hear that it must subscribe again. */
   #restore(session: ClientSession, subscriptions: RestoredSession['subscriptions']): void {
     this.#sessions.set(session.clientId, session)
-    for (const { filter, subscription } of subscriptions) {
-      if (this.#subscriptions.takePlace(session)) this.#subscriptions.add(session, filter, subscription)
+    if (subscriptions.length > 0 && !this.#subscriptions.takePlace(session)) {
+      this.#onDamage(noPlace(session, this.#limits.sessionsMax))
+      return this.#endSession(session)
     }
+    for (const { filter, subscription } of subscriptions) this.#subscriptions.add(session, filter, subscription)
     const { expirySeconds, endedMs } = session
     if (expirySeconds !== SESSION_NEVER_EXPIRES) {
       const secondsLeft = expirySeconds - (Date.now() - (endedMs ?? Date.now())) / 1_000
@@ -341,7 +340,7 @@ class MqttSessions implements SessionLayer {
     const { connection } = client
     const topic = client.topicOf(packet)
     const fault = typeof topic === 'string' ? client.open(packet) : topic
-    if (fault || typeof topic !== 'string') return connection.refuse(fault as GateFault)
+    if (fault || typeof topic !== 'string') return connection.refuseBehindPending(fault as GateFault)
     const { qos, packetId, payload, properties } = packet
     const fields = { topic, payload, qos, packetId, isRetained: packet.retain, properties }
     const change = packet.retain && !isReserved(topic) ? this.#retained.prepare(fields) : null
@@ -589,6 +588,15 @@ class MqttSessions implements SessionLayer {
 /** Why a CONNECT could not be made durable. */
 function connectFault(error: Error): GateFault {
   return error instanceof GateFault ? error : new GateFault('storage', error.message, { reasonCode: ReasonCode.serverUnavailable })
+}
+
+function noPlace({ clientId }: ClientSession, sessionsMax: number): WadiError {
+  return new WadiError('WADI_QUOTA_EXCEEDED', {
+    happened: `The session of the MQTT client ${JSON.stringify(clientId)} finds no place: more than ${sessionsMax} that subscribe.`,
+    kept: 'All events.',
+    next: 'Raise mqtt_limits.sessions; the client subscribes again.',
+    facts: { clientId }
+  })
 }
 
 /** A full disk is no reason to refuse a reader: what it has is in memory until there is room. */

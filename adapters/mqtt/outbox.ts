@@ -87,6 +87,7 @@ interface Entry extends Delivery {
 
 const PACKET_ID_MAX = 65_535
 const LOAD_COUNT = 32
+const LOAD_BYTES = 256 * 1024
 const RETRY_MS = 1_000
 
 export class Outbox {
@@ -114,6 +115,8 @@ export class Outbox {
   #keptBytes = 0
   #bytes = 0
   #lastId = 0
+  /** Of the message that was read last. */
+  #lastBytes = LOAD_BYTES / LOAD_COUNT
   /** Of the session. */
   clientId = ''
 
@@ -160,7 +163,13 @@ export class Outbox {
       this.#lastId = packetId
     }
     this.#repeats = [...this.#byId.values()]
+    for (const { place } of this.#repeats) if (place) this.#places.hold()
     this.#places.restore(pairs)
+  }
+
+  /** Whether `more` places and one find room. */
+  hasRoomFor(more: number): boolean {
+    return this.#places.hasRoom(more)
   }
 
   /** Found in the log, after a start: it came before the gateway fell. */
@@ -218,6 +227,7 @@ export class Outbox {
       return false
     }
     this.#keep(entry)
+    if (isPlaced) this.#places.hold()
     if (mayLeave && !(this.#keeper && entry.qos === 2)) this.#send(entry, link)
     else {
       this.#queue.push(entry)
@@ -305,10 +315,11 @@ export class Outbox {
   #takePlaced(): Entry | null {
     const { place, loaded } = this.#places.take()
     this.#keeper?.changed()
-    if (loaded === null) return null
+    const isNothing = loaded === null || loaded.message.isExpired(Date.now())
+    if (isNothing || loaded.delivery.qos === 0) this.#places.giveBack()
+    if (isNothing) return null
     const { message, delivery } = loaded
-    if (message.isExpired(Date.now())) return null
-    const entry = newEntry(message, delivery, place)
+    const entry = newEntry(message, delivery, delivery.qos > 0 ? place : null)
     if (delivery.qos > 0) this.#keep(entry)
     return entry
   }
@@ -368,6 +379,7 @@ export class Outbox {
     this.#link = null
     this.#isLoading = false
     this.#isNoting = false
+    for (const { place } of this.#byId.values()) if (place) this.#places.giveBack()
     this.#places.clear()
     this.#budget.bytes -= this.#keptBytes
     this.#keptBytes = 0
@@ -410,8 +422,14 @@ export class Outbox {
 
   // --- from the log
 
+  /** Messages are mostly as large as those before them. */
+  #loadCount(): number {
+    if (this.#budget.bytes > this.#limits.outboundTotalBytesMax / 2) return 1
+    return Math.max(1, Math.min(LOAD_COUNT, Math.floor(LOAD_BYTES / this.#lastBytes)))
+  }
+
   #loadPlaces(): void {
-    const places = this.#places.first(this.#budget.bytes > this.#limits.outboundTotalBytesMax / 2 ? 1 : LOAD_COUNT)
+    const places = this.#places.first(this.#loadCount())
     this.#read(places, (found) => {
       for (const logged of found) {
         const delivery = logged && (this.#keeper?.deliveryOf(logged) ?? null)
@@ -423,7 +441,7 @@ export class Outbox {
 
   #loadRepeats(): void {
     const entries = this.#repeats
-      .slice(0, LOAD_COUNT)
+      .slice(0, this.#loadCount())
       .filter(({ message, place, isReceived }) => message === null && place !== null && !isReceived)
     this.#read(
       entries.map(({ place }) => place as StoredPlace),
@@ -454,6 +472,7 @@ export class Outbox {
       (found) => {
         if (this.#turn !== turn) return
         this.#isLoading = false
+        for (const logged of found) if (logged) this.#lastBytes = logged.message.bytes
         then(found)
         this.pump()
       },
@@ -496,6 +515,7 @@ export class Outbox {
     else this.#drop('too-large')
     entry.isSent = true
     if (!isTaken && qos > 0) this.#end(entry)
+    else if (this.#keeper && entry.place) this.#release(entry) // it can be read again
   }
 
   #sendPubrel(entry: Entry): void {
@@ -555,6 +575,7 @@ export class Outbox {
 
   #forget(entry: Entry): void {
     if (entry.packetId > 0) this.#byId.delete(entry.packetId)
+    if (entry.place) this.#places.giveBack()
     this.#release(entry)
   }
 

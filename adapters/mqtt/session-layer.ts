@@ -91,6 +91,8 @@ export interface SessionHandlers {
   subscribeRefusal(session: Session, filter: string): number | null
   /** Names of the headers that a route gives the events of an MQTT topic. */
   routeHeadersOf(mqttTopic: string): readonly string[]
+  /** Whether a route stores events in this topic. */
+  mayHoldMessages(topicName: string): boolean
   /** PUBLISH packets that were taken in. */
   receivedMessages(): number
   /** Another connection of the same client id was accepted: `previous` is being closed. */

@@ -326,7 +326,8 @@ export class SessionStore {
         for (const [index, session] of sessions.entries()) this.#rewrite(session, written[index]?.filters ?? [])
         this.#queuedTo = this.#durableQueuedTo
       } else {
-        for (const [index, { kept }] of sessions.entries()) if (kept) kept.durableFirstPiece = written[index]?.firstPiece ?? 0
+        for (const [index, { kept }] of sessions.entries())
+          if (kept) Object.assign(kept, { isNew: false, durableFirstPiece: written[index]?.firstPiece ?? 0 })
         if (queuedTo) this.#durableQueuedTo = queuedTo
       }
       done(error)
@@ -359,7 +360,6 @@ export class SessionStore {
       const subscription = session.subscriptions.get(filter)
       changes.push(subscription ? storedSubscriptions.put(key, storedOf(filter, subscription)) : storedSubscriptions.remove(key))
     }
-    kept.isNew = false
     kept.isRecordChanged = false
     kept.writtenFilters = [...kept.changedFilters]
     kept.changedFilters.clear()
