@@ -9,7 +9,7 @@
 // Not for: bytes and time limits (client-connection.ts), storage and rights (the handlers), what waits for one session (outbox.ts).
 
 import { randomUUID } from 'node:crypto'
-import { WadiError } from '../../runtime/base/errors.ts'
+import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Place, StateChange } from '../../runtime/log/contract.ts'
 import { ClientConnection } from './client-connection.ts'
 import { ClientSession, type Subscription } from './client-session.ts'
@@ -40,6 +40,7 @@ import { Qos2Memory } from './qos2-memory.ts'
 import { GateFault } from './reasons.ts'
 import { RetainedMessages } from './retained-messages.ts'
 import { RetainedTurns } from './retained-turns.ts'
+import { isForWantOfRoom, noPlace } from './session-faults.ts'
 import type { Connection, SessionHandlers, SessionLayer, SessionLayerMetrics, SessionLayerOptions } from './session-layer.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { systemTopics } from './system-topics.ts'
@@ -588,20 +589,6 @@ class MqttSessions implements SessionLayer {
 /** Why a CONNECT could not be made durable. */
 function connectFault(error: Error): GateFault {
   return error instanceof GateFault ? error : new GateFault('storage', error.message, { reasonCode: ReasonCode.serverUnavailable })
-}
-
-function noPlace({ clientId }: ClientSession, sessionsMax: number): WadiError {
-  return new WadiError('WADI_QUOTA_EXCEEDED', {
-    happened: `The session of the MQTT client ${JSON.stringify(clientId)} finds no place: more than ${sessionsMax} that subscribe.`,
-    kept: 'All events.',
-    next: 'Raise mqtt_limits.sessions; the client subscribes again.',
-    facts: { clientId }
-  })
-}
-
-/** A full disk is no reason to refuse a reader: what it has is in memory until there is room. */
-function isForWantOfRoom({ code }: WadiError): boolean {
-  return code === 'WADI_DISK_FULL' || code === 'WADI_QUOTA_EXCEEDED'
 }
 
 const subscribeFault = ({ connect }: ConnectedClient): number => (connect.version === 5 ? ReasonCode.unspecified : 0x80)

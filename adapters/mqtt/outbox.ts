@@ -13,8 +13,9 @@
 // Not for: which messages (sessions), bytes (wire-write.ts).
 
 import type { DropReason } from './drop-reason.ts'
-import { type Delivery, MESSAGE_OVERHEAD_BYTES, type Message } from './message.ts'
-import { codeOf, type LoggedMessage } from './message-log.ts'
+import type { Delivery, Message } from './message.ts'
+import type { LoggedMessage } from './message-log.ts'
+import { type Entry, newEntry, placeOf } from './outbox-entry.ts'
 import type { DeliveryOptions, Qos } from './packets.ts'
 import type { StoredFlight, StoredPlace } from './stored-session.ts'
 import { type PlaceLimits, WaitingPlaces } from './waiting-places.ts'
@@ -64,25 +65,6 @@ export interface QueueBudget {
   offlineDropped: number
   /** One was dropped. */
   readonly onDrop?: (clientId: string, why: DropReason) => void
-}
-
-interface Entry extends Delivery {
-  /** null when there is none to send: the client has it (isReceived), or it has to be read again from its place. */
-  message: Message | null
-  readonly place: StoredPlace | null
-  readonly bytes: number
-  packetId: number
-  isSent: boolean
-  /** Of QoS 2: its id is durable, as far as it has to be. */
-  isNoted: boolean
-  isInFlight: boolean
-  /** PUBREC came: only PUBREL is left to send. */
-  isReceived: boolean
-  /** That is durable, as far as it has to be. */
-  isReleased: boolean
-  isDone: boolean
-  /** Its bytes are in the sums. */
-  isCounted: boolean
 }
 
 const PACKET_ID_MAX = 65_535
@@ -592,33 +574,5 @@ export class Outbox {
     if (this.#head < 1_024 || this.#head * 2 < this.#queue.length) return
     this.#queue = this.#queue.slice(this.#head)
     this.#head = 0
-  }
-}
-
-function placeOf({ place }: Message): StoredPlace | null {
-  return place && { code: codeOf(place.partition), offset: place.offset }
-}
-
-function newEntry(
-  message: Message | null,
-  { qos, isRetained, subscriptionIds, isKeptElsewhere = false }: Delivery,
-  place: StoredPlace | null = null
-): Entry {
-  return {
-    message,
-    place,
-    qos,
-    isRetained,
-    subscriptionIds,
-    isKeptElsewhere,
-    bytes: isKeptElsewhere ? MESSAGE_OVERHEAD_BYTES : (message?.bytes ?? 0),
-    packetId: 0,
-    isSent: false,
-    isNoted: false,
-    isInFlight: false,
-    isReceived: false,
-    isReleased: false,
-    isDone: false,
-    isCounted: false
   }
 }

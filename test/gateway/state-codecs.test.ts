@@ -195,7 +195,7 @@ for (const area of areas) {
       else if (!seen.equals(value)) t.equal(seen.toString(), value.toString())
     }
     for (const value of garbageFor(own)) check(value)
-    t.ok(refused > 40, `${refused} refused`)
+    t.ok(refused > 30, `${refused} refused`)
   })
 }
 
