@@ -10,7 +10,11 @@ interface Progress {
   readonly pending: number[]
   /** Behind what was delivered last. */
   next: number
+  /** Delivered, and behind pending[0]: publishers wait for their turn one by one. */
+  ahead: number[]
 }
+
+const NONE: number[] = []
 
 export class DeliveredOffsets {
   readonly #progress = new Map<Partition, Progress>()
@@ -20,7 +24,7 @@ export class DeliveredOffsets {
   stored({ partition, offset }: Place): void {
     const known = this.#progress.get(partition)
     if (known) known.pending.push(offset)
-    else this.#progress.set(partition, { pending: [offset], next: 0 })
+    else this.#progress.set(partition, { pending: [offset], next: 0, ahead: [] })
   }
 
   delivered({ partition, offset }: Place): void {
@@ -29,6 +33,10 @@ export class DeliveredOffsets {
     const at = known.pending.indexOf(offset)
     if (at >= 0) known.pending.splice(at, 1)
     known.next = Math.max(known.next, offset + 1)
+    const [first] = known.pending
+    if (first === undefined) known.ahead = NONE
+    else if (offset > first) known.ahead = [...known.ahead, offset]
+    else if (known.ahead.length > 0) known.ahead = known.ahead.filter((other) => other > first)
   }
 
   /** Of all partitions that are known. */
@@ -36,6 +44,11 @@ export class DeliveredOffsets {
     for (const partition of new Set([...this.#barrier.keys(), ...this.#progress.keys()])) {
       if (!partition.isDeleted) yield [partition, this.end(partition)]
     }
+  }
+
+  /** What was delivered of a partition though end() does not cover it. */
+  ahead(partition: Partition): readonly number[] {
+    return this.#progress.get(partition)?.ahead ?? NONE
   }
 
   end(partition: Partition): number {

@@ -63,10 +63,11 @@ export class KeptSessions {
     onDamage: (error: WadiError) => void
   ): Promise<void> {
     const { sessions, queuedTo } = this.store.load(onDamage)
-    const queuedOf = new Map<ClientSession, FoundSession['queued']>()
+    const foundOf = new Map<ClientSession, Pick<FoundSession, 'queued' | 'ahead'>>()
     for (const found of sessions) {
       const session = this.#sessionOf(found)
-      if (found.queued.size > 0) queuedOf.set(session, found.queued)
+      const { queued, ahead } = found
+      if (queued.size + ahead.size > 0) foundOf.set(session, { queued, ahead })
       add({ session, subscriptions: found.subscriptions })
     }
     if (subscriptions.size === 0) return
@@ -83,7 +84,8 @@ export class KeptSessions {
         const offset = message.place?.offset ?? 0
         const takers: ClientSession[] = []
         for (const session of subscriptions.waitersOf(message, publisherId)) {
-          if (offset < (queuedOf.get(session)?.get(code) ?? 0)) continue
+          const known = foundOf.get(session)
+          if (known && (offset < (known.queued.get(code) ?? 0) || known.ahead.get(code)?.has(offset))) continue
           const count = counts.get(session) ?? 0
           if (room <= 0 || !session.outbox.hasRoomFor(count)) {
             budget.offlineDropped++

@@ -55,6 +55,8 @@ export interface FoundSession {
   readonly pairs: Float64Array
   /** By partition code, where that is more than `queuedTo`. */
   readonly queued: ReadonlyMap<number, number>
+  /** By partition code, offsets beyond that. */
+  readonly ahead: ReadonlyMap<number, ReadonlySet<number>>
 }
 
 export interface FoundSessions {
@@ -68,6 +70,8 @@ type StateStore = Pick<Store, 'submit' | 'listState' | 'getState' | 'topics'>
 
 const NOTE_MS = 5_000
 const LOOK_MS = 10_000
+/** Mostly none; more would not fit into the value: they would be sent again behind a crash. */
+const AHEAD_MAX = 2_000
 /** So many events are looked through after a crash at most, or so. */
 const NOTE_EVENTS = 50_000
 /** Of a commit, state changes of so many bytes at most; several are made otherwise. */
@@ -134,7 +138,7 @@ export class SessionStore {
       const clientId = storedSessions.restOf(key)
       known.add(clientId)
       const queue = storedQueues.getWhole(store, storedQueues.keyAt(clientId), onDamage) ?? NO_QUEUE
-      const { start, end, flights, queued } = queue
+      const { start, end, flights, queued, ahead } = queue
       const subscriptions = (subscriptionKeys.get(clientId) ?? []).flatMap(
         (one) => storedSubscriptions.getWhole(store, one, onDamage) ?? []
       )
@@ -142,7 +146,8 @@ export class SessionStore {
       yield {
         ...{ clientId, session, flights, start, pairs: pairsBetween(pieces, start, end) },
         subscriptions: subscriptions.map(subscriptionOf),
-        queued: new Map(queued.map(({ code, offset }) => [code, offset]))
+        queued: new Map(queued.map(({ code, offset }) => [code, offset])),
+        ahead: offsetsByCode(ahead)
       }
     }
     this.#removeOrphans(known)
@@ -389,8 +394,16 @@ export class SessionStore {
     }
     kept.firstPiece = firstPiece
     kept.end = end
-    const value = { start, end, flights: outbox.flights(), queued: this.#queuedPast() }
+    const value = { start, end, flights: outbox.flights(), queued: this.#queuedPast(), ahead: this.#ahead() }
     return [...changes, storedQueues.put(storedQueues.keyAt(clientId), value)]
+  }
+
+  #ahead(): StoredPlace[] {
+    const places: StoredPlace[] = []
+    for (const [partition] of this.#delivered.ends()) {
+      for (const offset of this.#delivered.ahead(partition)) if (places.length < AHEAD_MAX) places.push({ code: codeOf(partition), offset })
+    }
+    return places
   }
 
   /** Partitions that have come further than `mqtt.queued` says. */
@@ -432,7 +445,7 @@ export class SessionStore {
   }
 }
 
-const NO_QUEUE: StoredQueue = { start: 0, end: 0, flights: [], queued: [] }
+const NO_QUEUE: StoredQueue = { start: 0, end: 0, flights: [], queued: [], ahead: [] }
 
 function byClient(keys: readonly string[], area: { restOf(key: string): string }): Map<string, string[]> {
   const found = new Map<string, string[]>()
@@ -466,6 +479,16 @@ function pairsBetween(pieces: readonly StoredPiece[], start: number, end: number
   for (const part of parts) {
     found.set(part, at)
     at += part.length
+  }
+  return found
+}
+
+function offsetsByCode(places: readonly StoredPlace[]): ReadonlyMap<number, ReadonlySet<number>> {
+  const found = new Map<number, Set<number>>()
+  for (const { code, offset } of places) {
+    const known = found.get(code)
+    if (known) known.add(offset)
+    else found.set(code, new Set([offset]))
   }
   return found
 }

@@ -45,6 +45,8 @@ export interface StoredQueue {
   readonly flights: readonly StoredFlight[]
   /** Of partitions where that is more than `mqtt.queued` says: everything below `offset` has been looked at for this session. */
   readonly queued: readonly StoredPlace[]
+  /** What has been looked at beyond that. */
+  readonly ahead: readonly StoredPlace[]
 }
 
 const FORMAT = 1
@@ -143,7 +145,7 @@ function exact<V>({ write, read }: ExactCodec<V>): ValueCodec<V> {
   }
 }
 
-function writeQueue(writer: NumberWriter, { start, end, flights, queued }: StoredQueue): void {
+function writeQueue(writer: NumberWriter, { start, end, flights, queued, ahead }: StoredQueue): void {
   writer.put(start)
   writer.put(end)
   writer.put(flights.length)
@@ -153,6 +155,7 @@ function writeQueue(writer: NumberWriter, { start, end, flights, queued }: Store
     if (place !== null) writePlace(writer, place)
   }
   writePlaces(writer, queued)
+  writePlaces(writer, ahead)
 }
 
 function readQueue(reader: NumberReader): StoredQueue {
@@ -164,7 +167,7 @@ function readQueue(reader: NumberReader): StoredQueue {
     const kind = reader.next()
     flights.push({ packetId, qos: kind === 1 ? 1 : 2, place: kind === 3 ? null : readPlace(reader) })
   }
-  return { start, end, flights, queued: readPlaces(reader) }
+  return { start, end, flights, queued: readPlaces(reader), ahead: readPlaces(reader) }
 }
 
 function writePiece(writer: NumberWriter, { first, pairs }: StoredPiece): void {

@@ -57,7 +57,7 @@ const samples: Readonly<Record<string, Samples>> = {
     newer: ['{"v":2}']
   },
   'mqtt.flight': {
-    now: [new Uint8Array([1, 0, 0, 0, 0]), new Uint8Array([1, 5, 9, 2, 1, 1, 1, 0, 20, 2, 3, 1, 1, 0, 30])],
+    now: [new Uint8Array([1, 0, 0, 0, 0, 0]), new Uint8Array([1, 5, 9, 2, 1, 1, 1, 0, 20, 2, 3, 1, 1, 0, 30, 1, 1, 0, 33])],
     newer: [new Uint8Array([2, 0])]
   },
   'mqtt.queue': { now: [new Uint8Array([1, 0, 2, 1, 0, 20, 1, 3, 0x80, 0x01])], newer: [new Uint8Array([2])] },
