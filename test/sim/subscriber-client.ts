@@ -41,6 +41,7 @@ export interface WillFate {
 interface Outgoing {
   readonly message: SimMessage
   stage: 'publish' | 'pubrel'
+  isSent: boolean
 }
 
 interface Link {
@@ -116,7 +117,7 @@ export class SubscriberClient {
       this.#lose(true)
     }
     const clean = isClean || !this.isKept
-    const expirySeconds = this.isKept ? this.expirySeconds : 0
+    const expirySeconds = this.isKept && !(clean && this.version === 4) ? this.expirySeconds : 0
     const sent = ledger.next()
     const will = willTopic && this.#newWill(willTopic, sent)
     const { receiveMaximum } = this
@@ -198,7 +199,7 @@ export class SubscriberClient {
     if (link.will && link.isConnected && !link.isEnding && !this.#world.isFaulty) link.will.expected = 'once'
     for (const grants of link.waiting.values()) for (const grant of grants) if (grant.leaving === NEVER) grant.granted = NEVER
     this.#presence.closed(this.#world.clock.monotonicMs(), isSeen)
-    if (!this.isKept) this.#leaveAll(this.#world.ledger.moment)
+    if (link.expirySeconds === 0) this.#leaveAll(this.#world.ledger.moment)
   }
 
   #onEnd(link: Link): void {
@@ -218,7 +219,7 @@ export class SubscriberClient {
     const number = this.#number++
     const message: SimMessage = {
       ...{ id: `${this.id}-${number}${isWill ? 'w' : ''}`, publisher: this.id, number, topic, qos, retain, isWill },
-      ...{ isUnstored: topic.startsWith('u/'), sent, life: this.#world.life, acked: NEVER, fate: 'open' as const }
+      ...{ isUnstored: topic.startsWith('u/'), sent, life: this.#world.life, sentCount: 1, acked: NEVER, fate: 'open' as const }
     }
     this.#world.ledger.messages.set(message.id, message)
     return message
@@ -231,7 +232,7 @@ export class SubscriberClient {
     this.#world.reach(`published QoS ${qos}`)
     if (qos === 0) return link.connection.send(publish(this.version, { topic, payload: message.id, qos, retain }))
     const packetId = this.#freeId()
-    this.#outgoing.set(packetId, { message, stage: 'publish' })
+    this.#outgoing.set(packetId, { message, stage: 'publish', isSent: false })
     this.#sendOutgoing(link, packetId, false)
   }
 
@@ -247,6 +248,8 @@ export class SubscriberClient {
     this.#world.ledger.next()
     const { topic, id, qos, retain } = outgoing.message
     if (outgoing.stage === 'pubrel') return connection.send(ack('pubrel', packetId))
+    if (outgoing.isSent) outgoing.message.sentCount++
+    outgoing.isSent = true
     connection.send(publish(this.version, { topic, payload: id, qos, retain, packetId, dup }))
   }
 
