@@ -54,6 +54,8 @@ interface Link {
   readonly receiveMaximum: number
   isConnected: boolean
   isEnding: boolean
+  /** The process at its other end is gone. */
+  isDead: boolean
   rest: Buffer
   /** Not acknowledged on this connection. */
   readonly inFlight: Set<number>
@@ -77,6 +79,7 @@ export class SubscriberClient {
   readonly #open = new Map<number, string>()
   #lastId = 0
   #number = 0
+  #wantsClean = false
   link: Link | null = null
 
   constructor(
@@ -116,7 +119,7 @@ export class SubscriberClient {
       this.#world.reach('takeover')
       this.#lose(true)
     }
-    const clean = isClean || !this.isKept
+    const clean = isClean || !this.isKept || this.#wantsClean
     const expirySeconds = this.isKept && !(clean && this.version === 4) ? this.expirySeconds : 0
     const sent = ledger.next()
     const will = willTopic && this.#newWill(willTopic, sent)
@@ -134,15 +137,27 @@ export class SubscriberClient {
     const link: Link = {
       ...{ connection, sentMs: clock.monotonicMs(), isClean: clean, expirySeconds, ackMode, will },
       receiveMaximum: this.version === 5 ? receiveMaximum : 65_535,
-      ...{ isConnected: false, isEnding: false, rest: Buffer.alloc(0), inFlight: new Set<number>(), waiting: new Map() }
+      ...{ isConnected: false, isEnding: false, isDead: false, rest: Buffer.alloc(0), inFlight: new Set<number>(), waiting: new Map() }
     }
     mine.link = link
     this.link = link
-    if (clean) this.#leaveAll(sent)
+    if (clean) this.#forget(sent)
     this.#presence.connecting(expirySeconds, clean)
     const willFields = willTopic && will ? { will: { topic: willTopic.topic, payload: will.message.id, qos: willTopic.qos, retain: willTopic.retain } } : {}
     connection.send(connect(this.version, { clientId: this.id, clean, keepAlive: 5, props, ...willFields }))
     this.#keepAlive(link)
+  }
+
+  /** A clean start: what the session had is given up, and until the broker has said yes there is no other start. */
+  #forget(moment: number): void {
+    this.#wantsClean = true
+    this.#leaveAll(moment)
+    this.#open.clear()
+    for (const [packetId, { message, stage }] of [...this.#outgoing]) {
+      if (message.qos < 2) continue
+      if (stage === 'publish') message.fate = 'given-up'
+      this.#outgoing.delete(packetId)
+    }
   }
 
   #keepAlive(link: Link): void {
@@ -185,7 +200,10 @@ export class SubscriberClient {
 
   /** The gateway's process is gone. */
   gatewayDied(kind: 'kill' | 'power'): void {
-    this.link?.connection.processDied(kind)
+    if (this.link) {
+      this.link.isDead = true
+      this.link.connection.processDied(kind)
+    }
     this.epoch.restarts++
     this.#presence.restarted(this.#world.clock.monotonicMs(), this.#world.isFaulty)
   }
@@ -205,11 +223,11 @@ export class SubscriberClient {
   #onEnd(link: Link): void {
     if (this.link !== link) return
     const { clock, life } = this.#world
-    if (link.isEnding && link.will) {
+    if (link.isEnding && link.will && !link.isDead) {
       link.will.disarmedMs = clock.monotonicMs()
       link.will.disarmedLife = life
     }
-    if (link.isEnding) this.#presence.endConfirmed(life, clock.monotonicMs())
+    if (link.isEnding && !link.isDead) this.#presence.endConfirmed(life, clock.monotonicMs())
     this.#lose(true)
   }
 
@@ -369,6 +387,7 @@ export class SubscriberClient {
       return
     }
     link.isConnected = true
+    this.#wantsClean = false
     const { isClean, sentMs, expirySeconds } = link
     const nowMs = clock.monotonicMs()
     const expected = this.#presence.expected({ isClean, sentMs, nowMs, servesSinceMs, life })
@@ -468,6 +487,7 @@ export class SubscriberClient {
     }
     grant.granted = moment
     grant.isSoft ||= this.#world.isFaulty
+    if (grant.isSoft) this.epoch.isDoubtful = true
     for (const other of this.epoch.grants) if (other !== grant && other.filter === grant.filter && other.asked < grant.asked) other.left = Math.min(other.left, moment)
   }
 }

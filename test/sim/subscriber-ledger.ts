@@ -64,7 +64,8 @@ export class Epoch {
   restarts = 0
   /** Subscriptions that were taken away may come back: there was no room to write that down. */
   isDoubtful = false
-  readonly received = new Map<string, { byQos: [number, number, number]; fresh: number }>()
+  /** What was taken by payload, all of it; of what does not say "retained", by QoS and without DUP. */
+  readonly received = new Map<string, { count: number; byQos: [number, number, number]; fresh: number }>()
   readonly lastNumbers = new Map<string, number>()
 
   constructor(clientId: string) {
@@ -72,7 +73,7 @@ export class Epoch {
   }
 
   countOf(id: string): number {
-    return this.received.get(id)?.byQos.reduce((sum, count) => sum + count, 0) ?? 0
+    return this.received.get(id)?.count ?? 0
   }
 }
 
@@ -101,16 +102,18 @@ export class SubscriberLedger {
     if (!message) return this.violate(`${who}: nobody published that`)
     if (message.topic !== topic) return this.violate(`${who}: it was published to ${message.topic}`)
     if (message.fate === 'refused') this.violate(`${who}: it was refused`)
-    const known = epoch.received.get(payload) ?? { byQos: [0, 0, 0], fresh: 0 }
+    const known = epoch.received.get(payload) ?? { count: 0, byQos: [0, 0, 0], fresh: 0 }
     epoch.received.set(payload, known)
-    const isFirst = epoch.countOf(payload) === 0
-    known.byQos[qos]++
-    if (!dup) known.fresh++
+    known.count++
     this.#checkGrants(epoch, message, received, who)
     if (message.retain && (retain || epoch.grants.some((grant) => grant.retainAsPublished))) return // it may be what SUBSCRIBE brings
-    if (qos === 2 && known.byQos[2] > 1) this.violate(`${who}: taken ${known.byQos[2]} times`)
+    known.byQos[qos]++
+    if (!dup) known.fresh++
+    const isFirst = known.byQos[0] + known.byQos[1] + known.byQos[2] === 1
+    const isOnce = qos === 2 && !(message.isUnstored && epoch.restarts > 0) // what is not stored has no memory of packet ids either
+    if (isOnce && known.byQos[2] > 1) this.violate(`${who}: taken ${known.byQos[2]} times`)
     if (qos !== 2 && known.fresh > message.sentCount && epoch.restarts === 0) this.violate(`${who}: sent ${known.fresh} times as new in one life`)
-    if (!message.isWill && isFirst) this.#checkOrder(epoch, message, received, who)
+    if (!message.isWill && isFirst && qos >= Math.min(1, message.qos)) this.#checkOrder(epoch, message, received, who)
   }
 
   #checkOrder(epoch: Epoch, { publisher, topic, qos, number }: SimMessage, received: Received, who: string): void {
@@ -135,7 +138,8 @@ export class SubscriberLedger {
     if (received.retain && !mayTake.some((grant) => grant.retainAsPublished && message.retain)) this.violate(`${who}: why retained?`)
     const ids = new Set(received.subscriptionIds)
     for (const id of ids) if (!mayTake.some((grant) => grant.id === id)) this.violate(`${who}: subscription id ${id}`)
-    const certain = mayTake.filter(({ granted, leaving }) => granted < message.sent && leaving === NEVER)
+    // A will that is found in the log is taken for its client's own, one that is sent at once is not: no-local says nothing sure.
+    const certain = mayTake.filter(({ granted, leaving, noLocal }) => granted < message.sent && leaving === NEVER && !(noLocal && message.isWill))
     for (const { id, filter } of certain) if (id !== null && !ids.has(id)) this.violate(`${who}: without id ${id} of ${filter}`)
     const highest = Math.max(0, ...certain.map(qosOf))
     if (received.qos < highest) this.violate(`${who}: should be QoS ${highest}`)
