@@ -9,10 +9,13 @@ import { createMqttBroker, type MqttBroker } from '../../adapters/mqtt/mqtt-brok
 import { payloadDecoders } from '../../adapters/mqtt/payload.ts'
 import { Ingest } from '../../runtime/broker/ingest.ts'
 import { compileRoutes, type RouteConfig } from '../../runtime/broker/routes.ts'
+import type { Core } from '../../runtime/core/core.ts'
+import type { StoredRecord } from '../../runtime/core/record.ts'
+import { readBatchRecords } from '../../runtime/log/batch-codec.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
 import { KIB, type StorageSettings } from '../../runtime/log/settings.ts'
 import { loadTestCore } from '../helpers/core.ts'
-import { readAll, smallSettings, textOf } from '../helpers/sim-store.ts'
+import { smallSettings, textOf } from '../helpers/sim-store.ts'
 import { Prng } from './prng.ts'
 import { ProcessTime } from './process-time.ts'
 import { SimClock, type SimProcessClock } from './sim-clock.ts'
@@ -115,7 +118,7 @@ export class SubscriberWorld implements ClientWorld {
     this.#process = process
     this.#time.enter(process)
     this.life++
-    const core = loadTestCore() // of its own: a commit of an earlier life may never have been released
+    const core = coreOfLife()
     const store = await this.clock.settle(
       LogStore.open({
         ...{ disk: this.#disk, clock: process, random: this.#prng.fork(), core, codec: simCodec, directory: '/data', settings: this.#settings }
@@ -313,15 +316,21 @@ export class SubscriberWorld implements ClientWorld {
     else for (const { epoch } of this.#clients) this.ledger.judge(epoch, this.life)
     if (!this.#store) return
     const counts = new Map<string, number>()
+    const count = (text: string): unknown => counts.set(text, (counts.get(text) ?? 0) + 1)
     for (const { partitions } of this.#store.topics.values()) {
       for (const partition of partitions) {
-        for (const record of await this.clock.settle(readAll(partition))) {
-          const text = textOf(record)
-          counts.set(text, (counts.get(text) ?? 0) + 1)
+        for (let offset = partition.logStartOffset; offset < partition.highWatermark; ) {
+          const { batches, nextOffset } = await this.clock.settle(partition.read(offset, { bytesMax: 64 * KIB }))
+          for (const { bytes } of batches) for (const record of await this.#recordsOf(bytes)) if (record.offset >= offset) count(textOf(record))
+          offset = nextOffset
         }
       }
     }
     this.#judgeLog(counts)
+  }
+
+  async #recordsOf(bytes: Uint8Array): Promise<readonly StoredRecord[]> {
+    return (await this.clock.settle(readBatchRecords(coreOfLife(), simCodec, bytes))) ?? []
   }
 
   #judgeLog(counts: ReadonlyMap<string, number>): void {
@@ -343,4 +352,16 @@ export class SubscriberWorld implements ClientWorld {
       }
     }
   }
+}
+
+/** One for all: making one takes longer than a life. A commit of a life that fell may still hold it. */
+let sharedCore: Core | null = null
+function coreOfLife(): Core {
+  sharedCore ??= loadTestCore()
+  try {
+    sharedCore.commit.release()
+  } catch {
+    // Nothing was held.
+  }
+  return sharedCore
 }
