@@ -3,6 +3,7 @@
 import { catchUpBench } from './catch-up.ts'
 import { checkpointBench } from './checkpoint.ts'
 import { connectionsBench } from './connections.ts'
+import { consumerBench } from './consumer.ts'
 import { crc32cBench } from './crc32c.ts'
 import { deliveryBench } from './delivery.ts'
 import { deviceBench } from './device.ts'
@@ -36,5 +37,6 @@ export const benches: readonly Bench[] = [
   limitsBench,
   trickleBench,
   waitingBench,
-  catchUpBench
+  catchUpBench,
+  consumerBench
 ]

@@ -23,6 +23,8 @@ export interface GatewayOptions {
   readonly build?: Build
   /** For memoryAfterCollection(). */
   readonly isProbed?: boolean
+  /** It listens for Kafka clients too. */
+  readonly hasKafka?: boolean
 }
 
 export interface ProcessMemory {
@@ -32,12 +34,15 @@ export interface ProcessMemory {
 
 export class GatewayProcess {
   readonly port: number
+  /** host:port for Kafka clients, with hasKafka. */
+  readonly kafka: string
   readonly #child: ChildProcess
   #said = ''
   #exit: string | null = null
 
-  private constructor(child: ChildProcess, port: number) {
+  private constructor(child: ChildProcess, { port, kafkaPort }: Ports) {
     this.port = port
+    this.kafka = `127.0.0.1:${kafkaPort}`
     this.#child = child
     child.stderr?.on('data', (chunk: Buffer) => {
       this.#said = (this.#said + chunk.toString()).slice(-4_000)
@@ -49,15 +54,16 @@ export class GatewayProcess {
 
   /** Resolves when the MQTT listener takes connections. @throws Error with what the gateway said when it does not come up */
   static async start(options: GatewayOptions): Promise<GatewayProcess> {
-    const port = await freePort()
+    const ports = { port: await freePort(), kafkaPort: options.hasKafka ? await freePort() : null }
+    const { port } = ports
     const file = join(options.directory, 'wadi.yaml')
-    writeFileSync(file, JSON.stringify(configFor(options, port)))
+    writeFileSync(file, JSON.stringify(configFor(options, ports)))
     const { build = ownBuild, isProbed = false } = options
     const probe = isProbed ? ['--expose-gc', '--import', pathToFileURL(join(ownBuild.dist, 'bench/heap-probe.worker.js')).href] : []
     const child = spawn(process.execPath, [...probe, entryPath(build), 'run', '-c', file, '--json'], {
       stdio: isProbed ? ['ignore', 'ignore', 'pipe', 'ipc'] : ['ignore', 'ignore', 'pipe']
     })
-    const gateway = new GatewayProcess(child, port)
+    const gateway = new GatewayProcess(child, ports)
     const giveUpMs = performance.now() + READY_WITHIN_MS
     while (!(await answers(port))) {
       if (gateway.#exit === null && performance.now() < giveUpMs) await new Promise((resolve) => setTimeout(resolve, POLL_MS))
@@ -101,12 +107,26 @@ export class GatewayProcess {
     })
   }
 
-  async kill(): Promise<void> {
+  kill(): Promise<void> {
+    return this.#end('SIGKILL')
+  }
+
+  /** A clean stop: everything lies in segments then. */
+  stop(): Promise<void> {
+    return this.#end('SIGTERM')
+  }
+
+  async #end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     if (this.#exit !== null) return
     const gone = new Promise((resolve) => this.#child.once('exit', resolve))
-    this.#child.kill('SIGKILL')
+    this.#child.kill(signal)
     await gone
   }
+}
+
+interface Ports {
+  readonly port: number
+  readonly kafkaPort: number | null
 }
 
 /** What ships, where it was built; else the same from single files. */
@@ -115,12 +135,13 @@ function entryPath({ dist }: Build): string {
   return existsSync(bundle) ? bundle : join(dist, 'bin/wadi.js')
 }
 
-function configFor({ directory, id = 'bench', upstream }: GatewayOptions, port: number): object {
+function configFor({ directory, id = 'bench', upstream }: GatewayOptions, { port, kafkaPort }: Ports): object {
   return {
     gateway: { id, data: join(directory, 'data') },
     mqtt: [{ listen: `127.0.0.1:${port}` }],
     topics: { readings: { partitions: 4 } },
     routes: [{ filter: 'bench/+client/#rest', topic: 'readings', key: '{client}' }],
+    ...(kafkaPort !== null && { kafka: { listen: `127.0.0.1:${kafkaPort}` } }),
     ...(upstream !== undefined && { upstream: { brokers: [upstream] } })
   }
 }

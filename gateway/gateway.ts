@@ -7,6 +7,7 @@ import type { ControlHandler } from '../adapters/control/control-server.ts'
 import { registerKafka } from '../adapters/kafka-server/kafka-metrics.ts'
 import type { KafkaListener } from '../adapters/kafka-server/listener.ts'
 import { KafkaUpstream } from '../adapters/kafka-upstream/kafka-upstream.ts'
+import { type BrokerLimits, defaultMqttLimits } from '../adapters/mqtt/limits.ts'
 import { Listener } from '../adapters/mqtt/listener.ts'
 import { createMqttBroker, type MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import { registerMqtt } from '../adapters/mqtt/mqtt-metrics.ts'
@@ -32,7 +33,7 @@ import { Uplink, type UplinkStatus } from '../runtime/uplink/uplink.ts'
 import { registerUplink } from '../runtime/uplink/uplink-metrics.ts'
 import type { Address } from './config/address.ts'
 import { routesConfigOf } from './config/routes-config.ts'
-import type { Config, KafkaSection, UpstreamSection } from './config/schema.ts'
+import type { Config, KafkaSection, MqttLimitsSection, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
 import { openControlDoor } from './control-door.ts'
 import { type Edges, openEdges } from './edges.ts'
@@ -165,7 +166,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic, onUnrouted: unroutedLog(log) })
   uplink?.start()
 
-  const mqtt = await openMqtt(listeners, { ingest, store, edges, log })
+  const mqtt = await openMqtt(listeners, { ingest, store, edges, log, limits: config.mqtt_limits })
   closers.add(() => mqtt.close())
   if (kafka) serveKafka(kafka, { broker, store, edges }, closers)
 
@@ -417,12 +418,31 @@ function unroutedLog(log: Log): NonNullable<ConstructorParameters<typeof Ingest>
   }
 }
 
-async function openMqtt(listeners: readonly Listener[], { ingest, store, edges, log }: Inside & { ingest: Ingest }): Promise<MqttBroker> {
+function brokerLimits({ retained, queue, sessions, subscriptions }: MqttLimitsSection): Partial<BrokerLimits> {
+  const { subscriptionsPerClientMax, subscriptionBytesPerClientMax } = defaultMqttLimits
+  return {
+    retainedCountMax: retained.messages,
+    retainedBytesMax: retained.bytes,
+    retainedMessageBytesMax: retained.message,
+    queuedPlacesPerClientMax: queue.messages,
+    queuedPlacesMax: queue.total,
+    sessionsMax: sessions,
+    subscriptionsPerClientMax: subscriptions.client,
+    subscriptionBytesPerClientMax: Math.ceil((subscriptionBytesPerClientMax / subscriptionsPerClientMax) * subscriptions.client),
+    subscriptionBytesMax: subscriptions.memory
+  }
+}
+
+async function openMqtt(
+  listeners: readonly Listener[],
+  { ingest, store, edges, log, limits }: Inside & { ingest: Ingest; limits: MqttLimitsSection }
+): Promise<MqttBroker> {
   const broker = createMqttBroker({
     ingest,
     store,
     core: edges.core,
     codec: edges.codec,
+    limits: brokerLimits(limits),
     version: VERSION,
     onEvent: mqttLog(log),
     onTakeover: takeoverLog(log),

@@ -1,16 +1,18 @@
-// The long runs: npm run test:soak [-- --seeds 20000 --first 1 --kills 100 --threads 2 --no-canaries --mqtt-packets 10000000]
+// The long runs: npm run test:soak [-- --seeds 20000 --first 1 --kills 100 --threads 2 --no-canaries --mqtt-packets 10000000 --kafka-requests 10000000]
 //
 //   seeds   the whole gateway in simulation, that many seeds (each failing one prints the line that replays it)
 //   kills   the real process under MQTT load, SIGKILL that many times, then the ledger against what is stored
 //   mqtt-packets  that many mutated packets, a third of each MQTT version, through the packet reader: whole and in pieces
+//   kafka-requests  that many requests, legal, damaged and nonsense, through a broker with a good producer and a good consumer beside them
 //   canaries  each fault that is put into the product on purpose, until a seed notices it
 //
 // One JSON line per rig, and a last line "canaries caught / total"; exit code 1 when any acknowledged event was lost, altered, reordered or doubled,
-// the packet reader broke a promise, the replay of a seed failed, or a canary was not caught.
+// the packet reader broke a promise, a request was not answered as it should be, the replay of a seed failed, or a canary was not caught.
 
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { runKillLoop } from './faults/kill-loop.ts'
+import { fuzzRequests } from './kafka-server/request-fuzz.ts'
 import { fuzzReader } from './mqtt/reader-fuzz.ts'
 import { canaries } from './sim/canaries.ts'
 import { runCanary } from './sim/run-canary.ts'
@@ -23,6 +25,7 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '100' },
     threads: { type: 'string', default: String(availableParallelism()) },
     'mqtt-packets': { type: 'string', default: '10000000' },
+    'kafka-requests': { type: 'string', default: '10000000' },
     'no-canaries': { type: 'boolean', default: false }
   }
 })
@@ -75,6 +78,14 @@ function fuzzPackets(): boolean {
   return isGood
 }
 
+async function fuzzKafka(): Promise<boolean> {
+  const count = Number(values['kafka-requests'])
+  if (count === 0) return true
+  const result = await fuzzRequests({ count, seed: Number(values.first) })
+  console.log(JSON.stringify({ rig: 'Kafka requests and their answers', ...result }))
+  return result.problem === null
+}
+
 async function proveRig(): Promise<boolean> {
   if (values['no-canaries']) return true
   const names = Object.keys(canaries)
@@ -88,5 +99,5 @@ async function proveRig(): Promise<boolean> {
   return caught === names.length
 }
 
-const isGood = [await simulate(), await kill(), fuzzPackets(), await proveRig()].every((good) => good)
+const isGood = [await simulate(), await kill(), fuzzPackets(), await fuzzKafka(), await proveRig()].every((good) => good)
 if (!isGood) process.exitCode = 1

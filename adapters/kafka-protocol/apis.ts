@@ -5,6 +5,7 @@ import { ApiVersions } from './messages/api-versions.ts'
 import { Fetch } from './messages/fetch.ts'
 import { FindCoordinator } from './messages/find-coordinator.ts'
 import { Heartbeat, JoinGroup, LeaveGroup, SyncGroup } from './messages/groups.ts'
+import { OffsetForLeaderEpoch } from './messages/leader-epochs.ts'
 import { ListOffsets } from './messages/list-offsets.ts'
 import { Metadata } from './messages/metadata.ts'
 import { OffsetCommit, OffsetFetch } from './messages/offsets.ts'
@@ -28,6 +29,7 @@ export const api = {
   CreateTopics,
   DeleteTopics,
   InitProducerId,
+  OffsetForLeaderEpoch,
   AddPartitionsToTxn,
   AddOffsetsToTxn,
   EndTxn,

@@ -37,11 +37,12 @@ const ZEROS: Readonly<Record<PrimitiveType, unknown>> = {
   big: 0n,
   uuid: ZERO_UUID,
   str: '',
+  text: '',
   bytes: NO_BYTES,
   records: NO_BYTES
 }
 
-const FIXED: Readonly<Record<Exclude<PrimitiveType, 'str' | 'bytes' | 'records'>, ValueCodec>> = {
+const FIXED: Readonly<Record<Exclude<PrimitiveType, 'str' | 'text' | 'bytes' | 'records'>, ValueCodec>> = {
   bool: { bytesMin: 1, read: (reader) => reader.bool(), write: (writer, value) => writer.bool(value as boolean) },
   i8: { bytesMin: 1, read: (reader) => reader.int8(), write: (writer, value) => writer.int8(value as number) },
   i16: { bytesMin: 2, read: (reader) => reader.int16(), write: (writer, value) => writer.int16(value as number) },
@@ -52,12 +53,19 @@ const FIXED: Readonly<Record<Exclude<PrimitiveType, 'str' | 'bytes' | 'records'>
   uuid: { bytesMin: 16, read: (reader) => reader.uuid(), write: (writer, value) => writer.uuid(value as string) }
 }
 
+/** A text is for people, and may quote what they sent: it never keeps an answer from being written. */
+const TEXT_CHARACTERS_MAX = 1_024
+
+function clamped(text: string | null): string | null {
+  return text === null || text.length <= TEXT_CHARACTERS_MAX ? text : `${text.slice(0, TEXT_CHARACTERS_MAX)}…`
+}
+
 function nullFault(field: string): ProtocolError {
   return new ProtocolError('value', `${field} is null, which it may not be`)
 }
 
 function primitiveCodec(primitive: PrimitiveType, isNullable: boolean, { isFlexible }: Format): ValueCodec {
-  if (primitive === 'str') {
+  if (primitive === 'str' || primitive === 'text') {
     return {
       bytesMin: isFlexible ? 1 : 2,
       read(reader, field) {
@@ -65,7 +73,7 @@ function primitiveCodec(primitive: PrimitiveType, isNullable: boolean, { isFlexi
         if (value === null && !isNullable) throw nullFault(field)
         return value
       },
-      write: (writer, value) => writer.string(value as string | null, isFlexible)
+      write: (writer, value) => writer.string(primitive === 'text' ? clamped(value as string | null) : (value as string | null), isFlexible)
     }
   }
   if (primitive === 'bytes' || primitive === 'records') {

@@ -9,6 +9,8 @@ const ELEMENTS_MAX = 1_000_000
 const UVARINT_BYTES_MAX = 5
 const UUID_BYTES = 16
 /** As in Kafka, also where the length has room for more. */
+/** What a byte that is no UTF-8 takes in a string that is written again. */
+const REPLACED_BYTES = 3
 const STRING_BYTES_MAX = 32_767
 
 export class WireReader {
@@ -98,7 +100,12 @@ export class WireReader {
     const length = isCompact ? this.uvarint() - 1 : this.int16()
     if (length > STRING_BYTES_MAX) throw new ProtocolError('length', `a string of ${length} bytes before byte ${this.#at}`)
     const at = this.#takeSized(length)
-    return at < 0 ? null : this.#bytes.toString('utf8', at, at + length)
+    if (at < 0) return null
+    const value = this.#bytes.toString('utf8', at, at + length)
+    // a byte that is no UTF-8 has become three
+    const isLonger = length * REPLACED_BYTES > STRING_BYTES_MAX && Buffer.byteLength(value) > STRING_BYTES_MAX
+    if (isLonger) throw new ProtocolError('length', `a string of ${length} bytes before byte ${this.#at} that is no UTF-8`)
+    return value
   }
 
   /** A view into the message; null when the field is null. */

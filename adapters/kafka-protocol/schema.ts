@@ -6,13 +6,13 @@
 //   … v3+ | v0-7         versions that have the field; without it all have
 //   … tag0               a tagged field: at the end of its struct, left out when it holds its default
 //
-// i64 is read as a number (offsets, timestamps), big as a bigint (producer ids). bound is an i64 that clients use to say "without end": above 2^53 it is
+// text is a str for people, cut when it is written. i64 is read as a number (offsets, timestamps), big as a bigint (producer ids). bound is an i64 that clients use to say "without end": above 2^53 it is
 // read as 2^53 - 1.
 // Source of the lists: Apache Kafka, clients/src/main/resources/common/message.
 
 import { assert } from '../../runtime/base/assert.ts'
 
-export type PrimitiveType = 'bool' | 'i8' | 'i16' | 'i32' | 'i64' | 'bound' | 'big' | 'uuid' | 'str' | 'bytes' | 'records'
+export type PrimitiveType = 'bool' | 'i8' | 'i16' | 'i32' | 'i64' | 'bound' | 'big' | 'uuid' | 'str' | 'text' | 'bytes' | 'records'
 
 export type FieldType =
   | { readonly kind: 'primitive'; readonly primitive: PrimitiveType }
@@ -42,6 +42,7 @@ const PRIMITIVES: ReadonlySet<string> = new Set<PrimitiveType>([
   'big',
   'uuid',
   'str',
+  'text',
   'bytes',
   'records'
 ])

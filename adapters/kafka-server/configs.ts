@@ -1,70 +1,67 @@
-// Our settings under Kafka's names, for tools that read them. Types and sources: DescribeConfigsResponse.java.
+// Our settings as DescribeConfigs and CreateTopics name them. The settings are in runtime/broker/topic-settings.ts; types and sources have
+// Kafka's numbers: DescribeConfigsResponse.java.
 
 import type { BrokerSettings } from '../../runtime/broker/broker.ts'
-import type { Topic, TopicConfig } from '../../runtime/log/contract.ts'
+import { defaultOf, type SettingType, topicSettings, valueIn } from '../../runtime/broker/topic-settings.ts'
+import type { Topic } from '../../runtime/log/contract.ts'
+
+interface ConfigSynonym {
+  readonly name: string
+  readonly value: string
+  readonly source: number
+}
 
 export interface ConfigEntry {
   readonly name: string
   readonly value: string
   readonly configSource: number
   readonly configType: number
+  readonly documentation: string
+  /** What it comes from, the nearest first. */
+  readonly synonyms: readonly ConfigSynonym[]
 }
 
 const SOURCE = { topic: 1, broker: 4, default: 5 } as const
-const TYPE = { boolean: 1, string: 2, int: 3, long: 5, list: 7 } as const
-const LONG_MAX = '9223372036854775807'
+const TYPES: Readonly<Record<SettingType, number>> = { boolean: 1, string: 2, int: 3, long: 5, double: 6, list: 7 }
 
-/** What a topic here always is, in Kafka's words. */
-const FIXED: readonly [name: string, value: string, type: number][] = [
-  ['cleanup.policy', 'delete', TYPE.list],
-  ['delete.retention.ms', '86400000', TYPE.long],
-  ['file.delete.delay.ms', '0', TYPE.long],
-  ['flush.messages', '1', TYPE.long],
-  ['flush.ms', '0', TYPE.long],
-  ['index.interval.bytes', '4096', TYPE.int],
-  ['max.compaction.lag.ms', LONG_MAX, TYPE.long],
-  ['message.timestamp.type', 'CreateTime', TYPE.string],
-  ['min.cleanable.dirty.ratio', '0.5', TYPE.string],
-  ['min.compaction.lag.ms', '0', TYPE.long],
-  ['min.insync.replicas', '1', TYPE.int],
-  ['preallocate', 'false', TYPE.boolean],
-  ['unclean.leader.election.enable', 'false', TYPE.boolean]
-]
-
-export function topicConfigs(topic: Topic, settings: BrokerSettings): readonly ConfigEntry[] {
-  const { config } = topic
-  return [
-    ...FIXED.map(([name, value, configType]) => ({ name, value, configType, configSource: SOURCE.default })),
-    { name: 'compression.type', value: compressionOf(config), configType: TYPE.string, configSource: SOURCE.topic },
-    { name: 'max.message.bytes', value: String(settings.batchBytesMax), configType: TYPE.int, configSource: SOURCE.broker },
-    {
-      name: 'message.timestamp.after.max.ms',
-      value: String(settings.timestampAheadMsMax ?? LONG_MAX),
-      configType: TYPE.long,
-      configSource: SOURCE.broker
-    },
-    { name: 'retention.bytes', value: String(config.retentionBytes ?? -1), configType: TYPE.long, configSource: SOURCE.topic },
-    { name: 'retention.ms', value: String(config.retentionMs ?? -1), configType: TYPE.long, configSource: SOURCE.topic }
-  ]
+export function topicConfigs({ config }: Pick<Topic, 'config'>, broker: BrokerSettings): readonly ConfigEntry[] {
+  return topicSettings.map((setting) => {
+    const { name, type, text, brokerName } = setting
+    const value = valueIn(setting, config, broker)
+    const otherwise = defaultOf(setting, broker)
+    const common = setting.does === 'broker' ? SOURCE.broker : SOURCE.default
+    const configSource = value === otherwise ? common : SOURCE.topic
+    return {
+      name,
+      value,
+      configSource,
+      configType: TYPES[type],
+      documentation: text,
+      synonyms: [
+        ...(configSource === SOURCE.topic ? [{ name, value, source: SOURCE.topic }] : []),
+        ...(brokerName === null ? [] : [{ name: brokerName, value: otherwise, source: common }])
+      ]
+    }
+  })
 }
 
-export function brokerConfigs(settings: BrokerSettings): readonly ConfigEntry[] {
-  const entry = (name: string, value: number | boolean, configType: number): ConfigEntry => {
-    return { name, value: String(value), configType, configSource: SOURCE.broker }
-  }
+export function brokerConfigs(settings: BrokerSettings, { autoCreateTopics }: { autoCreateTopics: boolean }): readonly ConfigEntry[] {
+  const entry = (name: string, value: number | boolean, documentation: string): ConfigEntry => ({
+    name,
+    value: String(value),
+    configSource: SOURCE.broker,
+    configType: TYPES[typeof value === 'boolean' ? 'boolean' : 'int'],
+    documentation,
+    synonyms: [{ name, value: String(value), source: SOURCE.broker }]
+  })
   return [
-    entry('num.partitions', settings.partitionCountDefault, TYPE.int),
-    entry('default.replication.factor', 1, TYPE.int),
-    entry('message.max.bytes', settings.batchBytesMax, TYPE.int),
-    entry('group.initial.rebalance.delay.ms', settings.initialRebalanceDelayMs, TYPE.int),
-    entry('group.min.session.timeout.ms', settings.sessionTimeoutMsMin, TYPE.int),
-    entry('group.max.session.timeout.ms', settings.sessionTimeoutMsMax, TYPE.int),
-    entry('producer.id.expiration.ms', settings.producerExpiryMs, TYPE.int),
-    entry('delete.topic.enable', false, TYPE.boolean)
+    entry('auto.create.topics.enable', autoCreateTopics, 'Asking for a topic makes it.'),
+    entry('default.replication.factor', 1, 'There is one node.'),
+    entry('group.initial.rebalance.delay.ms', settings.initialRebalanceDelayMs, 'How long a new group waits for more members.'),
+    entry('group.max.session.timeout.ms', settings.sessionTimeoutMsMax, 'The longest that a member may ask for.'),
+    entry('group.min.session.timeout.ms', settings.sessionTimeoutMsMin, 'The shortest that a member may ask for.'),
+    entry('message.max.bytes', settings.batchBytesMax, 'The largest batch that a producer may send.'),
+    entry('num.partitions', settings.partitionCountDefault, 'Of a topic that does not say.'),
+    entry('producer.id.expiration.ms', settings.producerExpiryMs, 'A producer that is silent for so long is forgotten.')
   ]
-}
-
-/** Batches of producers keep their codec; the setting says what our own sealing writes. */
-function compressionOf(config: TopicConfig): string {
-  return config.codec === 'none' ? 'uncompressed' : config.codec === 'best' ? 'producer' : config.codec
 }

@@ -84,6 +84,8 @@ interface QueuedFrame {
   readonly frame: Uint8Array
   readonly manners: Manners
   readonly reserved: Reserved
+  /** About what it takes in memory. Of the frame nothing is left to measure once it is given back. */
+  readonly bytes: number
 }
 
 /** A request that is being carried out. */
@@ -215,7 +217,7 @@ export class Connection {
     this.#events.onClose(reason, detail)
     this.#dropUnread()
     for (const one of waiting) {
-      this.#heldBytes -= bytesOf(one)
+      this.#heldBytes -= one.bytes
       this.#giveBack(one.reserved)
     }
   }
@@ -337,9 +339,9 @@ export class Connection {
     if (this.#frameFilled < frame.byteLength) return count
     const manners = mannersOf(frame)
     if (manners.waitsFor !== 'nothing') this.#mayWaitCount++
-    const queued = { frame, manners, reserved: this.#reserved as Reserved }
+    const queued = { frame, manners, reserved: this.#reserved as Reserved, bytes: frame.byteLength + FRAME_OVERHEAD_BYTES }
     this.#queue.push(queued)
-    this.#heldBytes += bytesOf(queued)
+    this.#heldBytes += queued.bytes
     this.#frame = null
     this.#frameFilled = 0
     this.#lengthFilled = 0
@@ -390,7 +392,7 @@ export class Connection {
   /** Enough waits behind the request that is answered next. */
   get #isFull(): boolean {
     const [first] = this.#inWork
-    return this.#heldBytes - (first ? bytesOf(first) : 0) > this.#limits.queuedBytesMax
+    return this.#heldBytes - (first?.bytes ?? 0) > this.#limits.queuedBytesMax
   }
 
   async #run(): Promise<void> {
@@ -475,7 +477,7 @@ export class Connection {
     await work.answer.catch(() => undefined)
     work.release()
     this.#inWork = this.#inWork.filter((other) => other !== work)
-    this.#heldBytes -= bytesOf(work)
+    this.#heldBytes -= work.bytes
     if (work.manners.waitsFor !== 'nothing') this.#mayWaitCount--
     this.#answerBudget.giveBack(work.parts.bytes)
     work.parts.bytes = 0
@@ -523,6 +525,7 @@ export class Connection {
       connectionId: this.#id,
       signal: this.#wait.signal,
       reserveAnswer: (bytes) => this.#reserveAnswer(bytes, parts),
+      answerBytesFree: () => this.#answerBudget.freeBytes,
       releaseWhenSent: (block) => void parts.blocks.push(block)
     }
   }
@@ -583,9 +586,4 @@ export class Connection {
       this.#events.onError(error)
     }
   }
-}
-
-/** About what a request takes in memory. */
-function bytesOf({ frame }: QueuedFrame): number {
-  return frame.byteLength + FRAME_OVERHEAD_BYTES
 }

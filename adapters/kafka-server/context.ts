@@ -29,6 +29,8 @@ export interface RequestContext extends ServerContext {
   readonly signal: AbortSignal
   /** Before an answer that may be large is made: resolves when all connections together have room for so many bytes more. false: nobody takes it any more. */
   reserveAnswer(bytes: number): Promise<boolean>
+  /** Of all connections together, now: nobody holds them, and nobody waits. */
+  answerBytesFree(): number
   /** How long this request may wait for something to happen: it holds bytes that others may need. */
   readonly waitMsMax: number
   /** The request is decoded and nothing refers to its bytes any more: others may have them while this one waits. */

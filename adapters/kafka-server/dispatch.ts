@@ -11,6 +11,7 @@ import { type AdvertisedApi, apiVersionsHandler } from './handlers/api-versions.
 import { handleFetch } from './handlers/fetch.ts'
 import { handleFindCoordinator } from './handlers/find-coordinator.ts'
 import { handleHeartbeat, handleJoinGroup, handleLeaveGroup, handleSyncGroup } from './handlers/groups.ts'
+import { handleOffsetForLeaderEpoch } from './handlers/leader-epochs.ts'
 import { handleListOffsets } from './handlers/list-offsets.ts'
 import { handleMetadata } from './handlers/metadata.ts'
 import { handleOffsetCommit, handleOffsetFetch } from './handlers/offsets.ts'
@@ -78,6 +79,7 @@ const served: readonly Endpoint[] = [
   endpoint(api.CreateTopics, handleCreateTopics),
   endpoint(api.DeleteTopics, handleDeleteTopics),
   endpoint(api.InitProducerId, handleInitProducerId),
+  endpoint(api.OffsetForLeaderEpoch, handleOffsetForLeaderEpoch),
   endpoint(api.AddPartitionsToTxn, handleAddPartitionsToTxn),
   endpoint(api.AddOffsetsToTxn, handleAddOffsetsToTxn),
   endpoint(api.EndTxn, handleEndTxn),

@@ -23,6 +23,11 @@ export class FrameBudget {
     return this.#usedBytes
   }
 
+  /** Nobody holds them, and nobody waits. */
+  get freeBytes(): number {
+    return this.#waiting.length > 0 ? 0 : Math.max(0, this.bytesMax - this.#usedBytes)
+  }
+
   /** Who waits now. */
   get waitingCount(): number {
     return this.#waiting.length

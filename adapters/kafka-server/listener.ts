@@ -74,8 +74,8 @@ const defaultLimits: ConnectionLimits = {
 const CONNECTION_COUNT_MAX = 1000
 const REQUEST_BYTES_MAX = 8 * MIB
 const ANSWER_BYTES_MAX = 8 * MIB
-/** More than a network takes at once, and small enough for several to be made at a time. */
-const FETCH_BYTES_MAX = MIB
+/** A megabyte of each of four partitions, which a consumer asks for by default. When others need room it is less (handlers/fetch.ts). */
+const FETCH_BYTES_MAX = 4 * MIB
 
 export class KafkaListener {
   readonly #options: KafkaListenerOptions

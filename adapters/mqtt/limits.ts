@@ -57,7 +57,7 @@ export interface BrokerLimits {
 export type MqttLimits = ListenerLimits & BrokerLimits
 
 export const defaultMqttLimits: MqttLimits = {
-  packetBytesMax: 256 * 1024,
+  packetBytesMax: 512 * 1024,
   connectBytesMax: 4 * 1024,
   willBytesMax: 4 * 1024,
   mqttTopicBytesMax: 1024,
@@ -83,7 +83,7 @@ export const defaultMqttLimits: MqttLimits = {
   offlineBytesMax: 16 * 1024 * 1024,
   retainedCountMax: 10_000,
   retainedBytesMax: 4 * 1024 * 1024,
-  retainedMessageBytesMax: 56 * 1024,
+  retainedMessageBytesMax: 384 * 1024,
   qos2PerClientMax: 500,
   qos2TotalMax: 50_000
 }

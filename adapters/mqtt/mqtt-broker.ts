@@ -34,9 +34,9 @@ import type {
 import { waitUntil } from './wait-until.ts'
 
 export interface MqttEvent {
-  /** A connection was closed, or a message of a connection that stays was refused. */
-  readonly kind: 'closed' | 'refused'
-  readonly reason: CloseReason
+  /** A connection was closed, or a message of a connection that stays was refused, or it was stored and is not retained. */
+  readonly kind: 'closed' | 'refused' | 'not-retained'
+  readonly reason: CloseReason | 'retained-full'
   /** Words for a log; may hold shortened text from outside. */
   readonly detail: string
   readonly clientId: string | null
@@ -217,6 +217,12 @@ class Broker implements MqttBroker {
           clientId,
           remoteAddress
         }),
+      notRetained: (clientId, remoteAddress, topic, why) =>
+        this.#tell('not-retained', 'retained-full', {
+          detail: `${JSON.stringify(topic)}: ${why}`,
+          clientId,
+          remoteAddress: remoteAddress ?? 'its will'
+        }),
       failed: ({ remoteAddress }, clientId, reason, detail) => this.#countClosed(reason, { detail, clientId, remoteAddress })
     }
   }
@@ -273,7 +279,7 @@ class Broker implements MqttBroker {
     this.#tell('closed', reason, { detail, clientId, remoteAddress })
   }
 
-  #tell(kind: MqttEvent['kind'], reason: CloseReason, { detail, ...who }: Omit<MqttEvent, 'kind' | 'reason'>): void {
+  #tell(kind: MqttEvent['kind'], reason: MqttEvent['reason'], { detail, ...who }: Omit<MqttEvent, 'kind' | 'reason'>): void {
     this.#onEvent({ kind, reason, detail: detail.slice(0, DETAIL_CHARACTERS_MAX), ...who })
   }
 }

@@ -337,6 +337,7 @@ class MqttSessions implements SessionLayer {
     this.#handlers.publish(client, change ? { ...fields, change } : fields, (error, outcome) => {
       connection.pendingCount--
       if (error) return this.#refusePublish(client, packet, error)
+      if (change?.refusal) this.#handlers.notRetained(client.id, connection.connection.remoteAddress, topic, change.refusal)
       if (qos > 0 && !connection.isClosed) this.#answerPublish(client, qos === 1 ? 'puback' : 'pubrec', packetId)
       if (outcome === 'repeat' || outcome === 'lost') return
       this.#deliver({ ...fields, place: outcome === 'unstored' ? null : outcome }, client.id)
@@ -566,6 +567,7 @@ class MqttSessions implements SessionLayer {
       settle: (isDurable: boolean) => retained?.settle(isDurable)
     }
     this.#handlers.publishWill(sender, clientId, { ...fields, change }, (error, outcome) => {
+      if (!error && retained?.refusal) this.#handlers.notRetained(clientId, null, topic, retained.refusal)
       if (!error) this.#deliver({ ...fields, place: typeof outcome === 'string' ? null : outcome }, null)
       done(error === null ? 'sent' : isRefusedByRule(error) ? 'refused' : 'later')
     })

@@ -6,12 +6,10 @@
 //       An expired one is nobody's, and gives its room to others.
 // Not for: who may subscribe.
 
-import { createHash } from 'node:crypto'
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { StateChange, Store } from '../../runtime/log/contract.ts'
-import { StateArea } from '../../runtime/log/state-area.ts'
 import { Message, type MessageFields } from './message.ts'
-import { type StoredMessage, storedMessageCodec } from './stored-message.ts'
+import { partCountOf, putRetained, readRetained, removeParts, removeRetained } from './stored-retained.ts'
 import { TopicTree } from './topic-tree.ts'
 
 export interface RetainedLimits {
@@ -21,18 +19,12 @@ export interface RetainedLimits {
   readonly retainedMessageBytesMax: number
 }
 
-export const storedRetained = new StateArea<StoredMessage>('mqtt.retained', storedMessageCodec, {
-  keys: '<digest of the topic>',
-  keyBytesMax: 46,
-  valueBytesMax: 64 * 1024,
-  entries: '10,000, and 4 MiB in all',
-  goes: 'with an empty retained message of its topic, or when it has expired'
-})
-
 /** One change, on its way. */
 export interface RetainedChange {
   /** Travels in the commit of the event. */
   readonly state: readonly StateChange[]
+  /** Why the message is not retained. */
+  readonly refusal: string | null
   /** The commit was carried out, or not. Called once. */
   settle(isDurable: boolean): void
 }
@@ -45,6 +37,8 @@ export class RetainedMessages {
   readonly #store: Pick<Store, 'commit' | 'listState' | 'getState'>
   readonly #tree = new TopicTree<Message>()
   #bytes = 0
+  /** By topic, how many parts the state may have beside the head of its message (stored-retained.ts). Not there: none. */
+  readonly #parts = new Map<string, number>()
   /** On their way: new topics, bytes, and by topic how many changes. */
   readonly #pending = { count: 0, bytes: 0, byTopic: new Map<string, number>() }
   #expiredLookMs = Number.NEGATIVE_INFINITY
@@ -69,21 +63,26 @@ export class RetainedMessages {
 
   /** At the start. `onDamage` hears of those that cannot be read: they are left out. @throws WadiError WADI_FORMAT_NEWER */
   load(onDamage: (error: WadiError) => void): void {
-    for (const key of storedRetained.keysIn(this.#store)) {
-      const stored = storedRetained.getWhole(this.#store, key, onDamage)
-      if (stored) this.#put(Message.from({ ...stored, isRetained: true }, stored.expiresMs))
+    const { messages, strays } = readRetained(this.#store, onDamage)
+    for (const stored of messages) {
+      this.#put(Message.from({ ...stored, isRetained: true }, stored.expiresMs))
+      this.#noteParts(stored.topic, partCountOf(stored.payload.byteLength))
     }
+    // Refused, they are looked for by the next start again.
+    if (strays.length > 0) this.#store.commit([], strays).catch(() => undefined)
   }
 
   /** What its commit has to carry. */
   prepare(fields: MessageFields): RetainedChange {
     const { topic, payload } = fields
-    if (payload.byteLength === 0) return this.#prepareRemoval(topic)
+    if (payload.byteLength === 0) return this.#prepareRemoval(topic, null)
     const message = new Message(fields, Date.now())
     const isNew = this.#tree.get(topic, ONLY) === undefined
-    if (!this.#hasRoom(message, isNew) && !(this.#dropAllExpired() && this.#hasRoom(message, isNew))) {
+    let refusal = this.#refusalOf(message, isNew)
+    if (refusal !== null && this.#dropAllExpired()) refusal = this.#refusalOf(message, isNew)
+    if (refusal !== null) {
       this.#refusedCount++
-      return this.#prepareRemoval(topic)
+      return this.#prepareRemoval(topic, refusal)
     }
     const { bytes } = message
     this.#pending.bytes += bytes
@@ -91,7 +90,9 @@ export class RetainedMessages {
     const expiresMs = message.expiresMs === Number.POSITIVE_INFINITY ? null : message.expiresMs
     const value = { ...fields, isRetained: true, expiresMs, delaySeconds: 0 }
     message.own()
-    return this.#pend(topic, [storedRetained.put(keyOf(topic), value)], (isDurable) => {
+    const partsBefore = this.#parts.get(topic) ?? 0
+    const change = { state: putRetained(value, partsBefore), parts: partCountOf(payload.byteLength), refusal: null }
+    return this.#pend(topic, change, (isDurable) => {
       this.#pending.bytes -= bytes
       if (isNew) this.#pending.count--
       if (isDurable) this.#put(message)
@@ -108,33 +109,61 @@ export class RetainedMessages {
     return found
   }
 
-  #prepareRemoval(topic: string): RetainedChange {
+  #prepareRemoval(topic: string, refusal: string | null): RetainedChange {
     const isKnown = this.#tree.get(topic, ONLY) !== undefined || this.#pending.byTopic.has(topic)
-    return this.#pend(topic, isKnown ? [storedRetained.remove(keyOf(topic))] : [], (isDurable) => {
+    const state = isKnown ? removeRetained(topic, this.#parts.get(topic) ?? 0) : []
+    return this.#pend(topic, { state, parts: 0, refusal }, (isDurable) => {
       if (isDurable) this.#remove(topic)
     })
   }
 
-  #pend(topic: string, state: readonly StateChange[], settle: (isDurable: boolean) => void): RetainedChange {
+  /** `parts`: of its message. */
+  #pend(
+    topic: string,
+    { state, parts, refusal }: Pick<RetainedChange, 'state' | 'refusal'> & { parts: number },
+    settle: (isDurable: boolean) => void
+  ): RetainedChange {
     const { byTopic } = this.#pending
     byTopic.set(topic, (byTopic.get(topic) ?? 0) + 1)
+    const partsSeen = Math.max(parts, this.#parts.get(topic) ?? 0)
+    this.#noteParts(topic, partsSeen)
     return {
       state,
-      settle(isDurable) {
+      refusal,
+      settle: (isDurable) => {
+        settle(isDurable)
         const left = (byTopic.get(topic) ?? 1) - 1
         if (left > 0) byTopic.set(topic, left)
-        else byTopic.delete(topic)
-        settle(isDurable)
+        else {
+          byTopic.delete(topic)
+          this.#settleParts(topic, partsSeen)
+        }
       }
     }
   }
 
-  #hasRoom({ topic, payload, bytes }: Message, isNew: boolean): boolean {
+  /** Nothing is on its way for a topic. The last commit did not know of parts above `partsSeen`: another one, prepared later, was carried out before it. */
+  #settleParts(topic: string, partsSeen: number): void {
+    const partsMax = this.#parts.get(topic) ?? 0
+    const parts = partCountOf(this.#tree.get(topic, ONLY)?.payload.byteLength ?? 0)
+    this.#noteParts(topic, parts)
+    // Refused, they are taken away by the next start.
+    if (partsMax > partsSeen && partsMax > parts) this.#store.commit([], removeParts(topic, parts, partsMax)).catch(() => undefined)
+  }
+
+  #noteParts(topic: string, parts: number): void {
+    if (parts > 0) this.#parts.set(topic, parts)
+    else this.#parts.delete(topic)
+  }
+
+  /** null: there is room. */
+  #refusalOf({ topic, payload, bytes }: Message, isNew: boolean): string | null {
     const { retainedCountMax, retainedBytesMax, retainedMessageBytesMax } = this.#limits
-    if (payload.byteLength > retainedMessageBytesMax) return false
-    if (isNew && this.#tree.size + this.#pending.count >= retainedCountMax) return false
+    if (payload.byteLength > retainedMessageBytesMax) return `${payload.byteLength} bytes, at most ${retainedMessageBytesMax} of one`
+    if (isNew && this.#tree.size + this.#pending.count >= retainedCountMax) return `there are ${retainedCountMax} retained messages`
     const beforeBytes = this.#tree.get(topic, ONLY)?.bytes ?? 0
-    return this.#bytes + this.#pending.bytes - beforeBytes + bytes <= retainedBytesMax
+    if (this.#bytes + this.#pending.bytes - beforeBytes + bytes <= retainedBytesMax) return null
+    return `${payload.byteLength} bytes, and ${this.#bytes} of ${retainedBytesMax} are taken`
   }
 
   #put(message: Message): void {
@@ -156,7 +185,7 @@ export class RetainedMessages {
     for (const topic of topics) this.#remove(topic)
     // Refused, they stay in the state and are expired after the next start too.
     if (topics.length > 0) {
-      const changes = topics.map((topic) => storedRetained.remove(keyOf(topic)))
+      const changes = topics.flatMap((topic) => removeRetained(topic, this.#parts.get(topic) ?? 0))
       this.#store.commit([], changes).catch(() => undefined)
     }
   }
@@ -170,9 +199,4 @@ export class RetainedMessages {
     this.match('#')
     return this.#tree.size < before
   }
-}
-
-/** A topic may be longer than a key of the state. */
-function keyOf(topic: string): string {
-  return storedRetained.keyAt(createHash('sha256').update(topic).digest('hex').slice(0, 32))
 }

@@ -96,6 +96,8 @@ export interface SessionHandlers {
   takenOver(connection: Connection, previous: Connection, clientId: string): void
   /** A PUBLISH of QoS 1 or 2 was answered with `reasonCode`; the connection stays. */
   refused(connection: Connection, clientId: string | null, error: Error, reasonCode: number): void
+  /** A message was stored and is not retained, for want of room as `why` says. Of a will `remoteAddress` is null. */
+  notRetained(clientId: string, remoteAddress: string | null, topic: string, why: string): void
   /** A connection that was refused, broke a rule or failed; not one that ended with DISCONNECT or by a takeover. */
   failed(connection: Connection, clientId: string | null, reason: CloseReason, detail: string): void
 }

@@ -5,7 +5,7 @@ import { fillCrcTables } from './crc32c-tables'
 import { CRC_TABLES, OUTPUT, SCRATCH_BATCH } from './memory'
 
 export { stageHeaders } from './batch-builder'
-export { checkBatch } from './batch-check'
+export { checkBatch, checkStoredBatch } from './batch-check'
 export { patchProducer } from './batch-patch'
 export {
   commitAddPooled,

@@ -39,6 +39,7 @@ export function checkRules(config: Config, facts: FileFacts, findings: Findings)
   const { isTrusted, isWritten, canWrite, groups } = facts
   const { problem: report, warning: warn, note } = findings
   checkListeners(config, report)
+  checkMqttLimits(config, facts, findings)
   checkGroup(config, groups, report)
   checkQuotas(config, report)
   if (isTrusted('storage') && isTrusted('topics') && isTrusted('dead_letter')) warnOfQuotas(config, warn)
@@ -102,6 +103,30 @@ function checkKafka({ listen, advertised, insecure }: KafkaSection, taken: Reado
     report(
       advertised ? 'kafka.advertised' : 'kafka.listen',
       `is ${nameOf(told)}, which no client can connect to: write the address that clients reach as "advertised: host:port"`
+    )
+  }
+}
+
+/** A bound that another one makes useless is a mistake where it is written; a default is not. */
+function checkMqttLimits(
+  { mqtt, mqtt_limits: { retained, queue } }: Config,
+  { isTrusted, isWritten }: FileFacts,
+  { problem: report, warning: warn }: Findings
+): void {
+  if (isWritten('mqtt_limits.retained.message') && retained.message > retained.bytes) {
+    report(
+      'mqtt_limits.retained.message',
+      `is ${writtenBytes(retained.message)}, more than all together may have (${writtenBytes(retained.bytes)})`
+    )
+  }
+  if (isWritten('mqtt_limits.queue.messages') && queue.messages > queue.total) {
+    report('mqtt_limits.queue.messages', `is ${queue.messages}, more than may wait for all together (${queue.total})`)
+  }
+  const packet = Math.max(0, ...mqtt.map(({ limits }) => limits.packet))
+  if (isTrusted('mqtt') && mqtt.length > 0 && isWritten('mqtt_limits.retained.message') && retained.message > packet) {
+    warn(
+      'mqtt_limits.retained.message',
+      `is ${writtenBytes(retained.message)}, and no listener takes a packet above ${writtenBytes(packet)}`
     )
   }
 }

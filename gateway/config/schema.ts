@@ -108,13 +108,57 @@ const mqttListener = section(
     }),
     limits: section(
       {
-        packet: bytes({ default: '256KiB', min: 128, max: 2 ** 20, doc: 'largest MQTT packet; a larger one closes its connection' }),
+        packet: bytes({ default: '512KiB', min: 128, max: 2 ** 20, doc: 'largest MQTT packet; a larger one closes its connection' }),
         connections: count({ default: '1000', min: 1, max: 100_000, doc: 'most clients at a time' })
       },
       { doc: 'what one listener takes' }
     )
   },
   { doc: 'one MQTT listener', later: ['tls', 'auth', 'users', 'password_file', 'websocket'] }
+)
+
+const mqttLimits = section(
+  {
+    retained: section(
+      {
+        messages: count({ default: '10000', min: 1, max: 1_000_000, doc: 'most retained messages' }),
+        bytes: bytes({
+          default: '4MiB',
+          min: 64 * 1024,
+          max: 64 * 2 ** 20,
+          doc: 'memory of all; they are written with each checkpoint'
+        }),
+        message: bytes({
+          default: '384KiB',
+          min: 1024,
+          max: 448 * 1024,
+          doc: 'payload of one; what finds no room is stored and handed on, and not retained'
+        })
+      },
+      { doc: 'what is kept for those who subscribe later' }
+    ),
+    queue: section(
+      {
+        messages: count({ default: '10000', min: 1, max: 1_000_000, doc: 'messages of QoS 1 and 2 that wait for one session' }),
+        total: count({ default: '1000000', min: 1, max: 10_000_000, doc: 'and for all sessions; each takes 16 bytes of memory' })
+      },
+      { doc: 'what waits for subscribers that are away' }
+    ),
+    sessions: count({ default: '10000', min: 1, max: 100_000, doc: 'sessions that subscribe and outlive their connection; wills' }),
+    subscriptions: section(
+      {
+        client: count({ default: '100', min: 1, max: 10_000, doc: 'subscriptions of one client' }),
+        memory: bytes({
+          default: '48MiB',
+          min: 2 ** 20,
+          max: 2 ** 30,
+          doc: 'memory of all subscriptions, 240 bytes for each level of a filter'
+        })
+      },
+      { doc: 'what clients may subscribe to' }
+    )
+  },
+  { doc: 'what all MQTT listeners together keep for clients (docs/mqtt.md)' }
 )
 
 const kafka = optionalSection(
@@ -275,6 +319,7 @@ export const configSchema = section(
     gateway,
     storage,
     mqtt: listOf(mqttListener, { doc: 'MQTT listeners' }),
+    mqtt_limits: mqttLimits,
     kafka,
     control,
     topics: mapOf(topic, { ...topicName, doc: 'topics; one that a route names and that is not here is made with the defaults' }),
@@ -306,5 +351,6 @@ export type Config = ValueOf<typeof configSchema>
 export type TopicSection = ValueOf<typeof topic>
 export type RouteSection = ValueOf<typeof route>
 export type MqttSection = ValueOf<typeof mqttListener>
+export type MqttLimitsSection = ValueOf<typeof mqttLimits>
 export type KafkaSection = NonNullable<ValueOf<typeof kafka>>
 export type UpstreamSection = NonNullable<ValueOf<typeof upstream>>

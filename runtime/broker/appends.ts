@@ -112,6 +112,7 @@ export class Appends {
     const opened = compressed.length === 0 ? null : Promise.all(compressed.map((candidate) => this.#open(candidate, outcomes)))
     const turn = this.#turns.take(keysOf(candidates, options.client), opened)
     if (turn) await turn
+    for (const { at, producers, batch } of compressed) if (outcomes[at] !== undefined) noteRefused(producers, batch)
     await this.#appendAll(
       candidates.filter(({ at }) => outcomes[at] === undefined),
       outcomes
@@ -186,11 +187,13 @@ export class Appends {
     const verdict = checkSequence(before?.state ?? known, sequenced)
     if (verdict.kind === 'refuse') return refused(verdict.fault, OUT_OF_STEP, producers)
     if (verdict.kind === 'duplicate') return repeated(producers, producerId, verdict.batch)
-    if (!known && !before && producers.queued.isBehindRefused(sequenced))
-      return refused('OUT_OF_ORDER_SEQUENCE_NUMBER', OUT_OF_STEP, producers)
+    if (!known && !before && producers.isBehindRefused(sequenced)) return refused('OUT_OF_ORDER_SEQUENCE_NUMBER', OUT_OF_STEP, producers)
     if (isTransactional) {
       const fault = this.#context.verifyTransaction(header, producers.partition)
-      if (fault !== 'NONE') return refused(fault, 'the partition is not part of an open transaction of this producer', producers)
+      if (fault !== 'NONE') {
+        producers.onRefused(sequenced)
+        return refused(fault, 'the partition is not part of an open transaction of this producer', producers)
+      }
     }
     const queued = new QueuedBatch(sequenced, { known, before, nowMs: this.#context.clock.wallMs() })
     producers.queued.add(producerId, queued)
@@ -201,10 +204,9 @@ export class Appends {
         producers.queued.remove(producerId, queued)
         const isNew = producers.producer(producerId) === undefined
         if (error) {
-          if (isNew) producers.queued.refuseFirst(sequenced)
+          producers.onRefused(sequenced)
           return queued.end(refusedByStore(error, producers))
         }
-        producers.queued.stored(producerId)
         producers.setProducer(queued.state)
         this.counters.storedEvents += header.recordCount
         if (isNew) this.#context.producerBound.enforce()
@@ -213,6 +215,15 @@ export class Appends {
     )
     return queued.outcome
   }
+}
+
+/** What is inside it was refused. Where it was in its place, those behind it are out of step. */
+function noteRefused(producers: PartitionProducers, { header, isTransactional }: CheckedBatch): void {
+  const { producerId } = header
+  if (producerId < 0n) return
+  const sequenced = { ...header, isTransactional }
+  const state = producers.queued.last(producerId)?.state ?? producers.producer(producerId)
+  if (checkSequence(state, sequenced).kind === 'accept') producers.onRefused(sequenced)
 }
 
 function keysOf(candidates: readonly Candidate[], client: string | undefined): Set<string> {

@@ -12,6 +12,7 @@ import { Expiry } from './expiry.ts'
 import { Fetches } from './fetch.ts'
 import { Groups } from './groups.ts'
 import { KeyedLock } from './keyed-lock.ts'
+import { LeaderEpochs } from './leader-epochs.ts'
 import { ProducerStates } from './partition-producers.ts'
 import { ProducerBound } from './producer-bound.ts'
 import { ProducerIds } from './producer-ids.ts'
@@ -77,6 +78,7 @@ export interface Broker {
   readonly appends: Appends
   readonly fetches: Fetches
   readonly producers: ProducerStates
+  readonly leaderEpochs: LeaderEpochs
   readonly groups: Groups
   readonly committedOffsets: CommittedOffsets
   readonly transactions: Transactions
@@ -105,7 +107,7 @@ export interface BrokerContext {
 export function openBroker(context: BrokerContext): Broker {
   const { store, core, clock, random, codec, onFull = () => undefined } = context
   const settings = { ...defaultBrokerSettings, ...context.settings }
-  const topics = new Topics(store, topicDefaults(settings), context.topicRules)
+  const topics = new Topics(store, { defaults: topicDefaults(settings), values: settings, rules: context.topicRules })
   const producers = new ProducerStates(store)
   const producerLock = new KeyedLock()
   const producerBound = new ProducerBound({ store, producers, producerLock, producerCountMax: settings.producerCountMax })
@@ -134,6 +136,7 @@ export function openBroker(context: BrokerContext): Broker {
     timestampAheadMsMax: settings.timestampAheadMsMax,
     ...(context.onRefused && { onRefused: context.onRefused })
   })
+  const leaderEpochs = new LeaderEpochs(store)
   const isRestart = store.incarnation > 1
   const groups = new Groups({ clock, random, settings: { ...settings, memberCountMax: settings.groupMemberCountMax }, onFull, isRestart })
   const expiry = new Expiry({ store, clock, producers, producerLock, groups, committedOffsets, transactions, ...settings })
@@ -146,8 +149,9 @@ export function openBroker(context: BrokerContext): Broker {
     settings,
     topics,
     appends,
-    fetches: new Fetches({ producers, clock }),
+    fetches: new Fetches({ producers, clock, leaderEpochs }),
     producers,
+    leaderEpochs,
     groups,
     committedOffsets,
     transactions,

@@ -8,6 +8,7 @@ import { type Offset, toOffset } from '../base/offset.ts'
 import type { Clock } from '../io/clock.ts'
 import type { AbortedTransaction, Partition, StoredBatch } from '../log/contract.ts'
 import { type FaultName, faultOfStoreError } from './fault.ts'
+import type { LeaderEpochs } from './leader-epochs.ts'
 import type { ProducerStates } from './partition-producers.ts'
 import { Purgatory } from './purgatory.ts'
 
@@ -41,9 +42,6 @@ export interface FetchedPartition {
   readonly batches: readonly Uint8Array[]
 }
 
-/** The only leader epoch there is: one node, one leader. */
-export const LEADER_EPOCH = 0
-
 interface Reader {
   readonly place: FetchPlace
   readonly partition: Partition | null
@@ -53,13 +51,15 @@ interface Reader {
 export class Fetches {
   readonly #producers: ProducerStates
   readonly #clock: Clock
+  readonly #leaderEpochs: LeaderEpochs
   /** Where nothing could be read up to `until`: damage up to the end is no data, or clients would ask for it at once, again and again. */
   readonly #barren = new WeakMap<Partition, { readonly from: number; readonly until: number }>()
   readonly #purgatory = new Purgatory()
 
-  constructor(context: { producers: ProducerStates; clock: Clock }) {
+  constructor(context: { producers: ProducerStates; clock: Clock; leaderEpochs: LeaderEpochs }) {
     this.#producers = context.producers
     this.#clock = context.clock
+    this.#leaderEpochs = context.leaderEpochs
   }
 
   /** Fetches that wait for data now. */
@@ -69,20 +69,20 @@ export class Fetches {
 
   /**
    * One answer per place, in order. Never rejects for a partition's fault. `signal` ends the wait: what is there is answered. `admit` is asked before
-   * anything is read, with about as many bytes as will be: a first batch that is larger than the limits is not in it; false: nobody takes the answer.
+   * anything is read, with about as many bytes as there are, and says how many it may be: a first batch that is larger is not in it; null: nobody takes the answer.
    */
   async fetch(
     request: FetchRequest,
     signal?: AbortSignal,
-    admit: (bytes: number) => Promise<boolean> = async () => true
+    admit: (bytes: number) => Promise<number | null> = async () => request.bytesMax
   ): Promise<readonly FetchedPartition[]> {
     const endMs = this.#clock.monotonicMs() + request.maxWaitMs
     const readers = request.places.map((place) => this.#open(place))
     for (;;) {
       const leftMs = endMs - this.#clock.monotonicMs()
       if (!this.#isReady(readers, request) && leftMs > 0) await this.#wait(readers, { ...request, maxWaitMs: leftMs }, signal)
-      const isTaken = await admit(Math.min(this.#availableTo(readers, request), Math.max(0, request.bytesMax)))
-      const answers = await this.#readAll(readers, request, isTaken)
+      const admitted = await admit(Math.min(this.#availableTo(readers, request), Math.max(0, request.bytesMax)))
+      const answers = await this.#readAll(readers, { ...request, bytesMax: Math.min(request.bytesMax, admitted ?? 0) }, admitted !== null)
       const isOver = signal?.aborted || this.#clock.monotonicMs() >= endMs || answers.some(({ batches }) => batches.length > 0)
       // Nothing was read, and nothing more is there: once more, with a wait.
       if (isOver || this.#isReady(readers, request)) return answers
@@ -106,7 +106,14 @@ export class Fetches {
   #open(place: FetchPlace): Reader {
     const partition = this.#producers.find(place.topicName, place.partitionIndex)?.partition ?? null
     if (!partition) return { place, partition, fault: 'UNKNOWN_TOPIC_OR_PARTITION' }
-    return { place, partition, fault: placeFault(place, partition) }
+    return { place, partition, fault: this.#faultOf(place, partition) }
+  }
+
+  #faultOf({ leaderEpoch, fetchOffset }: FetchPlace, { isDeleted, logStartOffset, highWatermark }: Partition): FaultName {
+    if (isDeleted) return 'UNKNOWN_TOPIC_OR_PARTITION'
+    const fault = this.#leaderEpochs.faultOf(leaderEpoch)
+    if (fault !== 'NONE') return fault
+    return fetchOffset < logStartOffset || fetchOffset > highWatermark ? 'OFFSET_OUT_OF_RANGE' : 'NONE'
   }
 
   #wait(readers: readonly Reader[], request: FetchRequest, signal: AbortSignal | undefined): Promise<void> {
@@ -127,7 +134,7 @@ export class Fetches {
               isCommitted: request.isolation === 'read_committed',
               bytesMax: place.bytesMax,
               measure: () => this.#availableBytes(partition, place.fetchOffset, request.isolation),
-              hasFault: () => placeFault(place, partition) !== 'NONE'
+              hasFault: () => this.#faultOf(place, partition) !== 'NONE'
             }
       )
       const leave = this.#purgatory.wait(places, request.bytesMin, done)
@@ -138,7 +145,7 @@ export class Fetches {
   async #read(reader: Reader, options: { isolation: Isolation; bytesLeft: number; isEmpty: boolean }): Promise<FetchedPartition> {
     const { place, partition } = reader
     if (!partition) return failed(reader.fault, null)
-    const fault = placeFault(place, partition)
+    const fault = this.#faultOf(place, partition)
     if (fault !== 'NONE') return failed(fault, partition)
     const limit = limitOf(partition, options.isolation)
     const bytesMax = Math.min(place.bytesMax, options.bytesLeft)
@@ -162,7 +169,7 @@ export class Fetches {
     if (readers.length === 0) return true
     let bytes = 0
     for (const { place, partition, fault } of readers) {
-      if (!partition || fault !== 'NONE' || placeFault(place, partition) !== 'NONE') return true
+      if (!partition || fault !== 'NONE' || this.#faultOf(place, partition) !== 'NONE') return true
       bytes += Math.min(this.#availableBytes(partition, place.fetchOffset, request.isolation), place.bytesMax)
       if (bytes >= request.bytesMin) return true
     }
@@ -172,7 +179,7 @@ export class Fetches {
   #availableTo(readers: readonly Reader[], { isolation }: FetchRequest): number {
     let bytes = 0
     for (const { place, partition } of readers) {
-      if (partition && placeFault(place, partition) === 'NONE')
+      if (partition && this.#faultOf(place, partition) === 'NONE')
         bytes += Math.min(this.#availableBytes(partition, place.fetchOffset, isolation), place.bytesMax)
     }
     return bytes
@@ -201,13 +208,6 @@ async function readBelow(partition: Partition, from: Offset, limit: Offset, byte
 
 function limitOf(partition: Partition, isolation: Isolation): Offset {
   return isolation === 'read_committed' ? partition.lastStableOffset : partition.highWatermark
-}
-
-function placeFault(place: FetchPlace, partition: Partition): FaultName {
-  if (partition.isDeleted) return 'UNKNOWN_TOPIC_OR_PARTITION'
-  if (place.leaderEpoch > LEADER_EPOCH) return 'UNKNOWN_LEADER_EPOCH'
-  const { logStartOffset, highWatermark } = partition
-  return place.fetchOffset < logStartOffset || place.fetchOffset > highWatermark ? 'OFFSET_OUT_OF_RANGE' : 'NONE'
 }
 
 /** `aborted`: what overlaps the asked range; null for read_uncommitted. */

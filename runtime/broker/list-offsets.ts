@@ -3,7 +3,8 @@
 import { AssertionError } from '../base/assert.ts'
 import type { Partition } from '../log/contract.ts'
 import type { FaultName } from './fault.ts'
-import { type Isolation, LEADER_EPOCH } from './fetch.ts'
+import type { Isolation } from './fetch.ts'
+import type { LeaderEpochs } from './leader-epochs.ts'
 import type { ProducerStates } from './partition-producers.ts'
 
 export const LATEST = -1
@@ -29,25 +30,33 @@ export interface OffsetQuestion {
   readonly isolation: Isolation
 }
 
-export async function listOffset(producers: ProducerStates, question: OffsetQuestion): Promise<ListedOffset> {
+export async function listOffset(
+  { producers, leaderEpochs }: { readonly producers: ProducerStates; readonly leaderEpochs: LeaderEpochs },
+  question: OffsetQuestion
+): Promise<ListedOffset> {
   const partition = producers.find(question.topicName, question.partitionIndex)?.partition
   if (!partition) return unknown('UNKNOWN_TOPIC_OR_PARTITION')
-  if (question.leaderEpoch > LEADER_EPOCH) return unknown('UNKNOWN_LEADER_EPOCH')
+  const fault = leaderEpochs.faultOf(question.leaderEpoch)
+  if (fault !== 'NONE') return unknown(fault)
+  const ofRecord = (record: { offset: number; timestampMs: number } | null): ListedOffset =>
+    record && record.offset < endOffset
+      ? found(record.offset, record.timestampMs, leaderEpochs.at(partition, record.offset))
+      : unknown('NONE')
   const endOffset = question.isolation === 'read_committed' ? partition.lastStableOffset : partition.highWatermark
   try {
     switch (question.timestamp) {
       case LATEST:
-        return found(endOffset, -1)
+        return found(endOffset, -1, leaderEpochs.current)
       case EARLIEST:
       case EARLIEST_LOCAL:
-        return found(partition.logStartOffset, -1)
+        return found(partition.logStartOffset, -1, leaderEpochs.at(partition, partition.logStartOffset))
       case LATEST_TIERED:
         return unknown('NONE')
       case MAX_TIMESTAMP:
-        return ofRecord(await newestRecord(partition), endOffset)
+        return ofRecord(await newestRecord(partition))
       default:
         if (question.timestamp < 0) return unknown('INVALID_REQUEST')
-        return ofRecord(await partition.offsetForTime(question.timestamp), endOffset)
+        return ofRecord(await partition.offsetForTime(question.timestamp))
     }
   } catch (error) {
     // besides storage: a compressed batch whose inside only its producer can vouch for
@@ -69,12 +78,8 @@ async function newestRecord(partition: Partition): Promise<{ offset: number; tim
   return best ? partition.offsetForTime(best.timestampMs) : null
 }
 
-function ofRecord(record: { offset: number; timestampMs: number } | null, endOffset: number): ListedOffset {
-  return record && record.offset < endOffset ? found(record.offset, record.timestampMs) : unknown('NONE')
-}
-
-function found(offset: number, timestampMs: number): ListedOffset {
-  return { fault: 'NONE', offset, timestampMs, leaderEpoch: LEADER_EPOCH }
+function found(offset: number, timestampMs: number, leaderEpoch: number): ListedOffset {
+  return { fault: 'NONE', offset, timestampMs, leaderEpoch }
 }
 
 function unknown(fault: FaultName): ListedOffset {

@@ -4,8 +4,9 @@
 import type { AbortedTransaction, Partition, StateChange, Store, Topic } from '../log/contract.ts'
 import type { StateArea } from '../log/state-area.ts'
 import { abortedTransactions, producerRecords } from '../log/transaction-index.ts'
-import { lastOffsetOf, type ProducerState, producerStateOf, putProducerState } from './producer-state.ts'
+import { lastOffsetOf, type ProducerState, producerStateOf, putProducerState, type SequencedBatch } from './producer-state.ts'
 import { QueuedBatches } from './queued-batches.ts'
+import { RefusedFirsts } from './refused-firsts.ts'
 
 export class PartitionProducers {
   readonly partition: Partition
@@ -14,9 +15,11 @@ export class PartitionProducers {
   /** Not durable yet. */
   readonly queued = new QueuedBatches()
   readonly #producers = new Map<bigint, ProducerState>()
+  readonly #refusedFirsts: RefusedFirsts
 
-  constructor(partition: Partition) {
+  constructor(partition: Partition, refusedFirsts: RefusedFirsts) {
     this.partition = partition
+    this.#refusedFirsts = refusedFirsts
   }
 
   get producerCount(): number {
@@ -46,6 +49,17 @@ export class PartitionProducers {
   setProducer(state: ProducerState): void {
     this.#producers.delete(state.producerId) // the one that came last is behind all others
     this.#producers.set(state.producerId, state)
+    this.#refusedFirsts.forget(this.partition, state.producerId)
+  }
+
+  /** It was in its place, and is not stored: what comes behind it has to wait until it has come again. */
+  onRefused(batch: SequencedBatch): void {
+    this.#refusedFirsts.note(this.partition, batch)
+  }
+
+  /** Of a producer of whom nothing is known: is one in front of it refused and not stored since? */
+  isBehindRefused(batch: SequencedBatch): boolean {
+    return this.#refusedFirsts.isBehind(this.partition, batch)
   }
 
   producerKey(producerId: bigint): string {
@@ -87,6 +101,7 @@ interface Expired {
 export class ProducerStates {
   readonly #store: Store
   readonly #producers = new Map<Partition, PartitionProducers>()
+  readonly #refusedFirsts = new RefusedFirsts()
 
   /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
   constructor(store: Store) {
@@ -110,7 +125,7 @@ export class ProducerStates {
   of(partition: Partition): PartitionProducers {
     let producers = this.#producers.get(partition)
     if (!producers) {
-      producers = new PartitionProducers(partition)
+      producers = new PartitionProducers(partition, this.#refusedFirsts)
       if (!partition.isDeleted) this.#producers.set(partition, producers)
     }
     return producers

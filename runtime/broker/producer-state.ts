@@ -47,6 +47,12 @@ export function lastSequenceOf(baseSequence: number, recordCount: number): numbe
   return (baseSequence + recordCount - 1) % SEQUENCE_COUNT
 }
 
+/** Is `sequence` one of those that come after `other`? Half of all are: what a client has in flight is far less. */
+export function isSequenceBehind(sequence: number, other: number): boolean {
+  const distance = (sequence - other + SEQUENCE_COUNT) % SEQUENCE_COUNT
+  return distance > 0 && distance < SEQUENCE_COUNT / 2
+}
+
 /** Repeats are looked for before the sequence is checked, as in Kafka. Without state any sequence is taken. */
 export function checkSequence(state: ProducerState | undefined, batch: SequencedBatch): SequenceVerdict {
   if (!state) return { kind: 'accept' }

@@ -1,8 +1,8 @@
 // Batches of producers on one partition that are queued and not durable yet. The next batch of a producer is judged by them, so that it need not wait for
 // the sync: what it follows upon lies in front of it in the log, or both are refused (Store.submit).
-// Invariants: of one producer they become durable in the order in which they were queued; none is behind one that was refused, also where nothing of the
-// producer is known yet: without that any sequence would be taken as its first.
-// Not for: what is durable (partition-producers.ts), markers, for which nothing may be queued (keyed-lock.ts).
+// Invariants: of one producer they become durable in the order in which they were queued; none is behind one that was refused.
+// Not for: what is durable (partition-producers.ts), what was refused and has to come again (refused-firsts.ts), markers, for which nothing may be
+// queued (keyed-lock.ts).
 
 import { assert } from '../base/assert.ts'
 import type { AppendOutcome } from './append-outcome.ts'
@@ -57,13 +57,8 @@ export class QueuedBatch {
   }
 }
 
-/** Producers whose first batch was refused: above that the oldest is forgotten, and may begin with any sequence again. */
-const REFUSED_FIRST_MAX = 1_000
-
 export class QueuedBatches {
   readonly #byProducer = new Map<bigint, QueuedBatch[]>()
-  /** Of producers of which nothing is durable: where they have to begin again. */
-  readonly #refusedFirst = new Map<bigint, { readonly producerEpoch: number; readonly sequence: number }>()
 
   /** The one that was queued last. */
   last(producerId: bigint): QueuedBatch | null {
@@ -78,27 +73,6 @@ export class QueuedBatches {
     const list = this.#byProducer.get(producerId)
     if (list) list.push(queued)
     else this.#byProducer.set(producerId, [queued])
-  }
-
-  /** Nothing of its producer is known, and the store refused it. */
-  refuseFirst({ producerId, producerEpoch, baseSequence }: SequencedBatch): void {
-    const before = this.#refusedFirst.get(producerId)
-    if (before?.producerEpoch === producerEpoch && before.sequence <= baseSequence) return
-    this.#refusedFirst.delete(producerId)
-    this.#refusedFirst.set(producerId, { producerEpoch, sequence: baseSequence })
-    const [oldest] = this.#refusedFirst.keys()
-    if (this.#refusedFirst.size > REFUSED_FIRST_MAX && oldest !== undefined) this.#refusedFirst.delete(oldest)
-  }
-
-  /** Is one in front of it, of a producer of which nothing is known, refused and not stored since? */
-  isBehindRefused({ producerId, producerEpoch, baseSequence }: SequencedBatch): boolean {
-    const first = this.#refusedFirst.get(producerId)
-    return first?.producerEpoch === producerEpoch && baseSequence > first.sequence
-  }
-
-  /** Something of the producer is durable: its sequence is known. */
-  stored(producerId: bigint): void {
-    this.#refusedFirst.delete(producerId)
   }
 
   remove(producerId: bigint, queued: QueuedBatch): void {

@@ -5,6 +5,7 @@ import { collidingTopic, topicNameFault } from '../base/topic-names.ts'
 import type { Store, Topic, TopicConfig } from '../log/contract.ts'
 import { BrokerFault, type FaultName, faultOfStoreError } from './fault.ts'
 import { KeyedLock } from './keyed-lock.ts'
+import { type BrokerValues, configOf, SEAL_CODEC } from './topic-settings.ts'
 
 export interface NewTopic {
   readonly name: string
@@ -59,27 +60,22 @@ const noRules: TopicRules = {
   isReserved: () => false
 }
 
-/** What every Kafka client can read, unless the topic says otherwise. */
-const SEAL_CODEC = 'gzip'
-const CODECS: Readonly<Record<string, TopicConfig['codec']>> = {
-  producer: SEAL_CODEC,
-  uncompressed: 'none',
-  gzip: 'gzip',
-  lz4: 'lz4',
-  zstd: 'zstd'
-}
-
 export class Topics {
   readonly #store: Store
   readonly #defaults: TopicDefaults
+  readonly #values: BrokerValues
   readonly #rules: TopicRules
   readonly #lock = new KeyedLock()
   /** Of all topics; empty when one went, until somebody asks. */
   readonly #namesById = new Map<string, string>()
 
-  constructor(store: Store, defaults: TopicDefaults, rules: TopicRules = noRules) {
+  constructor(
+    store: Store,
+    { defaults, values, rules = noRules }: { defaults: TopicDefaults; values: BrokerValues; rules?: TopicRules | undefined }
+  ) {
     this.#store = store
     this.#defaults = defaults
+    this.#values = values
     this.#rules = rules
   }
 
@@ -120,7 +116,7 @@ export class Topics {
     if (topic.replicationFactor !== -1 && topic.replicationFactor !== 1) {
       throw new BrokerFault('INVALID_REPLICATION_FACTOR', `there is one node, the replication factor cannot be ${topic.replicationFactor}`)
     }
-    return { partitionCount, config: { codec: SEAL_CODEC, ...rules, ...configOf(topic.settings), partitionCount } }
+    return { partitionCount, config: { codec: SEAL_CODEC, ...rules, ...configOf(topic.settings, this.#values), partitionCount } }
   }
 
   /** Durable before it resolves. @throws BrokerFault as check(); WadiError when the store refuses */
@@ -203,41 +199,4 @@ export class Topics {
 
 function hexOf(id: Uint8Array): string {
   return Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('hex')
-}
-
-function configOf(settings: ReadonlyMap<string, string | null>): Partial<TopicConfig> {
-  const config: { -readonly [Name in keyof TopicConfig]?: TopicConfig[Name] } = {}
-  for (const [name, value] of settings) {
-    if (value === null) throw new BrokerFault('INVALID_CONFIG', `${name} has no value`)
-    switch (name) {
-      case 'retention.ms':
-        config.retentionMs = limitOf(name, value)
-        break
-      case 'retention.bytes':
-        config.retentionBytes = limitOf(name, value)
-        break
-      case 'compression.type': {
-        const codec = CODECS[value]
-        if (!codec) throw new BrokerFault('INVALID_CONFIG', `compression.type "${value}" is not supported`)
-        config.codec = codec
-        break
-      }
-      case 'cleanup.policy':
-        if (value !== 'delete') throw new BrokerFault('INVALID_CONFIG', `cleanup.policy "${value}" is not supported, only "delete"`)
-        break
-      case 'min.insync.replicas':
-        if (value !== '1') throw new BrokerFault('INVALID_CONFIG', `min.insync.replicas "${value}": there is one node`)
-        break
-      default:
-        throw new BrokerFault('INVALID_CONFIG', `the setting ${name} is not supported`)
-    }
-  }
-  return config
-}
-
-function limitOf(name: string, value: string): number | null {
-  const number = Number(value)
-  if (value.trim() === '' || !Number.isSafeInteger(number) || number < -1)
-    throw new BrokerFault('INVALID_CONFIG', `${name} "${value}" is not a number ≥ -1`)
-  return number === -1 ? null : number
 }

@@ -65,6 +65,11 @@ export function readBatchHeader(bytes: Uint8Array): BatchHeader | null {
   }
 }
 
+/** The start that wrote it (Kafka's leader epoch). */
+export function writeLeaderEpoch(batch: Uint8Array, leaderEpoch: number): void {
+  viewOf(batch).setInt32(LEADER_EPOCH_AT, leaderEpoch)
+}
+
 /** Base offset and leader epoch lie outside the CRC: a log may set them on a batch somebody else encoded. */
 export function writeBaseOffset(batch: Uint8Array, baseOffset: number): void {
   assert(Number.isSafeInteger(baseOffset) && baseOffset >= 0, `base offset ${baseOffset}`)

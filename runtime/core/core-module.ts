@@ -23,6 +23,7 @@ export interface CoreFunctions {
   buildAddRecord(timestampMs: number, keyBytes: number, valueBytes: number, headersBytes: number): number
   buildFinish(producerId: bigint, producerEpoch: number, baseSequence: number, isTransactional: number): number
   checkBatch(ptr: number, length: number): number
+  checkStoredBatch(ptr: number, length: number): number
   viewRecord(batchPtr: number, ptr: number, limit: number): number
   viewHeader(ptr: number, limit: number): number
   patchProducer(

@@ -18,6 +18,8 @@ export interface Core {
   buildBatch(records: readonly RecordInput[], options: { baseOffset: number; producer?: ProducerFields }): Uint8Array
   /** null when `batch` is exactly one whole RecordBatch v2 with a right CRC and, when uncompressed, right records. */
   checkBatch(batch: Uint8Array): BatchFault | null
+  /** As checkBatch, of a batch that passed it when it was stored: whole, and byte for byte what it was. Its records are not walked again. */
+  checkStoredBatch(batch: Uint8Array): BatchFault | null
   /** Records of an uncompressed batch that has been checked. @throws RangeError when it is not readable */
   readRecords(batch: Uint8Array): StoredRecord[]
   /** Header patch without reading the payload: sets attributes' transactional bit and producer fields, recombines the CRC, in place. */

@@ -103,6 +103,13 @@ export class WasmCore implements Core {
     return batchFaults[call.checkBatch(at.INPUT, batch.byteLength)] as BatchFault | null
   }
 
+  checkStoredBatch(batch: Uint8Array): BatchFault | null {
+    const { call, at } = this.#module
+    if (batch.byteLength > at.BATCH_BYTES_MAX) return 'length'
+    this.#module.copyIn(batch)
+    return batchFaults[call.checkStoredBatch(at.INPUT, batch.byteLength)] as BatchFault | null
+  }
+
   readRecords(batch: Uint8Array): StoredRecord[] {
     const { call, at } = this.#module
     const batchBytes = batch.byteLength

@@ -1,15 +1,19 @@
 // Reads batches out of a segment file, one after the other, each checked: size, magic, CRC, continuity.
-// Used by reads, recovery, verify and dump. Invariant: memory is bounded by the largest batch plus one chunk.
+// Used by recovery, verify and dump, which walk the records too, and by readers, who say how much they want: that comes with one call to the device, its
+// batches lie one behind the other in memory, and their records, which were checked when they were stored, are what the CRC says.
+// Invariant: memory is bounded by the largest batch plus one chunk.
 // Not for: deciding what a fault means (partition-log.ts on reads, recovery.ts at the start).
 
-import { MAGIC, MAGIC_AT, RECORDS_AT, readBatchHeader } from '../core/batch-header.ts'
+import { BATCH_LENGTH_AT, LENGTH_PREFIX_BYTES, MAGIC, MAGIC_AT, RECORDS_AT, readBatchHeader, viewOf } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
 import type { BatchFault, BatchHeader } from '../core/record.ts'
 import type { SalvageFile } from './salvage-read.ts'
 
-/** What is read from the device at once. */
-const CHUNK_BYTES_MAX = 128 * 1024
+/** What is read from the device at once by who reads all. */
+const CHUNK_BYTES = 128 * 1024
+/** By who says how much he wants. */
 const CHUNK_BYTES_MIN = 16 * 1024
+const CHUNK_BYTES_MAX = 1024 * 1024
 
 export type ScanStep =
   | { readonly kind: 'batch'; readonly header: BatchHeader; readonly batch: Uint8Array; readonly positionBytes: number }
@@ -23,7 +27,8 @@ export class BatchScan {
   readonly endBytes: number
   /** Behind a broken place no batch goes on to here or further: a record may hold the bytes of a whole batch of somewhere else. */
   readonly #endOffset: number
-  readonly #chunkBytes: number
+  /** Who wants more than up to here gets it in small pieces; null = all is wanted. */
+  readonly #wantedEndBytes: number | null
   #chunk: Uint8Array = new Uint8Array(0)
   #chunkAt = 0
   positionBytes: number
@@ -39,7 +44,7 @@ export class BatchScan {
     this.#core = core
     this.#file = file
     this.endBytes = range.endBytes
-    this.#chunkBytes = Math.min(CHUNK_BYTES_MAX, Math.max(CHUNK_BYTES_MIN, range.wantedBytes ?? CHUNK_BYTES_MAX))
+    this.#wantedEndBytes = range.wantedBytes === undefined ? null : range.startBytes + range.wantedBytes
     this.#endOffset = range.endOffset ?? Number.POSITIVE_INFINITY
     this.positionBytes = range.startBytes
     this.nextOffset = range.nextOffset
@@ -58,12 +63,20 @@ export class BatchScan {
     }
     const batch = await this.#bytesAt(at, header.batchBytes)
     if (batch.byteLength < header.batchBytes) return { kind: 'fault', fault: 'short', positionBytes: at }
-    const fault = this.#core.checkBatch(batch)
+    const fault = this.#wantedEndBytes === null ? this.#core.checkBatch(batch) : this.#core.checkStoredBatch(batch)
     if (fault !== null) return { kind: 'fault', fault, positionBytes: at }
     if (header.baseOffset < this.nextOffset) return { kind: 'fault', fault: 'order', positionBytes: at }
     this.positionBytes = at + header.batchBytes
     this.nextOffset = header.lastOffset + 1
     return { kind: 'batch', header, batch, positionBytes: at }
+  }
+
+  /** Does the next batch say that it is larger? As far as its header is here; it is not checked. */
+  isNextLargerThan(bytes: number): boolean {
+    if (bytes < RECORDS_AT) return true
+    const at = this.positionBytes - this.#chunkAt
+    if (at < 0 || at + RECORDS_AT > this.#chunk.byteLength) return false
+    return viewOf(this.#chunk).getInt32(at + BATCH_LENGTH_AT) + LENGTH_PREFIX_BYTES > bytes
   }
 
   /** What of [startBytes, endBytes) the device refused, as far as this scan asked. */
@@ -107,10 +120,14 @@ export class BatchScan {
     return this.endBytes
   }
 
+  #chunkBytesAt(at: number): number {
+    return this.#wantedEndBytes === null ? CHUNK_BYTES : Math.min(CHUNK_BYTES_MAX, Math.max(CHUNK_BYTES_MIN, this.#wantedEndBytes - at))
+  }
+
   async #bytesAt(at: number, length: number): Promise<Uint8Array> {
     const end = Math.min(at + length, this.endBytes)
     if (at < this.#chunkAt || end > this.#chunkAt + this.#chunk.byteLength) {
-      const chunk = new Uint8Array(Math.min(Math.max(length, this.#chunkBytes), this.endBytes - at))
+      const chunk = new Uint8Array(Math.min(Math.max(length, this.#chunkBytesAt(at)), this.endBytes - at))
       const count = await this.#file.readAt(at, chunk)
       this.#chunk = chunk.subarray(0, count)
       this.#chunkAt = at

@@ -66,7 +66,7 @@ export interface StoredBatch {
 }
 
 export interface ReadResult {
-  /** In order, each checked; the first may begin below the asked offset. Empty at the end. */
+  /** In order, each checked; the first may begin below the asked offset. Empty at the end. Their memory is the caller's, and nobody else's. */
   readonly batches: readonly StoredBatch[]
   /** Where the next read goes on: past the last batch, or past damage. */
   readonly nextOffset: Offset

@@ -10,6 +10,7 @@
 import { assert } from '../base/assert.ts'
 import type { WadiError } from '../base/errors.ts'
 import { type Offset, toOffset } from '../base/offset.ts'
+import { writeLeaderEpoch } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
 import { recordBytesBound } from '../core/record-bytes.ts'
@@ -216,7 +217,7 @@ export class OpenCommit {
       if (bucket.recordCount === 0) continue // nothing of it fitted
       const { partition } = bucket
       bucket.baseOffset = partition.highWatermark
-      for (const piece of bucket.pieces) batches.push({ partition, batch: this.#addPiece(bucket, piece) })
+      for (const piece of bucket.pieces) batches.push({ partition, batch: this.#addPiece(bucket, piece, incarnation) })
       state.push(...partition.changesForIncarnation(incarnation, bucket.baseOffset))
     }
     for (const waiter of taken.waiters) if (typeof waiter !== 'function') state.push(...stateOf(waiter))
@@ -227,12 +228,13 @@ export class OpenCommit {
     return new BuiltCommit(this.#takeAll(), { batches, state, notes: fitting, block })
   }
 
-  #addPiece({ partition, baseOffset }: Bucket, { pooled, encoded, delta }: Piece): Uint8Array {
+  #addPiece({ partition, baseOffset }: Bucket, { pooled, encoded, delta }: Piece, incarnation: number): Uint8Array {
     const { topicNumber, partitionIndex } = partition
     const frame = { topicNumber, partitionIndex, baseOffset: baseOffset + delta }
     const { commit } = this.#core
     const batch = encoded === null ? commit.addPooled(frame, pooled) : commit.addBatch(frame, encoded)
     assert(batch !== null, 'a batch that was counted did not fit')
+    writeLeaderEpoch(batch, incarnation)
     return batch
   }
 

@@ -1,9 +1,9 @@
 // Seal: what the batches of a tail become in a segment. Adjoining plain batches are repacked into one large batch and compressed; batches that carry
 // producer fields or are compressed already stay as they came, because their sequences and their producer's CRC must survive.
-// Invariant: offsets, and their order, are those of the tail. Not for: when to seal (upkeep.ts), writing (partition-segments.ts).
+// Invariant: offsets, their order and the start that wrote them are those of the tail: what two starts wrote is not one batch. Not for: when to seal (upkeep.ts), writing (partition-segments.ts).
 
 import { assert } from '../base/assert.ts'
-import { readBatchHeader } from '../core/batch-header.ts'
+import { readBatchHeader, writeLeaderEpoch } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
 import { compressBatch } from './batch-codec.ts'
@@ -62,7 +62,8 @@ function frontRuns(tail: Tail, bytesMax: number): TailBatch[][] {
 
 function joins(run: readonly TailBatch[], entry: TailBatch): boolean {
   const last = run.at(-1)
-  return last?.isPlain === true && entry.isPlain && entry.baseOffset === last.lastOffset + 1
+  if (!last?.isPlain || !entry.isPlain || entry.leaderEpoch !== last.leaderEpoch) return false
+  return entry.baseOffset === last.lastOffset + 1
 }
 
 async function sealRun(run: readonly TailBatch[], { core, codec }: SealEnvironment, codecName: CodecName): Promise<Uint8Array> {
@@ -77,5 +78,7 @@ async function sealRun(run: readonly TailBatch[], { core, codec }: SealEnvironme
   }
   const repacked = core.repack.finish()
   assert(repacked !== null, 'sealed nothing')
-  return compressBatch(core, codec, repacked.slice(), codecName)
+  const batch = repacked.slice()
+  writeLeaderEpoch(batch, first.leaderEpoch)
+  return compressBatch(core, codec, batch, codecName)
 }

@@ -24,9 +24,12 @@ export interface SegmentRead {
 
 export function readSegment(core: Core, segment: Segment, range: { offset: number; bytesMax: number }): Promise<SegmentRead> {
   return segment.withFile(async (file) => {
-    const index = await segment.index()
-    const scan = segment.scan(file, index.positionFor(core, range.offset), range.bytesMax)
-    return new SegmentReader(scan, { ...range, endOffset: segment.nextOffset }).run()
+    const startBytes = segment.readTo.find(range.offset) ?? (await segment.index()).positionFor(core, range.offset)
+    const scan = segment.scan(file, startBytes, range.bytesMax)
+    const reader = new SegmentReader(scan, { ...range, endOffset: segment.nextOffset })
+    const read = await reader.run()
+    if (read.batches.length > 0) segment.readTo.note(read.nextOffset, reader.endBytes)
+    return read
   })
 }
 
@@ -40,6 +43,8 @@ class SegmentReader {
   readonly #damage: DamagedRange[] = []
   #bytes = 0
   #nextOffset: number
+  /** Where the last batch ends that was taken. */
+  endBytes = 0
 
   constructor(scan: BatchScan, range: { offset: number; bytesMax: number; endOffset: number }) {
     this.#scan = scan
@@ -50,7 +55,7 @@ class SegmentReader {
   }
 
   async run(): Promise<SegmentRead> {
-    for (let goesOn = true; goesOn; ) {
+    for (let goesOn = true; goesOn && !this.#isFull; ) {
       const step = await this.#scan.next()
       if (step.kind === 'batch') goesOn = this.#take(step)
       else if (step.kind === 'end') goesOn = this.#end(step.positionBytes)
@@ -59,13 +64,19 @@ class SegmentReader {
     return { batches: withoutSurplus(this.#batches), nextOffset: this.#nextOffset, damage: this.#damage }
   }
 
+  /** What comes next has no room: it need not be read. */
+  get #isFull(): boolean {
+    return this.#batches.length > 0 && this.#scan.isNextLargerThan(this.#bytesMax - this.#bytes)
+  }
+
   /** False when there is enough. */
-  #take({ header, batch }: ScanStep & { kind: 'batch' }): boolean {
+  #take({ header, batch, positionBytes }: ScanStep & { kind: 'batch' }): boolean {
     if (header.lastOffset < this.#offset) return true
     if (this.#batches.length > 0 && this.#bytes + batch.byteLength > this.#bytesMax) return false
     this.#batches.push({ header, bytes: batch })
     this.#bytes += batch.byteLength
     this.#nextOffset = header.lastOffset + 1
+    this.endBytes = positionBytes + batch.byteLength
     return this.#bytes < this.#bytesMax
   }
 

@@ -21,6 +21,7 @@ import type { BatchHeader } from '../core/record.ts'
 import { type Disk, DiskError, type DiskFile } from '../io/disk.ts'
 import { BatchScan } from './batch-scan.ts'
 import { RETIRED_SUFFIX, type SegmentFileKind, segmentFileName } from './layout.ts'
+import { ReadPlaces } from './read-places.ts'
 import { SalvageFile, sizeOf } from './salvage-read.ts'
 import { SegmentIndex } from './segment-index.ts'
 
@@ -48,6 +49,7 @@ export interface SealedBatch {
 export class Segment {
   readonly directory: string
   readonly baseOffset: number
+  readonly readTo = new ReadPlaces()
   readonly #env: SegmentEnvironment
   #isRetiring = false
   #file: DiskFile | null = null

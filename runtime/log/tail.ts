@@ -16,6 +16,7 @@ import {
   BASE_OFFSET_AT,
   BATCH_LENGTH_AT,
   LAST_OFFSET_DELTA_AT,
+  LEADER_EPOCH_AT,
   LENGTH_PREFIX_BYTES,
   PRODUCER_ID_AT,
   readSafeInt64
@@ -28,6 +29,8 @@ export interface TailBatch {
   readonly batch: Uint8Array
   /** Neither compressed nor from a producer with an id: it may be repacked. */
   readonly isPlain: boolean
+  /** The start that wrote it; 0 of one from before that was written down. */
+  readonly leaderEpoch: number
 }
 
 const BLOCK_BYTES_MIN = 1024
@@ -235,7 +238,8 @@ function entryOf(block: Block, at: number): TailBatch {
     baseOffset: baseOffsetOf(block, at),
     lastOffset: lastOffsetOf(block, at),
     batch: block.bytes.subarray(start, start + view.getInt32(start + BATCH_LENGTH_AT) + LENGTH_PREFIX_BYTES),
-    isPlain: view.getInt16(start + ATTRIBUTES_AT) === 0 && view.getBigInt64(start + PRODUCER_ID_AT) === -1n
+    isPlain: view.getInt16(start + ATTRIBUTES_AT) === 0 && view.getBigInt64(start + PRODUCER_ID_AT) === -1n,
+    leaderEpoch: view.getInt32(start + LEADER_EPOCH_AT)
   }
 }
 

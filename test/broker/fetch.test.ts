@@ -71,7 +71,7 @@ t.test('damage up to the end of the log is no data: a fetch there waits, and wak
   let admitted = 0
   const woken = rig.broker.fetches.fetch(ask({}), undefined, async (bytes) => {
     admitted += bytes
-    return true
+    return 2 ** 20
   })
   await rig.clock.run({ untilMs: 600 })
   t.equal(rig.broker.fetches.waitingCount, 1)
@@ -139,7 +139,7 @@ t.test('offsets by their special names and by time', async (t) => {
   await rig.broker.transactions.addPartitions('w', who, [rig.partition('a')])
   await rig.append('a', rig.batch(['5'], { ...who, baseSequence: 0, isTransactional: true }, NOW_MS + 30))
   const at = async (timestamp: number, isolation: 'read_committed' | 'read_uncommitted' = 'read_uncommitted') => {
-    const { fault, offset, timestampMs } = await listOffset(rig.broker.producers, {
+    const { fault, offset, timestampMs } = await listOffset(rig.broker, {
       topicName: 'a',
       partitionIndex: 0,
       timestamp,

@@ -6,6 +6,7 @@ import type { AppendOutcome } from '../../runtime/broker/append-outcome.ts'
 import { type Broker, openBroker } from '../../runtime/broker/broker.ts'
 import { KeyedLock } from '../../runtime/broker/keyed-lock.ts'
 import { QueuedBatch, QueuedBatches } from '../../runtime/broker/queued-batches.ts'
+import { RefusedFirsts } from '../../runtime/broker/refused-firsts.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import type { Partition } from '../../runtime/log/contract.ts'
 import { GroupCommit } from '../../runtime/log/group-commit.ts'
@@ -18,6 +19,8 @@ import { simCodec } from '../sim/sim-codec.ts'
 const IN_FLIGHT = 5
 const LIVES = 4
 const SEED_COUNT = 12
+/** Lives of odd seeds come to where the sequences begin again. */
+const SEQUENCE_COUNT = 2 ** 31
 const RETRIABLE = new Set(['KAFKA_STORAGE_ERROR', 'OUT_OF_ORDER_SEQUENCE_NUMBER'])
 
 interface Verdict {
@@ -34,12 +37,14 @@ class Client {
   readonly #core: Core
   /** Value → offset that its answer said. */
   readonly #acked = new Map<string, number>()
+  readonly #firstSequence: number
   #firstUnanswered = 0
   refusals = 0
 
-  constructor(machine: SimMachine, core: Core) {
+  constructor(machine: SimMachine, core: Core, firstSequence: number) {
     this.#machine = machine
     this.#core = core
+    this.#firstSequence = firstSequence
   }
 
   get answered(): number {
@@ -85,7 +90,8 @@ class Client {
 
   async #send(broker: Broker, sequence: number): Promise<AppendOutcome> {
     const records = [{ timestampMs: 1_700_000_000_000, key: null, value: new TextEncoder().encode(`${sequence}`), headers: [] }]
-    const producer = { producerId: 7n, producerEpoch: 0, baseSequence: sequence, isTransactional: false }
+    const baseSequence = (this.#firstSequence + sequence) % SEQUENCE_COUNT
+    const producer = { producerId: 7n, producerEpoch: 0, baseSequence, isTransactional: false }
     const batch = { topicName: 'a', partitionIndex: 0, records: this.#core.buildBatch(records, { baseOffset: 0, producer }) }
     const [outcome] = await broker.appends.append([batch], { isZstdAllowed: true, hasTransactionalId: false })
     return outcome as AppendOutcome
@@ -105,7 +111,7 @@ class Client {
 async function live(seed: number): Promise<Verdict> {
   const machine = new SimMachine(seed, { settings: { lingerMs: machineLinger(seed) } })
   const core = loadTestCore()
-  const client = new Client(machine, core)
+  const client = new Client(machine, core, seed % 2 === 0 ? 0 : SEQUENCE_COUNT - 2)
   let stored = 0
   let commits = 0
   const open = async (): Promise<{ store: LogStore; broker: Broker }> => {
@@ -118,6 +124,7 @@ async function live(seed: number): Promise<Verdict> {
     for (let cut = 0; cut < LIVES; cut++) {
       const { store, broker } = await open()
       const before = store.metrics.commits
+      if (cut === 0) machine.disk.refuseNext('write-sync', 'journal') // of the producer's first batch
       client.run(broker).catch((error: unknown) => client.violations.push(`a call failed: ${String(error)}`))
       for (let refused = 0; refused < 3; refused++) {
         await machine.run(machine.prng.between(1, 60))
@@ -168,6 +175,9 @@ const canaries: Record<string, () => void> = {
   'the sequence is checked against what is durable': () => {
     QueuedBatches.prototype.last = () => null
   },
+  'behind a refused first batch any other is the first': () => {
+    RefusedFirsts.prototype.isBehind = () => false
+  },
   'only the last of several queued batches is remembered': () => {
     QueuedBatch.prototype.place = function (baseOffset) {
       const state = place.call(this, baseOffset)
@@ -181,6 +191,7 @@ for (const [canary, install] of Object.entries(canaries)) {
   t.test(`canary: ${canary}`, async (t) => {
     const { takeWaiting } = GroupCommit.prototype
     const { find, last } = QueuedBatches.prototype
+    const { isBehind } = RefusedFirsts.prototype
     try {
       install()
       let caughtBy: string | null = null
@@ -193,6 +204,7 @@ for (const [canary, install] of Object.entries(canaries)) {
       GroupCommit.prototype.takeWaiting = takeWaiting
       Object.assign(QueuedBatches.prototype, { find, last })
       QueuedBatch.prototype.place = place
+      RefusedFirsts.prototype.isBehind = isBehind
     }
   })
 }

@@ -170,8 +170,10 @@ for (const build of ['debug', 'release'] as const) {
       if (at < 8 || (at >= 12 && at < 16)) continue // base offset and leader epoch lie outside the CRC
       const flipped = batch.slice()
       flipped[at] = (flipped[at] as number) ^ (1 << (bit & 7))
-      if (core.checkBatch(flipped) === null) t.fail(`bit ${bit} passes`)
+      if (core.checkBatch(flipped) === null || core.checkStoredBatch(flipped) === null) t.fail(`bit ${bit} passes`)
     }
+    t.equal(core.checkStoredBatch(batch), null)
+    t.equal(core.checkStoredBatch(new Uint8Array(core.batchBytesMax + 1)), 'length', 'too large')
     t.equal(core.checkBatch(Buffer.concat([batch, Buffer.from([0])])), 'length', 'one byte too many')
     t.equal(core.checkBatch(new Uint8Array(core.batchBytesMax + 1)), 'length', 'too large')
   })

@@ -350,6 +350,13 @@ t.test('advertised is what clients are told', async (t) => {
 
 t.test('a request whose answer cannot be written ends its connection, is told, and nothing else happens', async (t) => {
   const { gateway, lines } = await start(t)
+  const { encodeResponse } = api.Produce
+  Object.assign(api.Produce, {
+    encodeResponse() {
+      throw new RangeError('of a fault of ours')
+    }
+  })
+  t.teardown(() => Object.assign(api.Produce, { encodeResponse }))
   const port = Number(gateway.addresses.kafka?.split(':')[1])
   const socket = connect({ host: '127.0.0.1', port })
   const closed = new Promise((resolve) => socket.on('close', resolve))
@@ -361,6 +368,7 @@ t.test('a request whose answer cannot be written ends its connection, is told, a
   socket.write(joinChunks(api.Produce.encodeRequest(8, request, { correlationId: 1, clientId: 'long' })))
   await closed
   await until(() => lines.some((line) => line.startsWith('error: a fault while serving Kafka clients')), 'the fault to be told')
+  Object.assign(api.Produce, { encodeResponse })
   await publish(gateway, ['goes on'])
   t.same(await consume(t, clientOf({ gateway }), 'plant', 1), ['goes on'])
 })

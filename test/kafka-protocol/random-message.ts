@@ -50,6 +50,7 @@ function randomValue(prng: Prng, type: FieldType, version: number): unknown {
     case 'uuid':
       return Buffer.from(Array.from({ length: 16 }, () => Math.floor(prng.next() * 256))).toString('hex')
     case 'str':
+    case 'text':
       return pick(prng, WORDS)
     default:
       return Buffer.alloc(pick(prng, [0, 1, 100, 2048, 2049, 10_000]), 0xa5)

@@ -75,7 +75,8 @@ async function openCentre(
     settings: { journalFileBytes: 4 * MIB, lingerMs: 0 }
   })
   const broker = openBroker({ ...edges, store, settings: { initialRebalanceDelayMs: 0, ...options.broker } })
-  const listener = await createKafkaListener({ ...options, port, broker, clusterId: store.logId })
+  const release = (block: Uint8Array): void => edges.codec.release(block) // as the gateway does: of a block nothing is left behind it
+  const listener = await createKafkaListener({ release, ...options, port, broker, clusterId: store.logId })
   return { store, broker, listener }
 }
 

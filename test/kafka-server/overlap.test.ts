@@ -159,6 +159,19 @@ t.test('the bounds hold over requests that overlap: so many at once, and so many
   large.close()
 })
 
+t.test('large requests, one after another and ahead: what was answered counts no more, and its connection is read on', async (t) => {
+  const centre = await startCentre(t)
+  await centre.store.createTopic('a')
+  const client = new WireClient(centre.port)
+  let sent = 0
+  for (let round = 0; round < 10; round++) {
+    const ids = Array.from({ length: 5 }, () => client.send(api.Produce, 9, produceOf(`${sent++}`, { bytes: 100 * KIB })))
+    for (const id of ids) t.equal((await produced(client, id))[0], 0)
+  }
+  t.equal(sent, 50, 'five times what may wait behind the first')
+  client.close()
+})
+
 t.test('acks=0 that is refused ends the connection: what is behind it is not answered', async (t) => {
   const centre = await start(t)
   const client = new WireClient(centre.port)

@@ -191,9 +191,9 @@ export class KafkaCluster {
   async runTool(
     mainClass: string,
     args: readonly string[],
-    { input = '', timeoutMs = TOOL_TIMEOUT_MS }: { input?: string; timeoutMs?: number } = {}
+    { input = '', timeoutMs = TOOL_TIMEOUT_MS, jvm = TOOL_JVM }: { input?: string; timeoutMs?: number; jvm?: readonly string[] } = {}
   ): Promise<ToolResult> {
-    const child = this.#spawn([...TOOL_JVM, '-cp', this.#classPath, mainClass, ...args])
+    const child = this.#spawn([...jvm, '-cp', this.#classPath, mainClass, ...args])
     const stdout: Buffer[] = []
     const stderr: Buffer[] = []
     child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk))

@@ -55,7 +55,7 @@ class Rig {
     const content = { batch, recordCount: count }
     const [baseOffset] = await this.machine.settle(this.store.commit([{ partition: this.partition, content }], []))
     writeBaseOffset(batch, baseOffset ?? -1)
-    viewOf(batch).setInt32(LEADER_EPOCH_AT, 0)
+    viewOf(batch).setInt32(LEADER_EPOCH_AT, this.store.incarnation)
     return batch
   }
 

@@ -2,8 +2,10 @@
 // expired or said goodbye to is not. A restart here is a second broker over the state that the first one had committed.
 
 import t, { type Test } from 'tap'
-import { storedRetained } from '../../adapters/mqtt/retained-messages.ts'
+import { defaultMqttLimits } from '../../adapters/mqtt/limits.ts'
+import { RetainedMessages } from '../../adapters/mqtt/retained-messages.ts'
 import { storedMessageCodec } from '../../adapters/mqtt/stored-message.ts'
+import { PIECE_BYTES, storedRetained, storedRetainedParts } from '../../adapters/mqtt/stored-retained.ts'
 import { storedWills } from '../../adapters/mqtt/wills.ts'
 import { WadiError } from '../../runtime/base/errors.ts'
 import { ControlledStore, diskFull, headersOf, textOf } from './controlled-store.ts'
@@ -311,3 +313,92 @@ t.test(
     t.ok(count >= 20 && count <= 5_000, `${count} messages, a thousand times 20 were asked for`)
   }
 )
+
+// --- larger than one value of the state
+
+const large = (bytes: number, seed = 1): Buffer =>
+  Buffer.from(Array.from({ length: bytes }, (_, index) => (index * 31 + seed + (index >> 8)) & 0xff))
+
+async function payloadOfRetained(gateway: TestGateway, topic: string): Promise<Buffer | null> {
+  const client = await gateway.client()
+  const payload = await new Promise<Buffer | null>((resolve) => {
+    client.on('message', (name, bytes) => resolve(name === topic ? bytes : null))
+    client.subscribe([topic, '$SYS/broker/version'])
+  })
+  await client.endAsync(true)
+  return payload
+}
+
+t.test(
+  '300 KiB are retained by default, in one commit with their event, and are there after a restart; an empty one takes them away',
+  async (t) => {
+    const before = await startGateway(t)
+    const payload = large(300 * 1024)
+    const client = await before.raw().connected()
+    await send(client, retain('d/devices', payload), 'puback 1')
+    t.equal(before.store.commitCount, 1)
+    t.equal(before.broker.metrics.retainedRefused, 0)
+    t.equal(keysOf(before, storedRetainedParts).length, 5)
+    for (const [key, value] of before.store.state) t.ok(value.byteLength <= 64 * 1024, key)
+    const after = await restart(t, before)
+    t.ok((await payloadOfRetained(after, 'd/devices'))?.equals(payload))
+    const again = await after.raw().connected()
+    await send(again, retain('d/devices', ''), 'puback 1')
+    t.same([...keysOf(after, storedRetained), ...keysOf(after, storedRetainedParts)], [])
+  }
+)
+
+t.test(
+  'each size around a whole number of values is read back as it was; what has fewer parts than the one before leaves none behind',
+  async (t) => {
+    const gateway = await startGateway(t)
+    const client = await gateway.raw().connected()
+    for (const bytes of [PIECE_BYTES * 3, PIECE_BYTES * 2 + 1, PIECE_BYTES * 2, PIECE_BYTES * 2 - 1, PIECE_BYTES + 1, PIECE_BYTES, 1]) {
+      await send(client, retain('d/devices', large(bytes, bytes)), 'puback 1')
+      t.equal(keysOf(gateway, storedRetainedParts).length, Math.ceil(bytes / PIECE_BYTES) - 1, `${bytes}`)
+      t.ok((await payloadOfRetained(await restart(t, gateway), 'd/devices'))?.equals(large(bytes, bytes)), `${bytes}`)
+    }
+  }
+)
+
+t.test(
+  'a message of which a part is damaged or gone is left out and told, its parts go, the others stay; parts of no message go',
+  async (t) => {
+    const before = await startGateway(t)
+    const client = await before.raw().connected()
+    for (const [index, topic] of ['d/a', 'd/b', 'd/c'].entries())
+      await send(client, retain(topic, large(100_000, index), 1, index + 1), `puback ${index + 1}`)
+    const [first = '', second = ''] = keysOf(before, storedRetainedParts)
+    before.store.state.set(first, new Uint8Array([1]))
+    before.store.state.delete(second)
+    before.store.state.set(storedRetainedParts.keyAt('0123/1'), new Uint8Array([1, 1]))
+    const after = await restart(t, before)
+    t.equal(after.broker.metrics.damaged, 2)
+    t.equal((await retainedTopics(after)).length, 1)
+    await turns(() => keysOf(after, storedRetainedParts).length === 1)
+  }
+)
+
+t.test('a change that was prepared earlier and is carried out later leaves no parts of the one that it did not know of', async (t) => {
+  const { store } = await startGateway(t)
+  const retained = new RetainedMessages(store.asStore(), defaultMqttLimits)
+  const fields = { topic: 'd/x', qos: 1, isRetained: true, properties: null } as const
+  const small = retained.prepare({ ...fields, payload: large(10) })
+  const more = retained.prepare({ ...fields, payload: large(200_000) })
+  for (const { state, settle } of [more, small]) {
+    await store.asStore().commit([], state)
+    settle(true)
+  }
+  await turns(() => [...store.state.keys()].length === 1)
+  t.same(
+    [...store.state.keys()].map((key) => storedRetained.owns(key)),
+    [true]
+  )
+})
+
+t.test('what finds no room is told with its topic and why', async (t) => {
+  const { raw, events } = await startGateway(t, { limits: { retainedMessageBytesMax: 10 } })
+  const client = await raw().connected({ clientId: 'z2m' })
+  await send(client, retain('d/a', 'more than ten'), 'puback 1')
+  t.match(events, [{ kind: 'not-retained', reason: 'retained-full', clientId: 'z2m', detail: '"d/a": 13 bytes, at most 10 of one' }])
+})

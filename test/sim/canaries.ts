@@ -83,7 +83,7 @@ export const canaries: Record<string, Mutation> = {
   'the sync is removed': { lie: 'sync-skipped' },
   'the acknowledgement leaves before the sync': { ackEarly: true },
   'the CRC is not checked': {
-    wrapCore: (core: Core) => withMembers(core, { verifyCommit: () => true, checkBatch: () => null })
+    wrapCore: (core: Core) => withMembers(core, { verifyCommit: () => true, checkBatch: () => null, checkStoredBatch: () => null })
   },
   'the directory sync is skipped': { lie: 'directory-sync-skipped' },
   'a sync that says "no space" is tried again': {
@@ -219,7 +219,7 @@ export const canaries: Record<string, Mutation> = {
   },
   'compressed batches are not opened at produce': {
     breakBroker: ({ core, codec }) => ({
-      core: withMembers(core, { checkBatch: () => null, lz4Decompress: (block) => block }),
+      core: withMembers(core, { checkBatch: () => null, checkStoredBatch: () => null, lz4Decompress: (block) => block }),
       codec: withMembers(codec, { decompress: async (_codec, block) => block })
     })
   }

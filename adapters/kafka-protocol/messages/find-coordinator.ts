@@ -26,6 +26,6 @@ export const FindCoordinator = defineApi<FindCoordinatorRequest, FindCoordinator
   versions: [0, 6],
   flexibleFrom: 3,
   request: 'key:str v0-3, keyType:i8 v1+, coordinatorKeys:[]str v4+',
-  response: `throttleTimeMs:i32 v1+, errorCode:i16 v0-3, errorMessage:str? v1-3, nodeId:i32 v0-3, host:str v0-3, port:i32 v0-3,
-    coordinators:[key:str, nodeId:i32, host:str, port:i32, errorCode:i16, errorMessage:str?] v4+`
+  response: `throttleTimeMs:i32 v1+, errorCode:i16 v0-3, errorMessage:text? v1-3, nodeId:i32 v0-3, host:str v0-3, port:i32 v0-3,
+    coordinators:[key:str, nodeId:i32, host:str, port:i32, errorCode:i16, errorMessage:text?] v4+`
 })

@@ -34,7 +34,7 @@ export const Produce = defineApi<ProduceRequest, ProduceResponse>({
   flexibleFrom: 9,
   request: 'transactionalId:str?=null, acks:i16, timeoutMs:i32, topicData:[name:str, partitionData:[index:i32, records:records?]]',
   response: `responses:[name:str, partitionResponses:[index:i32, errorCode:i16, baseOffset:i64, logAppendTimeMs:i64=-1,
-      logStartOffset:i64=-1 v5+, recordErrors:[batchIndex:i32, batchIndexErrorMessage:str?=null] v8+, errorMessage:str?=null v8+,
+      logStartOffset:i64=-1 v5+, recordErrors:[batchIndex:i32, batchIndexErrorMessage:text?=null] v8+, errorMessage:text?=null v8+,
       currentLeader:{leaderId:i32=-1, leaderEpoch:i32=-1} v10+ tag0]],
     throttleTimeMs:i32, nodeEndpoints:[nodeId:i32, host:str, port:i32, rack:str?=null] v10+ tag0`
 })

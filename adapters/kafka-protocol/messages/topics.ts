@@ -38,7 +38,7 @@ export const CreateTopics = defineApi<CreateTopicsRequest, CreateTopicsResponse>
       configs:[name:str, value:str?]],
     timeoutMs:i32=60000, validateOnly:bool`,
   response: `throttleTimeMs:i32,
-    topics:[name:str, topicId:uuid v7+, errorCode:i16, errorMessage:str?, topicConfigErrorCode:i16 v5+ tag0, numPartitions:i32=-1 v5+,
+    topics:[name:str, topicId:uuid v7+, errorCode:i16, errorMessage:text?, topicConfigErrorCode:i16 v5+ tag0, numPartitions:i32=-1 v5+,
       replicationFactor:i16=-1 v5+, configs:[name:str, value:str?, readOnly:bool, configSource:i8=-1, isSensitive:bool]? v5+]`
 })
 
@@ -62,7 +62,7 @@ export const DeleteTopics = defineApi<DeleteTopicsRequest, DeleteTopicsResponse>
   flexibleFrom: 4,
   request: 'topics:[name:str?, topicId:uuid] v6+, topicNames:[]str v0-5, timeoutMs:i32',
   response: `throttleTimeMs:i32,
-    responses:[name:str?(6), topicId:uuid v6+, errorCode:i16, errorMessage:str? v5+]`
+    responses:[name:str?(6), topicId:uuid v6+, errorCode:i16, errorMessage:text? v5+]`
 })
 
 export interface DescribeConfigsRequest {
@@ -102,7 +102,7 @@ export const DescribeConfigs = defineApi<DescribeConfigsRequest, DescribeConfigs
   request: `resources:[resourceType:i8, resourceName:str, configurationKeys:[]str?], includeSynonyms:bool,
     includeDocumentation:bool v3+`,
   response: `throttleTimeMs:i32,
-    results:[errorCode:i16, errorMessage:str?, resourceType:i8, resourceName:str,
+    results:[errorCode:i16, errorMessage:text?, resourceType:i8, resourceName:str,
       configs:[name:str, value:str?, readOnly:bool, configSource:i8=-1, isSensitive:bool,
         synonyms:[name:str, value:str?, source:i8], configType:i8 v3+, documentation:str? v3+]]`
 })

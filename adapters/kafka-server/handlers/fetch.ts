@@ -12,6 +12,10 @@ const TOPIC_IDS_FROM = 13
 const ZSTD_FROM = 10
 const CODEC_ZSTD = 4
 const NO_RECORDS = new Uint8Array(0)
+/** So much an answer may always carry, when it has its turn. */
+const FETCH_BYTES_ALWAYS = 1024 * 1024
+/** More only of what nobody else has: who reads many partitions goes round them in fewer steps while the others need no room. */
+const SHARE_OF_FREE = 1 / 2
 
 export const handleFetch: Handler<FetchRequest, FetchResponse> = async (request, context) => {
   if (request.sessionId !== 0) return { errorCode: errorCodeOf('FETCH_SESSION_ID_NOT_FOUND') }
@@ -37,11 +41,14 @@ export const handleFetch: Handler<FetchRequest, FetchResponse> = async (request,
       places,
       isolation: request.isolationLevel === 1 ? 'read_committed' : 'read_uncommitted',
       maxWaitMs: Math.min(Math.max(0, request.maxWaitMs), context.waitMsMax),
-      bytesMin: Math.min(request.minBytes, context.fetchBytesMax),
+      bytesMin: Math.min(request.minBytes, FETCH_BYTES_ALWAYS),
       bytesMax: Math.min(request.maxBytes, context.fetchBytesMax)
     },
     context.signal,
-    (bytes) => context.reserveAnswer(bytes)
+    async (bytes) => {
+      const bytesMax = Math.min(context.fetchBytesMax, Math.max(FETCH_BYTES_ALWAYS, context.answerBytesFree() * SHARE_OF_FREE))
+      return (await context.reserveAnswer(Math.min(bytes, bytesMax))) ? bytesMax : null
+    }
   )
   let next = 0
   return {
@@ -80,16 +87,25 @@ function answerOf(
   }
 }
 
+/** As they were read, where they lie in one piece of memory that is not much more than they are: else in one of their own. */
 function recordsOf(batches: readonly Uint8Array[], context: RequestContext): Uint8Array {
   const [first] = batches
   if (!first) return NO_RECORDS
-  if (batches.length === 1) return first
-  const block = Buffer.allocUnsafeSlow(batches.reduce((sum, { byteLength }) => sum + byteLength, 0))
+  const bytes = batches.reduce((sum, { byteLength }) => sum + byteLength, 0)
+  const isOnePiece = areAdjoining(batches) && bytes * 2 >= first.buffer.byteLength
+  const block = isOnePiece ? new Uint8Array(first.buffer, first.byteOffset, bytes) : Buffer.allocUnsafeSlow(bytes)
   let at = 0
-  for (const batch of batches) {
+  for (const batch of isOnePiece ? [] : batches) {
     block.set(batch, at)
     at += batch.byteLength
   }
   context.releaseWhenSent(block)
   return block
+}
+
+function areAdjoining(batches: readonly Uint8Array[]): boolean {
+  return batches.every(({ buffer, byteOffset }, at) => {
+    const before = batches[at - 1]
+    return before === undefined || (before.buffer === buffer && before.byteOffset + before.byteLength === byteOffset)
+  })
 }

@@ -18,7 +18,7 @@ export const handleListOffsets: Handler<ListOffsetsRequest, ListOffsetsResponse>
     const answers: ListOffsetsResponse['topics'][number]['partitions'] = []
     for (const { partitionIndex, currentLeaderEpoch, timestamp } of partitions) {
       const question = { topicName: name, partitionIndex, timestamp, leaderEpoch: currentLeaderEpoch, isolation } as const
-      const { fault, timestampMs, offset, leaderEpoch } = await listOffset(broker.producers, question)
+      const { fault, timestampMs, offset, leaderEpoch } = await listOffset(broker, question)
       answers.push({ partitionIndex, errorCode: errorCodeOf(fault), timestamp: timestampMs, offset, leaderEpoch })
     }
     topics.push({ name, partitions: answers })

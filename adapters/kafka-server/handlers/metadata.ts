@@ -1,7 +1,6 @@
 // Metadata: one node that leads everything, and the topics asked for, made on demand when that is allowed.
 
 import { faultOfStoreError } from '../../../runtime/broker/fault.ts'
-import { LEADER_EPOCH } from '../../../runtime/broker/fetch.ts'
 import type { Topic } from '../../../runtime/log/contract.ts'
 import type { Draft } from '../../kafka-protocol/api.ts'
 import type { MetadataRequest, MetadataResponse, MetadataTopic } from '../../kafka-protocol/messages/metadata.ts'
@@ -69,7 +68,7 @@ function describe(topic: Topic, { node: { nodeId }, broker }: RequestContext): D
     errorCode: 0,
     partitionIndex: partition.partitionIndex,
     leaderId: nodeId,
-    leaderEpoch: LEADER_EPOCH,
+    leaderEpoch: broker.leaderEpochs.current,
     replicaNodes: [nodeId],
     isrNodes: [nodeId]
   }))

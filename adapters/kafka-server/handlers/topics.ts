@@ -22,8 +22,9 @@ import { topicIdOf, ZERO_TOPIC_ID } from '../topic-id.ts'
 
 const RESOURCE_TOPIC = 2
 const RESOURCE_BROKER = 4
-/** About what the settings of one topic take in an answer, with synonyms. */
-const DESCRIBED_BYTES = 2048
+const ALL_BROKERS = ''
+/** About what the settings of one topic take in an answer, with synonyms and documentation. */
+const DESCRIBED_BYTES = 6 * 1024
 
 type AskedTopic = CreateTopicsRequest['topics'][number]
 type CreatedTopic = Draft<CreateTopicsResponse['topics'][number]>
@@ -61,7 +62,15 @@ async function createOne(asked: AskedTopic, validateOnly: boolean, { broker, nod
       errorMessage: null,
       numPartitions: created ? created.partitions.length : broker.topics.check(topic).partitionCount,
       replicationFactor: 1,
-      configs: created ? topicConfigs(created, broker.settings).map((entry) => ({ ...entry, readOnly: true, isSensitive: false })) : []
+      configs: created
+        ? topicConfigs(created, broker.settings).map(({ name, value, configSource }) => ({
+            name,
+            value,
+            configSource,
+            readOnly: true,
+            isSensitive: false
+          }))
+        : []
     }
   } catch (error) {
     return refused(name, faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'), error instanceof Error ? error.message : String(error))
@@ -112,7 +121,7 @@ export const handleDescribeConfigs: Handler<DescribeConfigsRequest, DescribeConf
   await context.reserveAnswer(resources.length * DESCRIBED_BYTES)
   return {
     results: resources.map(({ resourceType, resourceName, configurationKeys }) => {
-      const entries = entriesOf(context.broker, resourceType, resourceName, context.node.nodeId)
+      const entries = entriesOf({ resourceType, resourceName }, context)
       const isFault = typeof entries === 'string'
       return {
         errorCode: errorCodeOf(isFault ? entries : 'NONE'),
@@ -121,31 +130,37 @@ export const handleDescribeConfigs: Handler<DescribeConfigsRequest, DescribeConf
         resourceName,
         configs: isFault
           ? []
-          : entries.filter(({ name }) => configurationKeys?.includes(name) ?? true).map((entry) => describe(entry, request.includeSynonyms))
+          : entries.filter(({ name }) => configurationKeys?.includes(name) ?? true).map((entry) => describe(entry, request))
       }
     })
   }
 }
 
-function entriesOf(broker: Broker, resourceType: number, resourceName: string, nodeId: number): readonly ConfigEntry[] | FaultName {
+function entriesOf(
+  { resourceType, resourceName }: Pick<DescribeConfigsRequest['resources'][number], 'resourceType' | 'resourceName'>,
+  { broker, node, autoCreateTopics }: RequestContext
+): readonly ConfigEntry[] | FaultName {
   if (resourceType === RESOURCE_TOPIC) {
     const topic = broker.topics.find(resourceName)
     return topic ? topicConfigs(topic, broker.settings) : 'UNKNOWN_TOPIC_OR_PARTITION'
   }
-  if (resourceType === RESOURCE_BROKER) return resourceName === String(nodeId) ? brokerConfigs(broker.settings) : 'INVALID_REQUEST'
-  return 'INVALID_REQUEST'
+  if (resourceType !== RESOURCE_BROKER) return 'INVALID_REQUEST'
+  if (resourceName === ALL_BROKERS) return [] // what was set for all of them while they run: nothing can be
+  return resourceName === String(node.nodeId) ? brokerConfigs(broker.settings, { autoCreateTopics }) : 'INVALID_REQUEST'
 }
 
-function describe(entry: ConfigEntry, includeSynonyms: boolean): Draft<DescribedConfig> {
-  const { name, value, configSource, configType } = entry
+function describe(
+  { name, value, configSource, configType, synonyms, documentation }: ConfigEntry,
+  { includeSynonyms, includeDocumentation }: DescribeConfigsRequest
+): Draft<DescribedConfig> {
   return {
     name,
     value,
     readOnly: true,
     configSource,
     isSensitive: false,
-    synonyms: includeSynonyms ? [{ name, value, source: configSource }] : [],
+    synonyms: includeSynonyms ? synonyms : [],
     configType,
-    documentation: null
+    documentation: includeDocumentation ? documentation : null
   }
 }

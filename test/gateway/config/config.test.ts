@@ -22,7 +22,7 @@ t.test('a small file is complete: the rest are defaults', async (t) => {
   t.match(config, {
     gateway: { id: 'wadi', data: './wadi-data' },
     storage: { quota: null, linger: 2, journal: { files: 2, file_size: 32 * 2 ** 20 }, seal: { bytes: 256 * 1024, age: 10_000 } },
-    mqtt: [{ listen: { host: '127.0.0.1', port: 1883 }, insecure: false, limits: { packet: 256 * 1024, connections: 1000 } }],
+    mqtt: [{ listen: { host: '127.0.0.1', port: 1883 }, insecure: false, limits: { packet: 512 * 1024, connections: 1000 } }],
     routes: [{ name: null, filter: '#rest', topic: 'events', key: 'none', time: null, value: { decode: 'raw', require: [] } }],
     unmatched: { action: 'reject', topic: null },
     dead_letter: { topic: '_wadi.dlq' },
@@ -441,4 +441,32 @@ t.test('an empty file is refused; one that takes nothing in is warned of', async
   t.same(warningsOf('mqtt: [{ listen: "127.0.0.1:1883" }]\n'), [], 'it is refused, and told once')
   t.match(problemsOf('mqtt: [{ listen: "127.0.0.1:1883" }]\n'), [/routes is empty/])
   t.same(warningsOf(minimal), [])
+})
+
+t.test('mqtt_limits: what is left out has defaults, every key arrives, bounds that others make useless are named', async (t) => {
+  const limitsOf = (text: string) => loadConfig(`${minimal}mqtt_limits: ${text}`, { fileName: 'wadi.yaml', environment: {} }).mqtt_limits
+  const problems = (text: string): string[] => problemsOf(`${minimal}mqtt_limits: ${text}`)
+  t.same(limitsOf('{}'), {
+    retained: { messages: 10_000, bytes: 4 * 2 ** 20, message: 384 * 1024 },
+    queue: { messages: 10_000, total: 1_000_000 },
+    sessions: 10_000,
+    subscriptions: { client: 100, memory: 48 * 2 ** 20 }
+  })
+  const full =
+    '{ retained: { messages: 5, bytes: 1MiB, message: 2KiB }, queue: { messages: 7, total: 8 }, sessions: 9, subscriptions: { client: 3, memory: 2MiB } }'
+  t.same(limitsOf(full), {
+    retained: { messages: 5, bytes: 2 ** 20, message: 2048 },
+    queue: { messages: 7, total: 8 },
+    sessions: 9,
+    subscriptions: { client: 3, memory: 2 * 2 ** 20 }
+  })
+  t.match(problems('{ retained: { message: 512KiB } }'), [/mqtt_limits\.retained\.message is 512KiB, at most 448KiB is possible/])
+  t.match(problems('{ retained: { message: 400KiB, bytes: 64KiB } }'), [
+    /mqtt_limits\.retained\.message is 400KiB, more than all together may have \(64KiB\)/
+  ])
+  t.same(problems('{ retained: { bytes: 64KiB } }'), [], 'a default is no mistake')
+  t.match(problems('{ queue: { messages: 10, total: 9 } }'), [
+    /mqtt_limits\.queue\.messages is 10, more than may wait for all together \(9\)/
+  ])
+  t.match(problems('{ retain: {} }'), [/mqtt_limits\.retain is not a known key \(did you mean "retained"\?\)/])
 })

@@ -171,7 +171,7 @@ v5(
   async (version) => {
     const connack = await announced(version)
     assert.equal(propOf(connack, 34), 16)
-    assert.equal(propOf(connack, 39), 256 * 1024)
+    assert.equal(propOf(connack, 39), 512 * 1024)
     assert.equal(propOf(connack, 42), 0)
     assert.ok((propOf(connack, 33) as number) >= 1, 'receive maximum')
     for (const id of [36, 37, 40, 41]) assert.notEqual(propOf(connack, id), 0, `property ${id} says that something is missing`)
@@ -180,7 +180,7 @@ v5(
 
 v5('3.2.2-15', 'a packet that is larger than the server announces is refused with 0x95', async (version) => {
   const client = await rig.connect(version)
-  client.send(publish(version, { topic: rig.topic(), payload: Buffer.alloc(256 * 1024), qos: 1 }))
+  client.send(publish(version, { topic: rig.topic(), payload: Buffer.alloc(512 * 1024), qos: 1 }))
   await client.refused(0x95)
 })
 
@@ -189,7 +189,7 @@ v5('3.2.2-15', 'a packet of exactly that size is taken, and handed on', async (v
   const subscriber = await rig.subscriber(version, topic, 1)
   const client = await rig.connect(version)
   const overhead = publish(version, { topic, payload: Buffer.alloc(20_000), qos: 1 }).length - 20_000
-  const payload = Buffer.alloc(256 * 1024 - overhead, 7)
+  const payload = Buffer.alloc(512 * 1024 - overhead, 7)
   assert.equal((await client.publish({ topic, payload, qos: 1 }))?.code, 0)
   assert.deepEqual((await subscriber.receive()).payload, payload)
 })

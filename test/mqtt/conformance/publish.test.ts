@@ -48,6 +48,18 @@ both('3.3.1-4', '3.3.1-4', 'QoS 3 closes the connection', async (version) => {
   await client.send(publish(version, { topic: rig.topic(), qos: 3 })).refused(0x81, 0x82)
 })
 
+both('3.3.1-5', '3.3.1-5', 'a retained message that finds no room replaces the one before, and is not kept', async (version) => {
+  const topic = rig.topic()
+  const [publisher, subscriber] = [await rig.connect(version), await rig.subscriber(version, topic, 1)]
+  await publisher.publish({ topic, payload: 'before', qos: 1, retain: true })
+  assert.equal((await subscriber.receive()).text, 'before')
+  const payload = Buffer.alloc(400_000, 7)
+  assert.equal((await publisher.publish({ topic, payload, qos: 1, retain: true }))?.kind, 'puback')
+  assert.deepEqual((await subscriber.receive()).payload, payload)
+  const late = await rig.subscriber(version, topic, 1)
+  await late.quiet()
+})
+
 both('3.3.1-5', '3.3.1-5', 'a retained message replaces the one before, and is kept with its QoS', async (version) => {
   const topic = rig.topic()
   const publisher = await rig.connect(version)

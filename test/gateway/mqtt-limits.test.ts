@@ -1,0 +1,37 @@
+// Proves that `mqtt_limits` of wadi.yaml reaches the broker, and that the log says what finds no room.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import mqtt from 'mqtt'
+import t, { type Test } from 'tap'
+import { loadConfig } from '../../gateway/config/load.ts'
+import { type Gateway, openGateway } from '../../gateway/gateway.ts'
+
+async function open(test: Test, limits: string, lines: string[]): Promise<Gateway> {
+  const data = mkdtempSync(join(tmpdir(), 'wadi-mqtt-limits-'))
+  test.teardown(() => rmSync(data, { recursive: true, force: true }))
+  const yaml = `
+gateway: { id: g7, data: ${data} }
+storage: { journal: { file_size: 4MiB } }
+mqtt: [{ listen: "127.0.0.1:0" }]
+mqtt_limits: ${limits}
+routes: [{ filter: "#rest", topic: events, key: none }]
+`
+  const log = (level: string, words: string): void => void lines.push(`${level} ${words}`)
+  const gateway = await openGateway(loadConfig(yaml, { fileName: 'inline', environment: {} }), { log })
+  test.teardown(() => gateway.close())
+  return gateway
+}
+
+t.test('retained messages and subscriptions are bounded as the file says', async (t) => {
+  const lines: string[] = []
+  const gateway = await open(t, '{ retained: { messages: 1 }, subscriptions: { client: 1 } }', lines)
+  const client = await mqtt.connectAsync(`mqtt://${gateway.addresses.mqtt[0]}`, { clientId: 'z2m' })
+  for (const topic of ['z/a', 'z/b', 'z/c']) await client.publishAsync(topic, 'x', { qos: 1, retain: true })
+  t.equal(lines.filter((line) => line.includes('is not retained')).length, 1, 'once a minute')
+  t.match(lines.join('\n'), /warn a message of z2m \(127\.0\.0\.1\) is stored .* is not retained.*"z\/b": there are 1 retained messages/)
+  t.equal((await client.subscribeAsync('z/a')).length, 1)
+  await t.rejects(client.subscribeAsync('z/b'))
+  await client.endAsync()
+})
