@@ -80,6 +80,8 @@ export class SubscriberClient {
   #lastId = 0
   #number = 0
   #wantsClean = false
+  /** Its session has ended: what is present at the next CONNACK is another one. */
+  #isOver = false
   link: Link | null = null
 
   constructor(
@@ -151,6 +153,12 @@ export class SubscriberClient {
   /** A clean start: what the session had is given up, and until the broker has said yes there is no other start. */
   #forget(moment: number): void {
     this.#wantsClean = true
+    this.#endSession(moment)
+  }
+
+  /** It has no session any more. */
+  #endSession(moment: number): void {
+    this.#isOver = true
     this.#leaveAll(moment)
     this.#open.clear()
     for (const [packetId, { message, stage }] of [...this.#outgoing]) {
@@ -217,7 +225,7 @@ export class SubscriberClient {
     if (link.will && link.isConnected && !link.isEnding && !this.#world.isFaulty) link.will.expected = 'once'
     for (const grants of link.waiting.values()) for (const grant of grants) if (grant.leaving === NEVER) grant.granted = NEVER
     this.#presence.closed(this.#world.clock.monotonicMs(), isSeen)
-    if (link.expirySeconds === 0) this.#leaveAll(this.#world.ledger.moment)
+    if (link.expirySeconds === 0) this.#endSession(this.#world.ledger.moment)
   }
 
   #onEnd(link: Link): void {
@@ -395,11 +403,12 @@ export class SubscriberClient {
     if (expected === 'must-not' && sessionPresent) this.#violate('a session is present that has ended')
     this.#world.reach(`session present ${sessionPresent}, ${expected}`)
     this.#presence.connected(expirySeconds, isFaulty && !sessionPresent)
-    if (!sessionPresent) {
+    if (!sessionPresent || this.#isOver) {
       const { isDoubtful } = this.epoch
       this.epoch = new Epoch(this.id)
       this.epoch.isDoubtful = isFaulty || isDoubtful
       this.#open.clear()
+      this.#isOver = false
     }
     ledger.next()
     this.#resume(link, sessionPresent)
