@@ -36,6 +36,8 @@ export interface WillFate {
   /** Its connection said DISCONNECT and was closed: when. */
   disarmedMs: number
   disarmedLife: number
+  /** There was no room to write it down. */
+  readonly isSoft: boolean
 }
 
 interface Outgoing {
@@ -83,6 +85,8 @@ export class SubscriberClient {
   /** Its session has ended: what is present at the next CONNACK is another one. */
   #isOver = false
   link: Link | null = null
+  /** Of this connection: what came as retained, by topic. */
+  readonly retained = new Map<string, string>()
 
   constructor(
     world: ClientWorld,
@@ -178,7 +182,7 @@ export class SubscriberClient {
 
   #newWill({ topic, qos, retain }: { topic: string; qos: Qos; retain: boolean }, sent: number): WillFate {
     const message = this.#newMessage(topic, { qos, retain, isWill: true, sent })
-    const will: WillFate = { message, expected: 'at-most-once', disarmedMs: NEVER, disarmedLife: -1 }
+    const will: WillFate = { message, expected: 'at-most-once', disarmedMs: NEVER, disarmedLife: -1, isSoft: this.#world.isFaulty }
     this.wills.push(will)
     return will
   }
@@ -222,7 +226,7 @@ export class SubscriberClient {
     if (!link) return
     this.link = null
     this.#world.ledger.next()
-    if (link.will && link.isConnected && !link.isEnding && !this.#world.isFaulty) link.will.expected = 'once'
+    if (link.will && link.isConnected && !link.isEnding && !link.will.isSoft && !this.#world.isFaulty) link.will.expected = 'once'
     for (const grants of link.waiting.values()) for (const grant of grants) if (grant.leaving === NEVER) grant.granted = NEVER
     this.#presence.closed(this.#world.clock.monotonicMs(), isSeen)
     if (link.expirySeconds === 0) this.#endSession(this.#world.ledger.moment)
@@ -241,22 +245,22 @@ export class SubscriberClient {
 
   // --- publishing
 
-  #newMessage(topic: string, { qos, retain, isWill = false, sent }: { qos: Qos; retain: boolean; isWill?: boolean; sent: number }): SimMessage {
+  #newMessage(topic: string, { qos, retain, isWill = false, isEmpty = false, sent }: { qos: Qos; retain: boolean; isWill?: boolean; isEmpty?: boolean; sent: number }): SimMessage {
     const number = this.#number++
     const message: SimMessage = {
-      ...{ id: `${this.id}-${number}${isWill ? 'w' : ''}`, publisher: this.id, number, topic, qos, retain, isWill },
+      ...{ id: `${this.id}-${number}${isWill ? 'w' : ''}`, publisher: this.id, number, topic, qos, retain, isWill, isEmpty },
       ...{ isUnstored: topic.startsWith('u/'), sent, life: this.#world.life, sentCount: 1, acked: NEVER, fate: 'open' as const }
     }
     this.#world.ledger.messages.set(message.id, message)
     return message
   }
 
-  publish(topic: string, qos: Qos, retain: boolean): void {
+  publish(topic: string, qos: Qos, retain: boolean, isEmpty = false): void {
     const { link } = this
     if (!link || !this.isConnected) return
-    const message = this.#newMessage(topic, { qos, retain, sent: this.#world.ledger.next() })
+    const message = this.#newMessage(topic, { qos, retain, isEmpty, sent: this.#world.ledger.next() })
     this.#world.reach(`published QoS ${qos}`)
-    if (qos === 0) return link.connection.send(publish(this.version, { topic, payload: message.id, qos, retain }))
+    if (qos === 0) return link.connection.send(publish(this.version, { topic, payload: isEmpty ? '' : message.id, qos, retain }))
     const packetId = this.#freeId()
     this.#outgoing.set(packetId, { message, stage: 'publish', isSent: false })
     this.#sendOutgoing(link, packetId, false)
@@ -272,11 +276,11 @@ export class SubscriberClient {
     const outgoing = this.#outgoing.get(packetId)
     if (!outgoing) return
     this.#world.ledger.next()
-    const { topic, id, qos, retain } = outgoing.message
+    const { topic, id, qos, retain, isEmpty } = outgoing.message
     if (outgoing.stage === 'pubrel') return connection.send(ack('pubrel', packetId))
     if (outgoing.isSent) outgoing.message.sentCount++
     outgoing.isSent = true
-    connection.send(publish(this.version, { topic, payload: id, qos, retain, packetId, dup }))
+    connection.send(publish(this.version, { topic, payload: isEmpty ? '' : id, qos, retain, packetId, dup }))
   }
 
   /** CONNACK: what was not acknowledged is sent again, of a session that is gone as something new; QoS 2 of that is given up. */
@@ -422,6 +426,7 @@ export class SubscriberClient {
       if (link.inFlight.size >= link.receiveMaximum) this.#violate(`more than ${link.receiveMaximum} in flight: ${payload}`)
       link.inFlight.add(packetId)
     }
+    if (retain) this.retained.set(topic, payload)
     const open = qos === 2 ? this.#open.get(packetId) : undefined
     if (open !== undefined && open !== payload) this.#violate(`packet id ${packetId} was ${open} and is ${payload}, without PUBREL between`)
     if (open !== undefined && !dup) this.#violate(`packet id ${packetId} again without DUP: ${payload}`)

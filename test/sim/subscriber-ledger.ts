@@ -15,6 +15,8 @@ export interface SimMessage {
   readonly qos: Qos
   readonly retain: boolean
   readonly isWill: boolean
+  /** Takes a retained message away: its payload is empty, which names nobody. */
+  readonly isEmpty: boolean
   /** No route takes its topic: the broker has it in memory only. */
   readonly isUnstored: boolean
   /** First sent. */
@@ -97,6 +99,7 @@ export class SubscriberLedger {
   /** A client is sent a message, and takes it: of QoS 2 it had no such packet id open. */
   take(epoch: Epoch, received: Received): void {
     const { payload, topic, qos, retain, dup } = received
+    if (payload === '') return // takes a retained message away: it has no name
     const message = this.messages.get(payload)
     const who = `${epoch.clientId} at ${this.#moment}: ${payload} on ${topic}, QoS ${qos}${retain ? ', retained' : ''}${dup ? ', DUP' : ''}`
     if (!message) return this.violate(`${who}: nobody published that`)
@@ -113,7 +116,7 @@ export class SubscriberLedger {
     const isOnce = qos === 2 && !(message.isUnstored && epoch.restarts > 0) // what is not stored has no memory of packet ids either
     if (isOnce && known.byQos[2] > 1) this.violate(`${who}: taken ${known.byQos[2]} times`)
     if (qos !== 2 && known.fresh > message.sentCount && epoch.restarts === 0) this.violate(`${who}: sent ${known.fresh} times as new in one life`)
-    if (!message.isWill && isFirst && qos >= Math.min(1, message.qos)) this.#checkOrder(epoch, message, received, who)
+    if (isFirst && isInOrder(message, qos)) this.#checkOrder(epoch, message, received, who)
   }
 
   #checkOrder(epoch: Epoch, { publisher, topic, qos, number }: SimMessage, received: Received, who: string): void {
@@ -145,10 +148,24 @@ export class SubscriberLedger {
     if (received.qos < highest) this.violate(`${who}: should be QoS ${highest}`)
   }
 
+  /** What is retained of topics that only one client publishes to: the last that was acknowledged, or one that may have been stored behind it. */
+  judgeRetained(values: ReadonlyMap<string, string>): void {
+    const retained = [...this.messages.values()].filter(({ retain }) => retain)
+    for (const topic of new Set(retained.map((message) => message.topic))) {
+      const messages = retained.filter((message) => message.topic === topic)
+      if (!messages[0] || !topic.endsWith(`/r${messages[0].publisher}`)) continue
+      const last = messages.findLastIndex(({ fate, qos, isWill }) => fate === 'acked' && qos > 0 && !isWill)
+      const may = messages.filter(({ isWill, fate }, index) => index === last || isWill || (index > last && fate !== 'refused'))
+      const value = values.get(topic) ?? ''
+      const isRight = may.some(({ id, isEmpty }) => (isEmpty ? '' : id) === value) || (value === '' && last < 0)
+      if (!isRight) this.violate(`${topic} has ${value || 'nothing'} retained, and not ${may.map(({ id, isEmpty }) => (isEmpty ? 'nothing' : id)).join(' or ')}`)
+    }
+  }
+
   /** After a quiet end: what had to arrive did. `life`: of the gateway now. */
   judge(epoch: Epoch, life: number): void {
     for (const message of this.messages.values()) {
-      if (message.fate !== 'acked' || message.qos === 0 || epoch.countOf(message.id) > 0) continue
+      if (message.fate !== 'acked' || message.qos === 0 || message.isEmpty || epoch.countOf(message.id) > 0) continue
       if (message.isUnstored && message.life !== life) continue
       const grant = epoch.grants.find(
         ({ filter, granted, leaving, qos, noLocal, isSoft }) =>
@@ -163,6 +180,14 @@ export class SubscriberLedger {
       this.violate(`${epoch.clientId} never got ${message.id} on ${message.topic}, sent at ${message.sent}, acknowledged at ${message.acked}`)
     }
   }
+}
+
+/**
+ * What comes over an earlier connection of a session that is gone may come behind what its client sends over the next; what waited and is sent with QoS 0 by a
+ * later subscription, behind what that was sent at once.
+ */
+function isInOrder({ isWill, fate, qos }: SimMessage, deliveredQos: Qos): boolean {
+  return !isWill && fate !== 'given-up' && deliveredQos >= Math.min(1, qos)
 }
 
 export function matchesFilter(filter: string, topic: string): boolean {

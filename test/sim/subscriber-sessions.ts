@@ -196,7 +196,7 @@ export class SubscriberWorld implements ClientWorld {
     const prng = this.#prng
     await this.#start()
     const endChance = prng.pick([1, 3, 6])
-    const steps = prng.between(60, 160)
+    const steps = prng.between(40, 110)
     for (let step = 0; step < steps; step++) {
       await this.#pass()
       if (this.#store?.failure) await this.#end('kill')
@@ -284,7 +284,7 @@ export class SubscriberWorld implements ClientWorld {
     if (client.openCount >= 15) return
     const isRetained = prng.chance(15)
     const topic = isRetained ? `${prng.pick(['a', 'b', 'u'])}/r${client.id}` : prng.pick(TOPICS)
-    client.publish(topic, prng.pick([0, 1, 1, 2, 2] as const), isRetained)
+    client.publish(topic, prng.pick([0, 1, 1, 2, 2] as const), isRetained, isRetained && prng.chance(25))
   }
 
   // --- the end
@@ -293,7 +293,7 @@ export class SubscriberWorld implements ClientWorld {
     const prng = this.#prng
     this.#disk.heal()
     if (prng.chance(40) || this.#store?.failure) await this.#end(prng.pick(['kill', 'power', 'stop'] as const))
-    for (let turn = 0, quiet = 0; turn < 600 && quiet < 10; turn++) {
+    for (let turn = 0, quiet = 0; turn < 600 && quiet < 5; turn++) {
       for (const client of this.#clients) {
         if (client.link?.ackMode !== 'prompt' && client.link) client.disconnect(null)
         if (client.link?.ackMode !== 'prompt' || client.link.isEnding) {
@@ -314,6 +314,7 @@ export class SubscriberWorld implements ClientWorld {
     this.#disarm()
     if (this.#dropped > 0) this.reach('dropped')
     else for (const { epoch } of this.#clients) this.ledger.judge(epoch, this.life)
+    await this.#lookAtRetained()
     if (!this.#store) return
     const counts = new Map<string, number>()
     const count = (text: string): unknown => counts.set(text, (counts.get(text) ?? 0) + 1)
@@ -329,14 +330,28 @@ export class SubscriberWorld implements ClientWorld {
     this.#judgeLog(counts)
   }
 
+  async #lookAtRetained(): Promise<void> {
+    const prng = this.#prng.fork()
+    const presence = new SessionPresence()
+    const reader = new SubscriberClient(this, { id: 'reader', version: 5, isKept: false, expirySeconds: 0, receiveMaximum: 65_535, prng, presence })
+    reader.connect({ isClean: true, ackMode: 'prompt', willTopic: null })
+    await this.#run(1_000)
+    reader.subscribe('#', { qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, id: null })
+    await this.#run(1_000)
+    this.ledger.judgeRetained(reader.retained)
+    this.reached.set('retained values', reader.retained.size)
+    reader.cut('end')
+    await this.#run(100)
+  }
+
   async #recordsOf(bytes: Uint8Array): Promise<readonly StoredRecord[]> {
     return (await this.clock.settle(readBatchRecords(coreOfLife(), simCodec, bytes))) ?? []
   }
 
   #judgeLog(counts: ReadonlyMap<string, number>): void {
-    for (const { id, qos, fate, isUnstored, isWill } of this.ledger.messages.values()) {
+    for (const { id, qos, fate, isUnstored, isWill, isEmpty } of this.ledger.messages.values()) {
       const count = counts.get(id) ?? 0
-      if (isUnstored || isWill) continue
+      if (isUnstored || isWill || isEmpty) continue
       if (fate === 'acked' && count === 0) this.ledger.violate(`${id} was acknowledged and is not in the log`)
       if (qos === 2 && count > 1) this.ledger.violate(`${id}, QoS 2, is ${count} times in the log`)
     }
