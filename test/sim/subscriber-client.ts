@@ -6,7 +6,7 @@
 
 import { decode, type Packet, propsOf, WireFault } from '../mqtt/conformance/decode.ts'
 import { ack, connect, disconnect, NO_LOCAL, prop, publish, RETAIN_AS_PUBLISHED, retainHandling, subscribe, unsubscribe } from '../mqtt/conformance/encode.ts'
-import type { SessionPresence } from './subscriber-presence.ts'
+import type { Presence, SessionPresence } from './subscriber-presence.ts'
 import type { Prng } from './prng.ts'
 import type { SimClock } from './sim-clock.ts'
 import { SimConnection, type SimListener } from './sim-connection.ts'
@@ -228,6 +228,10 @@ export class SubscriberClient {
     this.#world.ledger.next()
     if (link.will && link.isConnected && !link.isEnding && !link.will.isSoft && !this.#world.isFaulty) link.will.expected = 'once'
     for (const grants of link.waiting.values()) for (const grant of grants) if (grant.leaving === NEVER) grant.granted = NEVER
+    if (!link.isConnected && this.#expected(link) !== 'must') {
+      this.epoch.isUncertain = true
+      this.#leaveAll(this.#world.ledger.moment)
+    }
     this.#presence.closed(this.#world.clock.monotonicMs(), isSeen)
     if (link.expirySeconds === 0) this.#endSession(this.#world.ledger.moment)
   }
@@ -235,7 +239,7 @@ export class SubscriberClient {
   #onEnd(link: Link): void {
     if (this.link !== link) return
     const { clock, life } = this.#world
-    if (link.isEnding && link.will && !link.isDead) {
+    if (link.isEnding && link.will && !link.isDead && !this.#world.isFaulty) {
       link.will.disarmedMs = clock.monotonicMs()
       link.will.disarmedLife = life
     }
@@ -392,7 +396,7 @@ export class SubscriberClient {
   }
 
   #onConnack(link: Link, { code, sessionPresent }: Packet): void {
-    const { clock, servesSinceMs, life, ledger, isFaulty } = this.#world
+    const { ledger, isFaulty } = this.#world
     if (code !== 0) {
       this.#world.reach('CONNACK refused')
       if (!isFaulty) this.#violate(`CONNACK 0x${code.toString(16)}`)
@@ -400,9 +404,8 @@ export class SubscriberClient {
     }
     link.isConnected = true
     this.#wantsClean = false
-    const { isClean, sentMs, expirySeconds } = link
-    const nowMs = clock.monotonicMs()
-    const expected = this.#presence.expected({ isClean, sentMs, nowMs, servesSinceMs, life })
+    const { expirySeconds } = link
+    const expected = this.#expected(link)
     if (expected === 'must' && !sessionPresent) this.#violate('its session is gone')
     if (expected === 'must-not' && sessionPresent) this.#violate('a session is present that has ended')
     this.#world.reach(`session present ${sessionPresent}, ${expected}`)
@@ -418,6 +421,11 @@ export class SubscriberClient {
     this.#resume(link, sessionPresent)
   }
 
+  #expected({ isClean, sentMs }: Link): Presence {
+    const { clock, servesSinceMs, life } = this.#world
+    return this.#presence.expected({ isClean, sentMs, nowMs: clock.monotonicMs(), servesSinceMs, life })
+  }
+
   #onPublish(link: Link, packet: Packet): void {
     const { packetId, topic, text: payload, dup, retain } = packet
     const qos = packet.qos as Qos
@@ -427,7 +435,8 @@ export class SubscriberClient {
       link.inFlight.add(packetId)
     }
     if (retain) this.retained.set(topic, payload)
-    const open = qos === 2 ? this.#open.get(packetId) : undefined
+    const isKnown = this.#open.get(packetId) === payload || !this.epoch.isUncertain
+    const open = qos === 2 && isKnown ? this.#open.get(packetId) : undefined
     if (open !== undefined && open !== payload) this.#violate(`packet id ${packetId} was ${open} and is ${payload}, without PUBREL between`)
     if (open !== undefined && !dup) this.#violate(`packet id ${packetId} again without DUP: ${payload}`)
     if (open === undefined) {

@@ -66,6 +66,8 @@ export class Epoch {
   restarts = 0
   /** Subscriptions that were taken away may come back: there was no room to write that down. */
   isDoubtful = false
+  /** It may have been replaced by another session, and its client does not know. */
+  isUncertain = false
   /** What was taken by payload, all of it; of what does not say "retained", by QoS and without DUP. */
   readonly received = new Map<string, { count: number; byQos: [number, number, number]; fresh: number }>()
   readonly lastNumbers = new Map<string, number>()
@@ -119,7 +121,9 @@ export class SubscriberLedger {
     if (isFirst && isInOrder(message, qos)) this.#checkOrder(epoch, message, received, who)
   }
 
-  #checkOrder(epoch: Epoch, { publisher, topic, qos, number }: SimMessage, received: Received, who: string): void {
+  /** Of what was subscribed to before it was sent for the first time: of other messages it may get repeats only. */
+  #checkOrder(epoch: Epoch, { publisher, topic, qos, number, sent }: SimMessage, received: Received, who: string): void {
+    if (!epoch.grants.some(({ filter, granted }) => granted < sent && matchesFilter(filter, topic))) return
     const key = `${publisher} ${topic} ${qos} ${received.qos}`
     const last = epoch.lastNumbers.get(key) ?? -1
     if (number < last) this.violate(`${who}: number ${number} of ${publisher} comes behind its number ${last}`)
@@ -155,7 +159,10 @@ export class SubscriberLedger {
       const messages = retained.filter((message) => message.topic === topic)
       if (!messages[0] || !topic.endsWith(`/r${messages[0].publisher}`)) continue
       const last = messages.findLastIndex(({ fate, qos, isWill }) => fate === 'acked' && qos > 0 && !isWill)
-      const may = messages.filter(({ isWill, fate }, index) => index === last || isWill || (index > last && fate !== 'refused'))
+      // A repeat of QoS 1 is an event of its own, and may come behind QoS 2.
+      const may = messages.filter(
+        ({ isWill, fate, sentCount }, index) => index === last || isWill || (index > last && fate !== 'refused') || (sentCount > 1 && messages[last]?.qos === 2)
+      )
       const value = values.get(topic) ?? ''
       const isRight = may.some(({ id, isEmpty }) => (isEmpty ? '' : id) === value) || (value === '' && last < 0)
       if (!isRight) this.violate(`${topic} has ${value || 'nothing'} retained, and not ${may.map(({ id, isEmpty }) => (isEmpty ? 'nothing' : id)).join(' or ')}`)

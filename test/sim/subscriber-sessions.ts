@@ -28,7 +28,7 @@ import { SessionPresence } from './subscriber-presence.ts'
 
 /** What a canary breaks, for the rest of the thread. */
 export interface SubscriberMutation {
-  install?(): void
+  install(): void
 }
 
 const ROUTES: RouteConfig[] = [
@@ -59,8 +59,7 @@ export class SubscriberWorld implements ClientWorld {
   #dropped = 0
   #faultyUntilMs = Number.NEGATIVE_INFINITY
 
-  constructor(seed: number, mutation: SubscriberMutation = {}) {
-    mutation.install?.()
+  constructor(seed: number) {
     this.#prng = new Prng(seed ^ 0x5e55)
     const prng = this.#prng
     const delayMs = prng.pick([{ min: 0.02, max: 0.3 }, { min: 0.05, max: 3 }, { min: 2, max: 12 }])
