@@ -47,7 +47,15 @@ function inThread(share: Share): Promise<SubscriberRun> {
   })
 }
 
-export async function runSubscribers({ first = 1, count, threads }: { first?: number; count: number; threads: number }): Promise<SubscriberRun> {
+export async function runSubscribers({
+  first = 1,
+  count,
+  threads
+}: {
+  first?: number
+  count: number
+  threads: number
+}): Promise<SubscriberRun> {
   const list = seeds({ first, count })
   const shares = Array.from({ length: Math.min(threads, list.length) }, (_, index) => list.filter((__, at) => at % threads === index))
   const runs = await Promise.all(shares.map((share) => inThread({ seeds: share })))
@@ -57,7 +65,10 @@ export async function runSubscribers({ first = 1, count, threads }: { first?: nu
 }
 
 /** @returns what the first seed says that notices it, and how many it took; null: none did */
-export async function runSubscriberCanary(canary: string, countMax: number): Promise<{ readonly caughtBy: string | null; readonly seeds: number }> {
+export async function runSubscriberCanary(
+  canary: string,
+  countMax: number
+): Promise<{ readonly caughtBy: string | null; readonly seeds: number }> {
   for (let from = 1; from <= countMax; ) {
     const rest = Array.from({ length: countMax - from + 1 }, (_, index) => from + index)
     const { failed } = await inThread({ seeds: rest, canary })

@@ -1,7 +1,10 @@
 // Mutations of what makes MQTT sessions durable: each breaks one promise in one place. subscriber-sessions.test.ts demands that each is noticed.
 
 import { Outbox, type QueueKeeper } from '../../adapters/mqtt/outbox.ts'
+import { RetainedMessages } from '../../adapters/mqtt/retained-messages.ts'
 import { type FoundSession, type FoundSessions, SessionStore } from '../../adapters/mqtt/session-store.ts'
+import { Subscriptions } from '../../adapters/mqtt/subscriptions.ts'
+import { storedWills } from '../../adapters/mqtt/wills.ts'
 import type { SubscriberMutation } from './subscriber-sessions.ts'
 
 /** QoS 2 towards subscribers: what has to be durable before a packet leaves is written, and not waited for. */
@@ -77,5 +80,31 @@ export const subscriberCanaries: Record<string, SubscriberMutation> = {
   'a start looks through the log from too far back': finds(({ sessions }) => ({
     sessions: eachOf(sessions, { queued: new Map() }),
     queuedTo: () => 0
-  }))
+  })),
+  'a client is sent one message more than it takes': {
+    install: () => {
+      const { attach } = Outbox.prototype
+      Outbox.prototype.attach = function (link, receiveMaximum) {
+        attach.call(this, link, receiveMaximum + 1)
+      }
+    }
+  },
+  'no-local is not looked at': {
+    install: () => {
+      const { deliver } = Subscriptions.prototype
+      Subscriptions.prototype.deliver = function (message) {
+        deliver.call(this, message, null)
+      }
+    }
+  },
+  'a will that was sent, or taken back, stays in the state': {
+    install: () => {
+      storedWills.remove = () => ({ key: 'mqtt.will/nobody/0', value: null })
+    }
+  },
+  'retained messages are forgotten at a restart': {
+    install: () => {
+      RetainedMessages.prototype.load = () => undefined as never
+    }
+  }
 }

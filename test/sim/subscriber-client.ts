@@ -5,12 +5,23 @@
 // Not for: what it does when (subscriber-sessions.ts), what it had to be sent (subscriber-ledger.ts).
 
 import { decode, type Packet, propsOf, WireFault } from '../mqtt/conformance/decode.ts'
-import { ack, connect, disconnect, NO_LOCAL, prop, publish, RETAIN_AS_PUBLISHED, retainHandling, subscribe, unsubscribe } from '../mqtt/conformance/encode.ts'
-import type { Presence, SessionPresence } from './subscriber-presence.ts'
+import {
+  ack,
+  connect,
+  disconnect,
+  NO_LOCAL,
+  prop,
+  publish,
+  RETAIN_AS_PUBLISHED,
+  retainHandling,
+  subscribe,
+  unsubscribe
+} from '../mqtt/conformance/encode.ts'
 import type { Prng } from './prng.ts'
 import type { SimClock } from './sim-clock.ts'
 import { SimConnection, type SimListener } from './sim-connection.ts'
 import { Epoch, type Grant, type Qos, type SimMessage, type SubscriberLedger } from './subscriber-ledger.ts'
+import type { Presence, SessionPresence } from './subscriber-presence.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
 export const UNENDING_SECONDS = 0xffff_ffff
@@ -90,7 +101,15 @@ export class SubscriberClient {
 
   constructor(
     world: ClientWorld,
-    options: { id: string; version: 4 | 5; isKept: boolean; expirySeconds: number; receiveMaximum: number; prng: Prng; presence: SessionPresence }
+    options: {
+      id: string
+      version: 4 | 5
+      isKept: boolean
+      expirySeconds: number
+      receiveMaximum: number
+      prng: Prng
+      presence: SessionPresence
+    }
   ) {
     this.#world = world
     this.id = options.id
@@ -118,7 +137,15 @@ export class SubscriberClient {
 
   // --- connections
 
-  connect({ isClean, ackMode, willTopic }: { isClean: boolean; ackMode: AckMode; willTopic: { topic: string; qos: Qos; retain: boolean } | null }): void {
+  connect({
+    isClean,
+    ackMode,
+    willTopic
+  }: {
+    isClean: boolean
+    ackMode: AckMode
+    willTopic: { topic: string; qos: Qos; retain: boolean } | null
+  }): void {
     const { ledger, clock, listener } = this.#world
     if (!listener) return
     if (this.link && !this.link.isEnding) {
@@ -149,7 +176,8 @@ export class SubscriberClient {
     this.link = link
     if (clean) this.#forget(sent)
     this.#presence.connecting(expirySeconds, clean)
-    const willFields = willTopic && will ? { will: { topic: willTopic.topic, payload: will.message.id, qos: willTopic.qos, retain: willTopic.retain } } : {}
+    const willFields =
+      willTopic && will ? { will: { topic: willTopic.topic, payload: will.message.id, qos: willTopic.qos, retain: willTopic.retain } } : {}
     connection.send(connect(this.version, { clientId: this.id, clean, keepAlive: 5, props, ...willFields }))
     this.#keepAlive(link)
   }
@@ -249,7 +277,10 @@ export class SubscriberClient {
 
   // --- publishing
 
-  #newMessage(topic: string, { qos, retain, isWill = false, isEmpty = false, sent }: { qos: Qos; retain: boolean; isWill?: boolean; isEmpty?: boolean; sent: number }): SimMessage {
+  #newMessage(
+    topic: string,
+    { qos, retain, isWill = false, isEmpty = false, sent }: { qos: Qos; retain: boolean; isWill?: boolean; isEmpty?: boolean; sent: number }
+  ): SimMessage {
     const number = this.#number++
     const message: SimMessage = {
       ...{ id: `${this.id}-${number}${isWill ? 'w' : ''}`, publisher: this.id, number, topic, qos, retain, isWill, isEmpty },
@@ -309,7 +340,10 @@ export class SubscriberClient {
 
   // --- subscribing
 
-  subscribe(filter: string, options: { qos: Qos; noLocal: boolean; retainAsPublished: boolean; retainHandling: number; id: number | null }): void {
+  subscribe(
+    filter: string,
+    options: { qos: Qos; noLocal: boolean; retainAsPublished: boolean; retainHandling: number; id: number | null }
+  ): void {
     const { link } = this
     if (!link || !this.isConnected) return
     const asked = this.#world.ledger.next()
@@ -320,7 +354,11 @@ export class SubscriberClient {
     this.epoch.grants.push(grant)
     const packetId = this.#waitingId(link)
     link.waiting.set(packetId, [grant])
-    const flags = plain.qos | (plain.noLocal ? NO_LOCAL : 0) | (plain.retainAsPublished ? RETAIN_AS_PUBLISHED : 0) | (is5 ? retainHandling(plain.retainHandling) : 0)
+    const flags =
+      plain.qos |
+      (plain.noLocal ? NO_LOCAL : 0) |
+      (plain.retainAsPublished ? RETAIN_AS_PUBLISHED : 0) |
+      (is5 ? retainHandling(plain.retainHandling) : 0)
     link.connection.send(subscribe(this.version, packetId, [[filter, flags]], plain.id === null ? undefined : [prop(11, plain.id)]))
   }
 
@@ -511,6 +549,7 @@ export class SubscriberClient {
     grant.granted = moment
     grant.isSoft ||= this.#world.isFaulty
     if (grant.isSoft) this.epoch.isDoubtful = true
-    for (const other of this.epoch.grants) if (other !== grant && other.filter === grant.filter && other.asked < grant.asked) other.left = Math.min(other.left, moment)
+    for (const other of this.epoch.grants)
+      if (other !== grant && other.filter === grant.filter && other.asked < grant.asked) other.left = Math.min(other.left, moment)
   }
 }

@@ -117,7 +117,8 @@ export class SubscriberLedger {
     const isFirst = known.byQos[0] + known.byQos[1] + known.byQos[2] === 1
     const isOnce = qos === 2 && !(message.isUnstored && epoch.restarts > 0) // what is not stored has no memory of packet ids either
     if (isOnce && known.byQos[2] > 1) this.violate(`${who}: taken ${known.byQos[2]} times`)
-    if (qos !== 2 && known.fresh > message.sentCount && epoch.restarts === 0) this.violate(`${who}: sent ${known.fresh} times as new in one life`)
+    if (qos !== 2 && known.fresh > message.sentCount && epoch.restarts === 0)
+      this.violate(`${who}: sent ${known.fresh} times as new in one life`)
     if (isFirst && isInOrder(message, qos)) this.#checkOrder(epoch, message, received, who)
   }
 
@@ -146,7 +147,9 @@ export class SubscriberLedger {
     const ids = new Set(received.subscriptionIds)
     for (const id of ids) if (!mayTake.some((grant) => grant.id === id)) this.violate(`${who}: subscription id ${id}`)
     // A will that is found in the log is taken for its client's own, one that is sent at once is not: no-local says nothing sure.
-    const certain = mayTake.filter(({ granted, leaving, noLocal }) => granted < message.sent && leaving === NEVER && !(noLocal && message.isWill))
+    const certain = mayTake.filter(
+      ({ granted, leaving, noLocal }) => granted < message.sent && leaving === NEVER && !(noLocal && message.isWill)
+    )
     for (const { id, filter } of certain) if (id !== null && !ids.has(id)) this.violate(`${who}: without id ${id} of ${filter}`)
     const highest = Math.max(0, ...certain.map(qosOf))
     if (received.qos < highest) this.violate(`${who}: should be QoS ${highest}`)
@@ -161,11 +164,15 @@ export class SubscriberLedger {
       const last = messages.findLastIndex(({ fate, qos, isWill }) => fate === 'acked' && qos > 0 && !isWill)
       // A repeat of QoS 1 is an event of its own, and may come behind QoS 2.
       const may = messages.filter(
-        ({ isWill, fate, sentCount }, index) => index === last || isWill || (index > last && fate !== 'refused') || (sentCount > 1 && messages[last]?.qos === 2)
+        ({ isWill, fate, sentCount }, index) =>
+          index === last || isWill || (index > last && fate !== 'refused') || (sentCount > 1 && messages[last]?.qos === 2)
       )
       const value = values.get(topic) ?? ''
       const isRight = may.some(({ id, isEmpty }) => (isEmpty ? '' : id) === value) || (value === '' && last < 0)
-      if (!isRight) this.violate(`${topic} has ${value || 'nothing'} retained, and not ${may.map(({ id, isEmpty }) => (isEmpty ? 'nothing' : id)).join(' or ')}`)
+      if (!isRight)
+        this.violate(
+          `${topic} has ${value || 'nothing'} retained, and not ${may.map(({ id, isEmpty }) => (isEmpty ? 'nothing' : id)).join(' or ')}`
+        )
     }
   }
 
@@ -184,7 +191,9 @@ export class SubscriberLedger {
           !(noLocal && message.publisher === epoch.clientId)
       )
       if (!grant) continue
-      this.violate(`${epoch.clientId} never got ${message.id} on ${message.topic}, sent at ${message.sent}, acknowledged at ${message.acked}`)
+      this.violate(
+        `${epoch.clientId} never got ${message.id} on ${message.topic}, sent at ${message.sent}, acknowledged at ${message.acked}`
+      )
     }
   }
 }

@@ -62,7 +62,11 @@ export class SubscriberWorld implements ClientWorld {
   constructor(seed: number) {
     this.#prng = new Prng(seed ^ 0x5e55)
     const prng = this.#prng
-    const delayMs = prng.pick([{ min: 0.02, max: 0.3 }, { min: 0.05, max: 3 }, { min: 2, max: 12 }])
+    const delayMs = prng.pick([
+      { min: 0.02, max: 0.3 },
+      { min: 0.05, max: 3 },
+      { min: 2, max: 12 }
+    ])
     this.#disk = new SimDisk({ clock: this.clock, prng: prng.fork(), delayMs })
     this.#time = new ProcessTime(this.clock)
     this.#settings = {
@@ -120,15 +124,28 @@ export class SubscriberWorld implements ClientWorld {
     const core = coreOfLife()
     const store = await this.clock.settle(
       LogStore.open({
-        ...{ disk: this.#disk, clock: process, random: this.#prng.fork(), core, codec: simCodec, directory: '/data', settings: this.#settings }
+        ...{
+          disk: this.#disk,
+          clock: process,
+          random: this.#prng.fork(),
+          core,
+          codec: simCodec,
+          directory: '/data',
+          settings: this.#settings
+        }
       })
     )
     this.#store = store
-    for (const [name, partitionCount] of [['ta', 2], ['tb', 1], ['dead', 1]] as const) {
+    for (const [name, partitionCount] of [
+      ['ta', 2],
+      ['tb', 1],
+      ['dead', 1]
+    ] as const) {
       if (!store.topics.has(name)) await this.clock.settle(store.createTopic(name, { partitionCount, codec: 'none', isForwarded: false }))
     }
     const { table } = compileRoutes({ routes: ROUTES, unmatched: { action: 'drop' }, deadLetter: 'dead' }, payloadDecoders)
-    const createTopic = (name: string): ReturnType<LogStore['createTopic']> => store.createTopic(name, { codec: 'none', isForwarded: false })
+    const createTopic = (name: string): ReturnType<LogStore['createTopic']> =>
+      store.createTopic(name, { codec: 'none', isForwarded: false })
     const ingest = new Ingest({ store, core, clock: process, table, createTopic })
     const broker = createMqttBroker({
       ...{ ingest, store, core, codec: simCodec },
@@ -195,7 +212,7 @@ export class SubscriberWorld implements ClientWorld {
     const prng = this.#prng
     await this.#start()
     const endChance = prng.pick([1, 3, 6])
-    const steps = prng.between(40, 110)
+    const steps = prng.between(25, 80)
     for (let step = 0; step < steps; step++) {
       await this.#pass()
       if (this.#store?.failure) await this.#end('kill')
@@ -257,7 +274,9 @@ export class SubscriberWorld implements ClientWorld {
   #connect(client: SubscriberClient): void {
     const prng = this.#prng
     const hasWill = prng.chance(30)
-    const willTopic = hasWill ? { topic: prng.pick(['a/1', 'b/1', `a/r${client.id}`]), qos: prng.below(3) as Qos, retain: prng.chance(30) } : null
+    const willTopic = hasWill
+      ? { topic: prng.pick(['a/1', 'b/1', `a/r${client.id}`]), qos: prng.below(3) as Qos, retain: prng.chance(30) }
+      : null
     const ackMode = prng.pick(['prompt', 'prompt', 'prompt', 'late', 'never', 'not-complete'] as const) satisfies AckMode
     this.reach(`acknowledges ${ackMode}`)
     const isClean = prng.chance(7)
@@ -302,8 +321,12 @@ export class SubscriberWorld implements ClientWorld {
       const before = this.ledger.moment
       await this.#run(500)
       const isIdle = this.#clients.every((client) => client.isConnected && !client.isBusy)
-      quiet = isIdle && this.ledger.moment - before <= this.#clients.length * 2 && (this.#broker?.metrics.queuedPlaces ?? 0) === 0 ? quiet + 1 : 0
-      if (turn === 599) this.ledger.violate(`no end: ${JSON.stringify(this.#clients.map(({ id, isConnected, openCount }) => ({ id, isConnected, openCount })))}`)
+      quiet =
+        isIdle && this.ledger.moment - before <= this.#clients.length * 2 && (this.#broker?.metrics.queuedPlaces ?? 0) === 0 ? quiet + 1 : 0
+      if (turn === 599)
+        this.ledger.violate(
+          `no end: ${JSON.stringify(this.#clients.map(({ id, isConnected, openCount }) => ({ id, isConnected, openCount })))}`
+        )
     }
     await this.#judge()
   }
@@ -321,7 +344,8 @@ export class SubscriberWorld implements ClientWorld {
       for (const partition of partitions) {
         for (let offset = partition.logStartOffset; offset < partition.highWatermark; ) {
           const { batches, nextOffset } = await this.clock.settle(partition.read(offset, { bytesMax: 64 * KIB }))
-          for (const { bytes } of batches) for (const record of await this.#recordsOf(bytes)) if (record.offset >= offset) count(textOf(record))
+          for (const { bytes } of batches)
+            for (const record of await this.#recordsOf(bytes)) if (record.offset >= offset) count(textOf(record))
           offset = nextOffset
         }
       }
@@ -332,7 +356,15 @@ export class SubscriberWorld implements ClientWorld {
   async #lookAtRetained(): Promise<void> {
     const prng = this.#prng.fork()
     const presence = new SessionPresence()
-    const reader = new SubscriberClient(this, { id: 'reader', version: 5, isKept: false, expirySeconds: 0, receiveMaximum: 65_535, prng, presence })
+    const reader = new SubscriberClient(this, {
+      id: 'reader',
+      version: 5,
+      isKept: false,
+      expirySeconds: 0,
+      receiveMaximum: 65_535,
+      prng,
+      presence
+    })
     reader.connect({ isClean: true, ackMode: 'prompt', willTopic: null })
     await this.#run(1_000)
     reader.subscribe('#', { qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, id: null })
@@ -362,7 +394,8 @@ export class SubscriberWorld implements ClientWorld {
         this.reach(`will ${expected}`)
         if (count > 1) this.ledger.violate(`the will ${message.id} of ${clientId} is ${count} times in the log`)
         if (count === 0 && expected === 'once') this.ledger.violate(`the will ${message.id} of ${clientId} was not sent`)
-        if (count > 0 && expected === 'never') this.ledger.violate(`the will ${message.id} of ${clientId} was sent, though it was taken back`)
+        if (count > 0 && expected === 'never')
+          this.ledger.violate(`the will ${message.id} of ${clientId} was sent, though it was taken back`)
       }
     }
   }
