@@ -1,7 +1,7 @@
 // The status report for people: four lines and a table.
 
 import { formatCount, formatDuration } from '../gateway/config/units.ts'
-import type { KafkaStatus, StatusReport, TopicStatus, UplinkReport } from '../gateway/status-report.ts'
+import type { KafkaStatus, MqttStatus, StatusReport, TopicStatus, UplinkReport } from '../gateway/status-report.ts'
 import { formatBytes } from '../runtime/base/byte-text.ts'
 import { columns, paint } from './terminal.ts'
 import { visibleCell, visibleTexts } from './visible-text.ts'
@@ -13,13 +13,14 @@ const RATIO_EVENTS_MIN = 1_000
 const RATIO_BYTES_MIN = 64 * 2 ** 20
 
 export function statusText(report: StatusReport): string {
-  const { gateway, ingest, kafka, storage, uplink, topics } = visibleTexts(report)
+  const { gateway, ingest, mqtt, kafka, storage, uplink, topics } = visibleTexts(report)
   const label = (name: string): string => paint('bold', name.padEnd(9))
   const lines = [
     `${label('gateway')} ${gateway.id}  ${gateway.version}  up ${formatDuration(gateway.upMs)}  pid ${gateway.pid}  ${formatBytes(gateway.residentBytes)} of memory`,
     `${label('ingest')} ${ingestWords(ingest)}`,
     ...unmatchedLines(report.ingest).map((line) => `${' '.repeat(10)}${paint('yellow', line)}`),
     ...refusedLines(ingest.refusedTopics.map(({ topic, reason, events }) => ({ topic, reason, what: plural(events, 'event', 'events') }))),
+    ...(mqtt ? [`${label('mqtt')} ${mqttWords(mqtt)}`] : []),
     ...(kafka ? [`${label('kafka')} ${kafkaWords(kafka)}`] : []),
     ...refusedLines(
       kafka?.refusedTopics.map(({ topic, reason, batches }) => ({ topic, reason, what: plural(batches, 'batch', 'batches') })) ?? []
@@ -70,6 +71,18 @@ function refusedLines(refused: readonly { topic: string; reason: string; what: s
     .map(({ topic, reason, what }) => `refused for ${visibleCell(topic)}: ${what}, ${reason}`)
   if (refused.length > lines.length) lines.push(`and ${refused.length - lines.length} more (--json has them)`)
   return lines.map((line) => `${' '.repeat(10)}${paint('yellow', line)}`)
+}
+
+function mqttWords({ clients, sessions, retained, retainedBytes, refusedRetained, waiting, queuedBytes, dropped }: MqttStatus): string {
+  const parts = [
+    plural(clients, 'client', 'clients'),
+    plural(sessions, 'session', 'sessions'),
+    `${formatCount(retained)} retained (${formatBytes(retainedBytes)})`,
+    `${formatCount(waiting)} waiting${queuedBytes > 0 ? ` (${formatBytes(queuedBytes)} in memory)` : ''}`
+  ]
+  if (dropped > 0) parts.push(paint('yellow', `${formatCount(dropped)} dropped`))
+  if (refusedRetained > 0) parts.push(paint('yellow', `${formatCount(refusedRetained)} not retained for want of room`))
+  return parts.join('  ')
 }
 
 function kafkaWords(kafka: KafkaStatus): string {

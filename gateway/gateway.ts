@@ -36,6 +36,7 @@ import { routesConfigOf } from './config/routes-config.ts'
 import type { Config, KafkaSection, MqttLimitsSection, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
 import { openControlDoor } from './control-door.ts'
+import { DroppedLog } from './dropped-log.ts'
 import { type Edges, openEdges } from './edges.ts'
 import { lackOfRoom } from './journal-room.ts'
 import { createKafka, fullLog, gatewayBrokerSettings, refusalLog, topicChangesLog, topicRulesOf } from './kafka.ts'
@@ -166,7 +167,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   const ingest = new Ingest({ store, core: edges.core, clock: edges.clock, table, createTopic, onUnrouted: unroutedLog(log) })
   uplink?.start()
 
-  const mqtt = await openMqtt(listeners, { ingest, store, edges, log, limits: config.mqtt_limits })
+  const mqtt = await openMqtt(listeners, { ingest, store, edges, log, limits: config.mqtt_limits }, closers)
   closers.add(() => mqtt.close())
   if (kafka) serveKafka(kafka, { broker, store, edges }, closers)
 
@@ -356,7 +357,8 @@ async function bindListeners(config: Config, edges: Edges, closers: Closers): Pr
   const listeners: Listener[] = []
   for (const { listen, limits } of config.mqtt) {
     const { host, port } = listen
-    const listener = new Listener({ host, port, limits: { packetBytesMax: limits.packet, connectionsMax: limits.connections } })
+    const { packet: packetBytesMax, connections: connectionsMax, connections_per_address: connectionsPerAddressMax } = limits
+    const listener = new Listener({ host, port, limits: { packetBytesMax, connectionsMax, connectionsPerAddressMax } })
     await bindDoor(listener, { listen, name: 'MQTT', key: 'mqtt[].listen' }, config, edges)
     closers.add(async () => listener.stopAccepting())
     listeners.push(listener)
@@ -435,8 +437,11 @@ function brokerLimits({ retained, queue, sessions, subscriptions }: MqttLimitsSe
 
 async function openMqtt(
   listeners: readonly Listener[],
-  { ingest, store, edges, log, limits }: Inside & { ingest: Ingest; limits: MqttLimitsSection }
+  { ingest, store, edges, log, limits }: Inside & { ingest: Ingest; limits: MqttLimitsSection },
+  closers: Closers
 ): Promise<MqttBroker> {
+  const dropped = new DroppedLog(log)
+  closers.add(async () => dropped.close()) // after the broker
   const broker = createMqttBroker({
     ingest,
     store,
@@ -446,6 +451,7 @@ async function openMqtt(
     version: VERSION,
     onEvent: mqttLog(log),
     onTakeover: takeoverLog(log),
+    onDrop: (clientId, why) => dropped.note(clientId, why),
     onDamage: ({ story }) => log('warn', `${story.happened} It is left out.`, story.facts)
   })
   await broker.start()

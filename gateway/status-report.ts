@@ -44,6 +44,23 @@ export interface UplinkReport {
   readonly etaMs: number | null
 }
 
+export interface MqttStatus {
+  /** Connected now. */
+  readonly clients: number
+  /** Those of absent clients included. */
+  readonly sessions: number
+  readonly retained: number
+  readonly retainedBytes: number
+  /** Since start: had no room and are not retained. */
+  readonly refusedRetained: number
+  /** Messages that wait in the log for sessions that outlive their connections. */
+  readonly waiting: number
+  /** Memory of what waits otherwise. */
+  readonly queuedBytes: number
+  /** Messages that subscribers did not get, since start. */
+  readonly dropped: number
+}
+
 export interface KafkaStatus {
   readonly listener: string
   /** Open now. */
@@ -94,6 +111,8 @@ export interface StatusReport {
     readonly refusedTopics: readonly { readonly topic: string; readonly reason: string; readonly events: number }[]
     readonly recordsPerSync: number
   }
+  /** null without a listener for MQTT clients. */
+  readonly mqtt: MqttStatus | null
   /** null without a listener for Kafka clients. */
   readonly kafka: KafkaStatus | null
   readonly storage: {

@@ -15,7 +15,7 @@ import type { UplinkStatus } from '../runtime/uplink/uplink.ts'
 import type { Config } from './config/schema.ts'
 import type { Edges } from './edges.ts'
 import { RateMeter } from './rate.ts'
-import type { KafkaStatus, StatusReport, TopicStatus, UplinkReport } from './status-report.ts'
+import type { KafkaStatus, MqttStatus, StatusReport, TopicStatus, UplinkReport } from './status-report.ts'
 import type { TopicsSetup } from './topics-setup.ts'
 import { VERSION } from './version.ts'
 
@@ -96,10 +96,25 @@ export class StatusReporter {
         deadLetters: this.#sum('wadi_ingest_dead_letters_total'),
         recordsPerSync: commits > 0 ? this.#value('wadi_storage_committed_events_total') / commits : 0
       },
+      mqtt: this.#mqtt(),
       kafka: this.#kafka(),
       storage: await this.#storage(),
       uplink: this.#uplink(),
       topics: this.#topics()
+    }
+  }
+
+  #mqtt(): MqttStatus | null {
+    if (this.#sources.config.mqtt.length === 0) return null
+    return {
+      clients: this.#value('wadi_mqtt_clients'),
+      sessions: this.#value('wadi_mqtt_sessions'),
+      retained: this.#value('wadi_mqtt_retained_messages'),
+      retainedBytes: this.#value('wadi_mqtt_retained_bytes'),
+      refusedRetained: this.#value('wadi_mqtt_refused_retained_messages_total'),
+      waiting: this.#value('wadi_mqtt_queued_messages'),
+      queuedBytes: this.#value('wadi_mqtt_queued_bytes'),
+      dropped: this.#value('wadi_mqtt_dropped_deliveries_total') + this.#value('wadi_mqtt_dropped_offline_messages_total')
     }
   }
 

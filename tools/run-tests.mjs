@@ -52,17 +52,20 @@ export function countTap(tap) {
 }
 
 const PROGRESS_MS = 10_000
+/** The last line of a file's results: of tap, of node:test. */
+const LAST_LINE = /\n# (time=|duration_ms )\S+\s*$/
 
-/** How far a run is that began at `sinceMs`: tap writes the result of each file under `resultsDirectory` while the file runs, its time last. */
+/** How far a run is that began at `sinceMs`: tap writes the result of each file under `resultsDirectory` while the file runs, its time last (node:test: its duration). */
 export function progress(files, sinceMs, resultsDirectory = join('.tap', 'test-results')) {
   const states = files.map((file) => {
     const path = join(resultsDirectory, `${file}.tap`)
     const isFresh = (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) >= sinceMs
     const tap = isFresh ? readFileSync(path, 'utf8') : ''
+    const isEnded = LAST_LINE.test(tap)
     return {
       file,
-      isRunning: isFresh && !/\n# time=\S+\s*$/.test(tap),
-      isEnded: /\n# time=\S+\s*$/.test(tap),
+      isRunning: isFresh && !isEnded,
+      isEnded,
       isFailed: /^not ok/m.test(tap)
     }
   })

@@ -11,8 +11,9 @@
 
 import type { Socket } from 'node:net'
 import { PacketReader, type Unfinished } from './packet-reader.ts'
-import type { AckPacket, ClientPacket, ConnackOptions, DeliveryOptions, ProtocolVersion } from './packets.ts'
+import type { AckPacket, ClientPacket, ConnackOptions, ConnectPacket, DeliveryOptions, ProtocolVersion } from './packets.ts'
 import { ReasonCode } from './packets.ts'
+import { reasonTextOf, reasonTextOfCode } from './reason-text.ts'
 import { type CloseReason, closeDetailOf, closeReasonOf, GateFault } from './reasons.ts'
 import type { Connection } from './session-layer.ts'
 import { PIECE_BYTES_MAX, SocketWriter } from './socket-writer.ts'
@@ -60,10 +61,13 @@ export class ClientConnection {
   #isEnding = false
   #hasEnded = false
   #hasFailed = false
+  /** It takes reason strings (MQTT 5). */
+  #wantsReasons = false
   /** Largest packet that the client takes. */
   #packetBytesMax = Number.POSITIVE_INFINITY
-  /** Packets that were handed over and are not done. */
-  pendingCount = 0
+  #pendingCount = 0
+  /** Ends the connection behind the packets that are not done. */
+  #lastFault: Error | null = null
   /** null before CONNECT, and while it is empty. */
   clientId: string | null = null
 
@@ -89,6 +93,17 @@ export class ClientConnection {
     return this.#reader.version
   }
 
+  /** Packets that were handed over and are not done. */
+  get pendingCount(): number {
+    return this.#pendingCount
+  }
+
+  /** Whoever says that one is done answers it in the same turn. */
+  set pendingCount(count: number) {
+    this.#pendingCount = count
+    if (count === 0 && this.#lastFault !== null) queueMicrotask(() => this.#endForLastFault())
+  }
+
   /** Nothing that is sent reaches it any more. */
   get isClosed(): boolean {
     return this.#isEnding || this.#socket.destroyed
@@ -110,11 +125,10 @@ export class ClientConnection {
   }
 
   /** The client is connected: the time limit is its keep-alive from now on. */
-  accept(options: ConnackOptions, { keepAliveSeconds, packetBytesMax }: { keepAliveSeconds: number; packetBytesMax: number }): void {
+  accept(options: ConnackOptions, keepAliveSeconds: number): void {
     this.#isAccepted = true
-    this.#packetBytesMax = packetBytesMax
     const bytes = connackPacket(this.#versionOr4(), options)
-    if (bytes && bytes.byteLength > packetBytesMax) return this.destroy() // it takes less than CONNACK: nothing may be sent (MQTT-3.1.2-24)
+    if (bytes && bytes.byteLength > this.#packetBytesMax) return this.destroy() // it takes less than CONNACK: nothing may be sent (MQTT-3.1.2-24)
     if (bytes) this.#write(bytes)
     if (this.#timer) clearTimeout(this.#timer)
     this.#timer = null
@@ -144,11 +158,15 @@ export class ClientConnection {
     this.sendAck('pubrel', packetId, ReasonCode.success)
   }
 
-  sendAck(type: AckPacket['type'], packetId: number, reasonCode: number): void {
+  /** `refusal`: why, to a client that wants to know. */
+  sendAck(type: AckPacket['type'], packetId: number, reasonCode: number, refusal: Error | null = null): void {
     if (reasonCode === ReasonCode.success || this.version !== 5) {
       this.#writer.writeShort(ACK_BYTES[type], packetId)
       this.#afterWrite()
-    } else this.#write(ackPacket(5, type, packetId, reasonCode))
+      return
+    }
+    const bytes = this.#withReason(refusal ? reasonTextOf(refusal) : '', (words) => ackPacket(5, type, packetId, reasonCode, words))
+    if (bytes) this.#write(bytes)
   }
 
   /** A packet larger than the client takes ends the connection (MQTT-3.1.2-24). */
@@ -166,10 +184,25 @@ export class ClientConnection {
     this.#fail(fault)
   }
 
+  /** As refuse(), in place of CONNACK. */
+  refuseConnect({ reason, detail, clientId, reasonCode }: GateFault): void {
+    const version = this.#versionOr4()
+    const words = reasonTextOf(new GateFault(reason, detail))
+    const answer = this.#withReason(words, (reasonText) => connackPacket(version, { isSessionPresent: false, reasonCode, reasonText }))
+    this.#fail(new GateFault(reason, detail, { answer, clientId, reasonCode }))
+  }
+
+  /** As refuse(), behind the answers to what is not done: the client would send again what is stored. Nothing more is handed over. */
+  refuseBehindPending(fault: Error): void {
+    if (this.#pendingCount === 0) return this.#fail(fault)
+    this.#lastFault ??= fault
+    this.hold()
+  }
+
   /** Ends it without a fault. MQTT 5 clients are told why with `reasonCode`; null = they said goodbye themselves. */
   close(reasonCode: number | null): void {
     if (this.isClosed) return
-    this.#goodbye(reasonCode !== null && this.version === 5 && this.#isAccepted ? disconnectPacket(reasonCode) : null)
+    this.#goodbye(reasonCode === null ? null : this.#disconnect(reasonCode, reasonTextOfCode(reasonCode)))
   }
 
   destroy(): void {
@@ -196,11 +229,18 @@ export class ClientConnection {
         if (this.#reader.fault) this.#fail(this.#reader.fault)
         return !this.isClosed
       }
+      if (packet.type === 'connect') this.#learn(packet)
       this.#events.onPacket(this, packet)
     }
     if (!this.isClosed) return false
     this.#discard()
     return false
+  }
+
+  /** What an answer to CONNECT may be already. */
+  #learn({ version, packetBytesMax, wantsProblemInformation }: ConnectPacket): void {
+    this.#packetBytesMax = packetBytesMax
+    this.#wantsReasons = version === 5 && wantsProblemInformation
   }
 
   /** @returns whether something came that may hold packets */
@@ -289,19 +329,35 @@ export class ClientConnection {
 
   // --- the end
 
+  #endForLastFault(): void {
+    if (this.#lastFault === null) return
+    this.#fail(this.#lastFault)
+    this.#read() // what it has sent since is thrown away: unread, it would reset the connection in front of the answers
+  }
+
   #fail(error: Error): void {
     if (this.#hasFailed || this.#hasEnded) return
     this.#hasFailed = true
     if (!this.#isEnding) this.#events.onFail(this, closeReasonOf(error) ?? 'protocol', closeDetailOf(error))
-    const answer = error instanceof GateFault ? (error.answer ?? this.#disconnectFor(error)) : null
+    const answer = error instanceof GateFault ? (error.answer ?? this.#disconnect(error.reasonCode, reasonTextOf(error))) : null
     const isOurs = closeReasonOf(error) !== 'connection-lost' && closeReasonOf(error) !== 'drain-timeout'
     if (isOurs && !this.isClosed) this.#goodbye(answer)
     else this.#socket.destroy()
   }
 
-  #disconnectFor({ reasonCode }: GateFault): Uint8Array | null {
-    const bytes = this.version === 5 && this.#isAccepted ? disconnectPacket(reasonCode) : null
-    return bytes && bytes.byteLength <= this.#packetBytesMax ? bytes : null
+  /** null where the client has no word for it. */
+  #disconnect(reasonCode: number, words: string): Uint8Array | null {
+    if (this.version !== 5 || !this.#isAccepted) return null
+    return this.#withReason(words, (reasonText) => disconnectPacket(reasonCode, reasonText))
+  }
+
+  /** A packet with its reason string, or without where the client does not want it or it would be too large; null when it takes neither. */
+  #withReason(words: string, packetWith: (reasonText: string) => Uint8Array | null): Uint8Array | null {
+    for (const reasonText of this.#wantsReasons && words !== '' ? [words, ''] : ['']) {
+      const bytes = packetWith(reasonText)
+      if (bytes && bytes.byteLength <= this.#packetBytesMax) return bytes
+    }
+    return null
   }
 
   #goodbye(lastBytes: Uint8Array | null): void {

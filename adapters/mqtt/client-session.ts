@@ -15,9 +15,11 @@ export interface Subscription {
 /** What was written of a session, or is being written. */
 export interface KeptSession {
   /** Its record is not what was written. */
-  /** Nothing of it has been written yet. */
+  /** Nothing of it is durable yet. */
   isNew: boolean
   isRecordChanged: boolean
+  /** Its record says when its connection ended. */
+  hasEnd: boolean
   isQueueChanged: boolean
   /** Filters that were added or taken away since. */
   readonly changedFilters: Set<string>
@@ -48,6 +50,7 @@ export class ClientSession {
   constructor(clientId: string, outbox: Outbox, expirySeconds: number) {
     this.clientId = clientId
     this.outbox = outbox
+    outbox.clientId = clientId
     this.expirySeconds = expirySeconds
   }
 }

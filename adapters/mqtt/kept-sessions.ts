@@ -4,18 +4,23 @@
 // Not for: packets (mqtt-sessions.ts), what is durable when (session-store.ts).
 
 import type { WadiError } from '../../runtime/base/errors.ts'
-import type { Store } from '../../runtime/log/contract.ts'
+import type { Partition, Store } from '../../runtime/log/contract.ts'
 import { ClientSession } from './client-session.ts'
 import { deliveryNow } from './delivery.ts'
+import type { Delivery } from './message.ts'
 import { codeOf, type LoggedMessage, type MessageLog } from './message-log.ts'
 import { Outbox, type OutboxLimits, type QueueBudget, type QueueKeeper } from './outbox.ts'
 import { type FoundSession, SessionStore } from './session-store.ts'
+import type { StoredPlace } from './stored-session.ts'
+import type { Subscriptions } from './subscriptions.ts'
 
 export interface KeptSessionsOptions {
   readonly store: Pick<Store, 'submit' | 'listState' | 'getState' | 'topics'>
   readonly log: MessageLog
   readonly limits: OutboxLimits
   readonly budget: QueueBudget
+  /** Whether a route stores events in this topic. What Kafka clients write into others is not looked at, whatever its headers say. */
+  readonly mayHoldMessages: (topicName: string) => boolean
 }
 
 /** What a session is that was found, beside itself. */
@@ -44,46 +49,64 @@ export class KeptSessions {
   /** From now on it outlives its connections. */
   keep(session: ClientSession, restored = false): void {
     if (session.kept) return
-    session.outbox.keepWith(this.#keeperOf(session))
+    session.outbox.keepWith(new SessionKeeper(session, this.#options.log, this.store))
     this.store.keep(session, restored)
   }
 
   /**
-   * `add` takes each session in, with its subscriptions: then the log is looked through. `matching`: whose filters match a topic.
+   * `add` takes each session in, with its subscriptions: then the log is looked through.
    * @throws WadiError WADI_FORMAT_NEWER, and what says that the device cannot be read
    */
   async restore(
     add: (restored: RestoredSession) => void,
-    matching: (topic: string) => ReadonlySet<ClientSession>,
+    subscriptions: Pick<Subscriptions, 'size' | 'waitersOf'>,
     onDamage: (error: WadiError) => void
   ): Promise<void> {
     const { sessions, queuedTo } = this.store.load(onDamage)
     const queuedOf = new Map<ClientSession, FoundSession['queued']>()
-    let subscriptionCount = 0
     for (const found of sessions) {
       const session = this.#sessionOf(found)
       if (found.queued.size > 0) queuedOf.set(session, found.queued)
-      subscriptionCount += found.subscriptions.length
       add({ session, subscriptions: found.subscriptions })
     }
-    if (subscriptionCount === 0) return
+    if (subscriptions.size === 0) return
+    const { limits, budget, log } = this.#options
     const late: LatePlace[] = []
-    for (const { partitions } of this.#options.store.topics.values()) {
-      for (const partition of partitions) {
-        const code = codeOf(partition)
-        let timestampMs = 0
-        await this.#options.log.scan(partition, queuedTo(partition), (logged) => {
-          const offset = logged.message.place?.offset ?? 0
-          const isNew = (session: ClientSession): boolean => offset >= (queuedOf.get(session)?.get(code) ?? 0)
-          const takers = [...matching(logged.message.topic)].filter((session) => isNew(session) && isQueued(session, logged))
-          timestampMs = Math.max(timestampMs, logged.timestampMs)
-          if (takers.length > 0) late.push({ code, offset, timestampMs, sessions: takers })
-        })
-      }
+    /** In `late`: of each session, and what all may have yet. */
+    const counts = new Map<ClientSession, number>()
+    let room = limits.queuedPlacesMax - budget.places
+    for (const partition of this.#partitions()) {
+      const code = codeOf(partition)
+      let timestampMs = 0
+      await log.scan(partition, queuedTo(partition), (logged) => {
+        const { message, publisherId } = logged
+        const offset = message.place?.offset ?? 0
+        const takers: ClientSession[] = []
+        for (const session of subscriptions.waitersOf(message, publisherId)) {
+          if (offset < (queuedOf.get(session)?.get(code) ?? 0)) continue
+          const count = counts.get(session) ?? 0
+          if (room <= 0 || !session.outbox.hasRoomFor(count)) {
+            budget.offlineDropped++
+            continue
+          }
+          takers.push(session)
+          counts.set(session, count + 1)
+          room--
+        }
+        timestampMs = Math.max(timestampMs, logged.timestampMs)
+        if (takers.length > 0) late.push({ code, offset, timestampMs, sessions: takers })
+        return room > 0
+      })
     }
     late.sort((one, other) => one.timestampMs - other.timestampMs)
     for (const place of late) for (const session of place.sessions) session.outbox.addPlace(place)
     this.store.startTracking()
+  }
+
+  /** Those that events of MQTT clients may be in. */
+  #partitions(): Partition[] {
+    const { store, mayHoldMessages } = this.#options
+    return [...store.topics.values()].filter(({ name }) => mayHoldMessages(name)).flatMap(({ partitions }) => partitions)
   }
 
   #sessionOf({ clientId, session: { expirySeconds, endedMs }, flights, pairs, start }: FoundSession): ClientSession {
@@ -94,23 +117,37 @@ export class KeptSessions {
     this.keep(session, true)
     return session
   }
-
-  #keeperOf(session: ClientSession): QueueKeeper {
-    return {
-      load: (places) => this.#options.log.read(places),
-      deliveryOf: (logged) => deliveryNow(session, logged),
-      // Not in the middle of a delivery: the message that is being delivered is in the queue, and does not count as delivered yet.
-      note: (done) =>
-        queueMicrotask(() => {
-          this.store.queueChanged(session)
-          this.store.persist(session, done)
-        }),
-      changed: () => this.store.queueChanged(session)
-    }
-  }
 }
 
-/** QoS 0 does not wait. */
-function isQueued(session: ClientSession, logged: LoggedMessage): boolean {
-  return (deliveryNow(session, logged)?.qos ?? 0) > 0
+/** One object for each session: closures would be four. */
+class SessionKeeper implements QueueKeeper {
+  readonly #session: ClientSession
+  readonly #log: MessageLog
+  readonly #store: SessionStore
+
+  constructor(session: ClientSession, log: MessageLog, store: SessionStore) {
+    this.#session = session
+    this.#log = log
+    this.#store = store
+  }
+
+  load(places: readonly StoredPlace[]): Promise<(LoggedMessage | null)[]> {
+    return this.#log.read(places)
+  }
+
+  deliveryOf(logged: LoggedMessage): Delivery | null {
+    return deliveryNow(this.#session, logged)
+  }
+
+  /** Not in the middle of a delivery: the message that is being delivered is in the queue, and does not count as delivered yet. */
+  note(done: (isDurable: boolean) => void): void {
+    queueMicrotask(() => {
+      this.#store.queueChanged(this.#session)
+      this.#store.persist(this.#session, done)
+    })
+  }
+
+  changed(): void {
+    this.#store.queueChanged(this.#session)
+  }
 }

@@ -15,6 +15,8 @@ export interface ListenerLimits {
   readonly propertyBytesMax: number
   readonly userPropertiesMax: number
   readonly connectionsMax: number
+  /** Of them, from one address: who comes from there takes no room from others. */
+  readonly connectionsPerAddressMax: number
 }
 
 /** Of sessions and of what the broker keeps for them, whichever listener they use. */
@@ -67,6 +69,7 @@ export const defaultMqttLimits: MqttLimits = {
   clientIdBytesMax: 128,
   unfinishedBytesMax: 16 * 1024 * 1024,
   connectionsMax: 1000,
+  connectionsPerAddressMax: 500,
   connectTimeoutMs: 10_000,
   drainTimeoutMs: 5_000,
   outboundBytesMax: 4 * 1024 * 1024,

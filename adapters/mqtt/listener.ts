@@ -18,8 +18,8 @@ export interface ListenerOptions {
 /** Whoever takes the connections. */
 export interface ConnectionHandler {
   onConnection(socket: Socket, limits: ListenerLimits): void
-  /** Above the cap: the socket is closed already. */
-  onRefused(remoteAddress: string, limits: ListenerLimits): void
+  /** Above a cap: the socket is closed already. `why` says which. */
+  onRefused(remoteAddress: string, why: string): void
 }
 
 export class Listener {
@@ -28,6 +28,8 @@ export class Listener {
   readonly #port: number
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
+  /** Of #sockets, by their address. */
+  readonly #countOf = new Map<string, number>()
   #handler: ConnectionHandler | null = null
   #acceptedCount = 0
 
@@ -78,17 +80,37 @@ export class Listener {
   }
 
   #accept(socket: Socket): void {
-    if (this.#sockets.size >= this.limits.connectionsMax) {
-      const remoteAddress = socket.remoteAddress ?? ''
-      socket.on('error', () => {})
+    const remoteAddress = socket.remoteAddress ?? ''
+    const refusal = this.#refusalOf(remoteAddress)
+    socket.on('error', () => {})
+    if (refusal !== null) {
       socket.destroy()
-      this.#handler?.onRefused(remoteAddress, this.limits)
+      this.#handler?.onRefused(remoteAddress, refusal)
       return
     }
     this.#acceptedCount++
     this.#sockets.add(socket)
-    socket.on('error', () => {})
-    socket.once('close', () => this.#sockets.delete(socket))
+    this.#countOf.set(remoteAddress, this.#countFrom(remoteAddress) + 1)
+    socket.once('close', () => this.#forget(socket, remoteAddress))
     this.#handler?.onConnection(socket, this.limits)
+  }
+
+  #countFrom(remoteAddress: string): number {
+    return this.#countOf.get(remoteAddress) ?? 0
+  }
+
+  /** null = there is room. */
+  #refusalOf(remoteAddress: string): string | null {
+    const { connectionsMax, connectionsPerAddressMax } = this.limits
+    if (this.#sockets.size >= connectionsMax) return `more than ${connectionsMax}`
+    if (this.#countFrom(remoteAddress) < connectionsPerAddressMax) return null
+    return `more than ${connectionsPerAddressMax} from one address (limits.connections_per_address)`
+  }
+
+  #forget(socket: Socket, remoteAddress: string): void {
+    this.#sockets.delete(socket)
+    const left = this.#countFrom(remoteAddress) - 1
+    if (left > 0) this.#countOf.set(remoteAddress, left)
+    else this.#countOf.delete(remoteAddress)
   }
 }

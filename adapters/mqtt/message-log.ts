@@ -91,8 +91,8 @@ export class MessageLog {
     return found
   }
 
-  /** Every message of a partition from `offset` on, below the high watermark of now. @throws as read() */
-  async scan(partition: Partition, offset: number, visit: (message: LoggedMessage) => void): Promise<void> {
+  /** Every message of a partition from `offset` on, below the high watermark of now, until `visit` returns false. @throws as read() */
+  async scan(partition: Partition, offset: number, visit: (message: LoggedMessage) => boolean): Promise<void> {
     let next = Math.max(offset, partition.logStartOffset)
     const end = partition.highWatermark
     while (next < end) {
@@ -100,7 +100,7 @@ export class MessageLog {
       if (read === null || read.nextOffset <= next) return
       for (const record of read.records) {
         const message = record.offset >= next ? this.#messageOf(partition, record) : null
-        if (message) visit(message)
+        if (message && !visit(message)) return
       }
       next = read.nextOffset
     }

@@ -14,10 +14,11 @@ import type { Core } from '../../runtime/core/core.ts'
 import type { BlockCodec } from '../../runtime/io/codec.ts'
 import type { Store } from '../../runtime/log/contract.ts'
 import { type Authorizer, type ClientIdentity, type ConnectDecision, everybody } from './authorizer.ts'
+import type { DropReason } from './drop-reason.ts'
 import { type BrokerLimits, defaultMqttLimits, type ListenerLimits } from './limits.ts'
 import type { Listener } from './listener.ts'
 import { createMqttSessions } from './mqtt-sessions.ts'
-import { filterRefusal, isClientIdAllowed, willFault } from './name-rules.ts'
+import { filterRefusal, isBridgeNotification, isClientIdAllowed, willFault } from './name-rules.ts'
 import { type ConnectPacket, ReasonCode } from './packets.ts'
 import { PublishIntake } from './publish-intake.ts'
 import { type CloseReason, closeDetailOf, closeReasonOf, GateFault } from './reasons.ts'
@@ -74,6 +75,8 @@ export interface MqttBrokerOptions {
   readonly createSessions?: SessionLayerFactory
   readonly onEvent?: (event: MqttEvent) => void
   readonly onTakeover?: (takeover: Takeover) => void
+  /** A message for a subscriber was dropped: perhaps very often. */
+  readonly onDrop?: (clientId: string, why: DropReason) => void
   /** A retained message or will of the durable state that cannot be read at the start: it is left out. */
   readonly onDamage?: (error: WadiError) => void
 }
@@ -110,6 +113,7 @@ class Broker implements MqttBroker {
   readonly #limits: BrokerLimits
   readonly #onEvent: (event: MqttEvent) => void
   readonly #onTakeover: (takeover: Takeover) => void
+  readonly #onDrop: (clientId: string, why: DropReason) => void
   /** Connections whose CONNECT has no client id. */
   readonly #nameless = new WeakSet<Connection>()
   readonly #listeners: Listener[] = []
@@ -122,11 +126,12 @@ class Broker implements MqttBroker {
 
   constructor(options: MqttBrokerOptions) {
     const { ingest, store, core, codec, limits, authorizer = everybody, createSessions = createMqttSessions, version = '' } = options
-    const { onEvent = () => {}, onTakeover = () => {}, onDamage = () => {} } = options
+    const { onEvent = () => {}, onTakeover = () => {}, onDrop = () => {}, onDamage = () => {} } = options
     this.#authorizer = authorizer
     this.#limits = { ...defaultMqttLimits, ...limits }
     this.#onEvent = onEvent
     this.#onTakeover = onTakeover
+    this.#onDrop = onDrop
     this.#sessions = createSessions({ limits: this.#limits, store, core, codec, version, onDamage, handlers: this.#createHandlers(ingest) })
     const identityOf = (session: Session): ClientIdentity => this.#identityOf(session)
     this.#intake = new PublishIntake({
@@ -163,8 +168,7 @@ class Broker implements MqttBroker {
     const address = listener.address ?? { host: '', port: 0 }
     listener.open({
       onConnection: (socket, limits) => this.#onConnection(socket, limits, address),
-      onRefused: (remoteAddress, { connectionsMax }) =>
-        this.#countClosed('connections-full', { detail: `more than ${connectionsMax}`, clientId: null, remoteAddress })
+      onRefused: (remoteAddress, why) => this.#countClosed('connections-full', { detail: why, clientId: null, remoteAddress })
     })
   }
 
@@ -208,6 +212,7 @@ class Broker implements MqttBroker {
       publishWill: (session, clientId, will, done) => this.#intake.takeWill(session, clientId, will, done),
       subscribeRefusal: (session, filter) => this.#subscribeRefusal(session, filter),
       routeHeadersOf: (mqttTopic) => ingest.routeHeadersOf(mqttTopic),
+      mayHoldMessages: (topicName) => ingest.mayStoreIn(topicName),
       receivedMessages: () => ingest.metrics.received,
       takenOver: ({ remoteAddress }, { remoteAddress: previousAddress }, clientId) =>
         this.#onTakeover({ clientId, remoteAddress, previousAddress }),
@@ -217,6 +222,7 @@ class Broker implements MqttBroker {
           clientId,
           remoteAddress
         }),
+      dropped: (clientId, why) => this.#onDrop(clientId, why),
       notRetained: (clientId, remoteAddress, topic, why) =>
         this.#tell('not-retained', 'retained-full', {
           detail: `${JSON.stringify(topic)}: ${why}`,
@@ -234,7 +240,7 @@ class Broker implements MqttBroker {
 
   #checkConnect(connection: Connection, { clientId, isClean, version, will }: ConnectPacket): GateFault | null {
     if (clientId === '') this.#nameless.add(connection)
-    const fault = will ? willFault(will, connection.limits) : null
+    const fault = will && !isBridgeNotification(will.topic) ? willFault(will, connection.limits) : null
     if (fault) return fault
     if (isClientIdAllowed(clientId, isClean || version === 5, this.#limits.clientIdBytesMax)) return null
     return new GateFault('client-id', 'empty, too long, or not printable', { reasonCode: ReasonCode.clientIdNotValid })

@@ -20,7 +20,7 @@ import { KeptSessions, type RestoredSession } from './kept-sessions.ts'
 import type { BrokerLimits } from './limits.ts'
 import { Message, type MessageFields } from './message.ts'
 import { MessageLog } from './message-log.ts'
-import { isReserved } from './name-rules.ts'
+import { isBridgeNotification, isReserved } from './name-rules.ts'
 import { Outbox, type QueueBudget } from './outbox.ts'
 import type { Unfinished } from './packet-reader.ts'
 import {
@@ -40,12 +40,13 @@ import { Qos2Memory } from './qos2-memory.ts'
 import { GateFault } from './reasons.ts'
 import { RetainedMessages } from './retained-messages.ts'
 import { RetainedTurns } from './retained-turns.ts'
+import { isForWantOfRoom, noPlace } from './session-faults.ts'
 import type { Connection, SessionHandlers, SessionLayer, SessionLayerMetrics, SessionLayerOptions } from './session-layer.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { systemTopics } from './system-topics.ts'
 import { TopicTree } from './topic-tree.ts'
 import { type DueWill, type SendWill, Wills } from './wills.ts'
-import { connackPacket, pingrespPacket, subackPacket, unsubackPacket } from './wire-write.ts'
+import { pingrespPacket, subackPacket, unsubackPacket } from './wire-write.ts'
 
 const TOPIC_ALIAS_MAX = 16
 /** As Mosquitto's sys_interval. */
@@ -72,7 +73,14 @@ class MqttSessions implements SessionLayer {
   readonly #sessions = new Map<string, ClientSession>()
   readonly #subscriptions: Subscriptions
   readonly #retained: RetainedMessages
-  readonly #budget: QueueBudget = { bytes: 0, places: 0, deliveries: 0, deliveriesDropped: 0, offlineDropped: 0 }
+  readonly #budget: QueueBudget = {
+    bytes: 0,
+    places: 0,
+    deliveries: 0,
+    deliveriesDropped: 0,
+    offlineDropped: 0,
+    onDrop: (clientId, why) => this.#handlers.dropped(clientId, why)
+  }
   readonly #ends = new Deadlines<ClientSession>((session) => this.#endSession(session))
   readonly #wills: Wills
   readonly #kept: KeptSessions
@@ -90,7 +98,8 @@ class MqttSessions implements SessionLayer {
     this.#handlers = handlers
     this.#retained = new RetainedMessages(store, limits)
     const log = new MessageLog({ store, core, codec, routeHeadersOf: (topic) => handlers.routeHeadersOf(topic) })
-    this.#kept = new KeptSessions({ store, log, limits, budget: this.#budget })
+    const mayHoldMessages = (topicName: string): boolean => handlers.mayHoldMessages(topicName)
+    this.#kept = new KeptSessions({ store, log, limits, budget: this.#budget, mayHoldMessages })
     this.#subscriptions = new Subscriptions(limits, (session, filter) => this.#kept.store.filterChanged(session, filter))
     this.#wills = new Wills(store, limits.sessionsMax, (due, state, done) => this.#sendWill(due, state, done))
     const { qos2PerClientMax, qos2TotalMax } = limits
@@ -132,11 +141,7 @@ class MqttSessions implements SessionLayer {
       this.#onDamage(error)
     }
     this.#retained.load(leaveOut)
-    await this.#kept.restore(
-      ({ session, subscriptions }) => this.#restore(session, subscriptions),
-      (topic) => this.#subscriptions.sessionsOf(topic),
-      leaveOut
-    )
+    await this.#kept.restore(({ session, subscriptions }) => this.#restore(session, subscriptions), this.#subscriptions, leaveOut)
     this.#wills.load(leaveOut)
     this.#systemTimer = setInterval(() => this.#tellSystem(), SYSTEM_MS).unref()
   }
@@ -170,12 +175,14 @@ class MqttSessions implements SessionLayer {
 
   // --- the start
 
-  /** One that has expired ends; where there is no place any more its subscriptions do. */
+  /** One that has expired ends, and so does one that there is no place for any more: its client has to hear that it must subscribe again. */
   #restore(session: ClientSession, subscriptions: RestoredSession['subscriptions']): void {
     this.#sessions.set(session.clientId, session)
-    for (const { filter, subscription } of subscriptions) {
-      if (this.#subscriptions.takePlace(session)) this.#subscriptions.add(session, filter, subscription)
+    if (subscriptions.length > 0 && !this.#subscriptions.takePlace(session)) {
+      this.#onDamage(noPlace(session, this.#limits.sessionsMax))
+      return this.#endSession(session)
     }
+    for (const { filter, subscription } of subscriptions) this.#subscriptions.add(session, filter, subscription)
     const { expirySeconds, endedMs } = session
     if (expirySeconds !== SESSION_NEVER_EXPIRES) {
       const secondsLeft = expirySeconds - (Date.now() - (endedMs ?? Date.now())) / 1_000
@@ -219,13 +226,14 @@ class MqttSessions implements SessionLayer {
     connection.hold()
     connection.clientId = packet.clientId || null
     const fault = this.#handlers.checkConnect(connection.connection, packet)
-    if (fault) return refuseConnect(connection, fault)
+    if (fault) return connection.refuseConnect(fault)
     const id = packet.clientId || `wadi-${randomUUID()}`
-    const client = new ConnectedClient(id, connection, packet, this.#limits.qos2PerClientMax)
+    const wanted = packet.will && isBridgeNotification(packet.will.topic) ? { ...packet, will: null } : packet
+    const client = new ConnectedClient(id, connection, wanted, this.#limits.qos2PerClientMax)
     const { userName, password } = packet
     this.#handlers.authenticate(client, connection.connection, { userName, password }, (refusal) => {
       if (connection.isClosed) return
-      if (refusal) refuseConnect(connection, refusal)
+      if (refusal) connection.refuseConnect(refusal)
       else void this.#register(client)
     })
   }
@@ -242,7 +250,7 @@ class MqttSessions implements SessionLayer {
     this.#clientOf.set(connection, client)
     const error = await this.#makeDurable(client)
     if (client.closed) return
-    if (error) return refuseConnect(connection, connectFault(error))
+    if (error) return connection.refuseConnect(connectFault(error))
     const known = this.#sessions.get(id)
     if (known && connect.isClean) this.#endSession(known, { keepsQos2: true })
     const resumed = connect.isClean ? undefined : known
@@ -251,15 +259,19 @@ class MqttSessions implements SessionLayer {
     if (resumed) this.#dropForbidden(client, session)
     const refusal = await this.#keep(session, resumed !== undefined)
     if (client.closed) return
-    if (refusal) return refuseConnect(connection, connectFault(refusal))
+    if (refusal) return connection.refuseConnect(connectFault(refusal))
     this.#answerConnect(client, session, resumed !== undefined)
   }
 
-  /** A session that outlives its connection is durable before CONNACK; one that was, with another end, is so soon. @returns why it cannot be */
+  /**
+   * A session that outlives its connection is durable before CONNACK, and so is that it has a connection again, where its time would run on behind a kill.
+   * @returns why it cannot be
+   */
   async #keep(session: ClientSession, isResumed: boolean): Promise<WadiError | null> {
     if (session.expirySeconds > 0) this.#kept.keep(session)
     this.#kept.store.recordChanged(session)
-    if (isResumed && !session.kept?.isNew) return null
+    const mayExpire = session.kept?.hasEnd === true && session.expirySeconds !== SESSION_NEVER_EXPIRES
+    if (isResumed && !session.kept?.isNew && !mayExpire) return null
     const error = await new Promise<WadiError | null>((resolve) => this.#kept.store.persist(session, (_, refusal) => resolve(refusal)))
     return error && isForWantOfRoom(error) ? null : error
   }
@@ -306,7 +318,7 @@ class MqttSessions implements SessionLayer {
   }
 
   #answerConnect({ connection, connect, id }: ConnectedClient, session: ClientSession, isSessionPresent: boolean): void {
-    const { keepAliveSeconds, packetBytesMax, receiveMaximum, clientId } = connect
+    const { keepAliveSeconds, receiveMaximum, clientId } = connect
     connection.accept(
       {
         isSessionPresent,
@@ -317,7 +329,7 @@ class MqttSessions implements SessionLayer {
         ...(session.expirySeconds !== connect.sessionExpirySeconds && { sessionExpirySeconds: session.expirySeconds }),
         ...(clientId === '' && { assignedClientId: id })
       },
-      { keepAliveSeconds, packetBytesMax }
+      keepAliveSeconds
     )
     session.outbox.attach(connection, Math.min(receiveMaximum, this.#limits.inflightPerClientMax))
     connection.resume()
@@ -329,7 +341,7 @@ class MqttSessions implements SessionLayer {
     const { connection } = client
     const topic = client.topicOf(packet)
     const fault = typeof topic === 'string' ? client.open(packet) : topic
-    if (fault || typeof topic !== 'string') return connection.refuse(fault as GateFault)
+    if (fault || typeof topic !== 'string') return connection.refuseBehindPending(fault as GateFault)
     const { qos, packetId, payload, properties } = packet
     const fields = { topic, payload, qos, packetId, isRetained: packet.retain, properties }
     const change = packet.retain && !isReserved(topic) ? this.#retained.prepare(fields) : null
@@ -339,7 +351,7 @@ class MqttSessions implements SessionLayer {
       if (error) return this.#refusePublish(client, packet, error)
       if (change?.refusal) this.#handlers.notRetained(client.id, connection.connection.remoteAddress, topic, change.refusal)
       if (qos > 0 && !connection.isClosed) this.#answerPublish(client, qos === 1 ? 'puback' : 'pubrec', packetId)
-      if (outcome === 'repeat' || outcome === 'lost') return
+      if (outcome === 'repeat' || outcome === 'lost' || outcome === 'ignored') return
       this.#deliver({ ...fields, place: outcome === 'unstored' ? null : outcome }, client.id)
     })
   }
@@ -351,7 +363,7 @@ class MqttSessions implements SessionLayer {
     if (closes) return connection.refuse(error)
     this.#handlers.refused(connection.connection, connection.clientId, error, reasonCode)
     client.settle(qos === 1 ? 1 : 2, packetId)
-    connection.sendAck(qos === 1 ? 'puback' : 'pubrec', packetId, reasonCode)
+    connection.sendAck(qos === 1 ? 'puback' : 'pubrec', packetId, reasonCode, error)
   }
 
   #answerPublish(client: ConnectedClient, type: AckPacket['type'], packetId: number): void {
@@ -577,18 +589,6 @@ class MqttSessions implements SessionLayer {
 /** Why a CONNECT could not be made durable. */
 function connectFault(error: Error): GateFault {
   return error instanceof GateFault ? error : new GateFault('storage', error.message, { reasonCode: ReasonCode.serverUnavailable })
-}
-
-function refuseConnect(connection: ClientConnection, fault: GateFault): void {
-  const { reason, detail, clientId, reasonCode } = fault
-  const version = connection.version === 0 ? 4 : connection.version
-  const answer = connackPacket(version, { isSessionPresent: false, reasonCode })
-  connection.refuse(new GateFault(reason, detail, { answer, clientId, reasonCode }))
-}
-
-/** A full disk is no reason to refuse a reader: what it has is in memory until there is room. */
-function isForWantOfRoom({ code }: WadiError): boolean {
-  return code === 'WADI_DISK_FULL' || code === 'WADI_QUOTA_EXCEEDED'
 }
 
 const subscribeFault = ({ connect }: ConnectedClient): number => (connect.version === 5 ? ReasonCode.unspecified : 0x80)

@@ -19,6 +19,11 @@ export function isReserved(topic: string): boolean {
   return topic.startsWith('$')
 }
 
+/** What a bridge of Mosquitto says of itself, in its will and by a PUBLISH, unless it is told not to: taken, acknowledged, and nobody's. */
+export function isBridgeNotification(topic: string): boolean {
+  return /^\$SYS\/broker\/connection\/.+\/state$/.test(topic)
+}
+
 /** @returns null when everybody may have it; otherwise the reason code of SUBACK */
 export function filterRefusal(filter: string): number | null {
   if (filter.startsWith('$share/')) return ReasonCode.sharedSubscriptionsNotSupported

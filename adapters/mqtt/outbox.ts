@@ -12,8 +12,10 @@
 //       So neither a kill nor a power cut makes the client take a message of QoS 2 twice.
 // Not for: which messages (sessions), bytes (wire-write.ts).
 
-import { type Delivery, MESSAGE_OVERHEAD_BYTES, type Message } from './message.ts'
-import { codeOf, type LoggedMessage } from './message-log.ts'
+import type { DropReason } from './drop-reason.ts'
+import type { Delivery, Message } from './message.ts'
+import type { LoggedMessage } from './message-log.ts'
+import { type Entry, newEntry, placeOf } from './outbox-entry.ts'
 import type { DeliveryOptions, Qos } from './packets.ts'
 import type { StoredFlight, StoredPlace } from './stored-session.ts'
 import { type PlaceLimits, WaitingPlaces } from './waiting-places.ts'
@@ -61,27 +63,13 @@ export interface QueueBudget {
   /** Messages that found no room: of connected and of absent sessions. */
   deliveriesDropped: number
   offlineDropped: number
-}
-
-interface Entry extends Delivery {
-  /** null when there is none to send: the client has it (isReceived), or it has to be read again from its place. */
-  message: Message | null
-  readonly place: StoredPlace | null
-  readonly bytes: number
-  packetId: number
-  isSent: boolean
-  isInFlight: boolean
-  /** PUBREC came: only PUBREL is left to send. */
-  isReceived: boolean
-  /** That is durable, as far as it has to be. */
-  isReleased: boolean
-  isDone: boolean
-  /** Its bytes are in the sums. */
-  isCounted: boolean
+  /** One was dropped. */
+  readonly onDrop?: (clientId: string, why: DropReason) => void
 }
 
 const PACKET_ID_MAX = 65_535
 const LOAD_COUNT = 32
+const LOAD_BYTES = 256 * 1024
 const RETRY_MS = 1_000
 
 export class Outbox {
@@ -109,6 +97,10 @@ export class Outbox {
   #keptBytes = 0
   #bytes = 0
   #lastId = 0
+  /** Of the message that was read last. */
+  #lastBytes = LOAD_BYTES / LOAD_COUNT
+  /** Of the session. */
+  clientId = ''
 
   constructor(limits: OutboxLimits, budget: QueueBudget, firstPlace = 0) {
     this.#limits = limits
@@ -149,11 +141,17 @@ export class Outbox {
     for (const { packetId, qos, place } of flights) {
       const isReceived = place === null
       const entry = newEntry(null, { qos, isRetained: false, subscriptionIds: [] }, place)
-      this.#byId.set(packetId, { ...entry, packetId, isSent: true, isReceived, isReleased: isReceived })
+      this.#byId.set(packetId, { ...entry, packetId, isSent: true, isNoted: true, isReceived, isReleased: isReceived })
       this.#lastId = packetId
     }
     this.#repeats = [...this.#byId.values()]
+    for (const { place } of this.#repeats) if (place) this.#places.hold()
     this.#places.restore(pairs)
+  }
+
+  /** Whether `more` places and one find room. */
+  hasRoomFor(more: number): boolean {
+    return this.#places.hasRoom(more)
   }
 
   /** Found in the log, after a start: it came before the gateway fell. */
@@ -211,6 +209,7 @@ export class Outbox {
       return false
     }
     this.#keep(entry)
+    if (isPlaced) this.#places.hold()
     if (mayLeave && !(this.#keeper && entry.qos === 2)) this.#send(entry, link)
     else {
       this.#queue.push(entry)
@@ -253,7 +252,7 @@ export class Outbox {
       }
     }
     this.#repeats.shift()
-    if (!entry.isDone) this.#send(entry, this.#link as OutboxLink)
+    if (!entry.isDone) this.#sendFirst(entry)
     return true
   }
 
@@ -281,13 +280,15 @@ export class Outbox {
 
   /** Of QoS 2 when its id is durable: those that follow each other share a commit. */
   #sendFirst(entry: Entry): void {
-    if (this.#keeper === null || entry.qos < 2) return this.#send(entry, this.#link as OutboxLink)
+    if (this.#keeper === null || entry.qos < 2 || entry.isNoted || entry.isReceived) return this.#send(entry, this.#link as OutboxLink)
     this.#markInFlight(entry)
     this.#unnoted.push(entry)
   }
 
   #isNextQos2(): boolean {
-    if (this.#repeats.length > 0 || this.#inFlightCount >= this.#window) return false
+    if (this.#inFlightCount >= this.#window) return false
+    const repeat = this.#repeats[0]
+    if (repeat) return repeat.qos === 2 && !repeat.isNoted && repeat.message !== null
     const next = this.#waitingCount > 0 ? this.#queue[this.#head] : this.#places.next?.delivery
     return next?.qos === 2
   }
@@ -296,10 +297,11 @@ export class Outbox {
   #takePlaced(): Entry | null {
     const { place, loaded } = this.#places.take()
     this.#keeper?.changed()
-    if (loaded === null) return null
+    const isNothing = loaded === null || loaded.message.isExpired(Date.now())
+    if (isNothing || loaded.delivery.qos === 0) this.#places.giveBack()
+    if (isNothing) return null
     const { message, delivery } = loaded
-    if (message.isExpired(Date.now())) return null
-    const entry = newEntry(message, delivery, place)
+    const entry = newEntry(message, delivery, delivery.qos > 0 ? place : null)
     if (delivery.qos > 0) this.#keep(entry)
     return entry
   }
@@ -310,7 +312,8 @@ export class Outbox {
     this.#isNoting = true
     const turn = this.#turn
     const entries = this.#unnoted
-    this.#note(turn, () => {
+    this.#note(turn, (isDurable) => {
+      if (isDurable) for (const entry of entries) entry.isNoted = true
       if (this.#turn !== turn) return
       this.#isNoting = false
       this.#unnoted = []
@@ -320,11 +323,11 @@ export class Outbox {
   }
 
   /** Until it is durable, or another turn has come. */
-  #note(turn: number, then: () => void): void {
+  #note(turn: number, then: (isDurable: boolean) => void): void {
     const keeper = this.#keeper
-    if (keeper === null || this.#turn !== turn) return then()
+    if (keeper === null || this.#turn !== turn) return then(false)
     keeper.note((isDurable) => {
-      if (isDurable || this.#turn !== turn) then()
+      if (isDurable || this.#turn !== turn) then(isDurable)
       else setTimeout(() => this.#note(turn, then), RETRY_MS).unref()
     })
   }
@@ -358,6 +361,7 @@ export class Outbox {
     this.#link = null
     this.#isLoading = false
     this.#isNoting = false
+    for (const { place } of this.#byId.values()) if (place) this.#places.giveBack()
     this.#places.clear()
     this.#budget.bytes -= this.#keptBytes
     this.#keptBytes = 0
@@ -377,9 +381,10 @@ export class Outbox {
     this.pump()
   }
 
-  #drop(): void {
-    if (this.#link) this.#budget.deliveriesDropped++
-    else this.#budget.offlineDropped++
+  #drop(why: DropReason = this.#link ? 'slow' : 'away'): void {
+    if (why === 'away' || why === 'gone') this.#budget.offlineDropped++
+    else this.#budget.deliveriesDropped++
+    this.#budget.onDrop?.(this.clientId, why)
   }
 
   #hasMemory(bytes: number): boolean {
@@ -399,12 +404,18 @@ export class Outbox {
 
   // --- from the log
 
+  /** Messages are mostly as large as those before them. */
+  #loadCount(): number {
+    if (this.#budget.bytes > this.#limits.outboundTotalBytesMax / 2) return 1
+    return Math.max(1, Math.min(LOAD_COUNT, Math.floor(LOAD_BYTES / this.#lastBytes)))
+  }
+
   #loadPlaces(): void {
-    const places = this.#places.first(this.#budget.bytes > this.#limits.outboundTotalBytesMax / 2 ? 1 : LOAD_COUNT)
+    const places = this.#places.first(this.#loadCount())
     this.#read(places, (found) => {
       for (const logged of found) {
         const delivery = logged && (this.#keeper?.deliveryOf(logged) ?? null)
-        if (logged === null) this.#budget.offlineDropped++
+        if (logged === null) this.#drop('gone')
         this.#places.load(logged && delivery && { message: logged.message, delivery })
       }
     })
@@ -412,7 +423,7 @@ export class Outbox {
 
   #loadRepeats(): void {
     const entries = this.#repeats
-      .slice(0, LOAD_COUNT)
+      .slice(0, this.#loadCount())
       .filter(({ message, place, isReceived }) => message === null && place !== null && !isReceived)
     this.#read(
       entries.map(({ place }) => place as StoredPlace),
@@ -426,7 +437,7 @@ export class Outbox {
   #refill(entry: Entry, logged: LoggedMessage | null): void {
     if (entry.isDone || entry.isReceived) return
     if (logged === null) {
-      this.#budget.offlineDropped++
+      this.#drop('gone')
       if (entry.qos === 2) entry.isReceived = true
       else this.#end(entry)
       return
@@ -443,6 +454,7 @@ export class Outbox {
       (found) => {
         if (this.#turn !== turn) return
         this.#isLoading = false
+        for (const logged of found) if (logged) this.#lastBytes = logged.message.bytes
         then(found)
         this.pump()
       },
@@ -482,9 +494,10 @@ export class Outbox {
       subscriptionIds: entry.subscriptionIds
     })
     if (isTaken) this.#budget.deliveries++
-    else this.#budget.deliveriesDropped++
+    else this.#drop('too-large')
     entry.isSent = true
     if (!isTaken && qos > 0) this.#end(entry)
+    else if (this.#keeper && entry.place) this.#release(entry) // it can be read again
   }
 
   #sendPubrel(entry: Entry): void {
@@ -544,6 +557,7 @@ export class Outbox {
 
   #forget(entry: Entry): void {
     if (entry.packetId > 0) this.#byId.delete(entry.packetId)
+    if (entry.place) this.#places.giveBack()
     this.#release(entry)
   }
 
@@ -560,32 +574,5 @@ export class Outbox {
     if (this.#head < 1_024 || this.#head * 2 < this.#queue.length) return
     this.#queue = this.#queue.slice(this.#head)
     this.#head = 0
-  }
-}
-
-function placeOf({ place }: Message): StoredPlace | null {
-  return place && { code: codeOf(place.partition), offset: place.offset }
-}
-
-function newEntry(
-  message: Message | null,
-  { qos, isRetained, subscriptionIds, isKeptElsewhere = false }: Delivery,
-  place: StoredPlace | null = null
-): Entry {
-  return {
-    message,
-    place,
-    qos,
-    isRetained,
-    subscriptionIds,
-    isKeptElsewhere,
-    bytes: isKeptElsewhere ? MESSAGE_OVERHEAD_BYTES : (message?.bytes ?? 0),
-    packetId: 0,
-    isSent: false,
-    isInFlight: false,
-    isReceived: false,
-    isReleased: false,
-    isDone: false,
-    isCounted: false
   }
 }

@@ -25,6 +25,8 @@ import type { WireCursor } from './wire-cursor.ts'
 import { connackPacket } from './wire-write.ts'
 
 export interface ReadLimits extends PropertyLimits {
+  /** A CONNECT, its fixed header included, without its will. */
+  readonly connectBytesMax: number
   readonly mqttTopicBytesMax: number
   readonly topicLevelsMax: number
 }
@@ -35,12 +37,12 @@ const RECEIVE_MAXIMUM = 65_535
 
 // --- CONNECT
 
-/** @throws GateFault, with an answer in the words of its version */
-export function readConnect(cursor: WireCursor, limits: ReadLimits): ConnectPacket {
+/** `packetBytes` with the fixed header. @throws GateFault, with an answer in the words of its version */
+export function readConnect(cursor: WireCursor, packetBytes: number, limits: ReadLimits): ConnectPacket {
   cursor.begin('CONNECT')
   const { version, isBridge } = readVersion(cursor)
   try {
-    return { ...readConnectBody(cursor, version, limits), isBridge }
+    return { ...readConnectBody(cursor, version, packetBytes, limits), isBridge }
   } catch (error) {
     if (!(error instanceof GateFault)) throw error
     const { reason, detail } = error
@@ -74,7 +76,12 @@ function readVersion(cursor: WireCursor): { version: ProtocolVersion; isBridge: 
   throw new GateFault('protocol-version', `protocol level ${level} of ${name}`, { reasonCode: ReasonCode.unsupportedVersion, answer })
 }
 
-function readConnectBody(cursor: WireCursor, version: ProtocolVersion, limits: ReadLimits): Omit<ConnectPacket, 'isBridge'> {
+function readConnectBody(
+  cursor: WireCursor,
+  version: ProtocolVersion,
+  packetBytes: number,
+  limits: ReadLimits
+): Omit<ConnectPacket, 'isBridge'> {
   const flags = cursor.byte()
   checkConnectFlags(cursor, flags, version)
   const keepAliveSeconds = cursor.uint16()
@@ -86,10 +93,16 @@ function readConnectBody(cursor: WireCursor, version: ProtocolVersion, limits: R
     throw cursor.fault('properties', 'authentication data without a method (MQTT 5, 3.1.2.11.10)', ReasonCode.protocolError)
   }
   const clientId = cursor.text('client-id', 'the client id')
+  const willAt = cursor.at
   const will = (flags & 0x04) === 0 ? null : readWill(cursor, flags, version, limits)
+  const bytes = packetBytes - (cursor.at - willAt)
   const userName = (flags & 0x80) === 0 ? null : cursor.text('string-utf8', 'the user name')
   const password = (flags & 0x40) === 0 ? null : cursor.ownBinary()
   cursor.end()
+  if (bytes > limits.connectBytesMax) {
+    const detail = `${bytes} bytes${will ? ' without its will' : ''}, at most ${limits.connectBytesMax}`
+    throw cursor.fault('connect-too-large', detail, ReasonCode.packetTooLarge)
+  }
   const isClean = (flags & 0x02) !== 0
   const number = (id: number): number | undefined => properties?.values.get(id)
   return {

@@ -2,7 +2,8 @@
 //
 // Invariants:
 //   R1  The fixed header is checked byte by byte, before anything of the packet is kept: type, flags, length, and that CONNECT is the first packet and the
-//       only one. A packet is at most packetBytesMax long, a CONNECT connectBytesMax + willBytesMax.
+//       only one. A packet is at most packetBytesMax long, a CONNECT connectBytesMax,
+//       and its will willBytesMax beside that.
 //   R2  What is kept of a packet that comes in pieces grows with what has come, not with what was announced. A packet that lies whole in one read is not copied.
 //   R3  Any split of the bytes gives the same packets and the same fault. After a fault nothing is read any more.
 // Not for: fields of the packets (packet-read.ts), when to read (client-connection.ts).
@@ -248,7 +249,7 @@ export class PacketReader {
 
   #readConnect(): ClientPacket {
     const limits = this.#limits
-    const packet = readConnect(this.#cursor, limits)
+    const packet = readConnect(this.#cursor, 1 + this.#lengthBytes + this.#length, limits)
     const { version, isBridge } = packet
     if (version === 5 && this.#isPadded()) throw connectFault(version, 'packet-length', PADDED)
     this.#version = version

@@ -126,6 +126,8 @@ export interface ConnackOptions {
   readonly assignedClientId?: string
   readonly topicAliasMaximum?: number
   readonly serverKeepAliveSeconds?: number
+  /** Why it is refused, in words. */
+  readonly reasonText?: string
 }
 
 /** A PUBLISH to a client. */

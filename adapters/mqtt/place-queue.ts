@@ -3,6 +3,7 @@
 // Not for: what lies there (message-log.ts).
 
 const PLACES_MIN = 8
+const SHRINK_MIN = 32
 
 export class PlaceQueue {
   /** Pairs of partition code and offset. */
@@ -58,9 +59,10 @@ export class PlaceQueue {
     this.#head++
     this.#length--
     this.#start++
-    if (this.#length > 0) return
-    this.#head = 0
-    this.#pairs = EMPTY
+    if (this.#length === 0) {
+      this.#head = 0
+      this.#pairs = EMPTY
+    } else if (this.#head >= SHRINK_MIN && this.#head > this.#length * 3) this.#resize()
   }
 
   clear(): void {
@@ -71,14 +73,18 @@ export class PlaceQueue {
   }
 
   #makeRoom(): void {
-    const used = this.#pairs.subarray(this.#head * 2, (this.#head + this.#length) * 2)
     const isHalfEmpty = this.#head > this.#length
-    if (isHalfEmpty) this.#pairs.copyWithin(0, this.#head * 2, (this.#head + this.#length) * 2)
-    else {
-      const larger = new Float64Array(Math.max(PLACES_MIN, this.#length * 2) * 2)
-      larger.set(used)
-      this.#pairs = larger
-    }
+    if (isHalfEmpty) {
+      this.#pairs.copyWithin(0, this.#head * 2, (this.#head + this.#length) * 2)
+      this.#head = 0
+    } else this.#resize()
+  }
+
+  #resize(): void {
+    // A quarter more: ten thousand queues that are half empty would be much.
+    const resized = new Float64Array((this.#length + Math.max(PLACES_MIN, this.#length >> 2)) * 2)
+    resized.set(this.#pairs.subarray(this.#head * 2, (this.#head + this.#length) * 2))
+    this.#pairs = resized
     this.#head = 0
   }
 }

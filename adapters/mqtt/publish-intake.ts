@@ -9,7 +9,7 @@ import type { Ingest, IngestDone, IngestEvent } from '../../runtime/broker/inges
 import type { Place, StateChange, Store } from '../../runtime/log/contract.ts'
 import { AckQueue, type PendingAck } from './ack-queue.ts'
 import type { Authorizer, ClientIdentity } from './authorizer.ts'
-import { isReserved } from './name-rules.ts'
+import { isBridgeNotification, isReserved } from './name-rules.ts'
 import { messageHeaders } from './property-headers.ts'
 import { isRefusedByRule, publishRefusal } from './publish-refusal.ts'
 import { GateFault } from './reasons.ts'
@@ -61,6 +61,7 @@ export class PublishIntake {
     if (acks.isClosing) return packet.change?.settle(false)
     this.#pendingCount++
     const ack = acks.add(done)
+    if (isBridgeNotification(packet.topic)) return this.#settle(ack, 'ignored')
     const refusal = this.#refusalOf(client, packet.topic)
     if (refusal) {
       packet.change?.settle(false)

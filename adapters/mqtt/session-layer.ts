@@ -11,6 +11,7 @@ import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import type { BlockCodec } from '../../runtime/io/codec.ts'
 import type { Place, StateChange, Store } from '../../runtime/log/contract.ts'
+import type { DropReason } from './drop-reason.ts'
 import type { BrokerLimits, ListenerLimits } from './limits.ts'
 import type { ConnectPacket, MessageProperties, Qos } from './packets.ts'
 import type { Qos2Memory } from './qos2-memory.ts'
@@ -68,9 +69,9 @@ export interface IncomingPublish {
 
 /**
  * Where its event lies now, or 'unstored', as the configuration says: deliver it. 'repeat': its event was there before. 'lost': of QoS 0, storage refused it.
- * Neither is delivered.
+ * 'ignored': a bridge speaks of itself. None of these is delivered.
  */
-export type PublishOutcome = Place | 'unstored' | 'repeat' | 'lost'
+export type PublishOutcome = Place | 'unstored' | 'repeat' | 'lost' | 'ignored'
 
 export type PublishDone = (error: Error | null, outcome: PublishOutcome) => void
 
@@ -90,6 +91,8 @@ export interface SessionHandlers {
   subscribeRefusal(session: Session, filter: string): number | null
   /** Names of the headers that a route gives the events of an MQTT topic. */
   routeHeadersOf(mqttTopic: string): readonly string[]
+  /** Whether a route stores events in this topic. */
+  mayHoldMessages(topicName: string): boolean
   /** PUBLISH packets that were taken in. */
   receivedMessages(): number
   /** Another connection of the same client id was accepted: `previous` is being closed. */
@@ -98,6 +101,8 @@ export interface SessionHandlers {
   refused(connection: Connection, clientId: string | null, error: Error, reasonCode: number): void
   /** A message was stored and is not retained, for want of room as `why` says. Of a will `remoteAddress` is null. */
   notRetained(clientId: string, remoteAddress: string | null, topic: string, why: string): void
+  /** A message for a subscriber was dropped. */
+  dropped(clientId: string, why: DropReason): void
   /** A connection that was refused, broke a rule or failed; not one that ended with DISCONNECT or by a takeover. */
   failed(connection: Connection, clientId: string | null, reason: CloseReason, detail: string): void
 }

@@ -181,6 +181,7 @@ export class SessionStore {
     session.kept = {
       isNew: !restored,
       isRecordChanged: !restored,
+      hasEnd: restored,
       isQueueChanged: !restored && session.subscriptions.size > 0,
       changedFilters: new Set(restored ? [] : session.subscriptions.keys()),
       writtenFilters: [],
@@ -325,7 +326,8 @@ export class SessionStore {
         for (const [index, session] of sessions.entries()) this.#rewrite(session, written[index]?.filters ?? [])
         this.#queuedTo = this.#durableQueuedTo
       } else {
-        for (const [index, { kept }] of sessions.entries()) if (kept) kept.durableFirstPiece = written[index]?.firstPiece ?? 0
+        for (const [index, { kept }] of sessions.entries())
+          if (kept) Object.assign(kept, { isNew: false, durableFirstPiece: written[index]?.firstPiece ?? 0 })
         if (queuedTo) this.#durableQueuedTo = queuedTo
       }
       done(error)
@@ -349,13 +351,15 @@ export class SessionStore {
     this.#changed.delete(session)
     if (!kept) return []
     const changes: StateChange[] = []
-    if (kept.isRecordChanged) changes.push(storedSessions.put(storedSessions.keyAt(clientId), recordOf(session)))
+    if (kept.isRecordChanged) {
+      changes.push(storedSessions.put(storedSessions.keyAt(clientId), recordOf(session)))
+      kept.hasEnd = session.endedMs !== null
+    }
     for (const filter of kept.changedFilters) {
       const key = subscriptionKey(clientId, filter)
       const subscription = session.subscriptions.get(filter)
       changes.push(subscription ? storedSubscriptions.put(key, storedOf(filter, subscription)) : storedSubscriptions.remove(key))
     }
-    kept.isNew = false
     kept.isRecordChanged = false
     kept.writtenFilters = [...kept.changedFilters]
     kept.changedFilters.clear()

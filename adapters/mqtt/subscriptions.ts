@@ -78,9 +78,13 @@ export class Subscriptions {
     return true
   }
 
-  sessionsOf(topic: string): ReadonlySet<ClientSession> {
+  /** Sessions for which a message would wait: of QoS 1 or 2 by one of their subscriptions. */
+  waitersOf({ topic, qos }: Message, publisherId: string): ReadonlySet<ClientSession> {
     const found = new Set<ClientSession>()
-    this.#filters.match(topic, (session) => found.add(session))
+    if (qos === 0) return found
+    this.#filters.match(topic, (session, subscription) => {
+      if (subscription.qos > 0 && !(subscription.noLocal && session.clientId === publisherId)) found.add(session)
+    })
     return found
   }
 

@@ -50,10 +50,15 @@ export class WaitingPlaces {
     return this.#loaded.length === this.#queue.length
   }
 
+  /** For one more, and `more`. */
+  hasRoom(more = 0): boolean {
+    const { queuedPlacesPerClientMax, queuedPlacesMax } = this.#limits
+    return this.#queue.length + more < queuedPlacesPerClientMax && this.#budget.places < queuedPlacesMax
+  }
+
   /** @returns false when there is no room */
   add({ code, offset }: StoredPlace): boolean {
-    const { queuedPlacesPerClientMax, queuedPlacesMax } = this.#limits
-    if (this.#queue.length >= queuedPlacesPerClientMax || this.#budget.places >= queuedPlacesMax) return false
+    if (!this.hasRoom()) return false
     this.#queue.push(code, offset)
     this.#budget.places++
     return true
@@ -84,14 +89,22 @@ export class WaitingPlaces {
     return places
   }
 
-  /** The first one, off the queue. */
+  /** The first one, off the queue; it counts in the budget until giveBack(). */
   take(): { readonly place: StoredPlace; readonly loaded: Loaded } {
     const place = this.#placeAt(this.#queue.start)
     const loaded = this.#loaded.shift() ?? null
     this.#queue.shift()
-    this.#budget.places--
     if (loaded) this.#charge(-loaded.message.bytes)
     return { place, loaded }
+  }
+
+  /** A place that is not in the queue any more: it counts on, as what is in flight takes memory too. */
+  hold(count = 1): void {
+    this.#budget.places += count
+  }
+
+  giveBack(): void {
+    this.#budget.places--
   }
 
   clear(): void {

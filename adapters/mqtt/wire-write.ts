@@ -31,7 +31,7 @@ export function connackPacket(version: ProtocolVersion, options: ConnackOptions)
   if (version === 5) {
     return packet(CONNACK, [
       Buffer.from([isSessionPresent ? 1 : 0, reasonCode]),
-      propertyBlock(reasonCode < 0x80 ? connackProperties(options) : [])
+      propertyBlock(reasonCode < 0x80 ? connackProperties(options) : reasonProperty(options.reasonText))
     ])
   }
   const returnCode = RETURN_CODES.get(reasonCode)
@@ -51,11 +51,19 @@ function connackProperties(options: ConnackOptions): Buffer[] {
   return properties
 }
 
-/** PUBACK, PUBREC, PUBREL, PUBCOMP. */
-export function ackPacket(version: ProtocolVersion, type: AckPacket['type'], packetId: number, reasonCode: number): Buffer {
+/** PUBACK, PUBREC, PUBREL, PUBCOMP; `reasonText` in MQTT 5 with a code that is none of success. */
+export function ackPacket(
+  version: ProtocolVersion,
+  type: AckPacket['type'],
+  packetId: number,
+  reasonCode: number,
+  reasonText = ''
+): Buffer {
   const id = [packetId >> 8, packetId & 0xff]
   const isShort = version < 5 || reasonCode === ReasonCode.success
-  return Buffer.from(isShort ? [ACK_BYTES[type], 2, ...id] : [ACK_BYTES[type], 3, ...id, reasonCode])
+  if (isShort) return Buffer.from([ACK_BYTES[type], 2, ...id])
+  if (reasonText === '') return Buffer.from([ACK_BYTES[type], 3, ...id, reasonCode])
+  return packet(ACK_BYTES[type], [Buffer.from([...id, reasonCode]), propertyBlock(reasonProperty(reasonText))])
 }
 
 export function subackPacket(version: ProtocolVersion, packetId: number, codes: readonly number[]): Buffer {
@@ -72,8 +80,13 @@ export function pingrespPacket(): Buffer {
 }
 
 /** MQTT 5 only. */
-export function disconnectPacket(reasonCode: number): Buffer {
-  return Buffer.from([DISCONNECT, 1, reasonCode])
+export function disconnectPacket(reasonCode: number, reasonText = ''): Buffer {
+  if (reasonText === '') return Buffer.from([DISCONNECT, 1, reasonCode])
+  return packet(DISCONNECT, [Buffer.from([reasonCode]), propertyBlock(reasonProperty(reasonText))])
+}
+
+function reasonProperty(reasonText = ''): Buffer[] {
+  return reasonText === '' ? [] : [text(Property.reasonString, reasonText)]
 }
 
 // --- PUBLISH

@@ -109,7 +109,13 @@ const mqttListener = section(
     limits: section(
       {
         packet: bytes({ default: '512KiB', min: 128, max: 2 ** 20, doc: 'largest MQTT packet; a larger one closes its connection' }),
-        connections: count({ default: '1000', min: 1, max: 100_000, doc: 'most clients at a time' })
+        connections: count({ default: '1000', min: 1, max: 100_000, doc: 'most clients at a time' }),
+        connections_per_address: count({
+          default: '500',
+          min: 1,
+          max: 100_000,
+          doc: 'of them from one IP address; all clients behind a NAT, a proxy or a container network may have one address'
+        })
       },
       { doc: 'what one listener takes' }
     )

@@ -175,6 +175,11 @@ export class Ingest {
     if (!this.isOverloaded) this.#callReaders()
   }
 
+  /** Whether a route, as they are now, may store events in this topic. */
+  mayStoreIn(topicName: string): boolean {
+    return this.#table.mayStoreIn(topicName)
+  }
+
   /** Names of the headers that a route gives the events of an MQTT topic, in front of those that they bring. */
   routeHeadersOf(mqttTopic: string): readonly string[] {
     return this.#table.headerNamesOf(mqttTopic)

@@ -152,6 +152,11 @@ export class RouteTable {
     return this.#routes.map(({ name, meter }) => ({ name, count: meter.hits }))
   }
 
+  /** A template may name any topic. */
+  mayStoreIn(topicName: string): boolean {
+    return this.#topicNames.has(topicName) || this.#routes.some(({ fixedTopicName }) => fixedTopicName === null)
+  }
+
   /** Names of the headers that the route of a topic gives its events, in their order. */
   headerNamesOf(mqttTopic: string): readonly string[] {
     return this.#planOf(mqttTopic).route?.headerNames ?? []

@@ -36,6 +36,7 @@ function reportOf(topics: readonly TopicStatus[]): StatusReport {
       deadLetters: 0,
       recordsPerSync: 0
     },
+    mqtt: null,
     kafka: null,
     storage: {
       usedBytes: 0,
@@ -72,6 +73,25 @@ t.test('undelivered events that a quota dropped are lost, by topic and reason', 
 t.test('a quota of a topic that stays here drops, and nothing is lost', async (t) => {
   const text = statusText(reportOf([topicOf('ring', { droppedEvents: 12 })]))
   t.match(text, /0 lost {2}12 dropped by quotas of topics that stay here/)
+})
+
+t.test('MQTT has a line of its own when there is a listener for it', async (t) => {
+  t.notMatch(statusText(reportOf([])), /mqtt/)
+  const mqtt = {
+    clients: 1,
+    sessions: 3,
+    retained: 12,
+    retainedBytes: 2048,
+    refusedRetained: 0,
+    waiting: 1_500,
+    queuedBytes: 0,
+    dropped: 0
+  }
+  t.match(statusText({ ...reportOf([]), mqtt }), /mqtt +1 client {2}3 sessions {2}12 retained \(2\.0 KiB\) {2}1,500 waiting\n/)
+  t.match(
+    statusText({ ...reportOf([]), mqtt: { ...mqtt, refusedRetained: 2, queuedBytes: 1024, dropped: 7 } }),
+    /1,500 waiting \(1\.0 KiB in memory\) {2}7 dropped {2}2 not retained for want of room\n/
+  )
 })
 
 t.test('Kafka clients have a line of their own when there is a listener for them', async (t) => {

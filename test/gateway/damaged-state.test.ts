@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { PIECE_BYTES, putRetained } from '../../adapters/mqtt/stored-retained.ts'
 import { loadConfig } from '../../gateway/config/load.ts'
 import { type Gateway, openGateway } from '../../gateway/gateway.ts'
 import { nodeClock } from '../../runtime/io/node-clock.ts'
@@ -19,10 +20,22 @@ import { loadTestCore } from '../helpers/core.ts'
 /** Rebuilt from what the centre has, or left out. */
 const REBUILT = [
   ...['uplink/hint', 'uplink/confirmed', 'uplink/written', 'uplink/position', 'uplink/parked'],
-  ...['mqtt.retained', 'mqtt.will']
+  ...['mqtt.retained', 'mqtt.retained-part', 'mqtt.will', 'mqtt.session', 'mqtt.subscription', 'mqtt.flight', 'mqtt.queue', 'mqtt.queued']
 ]
 /** Those whose first byte is a format number. */
-const BINARY = ['producer', 'mqtt.retained', 'mqtt.will']
+const BINARY = ['producer', 'mqtt.retained', 'mqtt.retained-part', 'mqtt.will', 'mqtt.flight', 'mqtt.queue', 'mqtt.queued']
+const largeMessage = putRetained(
+  {
+    topic: 'plant/large',
+    payload: new Uint8Array(PIECE_BYTES + 1),
+    qos: 1,
+    isRetained: true,
+    delaySeconds: 0,
+    expiresMs: null,
+    properties: null
+  },
+  0
+)
 const KEYS: Readonly<Record<string, string>> = {
   topic: 'topic/other',
   'uplink/confirmed': 'uplink/confirmed/plant',
@@ -35,9 +48,14 @@ const KEYS: Readonly<Record<string, string>> = {
   'txn-abort': 'txn-abort/whole',
   'txn-offsets': 'txn-offsets/a/0',
   offsets: 'offsets/group/1/0',
-  'mqtt.qos2': 'mqtt.qos2/device/1'
+  'mqtt.qos2': 'mqtt.qos2/device/1',
+  'mqtt.subscription': 'mqtt.subscription/device/0',
+  'mqtt.flight': 'mqtt.flight/device',
+  'mqtt.queue': 'mqtt.queue/device/0',
+  'mqtt.retained-part': largeMessage[1]?.key ?? ''
 }
 /** What else has to be there, or nobody looks. */
+const session: StateChange = { key: 'mqtt.session/device', value: Buffer.from('{"v":1,"expirySeconds":60}') }
 const WHOLE: Readonly<Record<string, StateChange>> = {
   'txn-abort': {
     key: 'txn/whole',
@@ -45,6 +63,10 @@ const WHOLE: Readonly<Record<string, StateChange>> = {
       '{"v":1,"producerId":"1","epoch":0,"lastEpoch":-1,"timeoutMs":1,"status":"Empty","partitions":[],"groups":[],"time":1}'
     )
   },
+  'mqtt.subscription': session,
+  'mqtt.flight': session,
+  'mqtt.queue': session,
+  'mqtt.retained-part': largeMessage[0] as StateChange,
   'uplink/confirmed': { key: 'uplink/hint', value: Buffer.from('2;1;closed') },
   'uplink/written': { key: 'uplink/hint', value: Buffer.from('2;1;closed') }
 }

@@ -35,3 +35,20 @@ t.test('retained messages and subscriptions are bounded as the file says', async
   await t.rejects(client.subscribeAsync('z/b'))
   await client.endAsync()
 })
+
+t.test('what a subscriber that is away does not get is counted in the status, and told in one line', async (t) => {
+  const lines: string[] = []
+  const gateway = await open(t, '{ queue: { messages: 1 } }', lines)
+  const address = `mqtt://${gateway.addresses.mqtt[0]}`
+  const subscriber = await mqtt.connectAsync(address, { clientId: 'panel', clean: false })
+  await subscriber.subscribeAsync('z/#', { qos: 1 })
+  await subscriber.endAsync()
+  const publisher = await mqtt.connectAsync(address)
+  for (const text of ['1', '2', '3']) await publisher.publishAsync('z/a', text, { qos: 1, retain: text === '3' })
+  const status = await gateway.status()
+  t.match(status.mqtt, { clients: 1, sessions: 2, retained: 1, refusedRetained: 0, waiting: 1, dropped: 2 })
+  await publisher.endAsync()
+  await gateway.close()
+  const told = lines.filter((line) => line.includes('dropped'))
+  t.same(told, ['warn dropped 2 messages for the subscriber panel: it is away and no more may wait (mqtt_limits.queue)'])
+})

@@ -3,6 +3,7 @@
 
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
+import type { MqttLimits } from '../../adapters/mqtt/limits.ts'
 import { storedPieces, storedQueuedTo, storedQueues, storedSessions, storedSubscriptions } from '../../adapters/mqtt/stored-session.ts'
 import { Prng } from '../sim/prng.ts'
 import { type ControlledStore, diskFull } from './controlled-store.ts'
@@ -13,10 +14,10 @@ import { startGateway, type TestGateway, turns } from './rig.ts'
 const sockets = new Set<Socket>()
 
 /** Its clients see the end first, and hear nothing of the old one any more. */
-async function kill(t: Test, { store }: TestGateway): Promise<TestGateway> {
+async function kill(t: Test, { store }: TestGateway, limits: Partial<MqttLimits> = {}): Promise<TestGateway> {
   for (const socket of sockets) socket.destroy()
   sockets.clear()
-  return startGateway(t, { store: await store.afterKill() })
+  return startGateway(t, { store: await store.afterKill(), limits })
 }
 
 async function stop(t: Test, before: TestGateway): Promise<TestGateway> {
@@ -121,6 +122,13 @@ t.test('a PUBLISH of QoS 2 leaves when its id is durable', async (t) => {
   await client.closed()
   await publish(gateway, ['1', '2'], 2)
   gateway.store.isHeld = true
+  for (let connections = 0; connections < 2; connections++) {
+    const early = read(gateway)
+    await early.connected()
+    await turns(() => false, 50)
+    t.same(early.payloads, [], 'nor on another connection, while the commit is on its way')
+    await early.closed()
+  }
   const again = read(gateway)
   await again.connected()
   await turns(() => false, 50)
@@ -202,6 +210,86 @@ t.test('a session whose time ran out while the gateway was away is not there any
   const again = read(after, { version: 5, properties: { sessionExpiryInterval: 1 } })
   await again.connected()
   t.equal(again.connack?.sessionPresent, false)
+})
+
+t.test('the time of a session that came back does not run on behind a kill', async (t) => {
+  const options = { version: 5 as const, properties: { sessionExpiryInterval: 2 } }
+  const before = await startGateway(t)
+  const client = read(before, options)
+  await client.subscribe('d/#', 1)
+  await client.closed()
+  const stopped = await stop(t, before)
+  const back = read(stopped, options)
+  await back.connected()
+  await new Promise((resolve) => setTimeout(resolve, 2_100))
+  const after = await kill(t, stopped)
+  const again = read(after, options)
+  await again.connected()
+  t.equal(again.connack?.sessionPresent, true)
+})
+
+t.test('a session that finds no place any more is not said to be present', async (t) => {
+  const before = await startGateway(t)
+  for (const clientId of ['one', 'two']) await read(before, { clientId }).subscribe('d/#', 1)
+  const after = await kill(t, before, { sessionsMax: 1 })
+  const present: boolean[] = []
+  for (const clientId of ['one', 'two']) {
+    const client = read(after, { clientId })
+    await client.connected()
+    present.push(client.connack?.sessionPresent === true)
+  }
+  t.same(present, [true, false])
+})
+
+t.test('CONNACK waits for the session also on the next connection', async (t) => {
+  const gateway = await startGateway(t)
+  gateway.store.isHeld = true
+  const first = read(gateway)
+  await turns(() => gateway.store.waitingCount > 0)
+  await first.closed()
+  const second = read(gateway)
+  await turns(() => false, 50)
+  t.equal(second.connack, undefined)
+  gateway.store.release()
+  await second.connected()
+  t.equal(second.connack?.returnCode, 0)
+})
+
+t.test('what is read from the log for a client that does not acknowledge takes no memory while it is on its way', async (t) => {
+  const gateway = await startGateway(t)
+  await read(gateway).subscribe('d/#', 1)
+  const after = await kill(t, gateway)
+  await publish(after, Array(300).fill('x'.repeat(20_000)))
+  for (let connections = 0; connections < 2; connections++) {
+    const client = read(after)
+    client.acknowledges = false
+    await client.until(() => client.publishes.length === 300)
+    t.ok(after.broker.metrics.queuedBytes < 1_000_000, String(after.broker.metrics.queuedBytes))
+    t.equal(after.broker.metrics.queuedPlaces, 300, 'what is on its way counts')
+    await client.closed()
+  }
+})
+
+t.test('after a kill no session gets more than may wait for it, and nothing that a Kafka client wrote elsewhere', async (t) => {
+  const gateway = await startGateway(t, { limits: { queuedPlacesPerClientMax: 5 } })
+  for (const clientId of ['one', 'two']) await read(gateway, { clientId }).subscribe('d/#', 1)
+  await publish(gateway, ['0'])
+  await gateway.store.createTopic('elsewhere')
+  gateway.store.records.set('elsewhere-0', [
+    { timestampMs: 1, key: null, value: Buffer.from('fake'), headers: [{ key: Buffer.from('mqtt.topic'), value: Buffer.from('d/x') }] }
+  ])
+  for (const socket of sockets) socket.destroy()
+  await gone(gateway)
+  await publish(gateway, numbers(1, 8))
+  const after = await kill(t, gateway, { queuedPlacesPerClientMax: 5 })
+  t.ok(after.broker.metrics.offlineDropped > 0)
+  for (const clientId of ['one', 'two']) {
+    const client = read(after, { clientId })
+    await client.until(() => client.publishes.length >= 5)
+    await turns(() => false, 20)
+    t.notOk(client.payloads.includes('fake'))
+    t.ok(client.publishes.length <= 6)
+  }
 })
 
 t.test('a full disk refuses no subscriber; what it has is durable when there is room', async (t) => {

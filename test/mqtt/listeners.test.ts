@@ -1,6 +1,8 @@
 // Proves that several listeners are one broker: a repeat through the other listener is the same event, subscribers see each other, a
 // client id is connected once however fast its connections come, and each listener has its own limits.
 
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import t from 'tap'
 import { Prng, seeds } from '../sim/prng.ts'
 import { textOf } from './controlled-store.ts'
@@ -98,3 +100,18 @@ for (const seed of seeds({ count: 10 })) {
     }
   })
 }
+
+t.test('one address has at most its share of the connections; what ends makes room, others are not refused', async (t) => {
+  const { raw, broker, events } = await startGateway(t, { limits: { connectionsPerAddressMax: 2 } })
+  const [first] = [await raw().connected({ clientId: 'a' }), await raw().connected({ clientId: 'b' })]
+  await raw().closed()
+  t.match(events, [{ reason: 'connections-full', detail: /^more than 2 from one address/, remoteAddress: '127.0.0.1' }])
+  const other = connect({ host: '127.0.0.1', port: broker.addresses[0]?.port ?? 0, localAddress: '127.0.0.2' })
+  t.teardown(() => other.destroy())
+  other.write(connectPacket({ clientId: 'c' }))
+  await once(other, 'data')
+  t.equal(broker.metrics.clients, 3)
+  first?.destroy()
+  await turns(() => broker.metrics.connections === 2)
+  await raw().connected({ clientId: 'd' })
+})

@@ -1,7 +1,11 @@
-// Proves with a client that is not from npm: mosquitto_pub publishes at every QoS, and mosquitto_sub receives. Skipped with a visible
-// line where Mosquitto's clients are not installed.
+// Proves with what is not from npm: mosquitto_pub publishes at every QoS, mosquitto_sub receives, and a Mosquitto joins as a bridge. Skipped with a visible
+// line where they are not installed.
 
-import { execFile, spawnSync } from 'node:child_process'
+import { execFile, spawn, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { textOf } from './controlled-store.ts'
@@ -10,6 +14,14 @@ import { startGateway, turns } from './rig.ts'
 const run = promisify(execFile)
 const PUBLISHER = 'mosquitto_pub'
 const SUBSCRIBER = 'mosquitto_sub'
+/** Free a moment ago. */
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
 const isInstalled = spawnSync(PUBLISHER, ['--help']).error === undefined
 
 t.test('mosquitto_pub and mosquitto_sub', { skip: isInstalled ? false : 'mosquitto-clients is not installed' }, async (t) => {
@@ -31,4 +43,38 @@ t.test('mosquitto_pub and mosquitto_sub', { skip: isInstalled ? false : 'mosquit
     'QoS 2 was completed'
   )
   await t.rejects(run(PUBLISHER, [...address, '-t', 'nobody', '-m', 'x', '-q', '1']), 'an event nobody takes is not acknowledged')
+})
+
+const BROKER = ['mosquitto', '/usr/sbin/mosquitto'].find((path) => spawnSync(path, ['-h']).error === undefined)
+
+t.test('a Mosquitto as a bridge, as it is by default', { skip: BROKER ? false : 'mosquitto is not installed' }, async (t) => {
+  for (const version of ['mqttv311', 'mqttv50']) {
+    const { port, store, client } = await startGateway(t)
+    const folder = mkdtempSync(join(tmpdir(), 'wadi-bridge-'))
+    const ownPort = await freePort()
+    const lines = [
+      `listener ${ownPort} 127.0.0.1`,
+      'allow_anonymous true',
+      'connection plant',
+      `address 127.0.0.1:${port}`,
+      'topic # both 1',
+      `bridge_protocol_version ${version}`
+    ]
+    writeFileSync(join(folder, 'mosquitto.conf'), lines.join('\n'))
+    const bridge = spawn(BROKER as string, ['-c', join(folder, 'mosquitto.conf')], { stdio: 'ignore' })
+    t.teardown(() => {
+      bridge.kill('SIGKILL')
+      rmSync(folder, { recursive: true, force: true })
+    })
+    const publish = (): Promise<boolean> =>
+      run(PUBLISHER, ['-h', '127.0.0.1', '-p', `${ownPort}`, '-t', 'd/up', '-m', 'up', '-q', '1']).then(Boolean, () => false)
+    for (let count = 0; count < 50 && !(await publish()); count++) await turns(undefined, 50)
+    await turns(() => store.recordsOf('events').length > 0)
+    const received = run(SUBSCRIBER, ['-h', '127.0.0.1', '-p', `${ownPort}`, '-t', 'd/down', '-q', '1', '-C', '1', '-W', '10'])
+    await turns(undefined, 100)
+    const local = await client()
+    await local.publishAsync('d/down', 'down', { qos: 1, retain: true })
+    t.equal((await received).stdout.trim(), 'down', version)
+    t.match(textOf(store.recordsOf('events')[0]?.value), 'up')
+  }
 })

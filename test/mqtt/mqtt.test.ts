@@ -7,7 +7,7 @@ import { Listener } from '../../adapters/mqtt/listener.ts'
 import { PublishIntake } from '../../adapters/mqtt/publish-intake.ts'
 import type { GateReason } from '../../adapters/mqtt/reasons.ts'
 import { diskFull, headersOf, textOf } from './controlled-store.ts'
-import { connectPacket, disconnectPacket, packet, pingPacket, publishPacket, string, subscribePacket } from './packets.ts'
+import { connectPacket, disconnectPacket, packet, pingPacket, publishPacket, pubrelPacket, string, subscribePacket } from './packets.ts'
 import { startGateway, turns } from './rig.ts'
 
 const values = (records: readonly { value: Uint8Array | null }[]): string[] => records.map(({ value }) => textOf(value))
@@ -360,6 +360,29 @@ t.test('the will of a client that vanishes is an event', async (t) => {
   }
   await turns(undefined, 50)
   t.equal(store.recordsOf('events').length, 1)
+})
+
+t.test('a bridge of Mosquitto says below $SYS how it is: that is acknowledged in its order, and nothing comes of it', async (t) => {
+  const { raw, store, broker } = await startGateway(t)
+  const state = { topic: '$SYS/broker/connection/host.plant/state', payload: Buffer.from('0') }
+  for (const qos of [1, 2]) {
+    const bridge = await raw().connected({ clientId: 'host.plant', clean: false, will: state })
+    bridge.send(
+      publishPacket({ topic: 'd/x', qos: 1, packetId: 1 }),
+      publishPacket({ ...state, payload: '1', qos, packetId: 2, retain: true }),
+      publishPacket({ topic: 'd/x', qos: 1, packetId: 3 })
+    )
+    await bridge.saw('puback 3')
+    t.same(bridge.received.slice(1), ['puback 1', qos === 1 ? 'puback 2' : 'pubrec 2', 'puback 3'])
+    if (qos === 2) bridge.send(pubrelPacket(2))
+    if (qos === 2) await bridge.saw('pubcomp 2')
+    bridge.destroy()
+    await turns(() => broker.metrics.clients === 0)
+  }
+  await turns(undefined, 50)
+  t.equal(store.recordsOf('events').length, 4)
+  const { wills, retained, qos2Remembered } = broker.metrics
+  t.same({ wills, retained, qos2Remembered }, { wills: 0, retained: 0, qos2Remembered: 0 })
 })
 
 t.test('events that cannot be mapped are acknowledged as dead letters', async (t) => {

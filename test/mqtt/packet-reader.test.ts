@@ -95,6 +95,25 @@ const faults: [string, string, Uint8Array][] = [
   ['packet id 0', 'packet-id-zero', Buffer.concat([CONNECT, publishPacket({ topic: 'a', qos: 1, packetId: 0 })])],
   ['PUBREL of packet id 0', 'packet-id-zero', Buffer.concat([CONNECT, pubrelPacket(0)])]
 ]
+/** limits of this file: 512 bytes, and 512 of a will. */
+const large = (userNameBytes: number, willBytes: number | null): Buffer =>
+  connectPacket({
+    clientId: 'a',
+    userName: 'u'.repeat(userNameBytes),
+    ...(willBytes !== null && { will: { topic: 'w', payload: Buffer.alloc(willBytes) } })
+  })
+const AROUND_BYTES = large(400, null).length - 400
+faults.push(
+  ['a large CONNECT without a will', 'connect-too-large', large(513 - AROUND_BYTES, null)],
+  ['a large CONNECT beside its will', 'connect-too-large', large(513 - AROUND_BYTES, 100)]
+)
+t.test('a CONNECT of the largest size is taken, and its will comes on top of that', async (t) => {
+  for (const will of [null, 0, 490]) {
+    const reader = read([large(512 - AROUND_BYTES, will)])
+    t.equal(reader.fault, null)
+    t.ok(reader.isPastConnect)
+  }
+})
 const connectWith = (flags: number, ...fields: Buffer[]): Buffer => packet(0x10, string('MQTT'), [4, flags], [0, 0], ...fields)
 const bad = Buffer.from([0x61, 0xff])
 const nul = 'a\0'

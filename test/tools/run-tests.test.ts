@@ -61,12 +61,19 @@ t.test('while it runs it tells what has ended, what failed and what runs; result
     mkdirSync(dirname(join(results, file)), { recursive: true })
     writeFileSync(join(results, `${file}.tap`), tap)
   }
-  const files = ['ended', 'failed', 'runs', 'old', 'waits'].map((name) => `dist/test/log/${name}.test.js`)
+  const files = ['log/ended', 'log/failed', 'log/runs', 'log/old', 'log/waits', 'mqtt/node-ended', 'mqtt/node-runs'].map(
+    (name) => `dist/test/${name}.test.js`
+  )
   const sinceMs = Date.now() - 60_000
   write('dist/test/log/ended.test.js', 'ok 1 - a # time=1ms\n\n1..1\n# time=2ms\n')
   write('dist/test/log/failed.test.js', 'ok 1 - a\nnot ok 2 - b\n\n1..2\n# failed 1 of 2 tests\n# time=2ms\n')
   write('dist/test/log/runs.test.js', '# Subtest: a\n    ok 1 - x # time=1ms\n')
   write('dist/test/log/old.test.js', 'not ok 1 - a\n1..1\n# time=2ms\n')
+  write(
+    'dist/test/mqtt/node-ended.test.js',
+    'ok 1 - a\n  ---\n  duration_ms: 1.5\n  ...\n1..1\n# fail 0\n# todo 0\n# duration_ms 560.158608\n'
+  )
+  write('dist/test/mqtt/node-runs.test.js', 'ok 1 - a\n  ---\n  duration_ms: 1.5\n  ...\n')
   utimesSync(join(results, 'dist/test/log/old.test.js.tap'), 1, 1)
-  t.same(runner.progress(files, sinceMs, results), { ended: 2, failed: 1, running: ['log/runs'] })
+  t.same(runner.progress(files, sinceMs, results), { ended: 3, failed: 1, running: ['log/runs', 'mqtt/node-runs'] })
 })

@@ -22,7 +22,13 @@ t.test('a small file is complete: the rest are defaults', async (t) => {
   t.match(config, {
     gateway: { id: 'wadi', data: './wadi-data' },
     storage: { quota: null, linger: 2, journal: { files: 2, file_size: 32 * 2 ** 20 }, seal: { bytes: 256 * 1024, age: 10_000 } },
-    mqtt: [{ listen: { host: '127.0.0.1', port: 1883 }, insecure: false, limits: { packet: 512 * 1024, connections: 1000 } }],
+    mqtt: [
+      {
+        listen: { host: '127.0.0.1', port: 1883 },
+        insecure: false,
+        limits: { packet: 512 * 1024, connections: 1000, connections_per_address: 500 }
+      }
+    ],
     routes: [{ name: null, filter: '#rest', topic: 'events', key: 'none', time: null, value: { decode: 'raw', require: [] } }],
     unmatched: { action: 'reject', topic: null },
     dead_letter: { topic: '_wadi.dlq' },

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { propOf } from './decode.ts'
-import { ack, prop, publish, type Version } from './encode.ts'
+import { ack, join, prop, publish, type Version } from './encode.ts'
 import { durable, FORBIDDEN, openRig, type Rig } from './gateway.ts'
 import { sleep } from './raw-client.ts'
 import { runStatements, v5 } from './statements.ts'
@@ -155,6 +155,22 @@ v5('3.3.4-7', 'a client that exceeds the receive maximum of the server is closed
   client.send(publish(version, { topic, qos: 2, packetId: maximum + 1 }))
   await client.refused(0x93)
 })
+
+v5(
+  '3.3.4-7',
+  'what it sent within the receive maximum is acknowledged in front of 0x93, so that it need not send it again',
+  async (version) => {
+    for (const qos of [1, 2]) {
+      const client = rig.open(version)
+      const maximum = propOf(await client.connect({ clientId: rig.clientId() }), 33) as number
+      const topic = rig.topic()
+      const ids = Array.from({ length: maximum + 100 }, (_, index) => index + 1)
+      client.send(join(...ids.map((packetId) => publish(version, { topic, qos, packetId }))))
+      for (const packetId of ids.slice(0, maximum)) assert.equal((await client.next(qos === 1 ? 'puback' : 'pubrec')).packetId, packetId)
+      await client.refused(0x93)
+    }
+  }
+)
 
 v5('3.3.4-7', 'a client that keeps to it exactly is never closed', async (version) => {
   const client = rig.open(version)
