@@ -1,6 +1,7 @@
 // The long runs: npm run test:soak [-- --seeds 20000 --first 1 --kills 100 --threads 2 --no-canaries --mqtt-packets 10000000 --kafka-requests 10000000]
 //
 //   seeds   the whole gateway in simulation, that many seeds (each failing one prints the line that replays it)
+//   session-seeds  MQTT clients and their sessions in simulation, that many seeds
 //   kills   the real process under MQTT load, SIGKILL that many times, then the ledger against what is stored
 //   mqtt-packets  that many mutated packets, a third of each MQTT version, through the packet reader: whole and in pieces
 //   kafka-requests  that many requests, legal, damaged and nonsense, through a broker with a good producer and a good consumer beside them
@@ -17,6 +18,11 @@ import { fuzzReader } from './mqtt/reader-fuzz.ts'
 import { canaries } from './sim/canaries.ts'
 import { runCanary } from './sim/run-canary.ts'
 import { runParallel } from './sim/run-parallel.ts'
+import { runSubscriberCanary, runSubscribers } from './sim/run-subscribers.ts'
+import { subscriberCanaries } from './sim/subscriber-canaries.ts'
+
+/** Of a canary of MQTT sessions. */
+const SESSION_SEEDS_MAX = 1_000
 
 const { values } = parseArgs({
   options: {
@@ -24,6 +30,7 @@ const { values } = parseArgs({
     first: { type: 'string', default: '1' },
     kills: { type: 'string', default: '100' },
     threads: { type: 'string', default: String(availableParallelism()) },
+    'session-seeds': { type: 'string', default: '2000' },
     'mqtt-packets': { type: 'string', default: '10000000' },
     'kafka-requests': { type: 'string', default: '10000000' },
     'no-canaries': { type: 'boolean', default: false }
@@ -49,6 +56,18 @@ async function simulate(): Promise<boolean> {
   })
   console.log(JSON.stringify(summary))
   return summary.failedSeeds.length === 0
+}
+
+async function simulateSessions(): Promise<boolean> {
+  const count = Number(values['session-seeds'])
+  if (count === 0) return true
+  const { seeds, failed, reached } = await runSubscribers({ first: Number(values.first), count, threads: Number(values.threads) })
+  for (const [seed, violations] of failed) {
+    console.log(`FAILED  replay with: SEED=${seed} node dist/test/sim/subscriber-sessions.test.js`)
+    for (const violation of violations) console.log(`        ${violation}`)
+  }
+  console.log(JSON.stringify({ rig: 'MQTT sessions', seeds, failedSeeds: [...failed.keys()], reached: Object.fromEntries(reached) }))
+  return failed.size === 0
 }
 
 async function kill(): Promise<boolean> {
@@ -95,9 +114,18 @@ async function proveRig(): Promise<boolean> {
     if (caughtBy !== null) caught++
     console.error(`${caughtBy === null ? 'MISSED' : 'caught'} after ${seeds} seeds: ${name}`)
   }
-  console.log(`canaries caught ${caught} / ${names.length}`)
-  return caught === names.length
+  const ofSessions = Object.keys(subscriberCanaries)
+  for (const name of ofSessions) {
+    const { caughtBy, seeds } = await runSubscriberCanary(name, SESSION_SEEDS_MAX)
+    if (caughtBy !== null) caught++
+    console.error(`${caughtBy === null ? 'MISSED' : 'caught'} after ${seeds} seeds: ${name}`)
+  }
+  const total = names.length + ofSessions.length
+  console.log(`canaries caught ${caught} / ${total}`)
+  return caught === total
 }
 
-const isGood = [await simulate(), await kill(), fuzzPackets(), await fuzzKafka(), await proveRig()].every((good) => good)
+const isGood = [await simulate(), await simulateSessions(), await kill(), fuzzPackets(), await fuzzKafka(), await proveRig()].every(
+  (good) => good
+)
 if (!isGood) process.exitCode = 1

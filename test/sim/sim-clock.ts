@@ -2,6 +2,8 @@
 // one event at a time: after each, every promise that can go on has gone on (setImmediate), so a run depends on the seed alone.
 // Not for: work that waits for real I/O or threads (use the simulated disk and codec).
 
+// By name: process-time.ts takes over those that everybody sees.
+import { setImmediate } from 'node:timers'
 import type { Clock, Timer } from '../../runtime/io/clock.ts'
 
 interface Event {
