@@ -25,7 +25,9 @@ function leavesEarly(what: 'PUBLISH' | 'PUBREL'): SubscriberMutation {
           keeper.note(() => undefined)
           done(true)
         }
-        keepWith.call(this, { ...keeper, note })
+        const load: QueueKeeper['load'] = (places) => keeper.load(places)
+        const deliveryOf: QueueKeeper['deliveryOf'] = (logged) => keeper.deliveryOf(logged)
+        keepWith.call(this, { load, deliveryOf, changed: () => keeper.changed(), note })
       }
     }
   }
