@@ -43,7 +43,7 @@ export class KeptSessions {
 
   constructor(options: KeptSessionsOptions) {
     this.#options = options
-    this.store = new SessionStore(options.store)
+    this.store = new SessionStore(options.store, options.mayHoldMessages)
   }
 
   /** From now on it outlives its connections. */
@@ -62,7 +62,7 @@ export class KeptSessions {
     subscriptions: Pick<Subscriptions, 'size' | 'waitersOf'>,
     onDamage: (error: WadiError) => void
   ): Promise<void> {
-    const { sessions, queuedTo } = this.store.load(onDamage)
+    const { sessions, queuedTo, wasRouted } = this.store.load(onDamage)
     const foundOf = new Map<ClientSession, Pick<FoundSession, 'queued' | 'ahead'>>()
     for (const found of sessions) {
       const session = this.#sessionOf(found)
@@ -76,11 +76,15 @@ export class KeptSessions {
     /** In `late`: of each session, and what all may have yet. */
     const counts = new Map<ClientSession, number>()
     let room = limits.queuedPlacesMax - budget.places
-    for (const partition of this.#partitions()) {
+    for (const partition of this.#partitions(wasRouted)) {
       const code = codeOf(partition)
       let timestampMs = 0
       await log.scan(partition, queuedTo(partition), (logged) => {
         const { message, publisherId } = logged
+        if (room <= 0) {
+          budget.offlineDropped++ // whoever it was for: looking would cost events times sessions
+          return
+        }
         const offset = message.place?.offset ?? 0
         const takers: ClientSession[] = []
         for (const session of subscriptions.waitersOf(message, publisherId)) {
@@ -97,7 +101,6 @@ export class KeptSessions {
         }
         timestampMs = Math.max(timestampMs, logged.timestampMs)
         if (takers.length > 0) late.push({ code, offset, timestampMs, sessions: takers })
-        return room > 0
       })
     }
     late.sort((one, other) => one.timestampMs - other.timestampMs)
@@ -105,18 +108,21 @@ export class KeptSessions {
     this.store.startTracking()
   }
 
-  /** Those that events of MQTT clients may be in. */
-  #partitions(): Partition[] {
+  /** Those that events of MQTT clients may be in, by the routes of now or of the start before. */
+  #partitions(wasRouted: (topicNumber: number) => boolean): Partition[] {
     const { store, mayHoldMessages } = this.#options
-    return [...store.topics.values()].filter(({ name }) => mayHoldMessages(name)).flatMap(({ partitions }) => partitions)
+    const topics = [...store.topics.values()].filter(({ name, number }) => mayHoldMessages(name) || wasRouted(number))
+    return topics.flatMap(({ partitions }) => partitions)
   }
 
   #sessionOf({ clientId, session: { expirySeconds, endedMs }, flights, pairs, start }: FoundSession): ClientSession {
     const { limits, budget } = this.#options
     const session = new ClientSession(clientId, new Outbox(limits, budget, start), expirySeconds)
     session.endedMs = endedMs ?? Date.now()
+    const isEndNew = endedMs === undefined
     session.outbox.restore(flights, pairs)
     this.keep(session, true)
+    if (isEndNew) this.store.recordChanged(session) // or its time would begin anew with each start
     return session
   }
 }

@@ -85,14 +85,15 @@ export class MessageLog {
       next = read.nextOffset
       for (const record of read.records) {
         const message = wanted.has(record.offset) ? this.#messageOf(partition, record) : null
+        message?.message.own() // not the whole batch with it
         if (message) found.set(record.offset, message)
       }
     }
     return found
   }
 
-  /** Every message of a partition from `offset` on, below the high watermark of now, until `visit` returns false. @throws as read() */
-  async scan(partition: Partition, offset: number, visit: (message: LoggedMessage) => boolean): Promise<void> {
+  /** Every message of a partition from `offset` on, below the high watermark of now. @throws as read() */
+  async scan(partition: Partition, offset: number, visit: (message: LoggedMessage) => void): Promise<void> {
     let next = Math.max(offset, partition.logStartOffset)
     const end = partition.highWatermark
     while (next < end) {
@@ -100,7 +101,7 @@ export class MessageLog {
       if (read === null || read.nextOffset <= next) return
       for (const record of read.records) {
         const message = record.offset >= next ? this.#messageOf(partition, record) : null
-        if (message && !visit(message)) return
+        if (message) visit(message)
       }
       next = read.nextOffset
     }

@@ -29,6 +29,7 @@ import {
   storedPieces,
   storedQueuedTo,
   storedQueues,
+  storedRouted,
   storedSessions,
   storedSubscriptions,
   subscriptionKey
@@ -64,6 +65,8 @@ export interface FoundSessions {
   readonly sessions: Iterable<FoundSession>
   /** From where on a partition has to be looked through. */
   queuedTo(partition: Partition): number
+  /** Whether a route of the start before may have stored events in this topic. */
+  wasRouted(topicNumber: number): boolean
 }
 
 type StateStore = Pick<Store, 'submit' | 'listState' | 'getState' | 'topics'>
@@ -79,6 +82,7 @@ const COMMIT_BYTES_MAX = 512 * 1024
 
 export class SessionStore {
   readonly #store: StateStore
+  readonly #mayHoldMessages: (topicName: string) => boolean
   readonly #delivered = new DeliveredOffsets()
   readonly #changed = new Set<ClientSession>()
   /** Removals that were refused, by client. */
@@ -86,6 +90,8 @@ export class SessionStore {
   /** By topic number: what `mqtt.queued` says behind everything that was submitted, and what it says. */
   #queuedTo: ReadonlyMap<number, readonly number[]> = new Map()
   #durableQueuedTo: ReadonlyMap<number, readonly number[]> = new Map()
+  /** What `mqtt.routed` says behind everything that was submitted, as far as this start knows. */
+  #routed: readonly number[] = []
   #isTracking = false
   #isNoting = false
   #isClosing = false
@@ -93,8 +99,10 @@ export class SessionStore {
   #timer: NodeJS.Timeout | null = null
   #lookTimer: NodeJS.Timeout | null = null
 
-  constructor(store: StateStore) {
+  /** `mayHoldMessages`: whether a route stores events in a topic. */
+  constructor(store: StateStore, mayHoldMessages: (topicName: string) => boolean) {
     this.#store = store
+    this.#mayHoldMessages = mayHoldMessages
   }
 
   // --- how far the log has been delivered
@@ -118,11 +126,13 @@ export class SessionStore {
       const offsets = storedQueuedTo.getWhole(this.#store, key, onDamage)
       if (offsets) queuedTo.set(Number(storedQueuedTo.restOf(key)), offsets)
     }
+    const routed = new Set(storedRouted.getWhole(this.#store, storedRouted.key(), onDamage))
     this.#queuedTo = queuedTo
     this.#durableQueuedTo = queuedTo
     return {
       sessions: this.#sessionsIn(onDamage),
-      queuedTo: ({ topicNumber, partitionIndex }) => queuedTo.get(topicNumber)?.[partitionIndex] ?? 0
+      queuedTo: ({ topicNumber, partitionIndex }) => queuedTo.get(topicNumber)?.[partitionIndex] ?? 0,
+      wasRouted: (topicNumber) => routed.has(topicNumber)
     }
   }
 
@@ -330,6 +340,7 @@ export class SessionStore {
         for (const [clientId, removal] of removals ?? []) this.#refused.set(clientId, removal)
         for (const [index, session] of sessions.entries()) this.#rewrite(session, written[index]?.filters ?? [])
         this.#queuedTo = this.#durableQueuedTo
+        this.#routed = []
       } else {
         for (const [index, { kept }] of sessions.entries())
           if (kept) Object.assign(kept, { isNew: false, durableFirstPiece: written[index]?.firstPiece ?? 0 })
@@ -421,7 +432,9 @@ export class SessionStore {
     if (!this.#isTracking) return []
     const changes: StateChange[] = []
     const next = new Map<number, readonly number[]>()
-    for (const { number, partitions } of this.#store.topics.values()) {
+    const routed: number[] = []
+    for (const { name, number, partitions } of this.#store.topics.values()) {
+      if (this.#mayHoldMessages(name)) routed.push(number)
       const offsets = partitions.map((partition) => this.#delivered.end(partition))
       const before = this.#queuedTo.get(number)
       next.set(number, offsets)
@@ -433,6 +446,8 @@ export class SessionStore {
     for (const number of this.#queuedTo.keys()) {
       if (!next.has(number)) changes.push(storedQueuedTo.remove(storedQueuedTo.keyAt(String(number))))
     }
+    if (changes.length > 0 && !sameNumbers(routed, this.#routed)) changes.push(storedRouted.put(storedRouted.key(), routed))
+    this.#routed = routed
     this.#queuedTo = next
     return changes
   }

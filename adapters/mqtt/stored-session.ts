@@ -106,6 +106,13 @@ export const storedQueuedTo = new StateArea<readonly number[]>('mqtt.queued', ex
   goes: 'with its topic, or with the last such session'
 })
 
+/** Numbers of the topics that routes may store events in: those of now may be others. */
+export const storedRouted = new StateArea<readonly number[]>('mqtt.routed', exact({ write: writeOffsets, read: readOffsets }), {
+  keys: '',
+  valueBytesMax: 64 * 1024,
+  goes: 'never; replaced when routes or topics are others'
+})
+
 /** A filter may be longer than a key of the state. */
 export function subscriptionKey(clientId: string, filter: string): string {
   return storedSubscriptions.keyAt(`${clientId}/${createHash('sha256').update(filter).digest('hex').slice(0, 32)}`)

@@ -20,10 +20,20 @@ import { loadTestCore } from '../helpers/core.ts'
 /** Rebuilt from what the centre has, or left out. */
 const REBUILT = [
   ...['uplink/hint', 'uplink/confirmed', 'uplink/written', 'uplink/position', 'uplink/parked'],
-  ...['mqtt.retained', 'mqtt.retained-part', 'mqtt.will', 'mqtt.session', 'mqtt.subscription', 'mqtt.flight', 'mqtt.queue', 'mqtt.queued']
+  ...[
+    'mqtt.retained',
+    'mqtt.retained-part',
+    'mqtt.will',
+    'mqtt.session',
+    'mqtt.subscription',
+    'mqtt.flight',
+    'mqtt.queue',
+    'mqtt.queued',
+    'mqtt.routed'
+  ]
 ]
 /** Those whose first byte is a format number. */
-const BINARY = ['producer', 'mqtt.retained', 'mqtt.retained-part', 'mqtt.will', 'mqtt.flight', 'mqtt.queue', 'mqtt.queued']
+const BINARY = ['producer', 'mqtt.retained', 'mqtt.retained-part', 'mqtt.will', 'mqtt.flight', 'mqtt.queue', 'mqtt.queued', 'mqtt.routed']
 const largeMessage = putRetained(
   {
     topic: 'plant/large',

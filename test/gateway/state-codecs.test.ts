@@ -62,6 +62,7 @@ const samples: Readonly<Record<string, Samples>> = {
   },
   'mqtt.queue': { now: [new Uint8Array([1, 0, 2, 1, 0, 20, 1, 3, 0x80, 0x01])], newer: [new Uint8Array([2])] },
   'mqtt.queued': { now: [new Uint8Array([1, 2, 5, 0x80, 0x01]), new Uint8Array([1, 0])], newer: [new Uint8Array([2])] },
+  'mqtt.routed': { now: [new Uint8Array([1, 2, 5, 0x80, 0x01]), new Uint8Array([1, 0])], newer: [new Uint8Array([2])] },
   'meta/starts': { now: ['1.,2.a0b1c2', '1.zzzzzz'] },
   epoch: { now: ['1000'] },
   'uplink/hint': { now: ['2;7;closed', '2;1;open'], newer: ['3;7;closed', '10'] },

@@ -292,6 +292,37 @@ t.test('after a kill no session gets more than may wait for it, and nothing that
   }
 })
 
+t.test('what waits is found behind a kill also when its topic is not that of a route any more', async (t) => {
+  const before = await startGateway(t)
+  await read(before).subscribe('d/#', 1)
+  for (const socket of sockets) socket.destroy()
+  await gone(before)
+  await publish(before, ['1', '2'])
+  const store = await before.store.afterKill()
+  await store.createTopic('others')
+  const routes = [{ name: null, filter: 'd/#', topic: 'others', key: null }]
+  const after = await startGateway(t, { store, routes })
+  const again = read(after)
+  await again.until(() => again.publishes.length === 2)
+  t.same(again.payloads, ['1', '2'])
+})
+
+t.test('the time of a session does not begin anew with each start', async (t) => {
+  const options = { version: 5 as const, properties: { sessionExpiryInterval: 2 } }
+  const before = await startGateway(t)
+  const client = read(before, options)
+  await client.subscribe('d/#', 1)
+  let gateway = await kill(t, before)
+  for (let start = 0; start < 2; start++) {
+    await new Promise((resolve) => setTimeout(resolve, 1_100))
+    await gateway.broker.close()
+    gateway = await kill(t, gateway)
+  }
+  const again = read(gateway, options)
+  await again.connected()
+  t.equal(again.connack?.sessionPresent, false)
+})
+
 t.test('a full disk refuses no subscriber; what it has is durable when there is room', async (t) => {
   const gateway = await startGateway(t)
   gateway.store.refusal = diskFull()

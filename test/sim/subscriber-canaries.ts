@@ -60,9 +60,9 @@ export const subscriberCanaries: Record<string, SubscriberMutation> = {
       }
     }
   },
-  'a restart forgets what waits': finds(({ sessions, queuedTo }) => ({
-    sessions: eachOf(sessions, { pairs: new Float64Array(0), flights: [] }),
-    queuedTo
+  'a restart forgets what waits': finds(({ sessions, ...rest }) => ({
+    ...rest,
+    sessions: eachOf(sessions, { pairs: new Float64Array(0), flights: [] })
   })),
   'PUBLISH of QoS 2 leaves before its packet id is durable': leavesEarly('PUBLISH'),
   'PUBREL leaves before it is durable that the client has the message': leavesEarly('PUBREL'),
@@ -75,12 +75,13 @@ export const subscriberCanaries: Record<string, SubscriberMutation> = {
       }
     }
   },
-  'a start looks through the log from too far on': finds(({ sessions }) => ({
-    sessions,
+  'a start looks through the log from too far on': finds((found) => ({
+    ...found,
     queuedTo: ({ highWatermark }) => highWatermark
   })),
-  'a start looks through the log from too far back': finds(({ sessions }) => ({
-    sessions: eachOf(sessions, { queued: new Map() }),
+  'a start looks through the log from too far back': finds(({ sessions, ...rest }) => ({
+    ...rest,
+    sessions: eachOf(sessions, { queued: new Map(), ahead: new Map() }),
     queuedTo: () => 0
   })),
   'a client is sent one message more than it takes': {

@@ -93,6 +93,7 @@ export class SubscriberClient {
   #lastId = 0
   #number = 0
   #wantsClean = false
+  #connectionCount = 0
   /** Its session has ended: what is present at the next CONNACK is another one. */
   #isOver = false
   link: Link | null = null
@@ -155,6 +156,7 @@ export class SubscriberClient {
     const clean = isClean || !this.isKept || this.#wantsClean
     const expirySeconds = this.isKept && !(clean && this.version === 4) ? this.expirySeconds : 0
     const sent = ledger.next()
+    this.#connectionCount++
     const will = willTopic && this.#newWill(willTopic, sent)
     const { receiveMaximum } = this
     const props = this.version === 5 ? [prop(17, expirySeconds), prop(33, receiveMaximum)] : []
@@ -258,6 +260,7 @@ export class SubscriberClient {
     for (const grants of link.waiting.values()) for (const grant of grants) if (grant.leaving === NEVER) grant.granted = NEVER
     if (!link.isConnected && this.#expected(link) !== 'must') {
       this.epoch.isUncertain = true
+      for (const { message } of this.#outgoing.values()) message.isUncertain = true
       this.#leaveAll(this.#world.ledger.moment)
     }
     this.#presence.closed(this.#world.clock.monotonicMs(), isSeen)
@@ -284,7 +287,16 @@ export class SubscriberClient {
     const number = this.#number++
     const message: SimMessage = {
       ...{ id: `${this.id}-${number}${isWill ? 'w' : ''}`, publisher: this.id, number, topic, qos, retain, isWill, isEmpty },
-      ...{ isUnstored: topic.startsWith('u/'), sent, life: this.#world.life, sentCount: 1, acked: NEVER, fate: 'open' as const }
+      ...{
+        isUnstored: topic.startsWith('u/'),
+        sent,
+        life: this.#world.life,
+        connection: this.#connectionCount,
+        isUncertain: false,
+        sentCount: 1,
+        acked: NEVER,
+        fate: 'open' as const
+      }
     }
     this.#world.ledger.messages.set(message.id, message)
     return message

@@ -22,6 +22,10 @@ export interface SimMessage {
   /** First sent. */
   readonly sent: number
   readonly life: number
+  /** Of its publisher: over which it was sent first. */
+  readonly connection: number
+  /** Its publisher's session may have been another one when it was repeated: that is a message of its own then. */
+  isUncertain: boolean
   /** How often: of QoS 1 each may be an event. */
   sentCount: number
   /** PUBACK or PUBREC came; Infinity = not. */
@@ -70,7 +74,7 @@ export class Epoch {
   isUncertain = false
   /** What was taken by payload, all of it; of what does not say "retained", by QoS and without DUP. */
   readonly received = new Map<string, { count: number; byQos: [number, number, number]; fresh: number }>()
-  readonly lastNumbers = new Map<string, number>()
+  readonly lasts = new Map<string, SimMessage>()
 
   constructor(clientId: string) {
     this.clientId = clientId
@@ -115,20 +119,26 @@ export class SubscriberLedger {
     known.byQos[qos]++
     if (!dup) known.fresh++
     const isFirst = known.byQos[0] + known.byQos[1] + known.byQos[2] === 1
-    const isOnce = qos === 2 && !(message.isUnstored && epoch.restarts > 0) // what is not stored has no memory of packet ids either
+    const isOnce = qos === 2 && !message.isUncertain && !(message.isUnstored && epoch.restarts > 0) // what is not stored has no memory of packet ids either
     if (isOnce && known.byQos[2] > 1) this.violate(`${who}: taken ${known.byQos[2]} times`)
     if (qos !== 2 && known.fresh > message.sentCount && epoch.restarts === 0)
       this.violate(`${who}: sent ${known.fresh} times as new in one life`)
     if (isFirst && isInOrder(message, qos)) this.#checkOrder(epoch, message, received, who)
   }
 
-  /** Of what was subscribed to before it was sent for the first time: of other messages it may get repeats only. */
-  #checkOrder(epoch: Epoch, { publisher, topic, qos, number, sent }: SimMessage, received: Received, who: string): void {
+  /**
+   * Of what was subscribed to before it was sent for the first time: of other messages it may get repeats only. When a client takes its own place, what it sent over
+   * the old connection may be delivered behind what it sends over the new one.
+   */
+  #checkOrder(epoch: Epoch, message: SimMessage, received: Received, who: string): void {
+    const { publisher, topic, qos, number, sent, connection } = message
     if (!epoch.grants.some(({ filter, granted }) => granted < sent && matchesFilter(filter, topic))) return
     const key = `${publisher} ${topic} ${qos} ${received.qos}`
-    const last = epoch.lastNumbers.get(key) ?? -1
-    if (number < last) this.violate(`${who}: number ${number} of ${publisher} comes behind its number ${last}`)
-    epoch.lastNumbers.set(key, Math.max(last, number))
+    const last = epoch.lasts.get(key)
+    const isBehind = last !== undefined && number < last.number
+    if (isBehind && (connection === last.connection || message.acked < last.sent))
+      this.violate(`${who}: number ${number} of ${publisher} comes behind its number ${last.number}`)
+    if (!isBehind) epoch.lasts.set(key, message)
   }
 
   #checkGrants(epoch: Epoch, message: SimMessage, received: Received, who: string): void {

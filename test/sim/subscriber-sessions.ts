@@ -380,11 +380,11 @@ export class SubscriberWorld implements ClientWorld {
   }
 
   #judgeLog(counts: ReadonlyMap<string, number>): void {
-    for (const { id, qos, fate, isUnstored, isWill, isEmpty } of this.ledger.messages.values()) {
+    for (const { id, qos, fate, isUnstored, isWill, isEmpty, isUncertain } of this.ledger.messages.values()) {
       const count = counts.get(id) ?? 0
       if (isUnstored || isWill || isEmpty) continue
       if (fate === 'acked' && count === 0) this.ledger.violate(`${id} was acknowledged and is not in the log`)
-      if (qos === 2 && count > 1) this.ledger.violate(`${id}, QoS 2, is ${count} times in the log`)
+      if (qos === 2 && count > 1 && !isUncertain) this.ledger.violate(`${id}, QoS 2, is ${count} times in the log`)
     }
     for (const { wills, link, id: clientId } of this.#clients) {
       for (const will of wills) {
