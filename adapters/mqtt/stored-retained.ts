@@ -4,11 +4,11 @@
 // Invariants: a message is read whole or not at all; putting one removes the parts of the one before that it has none of. Not for: which messages are
 // retained, and when they are written (retained-messages.ts).
 
-import { createHash } from 'node:crypto'
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { StateChange } from '../../runtime/log/contract.ts'
 import { StateArea, type StateReader } from '../../runtime/log/state-area.ts'
 import { stateDamaged, stateNewer } from '../../runtime/log/state-codec.ts'
+import { digestOf } from './name-digest.ts'
 import { type StoredMessage, storedMessageCodec } from './stored-message.ts'
 
 /** The message with the first of its payload, and how long the payload is. */
@@ -158,8 +158,3 @@ function payloadOf(
 }
 
 const partKey = (digest: string, number: number): string => storedRetainedParts.keyAt(`${digest}/${number}`)
-
-/** A topic may be longer than a key of the state. */
-function digestOf(topic: string): string {
-  return createHash('sha256').update(topic).digest('hex').slice(0, 32)
-}

@@ -1,13 +1,13 @@
 // How a session that outlives its connection stands in the durable state: four areas. docs/formats/state.md has the layout.
 // Invariant: what is read is what would be written, byte by byte. Not for: when it is written (session-store.ts).
 
-import { createHash } from 'node:crypto'
 import { StateArea } from '../../runtime/log/state-area.ts'
 import { stateDamaged, stateNewer, type ValueCodec, versioned } from '../../runtime/log/state-codec.ts'
 import { fields, flag, optional, type Shape, whole, within, words } from '../../runtime/log/state-shape.ts'
+import { VarintReader, VarintWriter } from '../../runtime/log/state-varint.ts'
 import { TOPIC_PARTITIONS_MAX } from '../../runtime/log/topic-catalogue.ts'
+import { digestOf } from './name-digest.ts'
 import type { Qos } from './packets.ts'
-import { NumberReader, NumberWriter } from './stored-numbers.ts'
 
 export interface StoredSession {
   readonly expirySeconds: number
@@ -113,9 +113,8 @@ export const storedRouted = new StateArea<readonly number[]>('mqtt.routed', exac
   goes: 'never; replaced when routes or topics are others'
 })
 
-/** A filter may be longer than a key of the state. */
 export function subscriptionKey(clientId: string, filter: string): string {
-  return storedSubscriptions.keyAt(`${clientId}/${createHash('sha256').update(filter).digest('hex').slice(0, 32)}`)
+  return storedSubscriptions.keyAt(`${clientId}/${digestOf(filter)}`)
 }
 
 /** The last "/" separates: a client id stands as it is. */
@@ -124,12 +123,12 @@ export function clientOfKey(rest: string): string {
 }
 
 interface ExactCodec<V> {
-  write(writer: NumberWriter, value: V): void
-  read(reader: NumberReader): V
+  write(writer: VarintWriter, value: V): void
+  read(reader: VarintReader): V
 }
 
 /** Of all values, one after the other. */
-const writer = new NumberWriter()
+const writer = new VarintWriter()
 
 /** A format byte, then numbers. */
 function exact<V>({ write, read }: ExactCodec<V>): ValueCodec<V> {
@@ -142,17 +141,18 @@ function exact<V>({ write, read }: ExactCodec<V>): ValueCodec<V> {
   return {
     encode,
     decode(value, key) {
-      const reader = new NumberReader(value)
+      const reader = new VarintReader(key, value, 0)
       const format = reader.next()
       if (format > FORMAT) throw stateNewer(key, format, FORMAT)
       const decoded = read(reader)
-      if (!reader.isAtEnd || !Buffer.from(encode(decoded)).equals(value)) throw stateDamaged(key, value)
+      reader.end()
+      if (!Buffer.from(encode(decoded)).equals(value)) throw stateDamaged(key, value)
       return decoded
     }
   }
 }
 
-function writeQueue(writer: NumberWriter, { start, end, flights, queued, ahead }: StoredQueue): void {
+function writeQueue(writer: VarintWriter, { start, end, flights, queued, ahead }: StoredQueue): void {
   writer.put(start)
   writer.put(end)
   writer.put(flights.length)
@@ -165,7 +165,7 @@ function writeQueue(writer: NumberWriter, { start, end, flights, queued, ahead }
   writePlaces(writer, ahead)
 }
 
-function readQueue(reader: NumberReader): StoredQueue {
+function readQueue(reader: VarintReader): StoredQueue {
   const start = reader.next()
   const end = reader.next()
   const flights: StoredFlight[] = []
@@ -177,13 +177,13 @@ function readQueue(reader: NumberReader): StoredQueue {
   return { start, end, flights, queued: readPlaces(reader), ahead: readPlaces(reader) }
 }
 
-function writePiece(writer: NumberWriter, { first, pairs }: StoredPiece): void {
+function writePiece(writer: VarintWriter, { first, pairs }: StoredPiece): void {
   writer.put(first)
   writer.put(pairs.length / 2)
   for (let at = 0; at < pairs.length; at += 2) putPlace(writer, pairs[at] as number, pairs[at + 1] as number)
 }
 
-function readPiece(reader: NumberReader): StoredPiece {
+function readPiece(reader: VarintReader): StoredPiece {
   const first = reader.next()
   const pairs = new Float64Array(reader.count() * 2)
   for (let at = 0; at < pairs.length; at += 2) {
@@ -193,39 +193,39 @@ function readPiece(reader: NumberReader): StoredPiece {
   return { first, pairs }
 }
 
-function writePlaces(writer: NumberWriter, places: readonly StoredPlace[]): void {
+function writePlaces(writer: VarintWriter, places: readonly StoredPlace[]): void {
   writer.put(places.length)
   for (const place of places) writePlace(writer, place)
 }
 
-function readPlaces(reader: NumberReader): StoredPlace[] {
+function readPlaces(reader: VarintReader): StoredPlace[] {
   const places: StoredPlace[] = []
   for (let left = reader.count(); left > 0; left--) places.push(readPlace(reader))
   return places
 }
 
-function writePlace(writer: NumberWriter, { code, offset }: StoredPlace): void {
+function writePlace(writer: VarintWriter, { code, offset }: StoredPlace): void {
   putPlace(writer, code, offset)
 }
 
-function putPlace(writer: NumberWriter, code: number, offset: number): void {
+function putPlace(writer: VarintWriter, code: number, offset: number): void {
   writer.put(Math.floor(code / TOPIC_PARTITIONS_MAX))
   writer.put(code % TOPIC_PARTITIONS_MAX)
   writer.put(offset)
 }
 
-function readPlace(reader: NumberReader): StoredPlace {
+function readPlace(reader: VarintReader): StoredPlace {
   const topicNumber = reader.next()
   const partition = reader.next()
   return { code: topicNumber * TOPIC_PARTITIONS_MAX + partition, offset: reader.next() }
 }
 
-function writeOffsets(writer: NumberWriter, offsets: readonly number[]): void {
+function writeOffsets(writer: VarintWriter, offsets: readonly number[]): void {
   writer.put(offsets.length)
   for (const offset of offsets) writer.put(offset)
 }
 
-function readOffsets(reader: NumberReader): number[] {
+function readOffsets(reader: VarintReader): number[] {
   const offsets: number[] = []
   for (let left = reader.count(); left > 0; left--) offsets.push(reader.next())
   return offsets

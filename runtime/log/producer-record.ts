@@ -4,10 +4,10 @@
 // Versions before wrote JSON with `v` 1 (state-codec.ts); it begins with `{`, is still read, and is replaced by the producer's next batch.
 // Not for: what the numbers mean (runtime/broker/producer-state.ts).
 
-import { assert } from '../base/assert.ts'
 import { viewOf } from '../core/batch-header.ts'
 import { readState, stateDamaged, stateNewer } from './state-codec.ts'
 import { fields, integer, listOf, orNull, whole } from './state-shape.ts'
+import { NUMBER_MAX, putVarint, VARINT_BYTES_MAX, VarintReader } from './state-varint.ts'
 
 /** A batch that was appended: its sequences are firstSequence and the recordCount - 1 behind it, modulo 2^31. */
 export interface ProducedBatch {
@@ -31,11 +31,8 @@ const JSON_START = 0x7b
 const EPOCH_AT = 1
 const TIMESTAMP_AT = 3
 const VARINTS_AT = 11
-const VARINT_BYTES_MAX = 8
 const VARINTS_PER_BATCH = 3
 const BATCHES_MAX = 5
-/** Behind the last offset that there can be: what is reserved in a commit is reckoned with it. */
-const NUMBER_MAX = 2 ** 53
 
 export function encodeProducerRecord(record: ProducerRecord): Uint8Array {
   const { producerEpoch, transactionFirstOffset, lastTimestampMs } = record
@@ -114,42 +111,5 @@ function fromJson(key: string, value: Uint8Array): ProducerRecord {
     }),
     transactionFirstOffset: txn,
     lastTimestampMs: time
-  }
-}
-
-/** Seven bits a byte, low ones first, the top bit on all but the last. `value`: an integer from 0 to 2^53. @returns where the next one goes */
-function putVarint(bytes: Uint8Array, at: number, value: number): number {
-  assert(value >= 0 && value <= NUMBER_MAX, `${value} in a producer's state`)
-  let left = value
-  for (; left >= 0x80; left = Math.floor(left / 0x80)) bytes[at++] = (left % 0x80) | 0x80
-  bytes[at++] = left
-  return at
-}
-
-class VarintReader {
-  readonly #key: string
-  readonly #bytes: Uint8Array
-  #at: number
-
-  constructor(key: string, bytes: Uint8Array, at: number) {
-    this.#key = key
-    this.#bytes = bytes
-    this.#at = at
-  }
-
-  next(): number {
-    let value = 0
-    for (let factor = 1; ; factor *= 0x80) {
-      const byte = this.#bytes[this.#at++]
-      if (byte === undefined || factor > 2 ** 49) throw stateDamaged(this.#key, this.#bytes)
-      value += (byte % 0x80) * factor
-      if (byte >= 0x80) continue
-      if ((byte === 0 && factor > 1) || value > NUMBER_MAX) throw stateDamaged(this.#key, this.#bytes)
-      return value
-    }
-  }
-
-  end(): void {
-    if (this.#at !== this.#bytes.byteLength) throw stateDamaged(this.#key, this.#bytes)
   }
 }
