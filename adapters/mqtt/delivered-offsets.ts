@@ -10,11 +10,11 @@ interface Progress {
   readonly pending: number[]
   /** Behind what was delivered last. */
   next: number
-  /** Delivered, and behind pending[0]: publishers wait for their turn one by one. */
+  /** Delivered while others were pending: publishers wait for their turn one by one. */
   ahead: number[]
 }
 
-const NONE: number[] = []
+const NONE: readonly number[] = []
 
 export class DeliveredOffsets {
   readonly #progress = new Map<Partition, Progress>()
@@ -33,10 +33,8 @@ export class DeliveredOffsets {
     const at = known.pending.indexOf(offset)
     if (at >= 0) known.pending.splice(at, 1)
     known.next = Math.max(known.next, offset + 1)
-    const [first] = known.pending
-    if (first === undefined) known.ahead = NONE
-    else if (offset > first) known.ahead = [...known.ahead, offset]
-    else if (known.ahead.length > 0) known.ahead = known.ahead.filter((other) => other > first)
+    if (known.pending.length > 0) known.ahead.push(offset)
+    else if (known.ahead.length > 0) known.ahead = []
   }
 
   /** Of all partitions that are known. */
@@ -48,7 +46,11 @@ export class DeliveredOffsets {
 
   /** What was delivered of a partition though end() does not cover it. */
   ahead(partition: Partition): readonly number[] {
-    return this.#progress.get(partition)?.ahead ?? NONE
+    const progress = this.#progress.get(partition)
+    if (!progress) return NONE
+    const end = this.#endOf(partition, progress)
+    progress.ahead = progress.ahead.filter((offset) => offset >= end)
+    return progress.ahead
   }
 
   end(partition: Partition): number {

@@ -119,10 +119,9 @@ export class KeptSessions {
     const { limits, budget } = this.#options
     const session = new ClientSession(clientId, new Outbox(limits, budget, start), expirySeconds)
     session.endedMs = endedMs ?? Date.now()
-    const isEndNew = endedMs === undefined
     session.outbox.restore(flights, pairs)
     this.keep(session, true)
-    if (isEndNew) this.store.recordChanged(session) // or its time would begin anew with each start
+    if (endedMs === undefined) this.store.recordChanged(session) // or its time would begin anew with each start
     return session
   }
 }
@@ -151,7 +150,7 @@ class SessionKeeper implements QueueKeeper {
   note(done: (isDurable: boolean) => void): void {
     queueMicrotask(() => {
       this.#store.queueChanged(this.#session)
-      this.#store.persist(this.#session, done)
+      this.#store.persist(this.#session, (error) => done(error === null))
     })
   }
 

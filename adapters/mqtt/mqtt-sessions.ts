@@ -272,7 +272,7 @@ class MqttSessions implements SessionLayer {
     this.#kept.store.recordChanged(session)
     const mayExpire = session.kept?.hasEnd === true && session.expirySeconds !== SESSION_NEVER_EXPIRES
     if (isResumed && !session.kept?.isNew && !mayExpire) return null
-    const error = await new Promise<WadiError | null>((resolve) => this.#kept.store.persist(session, (_, refusal) => resolve(refusal)))
+    const error = await new Promise<WadiError | null>((resolve) => this.#kept.store.persist(session, resolve))
     return error && isForWantOfRoom(error) ? null : error
   }
 
@@ -407,7 +407,7 @@ class MqttSessions implements SessionLayer {
     const codes = subscriptions.map((request) => this.#subscribe(client, session, request, subscriptionId))
     this.#whenDurable(client, session, (error) => {
       if (error) this.#putBack(session, before, subscriptions)
-      const answers = error ? codes.map((code) => (code < 0x80 ? subscribeFault(client) : code)) : codes
+      const answers = error ? codes.map((code) => (code < 0x80 ? ReasonCode.unspecified : code)) : codes
       client.connection.send(subackPacket(client.connect.version, packetId, answers))
       if (!error) this.#sendRetained(client, session, { subscriptions, subscriptionId, codes, known: before })
     })
@@ -434,7 +434,7 @@ class MqttSessions implements SessionLayer {
   #whenDurable({ connection }: ConnectedClient, session: ClientSession, answer: (error: WadiError | null) => void): void {
     if (!session.kept) return answer(null)
     connection.pendingCount++
-    this.#kept.store.persist(session, (_, error) => {
+    this.#kept.store.persist(session, (error) => {
       connection.pendingCount--
       if (!connection.isClosed) answer(error && isForWantOfRoom(error) ? null : error)
     })
@@ -590,5 +590,3 @@ class MqttSessions implements SessionLayer {
 function connectFault(error: Error): GateFault {
   return error instanceof GateFault ? error : new GateFault('storage', error.message, { reasonCode: ReasonCode.serverUnavailable })
 }
-
-const subscribeFault = ({ connect }: ConnectedClient): number => (connect.version === 5 ? ReasonCode.unspecified : 0x80)

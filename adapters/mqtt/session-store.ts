@@ -14,6 +14,7 @@
 
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Partition, Place, StateChange, Store } from '../../runtime/log/contract.ts'
+import { deleteState } from '../../runtime/log/state-codec.ts'
 import type { ClientSession, KeptSession, Subscription } from './client-session.ts'
 import { DeliveredOffsets } from './delivered-offsets.ts'
 import { codeOf } from './message-log.ts'
@@ -35,16 +36,21 @@ import {
   subscriptionKey
 } from './stored-session.ts'
 
+type KeysOfClient = readonly [clientId: string, keys: readonly string[]]
+type Removals = ReadonlyMap<string, readonly StateChange[]>
+
 /** One commit. */
 interface Writing {
   readonly changes: StateChange[]
   readonly sessions: ClientSession[]
   /** What `mqtt.queued` says with it. */
   queuedTo?: ReadonlyMap<number, readonly number[]>
-  bytes: number
-  /** Of earlier sessions, by client: they were refused before. */
-  readonly removals?: ReadonlyMap<string, readonly StateChange[]>
+  /** Among the changes: of sessions that have ended, by client. Refused, they are tried again. */
+  readonly removals?: Removals
 }
+
+/** How far the queues have come, as each of them says it. */
+type Progress = Pick<StoredQueue, 'queued' | 'ahead'>
 
 export interface FoundSession {
   readonly clientId: string
@@ -142,10 +148,14 @@ export class SessionStore {
     const subscriptionKeys = byClient(storedSubscriptions.keysIn(store), storedSubscriptions)
     const pieceKeys = byClient(storedPieces.keysIn(store), storedPieces)
     const known = new Set<string>()
+    const damaged: KeysOfClient[] = []
     for (const key of storedSessions.keysIn(store)) {
       const session = storedSessions.getWhole(store, key, onDamage)
-      if (!session) continue
       const clientId = storedSessions.restOf(key)
+      if (!session) {
+        damaged.push([clientId, [key]])
+        continue
+      }
       known.add(clientId)
       const queue = storedQueues.getWhole(store, storedQueues.keyAt(clientId), onDamage) ?? NO_QUEUE
       const { start, end, flights, queued, ahead } = queue
@@ -160,18 +170,15 @@ export class SessionStore {
         ahead: offsetsByCode(ahead)
       }
     }
-    this.#removeOrphans(known)
+    const queueKeys = storedQueues.keysIn(store).map((key): KeysOfClient => [storedQueues.restOf(key), [key]])
+    const others = [...subscriptionKeys, ...pieceKeys, ...queueKeys].filter(([clientId]) => !known.has(clientId))
+    this.#removeOrphans([...damaged, ...others])
   }
 
   /** Of sessions whose record cannot be read: a later one of that client must not get what was theirs. */
-  #removeOrphans(known: ReadonlySet<string>): void {
-    const store = this.#store
-    const whole = [storedSessions, storedQueues].flatMap((area) => area.keysIn(store).map((key) => ({ key, clientId: area.restOf(key) })))
-    const parts = [storedSubscriptions, storedPieces].flatMap((area) =>
-      area.keysIn(store).map((key) => ({ key, clientId: clientOfKey(area.restOf(key)) }))
-    )
-    for (const { key, clientId } of [...whole, ...parts]) {
-      if (!known.has(clientId)) this.#refused.set(clientId, [...(this.#refused.get(clientId) ?? []), { key, value: null }])
+  #removeOrphans(orphans: readonly KeysOfClient[]): void {
+    for (const [clientId, keys] of orphans) {
+      this.#refused.set(clientId, [...(this.#refused.get(clientId) ?? []), ...keys.map(deleteState)])
     }
     if (this.#refused.size > 0) this.#noteSoon()
   }
@@ -228,24 +235,14 @@ export class SessionStore {
     this.#change(session)
   }
 
-  /**
-   * Writes down what has changed of a session. `done` may run at once; false = it was refused, and is tried again with others. For want of room that is
-   * no reason to refuse the client anything: `isForRoom`.
-   */
-  persist(session: ClientSession, done: (isDurable: boolean, error: WadiError | null) => void): void {
-    if (!session.kept) return done(true, null)
-    const { changes, removals } = this.#refusedRemovals(session.clientId)
-    changes.push(...this.#changesOf(session))
+  /** Writes down what has changed of a session. `done` may run at once; with an error it was refused, and is tried again with others. */
+  persist(session: ClientSession, done: (error: WadiError | null) => void): void {
+    if (!session.kept) return done(null)
+    const removals = this.#takeRefused(session.clientId)
+    const changes = [...[...removals.values()].flat(), ...this.#changesOf(session, () => this.#progress())]
     const isFirst = this.#queuedTo.size === 0 // that subscribes
     if (isFirst) changes.push(...this.#queuedToChanges(null))
-    const writing: Writing = {
-      changes,
-      sessions: [session],
-      bytes: 0,
-      ...(removals && { removals }),
-      ...(isFirst && { queuedTo: this.#queuedTo })
-    }
-    this.#submit(writing, (error) => done(error === null, error))
+    this.#submit({ changes, sessions: [session], removals, ...(isFirst && { queuedTo: this.#queuedTo }) }, done)
   }
 
   /** The session has ended. @returns why that is not durable; it is tried again */
@@ -261,15 +258,8 @@ export class SessionStore {
       ...[...filters].map((filter) => storedSubscriptions.remove(subscriptionKey(clientId, filter))),
       ...pieceNumbers(kept.firstPiece, kept.end).map((number) => storedPieces.remove(pieceKey(clientId, number)))
     ]
-    return new Promise((resolve) => {
-      this.#store.submit([], changes, (error) => {
-        if (error) {
-          this.#refused.set(clientId, changes)
-          this.#noteSoon()
-        }
-        resolve(error)
-      })
-    })
+    const removals = new Map([[clientId, changes]])
+    return new Promise((resolve) => this.#submit({ changes, sessions: [], removals }, resolve))
   }
 
   /** Everything that has changed, and how far that goes. */
@@ -300,16 +290,27 @@ export class SessionStore {
     this.#isNoting = true
     this.#eventCount = 0
     const durable = this.#highWatermarks()
-    const commits: Writing[] = [this.#refusedRemovals()]
+    const progress = this.#progress()
+    const removals = this.#takeRefused()
+    const first: Writing = { changes: [...removals.values()].flat(), sessions: [], removals }
+    const commits = [first]
+    let bytes = bytesOf(first.changes)
     const put = (changes: readonly StateChange[], session: ClientSession | null): void => {
-      const bytes = bytesOf(changes)
-      let last = commits.at(-1) as Writing
-      if (last.bytes + bytes > COMMIT_BYTES_MAX) commits.push((last = { changes: [], sessions: [], bytes: 0 }))
+      const more = bytesOf(changes)
+      if (bytes + more > COMMIT_BYTES_MAX) {
+        commits.push({ changes: [], sessions: [] })
+        bytes = 0
+      }
+      bytes += more
+      const last = commits.at(-1) as Writing
       last.changes.push(...changes)
-      last.bytes += bytes
       if (session) last.sessions.push(session)
     }
-    for (const session of [...this.#changed]) put(this.#changesOf(session), session)
+    for (const session of [...this.#changed])
+      put(
+        this.#changesOf(session, () => progress),
+        session
+      )
     for (const change of this.#queuedToChanges(durable)) put([change], null)
     ;(commits.at(-1) as Writing).queuedTo = this.#queuedTo
     let left = commits.length
@@ -325,11 +326,11 @@ export class SessionStore {
     }
   }
 
-  #refusedRemovals(clientId?: string): Writing {
+  /** Of one client, or of all. */
+  #takeRefused(clientId?: string): Removals {
     const taken = new Map([...this.#refused].filter(([id]) => clientId === undefined || id === clientId))
     for (const id of taken.keys()) this.#refused.delete(id)
-    const changes = [...taken.values()].flat()
-    return { changes, sessions: [], bytes: bytesOf(changes), removals: taken }
+    return taken
   }
 
   #submit({ changes, sessions, removals, queuedTo }: Writing, done: (error: WadiError | null) => void): void {
@@ -341,6 +342,7 @@ export class SessionStore {
         for (const [index, session] of sessions.entries()) this.#rewrite(session, written[index]?.filters ?? [])
         this.#queuedTo = this.#durableQueuedTo
         this.#routed = []
+        this.#noteSoon()
       } else {
         for (const [index, { kept }] of sessions.entries())
           if (kept) Object.assign(kept, { isNew: false, durableFirstPiece: written[index]?.firstPiece ?? 0 })
@@ -362,7 +364,7 @@ export class SessionStore {
     this.#change(session)
   }
 
-  #changesOf(session: ClientSession): StateChange[] {
+  #changesOf(session: ClientSession, progress: () => Progress): StateChange[] {
     const { kept, clientId } = session
     this.#changed.delete(session)
     if (!kept) return []
@@ -379,12 +381,12 @@ export class SessionStore {
     kept.isRecordChanged = false
     kept.writtenFilters = [...kept.changedFilters]
     kept.changedFilters.clear()
-    if (kept.isQueueChanged) changes.push(...this.#queueChanges(session, kept))
+    if (kept.isQueueChanged) changes.push(...this.#queueChanges(session, kept, progress()))
     kept.isQueueChanged = false
     return changes
   }
 
-  #queueChanges({ clientId, outbox }: ClientSession, kept: KeptSession): StateChange[] {
+  #queueChanges({ clientId, outbox }: ClientSession, kept: KeptSession, progress: Progress): StateChange[] {
     const { places } = outbox
     const { start, end } = places
     const firstPiece = Math.floor(start / PLACES_PER_PIECE)
@@ -405,26 +407,21 @@ export class SessionStore {
     }
     kept.firstPiece = firstPiece
     kept.end = end
-    const value = { start, end, flights: outbox.flights(), queued: this.#queuedPast(), ahead: this.#ahead() }
+    const value = { start, end, flights: outbox.flights(), ...progress }
     return [...changes, storedQueues.put(storedQueues.keyAt(clientId), value)]
   }
 
-  #ahead(): StoredPlace[] {
-    const places: StoredPlace[] = []
-    for (const [partition] of this.#delivered.ends()) {
-      for (const offset of this.#delivered.ahead(partition)) if (places.length < AHEAD_MAX) places.push({ code: codeOf(partition), offset })
-    }
-    return places
-  }
-
-  /** Partitions that have come further than `mqtt.queued` says. */
-  #queuedPast(): StoredPlace[] {
-    const past: StoredPlace[] = []
+  /** Of this moment: the same for all queues that are written with it. */
+  #progress(): Progress {
+    const queued: StoredPlace[] = []
+    const ahead: StoredPlace[] = []
     for (const [partition, end] of this.#delivered.ends()) {
       const { topicNumber, partitionIndex } = partition
-      if (end > (this.#queuedTo.get(topicNumber)?.[partitionIndex] ?? 0)) past.push({ code: codeOf(partition), offset: end })
+      const code = codeOf(partition)
+      if (end > (this.#queuedTo.get(topicNumber)?.[partitionIndex] ?? 0)) queued.push({ code, offset: end })
+      for (const offset of this.#delivered.ahead(partition)) if (ahead.length < AHEAD_MAX) ahead.push({ code, offset })
     }
-    return past.sort((one, other) => one.code - other.code)
+    return { queued: queued.sort((one, other) => one.code - other.code), ahead }
   }
 
   /** What was written later comes later: it counts from now on. `durable`: what the log has now; where that is more, something is written, as a barrier. */

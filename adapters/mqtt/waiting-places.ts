@@ -99,8 +99,8 @@ export class WaitingPlaces {
   }
 
   /** A place that is not in the queue any more: it counts on, as what is in flight takes memory too. */
-  hold(count = 1): void {
-    this.#budget.places += count
+  hold(): void {
+    this.#budget.places++
   }
 
   giveBack(): void {

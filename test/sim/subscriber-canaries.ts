@@ -56,7 +56,7 @@ export const subscriberCanaries: Record<string, SubscriberMutation> = {
       SessionStore.prototype.persist = function (session, done) {
         if (!session.kept || session.kept.changedFilters.size === 0) return persist.call(this, session, done)
         persist.call(this, session, () => undefined)
-        done(true, null)
+        done(null)
       }
     }
   },
