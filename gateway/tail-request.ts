@@ -3,7 +3,9 @@
 
 import { WadiError } from '../runtime/base/errors.ts'
 import { matchFilter, parseFilter, type RouteFilter } from '../runtime/broker/route-filter.ts'
+import { HEADER_MQTT_TOPIC } from '../runtime/broker/routes.ts'
 import type { StoredRecord } from '../runtime/core/record.ts'
+import { headerText } from '../runtime/core/record-headers.ts'
 import type { Store } from '../runtime/log/contract.ts'
 import { nearestWord } from './config/suggest.ts'
 
@@ -58,7 +60,7 @@ export class TailSelection {
     if (record.timestampMs < this.#sinceMs || record.timestampMs >= this.#untilMs) return false
     if (this.#isNamed(topicName, partitionIndex)) return true
     if (this.#filters.length === 0) return this.#named.size === 0
-    const levels = (mqttTopicOf(record) ?? '').split('/')
+    const levels = (headerText(record.headers, HEADER_MQTT_TOPIC) ?? '').split('/')
     return this.#filters.some((filter) => matchFilter(filter, levels) !== null)
   }
 
@@ -72,11 +74,6 @@ type PartitionName = { readonly topicName: string; readonly partitionIndex: numb
 
 export function isMqttFilter(pattern: string): boolean {
   return /[/+#]/.test(pattern)
-}
-
-function mqttTopicOf(record: StoredRecord): string | null {
-  const header = record.headers.find(({ key }) => Buffer.from(key).toString('latin1') === 'mqtt.topic')
-  return header?.value ? Buffer.from(header.value).toString('utf8') : null
 }
 
 /** As in wadi.yaml: wildcards may have names. @throws WadiError WADI_USAGE when it is no filter */

@@ -8,6 +8,7 @@ import { toOffset } from '../../runtime/base/offset.ts'
 import { HEADER_MQTT_CLIENT, HEADER_MQTT_TOPIC } from '../../runtime/broker/routes.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import type { StoredRecord } from '../../runtime/core/record.ts'
+import { headerText } from '../../runtime/core/record-headers.ts'
 import type { BlockCodec } from '../../runtime/io/codec.ts'
 import { readBatchRecords } from '../../runtime/log/batch-codec.ts'
 import type { Partition, Store } from '../../runtime/log/contract.ts'
@@ -127,13 +128,8 @@ export class MessageLog {
   }
 
   #messageOf(partition: Partition, { offset, timestampMs, value, headers }: StoredRecord): LoggedMessage | null {
-    let topic: string | null = null
-    let publisherId = ''
-    for (const { key, value: bytes } of headers) {
-      const name = Buffer.from(key).toString('latin1')
-      if (name === HEADER_MQTT_TOPIC && topic === null) topic = Buffer.from(bytes ?? []).toString()
-      else if (name === HEADER_MQTT_CLIENT && publisherId === '') publisherId = Buffer.from(bytes ?? []).toString()
-    }
+    const topic = headerText(headers, HEADER_MQTT_TOPIC)
+    const publisherId = headerText(headers, HEADER_MQTT_CLIENT) ?? ''
     if (topic === null || value === null) return null
     const { expiresMs, ...marks } = readMessageHeaders(headers, this.#options.routeHeadersOf(topic))
     return { message: Message.from({ topic, payload: value, ...marks, place: { partition, offset } }, expiresMs), publisherId, timestampMs }
