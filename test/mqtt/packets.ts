@@ -2,6 +2,7 @@
 // Written from the specification, not with the parser under test.
 
 import { connect, type Socket } from 'node:net'
+import { Waiting } from './waiting.ts'
 
 const encoder = new TextEncoder()
 
@@ -87,7 +88,7 @@ export class RawClient {
   readonly firstBytes: number[] = []
   isClosed = false
   #rest: Buffer = Buffer.alloc(0)
-  #watchers: (() => void)[] = []
+  readonly #waiting = new Waiting()
 
   constructor(port: number) {
     this.socket = connect({ host: '127.0.0.1', port, noDelay: true })
@@ -95,11 +96,11 @@ export class RawClient {
     this.socket.on('data', (chunk) => {
       this.#rest = Buffer.concat([this.#rest, chunk])
       this.#parse()
-      this.#changed()
+      this.#waiting.look()
     })
     this.socket.on('close', () => {
       this.isClosed = true
-      this.#changed()
+      this.#waiting.look()
     })
   }
 
@@ -119,19 +120,8 @@ export class RawClient {
     return this
   }
 
-  /** Waits for the condition; fails after ten seconds. */
-  until(isTrue: () => boolean, what = 'the condition'): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const watch = (): void => {
-        if (!isTrue()) return
-        clearTimeout(timer)
-        this.#watchers = this.#watchers.filter((other) => other !== watch)
-        resolve()
-      }
-      const timer = setTimeout(() => reject(new Error(`${what} did not come; received ${this.received.join(', ')}`)), 10_000)
-      this.#watchers.push(watch)
-      watch()
-    })
+  until(isTrue: () => boolean, what?: string): Promise<void> {
+    return this.#waiting.until(isTrue, { what, received: () => this.received.join(', ') })
   }
 
   closed(): Promise<void> {
@@ -140,10 +130,6 @@ export class RawClient {
 
   saw(name: string): Promise<void> {
     return this.until(() => this.received.includes(name), name)
-  }
-
-  #changed(): void {
-    for (const watcher of this.#watchers) watcher()
   }
 
   #parse(): void {

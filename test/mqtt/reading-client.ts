@@ -3,6 +3,7 @@
 
 import { connect, type Socket } from 'node:net'
 import { generate, type IConnackPacket, type IConnectPacket, type IPublishPacket, type Packet, parser } from 'mqtt-packet'
+import { Waiting } from './waiting.ts'
 
 export interface ReadingOptions {
   readonly clientId: string
@@ -29,7 +30,7 @@ export class ReadingClient {
   readonly #receiver: Receiver
   readonly #version: 4 | 5
   readonly #clientId: string
-  #watchers: (() => void)[] = []
+  readonly #waiting = new Waiting()
 
   constructor(port: number, { clientId, version = 4, clean = false, properties }: ReadingOptions, receiver = new Receiver()) {
     this.#receiver = receiver
@@ -42,7 +43,7 @@ export class ReadingClient {
     this.socket.on('error', () => {})
     this.socket.on('close', () => {
       this.isClosed = true
-      this.#changed()
+      this.#waiting.look()
     })
     const base = { cmd: 'connect' as const, protocolId: 'MQTT' as const, protocolVersion: version, clientId, clean, keepalive: 0 }
     this.send(properties ? { ...base, properties } : base)
@@ -95,18 +96,8 @@ export class ReadingClient {
     await this.until(() => this.isClosed, 'the end')
   }
 
-  until(isTrue: () => boolean, what = 'the condition'): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const watch = (): void => {
-        if (!isTrue()) return
-        clearTimeout(timer)
-        this.#watchers = this.#watchers.filter((other) => other !== watch)
-        resolve()
-      }
-      const timer = setTimeout(() => reject(new Error(`${what} did not come; received ${JSON.stringify(this.packets.slice(-5))}`)), 10_000)
-      this.#watchers.push(watch)
-      watch()
-    })
+  until(isTrue: () => boolean, what?: string): Promise<void> {
+    return this.#waiting.until(isTrue, { what, received: () => JSON.stringify(this.packets.slice(-5)) })
   }
 
   #onPacket(packet: Packet): void {
@@ -117,7 +108,7 @@ export class ReadingClient {
       this.#receiver.openIds.delete(packet.messageId as number)
       this.send({ cmd: 'pubcomp', messageId: packet.messageId as number })
     }
-    this.#changed()
+    this.#waiting.look()
   }
 
   #onPublish({ qos, messageId = 0, payload }: IPublishPacket): void {
@@ -125,9 +116,5 @@ export class ReadingClient {
     if (qos === 2) this.#receiver.openIds.add(messageId)
     if (!this.acknowledges || qos === 0) return
     this.send({ cmd: qos === 1 ? 'puback' : 'pubrec', messageId })
-  }
-
-  #changed(): void {
-    for (const watcher of this.#watchers) watcher()
   }
 }
