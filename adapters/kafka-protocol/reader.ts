@@ -8,9 +8,9 @@ import { ProtocolError } from './protocol-error.ts'
 const ELEMENTS_MAX = 1_000_000
 const UVARINT_BYTES_MAX = 5
 const UUID_BYTES = 16
-/** As in Kafka, also where the length has room for more. */
 /** What a byte that is no UTF-8 takes in a string that is written again. */
 const REPLACED_BYTES = 3
+/** As in Kafka, also where the length has room for more. */
 const STRING_BYTES_MAX = 32_767
 
 export class WireReader {

@@ -5,14 +5,12 @@
 // producers may begin anywhere, as after expiry.
 // Not for: producers of whom something is durable (producer-state.ts) or queued (queued-batches.ts): their sequence is known.
 
+import type { Partition } from '../log/contract.ts'
 import { isSequenceBehind, type SequencedBatch } from './producer-state.ts'
 
 const COUNT_MAX = 10_000
 
-interface Place {
-  readonly topicNumber: number
-  readonly partitionIndex: number
-}
+type PartitionId = Pick<Partition, 'topicNumber' | 'partitionIndex'>
 
 interface RefusedFirst {
   readonly producerEpoch: number
@@ -33,8 +31,8 @@ export class RefusedFirsts {
   }
 
   /** A batch that followed upon what was there was refused. */
-  note(place: Place, { producerId, producerEpoch, baseSequence }: SequencedBatch): void {
-    const key = keyOf(place, producerId)
+  note(partition: PartitionId, { producerId, producerEpoch, baseSequence }: SequencedBatch): void {
+    const key = keyOf(partition, producerId)
     const known = this.#notes.get(key)
     if (known && known.producerEpoch > producerEpoch) return
     if (known?.producerEpoch === producerEpoch && !isSequenceBehind(known.sequence, baseSequence)) return
@@ -45,17 +43,17 @@ export class RefusedFirsts {
   }
 
   /** Is one in front of it refused and not stored since? */
-  isBehind(place: Place, { producerId, producerEpoch, baseSequence }: SequencedBatch): boolean {
-    const first = this.#notes.get(keyOf(place, producerId))
+  isBehind(partition: PartitionId, { producerId, producerEpoch, baseSequence }: SequencedBatch): boolean {
+    const first = this.#notes.get(keyOf(partition, producerId))
     return first?.producerEpoch === producerEpoch && isSequenceBehind(baseSequence, first.sequence)
   }
 
   /** Something of the producer is durable there. */
-  forget(place: Place, producerId: bigint): void {
-    if (this.#notes.size > 0) this.#notes.delete(keyOf(place, producerId))
+  forget(partition: PartitionId, producerId: bigint): void {
+    if (this.#notes.size > 0) this.#notes.delete(keyOf(partition, producerId))
   }
 }
 
-function keyOf({ topicNumber, partitionIndex }: Place, producerId: bigint): string {
+function keyOf({ topicNumber, partitionIndex }: PartitionId, producerId: bigint): string {
   return `${topicNumber}/${partitionIndex}/${producerId}`
 }
