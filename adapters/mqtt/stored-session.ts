@@ -1,4 +1,4 @@
-// How a session that outlives its connection stands in the durable state: four areas. docs/formats/state.md has the layout.
+// How a session that outlives its connection stands in the durable state. docs/formats/state.md has the layout.
 // Invariant: what is read is what would be written, byte by byte. Not for: when it is written (session-store.ts).
 
 import { StateArea } from '../../runtime/log/state-area.ts'
