@@ -19,6 +19,7 @@ import type { RefusedBatch } from '../runtime/broker/appends.ts'
 import { type Broker, openBroker } from '../runtime/broker/broker.ts'
 import { Ingest } from '../runtime/broker/ingest.ts'
 import { registerIngest } from '../runtime/broker/ingest-metrics.ts'
+import { PublishLane } from '../runtime/broker/publish-lane.ts'
 import { RefusedTopics } from '../runtime/broker/refused-topics.ts'
 import { compileRoutes } from '../runtime/broker/routes.ts'
 import type { TopicRules } from '../runtime/broker/topics.ts'
@@ -447,6 +448,7 @@ async function openMqtt(
     store,
     core: edges.core,
     codec: edges.codec,
+    lane: new PublishLane({ ...edges, appends: store.lane, ingest }),
     limits: brokerLimits(limits),
     version: VERSION,
     onEvent: mqttLog(log),

@@ -30,11 +30,17 @@ export interface Authorizer {
   mayPublish(client: ClientIdentity, topic: string): boolean
   /** Must not throw. `filter` may have wildcards: it is allowed when every topic that it matches may be read. */
   maySubscribe(client: ClientIdentity, filter: string): boolean
+  /**
+   * `listener` is to be called before what mayPublish() says of any client and topic changes: then it is asked once for each of them and not for every
+   * message. Without this member messages do not go by the fast lane.
+   */
+  onChange?(listener: () => void): void
 }
 
 /** Everybody may do everything. */
 export const everybody: Authorizer = {
   connect: () => 'allowed',
   mayPublish: () => true,
-  maySubscribe: () => true
+  maySubscribe: () => true,
+  onChange: () => undefined
 }

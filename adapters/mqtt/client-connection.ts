@@ -29,6 +29,13 @@ export interface ConnectionEvents {
   onEnd(connection: ClientConnection): void
 }
 
+/** Takes packets from the reader before they become objects (connection-lane.ts). */
+export interface PacketLane {
+  /** 'empty': there is nothing more now; 'packet': the reader has the next one; 'full': wait for onceRoom(). */
+  take(reader: PacketReader): 'empty' | 'packet' | 'full'
+  onceRoom(callback: () => void): void
+}
+
 export interface ConnectionLimits {
   readonly connectTimeoutMs: number
   readonly drainTimeoutMs: number
@@ -66,6 +73,8 @@ export class ClientConnection {
   /** Largest packet that the client takes. */
   #packetBytesMax = Number.POSITIVE_INFINITY
   #pendingCount = 0
+  #lane: PacketLane | null = null
+  #isWaitingForLane = false
   /** Ends the connection behind the packets that are not done. */
   #lastFault: Error | null = null
   /** null before CONNECT, and while it is empty. */
@@ -111,6 +120,11 @@ export class ClientConnection {
 
   get isWritable(): boolean {
     return !this.isClosed && this.#writer.isWritable
+  }
+
+  /** PUBLISH packets go by it from now on, as far as it takes them. */
+  useLane(lane: PacketLane): void {
+    this.#lane = lane
   }
 
   /** CONNECT is being decided: nothing behind it is parsed before resume(). */
@@ -169,6 +183,11 @@ export class ClientConnection {
     if (bytes) this.#write(bytes)
   }
 
+  /** PUBACKs of success, one behind the other. */
+  sendAcks(bytes: Uint8Array): void {
+    this.#write(bytes)
+  }
+
   /** A packet larger than the client takes ends the connection (MQTT-3.1.2-24). */
   send(bytes: Uint8Array): void {
     if (bytes.byteLength <= this.#packetBytesMax) return this.#write(bytes)
@@ -224,6 +243,9 @@ export class ClientConnection {
   /** Hands over what was read. @returns whether more is wanted */
   #handPackets(): boolean {
     while (!this.#isHeld && !this.isClosed) {
+      const taken = this.#lane?.take(this.#reader) ?? 'packet'
+      if (taken === 'empty') return true
+      if (taken === 'full') return this.#waitForLane()
       const packet = this.#reader.next()
       if (packet === null) {
         if (this.#reader.fault) this.#fail(this.#reader.fault)
@@ -274,6 +296,18 @@ export class ClientConnection {
     return false
   }
 
+  /** There is no room in the commit: what was read stays where it is. */
+  #waitForLane(): false {
+    if (this.#isWaitingForLane) return false
+    this.#isWaitingForLane = true
+    this.#lane?.onceRoom(() => {
+      this.#isWaitingForLane = false
+      this.#pausedUntilMs = performance.now() + AFTER_PAUSE_MS
+      this.#read()
+    })
+    return false
+  }
+
   #wait(): void {
     if (this.#isWaiting) return
     this.#isWaiting = true
@@ -300,7 +334,7 @@ export class ClientConnection {
   }
 
   #isPaused(nowMs: number): boolean {
-    return this.#isWaiting || nowMs < this.#pausedUntilMs
+    return this.#isWaiting || this.#isWaitingForLane || nowMs < this.#pausedUntilMs
   }
 
   // --- writing

@@ -8,6 +8,8 @@ import { ReasonCode } from './packets.ts'
 import { GateFault } from './reasons.ts'
 import type { Session } from './session-layer.ts'
 
+const ANY_NUMBER = 0xffffffff
+
 export class ConnectedClient implements Session {
   readonly id: string
   readonly clean: boolean
@@ -22,7 +24,7 @@ export class ConnectedClient implements Session {
   readonly #receiveMaximum: number
   readonly #aliases = new Map<number, string>()
   /** QoS 1 and 2 that are not answered; QoS 2 until PUBCOMP, by packet id. */
-  #openQos1 = 0
+  #openQos1Count = 0
   readonly #openQos2 = new Set<number>()
 
   constructor(id: string, connection: ClientConnection, packet: ConnectPacket, receiveMaximum: number) {
@@ -60,20 +62,35 @@ export class ConnectedClient implements Session {
   open({ qos, packetId }: PublishPacket): GateFault | null {
     if (qos === 0 || this.closesOnRefusal) return null
     const isNew = qos === 1 || !this.#openQos2.has(packetId)
-    if (isNew && this.#openQos1 + this.#openQos2.size >= this.#receiveMaximum) {
+    if (isNew && this.#openQos1Count + this.#openQos2.size >= this.#receiveMaximum) {
       return new GateFault('receive-maximum', `more than ${this.#receiveMaximum} unanswered`, {
         reasonCode: ReasonCode.receiveMaximumExceeded
       })
     }
-    if (qos === 1) this.#openQos1++
+    if (qos === 1) this.#openQos1Count++
     else this.#openQos2.add(packetId)
     return null
+  }
+
+  /** How many PUBLISHes of QoS 1 may begin now. */
+  get roomForQos1(): number {
+    return this.closesOnRefusal ? ANY_NUMBER : Math.max(0, this.#receiveMaximum - this.#openQos1Count - this.#openQos2.size)
+  }
+
+  /** So many begin, which have room. */
+  openQos1(count: number): void {
+    this.#openQos1Count += count
+  }
+
+  /** Their PUBACKs leave. */
+  settleQos1(count: number): void {
+    this.#openQos1Count -= count
   }
 
   /** PUBACK leaves, or PUBREC with an error, or PUBCOMP. */
   settle(qos: 1 | 2, packetId: number): void {
     if (this.closesOnRefusal) return
-    if (qos === 1) this.#openQos1--
+    if (qos === 1) this.#openQos1Count--
     else this.#openQos2.delete(packetId)
   }
 }

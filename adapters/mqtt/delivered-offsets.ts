@@ -37,6 +37,13 @@ export class DeliveredOffsets {
     else if (known.ahead.length > 0) known.ahead = []
   }
 
+  /** Nothing below `endOffset` waits but what stored() has said. */
+  passed(partition: Partition, endOffset: number): void {
+    const known = this.#progress.get(partition)
+    if (known) known.next = Math.max(known.next, endOffset)
+    else this.#progress.set(partition, { pending: [], next: endOffset, ahead: [] })
+  }
+
   /** Of all partitions that are known. */
   *ends(): Generator<readonly [Partition, number]> {
     for (const partition of new Set([...this.#barrier.keys(), ...this.#progress.keys()])) {

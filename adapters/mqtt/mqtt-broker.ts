@@ -10,6 +10,7 @@
 import type { Socket } from 'node:net'
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Ingest } from '../../runtime/broker/ingest.ts'
+import type { PublishLane } from '../../runtime/broker/publish-lane.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import type { BlockCodec } from '../../runtime/io/codec.ts'
 import type { Store } from '../../runtime/log/contract.ts'
@@ -69,6 +70,8 @@ export interface MqttBrokerOptions {
   readonly limits?: Partial<BrokerLimits>
   /** Without one everybody may do everything. */
   readonly authorizer?: Authorizer
+  /** The fast lane of ingest. It is not used with an authorizer that does not say when it changes. */
+  readonly lane?: PublishLane | undefined
   /** Of the product, for $SYS. */
   readonly version?: string
   /** Without one it is mqtt-sessions.ts. */
@@ -132,7 +135,17 @@ class Broker implements MqttBroker {
     this.#onEvent = onEvent
     this.#onTakeover = onTakeover
     this.#onDrop = onDrop
-    this.#sessions = createSessions({ limits: this.#limits, store, core, codec, version, onDamage, handlers: this.#createHandlers(ingest) })
+    const lane = authorizer.onChange && options.lane ? options.lane : null
+    if (lane) authorizer.onChange?.(() => lane.forget())
+    this.#sessions = createSessions({
+      limits: this.#limits,
+      store,
+      core,
+      codec,
+      version,
+      onDamage,
+      handlers: this.#createHandlers(ingest, lane)
+    })
     const identityOf = (session: Session): ClientIdentity => this.#identityOf(session)
     this.#intake = new PublishIntake({
       ingest,
@@ -204,8 +217,15 @@ class Broker implements MqttBroker {
     }
   }
 
-  #createHandlers(ingest: Ingest): SessionHandlers {
+  #createHandlers(ingest: Ingest, lane: PublishLane | null): SessionHandlers {
     return {
+      lane: lane && {
+        lane,
+        clientIdOf: (session) => this.#intake.clientIdOf(session),
+        mayPublish: (session, topic) => this.#intake.mayPublishByLane(session, topic),
+        isClosing: (session) => this.#intake.isClosing(session),
+        take: (session, events, done) => this.#intake.takeByLane(session, events, done)
+      },
       checkConnect: (connection, request) => this.#checkConnect(connection, request),
       authenticate: (session, connection, credentials, answer) => this.#authenticate(session, connection, credentials, answer),
       publish: (session, packet, done) => this.#intake.take(session, packet, done),

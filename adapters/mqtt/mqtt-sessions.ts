@@ -14,6 +14,7 @@ import type { Place, StateChange } from '../../runtime/log/contract.ts'
 import { ClientConnection } from './client-connection.ts'
 import { ClientSession, type Subscription } from './client-session.ts'
 import { ConnectedClient } from './connected-client.ts'
+import { ConnectionLane, type ConnectionLaneHost } from './connection-lane.ts'
 import { Deadlines } from './deadlines.ts'
 import { idsOf, lower } from './delivery.ts'
 import { KeptSessions, type RestoredSession } from './kept-sessions.ts'
@@ -43,8 +44,7 @@ import { RetainedTurns } from './retained-turns.ts'
 import { isForWantOfRoom, noPlace } from './session-faults.ts'
 import type { Connection, SessionHandlers, SessionLayer, SessionLayerMetrics, SessionLayerOptions } from './session-layer.ts'
 import { Subscriptions } from './subscriptions.ts'
-import { systemTopics } from './system-topics.ts'
-import { TopicTree } from './topic-tree.ts'
+import { type SystemFacts, systemFields, systemMessages } from './system-topics.ts'
 import { type DueWill, type SendWill, Wills } from './wills.ts'
 import { pingrespPacket, subackPacket, unsubackPacket } from './wire-write.ts'
 
@@ -84,6 +84,7 @@ class MqttSessions implements SessionLayer {
   readonly #ends = new Deadlines<ClientSession>((session) => this.#endSession(session))
   readonly #wills: Wills
   readonly #kept: KeptSessions
+  readonly #laneHost: ConnectionLaneHost | null
   readonly #retainedTurns = new RetainedTurns<ConnectedClient>()
   /** Sessions without connection and subscriptions, the oldest first. */
   readonly #idle = new Set<ClientSession>()
@@ -100,7 +101,16 @@ class MqttSessions implements SessionLayer {
     const log = new MessageLog({ store, core, codec, routeHeadersOf: (topic) => handlers.routeHeadersOf(topic) })
     const mayHoldMessages = (topicName: string): boolean => handlers.mayHoldMessages(topicName)
     this.#kept = new KeptSessions({ store, log, limits, budget: this.#budget, mayHoldMessages })
-    this.#subscriptions = new Subscriptions(limits, (session, filter) => this.#kept.store.filterChanged(session, filter))
+    this.#subscriptions = new Subscriptions(limits, (session, filter) => {
+      handlers.lane?.lane.forget()
+      this.#kept.store.filterChanged(session, filter)
+    })
+    this.#laneHost = handlers.lane && {
+      handlers: handlers.lane,
+      hasSubscribers: (topic) => this.#subscriptions.hasMatch(topic),
+      refused: (client, packetIds, error) => this.#refuseByLane(client, packetIds, error),
+      stored: (ends) => this.#kept.store.passed(ends)
+    }
     this.#wills = new Wills(store, limits.sessionsMax, (due, state, done) => this.#sendWill(due, state, done))
     const { qos2PerClientMax, qos2TotalMax } = limits
     this.qos2 = new Qos2Memory({
@@ -317,7 +327,8 @@ class MqttSessions implements SessionLayer {
     }
   }
 
-  #answerConnect({ connection, connect, id }: ConnectedClient, session: ClientSession, isSessionPresent: boolean): void {
+  #answerConnect(client: ConnectedClient, session: ClientSession, isSessionPresent: boolean): void {
+    const { connection, connect, id } = client
     const { keepAliveSeconds, receiveMaximum, clientId } = connect
     connection.accept(
       {
@@ -331,6 +342,7 @@ class MqttSessions implements SessionLayer {
       },
       keepAliveSeconds
     )
+    if (this.#laneHost) connection.useLane(new ConnectionLane(client, this.#laneHost))
     session.outbox.attach(connection, Math.min(receiveMaximum, this.#limits.inflightPerClientMax))
     connection.resume()
   }
@@ -364,6 +376,16 @@ class MqttSessions implements SessionLayer {
     this.#handlers.refused(connection.connection, connection.clientId, error, reasonCode)
     client.settle(qos === 1 ? 1 : 2, packetId)
     connection.sendAck(qos === 1 ? 'puback' : 'pubrec', packetId, reasonCode, error)
+  }
+
+  /** Of one walk of the fast lane, which is refused as a whole. */
+  #refuseByLane(client: ConnectedClient, packetIds: readonly number[], error: Error): void {
+    const { connection } = client
+    const { reasonCode, closes } = publishRefusal(error, client, 1)
+    if (closes) return connection.refuse(error)
+    this.#handlers.refused(connection.connection, connection.clientId, error, reasonCode)
+    client.settleQos1(packetIds.length)
+    for (const packetId of packetIds) connection.sendAck('puback', packetId, reasonCode, error)
   }
 
   #answerPublish(client: ConnectedClient, type: AckPacket['type'], packetId: number): void {
@@ -463,38 +485,23 @@ class MqttSessions implements SessionLayer {
     if (!session.subscriptions.has(filter)) return // it was taken back meanwhile
     const isSystem = filter.startsWith('$SYS/')
     const subscriptionIds = idsOf(id)
-    for (const message of isSystem ? this.#systemMessages(filter) : this.#retained.match(filter)) {
+    for (const message of isSystem ? systemMessages(filter, this.#systemFacts()) : this.#retained.match(filter)) {
       session.outbox.deliver(message, { qos: lower(message.qos, qos), isRetained: true, subscriptionIds, isKeptElsewhere: !isSystem })
     }
   }
 
-  /** To those that subscribe: `$SYS/#`, not `#`. */
-  #tellSystem(): void {
-    if (this.#subscriptions.size > 0) for (const fields of this.#systemFields()) this.#deliver(fields, null)
-  }
-
-  #systemMessages(filter: string): Message[] {
-    const tree = new TopicTree<Message>()
-    for (const fields of this.#systemFields()) tree.set(fields.topic, 'value', new Message(fields, 0))
-    const found: Message[] = []
-    tree.match(filter, (message) => found.push(message))
-    return found
-  }
-
-  #systemFields(): MessageFields[] {
-    const facts = {
+  #systemFacts(): SystemFacts {
+    return {
       version: this.#version,
       uptimeSeconds: (performance.now() - this.#startedMs) / 1_000,
       receivedMessages: this.#handlers.receivedMessages(),
       sessions: this.metrics
     }
-    return [...systemTopics(facts)].map(([topic, value]) => ({
-      topic,
-      payload: Buffer.from(value),
-      qos: 0,
-      isRetained: true,
-      properties: null
-    }))
+  }
+
+  /** To those that subscribe: `$SYS/#`, not `#`. */
+  #tellSystem(): void {
+    if (this.#subscriptions.size > 0) for (const fields of systemFields(this.#systemFacts())) this.#deliver(fields, null)
   }
 
   #onUnsubscribe(client: ConnectedClient, session: ClientSession, { packetId, filters }: UnsubscribePacket): void {

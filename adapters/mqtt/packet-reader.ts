@@ -8,7 +8,7 @@
 //   R3  Any split of the bytes gives the same packets and the same fault. After a fault nothing is read any more.
 // Not for: fields of the packets (packet-read.ts), when to read (client-connection.ts).
 //
-// Place kept for the fast lane: it takes whole PUBLISH packets out of what push() is given, before next() sees them.
+// The fast lane (connection-lane.ts) takes whole PUBLISH packets out of what push() was given, before next() sees them: offer(), took(), hold().
 
 import type { ListenerLimits } from './limits.ts'
 import {
@@ -57,6 +57,8 @@ export class PacketReader {
   readonly #topicAliasMaximum: number
   readonly #unfinished: Unfinished
   readonly #cursor = new WireCursor()
+  /** The beginning of a packet that the lane left, in front of the chunk. */
+  #head: Buffer = NO_BYTES
   #chunk: Buffer = NO_BYTES
   #at = 0
   /** First byte of the packet that has begun; -1 = none has. */
@@ -89,6 +91,7 @@ export class PacketReader {
   /** The connection is gone: what it had not finished is nobody's. */
   close(): void {
     this.#release()
+    this.#setHead(NO_BYTES)
     this.#fault ??= new GateFault('connection-lost', 'connection closed')
   }
 
@@ -113,8 +116,42 @@ export class PacketReader {
     this.#at = 0
   }
 
+  // --- the lane
+
+  /** What is unread when a packet begins there: the head, then the chunk from `at` on; null within a packet, and when there is nothing. */
+  offer(): { readonly head: Buffer; readonly chunk: Buffer; readonly at: number } | null {
+    if (this.#first >= 0 || this.#fault !== null) return null
+    if (this.#head.length === 0 && this.#at === this.#chunk.length) return null
+    return { head: this.#head, chunk: this.#chunk, at: this.#at }
+  }
+
+  /** So many bytes of what was offered were whole packets, and are done with. */
+  took(bytes: number): void {
+    const ofHead = Math.min(bytes, this.#head.length)
+    if (ofHead > 0) this.#setHead(this.#head.subarray(ofHead))
+    this.#at += bytes - ofHead
+    if (this.#at === this.#chunk.length) this.#letGo()
+  }
+
+  /** What is left is the beginning of a packet: it waits, in a copy of its own, for what comes. */
+  hold(): void {
+    const moreBytes = this.#chunk.length - this.#at
+    if (moreBytes === 0) return
+    if (!this.#isRoomFor(moreBytes)) return
+    this.#setHead(Buffer.concat([this.#head, this.#chunk.subarray(this.#at)]))
+    this.#letGo()
+  }
+
+  #setHead(head: Buffer): void {
+    this.#unfinished.bytes += head.length - this.#head.length
+    this.#head = head.length === 0 ? NO_BYTES : head
+  }
+
+  // --- packets
+
   /** The next whole packet; null when more bytes are needed, or after a fault. */
   next(): ClientPacket | null {
+    if (this.#head.length > 0) this.#joinHead()
     while (this.#fault === null) {
       if (this.#isInBody) {
         if (this.#findBody()) return this.#readBody()
@@ -126,6 +163,12 @@ export class PacketReader {
       else this.#readLength(byte)
     }
     return this.#letGo()
+  }
+
+  #joinHead(): void {
+    this.#chunk = Buffer.concat([this.#head, this.#chunk.subarray(this.#at)])
+    this.#at = 0
+    this.#setHead(NO_BYTES)
   }
 
   /** What was read does not stay in memory while more is waited for. */
@@ -273,14 +316,19 @@ export class PacketReader {
   }
 
   #hasRoomFor(size: number): boolean {
-    const unfinished = this.#unfinished
     const moreBytes = size - this.#kept.length
+    if (!this.#isRoomFor(moreBytes)) return false
+    this.#unfinished.bytes += moreBytes
+    return true
+  }
+
+  #isRoomFor(moreBytes: number): boolean {
+    const unfinished = this.#unfinished
     if (unfinished.bytes + moreBytes > unfinished.bytesMax) {
       const detail = `unfinished packets of all connections take ${unfinished.bytes} bytes`
       this.#fault = new GateFault('busy', detail, { reasonCode: ReasonCode.serverBusy })
       return false
     }
-    unfinished.bytes += moreBytes
     return true
   }
 

@@ -70,6 +70,36 @@ export class PublishIntake {
     else this.#store(publisher, packet, ack)
   }
 
+  // --- the fast lane (connection-lane.ts)
+
+  clientIdOf(session: Session): string {
+    return nameOf(this.#options.identityOf(session))
+  }
+
+  mayPublishByLane(session: Session, topic: string): boolean {
+    return !isBridgeNotification(topic) && this.#refusalOf(this.#publisherOf(session).client, topic) === null
+  }
+
+  isClosing(session: Session): boolean {
+    return this.#publisherOf(session).acks.isClosing
+  }
+
+  takeByLane(
+    session: Session,
+    { events, qos0 }: { events: number; qos0: number },
+    done: (error: Error | null) => void
+  ): (error: WadiError | null) => void {
+    this.#pendingCount += events
+    const ack = this.#publisherOf(session).acks.add(done)
+    return (error) => {
+      this.#pendingCount -= events
+      if (error === null) return ack.settle(null, 'unstored')
+      this.#lostCount += qos0
+      if (qos0 === events) return ack.settle(null, 'lost')
+      ack.settle(error, 'lost', publishRefusal(error, session, 1).closes)
+    }
+  }
+
   takeWill(session: Session | null, clientId: string, will: Omit<IncomingPublish, 'packetId'>, done: PublishDone): void {
     const client = session
       ? this.#options.identityOf(session)

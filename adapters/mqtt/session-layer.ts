@@ -8,6 +8,7 @@
 
 import type { Socket } from 'node:net'
 import type { WadiError } from '../../runtime/base/errors.ts'
+import type { PublishLane } from '../../runtime/broker/publish-lane.ts'
 import type { Core } from '../../runtime/core/core.ts'
 import type { BlockCodec } from '../../runtime/io/codec.ts'
 import type { Place, StateChange, Store } from '../../runtime/log/contract.ts'
@@ -75,7 +76,22 @@ export type PublishOutcome = Place | 'unstored' | 'repeat' | 'lost' | 'ignored'
 
 export type PublishDone = (error: Error | null, outcome: PublishOutcome) => void
 
+/** The fast lane for PUBLISH packets (connection-lane.ts). */
+export interface LaneHandlers {
+  readonly lane: PublishLane
+  /** As it stands in records; '' = it has none. */
+  clientIdOf(session: Session): string
+  /** Its packets are taken as publish() would take them. */
+  mayPublish(session: Session, topic: string): boolean
+  /** A packet was refused that ends the connection: nothing behind it is taken. */
+  isClosing(session: Session): boolean
+  /** Events that the lane has taken, qos0 of them of QoS 0. `done` as that of publish(), once for all of them; to be answered when they are durable or refused. */
+  take(session: Session, events: { events: number; qos0: number }, done: (error: Error | null) => void): (error: WadiError | null) => void
+}
+
 export interface SessionHandlers {
+  /** null = there is none: every PUBLISH is an object. */
+  readonly lane: LaneHandlers | null
   /** First look at a CONNECT. null = it goes on, to `authenticate`. */
   checkConnect(connection: Connection, request: ConnectPacket): GateFault | null
   /** Before anything of an existing session is touched. Calls back once; null = accepted. */

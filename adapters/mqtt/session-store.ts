@@ -13,7 +13,7 @@
 // Not for: what becomes of a session (mqtt-sessions.ts), what is sent when (outbox.ts).
 
 import type { WadiError } from '../../runtime/base/errors.ts'
-import type { Partition, Place, StateChange, Store } from '../../runtime/log/contract.ts'
+import type { LaneEnd, Partition, Place, StateChange, Store } from '../../runtime/log/contract.ts'
 import { deleteState } from '../../runtime/log/state-codec.ts'
 import type { ClientSession, KeptSession, Subscription } from './client-session.ts'
 import { DeliveredOffsets } from './delivered-offsets.ts'
@@ -117,6 +117,16 @@ export class SessionStore {
     if (!this.#isTracking) return
     this.#delivered.stored(place)
     if (++this.#eventCount >= NOTE_EVENTS && !this.#isNoting) this.#noteAll(() => undefined)
+  }
+
+  /** Events that the fast lane took, as nobody subscribes to them: nobody waits for them. */
+  passed(ends: readonly LaneEnd[]): void {
+    if (!this.#isTracking) return
+    for (const { partition, records, endOffset } of ends) {
+      this.#delivered.passed(partition, endOffset)
+      this.#eventCount += records
+    }
+    if (this.#eventCount >= NOTE_EVENTS && !this.#isNoting) this.#noteAll(() => undefined)
   }
 
   delivered(place: Place): void {

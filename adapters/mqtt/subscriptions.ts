@@ -78,6 +78,15 @@ export class Subscriptions {
     return true
   }
 
+  /** Whether any of them is for this topic. */
+  hasMatch(topic: string): boolean {
+    let isFound = false
+    this.#filters.match(topic, () => {
+      isFound = true
+    })
+    return isFound
+  }
+
   /** Sessions for which a message would wait: of QoS 1 or 2 by one of their subscriptions. */
   waitersOf({ topic, qos }: Message, publisherId: string): ReadonlySet<ClientSession> {
     const found = new Set<ClientSession>()

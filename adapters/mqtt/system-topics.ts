@@ -1,6 +1,8 @@
 // What the broker says of itself under $SYS/broker, in the words that dashboards know from Mosquitto. Not for: metrics of the gateway (`wadi metrics`).
 
+import { Message, type MessageFields } from './message.ts'
 import type { SessionLayerMetrics } from './session-layer.ts'
+import { matchesFilter } from './topic-tree.ts'
 
 export interface SystemFacts {
   readonly version: string
@@ -10,7 +12,7 @@ export interface SystemFacts {
 }
 
 /** Value by topic. */
-export function systemTopics({ version, uptimeSeconds, receivedMessages, sessions }: SystemFacts): ReadonlyMap<string, string> {
+function systemTopics({ version, uptimeSeconds, receivedMessages, sessions }: SystemFacts): ReadonlyMap<string, string> {
   const values: Readonly<Record<string, number | string>> = {
     'clients/connected': sessions.clients,
     'clients/disconnected': sessions.sessions - sessions.clients,
@@ -24,4 +26,22 @@ export function systemTopics({ version, uptimeSeconds, receivedMessages, session
     version: `wadi ${version}`
   }
   return new Map(Object.entries(values).map(([name, value]) => [`$SYS/broker/${name}`, String(value)]))
+}
+
+/** As messages, which are not stored. */
+export function systemFields(facts: SystemFacts): MessageFields[] {
+  return [...systemTopics(facts)].map(([topic, value]) => ({
+    topic,
+    payload: Buffer.from(value),
+    qos: 0,
+    isRetained: true,
+    properties: null
+  }))
+}
+
+/** Those that `filter` matches, for whoever has just subscribed. */
+export function systemMessages(filter: string, facts: SystemFacts): Message[] {
+  return systemFields(facts)
+    .filter(({ topic }) => matchesFilter(filter, topic))
+    .map((fields) => new Message(fields, 0))
 }

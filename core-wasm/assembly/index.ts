@@ -20,6 +20,8 @@ export {
 } from './commit-block'
 export { crc32c } from './crc32c'
 export { searchOffsetIndex, searchTimeIndex } from './index-search'
+export { beginWalk as laneBeginWalk, closePart as laneClosePart, feed as laneFeed, openPart as laneOpenPart } from './lane'
+export { beginPlan as laneBeginPlan, endPlan as laneEndPlan, forgetPlans as laneForgetPlans, seedPlans as laneSeedPlans } from './lane-plans'
 export { lz4Compress } from './lz4-compress'
 export { lz4Decompress } from './lz4-decompress'
 export {
@@ -30,6 +32,16 @@ export {
   FORWARD_ID,
   FORWARD_PREFIX,
   INPUT,
+  LANE_ACKS,
+  LANE_INPUT,
+  LANE_INPUT_BYTES,
+  LANE_METERS,
+  LANE_METERS_MAX,
+  LANE_PARTS,
+  LANE_PARTS_MAX,
+  LANE_TOUCHED_METERS,
+  LANE_TOUCHED_PARTS,
+  LANE_VIEW,
   MEMORY_END,
   OUTPUT,
   RECORD_VIEW,
@@ -61,4 +73,4 @@ if (__heap_base > CRC_TABLES) unreachable() // the compiler's static data would 
 fillCrcTables()
 
 /** Raised with every change of what an export takes or does: a module of another version is refused before it can do harm. */
-export const ABI_VERSION: u32 = 4
+export const ABI_VERSION: u32 = 5

@@ -45,4 +45,22 @@ export const GRAINS_BYTES: usize = 0x220000
 export const TARGET_SLOTS: usize = 0x12f0000 // structs of grains.ts
 export const TARGET_SLOTS_MAX: u32 = 4096
 export const TARGET_TABLE: usize = 0x1330000 // of targets.ts: 8192 entries, u16 each
-export const MEMORY_END: usize = 0x1340000 // 308 pages
+// The fast lane (lane.ts, lane-plans.ts).
+export const LANE_VIEW: usize = 0x1340000 // struct of lane.ts
+export const LANE_PARTS: usize = 0x1341000 // structs of lane.ts, 32 bytes each
+export const LANE_PARTS_MAX: u32 = 4096
+export const LANE_METERS: usize = 0x1361000 // u32 each
+export const LANE_METERS_MAX: u32 = 4096
+export const LANE_TOUCHED_PARTS: usize = 0x1365000 // u32 each
+export const LANE_TOUCHED_METERS: usize = 0x1369000 // u32 each
+export const LANE_ACKS: usize = 0x1370000
+/** Four bytes for each PUBLISH of QoS 1, which has at least seven. */
+export const LANE_ACKS_BYTES: u32 = 0x20000
+export const LANE_INPUT: usize = 0x1390000
+/** The rest of a packet that came before, and a chunk behind it; then slack. */
+export const LANE_INPUT_BYTES: u32 = 0x20000
+export const LANE_TABLE: usize = 0x13c0000 // of lane-plans.ts: entries of 8 bytes
+export const LANE_TABLE_ENTRIES: u32 = 0x10000
+export const LANE_PLANS: usize = 0x1440000 // structs of lane-plans.ts
+export const LANE_PLANS_BYTES: u32 = 8 << 20
+export const MEMORY_END: usize = 0x1c40000 // 452 pages

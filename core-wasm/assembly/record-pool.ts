@@ -8,10 +8,16 @@ import { addGrain, beginRegion, beginSlot, gatherSlot, RECORD_OVERHEAD_BYTES_MAX
 import { GRAINS, GRAINS_BYTES, POOL_REGION, POOL_SLOTS, POOL_SLOTS_MAX } from './memory'
 
 let slotCount: u32 = 0
+/** Counts the poolBegins: slots that were opened before the last one are gone. */
+let serial: u32 = 0
+
+export function poolSerial(): u32 {
+  return serial
+}
 
 // @ts-ignore: decorator
 @inline
-function slotAt(slot: u32): usize {
+export function slotAt(slot: u32): usize {
   assert(slot < slotCount, 'the slot is open')
   return POOL_SLOTS + <usize>slot * SLOT_BYTES
 }
@@ -20,6 +26,7 @@ function slotAt(slot: u32): usize {
 export function poolBegin(): void {
   beginRegion(POOL_REGION, GRAINS, GRAINS + GRAINS_BYTES)
   slotCount = 0
+  serial++
 }
 
 /** A place for one batch. @returns its number, -1 when there are POOL_SLOTS_MAX already */
@@ -34,10 +41,15 @@ export function poolAdd(slotNumber: u32, timestamp: f64, keyBytes: i32, valueByt
   const slot = slotAt(slotNumber)
   if (addStagedRecord(slot, timestamp, keyBytes, valueBytes, headersBytes) != 0) return 1
   const recordBytesMax: u64 = RECORD_OVERHEAD_BYTES_MAX + max(keyBytes, 0) + max(valueBytes, 0) + headersBytes
-  if (!addGrain(POOL_REGION, slot, recordBytesMax)) return 0
+  if (!growSlot(slot, recordBytesMax)) return 0
   const isAdded = addStagedRecord(slot, timestamp, keyBytes, valueBytes, headersBytes)
   assert(isAdded != 0, 'the record fits its grain')
   return isAdded
+}
+
+/** Room for a record of this size in a slot. @returns false when the pool has none: nothing changed */
+export function growSlot(slot: usize, recordBytesMax: u64): bool {
+  return addGrain(POOL_REGION, slot, recordBytesMax)
 }
 
 /** Bytes of a slot's records, without a batch header; 0 = it has none. */

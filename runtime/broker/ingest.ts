@@ -9,11 +9,11 @@ import { WadiError } from '../base/errors.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordHeader, RecordInput } from '../core/record.ts'
 import type { Clock } from '../io/clock.ts'
-import type { Place, StateChange, Store, Topic } from '../log/contract.ts'
+import type { LaneEnd, Place, StateChange, Store, Topic } from '../log/contract.ts'
 import { LatencyHistogram } from './latency.ts'
 import { Partitioner } from './partitioner.ts'
 import { RefusedTopics } from './refused-topics.ts'
-import type { MapFault, Mapping, RouteTable } from './routes.ts'
+import type { KeyMemo, MapFault, Mapping, RouteTable } from './routes.ts'
 import { UnroutedTopics } from './unrouted-topics.ts'
 
 export interface IngestEvent {
@@ -68,11 +68,23 @@ export interface IngestMetrics {
   readonly rejected: ReadonlyMap<string, number>
   readonly inFlightCount: number
   readonly inFlightBytes: number
+  /** Of the lane, beside inFlightCount: they are records of the next commits already. */
+  readonly inLaneCount: number
   readonly unrouted: Pick<UnroutedTopics, 'list' | 'otherEvents'>
   /** Of events that a route takes. */
   readonly refused: Pick<RefusedTopics, 'list'>
   /** From accept to done, of stored events. */
   readonly ackLatency: LatencyHistogram
+}
+
+/** Of the lane: what its events have in common. */
+export interface LaneTarget {
+  readonly topic: Topic
+  readonly key: Uint8Array | null
+  readonly headers: readonly RecordHeader[]
+  readonly meter: { hits: number } | null
+  /** null = all partitions in turn. */
+  readonly partitionIndex: number | null
 }
 
 export interface IngestOptions {
@@ -131,7 +143,7 @@ export class Ingest {
   readonly #unrouted = new UnroutedTopics()
   readonly #refused = new RefusedTopics()
   readonly #onUnrouted: NonNullable<IngestOptions['onUnrouted']>
-  readonly #counters = { received: 0, receivedBytes: 0, stored: 0, dropped: 0, inFlightCount: 0, inFlightBytes: 0 }
+  readonly #counters = { received: 0, receivedBytes: 0, stored: 0, dropped: 0, inFlightCount: 0, inFlightBytes: 0, inLaneCount: 0 }
   readonly metrics: IngestMetrics
 
   constructor({ store, core, clock, table, limits, createTopic, onUnrouted = () => undefined }: IngestOptions) {
@@ -183,6 +195,39 @@ export class Ingest {
   /** Names of the headers that a route gives the events of an MQTT topic, in front of those that they bring. */
   routeHeadersOf(mqttTopic: string): readonly string[] {
     return this.#table.headerNamesOf(mqttTopic)
+  }
+
+  // --- the lane (publish-lane.ts): events that are records in the pool already
+
+  /** Where all events of a client on a topic go, whatever their payload. 'by-event': each has to be looked at. 'no-topic': theirs is not there (yet). */
+  targetOf(event: Omit<IngestEvent, 'payload' | 'qos' | 'state'>): LaneTarget | 'by-event' | 'no-topic' {
+    const mapping = this.#table.mapAlike(event)
+    if (mapping === null) return 'by-event'
+    const topic = this.#store.topics.get(mapping.topicName)
+    if (!topic || this.#creating.has(mapping.topicName)) return 'no-topic'
+    const { key, headers, meter } = mapping
+    const partitionIndex = key === null ? null : this.#choosePartition(topic, { kind: 'event', ...mapping, record: { key } })
+    return { topic, key, headers, meter, partitionIndex }
+  }
+
+  get recordBytesMax(): number {
+    return this.#limits.recordBytesMax
+  }
+
+  tookByLane(events: number, payloadBytes: number): void {
+    this.#counters.received += events
+    this.#counters.receivedBytes += payloadBytes
+    this.#counters.inLaneCount += events
+  }
+
+  doneByLane(events: number, startedMs: number, error: WadiError | null, ends: readonly LaneEnd[]): void {
+    this.#counters.inLaneCount -= events
+    if (error === null) {
+      this.#counters.stored += events
+      return this.metrics.ackLatency.record(this.#clock.monotonicMs() - startedMs, events)
+    }
+    for (const { partition, records } of ends) this.#refused.add(partition.topicName, error.code, records)
+    count(this.#rejected, error.code, events)
   }
 
   /**
@@ -243,11 +288,11 @@ export class Ingest {
     )
   }
 
-  #choosePartition(topic: Topic, mapping: Mapping & { record: RecordInput }): number {
+  #choosePartition(topic: Topic, mapping: { kind: Mapping['kind']; record: Pick<RecordInput, 'key'>; memo?: KeyMemo | null }): number {
     const partitionCount = topic.partitions.length
     const { key } = mapping.record
     if (key === null) return this.#partitioner.nextOf(topic.number, partitionCount)
-    const memo = mapping.kind === 'event' ? mapping.memo : null
+    const memo = mapping.kind === 'event' ? (mapping.memo ?? null) : null
     if (memo === null) return this.#partitioner.partitionOf(this.#partitioner.hashOf(key), partitionCount)
     if (memo.keyHash < 0) memo.keyHash = this.#partitioner.hashOf(key)
     return this.#partitioner.partitionOf(memo.keyHash, partitionCount)
@@ -364,8 +409,8 @@ export class Ingest {
   }
 }
 
-function count<K>(counts: Map<K, number>, key: K): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1)
+function count<K>(counts: Map<K, number>, key: K, events = 1): void {
+  counts.set(key, (counts.get(key) ?? 0) + events)
 }
 
 function bytesOf({ key, value, headers }: RecordInput): number {

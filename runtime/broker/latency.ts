@@ -20,12 +20,13 @@ export class LatencyHistogram {
     return this.#maxMs
   }
 
-  record(latencyMs: number): void {
+  /** `events` that took so long. */
+  record(latencyMs: number, events = 1): void {
     const place = latencyMs <= SMALLEST_MS ? 0 : Math.ceil(Math.log2(latencyMs / SMALLEST_MS) * BUCKETS_PER_DOUBLING)
     const bucket = Math.min(BUCKET_COUNT - 1, place)
-    this.#counts[bucket] = (this.#counts[bucket] as number) + 1
-    this.#count++
-    this.#sumMs += latencyMs
+    this.#counts[bucket] = (this.#counts[bucket] as number) + events
+    this.#count += events
+    this.#sumMs += latencyMs * events
     if (latencyMs > this.#maxMs) this.#maxMs = latencyMs
   }
 

@@ -15,12 +15,12 @@ const NAME_CHARS_MAX = 249
 export class RefusedTopics {
   readonly #counts = new Map<string, RefusedTopic>()
 
-  add(topicName: string, reason: string): void {
+  add(topicName: string, reason: string, events = 1): void {
     const topic = topicName.slice(0, NAME_CHARS_MAX)
     const key = `${reason} ${topic}`
     const known = this.#counts.get(key)
     if (!known && this.#counts.size >= NAMES_MAX) return
-    this.#counts.set(key, { topic, reason, count: (known?.count ?? 0) + 1 })
+    this.#counts.set(key, { topic, reason, count: (known?.count ?? 0) + events })
   }
 
   /** Most first. */

@@ -50,6 +50,16 @@ export type Mapping =
   | { readonly kind: 'dead-letter'; readonly topicName: string; readonly record: RecordInput; readonly fault: MapFault }
   | { readonly kind: 'unmatched'; readonly action: 'reject' | 'drop' }
 
+/** What all events of one client on one MQTT topic have in common. */
+export interface FixedMapping {
+  readonly topicName: string
+  readonly key: Uint8Array | null
+  readonly headers: readonly RecordHeader[]
+  readonly memo: KeyMemo | null
+  /** null = no route takes them. */
+  readonly meter: { hits: number } | null
+}
+
 /** What is known of one MQTT topic. */
 interface TopicPlan extends KeyMemo {
   readonly route: CompiledRoute | null
@@ -66,6 +76,7 @@ interface TopicPlan extends KeyMemo {
 const TOPIC_CACHE_COUNT = 16_384
 const CLIENT_CACHE_COUNT = 4_096
 const TEXT_BYTES_MAX = 200
+const NO_BYTES = new Uint8Array(0)
 const encoder = new TextEncoder()
 
 export const HEADER_MQTT_TOPIC = 'mqtt.topic'
@@ -178,6 +189,21 @@ export class RouteTable {
       return { kind: 'event', topicName: fixed.topicName, record, memo: plan }
     }
     return this.#mapByPayload(plan, route, event, arrivalMs)
+  }
+
+  /**
+   * What map() makes of every event of a client on a topic, whatever its payload and time: `event` has none. null when it depends on them, or there is
+   * no record. `meter` counts the events of its route, which map() does itself.
+   */
+  mapAlike(event: Omit<RoutedEvent, 'payload'>): FixedMapping | null {
+    const route = this.#planOf(event.mqttTopic).route
+    if (route ? route.readsPayload : 'action' in this.#config.unmatched) return null
+    const hitsBefore = route?.meter.hits
+    const mapping = this.map({ ...event, payload: NO_BYTES }, 0)
+    if (route && hitsBefore !== undefined) route.meter.hits = hitsBefore
+    if (mapping.kind !== 'event') return null
+    const { topicName, record, memo } = mapping
+    return { topicName, key: record.key, headers: record.headers, memo, meter: route?.meter ?? null }
   }
 
   /** The record for an event that reached its route but not its topic. */

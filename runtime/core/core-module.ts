@@ -58,6 +58,25 @@ export interface CoreFunctions {
   targetsCount(): number
   targetOf(index: number): number
   targetGather(index: number): number
+  laneSeedPlans(seed: bigint): void
+  laneForgetPlans(): void
+  laneBeginPlan(
+    client: number,
+    qos: number,
+    topicPtr: number,
+    topicBytes: number,
+    meter: number,
+    part: number,
+    partCount: number,
+    keyBytes: number,
+    headersBytes: number,
+    overheadBytes: number
+  ): number
+  laneEndPlan(): void
+  laneBeginWalk(roomBytes: number, recordBytesMax: number): void
+  laneFeed(client: number, isV5: number, end: number, packetBytesMax: number, acksMax: number, timestampMs: number): number
+  laneOpenPart(part: number, slot: number, roomBytes: number): void
+  laneClosePart(part: number): void
   lz4Compress(length: number): number
   lz4Decompress(length: number, bytesMax: number): number
 }
@@ -70,6 +89,16 @@ const addressNames = [
   'FORWARD_ID',
   'FORWARD_PREFIX',
   'INPUT',
+  'LANE_ACKS',
+  'LANE_INPUT',
+  'LANE_INPUT_BYTES',
+  'LANE_METERS',
+  'LANE_METERS_MAX',
+  'LANE_PARTS',
+  'LANE_PARTS_MAX',
+  'LANE_TOUCHED_METERS',
+  'LANE_TOUCHED_PARTS',
+  'LANE_VIEW',
   'MEMORY_END',
   'OUTPUT',
   'RECORD_VIEW',
@@ -92,7 +121,7 @@ declare const WebAssembly: {
 type AddRecord = (timestampMs: number, keyBytes: number, valueBytes: number, headersBytes: number) => number
 
 /** Of core-wasm/assembly/index.ts. */
-const ABI_VERSION = 4
+const ABI_VERSION = 5
 
 /** Fields up to this long are cheaper to copy byte by byte than by TypedArray.set. */
 const LOOP_BYTES_MAX = 8

@@ -1,7 +1,7 @@
 // What the WASM core can do, in typed arrays and plain values. wasm-core.ts implements it and is the only file that
 // knows addresses. Every call is synchronous; views it returns are valid until the next call of the same object.
 
-import type { BatchFault, OpenedBatch, ProducerFields, RecordInput, StoredRecord } from './record.ts'
+import type { BatchFault, OpenedBatch, ProducerFields, RecordHeader, RecordInput, StoredRecord } from './record.ts'
 
 export interface Core {
   /** Largest batch in bytes (uncompressed) that build, repack, check and iterate take: 4 MiB. */
@@ -27,6 +27,8 @@ export interface Core {
 
   /** The records of the commit that is being filled, while the one before it is written. Owned by the group commit. */
   readonly pool: RecordPool
+  /** PUBLISH packets into the pool. Beside it, who owns the pool counts what was taken. */
+  readonly lane: Lane
   /** The commit being built: at most one, pinned while it is written. Owned by the group commit. */
   readonly commit: CommitBuilder
   /** The batch being repacked: begin … finish without an await between. */
@@ -70,6 +72,75 @@ export interface RecordPool {
   openBatch(): number | null
   /** false = the pool is full, nothing was added. An empty pool takes any record that fits a commit. @throws RangeError when the timestamp is not a safe integer */
   addRecord(batch: number, record: RecordInput): boolean
+}
+
+/**
+ * Why a walk stopped. done: all is taken; more: a packet is not whole yet; other: the next packet is not for the lane; miss: its topic has no plan
+ * (putPlan, then feed again); no-batch: `part` has no open batch with room (openPart, then feed again); full: the commit has no room for it.
+ */
+export type LaneStop = 'done' | 'more' | 'other' | 'miss' | 'no-batch' | 'full'
+
+export interface LaneFeed {
+  /** Whose plans are used. */
+  readonly client: number
+  readonly isV5: boolean
+  /** Larger packets are 'other'. */
+  readonly packetBytesMax: number
+  /** So many events of QoS 1 in one walk; the next is 'other'. */
+  readonly acksMax: number
+  /** Of the records. */
+  readonly timestampMs: number
+}
+
+/** What becomes of the events of one client on one topic with one QoS. */
+export interface LanePlan {
+  readonly meter: number
+  /** Of the first partition that is used. */
+  readonly part: number
+  /** With more than one they take turns. */
+  readonly partCount: number
+  readonly key: Uint8Array | null
+  readonly headers: readonly RecordHeader[]
+}
+
+/**
+ * PUBLISH packets of QoS 0 and 1 from the bytes of a socket into the pool, without an object for each. load → beginWalk → feed … until it is done, more,
+ * other or full. A part is where the records of one partition go; a meter counts events.
+ */
+export interface Lane {
+  readonly inputBytesMax: number
+  readonly partsMax: number
+  readonly metersMax: number
+  /** Random: nobody can choose topics that meet in one place of the table. */
+  seed(words: readonly [number, number]): void
+  /** Copies `head` and then `chunk` from `from` on in, as far as it fits. @returns bytes of the chunk that did @throws RangeError when the head does not */
+  load(head: Uint8Array, chunk: Uint8Array, from: number): number
+  /** Forgets what the last walk counted. Records of at most recordBytesMax are taken, of roomBytes together. */
+  beginWalk(options: { roomBytes: number; recordBytesMax: number }): void
+  feed(options: LaneFeed): LaneStop
+  /** Bytes of the input that are done with. */
+  readonly at: number
+  readonly events: number
+  readonly payloadBytes: number
+  /** Upper bound of what the records take. */
+  readonly recordBytes: number
+  /** After 'miss'. */
+  readonly qos: 0 | 1
+  readonly topic: Uint8Array
+  /** After 'no-batch'. */
+  readonly part: number
+  /** Events of QoS 1. */
+  readonly ackCount: number
+  /** A PUBACK for each of them, in their order. */
+  readonly acks: Uint8Array
+  eachPart(call: (part: number, records: number, bytes: number) => void): void
+  eachMeter(call: (meter: number, events: number) => void): void
+  /** After 'miss': the plan of that topic; null = never by the lane. @returns false when it is too large to be kept */
+  putPlan(client: number, plan: LanePlan | null): boolean
+  forgetPlans(): void
+  /** Records of `part` go into this batch of the pool, of roomBytes together, until the pool is cleared. */
+  openPart(part: number, batch: number, roomBytes: number): void
+  closePart(part: number): void
 }
 
 /**

@@ -8,7 +8,7 @@ import { ATTRIBUTES_AT, BATCH_LENGTH_AT, CODEC_MASK, LENGTH_PREFIX_BYTES, RECORD
 import { BatchRepacker } from './batch-repacker.ts'
 import { WasmCommitBuilder } from './commit-builder.ts'
 import { COMMIT_PAYLOAD_AT, parseCommitHeader } from './commit-frames.ts'
-import type { CommitBuilder, CommitHeader, Core, RecordPool, Repacker } from './core.ts'
+import type { CommitBuilder, CommitHeader, Core, Lane, RecordPool, Repacker } from './core.ts'
 import {
   CoreModule,
   VIEW_HEADER_COUNT,
@@ -21,6 +21,7 @@ import {
   VIEW_VALUE_BYTES,
   VIEW_VALUE_PTR
 } from './core-module.ts'
+import { WasmLane } from './lane.ts'
 import type { BatchFault, ProducerFields, RecordHeader, RecordInput, StoredRecord } from './record.ts'
 import { WasmRecordPool } from './record-pool.ts'
 
@@ -44,6 +45,7 @@ export class WasmCore implements Core {
   readonly commitBytesMax: number
   readonly pool: RecordPool
   readonly commit: CommitBuilder
+  readonly lane: Lane
   readonly repack: Repacker
   readonly #module: CoreModule
 
@@ -53,6 +55,7 @@ export class WasmCore implements Core {
     this.batchBytesMax = module.at.BATCH_BYTES_MAX
     this.commitBytesMax = module.at.COMMIT_BYTES_MAX
     this.pool = new WasmRecordPool(module)
+    this.lane = new WasmLane(module)
     this.commit = new WasmCommitBuilder(module)
     this.repack = new BatchRepacker(module)
   }

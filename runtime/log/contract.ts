@@ -191,6 +191,37 @@ export interface StoreMetrics {
   readonly tailBytes: number
 }
 
+/** What one walk of the lane has appended to a partition; `endOffset` is behind it, and 0 when it was refused. */
+export interface LaneEnd {
+  readonly partition: Partition
+  readonly records: number
+  readonly endOffset: number
+}
+
+/** Called once, as AppendDone. */
+export type LaneDone = (error: WadiError | null, ends: readonly LaneEnd[]) => void
+
+/**
+ * Appends that the core's lane has made itself (runtime/core/lane.ts), many with one completion. A walk is begin, then feed of the lane, openPart where it
+ * asks for it, then end: all in one turn. In one partition they lie among other appends in the order in which they were taken.
+ */
+export interface LaneAppends {
+  /** Where the lane puts the records of a topic: the part of partition 0, those of the others follow. null = there are no places left. */
+  partsOf(topic: Topic): number | null
+  /** Records must not be larger. */
+  readonly recordBytesMax: number
+  /** 'full': onRoom runs when there may be room. 'refused': nothing is taken; append() says why. */
+  begin(): 'open' | 'full' | 'refused'
+  /** What the lane asks for. 'refused': such an append is not for the lane now; append() takes it, or says why not. */
+  openPart(part: number): 'open' | 'full' | 'refused'
+  /** The lane said 'full': onRoom runs when there may be room. */
+  full(): void
+  /** Everything that was walked is appended; `done` is called as that of append(). Only when the lane has taken events. */
+  end(done: LaneDone): void
+  /** One listener, called soon after there is room again. */
+  onRoom(listener: () => void): void
+}
+
 export interface DeleteOptions {
   /**
    * Events that the centre should get and is not known to have: keep the topic, or lose them, which is counted. After an unclean start, until the uplink has

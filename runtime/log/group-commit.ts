@@ -24,9 +24,17 @@ import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
 import type { Clock, Timer } from '../io/clock.ts'
 import { DiskError } from '../io/disk.ts'
-import type { AppendDone, CommitState, StateChange } from './contract.ts'
+import type { AppendDone, CommitState, LaneDone, StateChange } from './contract.ts'
 import type { Journal } from './journal.ts'
-import { type BuiltCommit, type CommitRequest, contentBytesBound, type LogAppend, OpenCommit, requestBytesBound } from './open-commit.ts'
+import {
+  type BuiltCommit,
+  type CommitRequest,
+  contentBytesBound,
+  type LaneRecords,
+  type LogAppend,
+  OpenCommit,
+  requestBytesBound
+} from './open-commit.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { encodeStateKey, type StateMap } from './state-map.ts'
 import { diskFull, tooLarge, writeFailed } from './store-errors.ts'
@@ -56,6 +64,8 @@ export interface GroupCommitOptions {
   readonly incarnation: () => number
   /** Called after each commit with what became visible, when all who waited were called. */
   onCommit(commit: { recordCount: number; payloadBytes: number; partitions: Iterable<PartitionLog> }): void
+  /** The lane found no room; now there may be some. */
+  onLaneRoom(): void
   /** The journal is full and waits for a checkpoint, or too few of its files take commits. It is called again when the journal wakes those who wait. */
   onFull(): void
   /** A durable write failed for good. */
@@ -79,6 +89,8 @@ export class GroupCommit {
   #oldestMs = 0
   #refusal: WadiError | null = null
   #idle: (() => void)[] = []
+  /** The lane found no room in the open commit. */
+  isLaneWaiting = false
   /** Key → change that waits for a commit to travel with. */
   #notes = new Map<string, StateChange>()
 
@@ -108,6 +120,41 @@ export class GroupCommit {
     if (this.#waiting.length > 0 || !this.#open.addRequest(request)) this.#waiting.push(request)
     for (const { partition, content } of appends) partition.account.reserve(contentBytesBound(content))
     this.#schedule()
+  }
+
+  // --- the lane (lane-log.ts): records that are in the pool already
+
+  /** 'full': onLaneRoom is called when there may be some. 'refused' while nothing is taken: who appends a record hears why. */
+  laneRoomBytes(): number | 'full' | 'refused' {
+    if (this.#refusal) return 'refused'
+    const room = this.#waiting.length > 0 ? 0 : this.#open.laneRoomBytes
+    if (room > 0) return room
+    this.isLaneWaiting = true
+    return 'full'
+  }
+
+  get laneRecordBytesMax(): number {
+    return this.#open.laneRecordBytesMax
+  }
+
+  openLanePart(part: number, partition: PartitionLog): 'open' | 'full' | 'refused' {
+    if (this.#refusal) return 'refused'
+    const answer = this.#open.openLanePart(part, partition)
+    if (answer === 'full') this.isLaneWaiting = true
+    return answer
+  }
+
+  addWalk(walked: readonly LaneRecords[], done: LaneDone): void {
+    if (this.#isEmpty) this.#oldestMs = this.#options.clock.monotonicMs()
+    this.#open.addWalk(walked, done)
+    for (const { partition, bytes } of walked) partition.account.reserve(bytes)
+    this.#schedule()
+  }
+
+  #tellLane(): void {
+    if (!this.isLaneWaiting) return
+    this.isLaneWaiting = false
+    this.#options.onLaneRoom()
   }
 
   /** Travels with the next commit that has room for it. Not for what must be durable when somebody is answered. */
@@ -186,6 +233,7 @@ export class GroupCommit {
   refuseAll(error: WadiError, options: { drain: boolean }): void {
     this.#refusal = error
     if (!options.drain) this.refuseWaiting(error)
+    this.#tellLane()
   }
 
   /** Refuses what waits now; later appends are taken again. For "disk full". */
@@ -200,6 +248,7 @@ export class GroupCommit {
     this.#waiting = []
     taken.release()
     for (const one of waiting) release(one)
+    this.#tellLane()
     return (error) => {
       taken.answer(error, this.#call)
       for (const one of waiting) this.#call(() => refuse(one, error))
@@ -247,6 +296,7 @@ export class GroupCommit {
       const next = this.#build(durable)
       const written = this.#write(next)
       this.#refill()
+      this.#tellLane()
       this.#answer(durable)
       durable = (await written) ? next : null
       if (durable === null) break

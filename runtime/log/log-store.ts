@@ -39,6 +39,7 @@ import { GroupCommit } from './group-commit.ts'
 import { incarnationStarts } from './incarnation-offsets.ts'
 import { Journal } from './journal.ts'
 import { KnownDamage } from './known-damage.ts'
+import { LaneLog } from './lane-log.ts'
 import type { Start } from './lineage.ts'
 import { contentBytesBound, type LogAppend } from './open-commit.ts'
 import { OwnStart } from './own-start.ts'
@@ -78,6 +79,7 @@ export interface LogStoreOptions {
 export class LogStore implements Store {
   readonly logId: string
   readonly report: RecoveryReport
+  readonly lane: LaneLog
   readonly #options: LogStoreOptions
   readonly #settings: StorageSettings
   readonly #lock: DiskLock
@@ -153,6 +155,13 @@ export class LogStore implements Store {
       sequence: () => this.#journal.sequence
     })
     this.#topics = this.#newTopicList()
+    this.lane = new LaneLog({
+      core: options.core,
+      commit: () => this.#commit,
+      topicWith: (number) => this.#topics.withNumber(number),
+      refusalFor: (topic) => (topic.isEnding ? topicUnknown(topic.name) : this.#quota.refusalFor(topic, this.#settings.commitBytesMax)),
+      onAppend: () => this.#ownStart.ask()
+    })
     const own = { state: this.#state, damage: this.#damage, deleted: this.#deleted, topics: this.#topics }
     this.#unnamed = new UnnamedTopics({ ...options, ...own })
   }
@@ -173,6 +182,7 @@ export class LogStore implements Store {
       commit: (state) => this.commit([], state),
       onDropped: (range) => this.#drops.tell(range),
       onProgramError: (error) => this.#fail(writeFailed('A program error: telling of a deleted topic', error)),
+      changed: (topic) => this.lane.changed(topic),
       failedToTakeIn: (error) => this.#fail(writeFailed('Taking in segments that nothing named', error))
     })
   }
@@ -296,6 +306,7 @@ export class LogStore implements Store {
         if (this.#tails.memoryBytes > this.#settings.tailBytesMax) this.#upkeep.housekeep()
         if (this.#journal.fullUpTo !== null) void this.#upkeep.checkpoint()
       },
+      onLaneRoom: () => this.lane.tellRoom(),
       onFull: () => this.#onJournalFull(),
       onFailed: (error) => this.#fail(error)
     })

@@ -14,7 +14,7 @@ import { writeLeaderEpoch } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
 import { recordBytesBound } from '../core/record-bytes.ts'
-import type { Append, AppendDone, CommitDone, CommitState, StateChange } from './contract.ts'
+import type { Append, AppendDone, CommitDone, CommitState, LaneDone, StateChange } from './contract.ts'
 import { ENTRY_CHANGES_BYTES_MAX } from './incarnation-offsets.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { encodeStateKey } from './state-map.ts'
@@ -25,6 +25,10 @@ const BATCH_OVERHEAD_BYTES = 61
 /** The first batch of a partition: its frame, its header, and where this incarnation began there. */
 const BUCKET_BYTES_MAX = FRAME_BYTES_MAX + BATCH_OVERHEAD_BYTES + ENTRY_CHANGES_BYTES_MAX
 const NONE = -1
+/** Of a commit, what the lane fills; and what makes one due (group-commit.ts). */
+const LANE_SHARE = 3 / 4
+const LANE_DUE_SHARE = 1 / 2
+const LANE_RECORD_BYTES_MAX = 64 * 1024
 
 /** An append whose partition the store has found among its own. */
 export type LogAppend = Append & { readonly partition: PartitionLog }
@@ -56,6 +60,10 @@ class Bucket {
   /** In the core's pool: the batch that the next record may join. */
   openBatch = NONE
   openBytes = 0
+  /** No record has joined it, so it is not among the pieces. */
+  isBatchNew = false
+  /** Where the lane puts records of this partition, into the open batch. */
+  lanePart = NONE
   /** Counted in the quota of the topic until the commit is done. */
   reservedBytes = 0
   baseOffset = 0
@@ -73,6 +81,20 @@ interface Piece {
   readonly delta: number
 }
 
+/** Records that the lane has put into the pool, with one who waits for them all. */
+interface TakenWalk {
+  readonly lane: LaneDone
+  /** Behind the last record of each partition. */
+  readonly ends: readonly { readonly bucket: Bucket; readonly records: number; readonly delta: number }[]
+}
+
+/** What a walk of the lane has put into one partition; `bytes` is an upper bound. */
+export interface LaneRecords {
+  readonly partition: PartitionLog
+  readonly records: number
+  readonly bytes: number
+}
+
 interface TakenRequest {
   readonly request: CommitRequest
   readonly places: { readonly bucket: Bucket; readonly delta: number }[]
@@ -80,13 +102,15 @@ interface TakenRequest {
 
 /** What was taken, in the order in which it was taken. A single record is its callback, with its bucket and its delta in the other lists. */
 interface Taken {
-  readonly waiters: (AppendDone | TakenRequest)[]
+  readonly waiters: (AppendDone | TakenRequest | TakenWalk)[]
   readonly buckets: (Bucket | null)[]
   readonly deltas: number[]
   readonly byPartition: Map<PartitionLog, Bucket>
+  /** Records of the lane beyond one for each of its waiters. */
+  moreRecords: number
 }
 
-const nothingTaken = (): Taken => ({ waiters: [], buckets: [], deltas: [], byPartition: new Map() })
+const nothingTaken = (): Taken => ({ waiters: [], buckets: [], deltas: [], byPartition: new Map(), moreRecords: 0 })
 
 export class OpenCommit {
   readonly #core: Core
@@ -101,9 +125,9 @@ export class OpenCommit {
     core.pool.clear()
   }
 
-  /** Appends and requests. */
+  /** Appends and requests; each record of the lane is an append. */
   get count(): number {
-    return this.#taken.waiters.length
+    return countOf(this.#taken)
   }
 
   /** Upper bound of the block. */
@@ -148,6 +172,7 @@ export class OpenCommit {
       const delta = bucket.recordCount
       bucket.pieces.push({ pooled: NONE, encoded: batches[index] as Uint8Array, delta })
       bucket.openBatch = NONE
+      this.#closeLane(bucket)
       bucket.recordCount += 'batch' in content ? content.recordCount : 1
       bucket.reservedBytes += contentBytesBound(content)
       return { bucket, delta }
@@ -160,7 +185,75 @@ export class OpenCommit {
     return this.count === 0 || this.#bytes + bytes <= this.#bytesMax
   }
 
-  #push(waiter: AppendDone | TakenRequest, bucket: Bucket | null, delta: number): void {
+  // --- the lane
+
+  /** What the lane may put in: the rest is left for those who do not come by it. 0 or less = nothing. */
+  get laneRoomBytes(): number {
+    return Math.floor(this.#bytesMax * LANE_SHARE) - this.#bytes
+  }
+
+  /** Largest record that the lane puts in: when it finds no room, so much is there that a commit is due. */
+  get laneRecordBytesMax(): number {
+    const bytes = Math.floor(this.#bytesMax * (LANE_SHARE - LANE_DUE_SHARE)) - BUCKET_BYTES_MAX - BLOCK_HEADER_BYTES_MAX
+    return Math.max(0, Math.min(bytes, LANE_RECORD_BYTES_MAX))
+  }
+
+  /** The records of `part` go into the open batch of its partition, or into a new one. 'refused': its batches are too small for the lane. */
+  openLanePart(part: number, partition: PartitionLog): 'open' | 'full' | 'refused' {
+    const bucket = this.#bucketFor(partition)
+    const batchBytesMax = Math.min(partition.share.segmentBytes - BATCH_OVERHEAD_BYTES, this.#bytesMax)
+    if (batchBytesMax < this.laneRecordBytesMax) return 'refused'
+    const isUsable = bucket.openBatch !== NONE && bucket.lanePart === NONE && batchBytesMax - bucket.openBytes >= this.laneRecordBytesMax
+    if (!isUsable) {
+      if (this.laneRoomBytes < BUCKET_BYTES_MAX) return 'full'
+      const batch = this.#core.pool.openBatch()
+      if (batch === null) return 'full'
+      this.#startBatch(bucket, batch)
+      this.#bytes += BUCKET_BYTES_MAX
+    }
+    bucket.lanePart = part
+    this.#core.lane.openPart(part, bucket.openBatch, batchBytesMax - bucket.openBytes)
+    return 'open'
+  }
+
+  /** What one walk of the lane has put into the open batches. */
+  addWalk(walked: readonly LaneRecords[], done: LaneDone): void {
+    let count = 0
+    const ends = walked.map(({ partition, records, bytes }) => {
+      const bucket = this.#bucketFor(partition)
+      this.#joinBatch(bucket, bytes)
+      bucket.recordCount += records
+      this.#bytes += bytes
+      count += records
+      return { bucket, records, delta: bucket.recordCount }
+    })
+    this.#taken.moreRecords += count - 1
+    this.#push({ lane: done, ends }, null, 0)
+  }
+
+  #closeLane(bucket: Bucket): void {
+    if (bucket.lanePart === NONE) return
+    this.#core.lane.closePart(bucket.lanePart)
+    bucket.lanePart = NONE
+  }
+
+  // --- batches in the pool
+
+  #startBatch(bucket: Bucket, batch: number): void {
+    bucket.openBatch = batch
+    bucket.openBytes = 0
+    bucket.isBatchNew = true
+  }
+
+  /** A record of so many bytes is in the open batch: before it is counted. */
+  #joinBatch(bucket: Bucket, bytes: number): void {
+    if (bucket.isBatchNew) bucket.pieces.push({ pooled: bucket.openBatch, encoded: null, delta: bucket.recordCount })
+    bucket.isBatchNew = false
+    bucket.openBytes += bytes
+    bucket.reservedBytes += bytes
+  }
+
+  #push(waiter: AppendDone | TakenRequest | TakenWalk, bucket: Bucket | null, delta: number): void {
     const { waiters, buckets, deltas } = this.#taken
     waiters.push(waiter)
     buckets.push(bucket)
@@ -188,13 +281,9 @@ export class OpenCommit {
       assert(this.count > 0, 'a record that fits a commit does not fit an empty pool')
       return false
     }
-    if (startsBatch) {
-      bucket.pieces.push({ pooled: batch, encoded: null, delta: bucket.recordCount })
-      bucket.openBatch = batch
-      bucket.openBytes = 0
-    }
-    bucket.openBytes += bytesBound
-    bucket.reservedBytes += bytesBound
+    if (startsBatch) this.#startBatch(bucket, batch)
+    this.#closeLane(bucket) // what it knows of the batch is not so any more
+    this.#joinBatch(bucket, bytesBound)
     bucket.recordCount++
     this.#bytes += bytes
     return true
@@ -220,7 +309,7 @@ export class OpenCommit {
       for (const piece of bucket.pieces) batches.push({ partition, batch: this.#addPiece(bucket, piece, incarnation) })
       state.push(...partition.changesForIncarnation(incarnation, bucket.baseOffset))
     }
-    for (const waiter of taken.waiters) if (typeof waiter !== 'function') state.push(...stateOf(waiter))
+    for (const waiter of taken.waiters) if ('request' in waiter) state.push(...stateOf(waiter))
     const fitting = notesThatFit(notes, { state, room: this.#bytesMax - bytes })
     state.push(...fitting)
     for (const change of state) assert(commit.addState(encodeStateKey(change), change.value), 'a state change did not fit')
@@ -271,7 +360,7 @@ export class BuiltCommit {
   }
 
   get count(): number {
-    return this.#taken.waiters.length
+    return countOf(this.#taken)
   }
 
   /** Of the batches. */
@@ -294,16 +383,26 @@ export class BuiltCommit {
   answer(error: WadiError | null, call: (answer: () => void) => void): void {
     const { waiters, buckets, deltas } = this.#taken
     for (let i = 0; i < waiters.length; i++) {
-      const waiter = waiters[i] as AppendDone | TakenRequest
+      const waiter = waiters[i] as AppendDone | TakenRequest | TakenWalk
       if (typeof waiter === 'function') {
         const offset = error ? 0 : (buckets[i]?.baseOffset ?? 0) + (deltas[i] ?? 0)
         call(() => waiter(error, offset as Offset))
+      } else if ('lane' in waiter) {
+        const ends = waiter.ends.map(({ bucket: { partition, baseOffset }, records, delta }) => ({
+          ...{ partition, records },
+          endOffset: error ? 0 : baseOffset + delta
+        }))
+        call(() => waiter.lane(error, ends))
       } else {
         const offsets = error ? [] : waiter.places.map(({ bucket, delta }) => toOffset(bucket.baseOffset + delta))
         call(() => waiter.request.done(error, offsets))
       }
     }
   }
+}
+
+function countOf({ waiters, moreRecords }: Taken): number {
+  return waiters.length + moreRecords
 }
 
 function stateOf({ request, places }: TakenRequest): readonly StateChange[] {

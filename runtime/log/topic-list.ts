@@ -51,6 +51,8 @@ export interface TopicListHost {
   /** Through the group commit. @throws WadiError */
   commit(state: readonly StateChange[]): Promise<readonly Offset[]>
   onDropped(range: DroppedRange): void
+  /** It has more partitions, other settings, is being deleted, or gone. */
+  changed(topic: StoredTopic): void
   /** A caller's callback threw. */
   onProgramError(error: unknown): void
   /** What the device refused may be a sync, and is final: the store fails. @returns how that is told */
@@ -154,6 +156,7 @@ export class TopicList {
       check()
       if (!topic.isLocal && !this.#host.deleted.canRemember(name)) throw tooManyDeleted(name)
       topic.isEnding = true
+      this.#host.changed(topic)
       try {
         await this.#host.commit([]) // everything that was taken before is in the log now, and counts
         check()
@@ -191,6 +194,7 @@ export class TopicList {
     removals.forget(topic)
     damage.forget(topic.number)
     topic.end()
+    this.#host.changed(topic)
     this.#deletions.tell(topic)
     for (const { topicName, partitionIndex, deliveredOffset, logStartOffset, highWatermark } of topic.config.isForwarded
       ? topic.partitions
@@ -238,6 +242,7 @@ export class TopicList {
     for (const partition of partitions) topic.add(partition)
     for (const partition of topic.partitions) partition.setShare(segmentShareOf(topic.config, this.#host.settings))
     topic.account.touch()
+    this.#host.changed(topic)
     return topic
   }
 

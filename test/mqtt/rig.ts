@@ -7,15 +7,18 @@ import { Listener } from '../../adapters/mqtt/listener.ts'
 import { createMqttBroker, type MqttBroker, type MqttEvent } from '../../adapters/mqtt/mqtt-broker.ts'
 import { payloadDecoders } from '../../adapters/mqtt/payload.ts'
 import { Ingest, type IngestLimits } from '../../runtime/broker/ingest.ts'
+import { PublishLane } from '../../runtime/broker/publish-lane.ts'
 import { compileRoutes, type RouteConfig, type RoutesConfig } from '../../runtime/broker/routes.ts'
+import type { Core } from '../../runtime/core/core.ts'
 import { nodeClock } from '../../runtime/io/node-clock.ts'
 import { createNodeCodec } from '../../runtime/io/node-codec.ts'
-import type { Store } from '../../runtime/log/contract.ts'
+import { nodeRandom } from '../../runtime/io/node-random.ts'
+import type { LaneAppends, Store } from '../../runtime/log/contract.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { ControlledStore } from './controlled-store.ts'
 import { RawClient } from './packets.ts'
 
-interface Test {
+export interface Test {
   teardown(callback: () => unknown): void
 }
 
@@ -28,6 +31,8 @@ export interface GatewayOptions {
   /** What the second listener has of its own. */
   readonly otherLimits?: Partial<ListenerLimits>
   readonly ingestLimits?: Partial<IngestLimits>
+  /** Of the real store: the fast lane is open. */
+  readonly lane?: { readonly core: Core; readonly appends: LaneAppends }
   /** Without one everybody may do everything. */
   readonly authorizer?: Authorizer
 }
@@ -74,6 +79,7 @@ export async function startGateway(t: Test, options: GatewayOptions = {}): Promi
     codec: createNodeCodec(),
     limits,
     onEvent: (event) => events.push(event),
+    ...(options.lane && { lane: new PublishLane({ ...options.lane, ingest, clock: nodeClock, random: nodeRandom }) }),
     ...(options.authorizer && { authorizer: options.authorizer })
   })
   await broker.start().catch((error: unknown) => {

@@ -5,6 +5,7 @@ import { RetainedMessages } from '../../adapters/mqtt/retained-messages.ts'
 import { type FoundSession, type FoundSessions, SessionStore } from '../../adapters/mqtt/session-store.ts'
 import { Subscriptions } from '../../adapters/mqtt/subscriptions.ts'
 import { storedWills } from '../../adapters/mqtt/wills.ts'
+import { PublishLane } from '../../runtime/broker/publish-lane.ts'
 import type { SubscriberMutation } from './subscriber-sessions.ts'
 
 /** QoS 2 towards subscribers: what has to be durable before a packet leaves is written, and not waited for. */
@@ -50,6 +51,11 @@ function* eachOf(sessions: Iterable<FoundSession>, change: Partial<FoundSession>
 }
 
 export const subscriberCanaries: Record<string, SubscriberMutation> = {
+  'the fast lane goes on past somebody who has subscribed': {
+    install: () => {
+      PublishLane.prototype.forget = () => undefined
+    }
+  },
   'SUBACK leaves before the subscription is durable': {
     install: () => {
       const { persist } = SessionStore.prototype

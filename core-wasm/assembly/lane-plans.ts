@@ -1,0 +1,183 @@
+// What becomes of the events of one client on one MQTT topic, decided once: the plans of the fast lane, found by the bytes of the topic.
+//
+//   plan   0 hash u32   4 client u32   8 QoS u32   12 topic bytes u32   16 meter u32   20 first part u32   24 number of parts u32 (0 = a slow plan)
+//         28 key bytes u32   32 headers bytes u32   36 fixed bytes u32
+//         40 topic | key as a field of a record | headers of a record | slack for copies
+//   entry  hash u32 | plan u32 (0 = empty)
+//
+// Invariants: a plan is never changed; laneForget takes all of them, nothing takes one. A search looks at PROBES_MAX entries at most, whoever chose the
+// topics. Not for: how the bytes of a packet become an event (lane.ts), what a plan says (runtime/broker).
+
+import { copyBytes } from './bytes'
+import { LANE_INPUT, LANE_INPUT_BYTES, LANE_PLANS, LANE_PLANS_BYTES, LANE_TABLE, LANE_TABLE_ENTRIES } from './memory'
+
+const HASH: usize = 0
+const CLIENT: usize = 4
+const QOS: usize = 8
+const TOPIC_BYTES: usize = 12
+const METER: usize = 16
+const PART: usize = 20
+const PART_COUNT: usize = 24
+const KEY_BYTES: usize = 28
+const HEADERS_BYTES: usize = 32
+const FIXED_BYTES: usize = 36
+const TOPIC: usize = 40
+const SLACK_BYTES: u32 = 16
+const ENTRY_BYTES: usize = 8
+const PROBES_MAX: u32 = 32
+/** Of the table at most half is used: searches stay short. */
+const PLANS_MAX: u32 = LANE_TABLE_ENTRIES / 2
+const MULTIPLIER: u64 = 0x9e3779b97f4a7c15
+
+let seed: u64 = 0
+let used: usize = LANE_PLANS
+let count: u32 = 0
+
+/** Chosen at random, so that nobody can choose topics that meet in the table. All plans are forgotten. */
+export function seedPlans(value: u64): void {
+  seed = value
+  forgetPlans()
+}
+
+export function forgetPlans(): void {
+  if (count > 0) memory.fill(LANE_TABLE, 0, <usize>LANE_TABLE_ENTRIES * ENTRY_BYTES)
+  count = 0
+  used = LANE_PLANS
+}
+
+// @ts-ignore: decorator
+@inline
+function mix(hash: u64, word: u64): u64 {
+  const product = (hash ^ word) * MULTIPLIER
+  return product ^ (product >> 29)
+}
+
+/** The topic has slack behind it: words are read whole. */
+function hashOf(client: u32, qos: u32, topic: usize, topicBytes: u32): u32 {
+  let hash = mix(seed, (<u64>client << 32) | (<u64>topicBytes << 1) | qos)
+  let at = topic
+  const end = topic + topicBytes
+  while (at + 8 <= end) {
+    hash = mix(hash, load<u64>(at))
+    at += 8
+  }
+  if (at < end) hash = mix(hash, load<u64>(at) & ((<u64>1 << ((end - at) << 3)) - 1))
+  return <u32>(mix(hash, seed) >> 32)
+}
+
+// @ts-ignore: decorator
+@inline
+export function isPlanOf(plan: usize, client: u32, qos: u32, topic: usize, topicBytes: u32): bool {
+  if (load<u32>(plan, TOPIC_BYTES) != topicBytes || load<u32>(plan, CLIENT) != client || load<u32>(plan, QOS) != qos) return false
+  return memory.compare(plan + TOPIC, topic, topicBytes) == 0
+}
+
+/** @returns 0 = there is none */
+export function findPlan(client: u32, qos: u32, topic: usize, topicBytes: u32): usize {
+  const hash = hashOf(client, qos, topic, topicBytes)
+  let index = hash & (LANE_TABLE_ENTRIES - 1)
+  for (let probes: u32 = 0; probes < PROBES_MAX; probes++) {
+    const entry = LANE_TABLE + <usize>index * ENTRY_BYTES
+    const plan: usize = load<u32>(entry, 4)
+    if (plan == 0) return 0
+    if (load<u32>(entry) == hash && isPlanOf(plan, client, qos, topic, topicBytes)) return plan
+    index = (index + 1) & (LANE_TABLE_ENTRIES - 1)
+  }
+  return 0
+}
+
+/**
+ * Room for a plan, its topic copied from the input.
+ * @returns where key and headers belong, one behind the other; 0 = it is too large to be kept. When there is no room any more, all others are forgotten.
+ */
+export function beginPlan(
+  client: u32,
+  qos: u32,
+  topic: usize,
+  topicBytes: u32,
+  meter: u32,
+  part: u32,
+  partCount: u32,
+  keyBytes: u32,
+  headersBytes: u32,
+  overheadBytes: u32
+): usize {
+  assert(topic >= LANE_INPUT && topic + topicBytes <= LANE_INPUT + LANE_INPUT_BYTES, 'the topic lies in the input')
+  const bytes = (TOPIC + <u64>topicBytes + <u64>keyBytes + <u64>headersBytes + SLACK_BYTES + 7) & ~7
+  if (bytes > LANE_PLANS_BYTES / 64) return 0
+  if (<u64>used + bytes > LANE_PLANS + LANE_PLANS_BYTES || count == PLANS_MAX) forgetPlans()
+  const plan = used
+  store<u32>(plan, hashOf(client, qos, topic, topicBytes), HASH)
+  store<u32>(plan, client, CLIENT)
+  store<u32>(plan, qos, QOS)
+  store<u32>(plan, topicBytes, TOPIC_BYTES)
+  store<u32>(plan, meter, METER)
+  store<u32>(plan, part, PART)
+  store<u32>(plan, partCount, PART_COUNT)
+  store<u32>(plan, keyBytes, KEY_BYTES)
+  store<u32>(plan, headersBytes, HEADERS_BYTES)
+  store<u32>(plan, overheadBytes + keyBytes + headersBytes, FIXED_BYTES)
+  copyBytes(plan + TOPIC, topic, topicBytes)
+  return plan + TOPIC + topicBytes
+}
+
+/** Key and headers of the plan that was begun last are there: it is found from now on. */
+export function endPlan(): void {
+  const plan = used
+  used = (plan + TOPIC + load<u32>(plan, TOPIC_BYTES) + load<u32>(plan, KEY_BYTES) + load<u32>(plan, HEADERS_BYTES) + SLACK_BYTES + 7) & ~7
+  const hash = load<u32>(plan, HASH)
+  const mask = LANE_TABLE_ENTRIES - 1
+  for (let probes: u32 = 0; probes < PROBES_MAX; probes++) {
+    const entry = LANE_TABLE + <usize>((hash + probes) & mask) * ENTRY_BYTES
+    if (load<u32>(entry, 4) != 0) continue
+    store<u32>(entry, hash)
+    store<u32>(entry, <u32>plan, 4)
+    count++
+    return
+  }
+  // No entry within reach, which half a table hardly ever has: all plans go, this one too; it is asked for again.
+  forgetPlans()
+}
+
+// @ts-ignore: decorator
+@inline
+export function planPartCount(plan: usize): u32 {
+  return load<u32>(plan, PART_COUNT)
+}
+
+// @ts-ignore: decorator
+@inline
+export function planPart(plan: usize): u32 {
+  return load<u32>(plan, PART)
+}
+
+// @ts-ignore: decorator
+@inline
+export function planMeter(plan: usize): u32 {
+  return load<u32>(plan, METER)
+}
+
+// @ts-ignore: decorator
+@inline
+export function planFixedBytes(plan: usize): u32 {
+  return load<u32>(plan, FIXED_BYTES)
+}
+
+// @ts-ignore: decorator
+@inline
+export function planKeyBytes(plan: usize): u32 {
+  return load<u32>(plan, KEY_BYTES)
+}
+
+// @ts-ignore: decorator
+@inline
+export function planHeadersBytes(plan: usize): u32 {
+  return load<u32>(plan, HEADERS_BYTES)
+}
+
+/** Where the key lies, the headers behind it. */
+// @ts-ignore: decorator
+@inline
+export function planKey(plan: usize): usize {
+  return plan + TOPIC + load<u32>(plan, TOPIC_BYTES)
+}

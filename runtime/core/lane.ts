@@ -1,0 +1,194 @@
+// The fast lane of the core (core-wasm/assembly/lane.ts): PUBLISH packets from the bytes of a socket into the record pool.
+//
+// Invariants: what is counted belongs to the walk that began last; views are valid until the next call. Not for: what a topic means (runtime/broker), how
+// much a commit takes (runtime/log), sockets (adapters/mqtt).
+
+import type { Lane, LaneFeed, LanePlan, LaneStop } from './core.ts'
+import type { CoreModule } from './core-module.ts'
+import type { RecordHeader } from './record.ts'
+
+/** Answers of laneFeed in their order (core-wasm/assembly/lane.ts). */
+const STOPS: readonly LaneStop[] = ['done', 'more', 'other', 'miss', 'no-batch', 'full']
+/** Fields of LANE_VIEW as indexes of the u32 and f64 views that start there. */
+const AT = 0
+const EVENTS = 2
+const ACKS = 3
+const BYTES = 6
+const PARTS_TOUCHED = 7
+const METERS_TOUCHED = 8
+const TOPIC = 9
+const TOPIC_BYTES = 10
+const QOS = 11
+const PART = 12
+const PAYLOAD_BYTES = 2
+const VIEW_WORDS = 16
+const ACK_BYTES = 4
+const PART_WORDS = 8
+const PART_RECORDS = 3
+const PART_WALK_BYTES = 4
+/** Length, attributes, two deltas, the value's length: what a record takes beside key, value and headers (grains.ts). */
+const OVERHEAD_BYTES = 32
+interface PlanFields {
+  readonly meter: number
+  readonly part: number
+  readonly partCount: number
+  /** As in a record. */
+  readonly key: Uint8Array
+  readonly headers: Uint8Array
+}
+
+const SLOW: PlanFields = { meter: 0, part: 0, partCount: 0, key: new Uint8Array(0), headers: new Uint8Array(0) }
+
+export class WasmLane implements Lane {
+  readonly inputBytesMax: number
+  readonly partsMax: number
+  readonly metersMax: number
+  readonly #module: CoreModule
+  readonly #view: Uint32Array
+  readonly #numbers: Float64Array
+  readonly #parts: Uint32Array
+  readonly #meters: Uint32Array
+  readonly #touchedParts: Uint32Array
+  readonly #touchedMeters: Uint32Array
+  /** Of what was loaded last. */
+  #end = 0
+
+  constructor(module: CoreModule) {
+    const { bytes, at } = module
+    const { buffer } = bytes
+    this.#module = module
+    this.inputBytesMax = at.LANE_INPUT_BYTES
+    this.partsMax = at.LANE_PARTS_MAX
+    this.metersMax = at.LANE_METERS_MAX
+    this.#view = new Uint32Array(buffer, at.LANE_VIEW, VIEW_WORDS)
+    this.#numbers = new Float64Array(buffer, at.LANE_VIEW, VIEW_WORDS / 2)
+    this.#parts = new Uint32Array(buffer, at.LANE_PARTS, at.LANE_PARTS_MAX * PART_WORDS)
+    this.#meters = new Uint32Array(buffer, at.LANE_METERS, at.LANE_METERS_MAX)
+    this.#touchedParts = new Uint32Array(buffer, at.LANE_TOUCHED_PARTS, at.LANE_PARTS_MAX)
+    this.#touchedMeters = new Uint32Array(buffer, at.LANE_TOUCHED_METERS, at.LANE_METERS_MAX)
+  }
+
+  seed(words: readonly [number, number]): void {
+    this.#module.call.laneSeedPlans((BigInt(words[0] >>> 0) << 32n) | BigInt(words[1] >>> 0))
+  }
+
+  load(head: Uint8Array, chunk: Uint8Array, from: number): number {
+    const { bytes, at } = this.#module
+    if (head.byteLength > this.inputBytesMax) throw new RangeError(`${head.byteLength} bytes, the lane takes ${this.inputBytesMax}`)
+    const taken = Math.min(chunk.byteLength - from, this.inputBytesMax - head.byteLength)
+    if (head.byteLength > 0) bytes.set(head, at.LANE_INPUT)
+    bytes.set(from === 0 && taken === chunk.byteLength ? chunk : chunk.subarray(from, from + taken), at.LANE_INPUT + head.byteLength)
+    this.#end = head.byteLength + taken
+    return taken
+  }
+
+  beginWalk({ roomBytes, recordBytesMax }: { roomBytes: number; recordBytesMax: number }): void {
+    this.#module.call.laneBeginWalk(roomBytes, recordBytesMax)
+  }
+
+  feed({ client, isV5, packetBytesMax, acksMax, timestampMs }: LaneFeed): LaneStop {
+    return STOPS[this.#module.call.laneFeed(client, isV5 ? 1 : 0, this.#end, packetBytesMax, acksMax, timestampMs)] as LaneStop
+  }
+
+  get at(): number {
+    return this.#view[AT] as number
+  }
+
+  get events(): number {
+    return this.#view[EVENTS] as number
+  }
+
+  get payloadBytes(): number {
+    return this.#numbers[PAYLOAD_BYTES] as number
+  }
+
+  get recordBytes(): number {
+    return this.#view[BYTES] as number
+  }
+
+  get qos(): 0 | 1 {
+    return this.#view[QOS] as 0 | 1
+  }
+
+  get topic(): Uint8Array {
+    const from = this.#module.at.LANE_INPUT + (this.#view[TOPIC] as number)
+    return this.#module.bytes.subarray(from, from + (this.#view[TOPIC_BYTES] as number))
+  }
+
+  get part(): number {
+    return this.#view[PART] as number
+  }
+
+  get ackCount(): number {
+    return this.#view[ACKS] as number
+  }
+
+  get acks(): Uint8Array {
+    const from = this.#module.at.LANE_ACKS
+    return this.#module.bytes.subarray(from, from + this.ackCount * ACK_BYTES)
+  }
+
+  eachPart(call: (part: number, records: number, bytes: number) => void): void {
+    const parts = this.#parts
+    for (let i = 0; i < (this.#view[PARTS_TOUCHED] as number); i++) {
+      const part = this.#touchedParts[i] as number
+      call(part, parts[part * PART_WORDS + PART_RECORDS] as number, parts[part * PART_WORDS + PART_WALK_BYTES] as number)
+    }
+  }
+
+  eachMeter(call: (meter: number, events: number) => void): void {
+    for (let i = 0; i < (this.#view[METERS_TOUCHED] as number); i++) {
+      const meter = this.#touchedMeters[i] as number
+      call(meter, this.#meters[meter] as number)
+    }
+  }
+
+  putPlan(client: number, plan: LanePlan | null): boolean {
+    const { call, bytes } = this.#module
+    const { meter, part, partCount, key, headers } = plan === null ? SLOW : fieldsOf(plan)
+    const topic = this.#module.at.LANE_INPUT + (this.#view[TOPIC] as number)
+    const topicBytes = this.#view[TOPIC_BYTES] as number
+    const at = call.laneBeginPlan(
+      ...([client, this.qos, topic, topicBytes, meter, part, partCount, key.byteLength, headers.byteLength, OVERHEAD_BYTES] as const)
+    )
+    if (at === 0) return false
+    bytes.set(key, at)
+    bytes.set(headers, at + key.byteLength)
+    call.laneEndPlan()
+    return true
+  }
+
+  forgetPlans(): void {
+    this.#module.call.laneForgetPlans()
+  }
+
+  openPart(part: number, batch: number, roomBytes: number): void {
+    this.#module.call.laneOpenPart(part, batch, roomBytes)
+  }
+
+  closePart(part: number): void {
+    this.#module.call.laneClosePart(part)
+  }
+}
+
+function fieldsOf({ meter, part, partCount, key, headers }: LanePlan): PlanFields {
+  return { meter, part, partCount, key: fieldOf(key), headers: headersOf(headers) }
+}
+
+/** A field of a record: its length, then its bytes. */
+function fieldOf(bytes: Uint8Array | null): Uint8Array {
+  return bytes === null ? varint(-1) : Buffer.concat([varint(bytes.byteLength), bytes])
+}
+
+function headersOf(headers: readonly RecordHeader[]): Uint8Array {
+  return Buffer.concat([varint(headers.length), ...headers.flatMap(({ key, value }) => [fieldOf(key), fieldOf(value)])])
+}
+
+/** Zigzag, as everything in a record. */
+function varint(value: number): Uint8Array {
+  const bytes: number[] = []
+  let rest = value < 0 ? -2 * value - 1 : 2 * value
+  for (; rest > 0x7f; rest = Math.floor(rest / 128)) bytes.push((rest & 0x7f) | 0x80)
+  bytes.push(rest)
+  return Uint8Array.from(bytes)
+}

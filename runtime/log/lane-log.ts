@@ -1,0 +1,126 @@
+// Appends of the core's lane: which part belongs to which partition, and what has to be so before a record goes there.
+//
+// Invariants: a part is opened for a commit only when its topic could take a whole commit; of a topic that is being deleted, or that has changed, no part
+// stays open and no plan is left. Not for: the commit (open-commit.ts), plans (runtime/broker).
+
+import { assert } from '../base/assert.ts'
+import type { WadiError } from '../base/errors.ts'
+import type { Core } from '../core/core.ts'
+import type { LaneAppends, LaneDone, Topic } from './contract.ts'
+import type { GroupCommit } from './group-commit.ts'
+import type { LaneRecords } from './open-commit.ts'
+import type { PartitionLog } from './partition-log.ts'
+import type { StoredTopic } from './stored-topic.ts'
+
+export interface LaneLogOptions {
+  readonly core: Core
+  readonly commit: () => GroupCommit
+  topicWith(number: number): StoredTopic | undefined
+  /** Why a topic would not take a whole commit. */
+  refusalFor(topic: StoredTopic): WadiError | null
+  /** Before something is appended. */
+  onAppend(): void
+}
+
+interface Part {
+  readonly topic: StoredTopic
+  readonly partition: PartitionLog
+}
+
+export class LaneLog implements LaneAppends {
+  readonly #options: LaneLogOptions
+  readonly #parts: (Part | null)[] = []
+  /** By topic number: the first of its parts. */
+  readonly #firsts = new Map<number, { readonly first: number; readonly count: number }>()
+  #listener: () => void = () => undefined
+
+  constructor(options: LaneLogOptions) {
+    this.#options = options
+    options.core.lane.forgetPlans() // of a store that was open before
+  }
+
+  get recordBytesMax(): number {
+    return this.#options.commit().laneRecordBytesMax
+  }
+
+  partsOf({ number }: Topic): number | null {
+    const known = this.#firsts.get(number)
+    if (known) return known.first
+    const topic = this.#options.topicWith(number)
+    return topic && !topic.isEnding ? this.#assign(topic) : null
+  }
+
+  /** It has more partitions, is being deleted, or gone. */
+  changed({ number }: StoredTopic): void {
+    const known = this.#firsts.get(number)
+    if (known) this.#release(number, known)
+  }
+
+  #release(topicNumber: number, { first, count }: { first: number; count: number }): void {
+    const { lane } = this.#options.core
+    lane.forgetPlans()
+    for (let part = first; part < first + count; part++) {
+      lane.closePart(part)
+      this.#parts[part] = null
+    }
+    this.#firsts.delete(topicNumber)
+  }
+
+  #assign(topic: StoredTopic): number | null {
+    const count = topic.partitions.length
+    const first = this.#freeRun(count)
+    if (count === 0 || first === null) return null
+    for (const partition of topic.partitions) this.#parts[first + partition.partitionIndex] = { topic, partition }
+    this.#firsts.set(topic.number, { first, count })
+    return first
+  }
+
+  /** So many free places one behind the other. */
+  #freeRun(count: number): number | null {
+    let first = 0
+    for (let part = 0; part - first < count; part++) {
+      if (part >= this.#options.core.lane.partsMax) return null
+      if (this.#parts[part]) first = part + 1
+    }
+    return first
+  }
+
+  begin(): 'open' | 'full' | 'refused' {
+    const commit = this.#options.commit()
+    const roomBytes = commit.laneRoomBytes()
+    if (typeof roomBytes === 'string') return roomBytes
+    this.#options.core.lane.beginWalk({ roomBytes, recordBytesMax: commit.laneRecordBytesMax })
+    return 'open'
+  }
+
+  openPart(part: number): 'open' | 'full' | 'refused' {
+    const place = this.#parts[part]
+    if (!place) return 'refused'
+    const { refusalFor, onAppend, commit } = this.#options
+    if (refusalFor(place.topic)) return 'refused'
+    onAppend()
+    return commit().openLanePart(part, place.partition)
+  }
+
+  full(): void {
+    this.#options.commit().isLaneWaiting = true
+  }
+
+  end(done: LaneDone): void {
+    const walked: LaneRecords[] = []
+    this.#options.core.lane.eachPart((part, records, bytes) => {
+      const place = this.#parts[part]
+      assert(place, `the lane has put records into part ${part}, which nobody has`)
+      walked.push({ partition: place.partition, records, bytes })
+    })
+    this.#options.commit().addWalk(walked, done)
+  }
+
+  onRoom(listener: () => void): void {
+    this.#listener = listener
+  }
+
+  tellRoom(): void {
+    this.#listener()
+  }
+}
