@@ -3,7 +3,7 @@
 //   seeds   the whole gateway in simulation, that many seeds (each failing one prints the line that replays it)
 //   session-seeds  MQTT clients and their sessions in simulation, that many seeds
 //   kills   the real process under MQTT load, SIGKILL that many times, then the ledger against what is stored
-//   mqtt-packets  that many mutated packets, a third of each MQTT version, through the packet reader: whole and in pieces
+//   mqtt-packets  that many mutated packets, a third of each MQTT version, through the packet reader: whole and in pieces; as many of each through the fast lane
 //   kafka-requests  that many requests, legal, damaged and nonsense, through a broker with a good producer and a good consumer beside them
 //   canaries  each fault that is put into the product on purpose, until a seed notices it
 //
@@ -13,7 +13,9 @@
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { runKillLoop } from './faults/kill-loop.ts'
+import { loadTestCore } from './helpers/core.ts'
 import { fuzzRequests } from './kafka-server/request-fuzz.ts'
+import { fuzzLane } from './mqtt/lane-fuzz.ts'
 import { fuzzReader } from './mqtt/reader-fuzz.ts'
 import { canaries } from './sim/canaries.ts'
 import { runCanary } from './sim/run-canary.ts'
@@ -92,6 +94,11 @@ function fuzzPackets(): boolean {
   for (const version of [3, 4, 5] as const) {
     const result = fuzzReader({ version, count, seed: Number(values.first) })
     console.log(JSON.stringify({ rig: 'mutated MQTT packets', version, ...result }))
+    if (result.problem !== null) isGood = false
+  }
+  for (const version of [4, 5] as const) {
+    const result = fuzzLane(loadTestCore('debug'), { version, count, seed: Number(values.first) })
+    console.log(JSON.stringify({ rig: 'damaged MQTT packets by the fast lane', version, ...result }))
     if (result.problem !== null) isGood = false
   }
   return isGood

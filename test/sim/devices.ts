@@ -1,6 +1,9 @@
 // The devices of the simulated world: each sends one event after another, and the same again until it is acknowledged, as MQTT clients do.
 
+import type { Core } from '../../runtime/core/core.ts'
+import type { AppendDone } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
+import { appendByLane } from './lane-append.ts'
 import type { Ledger, SimEvent } from './ledger.ts'
 import type { Mapping } from './mappings.ts'
 import type { Prng } from './prng.ts'
@@ -14,6 +17,8 @@ interface Device {
   readonly partitionIndex: number
   readonly pauseMs: number
   readonly valueBytesMax: number
+  /** Its events go by the fast lane, where that takes them. */
+  readonly isByLane: boolean
   next: number
   waiting: SimEvent | null
   /** Handed to the process that runs now. */
@@ -24,6 +29,7 @@ export interface DevicesOptions {
   readonly edge: Mapping['edge']
   /** Of the process that runs now; null while none serves. */
   readonly store: () => LogStore | null
+  readonly core: () => Core | null
   /** No new events any more. */
   readonly isCalm: () => boolean
   /** A mutation: acknowledges what is not durable. */
@@ -53,6 +59,7 @@ export class Devices {
         partitionIndex: prng.below(partitionCount),
         pauseMs: prng.pick([60, 200, 1_000]),
         valueBytesMax: prng.pick([30, 200, 1_500]),
+        isByLane: index % 2 === 0,
         next: 0,
         waiting: null,
         isSent: false
@@ -91,13 +98,14 @@ export class Devices {
       device.waiting = this.#newEvent(device)
     }
     const event = device.waiting
-    const partition = store.topics.get(device.topicName)?.partitions[device.partitionIndex]
-    if (!partition) return
+    const topic = store.topics.get(device.topicName)
+    const partition = topic?.partitions[device.partitionIndex]
+    if (!topic || !partition) return
     device.isSent = true
     this.#ledger.onSent(event)
     const encoder = new TextEncoder()
     const record = { timestampMs: this.#clock.wallMs(), key: encoder.encode(device.name), value: encoder.encode(event.value), headers: [] }
-    store.append(partition, record, (error, offset) => {
+    const done: AppendDone = (error, offset) => {
       if (storeOf() !== store) return
       device.isSent = false
       if (error) {
@@ -109,7 +117,11 @@ export class Devices {
         this.#ledger.onAcked(event, offset)
         device.waiting = null
       }
-    })
+    }
+    const core = device.isByLane ? this.#options.core() : null
+    const laneEvent = { topic, partition, deviceName: device.name, value: event.value, timestampMs: record.timestampMs }
+    if (core && appendByLane(core, store.lane, laneEvent, done)) count('by the fast lane')
+    else store.append(partition, record, done)
     if (ackEarly && device.isSent) {
       this.#ledger.onAckedEarly(event)
       device.waiting = null

@@ -97,6 +97,8 @@ export class World {
   readonly #limits: TopicLimits
   #process: SimProcessClock | null = null
   #store: LogStore | null = null
+  /** Of the store. */
+  #core: Core | null = null
   #uplink: Uplink | null = null
   #starting: Promise<void> | null = null
   #isCalm = false
@@ -208,6 +210,7 @@ export class World {
     this.#devices = new Devices(this, {
       edge: this.#mapping.edge,
       store: () => this.#store,
+      core: () => this.#core,
       isCalm: () => this.#isCalm,
       ackEarly: mutation.ackEarly === true,
       count: (what) => this.#count(what)
@@ -266,6 +269,7 @@ export class World {
 
   async #open(process: SimProcessClock): Promise<void> {
     const core = this.#newCore()
+    this.#core = core
     try {
       const startedMs = process.monotonicMs()
       const store = await LogStore.open({
