@@ -11,6 +11,7 @@ import { encodeBench } from './encode.ts'
 import { functionsBench } from './functions.ts'
 import type { Bench } from './harness.ts'
 import { ingestBench } from './ingest.ts'
+import { laneBench } from './lane.ts'
 import { limitsBench } from './limits.ts'
 import { memoryBench } from './memory.ts'
 import { pipelineBench } from './pipeline.ts'
@@ -25,6 +26,7 @@ export const benches: readonly Bench[] = [
   encodeBench,
   functionsBench,
   ingestBench,
+  laneBench,
   deliveryBench,
   connectionsBench,
   sessionsBench,

@@ -1,7 +1,7 @@
-// Load generator: raw sockets, PUBLISH packets (QoS 1) encoded beforehand, a window of unacknowledged packets per connection.
+// Load generator: raw sockets, PUBLISH packets encoded beforehand, a window of unacknowledged packets per connection; of QoS 0 as much as the sockets take.
 // Cheap on purpose: the process under test must be the one that is busy.
-// Arguments: port, connections, payload bytes, window. Message { warmMs, measureMs } starts a run, answered by { isMeasuring } when it is warm and by
-// { acked, elapsedMs } at the end.
+// Arguments: port, connections, payload bytes, window, and if need be QoS (1) and topics of each connection (1). Message { warmMs, measureMs } starts a run, answered by { isMeasuring } when it is warm and by
+// { acked, elapsedMs } at the end: of QoS 0 what the sockets took.
 
 import { connect, type Socket } from 'node:net'
 import { sensorPayload } from './harness.ts'
@@ -9,7 +9,9 @@ import { connectPacket, publishPacket } from './mqtt-packets.ts'
 import { tell } from './worker.ts'
 
 const PUBACK_BYTES = 4
-const [port = 0, connectionCount = 1, payloadBytes = 100, windowSize = 100] = process.argv.slice(2).map(Number)
+/** From one address a gateway takes 500 connections. */
+const CONNECTIONS_PER_ADDRESS = 400
+const [port = 0, connectionCount = 1, payloadBytes = 100, windowSize = 100, qos = 1, topicCount = 1] = process.argv.slice(2).map(Number)
 
 let ackedTotal = 0
 
@@ -18,14 +20,16 @@ class Publisher {
   readonly #socket: Socket
   readonly #ring: Buffer
   readonly #starts: readonly number[]
+  readonly #count: number
   #nextPacket = 0
   #carry = 0
 
   constructor(socket: Socket, clientId: string) {
     this.#socket = socket
-    const packets = Array.from({ length: windowSize }, (_, index) =>
-      publishPacket(`bench/${clientId}/reading`, index + 1, sensorPayload(index, payloadBytes))
+    const packets = Array.from({ length: Math.max(windowSize, topicCount) }, (_, index) =>
+      publishPacket(topicOf(clientId, index), { packetId: index + 1, qos, payload: sensorPayload(index, payloadBytes) })
     )
+    this.#count = packets.length
     this.#ring = Buffer.concat(packets)
     let at = 0
     this.#starts = [...packets.map((packet) => (at += packet.length) - packet.length), this.#ring.length]
@@ -35,10 +39,18 @@ class Publisher {
   send(count: number): void {
     const first = this.#nextPacket
     const last = first + count
-    const until = Math.min(last, windowSize)
+    const until = Math.min(last, this.#count)
     this.#socket.write(this.#ring.subarray(this.#starts[first], this.#starts[until]))
-    if (last > windowSize) this.#socket.write(this.#ring.subarray(0, this.#starts[last - windowSize]))
-    this.#nextPacket = last % windowSize
+    if (last > this.#count) this.#socket.write(this.#ring.subarray(0, this.#starts[last - this.#count]))
+    this.#nextPacket = last % this.#count
+  }
+
+  /** QoS 0: whatever the socket takes. */
+  flood(): void {
+    this.#socket.write(this.#ring, () => {
+      ackedTotal += this.#count
+      this.flood()
+    })
   }
 
   #onAcks(chunk: Buffer): void {
@@ -52,9 +64,14 @@ class Publisher {
   }
 }
 
-function openPublisher(clientId: string): Promise<Publisher> {
+const topicOf = (clientId: string, index: number): string =>
+  topicCount === 1 ? `bench/${clientId}/reading` : `bench/${clientId}/reading/${index % topicCount}`
+
+function openPublisher(index: number): Promise<Publisher> {
+  const clientId = `load-${index}`
+  const localAddress = `127.0.0.${2 + Math.floor(index / CONNECTIONS_PER_ADDRESS)}`
   return new Promise((resolve, reject) => {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+    const socket = connect({ port, host: '127.0.0.1', localAddress, noDelay: true })
     socket.on('error', reject)
     socket.on('close', () => reject(new Error('the broker closed a connection')))
     socket.once('connect', () => socket.write(connectPacket(clientId)))
@@ -65,9 +82,12 @@ function openPublisher(clientId: string): Promise<Publisher> {
   })
 }
 
-const publishers = await Promise.all(Array.from({ length: connectionCount }, (_, index) => openPublisher(`load-${index}`)))
+const publishers = await Promise.all(Array.from({ length: connectionCount }, (_, index) => openPublisher(index)))
 process.on('message', ({ warmMs, measureMs }: { warmMs: number; measureMs: number }) => {
-  for (const publisher of publishers) publisher.send(windowSize)
+  for (const publisher of publishers) {
+    if (qos === 0) publisher.flood()
+    else publisher.send(windowSize)
+  }
   setTimeout(() => {
     const startMs = performance.now()
     const before = ackedTotal

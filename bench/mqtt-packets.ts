@@ -17,10 +17,10 @@ export function connectPacket(clientId: string, { version = 4, isClean = true, k
   return packet(0x10, Buffer.concat([Buffer.from([...head, ...(version === 5 ? expiry : []), 0, id.length]), id]))
 }
 
-/** QoS 1. */
-export function publishPacket(topic: string, packetId: number, payload: Buffer): Buffer {
+export function publishPacket(topic: string, { packetId, qos = 1, payload }: { packetId: number; qos?: number; payload: Buffer }): Buffer {
   const name = Buffer.from(topic)
-  return packet(0x32, Buffer.concat([Buffer.from([0, name.length]), name, Buffer.from([packetId >> 8, packetId & 0xff]), payload]))
+  const id = Buffer.from(qos === 0 ? [] : [packetId >> 8, packetId & 0xff])
+  return packet(0x30 | (qos << 1), Buffer.concat([Buffer.from([0, name.length]), name, id, payload]))
 }
 
 export function subscribePacket(filter: string, { version = 4, qos }: { version?: 4 | 5; qos: number }): Buffer {

@@ -23,7 +23,9 @@ function fill(first: number): Promise<number> {
       const packets: Buffer[] = []
       for (; sent < count && sent - acknowledged < WINDOW; sent++) {
         const session = (first + sent * CONNECTIONS) % sessions
-        packets.push(publishPacket(`bench/device-${String(session).padStart(5, '0')}/set`, 1 + (sent % 65_535), PAYLOAD))
+        packets.push(
+          publishPacket(`bench/device-${String(session).padStart(5, '0')}/set`, { packetId: 1 + (sent % 65_535), payload: PAYLOAD })
+        )
       }
       if (packets.length > 0) socket.write(Buffer.concat(packets))
     }

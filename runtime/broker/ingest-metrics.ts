@@ -9,6 +9,10 @@ export function registerIngest(metrics: Metrics, { metrics: ingest }: { readonly
     { name: 'wadi_ingest_received_bytes_total', unit: 'bytes', help: 'Payload of the events that came in over MQTT' },
     () => ingest.receivedBytes
   )
+  metrics.counter(
+    { name: 'wadi_ingest_fast_lane_events_total', help: 'Of the events that came in, those that took the fast lane' },
+    () => ingest.receivedByLane
+  )
   metrics.counter({ name: 'wadi_ingest_stored_events_total', help: 'Events that became durable, dead letters too' }, () => ingest.stored)
   metrics.counter(
     { name: 'wadi_ingest_dropped_events_total', help: 'Events that no route takes, where routes.unmatched is drop' },
@@ -44,7 +48,9 @@ export function registerIngest(metrics: Metrics, { metrics: ingest }: { readonly
       [[''], ingest.unrouted.otherEvents] as const
     ]
   )
-  metrics.gauge({ name: 'wadi_ingest_in_flight_events', help: 'Events on their way to the disk' }, () => ingest.inFlightCount)
+  metrics.gauge({ name: 'wadi_ingest_in_flight_events', help: 'Events on their way to the disk' }, () =>
+    ingest.inFlightCount + ingest.inLaneCount
+  )
   metrics.gauge(
     { name: 'wadi_ingest_in_flight_bytes', unit: 'bytes', help: 'Memory of the events on their way to the disk' },
     () => ingest.inFlightBytes

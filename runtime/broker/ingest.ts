@@ -60,6 +60,8 @@ export const defaultIngestLimits: IngestLimits = {
 export interface IngestMetrics {
   readonly received: number
   readonly receivedBytes: number
+  /** Of the received. */
+  readonly receivedByLane: number
   /** Durable, dead letters included. */
   readonly stored: number
   readonly dropped: number
@@ -143,7 +145,7 @@ export class Ingest {
   readonly #unrouted = new UnroutedTopics()
   readonly #refused = new RefusedTopics()
   readonly #onUnrouted: NonNullable<IngestOptions['onUnrouted']>
-  readonly #counters = { received: 0, receivedBytes: 0, stored: 0, dropped: 0, inFlightCount: 0, inFlightBytes: 0, inLaneCount: 0 }
+  readonly #counters = { received: 0, receivedBytes: 0, stored: 0, dropped: 0, inFlightCount: 0, inFlightBytes: 0, inLaneCount: 0, receivedByLane: 0 }
   readonly metrics: IngestMetrics
 
   constructor({ store, core, clock, table, limits, createTopic, onUnrouted = () => undefined }: IngestOptions) {
@@ -217,6 +219,7 @@ export class Ingest {
   tookByLane(events: number, payloadBytes: number): void {
     this.#counters.received += events
     this.#counters.receivedBytes += payloadBytes
+    this.#counters.receivedByLane += events
     this.#counters.inLaneCount += events
   }
 

@@ -1,0 +1,145 @@
+// Question: how fast are PUBLISHes taken in by the fast lane, each synced before its PUBACK, against brokers that sync nothing, or what they call durable?
+// Canonical load: 10 connections, 100-byte payloads, QoS 1, 200 unacknowledged each, one topic for each connection, from a process of its own; other
+// numbers of connections, sizes, topics and QoS 0 beside it. `wadi run` on an empty directory against Mosquitto with its defaults (nothing is synced), with
+// autosave_on_changes, and the NATS server with MQTT over JetStream (synced every two minutes). Fresh processes for each question; rounds alternate.
+// All share this machine, the load too: compare the ratio, not the figures.
+
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { ownBuild } from './build.ts'
+import { GatewayProcess } from './gateway-process.ts'
+import { type Bench, type BenchContext, median } from './harness.ts'
+import { withDirectory } from './open-store.ts'
+import { isInstalled, type OtherBrokerKind, startOtherBroker } from './other-brokers.ts'
+import { BenchWorker } from './worker.ts'
+
+interface Load {
+  readonly connections: number
+  readonly window: number
+  readonly payloadBytes: number
+  readonly qos: 0 | 1
+  /** Of each connection. */
+  readonly topics: number
+}
+
+interface Question {
+  readonly load: Partial<Load>
+  readonly against: OtherBrokerKind
+  readonly ratioMin: number
+  /** Decimal megabytes, at the end of the run. */
+  readonly residentMbMax?: number
+  readonly cpuRatioMax?: number
+}
+
+const CANONICAL: Load = { connections: 10, window: 200, payloadBytes: 100, qos: 1, topics: 1 }
+const QUESTIONS: readonly Question[] = [
+  { load: { connections: 1 }, against: 'mosquitto', ratioMin: 2 },
+  { load: {}, against: 'mosquitto', ratioMin: 5.5, residentMbMax: 100, cpuRatioMax: 0.3 },
+  { load: { connections: 100, window: 50 }, against: 'mosquitto', ratioMin: 5, residentMbMax: 110 },
+  { load: { connections: 1_000, window: 20 }, against: 'mosquitto', ratioMin: 3.5, residentMbMax: 135 },
+  { load: { connections: 1, qos: 0 }, against: 'mosquitto', ratioMin: 2.5 },
+  { load: { qos: 0 }, against: 'mosquitto', ratioMin: 2.2 },
+  { load: { connections: 100, qos: 0 }, against: 'mosquitto', ratioMin: 2.2 },
+  { load: { payloadBytes: 20 }, against: 'mosquitto', ratioMin: 7 },
+  { load: { payloadBytes: 1_024 }, against: 'mosquitto', ratioMin: 1.8 },
+  { load: { topics: 1_000, window: 500 }, against: 'mosquitto', ratioMin: 5.5 },
+  { load: { topics: 3_000, window: 500 }, against: 'mosquitto', ratioMin: 1 },
+  { load: {}, against: 'nats', ratioMin: 6 },
+  { load: {}, against: 'mosquitto, durable', ratioMin: 200 }
+]
+
+interface Sample {
+  readonly eventsPerSecond: number
+  readonly cpuUsPerEvent: number
+  readonly residentBytes: number
+}
+
+interface Server {
+  readonly port: number
+  cpuMs(): number
+  residentBytes(): number
+  kill(): Promise<void>
+}
+
+async function measure(server: Server, load: Load, time: { warmMs: number; measureMs: number }): Promise<Sample> {
+  const { connections, payloadBytes, window, qos, topics } = load
+  const args = [server.port, connections, payloadBytes, window, qos, topics].map(String)
+  const worker = new BenchWorker<{ acked: number; elapsedMs: number }>('mqtt-load.worker.js', args)
+  try {
+    await worker.next()
+    worker.send(time)
+    await worker.next()
+    const beforeMs = server.cpuMs()
+    const { acked, elapsedMs } = await worker.next()
+    return {
+      eventsPerSecond: (acked / elapsedMs) * 1_000,
+      cpuUsPerEvent: ((server.cpuMs() - beforeMs) * 1_000) / Math.max(1, acked),
+      residentBytes: server.residentBytes()
+    }
+  } finally {
+    await worker.kill()
+  }
+}
+
+async function ask(
+  { isSmoke, figure }: BenchContext,
+  { load: part, against, ratioMin, residentMbMax, cpuRatioMax }: Question
+): Promise<void> {
+  const load = { ...CANONICAL, ...part, ...(isSmoke && { connections: 2, window: 10, topics: 1 }) }
+  const rounds = isSmoke ? 1 : 3
+  const time = isSmoke ? { warmMs: 20, measureMs: 100 } : { warmMs: 1_000, measureMs: 3_000 }
+  const [ours, theirs]: [Sample[], Sample[]] = [[], []]
+  await withDirectory(async (scratch) => {
+    mkdirSync(join(scratch, 'wadi'))
+    const gateway = await GatewayProcess.start({ directory: join(scratch, 'wadi'), build: ownBuild })
+    const other = isInstalled(against) ? await startOtherBroker(against, join(scratch, 'other')) : null
+    try {
+      for (let round = 0; round < rounds; round++) {
+        ours.push(await measure(gateway, load, time))
+        if (other) theirs.push(await measure(other, load, time))
+      }
+    } finally {
+      await gateway.kill()
+      await other?.kill()
+    }
+  })
+  const of = (samples: readonly Sample[], field: keyof Sample): number => median(samples.map((sample) => sample[field]))
+  const parameters = { ...load, rounds }
+  const ratioOf = (field: keyof Sample): Record<string, number> => ({ [`wadi / ${against}`]: of(ours, field) / of(theirs, field) })
+  const isThere = theirs.length > 0
+  const values = (field: keyof Sample, divisor = 1): Record<string, number> => ({
+    wadi: of(ours, field) / divisor,
+    ...(isThere && { [against]: of(theirs, field) / divisor })
+  })
+  const ratio = of(ours, 'eventsPerSecond') / of(theirs, 'eventsPerSecond')
+  figure({
+    what: isThere ? `QoS ${load.qos} against ${against}` : `QoS ${load.qos}; ${against} is not installed`,
+    ...{ parameters, unit: 'events/s', values: values('eventsPerSecond') },
+    ...(isThere && { ratios: ratioOf('eventsPerSecond'), target: { text: `>= ${ratioMin} x`, isMet: ratio >= ratioMin } })
+  })
+  if (residentMbMax !== undefined) {
+    const residentMb = of(ours, 'residentBytes') / 1e6
+    const target = { text: `<= ${residentMbMax} MB`, isMet: residentMb <= residentMbMax }
+    figure({ what: 'resident at the end of a run', parameters, unit: 'MB', values: values('residentBytes', 1e6), target })
+  }
+  if (cpuRatioMax !== undefined && isThere) {
+    const cpuRatio = of(ours, 'cpuUsPerEvent') / of(theirs, 'cpuUsPerEvent')
+    const target = { text: `<= ${cpuRatioMax} x`, isMet: cpuRatio <= cpuRatioMax }
+    figure({
+      what: 'CPU time, all threads',
+      parameters,
+      unit: 'us/event',
+      values: values('cpuUsPerEvent'),
+      ratios: ratioOf('cpuUsPerEvent'),
+      target
+    })
+  }
+}
+
+export const laneBench: Bench = {
+  name: 'lane',
+  question: 'events over MQTT, each synced before its PUBACK, against brokers that sync nothing',
+  async run(context) {
+    for (const question of context.isSmoke ? QUESTIONS.slice(0, 1) : QUESTIONS) await ask(context, question)
+  }
+}

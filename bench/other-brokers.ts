@@ -1,0 +1,97 @@
+// Brokers that others wrote, as processes on a free loopback port, never left behind: Mosquitto (Debian package mosquitto) and the NATS server with MQTT
+// over JetStream (nats-server). Where one is not installed it is left out, and the bench says so.
+
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { freePort } from './gateway-process.ts'
+
+const READY_WITHIN_MS = 15_000
+const POLL_MS = 20
+const MS_PER_TICK = 10
+
+export interface OtherBroker {
+  readonly name: string
+  readonly port: number
+  cpuMs(): number
+  residentBytes(): number
+  kill(): Promise<void>
+}
+
+export type OtherBrokerKind = 'mosquitto' | 'mosquitto, durable' | 'nats'
+
+interface Command {
+  readonly program: string
+  readonly args: readonly string[]
+}
+
+/** Files are written to `directory`. */
+function commandOf(kind: OtherBrokerKind, directory: string, ports: { mqtt: number; own: number }): Command {
+  const data = join(directory, 'data')
+  mkdirSync(data, { recursive: true })
+  const file = join(directory, 'broker.conf')
+  if (kind === 'nats') {
+    writeFileSync(
+      file,
+      [
+        `server_name: bench`,
+        `listen: 127.0.0.1:${ports.own}`,
+        `jetstream { store_dir: "${data}" }`,
+        `mqtt { listen: 127.0.0.1:${ports.mqtt}, max_ack_pending: 65535 }`
+      ].join('\n')
+    )
+    return { program: 'nats-server', args: ['-c', file] }
+  }
+  const durable = ['persistence true', `persistence_location ${data}/`, 'autosave_on_changes true', 'autosave_interval 1']
+  const lines = [`listener ${ports.mqtt} 127.0.0.1`, 'allow_anonymous true', 'max_inflight_messages 0', 'max_queued_messages 0']
+  writeFileSync(file, [...lines, ...(kind === 'mosquitto' ? [] : durable)].join('\n'))
+  return { program: 'mosquitto', args: ['-c', file] }
+}
+
+export const isInstalled = (kind: OtherBrokerKind): boolean =>
+  spawnSync(kind === 'nats' ? 'nats-server' : 'mosquitto', [kind === 'nats' ? '--version' : '-h']).error === undefined
+
+/** @throws Error when it does not come up */
+export async function startOtherBroker(kind: OtherBrokerKind, directory: string): Promise<OtherBroker> {
+  mkdirSync(directory, { recursive: true })
+  const ports = { mqtt: await freePort(), own: await freePort() }
+  const { program, args } = commandOf(kind, directory, ports)
+  const child = spawn(program, args, { stdio: 'ignore' })
+  const giveUpMs = performance.now() + READY_WITHIN_MS
+  while (!(await answers(ports.mqtt))) {
+    if (child.exitCode !== null || performance.now() > giveUpMs) {
+      child.kill('SIGKILL')
+      throw new Error(`${program} did not come up`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+  return { name: kind, port: ports.mqtt, cpuMs: () => cpuMsOf(child), residentBytes: () => residentOf(child), kill: () => kill(child) }
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return
+  const gone = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGKILL')
+  await gone
+}
+
+function cpuMsOf({ pid }: ChildProcess): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')
+  return (Number(fields?.[11]) + Number(fields?.[12])) * MS_PER_TICK
+}
+
+function residentOf({ pid }: ChildProcess): number {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1' })
+    socket.once('error', () => resolve(false))
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+  })
+}
