@@ -14,9 +14,9 @@ export interface Subscription {
 
 /** What was written of a session, or is being written. */
 export interface KeptSession {
-  /** Its record is not what was written. */
   /** Nothing of it is durable yet. */
   isNew: boolean
+  /** Its record is not what was written. */
   isRecordChanged: boolean
   /** Its record says when its connection ended. */
   hasEnd: boolean
@@ -25,11 +25,13 @@ export interface KeptSession {
   readonly changedFilters: Set<string>
   /** Of the last writing. */
   writtenFilters: readonly string[]
-  /** Pieces that are there: from this one up to the one that holds `end` - 1. */
+  /** Pieces that may be there: from this one up to the one that holds `end` - 1. */
   firstPiece: number
   end: number
-  /** As `firstPiece`, of what is durable. */
-  durableFirstPiece: number
+  /** Of the last writing: its places are written down up to here; null = its queue was not in it. */
+  writtenEnd: number | null
+  /** As `firstPiece`, when the last writing is durable. */
+  writtenFirstPiece: number
 }
 
 export class ClientSession {

@@ -560,9 +560,9 @@ class MqttSessions implements SessionLayer {
     if (this.#sessions.get(session.clientId) === session) this.#sessions.delete(session.clientId)
     this.#ends.delete(session)
     this.#idle.delete(session)
+    session.outbox.clear()
     void this.#kept.store.forget(session)
     this.#subscriptions.removeAll(session)
-    session.outbox.clear()
     this.#wills.sessionEnded(session.clientId)
     // Refused by storage they stay: they are forgotten when this client comes again with a clean session, or for want of room.
     if (!keepsQos2) this.qos2.forget(session.clientId).catch(() => undefined)

@@ -17,6 +17,7 @@ import type { Delivery, Message } from './message.ts'
 import type { LoggedMessage } from './message-log.ts'
 import { type Entry, newEntry, placeOf } from './outbox-entry.ts'
 import type { DeliveryOptions, Qos } from './packets.ts'
+import type { WrittenPlaces } from './place-queue.ts'
 import type { StoredFlight, StoredPlace } from './stored-session.ts'
 import { type PlaceLimits, WaitingPlaces } from './waiting-places.ts'
 
@@ -30,7 +31,7 @@ export interface OutboxLink {
 }
 
 /** Of a session that is kept when its connection ends: what lies in the log is remembered by its place, and read again when the client takes it. */
-export interface QueueKeeper {
+export interface QueueKeeper extends WrittenPlaces {
   /** In the order of `places`; null = it is gone. Rejects when the device cannot be read now. */
   load(places: readonly StoredPlace[]): Promise<(LoggedMessage | null)[]>
   /** What the subscriptions of now make of a message; null = they do not match it. */
@@ -133,11 +134,13 @@ export class Outbox {
 
   /** From now on the session outlives its connections. */
   keepWith(keeper: QueueKeeper): void {
-    this.#keeper ??= keeper
+    if (this.#keeper) return
+    this.#keeper = keeper
+    this.#places.readsFrom(keeper)
   }
 
-  /** What flights() and `places` were before the start; `pairs`: codes and offsets in turn. */
-  restore(flights: readonly StoredFlight[], pairs: Float64Array): void {
+  /** What flights() and `places` were before the start; `places`: as WaitingPlaces.restore(). */
+  restore(flights: readonly StoredFlight[], places: number | Float64Array): void {
     for (const { packetId, qos, place } of flights) {
       const isReceived = place === null
       const entry = newEntry(null, { qos, isRetained: false, subscriptionIds: [] }, place)
@@ -146,7 +149,7 @@ export class Outbox {
     }
     this.#repeats = [...this.#byId.values()]
     for (const { place } of this.#repeats) if (place) this.#places.hold()
-    this.#places.restore(pairs)
+    this.#places.restore(places)
   }
 
   /** Whether `more` places and one find room. */

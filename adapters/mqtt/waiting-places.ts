@@ -4,7 +4,7 @@
 // Not for: reading them (message-log.ts), when they leave (outbox.ts).
 
 import type { Delivery, Message } from './message.ts'
-import { PlaceQueue } from './place-queue.ts'
+import { PlaceQueue, type WrittenPlaces } from './place-queue.ts'
 import type { StoredPlace } from './stored-session.ts'
 
 /** null = there is nothing to send for its place. */
@@ -36,8 +36,12 @@ export class WaitingPlaces {
   }
 
   /** As it has to be written down. */
-  get places(): Pick<PlaceQueue, 'start' | 'end' | 'codeAt' | 'offsetAt'> {
+  get places(): Pick<PlaceQueue, 'start' | 'held' | 'end' | 'codeAt' | 'offsetAt' | 'letGo' | 'takeBack'> {
     return this.#queue
+  }
+
+  readsFrom(written: WrittenPlaces): void {
+    this.#queue.readsFrom(written)
   }
 
   /** undefined: it has to be loaded. */
@@ -64,10 +68,11 @@ export class WaitingPlaces {
     return true
   }
 
-  /** Codes and offsets in turn, whatever the bounds are now. */
-  restore(pairs: Float64Array): void {
-    this.#queue.fill(pairs)
-    this.#budget.places += pairs.length / 2
+  /** Whatever the bounds are now. `found`: up to where all are written down; or codes and offsets in turn. */
+  restore(found: number | Float64Array): void {
+    if (typeof found === 'number') this.#queue.fillFromWritten(found)
+    else this.#queue.fill(found)
+    this.#budget.places += this.#queue.length
   }
 
   /** The message of the first place that is not in memory. */
@@ -79,6 +84,7 @@ export class WaitingPlaces {
   unload(): void {
     for (const loaded of this.#loaded) if (loaded) this.#charge(-loaded.message.bytes)
     this.#loaded = []
+    this.#queue.unload()
   }
 
   /** The first `count`. */
