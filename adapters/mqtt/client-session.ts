@@ -3,6 +3,7 @@
 
 import type { Outbox } from './outbox.ts'
 import type { Qos } from './packets.ts'
+import { SmallMap } from './small-map.ts'
 
 export interface Subscription {
   readonly qos: Qos
@@ -22,9 +23,9 @@ export interface KeptSession {
   hasEnd: boolean
   isQueueChanged: boolean
   /** Filters that were added or taken away since. */
-  readonly changedFilters: Set<string>
+  changedFilters: ReadonlySet<string>
   /** Of the last writing. */
-  writtenFilters: readonly string[]
+  writtenFilters: ReadonlySet<string>
   /** Pieces that may be there: from this one up to the one that holds `end` - 1. */
   firstPiece: number
   end: number
@@ -34,11 +35,14 @@ export interface KeptSession {
   writtenFirstPiece: number
 }
 
+/** For all sessions. */
+export const NO_FILTERS: ReadonlySet<string> = new Set()
+
 export class ClientSession {
   readonly clientId: string
   readonly outbox: Outbox
   /** By filter. */
-  readonly subscriptions = new Map<string, Subscription>()
+  readonly subscriptions = new SmallMap<string, Subscription>()
   /** Memory that they take. */
   subscriptionBytes = 0
   /** From the end of the connection on; 0 = it ends with it. */

@@ -18,6 +18,7 @@ import type { LoggedMessage } from './message-log.ts'
 import { type Entry, newEntry, placeOf } from './outbox-entry.ts'
 import type { DeliveryOptions, Qos } from './packets.ts'
 import type { WrittenPlaces } from './place-queue.ts'
+import { SmallMap } from './small-map.ts'
 import type { StoredFlight, StoredPlace } from './stored-session.ts'
 import { type PlaceLimits, WaitingPlaces } from './waiting-places.ts'
 
@@ -73,6 +74,9 @@ const LOAD_COUNT = 32
 const LOAD_BYTES = 256 * 1024
 const RETRY_MS = 1_000
 
+/** Of a session that has nothing to send: not to be changed. */
+const NONE = Object.freeze([]) as unknown as Entry[]
+
 export class Outbox {
   readonly #limits: OutboxLimits
   readonly #budget: QueueBudget
@@ -83,13 +87,13 @@ export class Outbox {
   #turn = 0
   #window = 0
   /** With a packet id, in the order in which they were sent first. */
-  readonly #byId = new Map<number, Entry>()
+  readonly #byId = new SmallMap<number, Entry>()
   #inFlightCount = 0
   /** Of #byId: what was sent to an earlier connection, and leaves first. */
-  #repeats: Entry[] = []
+  #repeats: Entry[] = NONE
   /** Of #byId: QoS 2, their ids are being made durable. */
-  #unnoted: Entry[] = []
-  #queue: Entry[] = []
+  #unnoted: Entry[] = NONE
+  #queue: Entry[] = NONE
   #head = 0
   readonly #places: WaitingPlaces
   #isLoading = false
@@ -106,7 +110,7 @@ export class Outbox {
   constructor(limits: OutboxLimits, budget: QueueBudget, firstPlace = 0) {
     this.#limits = limits
     this.#budget = budget
-    this.#places = new WaitingPlaces(limits, budget, (bytes) => this.#charge(bytes), firstPlace)
+    this.#places = new WaitingPlaces(limits, budget, this, firstPlace)
   }
 
   /** Messages that are kept, PUBRELs included. */
@@ -147,7 +151,7 @@ export class Outbox {
       this.#byId.set(packetId, { ...entry, packetId, isSent: true, isNoted: true, isReceived, isReleased: isReceived })
       this.#lastId = packetId
     }
-    this.#repeats = [...this.#byId.values()]
+    this.#repeats = listOf(this.#byId.values())
     for (const { place } of this.#repeats) if (place) this.#places.hold()
     this.#places.restore(places)
   }
@@ -177,18 +181,16 @@ export class Outbox {
     this.#link = null
     this.#isLoading = false
     this.#isNoting = false
-    this.#unnoted = []
-    this.#repeats = [...this.#byId.values()]
+    this.#unnoted = NONE
+    this.#repeats = listOf(this.#byId.values())
     this.#inFlightCount = 0
     for (const entry of this.#repeats) {
       entry.isInFlight = false
       if (this.#keeper && entry.place) this.#release(entry)
     }
-    this.#queue = this.#queue.slice(this.#head).filter((entry) => {
-      if (entry.qos > 0) return true
-      this.#forget(entry)
-      return false
-    })
+    const waiting = this.#queue.slice(this.#head)
+    for (const entry of waiting) if (entry.qos === 0) this.#forget(entry)
+    this.#queue = listOf(waiting.filter(({ qos }) => qos > 0))
     this.#head = 0
     this.#places.unload()
   }
@@ -215,7 +217,7 @@ export class Outbox {
     if (isPlaced) this.#places.hold()
     if (mayLeave && !(this.#keeper && entry.qos === 2)) this.#send(entry, link)
     else {
-      this.#queue.push(entry)
+      this.#queue = withEntry(this.#queue, entry)
       if (mayLeave) this.pump()
     }
     if (isPlaced) this.#keeper?.changed()
@@ -285,7 +287,7 @@ export class Outbox {
   #sendFirst(entry: Entry): void {
     if (this.#keeper === null || entry.qos < 2 || entry.isNoted || entry.isReceived) return this.#send(entry, this.#link as OutboxLink)
     this.#markInFlight(entry)
-    this.#unnoted.push(entry)
+    this.#unnoted = withEntry(this.#unnoted, entry)
   }
 
   #isNextQos2(): boolean {
@@ -319,7 +321,7 @@ export class Outbox {
       if (isDurable) for (const entry of entries) entry.isNoted = true
       if (this.#turn !== turn) return
       this.#isNoting = false
-      this.#unnoted = []
+      this.#unnoted = NONE
       for (const entry of entries) if (!entry.isDone && this.#link) this.#send(entry, this.#link)
       this.pump()
     })
@@ -369,10 +371,10 @@ export class Outbox {
     this.#budget.bytes -= this.#keptBytes
     this.#keptBytes = 0
     this.#bytes = 0
-    this.#queue = []
+    this.#queue = NONE
     this.#head = 0
-    this.#repeats = []
-    this.#unnoted = []
+    this.#repeats = NONE
+    this.#unnoted = NONE
     this.#byId.clear()
     this.#inFlightCount = 0
   }
@@ -536,17 +538,18 @@ export class Outbox {
 
   #keep(entry: Entry): void {
     entry.isCounted = true
-    this.#charge(entry.bytes, entry.isKeptElsewhere)
+    this.charge(entry.bytes, entry.isKeptElsewhere)
   }
 
-  #charge(bytes: number, isKeptElsewhere = false): void {
+  /** What is in memory for it is more by that, or less. */
+  charge(bytes: number, isKeptElsewhere = false): void {
     this.#keptBytes += bytes
     if (!isKeptElsewhere) this.#bytes += bytes
     this.#budget.bytes += bytes
   }
 
   #refund(bytes: number, isKeptElsewhere = false): void {
-    this.#charge(-bytes, isKeptElsewhere)
+    this.charge(-bytes, isKeptElsewhere)
   }
 
   /** Its exchange is over. It may still stand in #repeats, when that came about before it was repeated. */
@@ -578,4 +581,15 @@ export class Outbox {
     this.#queue = this.#queue.slice(this.#head)
     this.#head = 0
   }
+}
+
+function listOf(entries: Iterable<Entry>): Entry[] {
+  const list = [...entries]
+  return list.length > 0 ? list : NONE
+}
+
+function withEntry(list: Entry[], entry: Entry): Entry[] {
+  if (list === NONE) return [entry]
+  list.push(entry)
+  return list
 }

@@ -17,7 +17,7 @@ import { assert } from '../../runtime/base/assert.ts'
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Partition, Place, StateChange, Store } from '../../runtime/log/contract.ts'
 import { deleteState } from '../../runtime/log/state-codec.ts'
-import type { ClientSession, KeptSession, Subscription } from './client-session.ts'
+import { type ClientSession, type KeptSession, NO_FILTERS, type Subscription } from './client-session.ts'
 import { DeliveredOffsets } from './delivered-offsets.ts'
 import { codeOf } from './message-log.ts'
 import type { PlacePiece } from './place-queue.ts'
@@ -212,8 +212,8 @@ export class SessionStore {
       isRecordChanged: restored === null,
       hasEnd: restored !== null,
       isQueueChanged: restored === null && session.subscriptions.size > 0,
-      changedFilters: new Set(restored === null ? session.subscriptions.keys() : []),
-      writtenFilters: [],
+      changedFilters: restored === null && session.subscriptions.size > 0 ? new Set(session.subscriptions.keys()) : NO_FILTERS,
+      writtenFilters: NO_FILTERS,
       firstPiece: Math.floor(start / PLACES_PER_PIECE),
       writtenEnd: null,
       writtenFirstPiece: Math.floor(start / PLACES_PER_PIECE),
@@ -244,7 +244,7 @@ export class SessionStore {
   /** Added or taken away: before persist(). */
   filterChanged(session: ClientSession, filter: string): void {
     if (!session.kept) return
-    session.kept.changedFilters.add(filter)
+    session.kept.changedFilters = new Set(session.kept.changedFilters).add(filter)
     session.kept.isQueueChanged = true
     if (session.subscriptions.size > 0) this.startTracking()
     this.#change(session)
@@ -352,10 +352,11 @@ export class SessionStore {
   #submit({ changes, sessions, removals, queuedTo }: Writing, done: (error: WadiError | null) => void): void {
     if (changes.length === 0) return done(null)
     const written = sessions.map(({ kept }) => kept && { ...kept, of: kept })
+    for (const { kept } of sessions) if (kept) kept.writtenFilters = NO_FILTERS
     this.#store.submit([], changes, (error) => {
       if (error) {
         for (const [clientId, removal] of removals ?? []) this.#refused.set(clientId, removal)
-        for (const [index, session] of sessions.entries()) this.#rewrite(session, written[index]?.writtenFilters ?? [])
+        for (const [index, session] of sessions.entries()) this.#rewrite(session, written[index]?.writtenFilters ?? NO_FILTERS)
         this.#queuedTo = this.#durableQueuedTo
         this.#routed = []
         this.#noteSoon()
@@ -373,12 +374,12 @@ export class SessionStore {
   }
 
   /** What was refused is not durable: all of it next time. */
-  #rewrite(session: ClientSession, filters: readonly string[]): void {
+  #rewrite(session: ClientSession, filters: ReadonlySet<string>): void {
     const { kept } = session
     if (!kept) return
     kept.isRecordChanged = true
     kept.isQueueChanged = true
-    for (const filter of [...session.subscriptions.keys(), ...filters]) kept.changedFilters.add(filter)
+    kept.changedFilters = new Set([...kept.changedFilters, ...session.subscriptions.keys(), ...filters])
     this.#change(session)
   }
 
@@ -397,8 +398,8 @@ export class SessionStore {
       changes.push(subscription ? storedSubscriptions.put(key, storedOf(filter, subscription)) : storedSubscriptions.remove(key))
     }
     kept.isRecordChanged = false
-    kept.writtenFilters = [...kept.changedFilters]
-    kept.changedFilters.clear()
+    kept.writtenFilters = kept.changedFilters
+    kept.changedFilters = NO_FILTERS
     kept.writtenEnd = null
     if (kept.isQueueChanged) changes.push(...this.#queueChanges(session, kept, progress()))
     kept.isQueueChanged = false

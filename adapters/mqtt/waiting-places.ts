@@ -16,18 +16,26 @@ export interface PlaceLimits {
   readonly queuedPlacesMax: number
 }
 
+/** Of what is in memory. */
+export interface MemorySums {
+  /** Less than 0 takes away. */
+  charge(bytes: number): void
+}
+
+/** Not to be changed. */
+const NONE = Object.freeze([]) as unknown as Loaded[]
+
 export class WaitingPlaces {
   readonly #limits: PlaceLimits
   readonly #budget: { places: number }
-  /** Adds to the sums of what is in memory; less than 0 takes away. */
-  readonly #charge: (bytes: number) => void
+  readonly #sums: MemorySums
   readonly #queue: PlaceQueue
-  #loaded: Loaded[] = []
+  #loaded: Loaded[] = NONE
 
-  constructor(limits: PlaceLimits, budget: { places: number }, charge: (bytes: number) => void, start: number) {
+  constructor(limits: PlaceLimits, budget: { places: number }, sums: MemorySums, start: number) {
     this.#limits = limits
     this.#budget = budget
-    this.#charge = charge
+    this.#sums = sums
     this.#queue = new PlaceQueue(start)
   }
 
@@ -77,13 +85,14 @@ export class WaitingPlaces {
 
   /** The message of the first place that is not in memory. */
   load(loaded: Loaded): void {
-    this.#loaded.push(loaded)
-    if (loaded) this.#charge(loaded.message.bytes)
+    if (this.#loaded === NONE) this.#loaded = [loaded]
+    else this.#loaded.push(loaded)
+    if (loaded) this.#sums.charge(loaded.message.bytes)
   }
 
   unload(): void {
-    for (const loaded of this.#loaded) if (loaded) this.#charge(-loaded.message.bytes)
-    this.#loaded = []
+    for (const loaded of this.#loaded) if (loaded) this.#sums.charge(-loaded.message.bytes)
+    this.#loaded = NONE
     this.#queue.unload()
   }
 
@@ -98,9 +107,9 @@ export class WaitingPlaces {
   /** The first one, off the queue; it counts in the budget until giveBack(). */
   take(): { readonly place: StoredPlace; readonly loaded: Loaded } {
     const place = this.#placeAt(this.#queue.start)
-    const loaded = this.#loaded.shift() ?? null
+    const loaded = (this.#loaded.length > 0 ? this.#loaded.shift() : null) ?? null
     this.#queue.shift()
-    if (loaded) this.#charge(-loaded.message.bytes)
+    if (loaded) this.#sums.charge(-loaded.message.bytes)
     return { place, loaded }
   }
 
