@@ -13,6 +13,18 @@ export interface Subscription {
   readonly id: number | null
 }
 
+const plainSubscriptions = new Map<number, Subscription>()
+
+/** One object for all that are the same, but those with an id. */
+export function newSubscription(wanted: Subscription): Subscription {
+  const { qos, noLocal, retainAsPublished, id } = wanted
+  if (id !== null) return { qos, noLocal, retainAsPublished, id }
+  const which = qos * 4 + Number(noLocal) * 2 + Number(retainAsPublished)
+  const known = plainSubscriptions.get(which) ?? { qos, noLocal, retainAsPublished, id }
+  plainSubscriptions.set(which, known)
+  return known
+}
+
 /** What was written of a session, or is being written. */
 export interface KeptSession {
   /** Nothing of it is durable yet. */
@@ -24,15 +36,9 @@ export interface KeptSession {
   isQueueChanged: boolean
   /** Filters that were added or taken away since. */
   changedFilters: ReadonlySet<string>
-  /** Of the last writing. */
-  writtenFilters: ReadonlySet<string>
   /** Pieces that may be there: from this one up to the one that holds `end` - 1. */
   firstPiece: number
   end: number
-  /** Of the last writing: its places are written down up to here; null = its queue was not in it. */
-  writtenEnd: number | null
-  /** As `firstPiece`, when the last writing is durable. */
-  writtenFirstPiece: number
 }
 
 /** For all sessions. */

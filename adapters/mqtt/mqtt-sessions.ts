@@ -12,7 +12,7 @@ import { randomUUID } from 'node:crypto'
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Place, StateChange } from '../../runtime/log/contract.ts'
 import { ClientConnection } from './client-connection.ts'
-import { ClientSession, type Subscription } from './client-session.ts'
+import { ClientSession, newSubscription, type Subscription } from './client-session.ts'
 import { ConnectedClient } from './connected-client.ts'
 import { Deadlines } from './deadlines.ts'
 import { idsOf, lower } from './delivery.ts'
@@ -455,7 +455,7 @@ class MqttSessions implements SessionLayer {
     const refusal = this.#handlers.subscribeRefusal(client, filter)
     if (refusal !== null) return refusal
     if (!this.#subscriptions.hasRoom(session, filter)) return ReasonCode.quotaExceeded
-    this.#subscriptions.add(session, filter, { qos, noLocal, retainAsPublished, id })
+    this.#subscriptions.add(session, filter, newSubscription({ qos, noLocal, retainAsPublished, id }))
     return qos
   }
 

@@ -76,6 +76,7 @@ const RETRY_MS = 1_000
 
 /** Of a session that has nothing to send: not to be changed. */
 const NONE = Object.freeze([]) as unknown as Entry[]
+const NO_ENTRIES = new SmallMap<number, Entry>()
 
 export class Outbox {
   readonly #limits: OutboxLimits
@@ -87,7 +88,7 @@ export class Outbox {
   #turn = 0
   #window = 0
   /** With a packet id, in the order in which they were sent first. */
-  readonly #byId = new SmallMap<number, Entry>()
+  #byId: SmallMap<number, Entry> = NO_ENTRIES
   #inFlightCount = 0
   /** Of #byId: what was sent to an earlier connection, and leaves first. */
   #repeats: Entry[] = NONE
@@ -148,7 +149,7 @@ export class Outbox {
     for (const { packetId, qos, place } of flights) {
       const isReceived = place === null
       const entry = newEntry(null, { qos, isRetained: false, subscriptionIds: [] }, place)
-      this.#byId.set(packetId, { ...entry, packetId, isSent: true, isNoted: true, isReceived, isReleased: isReceived })
+      this.#addEntry({ ...entry, packetId, isSent: true, isNoted: true, isReceived, isReleased: isReceived })
       this.#lastId = packetId
     }
     this.#repeats = listOf(this.#byId.values())
@@ -190,6 +191,7 @@ export class Outbox {
     }
     const waiting = this.#queue.slice(this.#head)
     for (const entry of waiting) if (entry.qos === 0) this.#forget(entry)
+    if (this.#byId.size === 0) this.#byId = NO_ENTRIES
     this.#queue = listOf(waiting.filter(({ qos }) => qos > 0))
     this.#head = 0
     this.#places.unload()
@@ -375,7 +377,7 @@ export class Outbox {
     this.#head = 0
     this.#repeats = NONE
     this.#unnoted = NONE
-    this.#byId.clear()
+    this.#byId = NO_ENTRIES
     this.#inFlightCount = 0
   }
 
@@ -523,10 +525,15 @@ export class Outbox {
     if (entry.isInFlight) return
     if (entry.packetId === 0) {
       entry.packetId = this.#nextId()
-      this.#byId.set(entry.packetId, entry)
+      this.#addEntry(entry)
     }
     entry.isInFlight = true
     this.#inFlightCount++
+  }
+
+  #addEntry(entry: Entry): void {
+    if (this.#byId === NO_ENTRIES) this.#byId = new SmallMap()
+    this.#byId.set(entry.packetId, entry)
   }
 
   /** There is a free one: fewer than half of them are in use (O2). */

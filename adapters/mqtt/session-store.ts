@@ -17,7 +17,7 @@ import { assert } from '../../runtime/base/assert.ts'
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Partition, Place, StateChange, Store } from '../../runtime/log/contract.ts'
 import { deleteState } from '../../runtime/log/state-codec.ts'
-import { type ClientSession, type KeptSession, NO_FILTERS, type Subscription } from './client-session.ts'
+import { type ClientSession, type KeptSession, NO_FILTERS, newSubscription, type Subscription } from './client-session.ts'
 import { DeliveredOffsets } from './delivered-offsets.ts'
 import { codeOf } from './message-log.ts'
 import type { PlacePiece } from './place-queue.ts'
@@ -44,10 +44,21 @@ import {
 type KeysOfClient = readonly [clientId: string, keys: readonly string[]]
 type Removals = ReadonlyMap<string, readonly StateChange[]>
 
+/** What a commit has of a session. */
+interface SessionChanges {
+  readonly session: ClientSession
+  /** As what it is kept: a session that has ended may be begun anew. */
+  readonly kept: KeptSession
+  readonly changes: readonly StateChange[]
+  readonly filters: ReadonlySet<string>
+  /** Its queue as it is then; null = it is not written. */
+  readonly queue: { readonly firstPiece: number; readonly end: number } | null
+}
+
 /** One commit. */
 interface Writing {
   readonly changes: StateChange[]
-  readonly sessions: ClientSession[]
+  readonly sessions: SessionChanges[]
   /** What `mqtt.queued` says with it. */
   queuedTo?: ReadonlyMap<number, readonly number[]>
   /** Among the changes: of sessions that have ended, by client. Refused, they are tried again. */
@@ -213,10 +224,7 @@ export class SessionStore {
       hasEnd: restored !== null,
       isQueueChanged: restored === null && session.subscriptions.size > 0,
       changedFilters: restored === null && session.subscriptions.size > 0 ? new Set(session.subscriptions.keys()) : NO_FILTERS,
-      writtenFilters: NO_FILTERS,
       firstPiece: Math.floor(start / PLACES_PER_PIECE),
-      writtenEnd: null,
-      writtenFirstPiece: Math.floor(start / PLACES_PER_PIECE),
       end: restored?.end ?? start
     }
     if (restored === null) this.#changed.add(session)
@@ -254,10 +262,11 @@ export class SessionStore {
   persist(session: ClientSession, done: (error: WadiError | null) => void): void {
     if (!session.kept) return done(null)
     const removals = this.#takeRefused(session.clientId)
-    const changes = [...[...removals.values()].flat(), ...this.#changesOf(session, () => this.#progress())]
+    const written = this.#changesOf(session, () => this.#progress())
+    const changes = [...[...removals.values()].flat(), ...(written?.changes ?? [])]
     const isFirst = this.#queuedTo.size === 0 // that subscribes
     if (isFirst) changes.push(...this.#queuedToChanges(null))
-    this.#submit({ changes, sessions: [session], removals, ...(isFirst && { queuedTo: this.#queuedTo }) }, done)
+    this.#submit({ changes, sessions: written ? [written] : [], removals, ...(isFirst && { queuedTo: this.#queuedTo }) }, done)
   }
 
   /** The session has ended. @returns why that is not durable; it is tried again */
@@ -311,7 +320,7 @@ export class SessionStore {
     const first: Writing = { changes: [...removals.values()].flat(), sessions: [], removals }
     const commits = [first]
     let bytes = bytesOf(first.changes)
-    const put = (changes: readonly StateChange[], session: ClientSession | null): void => {
+    const put = (changes: readonly StateChange[], written: SessionChanges | null): void => {
       const more = bytesOf(changes)
       if (bytes + more > COMMIT_BYTES_MAX) {
         commits.push({ changes: [], sessions: [] })
@@ -320,13 +329,12 @@ export class SessionStore {
       bytes += more
       const last = commits.at(-1) as Writing
       last.changes.push(...changes)
-      if (session) last.sessions.push(session)
+      if (written) last.sessions.push(written)
     }
-    for (const session of [...this.#changed])
-      put(
-        this.#changesOf(session, () => progress),
-        session
-      )
+    for (const session of [...this.#changed]) {
+      const written = this.#changesOf(session, () => progress)
+      if (written) put(written.changes, written)
+    }
     for (const change of this.#queuedToChanges(durable)) put([change], null)
     ;(commits.at(-1) as Writing).queuedTo = this.#queuedTo
     let left = commits.length
@@ -351,21 +359,20 @@ export class SessionStore {
 
   #submit({ changes, sessions, removals, queuedTo }: Writing, done: (error: WadiError | null) => void): void {
     if (changes.length === 0) return done(null)
-    const written = sessions.map(({ kept }) => kept && { ...kept, of: kept })
-    for (const { kept } of sessions) if (kept) kept.writtenFilters = NO_FILTERS
     this.#store.submit([], changes, (error) => {
       if (error) {
         for (const [clientId, removal] of removals ?? []) this.#refused.set(clientId, removal)
-        for (const [index, session] of sessions.entries()) this.#rewrite(session, written[index]?.writtenFilters ?? NO_FILTERS)
+        for (const { session, filters } of sessions) this.#rewrite(session, filters)
         this.#queuedTo = this.#durableQueuedTo
         this.#routed = []
         this.#noteSoon()
       } else {
-        for (const [index, { kept, outbox }] of sessions.entries()) {
-          const { writtenFirstPiece = 0, writtenEnd = null, of = null } = written[index] ?? {}
-          if (!kept || kept !== of) continue // it has ended, and was begun anew
-          Object.assign(kept, { isNew: false, firstPiece: Math.max(kept.firstPiece, writtenFirstPiece) })
-          if (writtenEnd !== null) outbox.places.letGo(writtenEnd)
+        for (const { session, kept, queue } of sessions) {
+          if (session.kept !== kept) continue
+          kept.isNew = false
+          if (queue === null) continue
+          kept.firstPiece = Math.max(kept.firstPiece, queue.firstPiece)
+          session.outbox.places.letGo(queue.end)
         }
         if (queuedTo) this.#durableQueuedTo = queuedTo
       }
@@ -383,27 +390,29 @@ export class SessionStore {
     this.#change(session)
   }
 
-  #changesOf(session: ClientSession, progress: () => Progress): StateChange[] {
-    const { kept, clientId } = session
+  /** null: it is not kept any more. */
+  #changesOf(session: ClientSession, progress: () => Progress): SessionChanges | null {
+    const { kept, clientId, outbox } = session
     this.#changed.delete(session)
-    if (!kept) return []
+    if (!kept) return null
     const changes: StateChange[] = []
     if (kept.isRecordChanged) {
       changes.push(storedSessions.put(storedSessions.keyAt(clientId), recordOf(session)))
       kept.hasEnd = session.endedMs !== null
     }
-    for (const filter of kept.changedFilters) {
+    const filters = kept.changedFilters
+    for (const filter of filters) {
       const key = subscriptionKey(clientId, filter)
       const subscription = session.subscriptions.get(filter)
       changes.push(subscription ? storedSubscriptions.put(key, storedOf(filter, subscription)) : storedSubscriptions.remove(key))
     }
+    const { start, end } = outbox.places
+    const queue = kept.isQueueChanged ? { firstPiece: Math.floor(start / PLACES_PER_PIECE), end } : null
+    if (queue) changes.push(...this.#queueChanges(session, kept, progress()))
     kept.isRecordChanged = false
-    kept.writtenFilters = kept.changedFilters
     kept.changedFilters = NO_FILTERS
-    kept.writtenEnd = null
-    if (kept.isQueueChanged) changes.push(...this.#queueChanges(session, kept, progress()))
     kept.isQueueChanged = false
-    return changes
+    return { session, kept, changes, filters, queue }
   }
 
   #queueChanges({ clientId, outbox }: ClientSession, kept: KeptSession, progress: Progress): StateChange[] {
@@ -421,8 +430,6 @@ export class SessionStore {
       const until = Math.min(end, (number + 1) * PLACES_PER_PIECE)
       changes.push(storedPieces.put(pieceKey(clientId, number), storedPiece(first, until, places)))
     }
-    kept.writtenEnd = end
-    kept.writtenFirstPiece = firstPiece
     kept.end = Math.max(kept.end, end)
     const value = { start, end, flights: outbox.flights(), ...progress }
     return [...changes, storedQueues.put(storedQueues.keyAt(clientId), value)]
@@ -550,5 +557,6 @@ function storedOf(filter: string, { qos, noLocal, retainAsPublished, id }: Subsc
 }
 
 function subscriptionOf({ filter, qos, noLocal, retainAsPublished, id }: StoredSubscription): FoundSession['subscriptions'][number] {
-  return { filter, subscription: { qos, noLocal: noLocal === true, retainAsPublished: retainAsPublished === true, id: id ?? null } }
+  const wanted = { qos, noLocal: noLocal === true, retainAsPublished: retainAsPublished === true, id: id ?? null }
+  return { filter, subscription: newSubscription(wanted) }
 }

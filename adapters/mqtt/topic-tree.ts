@@ -8,7 +8,7 @@ import { SmallMap } from './small-map.ts'
 
 interface Node<V> {
   children: SmallMap<string, Node<V>> | null
-  values: SmallMap<unknown, V> | null
+  values: SmallMap<string | object, V> | null
 }
 
 const newNode = <V>(): Node<V> => ({ children: null, values: null })
@@ -24,7 +24,7 @@ class LevelTree<V> {
   }
 
   /** @returns what it takes the place of */
-  set(name: string, key: unknown, value: V): V | undefined {
+  set(name: string, key: string | object, value: V): V | undefined {
     let node = this.root
     for (const level of name.split('/')) {
       node.children ??= new SmallMap()
@@ -39,14 +39,14 @@ class LevelTree<V> {
     return before
   }
 
-  get(name: string, key: unknown): V | undefined {
+  get(name: string, key: string | object): V | undefined {
     let node: Node<V> | undefined = this.root
     for (const level of name.split('/')) node = node?.children?.get(level)
     return node?.values?.get(key)
   }
 
   /** @returns whether there was one */
-  delete(name: string, key: unknown): boolean {
+  delete(name: string, key: string | object): boolean {
     const levels = name.split('/')
     const path = [this.root]
     for (const level of levels) {
@@ -70,7 +70,7 @@ class LevelTree<V> {
 }
 
 /** Filters of subscribers. */
-export class FilterTree<K, V> extends LevelTree<V> {
+export class FilterTree<K extends string | object, V> extends LevelTree<V> {
   /** Every value whose filter matches `topic`; a subscriber with several such filters is visited for each. */
   match(topic: string, visit: (key: K, value: V) => void): void {
     if (this.size > 0) this.#descend(this.root, topic.split('/'), 0, visit)
