@@ -124,8 +124,8 @@ export class Outbox {
   }
 
   /** What waits by its place, and what is in flight, as it has to be written down. */
-  get places(): WaitingPlaces['places'] {
-    return this.#places.places
+  get places(): Pick<WaitingPlaces, 'start' | 'held' | 'end' | 'codeAt' | 'offsetAt' | 'letGo' | 'takeBack'> {
+    return this.#places
   }
 
   flights(): StoredFlight[] {

@@ -4,7 +4,7 @@
 // Not for: reading them (message-log.ts), when they leave (outbox.ts).
 
 import type { Delivery, Message } from './message.ts'
-import { PlaceQueue, type WrittenPlaces } from './place-queue.ts'
+import { PlaceQueue } from './place-queue.ts'
 import type { StoredPlace } from './stored-session.ts'
 
 /** null = there is nothing to send for its place. */
@@ -25,31 +25,17 @@ export interface MemorySums {
 /** Not to be changed. */
 const NONE = Object.freeze([]) as unknown as Loaded[]
 
-export class WaitingPlaces {
+export class WaitingPlaces extends PlaceQueue {
   readonly #limits: PlaceLimits
   readonly #budget: { places: number }
   readonly #sums: MemorySums
-  readonly #queue: PlaceQueue
   #loaded: Loaded[] = NONE
 
   constructor(limits: PlaceLimits, budget: { places: number }, sums: MemorySums, start: number) {
+    super(start)
     this.#limits = limits
     this.#budget = budget
     this.#sums = sums
-    this.#queue = new PlaceQueue(start)
-  }
-
-  get length(): number {
-    return this.#queue.length
-  }
-
-  /** As it has to be written down. */
-  get places(): Pick<PlaceQueue, 'start' | 'held' | 'end' | 'codeAt' | 'offsetAt' | 'letGo' | 'takeBack'> {
-    return this.#queue
-  }
-
-  readsFrom(written: WrittenPlaces): void {
-    this.#queue.readsFrom(written)
   }
 
   /** undefined: it has to be loaded. */
@@ -59,28 +45,28 @@ export class WaitingPlaces {
 
   /** All that wait are in memory. */
   get isLoaded(): boolean {
-    return this.#loaded.length === this.#queue.length
+    return this.#loaded.length === this.length
   }
 
   /** For one more, and `more`. */
   hasRoom(more = 0): boolean {
     const { queuedPlacesPerClientMax, queuedPlacesMax } = this.#limits
-    return this.#queue.length + more < queuedPlacesPerClientMax && this.#budget.places < queuedPlacesMax
+    return this.length + more < queuedPlacesPerClientMax && this.#budget.places < queuedPlacesMax
   }
 
   /** @returns false when there is no room */
   add({ code, offset }: StoredPlace): boolean {
     if (!this.hasRoom()) return false
-    this.#queue.push(code, offset)
+    this.push(code, offset)
     this.#budget.places++
     return true
   }
 
   /** Whatever the bounds are now. `found`: up to where all are written down; or codes and offsets in turn. */
   restore(found: number | Float64Array): void {
-    if (typeof found === 'number') this.#queue.fillFromWritten(found)
-    else this.#queue.fill(found)
-    this.#budget.places += this.#queue.length
+    if (typeof found === 'number') this.fillFromWritten(found)
+    else this.fill(found)
+    this.#budget.places += this.length
   }
 
   /** The message of the first place that is not in memory. */
@@ -90,15 +76,15 @@ export class WaitingPlaces {
     if (loaded) this.#sums.charge(loaded.message.bytes)
   }
 
-  unload(): void {
+  override unload(): void {
     for (const loaded of this.#loaded) if (loaded) this.#sums.charge(-loaded.message.bytes)
     this.#loaded = NONE
-    this.#queue.unload()
+    super.unload()
   }
 
   /** The first `count`. */
   first(count: number): StoredPlace[] {
-    const { start, end } = this.#queue
+    const { start, end } = this
     const places: StoredPlace[] = []
     for (let number = start; number < Math.min(end, start + count); number++) places.push(this.#placeAt(number))
     return places
@@ -106,9 +92,9 @@ export class WaitingPlaces {
 
   /** The first one, off the queue; it counts in the budget until giveBack(). */
   take(): { readonly place: StoredPlace; readonly loaded: Loaded } {
-    const place = this.#placeAt(this.#queue.start)
+    const place = this.#placeAt(this.start)
     const loaded = (this.#loaded.length > 0 ? this.#loaded.shift() : null) ?? null
-    this.#queue.shift()
+    this.shift()
     if (loaded) this.#sums.charge(-loaded.message.bytes)
     return { place, loaded }
   }
@@ -122,13 +108,13 @@ export class WaitingPlaces {
     this.#budget.places--
   }
 
-  clear(): void {
+  override clear(): void {
     this.unload()
-    this.#budget.places -= this.#queue.length
-    this.#queue.clear()
+    this.#budget.places -= this.length
+    super.clear()
   }
 
   #placeAt(number: number): StoredPlace {
-    return { code: this.#queue.codeAt(number), offset: this.#queue.offsetAt(number) }
+    return { code: this.codeAt(number), offset: this.offsetAt(number) }
   }
 }
