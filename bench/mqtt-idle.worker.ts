@@ -1,4 +1,5 @@
-// Clients that do nothing: each connects, subscribes to a filter of its own, and stays, or leaves a persistent session behind.
+// Clients that do nothing: each connects, subscribes to a filter of its own, and stays, or leaves a persistent session behind. They come from several
+// addresses (Linux has all of 127/8): one may have 500 connections of a listener at most.
 // Arguments: port, clients, MQTT version (4, 5), 'connected' or 'offline'. Says { ready } when all are where they should be.
 
 import { connect, type Socket } from 'node:net'
@@ -7,15 +8,18 @@ import { tell } from './worker.ts'
 
 const AT_ONCE = 50
 const KEEP_ALIVE_SECONDS = 600
+const CLIENTS_PER_ADDRESS = 400
 const [portText = '0', countText = '1', versionText = '4', kind = 'connected'] = process.argv.slice(2)
 const port = Number(portText)
 const count = Number(countText)
 const version = versionText === '5' ? 5 : 4
 const isOffline = kind === 'offline'
 
-function arrive(clientId: string): Promise<void> {
+function arrive(index: number): Promise<void> {
+  const clientId = `device-${String(index).padStart(5, '0')}`
+  const localAddress = `127.0.0.${1 + Math.floor(index / CLIENTS_PER_ADDRESS)}`
   return new Promise((resolve, reject) => {
-    const socket: Socket = connect({ port, host: '127.0.0.1', noDelay: true })
+    const socket: Socket = connect({ port, host: '127.0.0.1', localAddress, noDelay: true })
     let isSubscribed = false
     const counter = new PacketCounter((bytes, at) => {
       if (bytes[at] !== 0x90) return
@@ -35,7 +39,7 @@ function arrive(clientId: string): Promise<void> {
 
 let next = 0
 async function arriveInTurn(): Promise<void> {
-  while (next < count) await arrive(`device-${String(next++).padStart(5, '0')}`)
+  while (next < count) await arrive(next++)
 }
 
 await Promise.all(Array.from({ length: AT_ONCE }, arriveInTurn))

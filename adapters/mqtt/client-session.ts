@@ -3,6 +3,7 @@
 
 import type { Outbox } from './outbox.ts'
 import type { Qos } from './packets.ts'
+import { SmallMap } from './small-map.ts'
 
 export interface Subscription {
   readonly qos: Qos
@@ -12,31 +13,42 @@ export interface Subscription {
   readonly id: number | null
 }
 
+const plainSubscriptions = new Map<number, Subscription>()
+
+/** One object for all that are the same, but those with an id. */
+export function newSubscription(wanted: Subscription): Subscription {
+  const { qos, noLocal, retainAsPublished, id } = wanted
+  if (id !== null) return { qos, noLocal, retainAsPublished, id }
+  const which = qos * 4 + Number(noLocal) * 2 + Number(retainAsPublished)
+  const known = plainSubscriptions.get(which) ?? { qos, noLocal, retainAsPublished, id }
+  plainSubscriptions.set(which, known)
+  return known
+}
+
 /** What was written of a session, or is being written. */
 export interface KeptSession {
-  /** Its record is not what was written. */
   /** Nothing of it is durable yet. */
   isNew: boolean
+  /** Its record is not what was written. */
   isRecordChanged: boolean
   /** Its record says when its connection ended. */
   hasEnd: boolean
   isQueueChanged: boolean
   /** Filters that were added or taken away since. */
-  readonly changedFilters: Set<string>
-  /** Of the last writing. */
-  writtenFilters: readonly string[]
-  /** Pieces that are there: from this one up to the one that holds `end` - 1. */
+  changedFilters: ReadonlySet<string>
+  /** Pieces that may be there: from this one up to the one that holds `end` - 1. */
   firstPiece: number
   end: number
-  /** As `firstPiece`, of what is durable. */
-  durableFirstPiece: number
 }
+
+/** For all sessions. */
+export const NO_FILTERS: ReadonlySet<string> = new Set()
 
 export class ClientSession {
   readonly clientId: string
   readonly outbox: Outbox
   /** By filter. */
-  readonly subscriptions = new Map<string, Subscription>()
+  readonly subscriptions = new SmallMap<string, Subscription>()
   /** Memory that they take. */
   subscriptionBytes = 0
   /** From the end of the connection on; 0 = it ends with it. */

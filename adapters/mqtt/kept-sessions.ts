@@ -10,6 +10,7 @@ import { deliveryNow } from './delivery.ts'
 import type { Delivery } from './message.ts'
 import { codeOf, type LoggedMessage, type MessageLog } from './message-log.ts'
 import { Outbox, type OutboxLimits, type QueueBudget, type QueueKeeper } from './outbox.ts'
+import type { PlacePiece } from './place-queue.ts'
 import { type FoundSession, SessionStore } from './session-store.ts'
 import type { StoredPlace } from './stored-session.ts'
 import type { Subscriptions } from './subscriptions.ts'
@@ -47,7 +48,7 @@ export class KeptSessions {
   }
 
   /** From now on it outlives its connections. */
-  keep(session: ClientSession, restored = false): void {
+  keep(session: ClientSession, restored: Pick<FoundSession, 'end'> | null = null): void {
     if (session.kept) return
     session.outbox.keepWith(new SessionKeeper(session, this.#options.log, this.store))
     this.store.keep(session, restored)
@@ -115,12 +116,21 @@ export class KeptSessions {
     return topics.flatMap(({ partitions }) => partitions)
   }
 
-  #sessionOf({ clientId, session: { expirySeconds, endedMs }, flights, pairs, start }: FoundSession): ClientSession {
+  #sessionOf(found: FoundSession): ClientSession {
+    const {
+      clientId,
+      session: { expirySeconds, endedMs },
+      flights,
+      start,
+      end,
+      left
+    } = found
     const { limits, budget } = this.#options
     const session = new ClientSession(clientId, new Outbox(limits, budget, start), expirySeconds)
     session.endedMs = endedMs ?? Date.now()
-    session.outbox.restore(flights, pairs)
-    this.keep(session, true)
+    session.outbox.restore(flights, left ?? end)
+    this.keep(session, found)
+    if (left) this.store.queueChanged(session)
     if (endedMs === undefined) this.store.recordChanged(session) // or its time would begin anew with each start
     return session
   }
@@ -136,6 +146,10 @@ class SessionKeeper implements QueueKeeper {
     this.#session = session
     this.#log = log
     this.#store = store
+  }
+
+  read(number: number): PlacePiece {
+    return this.#store.piece(this.#session.clientId, number)
   }
 
   load(places: readonly StoredPlace[]): Promise<(LoggedMessage | null)[]> {

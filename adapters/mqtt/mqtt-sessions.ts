@@ -12,7 +12,7 @@ import { randomUUID } from 'node:crypto'
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Place, StateChange } from '../../runtime/log/contract.ts'
 import { ClientConnection } from './client-connection.ts'
-import { ClientSession, type Subscription } from './client-session.ts'
+import { ClientSession, newSubscription, type Subscription } from './client-session.ts'
 import { ConnectedClient } from './connected-client.ts'
 import { ConnectionLane, type ConnectionLaneHost } from './connection-lane.ts'
 import { Deadlines } from './deadlines.ts'
@@ -477,7 +477,7 @@ class MqttSessions implements SessionLayer {
     const refusal = this.#handlers.subscribeRefusal(client, filter)
     if (refusal !== null) return refusal
     if (!this.#subscriptions.hasRoom(session, filter)) return ReasonCode.quotaExceeded
-    this.#subscriptions.add(session, filter, { qos, noLocal, retainAsPublished, id })
+    this.#subscriptions.add(session, filter, newSubscription({ qos, noLocal, retainAsPublished, id }))
     return qos
   }
 
@@ -567,9 +567,9 @@ class MqttSessions implements SessionLayer {
     if (this.#sessions.get(session.clientId) === session) this.#sessions.delete(session.clientId)
     this.#ends.delete(session)
     this.#idle.delete(session)
+    session.outbox.clear()
     void this.#kept.store.forget(session)
     this.#subscriptions.removeAll(session)
-    session.outbox.clear()
     this.#wills.sessionEnded(session.clientId)
     // Refused by storage they stay: they are forgotten when this client comes again with a clean session, or for want of room.
     if (!keepsQos2) this.qos2.forget(session.clientId).catch(() => undefined)

@@ -17,6 +17,8 @@ import type { Delivery, Message } from './message.ts'
 import type { LoggedMessage } from './message-log.ts'
 import { type Entry, newEntry, placeOf } from './outbox-entry.ts'
 import type { DeliveryOptions, Qos } from './packets.ts'
+import type { WrittenPlaces } from './place-queue.ts'
+import { SmallMap } from './small-map.ts'
 import type { StoredFlight, StoredPlace } from './stored-session.ts'
 import { type PlaceLimits, WaitingPlaces } from './waiting-places.ts'
 
@@ -30,7 +32,7 @@ export interface OutboxLink {
 }
 
 /** Of a session that is kept when its connection ends: what lies in the log is remembered by its place, and read again when the client takes it. */
-export interface QueueKeeper {
+export interface QueueKeeper extends WrittenPlaces {
   /** In the order of `places`; null = it is gone. Rejects when the device cannot be read now. */
   load(places: readonly StoredPlace[]): Promise<(LoggedMessage | null)[]>
   /** What the subscriptions of now make of a message; null = they do not match it. */
@@ -72,6 +74,10 @@ const LOAD_COUNT = 32
 const LOAD_BYTES = 256 * 1024
 const RETRY_MS = 1_000
 
+/** Of a session that has nothing to send: not to be changed. */
+const NONE = Object.freeze([]) as unknown as Entry[]
+const NO_ENTRIES = new SmallMap<number, Entry>()
+
 export class Outbox {
   readonly #limits: OutboxLimits
   readonly #budget: QueueBudget
@@ -82,13 +88,13 @@ export class Outbox {
   #turn = 0
   #window = 0
   /** With a packet id, in the order in which they were sent first. */
-  readonly #byId = new Map<number, Entry>()
+  #byId: SmallMap<number, Entry> = NO_ENTRIES
   #inFlightCount = 0
   /** Of #byId: what was sent to an earlier connection, and leaves first. */
-  #repeats: Entry[] = []
+  #repeats: Entry[] = NONE
   /** Of #byId: QoS 2, their ids are being made durable. */
-  #unnoted: Entry[] = []
-  #queue: Entry[] = []
+  #unnoted: Entry[] = NONE
+  #queue: Entry[] = NONE
   #head = 0
   readonly #places: WaitingPlaces
   #isLoading = false
@@ -105,7 +111,7 @@ export class Outbox {
   constructor(limits: OutboxLimits, budget: QueueBudget, firstPlace = 0) {
     this.#limits = limits
     this.#budget = budget
-    this.#places = new WaitingPlaces(limits, budget, (bytes) => this.#charge(bytes), firstPlace)
+    this.#places = new WaitingPlaces(limits, budget, this, firstPlace)
   }
 
   /** Messages that are kept, PUBRELs included. */
@@ -118,8 +124,8 @@ export class Outbox {
   }
 
   /** What waits by its place, and what is in flight, as it has to be written down. */
-  get places(): WaitingPlaces['places'] {
-    return this.#places.places
+  get places(): Pick<WaitingPlaces, 'start' | 'held' | 'end' | 'codeAt' | 'offsetAt' | 'letGo' | 'takeBack'> {
+    return this.#places
   }
 
   flights(): StoredFlight[] {
@@ -133,20 +139,22 @@ export class Outbox {
 
   /** From now on the session outlives its connections. */
   keepWith(keeper: QueueKeeper): void {
-    this.#keeper ??= keeper
+    if (this.#keeper) return
+    this.#keeper = keeper
+    this.#places.readsFrom(keeper)
   }
 
-  /** What flights() and `places` were before the start; `pairs`: codes and offsets in turn. */
-  restore(flights: readonly StoredFlight[], pairs: Float64Array): void {
+  /** What flights() and `places` were before the start; `places`: as WaitingPlaces.restore(). */
+  restore(flights: readonly StoredFlight[], places: number | Float64Array): void {
     for (const { packetId, qos, place } of flights) {
       const isReceived = place === null
       const entry = newEntry(null, { qos, isRetained: false, subscriptionIds: [] }, place)
-      this.#byId.set(packetId, { ...entry, packetId, isSent: true, isNoted: true, isReceived, isReleased: isReceived })
+      this.#addEntry({ ...entry, packetId, isSent: true, isNoted: true, isReceived, isReleased: isReceived })
       this.#lastId = packetId
     }
-    this.#repeats = [...this.#byId.values()]
+    this.#repeats = listOf(this.#byId.values())
     for (const { place } of this.#repeats) if (place) this.#places.hold()
-    this.#places.restore(pairs)
+    this.#places.restore(places)
   }
 
   /** Whether `more` places and one find room. */
@@ -174,18 +182,17 @@ export class Outbox {
     this.#link = null
     this.#isLoading = false
     this.#isNoting = false
-    this.#unnoted = []
-    this.#repeats = [...this.#byId.values()]
+    this.#unnoted = NONE
+    this.#repeats = listOf(this.#byId.values())
     this.#inFlightCount = 0
     for (const entry of this.#repeats) {
       entry.isInFlight = false
       if (this.#keeper && entry.place) this.#release(entry)
     }
-    this.#queue = this.#queue.slice(this.#head).filter((entry) => {
-      if (entry.qos > 0) return true
-      this.#forget(entry)
-      return false
-    })
+    const waiting = this.#queue.slice(this.#head)
+    for (const entry of waiting) if (entry.qos === 0) this.#forget(entry)
+    if (this.#byId.size === 0) this.#byId = NO_ENTRIES
+    this.#queue = listOf(waiting.filter(({ qos }) => qos > 0))
     this.#head = 0
     this.#places.unload()
   }
@@ -212,7 +219,7 @@ export class Outbox {
     if (isPlaced) this.#places.hold()
     if (mayLeave && !(this.#keeper && entry.qos === 2)) this.#send(entry, link)
     else {
-      this.#queue.push(entry)
+      this.#queue = withEntry(this.#queue, entry)
       if (mayLeave) this.pump()
     }
     if (isPlaced) this.#keeper?.changed()
@@ -282,7 +289,7 @@ export class Outbox {
   #sendFirst(entry: Entry): void {
     if (this.#keeper === null || entry.qos < 2 || entry.isNoted || entry.isReceived) return this.#send(entry, this.#link as OutboxLink)
     this.#markInFlight(entry)
-    this.#unnoted.push(entry)
+    this.#unnoted = withEntry(this.#unnoted, entry)
   }
 
   #isNextQos2(): boolean {
@@ -316,7 +323,7 @@ export class Outbox {
       if (isDurable) for (const entry of entries) entry.isNoted = true
       if (this.#turn !== turn) return
       this.#isNoting = false
-      this.#unnoted = []
+      this.#unnoted = NONE
       for (const entry of entries) if (!entry.isDone && this.#link) this.#send(entry, this.#link)
       this.pump()
     })
@@ -366,11 +373,11 @@ export class Outbox {
     this.#budget.bytes -= this.#keptBytes
     this.#keptBytes = 0
     this.#bytes = 0
-    this.#queue = []
+    this.#queue = NONE
     this.#head = 0
-    this.#repeats = []
-    this.#unnoted = []
-    this.#byId.clear()
+    this.#repeats = NONE
+    this.#unnoted = NONE
+    this.#byId = NO_ENTRIES
     this.#inFlightCount = 0
   }
 
@@ -518,10 +525,15 @@ export class Outbox {
     if (entry.isInFlight) return
     if (entry.packetId === 0) {
       entry.packetId = this.#nextId()
-      this.#byId.set(entry.packetId, entry)
+      this.#addEntry(entry)
     }
     entry.isInFlight = true
     this.#inFlightCount++
+  }
+
+  #addEntry(entry: Entry): void {
+    if (this.#byId === NO_ENTRIES) this.#byId = new SmallMap()
+    this.#byId.set(entry.packetId, entry)
   }
 
   /** There is a free one: fewer than half of them are in use (O2). */
@@ -533,17 +545,18 @@ export class Outbox {
 
   #keep(entry: Entry): void {
     entry.isCounted = true
-    this.#charge(entry.bytes, entry.isKeptElsewhere)
+    this.charge(entry.bytes, entry.isKeptElsewhere)
   }
 
-  #charge(bytes: number, isKeptElsewhere = false): void {
+  /** What is in memory for it is more by that, or less. */
+  charge(bytes: number, isKeptElsewhere = false): void {
     this.#keptBytes += bytes
     if (!isKeptElsewhere) this.#bytes += bytes
     this.#budget.bytes += bytes
   }
 
   #refund(bytes: number, isKeptElsewhere = false): void {
-    this.#charge(-bytes, isKeptElsewhere)
+    this.charge(-bytes, isKeptElsewhere)
   }
 
   /** Its exchange is over. It may still stand in #repeats, when that came about before it was repeated. */
@@ -575,4 +588,15 @@ export class Outbox {
     this.#queue = this.#queue.slice(this.#head)
     this.#head = 0
   }
+}
+
+function listOf(entries: Iterable<Entry>): Entry[] {
+  const list = [...entries]
+  return list.length > 0 ? list : NONE
+}
+
+function withEntry(list: Entry[], entry: Entry): Entry[] {
+  if (list === NONE) return [entry]
+  list.push(entry)
+  return list
 }

@@ -10,23 +10,28 @@
 //   K1  What is written of one session is one moment of it: its queue and how far its queue has come. So a message is never in both, nor in neither.
 //   K2  `mqtt.queued` moves on when all queues are durable that changed before it was taken.
 //   K3  What was refused for want of room is written when there is some; until then the session is as good as its process.
+//   K4  Places that are durable are read from their pieces: each piece is there, and whole, while one of its places waits.
 // Not for: what becomes of a session (mqtt-sessions.ts), what is sent when (outbox.ts).
 
+import { assert } from '../../runtime/base/assert.ts'
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { LaneEnd, Partition, Place, StateChange, Store } from '../../runtime/log/contract.ts'
 import { deleteState } from '../../runtime/log/state-codec.ts'
-import type { ClientSession, KeptSession, Subscription } from './client-session.ts'
+import { type ClientSession, type KeptSession, NO_FILTERS, newSubscription, type Subscription } from './client-session.ts'
 import { DeliveredOffsets } from './delivered-offsets.ts'
 import { codeOf } from './message-log.ts'
+import type { PlacePiece } from './place-queue.ts'
 import {
   clientOfKey,
   PLACES_PER_PIECE,
+  pairsOf,
   type StoredFlight,
   type StoredPiece,
   type StoredPlace,
   type StoredQueue,
   type StoredSession,
   type StoredSubscription,
+  storedPiece,
   storedPieces,
   storedQueuedTo,
   storedQueues,
@@ -39,10 +44,21 @@ import {
 type KeysOfClient = readonly [clientId: string, keys: readonly string[]]
 type Removals = ReadonlyMap<string, readonly StateChange[]>
 
+/** What a commit has of a session. */
+interface SessionChanges {
+  readonly session: ClientSession
+  /** As what it is kept: a session that has ended may be begun anew. */
+  readonly kept: KeptSession
+  readonly changes: readonly StateChange[]
+  readonly filters: ReadonlySet<string>
+  /** Its queue as it is then; null = it is not written. */
+  readonly queue: { readonly firstPiece: number; readonly end: number } | null
+}
+
 /** One commit. */
 interface Writing {
   readonly changes: StateChange[]
-  readonly sessions: ClientSession[]
+  readonly sessions: SessionChanges[]
   /** What `mqtt.queued` says with it. */
   queuedTo?: ReadonlyMap<number, readonly number[]>
   /** Among the changes: of sessions that have ended, by client. Refused, they are tried again. */
@@ -58,8 +74,10 @@ export interface FoundSession {
   readonly subscriptions: readonly { readonly filter: string; readonly subscription: Subscription }[]
   readonly flights: readonly StoredFlight[]
   readonly start: number
-  /** Codes and offsets of what waits, in turn. */
-  readonly pairs: Float64Array
+  /** Number behind the last place that waits. */
+  readonly end: number
+  /** Where pieces are missing: codes and offsets of what is left in turn. */
+  readonly left: Float64Array | null
   /** By partition code, where that is more than `queuedTo`. */
   readonly queued: ReadonlyMap<number, number>
   /** By partition code, offsets beyond that. */
@@ -174,7 +192,7 @@ export class SessionStore {
       )
       const pieces = (pieceKeys.get(clientId) ?? []).flatMap((one) => storedPieces.getWhole(store, one, onDamage) ?? [])
       yield {
-        ...{ clientId, session, flights, start, pairs: pairsBetween(pieces, start, end) },
+        ...{ clientId, session, flights, start, end, left: hasAll(pieces, start, end) ? null : pairsBetween(pieces, start, end) },
         subscriptions: subscriptions.map(subscriptionOf),
         queued: new Map(queued.map(({ code, offset }) => [code, offset])),
         ahead: offsetsByCode(ahead)
@@ -206,22 +224,27 @@ export class SessionStore {
 
   // --- sessions
 
-  /** `restored`: as load() found it. */
-  keep(session: ClientSession, restored = false): void {
+  /** `restored`: as load() found it, with pieces up to the one that holds `end` - 1. */
+  keep(session: ClientSession, restored: { readonly end: number } | null = null): void {
     if (session.kept) return
-    const { start, end } = session.outbox.places
+    const { start } = session.outbox.places
     session.kept = {
-      isNew: !restored,
-      isRecordChanged: !restored,
-      hasEnd: restored,
-      isQueueChanged: !restored && session.subscriptions.size > 0,
-      changedFilters: new Set(restored ? [] : session.subscriptions.keys()),
-      writtenFilters: [],
+      isNew: restored === null,
+      isRecordChanged: restored === null,
+      hasEnd: restored !== null,
+      isQueueChanged: restored === null && session.subscriptions.size > 0,
+      changedFilters: restored === null && session.subscriptions.size > 0 ? new Set(session.subscriptions.keys()) : NO_FILTERS,
       firstPiece: Math.floor(start / PLACES_PER_PIECE),
-      durableFirstPiece: Math.floor(start / PLACES_PER_PIECE),
-      end: restored ? end : start
+      end: restored?.end ?? start
     }
-    if (!restored) this.#changed.add(session)
+    if (restored === null) this.#changed.add(session)
+  }
+
+  /** Of a session, as it is durable. */
+  piece(clientId: string, number: number): PlacePiece {
+    const piece = storedPieces.get(this.#store, pieceKey(clientId, number))
+    assert(piece !== undefined, `piece ${number} of a queue is not there`)
+    return { first: piece.first, pairs: pairsOf(piece) }
   }
 
   queueChanged(session: ClientSession): void {
@@ -239,7 +262,7 @@ export class SessionStore {
   /** Added or taken away: before persist(). */
   filterChanged(session: ClientSession, filter: string): void {
     if (!session.kept) return
-    session.kept.changedFilters.add(filter)
+    session.kept.changedFilters = new Set(session.kept.changedFilters).add(filter)
     session.kept.isQueueChanged = true
     if (session.subscriptions.size > 0) this.startTracking()
     this.#change(session)
@@ -249,10 +272,11 @@ export class SessionStore {
   persist(session: ClientSession, done: (error: WadiError | null) => void): void {
     if (!session.kept) return done(null)
     const removals = this.#takeRefused(session.clientId)
-    const changes = [...[...removals.values()].flat(), ...this.#changesOf(session, () => this.#progress())]
+    const written = this.#changesOf(session, () => this.#progress())
+    const changes = [...[...removals.values()].flat(), ...(written?.changes ?? [])]
     const isFirst = this.#queuedTo.size === 0 // that subscribes
     if (isFirst) changes.push(...this.#queuedToChanges(null))
-    this.#submit({ changes, sessions: [session], removals, ...(isFirst && { queuedTo: this.#queuedTo }) }, done)
+    this.#submit({ changes, sessions: written ? [written] : [], removals, ...(isFirst && { queuedTo: this.#queuedTo }) }, done)
   }
 
   /** The session has ended. @returns why that is not durable; it is tried again */
@@ -261,6 +285,7 @@ export class SessionStore {
     session.kept = null
     this.#changed.delete(session)
     if (!kept) return Promise.resolve(null)
+    session.outbox.places.takeBack()
     const filters = new Set([...session.subscriptions.keys(), ...kept.changedFilters])
     const changes = [
       storedSessions.remove(storedSessions.keyAt(clientId)),
@@ -305,7 +330,7 @@ export class SessionStore {
     const first: Writing = { changes: [...removals.values()].flat(), sessions: [], removals }
     const commits = [first]
     let bytes = bytesOf(first.changes)
-    const put = (changes: readonly StateChange[], session: ClientSession | null): void => {
+    const put = (changes: readonly StateChange[], written: SessionChanges | null): void => {
       const more = bytesOf(changes)
       if (bytes + more > COMMIT_BYTES_MAX) {
         commits.push({ changes: [], sessions: [] })
@@ -314,13 +339,12 @@ export class SessionStore {
       bytes += more
       const last = commits.at(-1) as Writing
       last.changes.push(...changes)
-      if (session) last.sessions.push(session)
+      if (written) last.sessions.push(written)
     }
-    for (const session of [...this.#changed])
-      put(
-        this.#changesOf(session, () => progress),
-        session
-      )
+    for (const session of [...this.#changed]) {
+      const written = this.#changesOf(session, () => progress)
+      if (written) put(written.changes, written)
+    }
     for (const change of this.#queuedToChanges(durable)) put([change], null)
     ;(commits.at(-1) as Writing).queuedTo = this.#queuedTo
     let left = commits.length
@@ -345,17 +369,21 @@ export class SessionStore {
 
   #submit({ changes, sessions, removals, queuedTo }: Writing, done: (error: WadiError | null) => void): void {
     if (changes.length === 0) return done(null)
-    const written = sessions.map(({ kept }) => ({ firstPiece: kept?.firstPiece ?? 0, filters: kept?.writtenFilters ?? [] }))
     this.#store.submit([], changes, (error) => {
       if (error) {
         for (const [clientId, removal] of removals ?? []) this.#refused.set(clientId, removal)
-        for (const [index, session] of sessions.entries()) this.#rewrite(session, written[index]?.filters ?? [])
+        for (const { session, filters } of sessions) this.#rewrite(session, filters)
         this.#queuedTo = this.#durableQueuedTo
         this.#routed = []
         this.#noteSoon()
       } else {
-        for (const [index, { kept }] of sessions.entries())
-          if (kept) Object.assign(kept, { isNew: false, durableFirstPiece: written[index]?.firstPiece ?? 0 })
+        for (const { session, kept, queue } of sessions) {
+          if (session.kept !== kept) continue
+          kept.isNew = false
+          if (queue === null) continue
+          kept.firstPiece = Math.max(kept.firstPiece, queue.firstPiece)
+          session.outbox.places.letGo(queue.end)
+        }
         if (queuedTo) this.#durableQueuedTo = queuedTo
       }
       done(error)
@@ -363,37 +391,38 @@ export class SessionStore {
   }
 
   /** What was refused is not durable: all of it next time. */
-  #rewrite(session: ClientSession, filters: readonly string[]): void {
-    const { kept, outbox } = session
+  #rewrite(session: ClientSession, filters: ReadonlySet<string>): void {
+    const { kept } = session
     if (!kept) return
     kept.isRecordChanged = true
     kept.isQueueChanged = true
-    for (const filter of [...session.subscriptions.keys(), ...filters]) kept.changedFilters.add(filter)
-    kept.firstPiece = kept.durableFirstPiece
-    kept.end = Math.min(kept.end, outbox.places.start)
+    kept.changedFilters = new Set([...kept.changedFilters, ...session.subscriptions.keys(), ...filters])
     this.#change(session)
   }
 
-  #changesOf(session: ClientSession, progress: () => Progress): StateChange[] {
-    const { kept, clientId } = session
+  /** null: it is not kept any more. */
+  #changesOf(session: ClientSession, progress: () => Progress): SessionChanges | null {
+    const { kept, clientId, outbox } = session
     this.#changed.delete(session)
-    if (!kept) return []
+    if (!kept) return null
     const changes: StateChange[] = []
     if (kept.isRecordChanged) {
       changes.push(storedSessions.put(storedSessions.keyAt(clientId), recordOf(session)))
       kept.hasEnd = session.endedMs !== null
     }
-    for (const filter of kept.changedFilters) {
+    const filters = kept.changedFilters
+    for (const filter of filters) {
       const key = subscriptionKey(clientId, filter)
       const subscription = session.subscriptions.get(filter)
       changes.push(subscription ? storedSubscriptions.put(key, storedOf(filter, subscription)) : storedSubscriptions.remove(key))
     }
+    const { start, end } = outbox.places
+    const queue = kept.isQueueChanged ? { firstPiece: Math.floor(start / PLACES_PER_PIECE), end } : null
+    if (queue) changes.push(...this.#queueChanges(session, kept, progress()))
     kept.isRecordChanged = false
-    kept.writtenFilters = [...kept.changedFilters]
-    kept.changedFilters.clear()
-    if (kept.isQueueChanged) changes.push(...this.#queueChanges(session, kept, progress()))
+    kept.changedFilters = NO_FILTERS
     kept.isQueueChanged = false
-    return changes
+    return { session, kept, changes, filters, queue }
   }
 
   #queueChanges({ clientId, outbox }: ClientSession, kept: KeptSession, progress: Progress): StateChange[] {
@@ -401,22 +430,17 @@ export class SessionStore {
     const { start, end } = places
     const firstPiece = Math.floor(start / PLACES_PER_PIECE)
     const changes: StateChange[] = []
-    const isGone = (number: number): boolean => number < firstPiece || start === end
+    const isGone = (number: number): boolean => start === end || number < firstPiece || number * PLACES_PER_PIECE >= end
     for (const number of pieceNumbers(kept.firstPiece, kept.end)) {
       if (isGone(number)) changes.push(storedPieces.remove(pieceKey(clientId, number)))
     }
-    for (const number of pieceNumbers(Math.floor(Math.max(start, kept.end) / PLACES_PER_PIECE), end)) {
+    // From what is durable on, not from what is on its way: that may be refused.
+    for (const number of places.held < end ? pieceNumbers(Math.floor(places.held / PLACES_PER_PIECE), end) : []) {
       const first = Math.max(start, number * PLACES_PER_PIECE)
       const until = Math.min(end, (number + 1) * PLACES_PER_PIECE)
-      const pairs = new Float64Array((until - first) * 2)
-      for (let at = first; at < until; at++) {
-        pairs[(at - first) * 2] = places.codeAt(at)
-        pairs[(at - first) * 2 + 1] = places.offsetAt(at)
-      }
-      changes.push(storedPieces.put(pieceKey(clientId, number), { first, pairs }))
+      changes.push(storedPieces.put(pieceKey(clientId, number), storedPiece(first, until, places)))
     }
-    kept.firstPiece = firstPiece
-    kept.end = end
+    kept.end = Math.max(kept.end, end)
     const value = { start, end, flights: outbox.flights(), ...progress }
     return [...changes, storedQueues.put(storedQueues.keyAt(clientId), value)]
   }
@@ -493,9 +517,18 @@ function pieceNumbers(first: number, end: number): number[] {
   return numbers
 }
 
+/** Whether the places from `start` up to `end` are all in their pieces. */
+function hasAll(pieces: readonly StoredPiece[], start: number, end: number): boolean {
+  const pieceOf = new Map(pieces.map((piece) => [Math.floor(piece.first / PLACES_PER_PIECE), piece]))
+  return pieceNumbers(Math.floor(start / PLACES_PER_PIECE), end).every((number) => {
+    const { first, count } = pieceOf.get(number) ?? { first: end, count: 0 }
+    return first <= Math.max(start, number * PLACES_PER_PIECE) && first + count >= Math.min(end, (number + 1) * PLACES_PER_PIECE)
+  })
+}
+
 function pairsBetween(pieces: readonly StoredPiece[], start: number, end: number): Float64Array {
   const inOrder = [...pieces].sort((one, other) => one.first - other.first)
-  const parts = inOrder.map(({ first, pairs }) => pairs.subarray(Math.max(0, start - first) * 2, Math.max(0, end - first) * 2))
+  const parts = inOrder.map((piece) => pairsOf(piece).subarray(Math.max(0, start - piece.first) * 2, Math.max(0, end - piece.first) * 2))
   const found = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0))
   let at = 0
   for (const part of parts) {
@@ -534,5 +567,6 @@ function storedOf(filter: string, { qos, noLocal, retainAsPublished, id }: Subsc
 }
 
 function subscriptionOf({ filter, qos, noLocal, retainAsPublished, id }: StoredSubscription): FoundSession['subscriptions'][number] {
-  return { filter, subscription: { qos, noLocal: noLocal === true, retainAsPublished: retainAsPublished === true, id: id ?? null } }
+  const wanted = { qos, noLocal: noLocal === true, retainAsPublished: retainAsPublished === true, id: id ?? null }
+  return { filter, subscription: newSubscription(wanted) }
 }

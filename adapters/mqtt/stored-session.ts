@@ -50,13 +50,16 @@ export interface StoredQueue {
 }
 
 const FORMAT = 1
+/** Of a topic whose places can be told by one number. */
+const TOPIC_NUMBER_MAX = 2 ** 53 / TOPIC_PARTITIONS_MAX - 1
 export const PLACES_PER_PIECE = 64
 
 export interface StoredPiece {
   /** Number of its first place. */
   readonly first: number
-  /** Code and offset of each place: one array, as there may be very many. */
-  readonly pairs: Float64Array
+  readonly count: number
+  /** As storedPiece() writes and pairsOf() reads them: mostly nobody wants to see them, and there may be very many. */
+  readonly places: Uint8Array
 }
 
 export const storedSessions = new StateArea<StoredSession>(
@@ -91,12 +94,16 @@ export const storedQueues = new StateArea<StoredQueue>('mqtt.flight', exact({ wr
   goes: 'with the session'
 })
 
-export const storedPieces = new StateArea<StoredPiece>('mqtt.queue', exact({ write: writePiece, read: readPiece }), {
-  keys: '<client>/<number>',
-  valueBytesMax: PLACES_PER_PIECE * 24,
-  entries: '1,000,000 places in all',
-  goes: 'when the last of its places was sent, and with the session'
-})
+export const storedPieces = new StateArea<StoredPiece>(
+  'mqtt.queue',
+  { encode: encodePiece, decode: decodePiece },
+  {
+    keys: '<client>/<number>',
+    valueBytesMax: PLACES_PER_PIECE * 24,
+    entries: '1,000,000 places in all',
+    goes: 'when the last of its places was sent, and with the session'
+  }
+)
 
 /** By topic: for each partition, from where on a start after a crash looks for messages. */
 export const storedQueuedTo = new StateArea<readonly number[]>('mqtt.queued', exact({ write: writeOffsets, read: readOffsets }), {
@@ -130,6 +137,15 @@ interface ExactCodec<V> {
 /** Of all values, one after the other. */
 const writer = new VarintWriter()
 
+/** Behind the format. @throws WadiError WADI_FORMAT_NEWER */
+function readerOf(value: Uint8Array, key: string): VarintReader {
+  const reader = new VarintReader(key, value, 0)
+  const format = reader.next()
+  if (format > FORMAT) throw stateNewer(key, format, FORMAT)
+  if (format < FORMAT) throw stateDamaged(key, value)
+  return reader
+}
+
 /** A format byte, then numbers. */
 function exact<V>({ write, read }: ExactCodec<V>): ValueCodec<V> {
   const encode = (value: V): Uint8Array => {
@@ -141,9 +157,7 @@ function exact<V>({ write, read }: ExactCodec<V>): ValueCodec<V> {
   return {
     encode,
     decode(value, key) {
-      const reader = new VarintReader(key, value, 0)
-      const format = reader.next()
-      if (format > FORMAT) throw stateNewer(key, format, FORMAT)
+      const reader = readerOf(value, key)
       const decoded = read(reader)
       reader.end()
       if (!Buffer.from(encode(decoded)).equals(value)) throw stateDamaged(key, value)
@@ -177,20 +191,51 @@ function readQueue(reader: VarintReader): StoredQueue {
   return { start, end, flights, queued: readPlaces(reader), ahead: readPlaces(reader) }
 }
 
-function writePiece(writer: VarintWriter, { first, pairs }: StoredPiece): void {
-  writer.put(first)
-  writer.put(pairs.length / 2)
-  for (let at = 0; at < pairs.length; at += 2) putPlace(writer, pairs[at] as number, pairs[at + 1] as number)
+interface Places {
+  codeAt(number: number): number
+  offsetAt(number: number): number
 }
 
-function readPiece(reader: VarintReader): StoredPiece {
-  const first = reader.next()
-  const pairs = new Float64Array(reader.count() * 2)
+/** With the numbers from `first` up to `end`. */
+export function storedPiece(first: number, end: number, places: Places): StoredPiece {
+  writer.clear()
+  for (let number = first; number < end; number++) putPlace(writer, places.codeAt(number), places.offsetAt(number))
+  return { first, count: end - first, places: writer.bytes() }
+}
+
+/** Code and offset of each place in turn. */
+export function pairsOf({ count, places }: StoredPiece): Float64Array {
+  const reader = new VarintReader(storedPieces.name, places, 0)
+  const pairs = new Float64Array(count * 2)
   for (let at = 0; at < pairs.length; at += 2) {
     pairs[at] = reader.next() * TOPIC_PARTITIONS_MAX + reader.next()
     pairs[at + 1] = reader.next()
   }
-  return { first, pairs }
+  return pairs
+}
+
+function encodePiece({ first, count, places }: StoredPiece): Uint8Array {
+  writer.clear()
+  writer.put(FORMAT)
+  writer.put(first)
+  writer.put(count)
+  writer.putBytes(places)
+  return writer.bytes()
+}
+
+/** Without an object for a place: at a start all of them are looked at. */
+function decodePiece(value: Uint8Array, key: string): StoredPiece {
+  const reader = readerOf(value, key)
+  const first = reader.next()
+  const count = reader.count()
+  const from = reader.at
+  for (let left = count; left > 0; left--) {
+    const topicNumber = reader.next()
+    if (reader.next() >= TOPIC_PARTITIONS_MAX || topicNumber > TOPIC_NUMBER_MAX) throw stateDamaged(key, value)
+    reader.next()
+  }
+  reader.end()
+  return { first, count, places: value.subarray(from) }
 }
 
 function writePlaces(writer: VarintWriter, places: readonly StoredPlace[]): void {

@@ -4,9 +4,11 @@
 // removed, so that what was subscribed once costs nothing. Names are well formed (packet-reader.ts) and have a bounded number of levels.
 // Not for: who may have which filter.
 
+import { SmallMap } from './small-map.ts'
+
 interface Node<V> {
-  children: Map<string, Node<V>> | null
-  values: Map<unknown, V> | null
+  children: SmallMap<string, Node<V>> | null
+  values: SmallMap<string | object, V> | null
 }
 
 const newNode = <V>(): Node<V> => ({ children: null, values: null })
@@ -22,29 +24,29 @@ class LevelTree<V> {
   }
 
   /** @returns what it takes the place of */
-  set(name: string, key: unknown, value: V): V | undefined {
+  set(name: string, key: string | object, value: V): V | undefined {
     let node = this.root
     for (const level of name.split('/')) {
-      node.children ??= new Map()
+      node.children ??= new SmallMap()
       let child = node.children.get(level)
       if (!child) node.children.set(level, (child = newNode()))
       node = child
     }
-    node.values ??= new Map()
+    node.values ??= new SmallMap()
     const before = node.values.get(key)
     node.values.set(key, value)
     if (before === undefined) this.#size++
     return before
   }
 
-  get(name: string, key: unknown): V | undefined {
+  get(name: string, key: string | object): V | undefined {
     let node: Node<V> | undefined = this.root
     for (const level of name.split('/')) node = node?.children?.get(level)
     return node?.values?.get(key)
   }
 
   /** @returns whether there was one */
-  delete(name: string, key: unknown): boolean {
+  delete(name: string, key: string | object): boolean {
     const levels = name.split('/')
     const path = [this.root]
     for (const level of levels) {
@@ -68,7 +70,7 @@ class LevelTree<V> {
 }
 
 /** Filters of subscribers. */
-export class FilterTree<K, V> extends LevelTree<V> {
+export class FilterTree<K extends string | object, V> extends LevelTree<V> {
   /** Every value whose filter matches `topic`; a subscriber with several such filters is visited for each. */
   match(topic: string, visit: (key: K, value: V) => void): void {
     if (this.size > 0) this.#descend(this.root, topic.split('/'), 0, visit)
@@ -107,20 +109,22 @@ export class TopicTree<V> extends LevelTree<V> {
       if (child) this.#descend(child, levels, depth + 1, visit)
       return
     }
-    for (const [name, child] of node.children ?? []) if (depth > 0 || !name.startsWith('$')) this.#descend(child, levels, depth + 1, visit)
+    node.children?.visit((name, child) => {
+      if (depth > 0 || !name.startsWith('$')) this.#descend(child, levels, depth + 1, visit)
+    })
   }
 
   #visitBelow(node: Node<V>, depth: number, visit: (key: unknown, value: V) => void): void {
-    for (const [name, child] of node.children ?? []) {
-      if (depth === 0 && name.startsWith('$')) continue
+    node.children?.visit((name, child) => {
+      if (depth === 0 && name.startsWith('$')) return
       visitAll(child, visit)
       this.#visitBelow(child, depth + 1, visit)
-    }
+    })
   }
 }
 
 function visitAll<K, V>(node: Node<V> | undefined, visit: (key: K, value: V) => void): void {
-  if (node?.values) for (const [key, value] of node.values) visit(key as K, value)
+  node?.values?.visit((key, value) => visit(key as K, value))
 }
 
 /** One filter alone; as FilterTree.match() for many. */

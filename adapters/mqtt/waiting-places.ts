@@ -16,28 +16,26 @@ export interface PlaceLimits {
   readonly queuedPlacesMax: number
 }
 
-export class WaitingPlaces {
+/** Of what is in memory. */
+export interface MemorySums {
+  /** Less than 0 takes away. */
+  charge(bytes: number): void
+}
+
+/** Not to be changed. */
+const NONE = Object.freeze([]) as unknown as Loaded[]
+
+export class WaitingPlaces extends PlaceQueue {
   readonly #limits: PlaceLimits
   readonly #budget: { places: number }
-  /** Adds to the sums of what is in memory; less than 0 takes away. */
-  readonly #charge: (bytes: number) => void
-  readonly #queue: PlaceQueue
-  #loaded: Loaded[] = []
+  readonly #sums: MemorySums
+  #loaded: Loaded[] = NONE
 
-  constructor(limits: PlaceLimits, budget: { places: number }, charge: (bytes: number) => void, start: number) {
+  constructor(limits: PlaceLimits, budget: { places: number }, sums: MemorySums, start: number) {
+    super(start)
     this.#limits = limits
     this.#budget = budget
-    this.#charge = charge
-    this.#queue = new PlaceQueue(start)
-  }
-
-  get length(): number {
-    return this.#queue.length
-  }
-
-  /** As it has to be written down. */
-  get places(): Pick<PlaceQueue, 'start' | 'end' | 'codeAt' | 'offsetAt'> {
-    return this.#queue
+    this.#sums = sums
   }
 
   /** undefined: it has to be loaded. */
@@ -47,43 +45,46 @@ export class WaitingPlaces {
 
   /** All that wait are in memory. */
   get isLoaded(): boolean {
-    return this.#loaded.length === this.#queue.length
+    return this.#loaded.length === this.length
   }
 
   /** For one more, and `more`. */
   hasRoom(more = 0): boolean {
     const { queuedPlacesPerClientMax, queuedPlacesMax } = this.#limits
-    return this.#queue.length + more < queuedPlacesPerClientMax && this.#budget.places < queuedPlacesMax
+    return this.length + more < queuedPlacesPerClientMax && this.#budget.places < queuedPlacesMax
   }
 
   /** @returns false when there is no room */
   add({ code, offset }: StoredPlace): boolean {
     if (!this.hasRoom()) return false
-    this.#queue.push(code, offset)
+    this.push(code, offset)
     this.#budget.places++
     return true
   }
 
-  /** Codes and offsets in turn, whatever the bounds are now. */
-  restore(pairs: Float64Array): void {
-    this.#queue.fill(pairs)
-    this.#budget.places += pairs.length / 2
+  /** Whatever the bounds are now. `found`: up to where all are written down; or codes and offsets in turn. */
+  restore(found: number | Float64Array): void {
+    if (typeof found === 'number') this.fillFromWritten(found)
+    else this.fill(found)
+    this.#budget.places += this.length
   }
 
   /** The message of the first place that is not in memory. */
   load(loaded: Loaded): void {
-    this.#loaded.push(loaded)
-    if (loaded) this.#charge(loaded.message.bytes)
+    if (this.#loaded === NONE) this.#loaded = [loaded]
+    else this.#loaded.push(loaded)
+    if (loaded) this.#sums.charge(loaded.message.bytes)
   }
 
-  unload(): void {
-    for (const loaded of this.#loaded) if (loaded) this.#charge(-loaded.message.bytes)
-    this.#loaded = []
+  override unload(): void {
+    for (const loaded of this.#loaded) if (loaded) this.#sums.charge(-loaded.message.bytes)
+    this.#loaded = NONE
+    super.unload()
   }
 
   /** The first `count`. */
   first(count: number): StoredPlace[] {
-    const { start, end } = this.#queue
+    const { start, end } = this
     const places: StoredPlace[] = []
     for (let number = start; number < Math.min(end, start + count); number++) places.push(this.#placeAt(number))
     return places
@@ -91,10 +92,10 @@ export class WaitingPlaces {
 
   /** The first one, off the queue; it counts in the budget until giveBack(). */
   take(): { readonly place: StoredPlace; readonly loaded: Loaded } {
-    const place = this.#placeAt(this.#queue.start)
-    const loaded = this.#loaded.shift() ?? null
-    this.#queue.shift()
-    if (loaded) this.#charge(-loaded.message.bytes)
+    const place = this.#placeAt(this.start)
+    const loaded = (this.#loaded.length > 0 ? this.#loaded.shift() : null) ?? null
+    this.shift()
+    if (loaded) this.#sums.charge(-loaded.message.bytes)
     return { place, loaded }
   }
 
@@ -107,13 +108,13 @@ export class WaitingPlaces {
     this.#budget.places--
   }
 
-  clear(): void {
+  override clear(): void {
     this.unload()
-    this.#budget.places -= this.#queue.length
-    this.#queue.clear()
+    this.#budget.places -= this.length
+    super.clear()
   }
 
   #placeAt(number: number): StoredPlace {
-    return { code: this.#queue.codeAt(number), offset: this.#queue.offsetAt(number) }
+    return { code: this.codeAt(number), offset: this.offsetAt(number) }
   }
 }

@@ -3,6 +3,8 @@
 // Invariants: made in slices, without an object for each value; what is read is what was written, or nothing.
 // Not for: files, checksums, generations (state-snapshot.ts).
 
+import { byteLengthOfHeld, type HeldValue } from './held-value.ts'
+
 /** Written; 1 is still read. */
 export const STATE_FORMAT_VERSION = 2
 
@@ -42,12 +44,12 @@ export interface StateImage {
   /** Count of the values. */
   readonly size: number
   /** By what their keys begin with up to the first "/". */
-  readonly areas: Iterable<readonly [area: string, values: ReadonlyMap<string, Uint8Array>]>
+  readonly areas: Iterable<readonly [area: string, values: ReadonlyMap<string, HeldValue>]>
 }
 
 export interface StateSnapshot extends SnapshotHead {
-  /** Each key once. */
-  readonly state: readonly StateEntry[]
+  /** Each key once. Each value holds until the next one is asked for. */
+  readonly state: Iterable<StateEntry>
 }
 
 /** In slices of about 64 KiB; each holds until the next one is asked for. Keys have at most 255 bytes (state-map.ts). */
@@ -65,7 +67,7 @@ export function* encodeSnapshot(head: SnapshotHead, { size, areas }: StateImage)
     }
     slice.area(area)
     for (const [key, value] of values) {
-      const bytes = ENTRY_HEADER_BYTES + VALUE_LENGTH_BYTES + key.length * UTF8_BYTES_MAX + value.byteLength
+      const bytes = ENTRY_HEADER_BYTES + VALUE_LENGTH_BYTES + key.length * UTF8_BYTES_MAX + byteLengthOfHeld(value)
       if (!slice.hasRoom(bytes)) {
         yield slice.taken()
         slice.begin(bytes)
@@ -100,14 +102,16 @@ class Slice {
   }
 
   /** `from`: where the rest of the key begins. */
-  value(key: string, from: number, value: Uint8Array): void {
+  value(key: string, from: number, value: HeldValue): void {
     this.#buffer[this.#at++] = VALUE
     this.#shortText(key, from)
-    this.u32(value.byteLength)
+    const bytes = byteLengthOfHeld(value)
+    this.u32(bytes)
     const [buffer, at] = [this.#buffer, this.#at]
-    if (value.byteLength > SHORT_VALUE_BYTES) buffer.set(value, at)
-    else for (let index = 0; index < value.byteLength; index++) buffer[at + index] = value[index] as number
-    this.#at += value.byteLength
+    if (typeof value !== 'string') buffer.set(value, at)
+    else if (bytes > SHORT_VALUE_BYTES) buffer.write(value, at, 'latin1')
+    else for (let index = 0; index < bytes; index++) buffer[at + index] = value.charCodeAt(index)
+    this.#at += bytes
   }
 
   u32(value: number): void {
@@ -153,25 +157,46 @@ function decodeBinary(payload: Buffer): StateSnapshot | null {
   const numbers = JSON.parse(payload.toString('utf8', 4, headEnd)) as unknown
   const head = headOf(numbers)
   if (head === null) return null
-  const state: StateEntry[] = []
-  let area: string | null = null
-  for (let at = headEnd; at < payload.byteLength; ) {
+  const count = countEntries(payload, headEnd)
+  if (count === null || count !== (numbers as { readonly values?: unknown }).values) return null
+  return { ...head, state: { [Symbol.iterator]: () => entriesIn(payload, headEnd) } }
+}
+
+/** null when they are not of this form. @throws RangeError then too */
+function countEntries(payload: Buffer, from: number): number | null {
+  let count = 0
+  let hasArea = false
+  for (let at = from; at < payload.byteLength; ) {
     const kind = payload.readUInt8(at)
-    const textEnd = at + 2 + payload.readUInt8(at + 1)
-    if (textEnd > payload.byteLength) return null
-    const text = payload.toString('utf8', at + 2, textEnd)
-    if (kind === AREA) {
-      area = text
-      at = textEnd
-      continue
+    const textEnd = at + ENTRY_HEADER_BYTES + payload.readUInt8(at + 1)
+    if (textEnd > payload.byteLength || kind > VALUE) return null
+    at = textEnd
+    if (kind === AREA) hasArea = true
+    else if (!hasArea) return null
+    else {
+      at += VALUE_LENGTH_BYTES + payload.readUInt32BE(textEnd)
+      if (at > payload.byteLength) return null
+      count++
     }
-    if (kind !== VALUE || area === null) return null
-    const valueAt = textEnd + 4
-    at = valueAt + payload.readUInt32BE(textEnd)
-    if (at > payload.byteLength) return null
-    state.push([area + text, new Uint8Array(payload.subarray(valueAt, at))]) // a copy: one value would hold the whole file
   }
-  return state.length === (numbers as { readonly values?: unknown }).values ? { ...head, state } : null
+  return count
+}
+
+/** Of what countEntries() has looked at. */
+function* entriesIn(payload: Buffer, from: number): Generator<StateEntry> {
+  let area = ''
+  for (let at = from; at < payload.byteLength; ) {
+    const kind = payload.readUInt8(at)
+    const textEnd = at + ENTRY_HEADER_BYTES + payload.readUInt8(at + 1)
+    const text = payload.toString('utf8', at + ENTRY_HEADER_BYTES, textEnd)
+    at = textEnd
+    if (kind === AREA) area = text
+    else {
+      const valueAt = textEnd + VALUE_LENGTH_BYTES
+      at = valueAt + payload.readUInt32BE(textEnd)
+      yield [area + text, payload.subarray(valueAt, at)]
+    }
+  }
 }
 
 /** Format 1: everything in one JSON, values in base64. */

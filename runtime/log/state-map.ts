@@ -7,23 +7,26 @@
 import { assert } from '../base/assert.ts'
 import { WadiError } from '../base/errors.ts'
 import type { StateChange } from './contract.ts'
+import { bytesOfHeld, type HeldValue, heldValue } from './held-value.ts'
 import type { StateEntry, StateImage } from './snapshot-codec.ts'
 import { areaOfKey, STATE_VALUE_BYTES_MAX, type StateReader } from './state-area.ts'
 import { areaOf, STATE_KEY_BYTES_MAX } from './state-codec.ts'
 
 export class StateMap implements StateReader {
   /** By area (the key up to its first "/"): a list of one small area does not look at the keys of a large one. */
-  readonly #areas = new Map<string, Map<string, Uint8Array>>()
+  readonly #areas = new Map<string, Map<string, HeldValue>>()
   /** What came while an image is read, null where a value went; null when none is read. */
-  #changed: Map<string, Uint8Array | null> | null = null
+  #changed: Map<string, HeldValue | null> | null = null
 
   constructor(values: Iterable<StateEntry> = []) {
-    for (const [key, value] of values) this.#put(key, value)
+    for (const [key, value] of values) this.#put(key, heldValue(value))
   }
 
+  /** Not to be changed. */
   getState(key: string): Uint8Array | undefined {
     const changed = this.#changed?.get(key)
-    return changed === undefined ? this.#areas.get(areaOf(key))?.get(key) : (changed ?? undefined)
+    const value = changed === undefined ? this.#areas.get(areaOf(key))?.get(key) : changed
+    return value === undefined || value === null ? undefined : bytesOfHeld(value)
   }
 
   /** Keys that begin with `prefix`, in the order of their characters. */
@@ -38,8 +41,9 @@ export class StateMap implements StateReader {
 
   apply(changes: readonly StateChange[]): void {
     for (const { key, value } of changes) {
-      if (this.#changed) this.#changed.set(key, value)
-      else if (value !== null) this.#put(key, value)
+      const held = value && heldValue(value)
+      if (this.#changed) this.#changed.set(key, held)
+      else if (held !== null) this.#put(key, held)
       else this.#delete(key)
     }
   }
@@ -50,11 +54,11 @@ export class StateMap implements StateReader {
   image(unsaved: readonly StateChange[] = []): StateImage {
     assert(this.#changed === null, 'an image of the state is being read')
     this.#changed = new Map()
-    const areas = new Map<string, ReadonlyMap<string, Uint8Array>>(this.#areas)
+    const areas = new Map<string, ReadonlyMap<string, HeldValue>>(this.#areas)
     for (const { key, value } of unsaved) {
       const name = areaOf(key)
       // copied once: of the areas that have unsaved values none is large
-      if (value) areas.set(name, new Map(areas.get(name)).set(key, value))
+      if (value) areas.set(name, new Map(areas.get(name)).set(key, heldValue(value)))
     }
     let size = 0
     for (const area of areas.values()) size += area.size
@@ -71,7 +75,7 @@ export class StateMap implements StateReader {
     }
   }
 
-  #put(key: string, value: Uint8Array): void {
+  #put(key: string, value: HeldValue): void {
     const name = areaOf(key)
     const area = this.#areas.get(name)
     if (area) area.set(key, value)

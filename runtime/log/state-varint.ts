@@ -23,12 +23,22 @@ export class VarintWriter {
   #length = 0
 
   put(value: number): void {
-    if (this.#length + VARINT_BYTES_MAX > this.#bytes.length) {
-      const larger = new Uint8Array(this.#bytes.length * 2)
-      larger.set(this.#bytes)
-      this.#bytes = larger
-    }
+    this.#makeRoom(VARINT_BYTES_MAX)
     this.#length = putVarint(this.#bytes, this.#length, value)
+  }
+
+  /** Numbers that another one wrote. */
+  putBytes(bytes: Uint8Array): void {
+    this.#makeRoom(bytes.byteLength)
+    this.#bytes.set(bytes, this.#length)
+    this.#length += bytes.byteLength
+  }
+
+  #makeRoom(bytes: number): void {
+    if (this.#length + bytes <= this.#bytes.length) return
+    const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + bytes))
+    larger.set(this.#bytes.subarray(0, this.#length))
+    this.#bytes = larger
   }
 
   clear(): void {
@@ -51,6 +61,11 @@ export class VarintReader {
     this.#key = key
     this.#bytes = bytes
     this.#at = at
+  }
+
+  /** Where the next one begins. */
+  get at(): number {
+    return this.#at
   }
 
   next(): number {

@@ -45,7 +45,7 @@ async function machineWith(snapshots: readonly (readonly StateEntry[])[]): Promi
 }
 
 const load = (machine: SimMachine) => machine.settle(loadSnapshot(machine.disk, core, '/data'))
-const plain = (state: readonly StateEntry[]) => state.map(([key, value]) => [key, Buffer.from(value)])
+const plain = (state: Iterable<StateEntry>) => Array.from(state, ([key, value]) => [key, Buffer.from(value)])
 const pathOf = (number: number): string => `/data/state/${String(number).padStart(20, '0')}.state`
 
 async function contentOf(machine: SimMachine, path: string): Promise<Uint8Array> {
@@ -73,7 +73,8 @@ for (const seed of seeds({ count: 6 })) {
     }
     const machine = await machineWith([[...state]])
     const loaded = await load(machine)
-    const { state: read, ...numbers } = loaded?.snapshot ?? { state: [] }
+    const { state: found, ...numbers } = loaded?.snapshot ?? { state: [] }
+    const read = [...found]
     t.same(numbers, head)
     t.equal(read.length, state.size)
     t.equal(

@@ -9,7 +9,7 @@ import { type CommitFrame, readFrames } from '../../runtime/core/commit-frames.t
 import type { Core } from '../../runtime/core/core.ts'
 import type { Partition } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
-import { decodeSnapshot, STATE_FORMAT_VERSION } from '../../runtime/log/snapshot-codec.ts'
+import { decodeSnapshot, STATE_FORMAT_VERSION, type StateEntry } from '../../runtime/log/snapshot-codec.ts'
 import { topicEntries } from '../../runtime/log/topic-catalogue.ts'
 import { confirmedNotes, notesHead, writtenNotes } from '../../runtime/uplink/delivery-notes.ts'
 import type { Ledger } from './ledger.ts'
@@ -159,12 +159,10 @@ export class LostEntries {
     const found: { path: string; atByte: number; topicName: string | null; number: number; sequence: number }[] = []
     let lastSequence = 0
     const files = this.#host.disk.files()
+    const entriesOf = (bytes: Uint8Array): Iterable<StateEntry> =>
+      decodeSnapshot(STATE_FORMAT_VERSION, bytes.subarray(STATE_HEADER_BYTES))?.state ?? []
     const isInState = (key: string): boolean =>
-      files.some(
-        ({ path, bytes }) =>
-          path.includes('/state/') &&
-          decodeSnapshot(STATE_FORMAT_VERSION, bytes.subarray(STATE_HEADER_BYTES))?.state.some(([one]) => one === key)
-      )
+      files.some(({ path, bytes }) => path.includes('/state/') && new Map(entriesOf(bytes)).has(key))
     for (const { path, at, sequence, frames } of this.#commits(core)) {
       lastSequence = Math.max(lastSequence, sequence)
       const [frame] = frames

@@ -28,7 +28,7 @@ function leavesEarly(what: 'PUBLISH' | 'PUBREL'): SubscriberMutation {
         }
         const load: QueueKeeper['load'] = (places) => keeper.load(places)
         const deliveryOf: QueueKeeper['deliveryOf'] = (logged) => keeper.deliveryOf(logged)
-        keepWith.call(this, { load, deliveryOf, changed: () => keeper.changed(), note })
+        keepWith.call(this, { read: (number) => keeper.read(number), load, deliveryOf, changed: () => keeper.changed(), note })
       }
     }
   }
@@ -68,7 +68,7 @@ export const subscriberCanaries: Record<string, SubscriberMutation> = {
   },
   'a restart forgets what waits': finds(({ sessions, ...rest }) => ({
     ...rest,
-    sessions: eachOf(sessions, { pairs: new Float64Array(0), flights: [] })
+    sessions: eachOf(sessions, { left: new Float64Array(0), flights: [] })
   })),
   'PUBLISH of QoS 2 leaves before its packet id is durable': leavesEarly('PUBLISH'),
   'PUBREL leaves before it is durable that the client has the message': leavesEarly('PUBREL'),

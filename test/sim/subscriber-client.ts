@@ -49,6 +49,8 @@ export interface WillFate {
   disarmedLife: number
   /** There was no room to write it down. */
   readonly isSoft: boolean
+  /** Its gateway is gone: the next one sends it, if there is room until its client is back. */
+  isLeft: boolean
 }
 
 interface Outgoing {
@@ -147,8 +149,12 @@ export class SubscriberClient {
     ackMode: AckMode
     willTopic: { topic: string; qos: Qos; retain: boolean } | null
   }): void {
-    const { ledger, clock, listener } = this.#world
+    const { ledger, clock, listener, isFaulty } = this.#world
     if (!listener) return
+    for (const will of this.wills) {
+      if (will.isLeft && isFaulty && will.expected === 'once') will.expected = 'at-most-once'
+      will.isLeft = false
+    }
     if (this.link && !this.link.isEnding) {
       this.#world.reach('takeover')
       this.#lose(true)
@@ -212,7 +218,14 @@ export class SubscriberClient {
 
   #newWill({ topic, qos, retain }: { topic: string; qos: Qos; retain: boolean }, sent: number): WillFate {
     const message = this.#newMessage(topic, { qos, retain, isWill: true, sent })
-    const will: WillFate = { message, expected: 'at-most-once', disarmedMs: NEVER, disarmedLife: -1, isSoft: this.#world.isFaulty }
+    const will: WillFate = {
+      message,
+      expected: 'at-most-once',
+      disarmedMs: NEVER,
+      disarmedLife: -1,
+      isSoft: this.#world.isFaulty,
+      isLeft: false
+    }
     this.wills.push(will)
     return will
   }
@@ -257,6 +270,7 @@ export class SubscriberClient {
     this.link = null
     this.#world.ledger.next()
     if (link.will && link.isConnected && !link.isEnding && !link.will.isSoft && !this.#world.isFaulty) link.will.expected = 'once'
+    if (link.will) link.will.isLeft = link.isDead
     for (const grants of link.waiting.values()) for (const grant of grants) if (grant.leaving === NEVER) grant.granted = NEVER
     if (!link.isConnected && this.#expected(link) !== 'must') {
       this.epoch.isUncertain = true
@@ -530,7 +544,7 @@ export class SubscriberClient {
     const { message } = outgoing
     if (code >= 0x80) {
       if (!this.#world.isFaulty) this.#violate(`${message.id} is refused with 0x${code.toString(16)}`)
-      message.fate = 'refused'
+      message.fate = qos === 1 && message.sentCount > 1 ? 'given-up' : 'refused' // of QoS 1 what was sent before may be stored: its PUBACK was lost
       this.#world.reach('refused')
       return void this.#outgoing.delete(packetId)
     }

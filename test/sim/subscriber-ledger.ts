@@ -145,7 +145,9 @@ export class SubscriberLedger {
     const matching = epoch.grants.filter(({ filter, left }) => matchesFilter(filter, message.topic) && left > message.sent)
     const mayTake = matching.filter(({ noLocal }) => !(noLocal && message.publisher === epoch.clientId && !message.isWill))
     if (received.retain && message.retain && matching.some(({ retainHandling }) => retainHandling !== 2)) return
-    const inTime = mayTake.filter(({ asked }) => asked < message.acked)
+    // PUBACK may be that of a repeat: what the broker has of the one before is a message of its own, and may be on its way.
+    const isOnItsWay = message.qos === 1 && message.sentCount > 1
+    const inTime = mayTake.filter(({ asked }) => asked < message.acked || isOnItsWay)
     if (inTime.length === 0 && !epoch.isDoubtful) {
       const why = matching.length === 0 ? 'no filter' : mayTake.length === 0 ? 'no-local' : 'it was acknowledged before SUBSCRIBE left'
       return this.violate(`${who}: not for this session: ${why}`)

@@ -1,7 +1,7 @@
 // Whether the broker must, may or must not have a session of a client, from what its client saw and from the clock.
 //
 // Invariants: a session lives until its expiry has passed from the end of its last connection on, which after a fall of the gateway may count from the next start on;
-// what was not answered may have been carried out or not. Not for: what is in the session.
+// what was not answered may have been carried out or not: a CONNECT without CONNACK may have begun that time anew. Not for: what is in the session.
 
 export type Presence = 'must' | 'may' | 'must-not'
 
@@ -17,7 +17,9 @@ export class SessionPresence {
   #goneMs = 0
   #secondsMin = 0
   #secondsMax = 0
+  /** The end of the last connection, and of the last one that was accepted. */
   #closedMs = 0
+  #acceptedEndMs = 0
   #isCloseSeen = true
   /** CONNECT has left, CONNACK has not come. */
   #pending: { readonly isClean: boolean } | null = null
@@ -29,7 +31,7 @@ export class SessionPresence {
     if (isClean || this.#isThere === 'no' || this.#goneInLife === life) return 'must-not'
     const sinceMs = Math.max(this.#closedMs, servesSinceMs)
     if (this.#isCloseSeen && sentMs - sinceMs > this.#secondsMax * 1_000 + LATE_MS) return 'must-not'
-    return this.#isThere === 'yes' && nowMs - this.#closedMs < this.#secondsMin * 1_000 ? 'must' : 'may'
+    return this.#isThere === 'yes' && nowMs - this.#acceptedEndMs < this.#secondsMin * 1_000 ? 'must' : 'may'
   }
 
   connecting(expirySeconds: number, isClean: boolean): void {
@@ -64,6 +66,7 @@ export class SessionPresence {
 
   closed(nowMs: number, isSeen: boolean): void {
     this.#closedMs = nowMs
+    if (this.#pending === null) this.#acceptedEndMs = nowMs
     this.#isCloseSeen = isSeen
     if (this.#pending && this.#secondsMax > 0 && (this.#pending.isClean || this.#isThere === 'no' || this.#goneInLife >= 0)) {
       this.#isThere = 'maybe'
