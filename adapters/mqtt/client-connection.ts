@@ -179,6 +179,11 @@ export class ClientConnection {
     )
   }
 
+  /** As send(), with `words` where the client wants them and takes a packet of that size. */
+  sendWithReason(words: string, packetWith: (reasonText: string) => Uint8Array): void {
+    this.send(this.#withReason(words, packetWith) ?? packetWith(''))
+  }
+
   /** Ends it for `fault`: what was answered before leaves first, then the fault's answer. */
   refuse(fault: Error): void {
     this.#fail(fault)
