@@ -46,7 +46,7 @@ export interface ConnectionLimits {
 const CONNECT_PIECE_BYTES = 256
 /** A pause that ended so short ago counts: what arrived during it may not have been read yet. */
 const AFTER_PAUSE_MS = 1_000
-/** A peer that does not take the last bytes is not waited for longer. */
+/** A peer that does not take the last bytes, or does not close its side, is not waited for longer. */
 const GOODBYE_MS_MAX = 1_000
 
 export class ClientConnection {
@@ -198,6 +198,11 @@ export class ClientConnection {
     )
   }
 
+  /** As send(), with `words` where the client wants them and takes a packet of that size. */
+  sendWithReason(words: string, packetWith: (reasonText: string) => Uint8Array): void {
+    this.send(this.#withReason(words, packetWith) ?? packetWith(''))
+  }
+
   /** Ends it for `fault`: what was answered before leaves first, then the fault's answer. */
   refuse(fault: Error): void {
     this.#fail(fault)
@@ -290,7 +295,7 @@ export class ClientConnection {
     return false
   }
 
-  /** What arrives is read and thrown away, so that the end of the connection is seen. */
+  /** What arrives is read and thrown away, so that the peer's end of the connection is seen: then the socket closes. */
   #discard(): false {
     while (this.#socket.read() !== null);
     return false
@@ -398,7 +403,9 @@ export class ClientConnection {
     if (lastBytes) this.#writer.write(lastBytes)
     this.#writer.flush()
     this.#isEnding = true
-    this.#socket.end(() => this.#socket.destroy())
+    // Closed at once, what the peer is still sending would be answered by the kernel with a reset, and that may cost it our last packet.
+    this.#socket.end(() => this.#end())
+    this.#discard()
     setTimeout(() => this.#socket.destroy(), GOODBYE_MS_MAX).unref()
   }
 

@@ -15,7 +15,7 @@ export interface ListenerLimits {
   readonly propertyBytesMax: number
   readonly userPropertiesMax: number
   readonly connectionsMax: number
-  /** Of them, from one address: who comes from there takes no room from others. */
+  /** Of them, from one address (client-network.ts): who comes from there takes no room from others. */
   readonly connectionsPerAddressMax: number
 }
 

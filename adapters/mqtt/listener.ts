@@ -6,6 +6,7 @@
 // over a stream of plain bytes.
 
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { clientNetworkOf } from './client-network.ts'
 import { defaultMqttLimits, type ListenerLimits } from './limits.ts'
 
 export interface ListenerOptions {
@@ -22,13 +23,18 @@ export interface ConnectionHandler {
   onRefused(remoteAddress: string, why: string): void
 }
 
+/** Connections that we have ended, and whose clients have not: they take no place of others. Above it the oldest is closed. */
+const LINGERING_MAX = 100
+
 export class Listener {
   readonly limits: ListenerLimits
   readonly #host: string
   readonly #port: number
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
-  /** Of #sockets, by their address. */
+  /** Of #sockets: ended by us, and open until the client closes its side. */
+  readonly #lingering = new Set<Socket>()
+  /** Of the others, by the network of their address. */
   readonly #countOf = new Map<string, number>()
   #handler: ConnectionHandler | null = null
   #acceptedCount = 0
@@ -40,8 +46,14 @@ export class Listener {
     this.#server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#accept(socket))
   }
 
+  /** Also those that we have ended, until they are closed. */
   get sockets(): ReadonlySet<Socket> {
     return this.#sockets
+  }
+
+  /** Without those that we have ended. */
+  get openCount(): number {
+    return this.#sockets.size - this.#lingering.size
   }
 
   get acceptedCount(): number {
@@ -81,7 +93,8 @@ export class Listener {
 
   #accept(socket: Socket): void {
     const remoteAddress = socket.remoteAddress ?? ''
-    const refusal = this.#refusalOf(remoteAddress)
+    const network = clientNetworkOf(remoteAddress)
+    const refusal = this.#refusalOf(network)
     socket.on('error', () => {})
     if (refusal !== null) {
       socket.destroy()
@@ -90,27 +103,40 @@ export class Listener {
     }
     this.#acceptedCount++
     this.#sockets.add(socket)
-    this.#countOf.set(remoteAddress, this.#countFrom(remoteAddress) + 1)
-    socket.once('close', () => this.#forget(socket, remoteAddress))
+    this.#countOf.set(network, this.#countFrom(network) + 1)
+    socket.once('finish', () => this.#linger(socket, network))
+    socket.once('close', () => this.#forget(socket, network))
     this.#handler?.onConnection(socket, this.limits)
   }
 
-  #countFrom(remoteAddress: string): number {
-    return this.#countOf.get(remoteAddress) ?? 0
+  #countFrom(network: string): number {
+    return this.#countOf.get(network) ?? 0
   }
 
   /** null = there is room. */
-  #refusalOf(remoteAddress: string): string | null {
+  #refusalOf(network: string): string | null {
     const { connectionsMax, connectionsPerAddressMax } = this.limits
-    if (this.#sockets.size >= connectionsMax) return `more than ${connectionsMax}`
-    if (this.#countFrom(remoteAddress) < connectionsPerAddressMax) return null
-    return `more than ${connectionsPerAddressMax} from one address (limits.connections_per_address)`
+    if (this.openCount >= connectionsMax) return `more than ${connectionsMax}`
+    if (this.#countFrom(network) < connectionsPerAddressMax) return null
+    const one = network.includes(':') ? '/64 of IPv6' : 'address'
+    return `more than ${connectionsPerAddressMax} from one ${one} (limits.connections_per_address)`
   }
 
-  #forget(socket: Socket, remoteAddress: string): void {
+  #linger(socket: Socket, network: string): void {
+    this.#lingering.add(socket)
+    this.#uncount(network)
+    const [oldest] = this.#lingering
+    if (this.#lingering.size > LINGERING_MAX) oldest?.destroy()
+  }
+
+  #forget(socket: Socket, network: string): void {
     this.#sockets.delete(socket)
-    const left = this.#countFrom(remoteAddress) - 1
-    if (left > 0) this.#countOf.set(remoteAddress, left)
-    else this.#countOf.delete(remoteAddress)
+    if (!this.#lingering.delete(socket)) this.#uncount(network)
+  }
+
+  #uncount(network: string): void {
+    const left = this.#countFrom(network) - 1
+    if (left > 0) this.#countOf.set(network, left)
+    else this.#countOf.delete(network)
   }
 }

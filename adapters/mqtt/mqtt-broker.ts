@@ -164,7 +164,7 @@ class Broker implements MqttBroker {
 
   get metrics(): MqttMetrics {
     return {
-      connections: this.#listeners.reduce((sum, { sockets }) => sum + sockets.size, 0),
+      connections: this.#listeners.reduce((sum, { openCount }) => sum + openCount, 0),
       acceptedConnections: this.#listeners.reduce((sum, { acceptedCount }) => sum + acceptedCount, 0),
       closed: this.#closed,
       qos0Lost: this.#intake.lostCount,

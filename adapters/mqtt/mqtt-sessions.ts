@@ -38,6 +38,7 @@ import {
 } from './packets.ts'
 import { isRefusedByRule, publishRefusal } from './publish-refusal.ts'
 import { Qos2Memory } from './qos2-memory.ts'
+import { reasonTextOf, subscribeTextOf } from './reason-text.ts'
 import { GateFault } from './reasons.ts'
 import { RetainedMessages } from './retained-messages.ts'
 import { RetainedTurns } from './retained-turns.ts'
@@ -430,7 +431,8 @@ class MqttSessions implements SessionLayer {
     this.#whenDurable(client, session, (error) => {
       if (error) this.#putBack(session, before, subscriptions)
       const answers = error ? codes.map((code) => (code < 0x80 ? ReasonCode.unspecified : code)) : codes
-      client.connection.send(subackPacket(client.connect.version, packetId, answers))
+      const words = error ? reasonTextOf(error) : subscribeTextOf(subscriptions, codes)
+      client.connection.sendWithReason(words, (reasonText) => subackPacket(client.connect.version, packetId, answers, reasonText))
       if (!error) this.#sendRetained(client, session, { subscriptions, subscriptionId, codes, known: before })
     })
   }

@@ -2,7 +2,7 @@
 // Not for: whether it may be sent, and fits (client-connection.ts), what is decided by (reasons.ts), our own log.
 
 import { WadiError } from '../../runtime/base/errors.ts'
-import { ReasonCode } from './packets.ts'
+import { ReasonCode, type SubscriptionRequest } from './packets.ts'
 import { closeReasonOf, GateFault } from './reasons.ts'
 
 const CHARACTERS_MAX = 120
@@ -16,6 +16,14 @@ const BY_CODE: Readonly<Record<string, string>> = {
   WADI_RECORD_TOO_LARGE: 'larger than an event may be, not stored'
 }
 
+/** Of SUBACK; the filter follows. */
+const OF_FILTER = new Map<number, string>([
+  [ReasonCode.notAuthorized, 'not-authorized: may not subscribe to'],
+  [ReasonCode.topicFilterInvalid, 'filter: longer than it may be, or a control character:'],
+  [ReasonCode.quotaExceeded, 'no room for one more subscription:'],
+  [ReasonCode.sharedSubscriptionsNotSupported, 'shared subscriptions are not offered:']
+])
+
 /** Why a packet is refused, or a connection ends. */
 export function reasonTextOf(error: Error): string {
   if (error instanceof WadiError) return BY_CODE[error.code] ?? closeReasonOf(error) ?? ''
@@ -28,6 +36,14 @@ export function reasonTextOf(error: Error): string {
 export function reasonTextOfCode(reasonCode: number): string {
   if (reasonCode === ReasonCode.sessionTakenOver) return 'another connection came with this client id'
   return reasonCode === ReasonCode.shuttingDown ? 'the gateway stops' : ''
+}
+
+/** Of the first filter that is refused: SUBACK has one reason string for all. Empty where all are granted. */
+export function subscribeTextOf(subscriptions: readonly Pick<SubscriptionRequest, 'filter'>[], codes: readonly number[]): string {
+  const at = codes.findIndex((code) => code >= 0x80)
+  const words = OF_FILTER.get(codes[at] ?? ReasonCode.success)
+  if (words === undefined) return ''
+  return shown(`${words} ${JSON.stringify(subscriptions[at]?.filter.slice(0, CHARACTERS_MAX))}`)
 }
 
 /** Of a detail some is what the client sent itself. */

@@ -66,9 +66,10 @@ export function ackPacket(
   return packet(ACK_BYTES[type], [Buffer.from([...id, reasonCode]), propertyBlock(reasonProperty(reasonText))])
 }
 
-export function subackPacket(version: ProtocolVersion, packetId: number, codes: readonly number[]): Buffer {
-  const granted = version === 5 ? codes : codes.map((code) => (code < 0x80 ? code : 0x80))
-  return packet(SUBACK, [idBytes(packetId), ...(version === 5 ? [NO_PROPERTIES] : []), Buffer.from(granted)])
+/** `reasonText` in MQTT 5. */
+export function subackPacket(version: ProtocolVersion, packetId: number, codes: readonly number[], reasonText = ''): Buffer {
+  if (version === 5) return packet(SUBACK, [idBytes(packetId), propertyBlock(reasonProperty(reasonText)), Buffer.from(codes)])
+  return packet(SUBACK, [idBytes(packetId), Buffer.from(codes.map((code) => (code < 0x80 ? code : 0x80)))])
 }
 
 export function unsubackPacket(version: ProtocolVersion, packetId: number, codes: readonly number[]): Buffer {

@@ -114,7 +114,7 @@ const mqttListener = section(
           default: '500',
           min: 1,
           max: 100_000,
-          doc: 'of them from one IP address; all clients behind a NAT, a proxy or a container network may have one address'
+          doc: 'of them from one IPv4 address, or from one /64 of IPv6; all clients behind a NAT, a proxy or a container network may have one address, and a LAN is one /64'
         })
       },
       { doc: 'what one listener takes' }

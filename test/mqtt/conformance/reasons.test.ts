@@ -2,10 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { WadiError } from '../../../runtime/base/errors.ts'
 import { ControlledStore, diskFull } from '../controlled-store.ts'
 import { type Packet, propsOf } from './decode.ts'
 import { connect, prop, publish, subscribe } from './encode.ts'
-import { FORBIDDEN, openRig } from './gateway.ts'
+import { durable, FORBIDDEN, openRig } from './gateway.ts'
 
 const VERSION = 5
 const store = new ControlledStore()
@@ -35,6 +36,37 @@ test('PUBACK, PUBREC, CONNACK and DISCONNECT that refuse say why', async () => {
   assert.deepEqual(wordsOf(await refused([])), ['client-id: empty, too long, or not printable'])
 })
 
+test('SUBACK that refuses says why of the first filter that is refused; one that grants says nothing', async () => {
+  const client = await rig.connect(VERSION)
+  const refused = async (...filters: string[]): Promise<unknown[]> => {
+    const suback = await client.subscribe(filters.map((filter) => [filter, 0]))
+    return [...suback.codes, ...wordsOf(suback)]
+  }
+  assert.deepEqual(await refused('t/a', `${FORBIDDEN}/x`, '$share/g/t'), [
+    0,
+    0x87,
+    0x9e,
+    'not-authorized: may not subscribe to "forbidden/x"'
+  ])
+  assert.deepEqual(await refused('$share/g/t/x'), [0x9e, 'shared subscriptions are not offered: "$share/g/t/x"'])
+  assert.deepEqual(await refused(`t/${'x'.repeat(2_000)}`), [
+    0x8f,
+    `filter: longer than it may be, or a control character: "t/${'x'.repeat(62)}`
+  ])
+  assert.deepEqual(await refused('t/b'), [0])
+  const many = Array.from({ length: 100 }, (_, index) => `t/many/${index}`)
+  const [words] = wordsOf(await client.subscribe(many.map((filter) => [filter, 0])))
+  assert.equal(words, 'no room for one more subscription: "t/many/98"')
+})
+
+test('SUBACK that storage refuses says so, and nothing of the machine', async () => {
+  const client = await full.connect(VERSION, durable(VERSION, full.clientId()))
+  store.refusal = new WadiError('WADI_LOG_FAILED', { happened: '/var/lib/wadi', kept: '', next: '' })
+  const suback = await client.subscribe('t/x')
+  store.refusal = null
+  assert.deepEqual([suback.codes, wordsOf(suback)], [[0x80], ['storage']])
+})
+
 test('who is taken over is told so', async () => {
   const clientId = rig.clientId()
   const first = await rig.connect(VERSION, { clientId })
@@ -47,6 +79,7 @@ test('who does not want problem information gets none', async () => {
   const props = [prop(23, 0)]
   const client = await rig.connect(VERSION, { props })
   for (const qos of [1, 2]) assert.deepEqual(wordsOf(await client.publish({ topic: `${FORBIDDEN}/x`, qos })), [])
+  assert.deepEqual(wordsOf(await client.subscribe(`${FORBIDDEN}/x`)), [])
   assert.deepEqual(wordsOf(await disconnectOf(props)), [])
   assert.deepEqual(wordsOf(await refused(props)), [])
 })
@@ -56,6 +89,8 @@ test('a reason string is left out where it would be too large, the code stays; a
   const client = await rig.connect(VERSION, { props })
   const answer = await client.publish({ topic: `${FORBIDDEN}/x`, qos: 1 })
   assert.deepEqual([answer?.code, wordsOf(answer)], [0x87, []])
+  const suback = await client.subscribe(`${FORBIDDEN}/x`)
+  assert.deepEqual([suback.codes, wordsOf(suback)], [[0x87], []])
   const end = await disconnectOf(props)
   assert.deepEqual([end.code, wordsOf(end)], [0x82, []])
   assert.deepEqual(wordsOf(await refused(props)), [])
