@@ -30,6 +30,7 @@ import {
   type ConnectPacket,
   type DisconnectPacket,
   type PublishPacket,
+  type Qos,
   ReasonCode,
   SESSION_NEVER_EXPIRES,
   type SubscribePacket,
@@ -109,7 +110,7 @@ class MqttSessions implements SessionLayer {
     this.#laneHost = handlers.lane && {
       handlers: handlers.lane,
       hasSubscribers: (topic) => this.#subscriptions.hasMatch(topic),
-      refused: (client, packetIds, error) => this.#refuseByLane(client, packetIds, error),
+      refused: (client, packetIds, error) => this.#refusePublish(client, 1, packetIds, error),
       stored: (ends) => this.#kept.store.passed(ends)
     }
     this.#wills = new Wills(store, limits.sessionsMax, (due, state, done) => this.#sendWill(due, state, done))
@@ -361,7 +362,7 @@ class MqttSessions implements SessionLayer {
     connection.pendingCount++
     this.#handlers.publish(client, change ? { ...fields, change } : fields, (error, outcome) => {
       connection.pendingCount--
-      if (error) return this.#refusePublish(client, packet, error)
+      if (error) return this.#refusePublish(client, qos, [packetId], error)
       if (change?.refusal) this.#handlers.notRetained(client.id, connection.connection.remoteAddress, topic, change.refusal)
       if (qos > 0 && !connection.isClosed) this.#answerPublish(client, qos === 1 ? 'puback' : 'pubrec', packetId)
       if (outcome === 'repeat' || outcome === 'lost' || outcome === 'ignored') return
@@ -369,24 +370,16 @@ class MqttSessions implements SessionLayer {
     })
   }
 
-  /** MQTT 5 has codes for most refusals, and the connection stays. */
-  #refusePublish(client: ConnectedClient, { qos, packetId }: PublishPacket, error: Error): void {
+  /** PUBLISHes of one commit. MQTT 5 has codes for most refusals, and the connection stays. */
+  #refusePublish(client: ConnectedClient, qos: Qos, packetIds: readonly number[], error: Error): void {
     const { connection } = client
     const { reasonCode, closes } = publishRefusal(error, client, qos)
     if (closes) return connection.refuse(error)
     this.#handlers.refused(connection.connection, connection.clientId, error, reasonCode)
-    client.settle(qos === 1 ? 1 : 2, packetId)
-    connection.sendAck(qos === 1 ? 'puback' : 'pubrec', packetId, reasonCode, error)
-  }
-
-  /** Of one walk of the fast lane, which is refused as a whole. */
-  #refuseByLane(client: ConnectedClient, packetIds: readonly number[], error: Error): void {
-    const { connection } = client
-    const { reasonCode, closes } = publishRefusal(error, client, 1)
-    if (closes) return connection.refuse(error)
-    this.#handlers.refused(connection.connection, connection.clientId, error, reasonCode)
-    client.settleQos1(packetIds.length)
-    for (const packetId of packetIds) connection.sendAck('puback', packetId, reasonCode, error)
+    for (const packetId of packetIds) {
+      client.settle(qos === 1 ? 1 : 2, packetId)
+      connection.sendAck(qos === 1 ? 'puback' : 'pubrec', packetId, reasonCode, error)
+    }
   }
 
   #answerPublish(client: ConnectedClient, type: AckPacket['type'], packetId: number): void {

@@ -48,8 +48,9 @@ export function registerIngest(metrics: Metrics, { metrics: ingest }: { readonly
       [[''], ingest.unrouted.otherEvents] as const
     ]
   )
-  metrics.gauge({ name: 'wadi_ingest_in_flight_events', help: 'Events on their way to the disk' }, () =>
-    ingest.inFlightCount + ingest.inLaneCount
+  metrics.gauge(
+    { name: 'wadi_ingest_in_flight_events', help: 'Events on their way to the disk' },
+    () => ingest.inFlightCount + ingest.inLaneCount
   )
   metrics.gauge(
     { name: 'wadi_ingest_in_flight_bytes', unit: 'bytes', help: 'Memory of the events on their way to the disk' },

@@ -145,7 +145,16 @@ export class Ingest {
   readonly #unrouted = new UnroutedTopics()
   readonly #refused = new RefusedTopics()
   readonly #onUnrouted: NonNullable<IngestOptions['onUnrouted']>
-  readonly #counters = { received: 0, receivedBytes: 0, stored: 0, dropped: 0, inFlightCount: 0, inFlightBytes: 0, inLaneCount: 0, receivedByLane: 0 }
+  readonly #counters = {
+    received: 0,
+    receivedBytes: 0,
+    stored: 0,
+    dropped: 0,
+    inFlightCount: 0,
+    inFlightBytes: 0,
+    inLaneCount: 0,
+    receivedByLane: 0
+  }
   readonly metrics: IngestMetrics
 
   constructor({ store, core, clock, table, limits, createTopic, onUnrouted = () => undefined }: IngestOptions) {
