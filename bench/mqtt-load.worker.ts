@@ -49,7 +49,7 @@ class Publisher {
   flood(): void {
     this.#socket.write(this.#ring, () => {
       ackedTotal += this.#count
-      this.flood()
+      setImmediate(() => this.flood()) // or timers would never have their turn
     })
   }
 
