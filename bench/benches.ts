@@ -12,6 +12,7 @@ import { functionsBench } from './functions.ts'
 import type { Bench } from './harness.ts'
 import { ingestBench } from './ingest.ts'
 import { laneBench } from './lane.ts'
+import { laneLatencyBench } from './lane-latency.ts'
 import { limitsBench } from './limits.ts'
 import { memoryBench } from './memory.ts'
 import { pipelineBench } from './pipeline.ts'
@@ -27,6 +28,7 @@ export const benches: readonly Bench[] = [
   functionsBench,
   ingestBench,
   laneBench,
+  laneLatencyBench,
   deliveryBench,
   connectionsBench,
   sessionsBench,

@@ -4,7 +4,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { toOffset } from '../../runtime/base/offset.ts'
 import { nodeClock } from '../../runtime/io/node-clock.ts'
 import { createNodeCodec } from '../../runtime/io/node-codec.ts'
@@ -15,7 +15,7 @@ import { LogStore } from '../../runtime/log/log-store.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { textOf } from './controlled-store.ts'
 import { publishPacket, pubrelPacket } from './packets.ts'
-import { startGateway } from './rig.ts'
+import { type GatewayOptions, startGateway } from './rig.ts'
 
 const core = loadTestCore()
 
@@ -43,13 +43,21 @@ async function readAll(partition: Partition): Promise<{ key: string; value: stri
   return records
 }
 
-t.test('acknowledged over MQTT is in the log after a restart, and a QoS 2 repeat is known', async (t) => {
+for (const isLaneOpen of [false, true]) {
+  t.test(
+    `acknowledged over MQTT is in the log after a restart, and a QoS 2 repeat is known; ${isLaneOpen ? 'with' : 'without'} the lane`,
+    (t) => restart(t, isLaneOpen)
+  )
+}
+
+async function restart(t: Test, isLaneOpen: boolean): Promise<void> {
+  const laneOf = (store: LogStore): Pick<GatewayOptions, 'lane'> => (isLaneOpen ? { lane: { core, appends: store.lane } } : {})
   const directory = mkdtempSync(join(tmpdir(), 'wadi-mqtt-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
   const routes = [{ name: 'all', filter: 'd/+dev', topic: 'events', key: '{dev}' }]
   const before = await open(directory)
   await before.createTopic('events', { partitionCount: 4, codec: 'none' })
-  const first = await startGateway(t, { realStore: before, routes })
+  const first = await startGateway(t, { realStore: before, routes, ...laneOf(before) })
   const client = await first.raw().connected({ clientId: 'dev', clean: false })
   const count = 500
   client.send(
@@ -70,7 +78,7 @@ t.test('acknowledged over MQTT is in the log after a restart, and a QoS 2 repeat
 
   const after = await open(directory)
   t.teardown(() => after.close())
-  const second = await startGateway(t, { realStore: after, routes })
+  const second = await startGateway(t, { realStore: after, routes, ...laneOf(after) })
   const again = await second.raw().connected({ clientId: 'dev', clean: false })
   again.send(publishPacket({ topic: 'd/once', payload: 'once', qos: 2, packetId: 9, dup: true }))
   await again.saw('pubrec 9')
@@ -86,4 +94,4 @@ t.test('acknowledged over MQTT is in the log after a restart, and a QoS 2 repeat
     t.same(values, expected, `device ${device} in order, in one partition`)
   }
   await second.broker.close()
-})
+}
