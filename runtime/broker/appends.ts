@@ -7,6 +7,7 @@
 // waits for its turn.
 
 import type { Offset } from '../base/offset.ts'
+import { Slots } from '../base/slots.ts'
 import type { Core } from '../core/core.ts'
 import type { Clock } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
@@ -19,7 +20,7 @@ import type { PartitionProducers, ProducerStates } from './partition-producers.t
 import type { ProducerBound } from './producer-bound.ts'
 import { checkSequence, type RecentBatch, type SequencedBatch } from './producer-state.ts'
 import { QueuedBatch } from './queued-batches.ts'
-import { Slots, Turns } from './turns.ts'
+import { Turns } from './turns.ts'
 
 /** Compressed batches opened at the same time: each may take a few MiB for a moment. */
 const OPENED_AT_ONCE = 2

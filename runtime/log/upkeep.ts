@@ -5,6 +5,7 @@
 // Not here: what is sealed how (seal.ts), in which order a checkpoint goes (checkpoint.ts), what may go (retention.ts).
 
 import type { WadiError } from '../base/errors.ts'
+import { Slots } from '../base/slots.ts'
 import type { Clock, Timer } from '../io/clock.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
 import { DiskError } from '../io/disk.ts'
@@ -22,6 +23,8 @@ import type { TailTotals } from './tail.ts'
 const RETRY_MS = 1_000
 /** A quiet partition would only make many small batches: it waits so many times as long. */
 const QUIET_FACTOR = 4
+/** Each compresses in one of the four threads in which libuv also writes: the durable write of a commit finds one that is free. */
+const SEALS_AT_ONCE = 2
 
 export interface UpkeepHost {
   readonly settings: StorageSettings
@@ -44,6 +47,7 @@ export interface UpkeepHost {
 export class Upkeep {
   readonly #host: UpkeepHost
   readonly #sealing = new Set<PartitionLog>()
+  readonly #slots = new Slots(SEALS_AT_ONCE)
   #checkpoint: Promise<void> | null = null
   #housekeeping: Promise<void> = Promise.resolve()
   #isHousekeeping = false
@@ -94,12 +98,14 @@ export class Upkeep {
   sealSoon(partition: PartitionLog): void {
     if (this.#sealing.has(partition)) return
     this.#sealing.add(partition)
-    const sealed = this.#seal(partition).then(
-      () => {
-        this.#full = null
-      },
-      (error: unknown) => this.#onError(error)
-    )
+    const sealed = this.#slots
+      .run(() => this.#seal(partition))
+      .then(
+        () => {
+          this.#full = null
+        },
+        (error: unknown) => this.#onError(error)
+      )
     void sealed.finally(() => this.#sealing.delete(partition))
   }
 
