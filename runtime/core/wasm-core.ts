@@ -110,20 +110,22 @@ export class WasmCore implements Core {
     return batchFaults[call.checkStoredBatch(at.INPUT, batch.byteLength)] as BatchFault | null
   }
 
-  readRecords(batch: Uint8Array): StoredRecord[] {
-    const { call, at } = this.#module
+  readRecords(batch: Uint8Array, wants?: (offset: number) => boolean): StoredRecord[] {
+    const { call, at, recordNumbers, recordWords } = this.#module
     const batchBytes = batch.byteLength
     if (batchBytes < RECORDS_AT) throw new RangeError(`batch of ${batchBytes} bytes`)
     const header = viewOf(batch)
     if ((header.getInt16(ATTRIBUTES_AT) & CODEC_MASK) !== 0) throw new RangeError('the batch is compressed')
     this.#module.copyIn(batch, at.BATCH_BYTES_MAX)
-    const copy = new Uint8Array(batch) // not slice(): a Buffer's would be a view
+    let copy: Uint8Array | null = null
     const records: StoredRecord[] = []
     const end = at.INPUT + batchBytes
     let ptr = at.INPUT + RECORDS_AT
     for (let left = header.getInt32(RECORD_COUNT_AT); left > 0; left--) {
       if (call.viewRecord(at.INPUT, ptr, end) === 0) throw new RangeError(`malformed record at byte ${ptr - at.INPUT} of the batch`)
-      ptr = this.#module.recordWords[VIEW_NEXT_PTR] as number
+      ptr = recordWords[VIEW_NEXT_PTR] as number
+      if (wants && !wants(recordNumbers[VIEW_OFFSET] as number)) continue
+      copy ??= new Uint8Array(batch) // not slice(): a Buffer's would be a view
       records.push(this.#viewedRecord(copy, ptr))
     }
     return records

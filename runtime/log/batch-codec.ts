@@ -74,10 +74,15 @@ export async function decompressBatch(
   return codecOf(batch) === 'none' ? batch : joinBatch(core, await openBatch(core, blockCodec, batch, recordsBytesMax))
 }
 
-/** Its records; null when the batch cannot be opened. */
-export async function readBatchRecords(core: Core, blockCodec: BlockCodec, batch: Uint8Array): Promise<StoredRecord[] | null> {
+/** Its records, or those that are wanted; null when the batch cannot be opened. */
+export async function readBatchRecords(
+  core: Core,
+  blockCodec: BlockCodec,
+  batch: Uint8Array,
+  wants?: (offset: number) => boolean
+): Promise<StoredRecord[] | null> {
   try {
-    return core.readRecords(await decompressBatch(core, blockCodec, batch))
+    return core.readRecords(await decompressBatch(core, blockCodec, batch), wants)
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     return null

@@ -48,7 +48,15 @@ for (const build of ['debug', 'release'] as const) {
       const expected = oracleBatch(numbered(records, baseOffset), fields === undefined ? { baseOffset } : { baseOffset, producer: fields })
       t.same(Buffer.from(batch), Buffer.from(expected))
       t.equal(core.checkBatch(batch), null)
-      t.same(core.readRecords(batch), numbered(records, baseOffset).map(plain))
+      const all = numbered(records, baseOffset).map(plain)
+      t.same(core.readRecords(batch), all)
+      const wanted = new Set(all.filter(() => prng.chance(30)).map(({ offset }) => offset))
+      const some = all.filter(({ offset }) => wanted.has(offset))
+      t.same(
+        core.readRecords(batch, (offset) => wanted.has(offset)),
+        some,
+        'those that are wanted'
+      )
     })
   }
 
