@@ -98,11 +98,10 @@ export class MessageLog {
     let next = Math.max(offset, partition.logStartOffset)
     const end = partition.highWatermark
     while (next < end) {
-      const from = next
-      const read = await this.#readFrom(partition, from, SCAN_BYTES, (one) => one >= from)
+      const read = await this.#readFrom(partition, next, SCAN_BYTES)
       if (read === null || read.nextOffset <= next) return
       for (const record of read.records) {
-        const message = this.#messageOf(partition, record)
+        const message = record.offset >= next ? this.#messageOf(partition, record) : null
         if (message) visit(message)
       }
       next = read.nextOffset
@@ -114,7 +113,7 @@ export class MessageLog {
     partition: Partition,
     offset: number,
     bytesMax: number,
-    wants: (offset: number) => boolean
+    wants?: (offset: number) => boolean
   ): Promise<{ records: StoredRecord[]; nextOffset: number } | null> {
     if (partition.isDeleted || offset < partition.logStartOffset || offset >= partition.highWatermark) return null
     const { core, codec } = this.#options

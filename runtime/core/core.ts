@@ -20,11 +20,10 @@ export interface Core {
   checkBatch(batch: Uint8Array): BatchFault | null
   /** As checkBatch, of a batch that passed it when it was stored: whole, and byte for byte what it was. Its records are not walked again. */
   checkStoredBatch(batch: Uint8Array): BatchFault | null
-  /**
-   * Records of an uncompressed batch that has been checked; with `wants` those of some offsets: nothing is made for the others.
-   * @throws RangeError when it is not readable
-   */
-  readRecords(batch: Uint8Array, wants?: (offset: number) => boolean): StoredRecord[]
+  /** Records of an uncompressed batch that has been checked. @throws RangeError when it is not readable */
+  readRecords(batch: Uint8Array): StoredRecord[]
+  /** As readRecords, of two pieces that lie apart; with `wants` those of some offsets: nothing is made for the others. */
+  readOpened(batch: OpenedBatch, wants?: (offset: number) => boolean): StoredRecord[]
   /** Header patch without reading the payload: sets attributes' transactional bit and producer fields, recombines the CRC, in place. */
   patchProducer(batch: Uint8Array, producer: ProducerFields): void
 

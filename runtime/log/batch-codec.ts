@@ -82,7 +82,12 @@ export async function readBatchRecords(
   wants?: (offset: number) => boolean
 ): Promise<StoredRecord[] | null> {
   try {
-    return core.readRecords(await decompressBatch(core, blockCodec, batch), wants)
+    const opened = await openBatch(core, blockCodec, batch)
+    try {
+      return core.readOpened(opened, wants)
+    } finally {
+      releaseOpened(blockCodec, opened, batch)
+    }
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     return null
