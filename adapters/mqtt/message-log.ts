@@ -81,11 +81,11 @@ export class MessageLog {
     let next = 0
     for (const offset of [...wanted].sort((one, other) => one - other)) {
       if (offset < next) continue
-      const read = await this.#readFrom(partition, offset, READ_BYTES)
+      const read = await this.#readFrom(partition, offset, READ_BYTES, (one) => wanted.has(one))
       if (read === null) continue
       next = read.nextOffset
       for (const record of read.records) {
-        const message = wanted.has(record.offset) ? this.#messageOf(partition, record) : null
+        const message = this.#messageOf(partition, record)
         message?.message.own() // not the whole batch with it
         if (message) found.set(record.offset, message)
       }
@@ -109,7 +109,12 @@ export class MessageLog {
   }
 
   /** @returns null when there is nothing (any more) */
-  async #readFrom(partition: Partition, offset: number, bytesMax: number): Promise<{ records: StoredRecord[]; nextOffset: number } | null> {
+  async #readFrom(
+    partition: Partition,
+    offset: number,
+    bytesMax: number,
+    wants?: (offset: number) => boolean
+  ): Promise<{ records: StoredRecord[]; nextOffset: number } | null> {
     if (partition.isDeleted || offset < partition.logStartOffset || offset >= partition.highWatermark) return null
     const { core, codec } = this.#options
     try {
@@ -117,7 +122,7 @@ export class MessageLog {
       const records: StoredRecord[] = []
       for (const { header, bytes } of batches) {
         if (header.producerId !== NO_PRODUCER) continue
-        for (const record of (await readBatchRecords(core, codec, bytes)) ?? []) records.push(record)
+        for (const record of (await readBatchRecords(core, codec, bytes, wants)) ?? []) records.push(record)
       }
       return { records, nextOffset }
     } catch (error) {

@@ -194,7 +194,7 @@ class MqttSessions implements SessionLayer {
       this.#onDamage(noPlace(session, this.#limits.sessionsMax))
       return this.#endSession(session)
     }
-    for (const { filter, subscription } of subscriptions) this.#subscriptions.add(session, filter, subscription)
+    for (const { filter, subscription } of subscriptions) this.#subscriptions.restore(session, filter, subscription)
     const { expirySeconds, endedMs } = session
     if (expirySeconds !== SESSION_NEVER_EXPIRES) {
       const secondsLeft = expirySeconds - (Date.now() - (endedMs ?? Date.now())) / 1_000

@@ -519,9 +519,8 @@ function pieceNumbers(first: number, end: number): number[] {
 
 /** Whether the places from `start` up to `end` are all in their pieces. */
 function hasAll(pieces: readonly StoredPiece[], start: number, end: number): boolean {
-  const pieceOf = new Map(pieces.map((piece) => [Math.floor(piece.first / PLACES_PER_PIECE), piece]))
   return pieceNumbers(Math.floor(start / PLACES_PER_PIECE), end).every((number) => {
-    const { first, count } = pieceOf.get(number) ?? { first: end, count: 0 }
+    const { first, count } = pieces.find((piece) => Math.floor(piece.first / PLACES_PER_PIECE) === number) ?? { first: end, count: 0 }
     return first <= Math.max(start, number * PLACES_PER_PIECE) && first + count >= Math.min(end, (number + 1) * PLACES_PER_PIECE)
   })
 }

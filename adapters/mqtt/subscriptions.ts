@@ -43,13 +43,18 @@ export class Subscriptions {
 
   /** In the place of one that it has with this filter. */
   add(session: ClientSession, filter: string, subscription: Subscription): void {
+    this.restore(session, filter, subscription)
+    this.#onChange(session, filter)
+  }
+
+  /** As add(), of one that is durable. */
+  restore(session: ClientSession, filter: string, subscription: Subscription): void {
     if (!session.subscriptions.has(filter)) {
       session.subscriptionBytes += bytesOfFilter(filter)
       this.#bytes += bytesOfFilter(filter)
     }
     session.subscriptions.set(filter, subscription)
     this.#filters.set(filter, session, subscription)
-    this.#onChange(session, filter)
   }
 
   /** @returns false when the session does not have it */

@@ -22,6 +22,8 @@ export interface Core {
   checkStoredBatch(batch: Uint8Array): BatchFault | null
   /** Records of an uncompressed batch that has been checked. @throws RangeError when it is not readable */
   readRecords(batch: Uint8Array): StoredRecord[]
+  /** As readRecords, of two pieces that lie apart; with `wants` those of some offsets: nothing is made for the others. */
+  readOpened(batch: OpenedBatch, wants?: (offset: number) => boolean): StoredRecord[]
   /** Header patch without reading the payload: sets attributes' transactional bit and producer fields, recombines the CRC, in place. */
   patchProducer(batch: Uint8Array, producer: ProducerFields): void
 

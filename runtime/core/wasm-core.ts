@@ -22,7 +22,7 @@ import {
   VIEW_VALUE_PTR
 } from './core-module.ts'
 import { WasmLane } from './lane.ts'
-import type { BatchFault, ProducerFields, RecordHeader, RecordInput, StoredRecord } from './record.ts'
+import type { BatchFault, OpenedBatch, ProducerFields, RecordHeader, RecordInput, StoredRecord } from './record.ts'
 import { WasmRecordPool } from './record-pool.ts'
 
 /** Answers of checkBatch in their order (core-wasm/assembly/batch-check.ts). */
@@ -114,54 +114,57 @@ export class WasmCore implements Core {
   }
 
   readRecords(batch: Uint8Array): StoredRecord[] {
-    const { call, at } = this.#module
-    const batchBytes = batch.byteLength
-    if (batchBytes < RECORDS_AT) throw new RangeError(`batch of ${batchBytes} bytes`)
-    const header = viewOf(batch)
+    if (batch.byteLength < RECORDS_AT) throw new RangeError(`batch of ${batch.byteLength} bytes`)
+    return this.readOpened({ head: batch.subarray(0, RECORDS_AT), records: batch.subarray(RECORDS_AT) })
+  }
+
+  readOpened({ head, records: block }: OpenedBatch, wants?: (offset: number) => boolean): StoredRecord[] {
+    const { call, at, bytes, recordNumbers, recordWords } = this.#module
+    const batchBytes = head.byteLength + block.byteLength
+    const header = viewOf(head)
     if ((header.getInt16(ATTRIBUTES_AT) & CODEC_MASK) !== 0) throw new RangeError('the batch is compressed')
-    this.#module.copyIn(batch, at.BATCH_BYTES_MAX)
-    const copy = new Uint8Array(batch) // not slice(): a Buffer's would be a view
+    if (batchBytes > at.BATCH_BYTES_MAX) throw new RangeError(`${batchBytes} bytes, the core takes ${at.BATCH_BYTES_MAX}`)
+    bytes.set(head, at.INPUT)
+    bytes.set(block, at.INPUT + RECORDS_AT)
     const records: StoredRecord[] = []
     const end = at.INPUT + batchBytes
+    /** What records are views of: one piece for all, or for some of them one each. */
+    const all = wants ? null : bytes.slice(at.INPUT, end)
     let ptr = at.INPUT + RECORDS_AT
     for (let left = header.getInt32(RECORD_COUNT_AT); left > 0; left--) {
-      if (call.viewRecord(at.INPUT, ptr, end) === 0) throw new RangeError(`malformed record at byte ${ptr - at.INPUT} of the batch`)
-      ptr = this.#module.recordWords[VIEW_NEXT_PTR] as number
-      records.push(this.#viewedRecord(copy, ptr))
+      const from = ptr
+      if (call.viewRecord(at.INPUT, from, end) === 0) throw new RangeError(`malformed record at byte ${from - at.INPUT} of the batch`)
+      ptr = recordWords[VIEW_NEXT_PTR] as number
+      if (all) records.push(this.#viewedRecord(all, at.INPUT, ptr))
+      else if (wants?.(recordNumbers[VIEW_OFFSET] as number)) records.push(this.#viewedRecord(bytes.slice(from, ptr), from, ptr))
     }
     return records
   }
 
-  /** The record in RECORD_VIEW; `copy` is the batch as it lies at INPUT. */
-  #viewedRecord(copy: Uint8Array, end: number): StoredRecord {
+  /** The record in RECORD_VIEW, that ends at `end`; `copy` is what lies from `origin` on. */
+  #viewedRecord(copy: Uint8Array, origin: number, end: number): StoredRecord {
     const { recordWords, recordNumbers, call } = this.#module
     const timestampMs = recordNumbers[VIEW_TIMESTAMP] as number
     const offset = recordNumbers[VIEW_OFFSET] as number
     if (!Number.isSafeInteger(timestampMs) || !(Number.isSafeInteger(offset) && offset >= 0)) {
       throw new RangeError(`record with offset ${offset} and timestamp ${timestampMs}`)
     }
-    const key = this.#viewedBytes(copy, VIEW_KEY_PTR, VIEW_KEY_BYTES)
-    const value = this.#viewedBytes(copy, VIEW_VALUE_PTR, VIEW_VALUE_BYTES)
+    const viewed = (ptrField: number, bytesField: number): Uint8Array | null => {
+      const length = recordWords[bytesField] as number
+      const from = (recordWords[ptrField] as number) - origin
+      return length < 0 ? null : copy.subarray(from, from + length)
+    }
+    const key = viewed(VIEW_KEY_PTR, VIEW_KEY_BYTES)
+    const value = viewed(VIEW_VALUE_PTR, VIEW_VALUE_BYTES)
     const headerCount = recordWords[VIEW_HEADER_COUNT] as number
     const headers: RecordHeader[] = []
     let ptr = recordWords[VIEW_HEADERS_PTR] as number
     for (let i = 0; i < headerCount; i++) {
       if (call.viewHeader(ptr, end) === 0) throw new RangeError('malformed record header')
       ptr = recordWords[VIEW_NEXT_PTR] as number
-      headers.push({
-        key: this.#viewedBytes(copy, VIEW_KEY_PTR, VIEW_KEY_BYTES) as Uint8Array,
-        value: this.#viewedBytes(copy, VIEW_VALUE_PTR, VIEW_VALUE_BYTES)
-      })
+      headers.push({ key: viewed(VIEW_KEY_PTR, VIEW_KEY_BYTES) as Uint8Array, value: viewed(VIEW_VALUE_PTR, VIEW_VALUE_BYTES) })
     }
     return { offset: toOffset(offset), timestampMs, key, value, headers }
-  }
-
-  #viewedBytes(copy: Uint8Array, ptrField: number, bytesField: number): Uint8Array | null {
-    const words = this.#module.recordWords
-    const length = words[bytesField] as number
-    if (length < 0) return null
-    const from = (words[ptrField] as number) - this.#module.at.INPUT
-    return copy.subarray(from, from + length)
   }
 
   /** @throws RangeError when `batch` is not as long as its header says */

@@ -74,10 +74,20 @@ export async function decompressBatch(
   return codecOf(batch) === 'none' ? batch : joinBatch(core, await openBatch(core, blockCodec, batch, recordsBytesMax))
 }
 
-/** Its records; null when the batch cannot be opened. */
-export async function readBatchRecords(core: Core, blockCodec: BlockCodec, batch: Uint8Array): Promise<StoredRecord[] | null> {
+/** Its records, or those that are wanted; null when the batch cannot be opened. */
+export async function readBatchRecords(
+  core: Core,
+  blockCodec: BlockCodec,
+  batch: Uint8Array,
+  wants?: (offset: number) => boolean
+): Promise<StoredRecord[] | null> {
   try {
-    return core.readRecords(await decompressBatch(core, blockCodec, batch))
+    const opened = await openBatch(core, blockCodec, batch)
+    try {
+      return core.readOpened(opened, wants)
+    } finally {
+      releaseOpened(blockCodec, opened, batch)
+    }
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     return null

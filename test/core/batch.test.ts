@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module'
 import { createRecordsBatch, type MessageRecord, Reader, readRecordsBatch } from '@platformatic/kafka'
 import t from 'tap'
-import { readBatchHeader, viewOf } from '../../runtime/core/batch-header.ts'
+import { RECORDS_AT, readBatchHeader, viewOf } from '../../runtime/core/batch-header.ts'
 import type { ProducerFields, RecordInput } from '../../runtime/core/record.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { randomRecords } from '../helpers/random-records.ts'
@@ -48,7 +48,15 @@ for (const build of ['debug', 'release'] as const) {
       const expected = oracleBatch(numbered(records, baseOffset), fields === undefined ? { baseOffset } : { baseOffset, producer: fields })
       t.same(Buffer.from(batch), Buffer.from(expected))
       t.equal(core.checkBatch(batch), null)
-      t.same(core.readRecords(batch), numbered(records, baseOffset).map(plain))
+      const all = numbered(records, baseOffset).map(plain)
+      t.same(core.readRecords(batch), all)
+      const wanted = new Set(all.filter(() => prng.chance(30)).map(({ offset }) => offset))
+      const some = all.filter(({ offset }) => wanted.has(offset))
+      t.same(
+        core.readOpened({ head: batch.subarray(0, RECORDS_AT), records: batch.subarray(RECORDS_AT) }, (offset) => wanted.has(offset)),
+        some,
+        'those that are wanted'
+      )
     })
   }
 

@@ -323,6 +323,16 @@ t.test('the time of a session does not begin anew with each start', async (t) =>
   t.equal(again.connack?.sessionPresent, false)
 })
 
+t.test('a start writes nothing of sessions that are as they were', async (t) => {
+  const before = await startGateway(t)
+  await read(before).subscribe('d/#', 1)
+  await publish(before, ['1'])
+  const after = await stop(t, before)
+  const { commitCount } = after.store
+  await after.broker.close()
+  t.equal(after.store.commitCount, commitCount)
+})
+
 t.test('a full disk refuses no subscriber; what it has is durable when there is room', async (t) => {
   const gateway = await startGateway(t)
   gateway.store.refusal = diskFull()
