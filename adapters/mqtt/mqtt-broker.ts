@@ -36,8 +36,8 @@ import type {
 import { waitUntil } from './wait-until.ts'
 
 export interface MqttEvent {
-  /** A connection was closed, or a message of a connection that stays was refused, or it was stored and is not retained. */
-  readonly kind: 'closed' | 'refused' | 'not-retained'
+  /** A connection was closed, or a message or filters of a connection that stays were refused, or a message was stored and is not retained. */
+  readonly kind: 'closed' | 'refused' | 'refused-filters' | 'not-retained'
   readonly reason: CloseReason | 'retained-full'
   /** Words for a log; may hold shortened text from outside. */
   readonly detail: string
@@ -242,6 +242,7 @@ class Broker implements MqttBroker {
           clientId,
           remoteAddress
         }),
+      filtersRefused: ({ remoteAddress }, clientId, detail) => this.#tell('refused-filters', 'filter', { detail, clientId, remoteAddress }),
       dropped: (clientId, why) => this.#onDrop(clientId, why),
       notRetained: (clientId, remoteAddress, topic, why) =>
         this.#tell('not-retained', 'retained-full', {

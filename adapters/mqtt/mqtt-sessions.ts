@@ -425,6 +425,8 @@ class MqttSessions implements SessionLayer {
       if (error) this.#putBack(session, before, subscriptions)
       const answers = error ? codes.map((code) => (code < 0x80 ? ReasonCode.unspecified : code)) : codes
       const words = error ? reasonTextOf(error) : subscribeTextOf(subscriptions, codes)
+      const refused = answers.filter((code) => code >= 0x80).length
+      if (refused > 0) this.#handlers.filtersRefused(client.connection.connection, client.id, `${refused} of ${answers.length}, ${words}`)
       client.connection.sendWithReason(words, (reasonText) => subackPacket(client.connect.version, packetId, answers, reasonText))
       if (!error) this.#sendRetained(client, session, { subscriptions, subscriptionId, codes, known: before })
     })

@@ -20,7 +20,7 @@ const BY_CODE: Readonly<Record<string, string>> = {
 const OF_FILTER = new Map<number, string>([
   [ReasonCode.notAuthorized, 'not-authorized: may not subscribe to'],
   [ReasonCode.topicFilterInvalid, 'filter: longer than it may be, or a control character:'],
-  [ReasonCode.quotaExceeded, 'no room for one more subscription:'],
+  [ReasonCode.quotaExceeded, 'no room for one more subscription (mqtt_limits):'],
   [ReasonCode.sharedSubscriptionsNotSupported, 'shared subscriptions are not offered:']
 ])
 

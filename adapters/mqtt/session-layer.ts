@@ -115,6 +115,8 @@ export interface SessionHandlers {
   takenOver(connection: Connection, previous: Connection, clientId: string): void
   /** A PUBLISH of QoS 1 or 2 was answered with `reasonCode`; the connection stays. */
   refused(connection: Connection, clientId: string | null, error: Error, reasonCode: number): void
+  /** Of a SUBSCRIBE; `detail`: how many, and why the first. */
+  filtersRefused(connection: Connection, clientId: string, detail: string): void
   /** A message was stored and is not retained, for want of room as `why` says. Of a will `remoteAddress` is null. */
   notRetained(clientId: string, remoteAddress: string | null, topic: string, why: string): void
   /** A message for a subscriber was dropped. */

@@ -30,3 +30,19 @@ t.test('messages that are not retained: a line a minute for each client, with th
   ])
   t.end()
 })
+
+t.test('filters that are refused: a line a minute for each client', (t) => {
+  let nowMs = 0
+  const lines: string[] = []
+  const tell = mqttLog(
+    (level, words) => void lines.push(`${level} ${words}`),
+    () => nowMs
+  )
+  const refused: MqttEvent = { ...notRetained, kind: 'refused-filters', reason: 'filter', detail: '2 of 3, no room', clientId: 'ha' }
+  for (let at = 0; at < 61; at++, nowMs += 1_000) tell(refused)
+  t.same(lines, [
+    'warn refused filters of ha (10.0.0.1): 2 of 3, no room',
+    'warn refused filters of ha (10.0.0.1): 2 of 3, no room, and 59 more before'
+  ])
+  t.end()
+})

@@ -45,6 +45,30 @@ t.test('mosquitto_pub and mosquitto_sub', { skip: isInstalled ? false : 'mosquit
   await t.rejects(run(PUBLISHER, [...address, '-t', 'nobody', '-m', 'x', '-q', '1']), 'an event nobody takes is not acknowledged')
 })
 
+for (const [version, lasts] of [
+  ['mqttv311', []],
+  ['mqttv5', ['-x', '3600']]
+] as const) {
+  t.test(
+    `a session of mosquitto_sub gets what came while it was away, in order (${version})`,
+    { skip: isInstalled ? false : 'not installed' },
+    async (t) => {
+      const { port } = await startGateway(t)
+      const address = ['-h', '127.0.0.1', '-p', `${port}`, '-V', version]
+      const subscriber = [...address, ...lasts, '-i', 'away', '-c', '-q', '2', '-t', 'd/#']
+      await run(SUBSCRIBER, [...subscriber, '-E'])
+      const payloads = Array.from({ length: 30 }, (_, index) => `${index}`)
+      for (const qos of ['1', '2']) {
+        const publisher = run(PUBLISHER, [...address, '-t', 'd/x', '-q', qos, '-l'])
+        publisher.child.stdin?.end(payloads.join('\n'))
+        await publisher
+      }
+      const received = await run(SUBSCRIBER, [...subscriber, '-C', '60', '-W', '10'])
+      t.same(received.stdout.trim().split('\n'), [...payloads, ...payloads])
+    }
+  )
+}
+
 const BROKER = ['mosquitto', '/usr/sbin/mosquitto'].find((path) => spawnSync(path, ['-h']).error === undefined)
 
 t.test('a Mosquitto as a bridge, as it is by default', { skip: BROKER ? false : 'mosquitto is not installed' }, async (t) => {

@@ -34,6 +34,23 @@ for (const clean of [true, false]) {
   })
 }
 
+t.test('who is refused a filter is told of: MQTT 3 has a code for it that few clients show, and none that says why', async (t) => {
+  const { raw, events } = await startGateway(t, { limits: { subscriptionsPerClientMax: LIMIT } })
+  const client = await raw().connected({ clientId: 'sub' })
+  await granted(client, 1, names(LIMIT))
+  t.same(events, [])
+  await granted(client, 2, ['d/0', 'd/8', 'd/9'])
+  t.same(events, [
+    {
+      kind: 'refused-filters',
+      reason: 'filter',
+      detail: '2 of 3, no room for one more subscription (mqtt_limits): "d/8"',
+      clientId: 'sub',
+      remoteAddress: '127.0.0.1'
+    }
+  ])
+})
+
 t.test('clients with persistent sessions that subscribe at the same moment do not pass the limit of sessions', async (t) => {
   const { raw, broker } = await startGateway(t, { limits: { sessionsMax: 2 } })
   const clients = await Promise.all(Array.from({ length: 8 }, (_, at) => raw().connected({ clientId: `sub-${at}`, clean: false })))

@@ -56,7 +56,7 @@ test('SUBACK that refuses says why of the first filter that is refused; one that
   assert.deepEqual(await refused('t/b'), [0])
   const many = Array.from({ length: 100 }, (_, index) => `t/many/${index}`)
   const [words] = wordsOf(await client.subscribe(many.map((filter) => [filter, 0])))
-  assert.equal(words, 'no room for one more subscription: "t/many/98"')
+  assert.equal(words, 'no room for one more subscription (mqtt_limits): "t/many/98"')
 })
 
 test('SUBACK that storage refuses says so, and nothing of the machine', async () => {
