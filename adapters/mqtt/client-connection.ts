@@ -33,7 +33,9 @@ export interface ConnectionEvents {
 export interface PacketLane {
   /** 'empty': there is nothing more now; 'packet': the reader has the next one; 'full': wait for onceRoom(). */
   take(reader: PacketReader): 'empty' | 'packet' | 'full'
-  onceRoom(callback: () => void): void
+  /** take() would say so of a PUBLISH. */
+  readonly isFull: boolean
+  onceRoom(turn: () => void): void
 }
 
 export interface ConnectionLimits {
@@ -283,6 +285,7 @@ export class ClientConnection {
       return false
     }
     if (!this.#writer.isWritable) return false // 'drain' reads on
+    if (this.#lane?.isFull && socket.readableLength > 0) return this.#waitForLane() // what would only be kept stays in the socket
     const bytesMax = state === 'wait' ? Math.min(pause.readBytesMax, CONNECT_PIECE_BYTES) : pause.readBytesMax
     const isMore = socket.readableLength > bytesMax
     const chunk = socket.read(isMore ? bytesMax : undefined) as Buffer | null

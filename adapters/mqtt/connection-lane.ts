@@ -18,6 +18,8 @@ import type { LaneHandlers } from './session-layer.ts'
 const HEAD_BYTES_MAX = 8 * 1024
 const PACKET_BYTES_MAX = 64 * 1024
 const ACK_BYTES = 4
+/** PUBLISH of QoS 0, of QoS 1, and its repeat; not retained. */
+const FIRST_BYTES: ReadonlySet<number> = new Set([0x30, 0x32, 0x3a])
 
 export interface ConnectionLaneHost {
   readonly handlers: LaneHandlers
@@ -55,6 +57,7 @@ export class ConnectionLane implements PacketLane, LaneClient {
     const offer = reader.offer()
     if (offer === null) return 'packet'
     const { head, chunk, at } = offer
+    if (!FIRST_BYTES.has(head[0] ?? chunk[at] ?? 0)) return 'packet' // also while there is no room
     const { consumed, stop } = this.#host.handlers.lane.walk(this, head, chunk, { from: at, acksMax: client.roomForQos1 })
     reader.took(consumed)
     if (stop === 'done') return 'empty'
@@ -64,8 +67,12 @@ export class ConnectionLane implements PacketLane, LaneClient {
     return reader.fault ? 'packet' : 'empty'
   }
 
-  onceRoom(callback: () => void): void {
-    this.#host.handlers.lane.onceRoom(callback)
+  get isFull(): boolean {
+    return this.#host.handlers.lane.isFull
+  }
+
+  onceRoom(turn: () => void): void {
+    this.#host.handlers.lane.onceRoom(turn)
   }
 
   topicOf(bytes: Uint8Array, qos: 0 | 1): LaneTopic | null {

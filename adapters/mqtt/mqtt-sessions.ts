@@ -104,7 +104,7 @@ class MqttSessions implements SessionLayer {
     const mayHoldMessages = (topicName: string): boolean => handlers.mayHoldMessages(topicName)
     this.#kept = new KeptSessions({ store, log, limits, budget: this.#budget, mayHoldMessages })
     this.#subscriptions = new Subscriptions(limits, (session, filter) => {
-      handlers.lane?.lane.forget()
+      handlers.lane?.lane.forgetMatching(filter)
       this.#kept.store.filterChanged(session, filter)
     })
     this.#laneHost = handlers.lane && {

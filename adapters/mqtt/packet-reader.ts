@@ -128,7 +128,7 @@ export class PacketReader {
   /** So many bytes of what was offered were whole packets, and are done with. */
   took(bytes: number): void {
     const ofHead = Math.min(bytes, this.#head.length)
-    if (ofHead > 0) this.#setHead(this.#head.subarray(ofHead))
+    if (ofHead > 0) this.#setHead(ofHead === this.#head.length ? NO_BYTES : Buffer.from(this.#head.subarray(ofHead)))
     this.#at += bytes - ofHead
     if (this.#at === this.#chunk.length) this.#letGo()
   }
@@ -138,7 +138,10 @@ export class PacketReader {
     const moreBytes = this.#chunk.length - this.#at
     if (moreBytes === 0) return
     if (!this.#isRoomFor(moreBytes)) return
-    this.#setHead(Buffer.concat([this.#head, this.#chunk.subarray(this.#at)]))
+    const head = Buffer.allocUnsafeSlow(this.#head.length + moreBytes) // of its own: a piece of a pool would keep all of that
+    head.set(this.#head)
+    head.set(this.#chunk.subarray(this.#at), this.#head.length)
+    this.#setHead(head)
     this.#letGo()
   }
 

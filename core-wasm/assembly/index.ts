@@ -21,7 +21,13 @@ export {
 export { crc32c } from './crc32c'
 export { searchOffsetIndex, searchTimeIndex } from './index-search'
 export { beginWalk as laneBeginWalk, closePart as laneClosePart, feed as laneFeed, openPart as laneOpenPart } from './lane'
-export { beginPlan as laneBeginPlan, endPlan as laneEndPlan, forgetPlans as laneForgetPlans, seedPlans as laneSeedPlans } from './lane-plans'
+export {
+  beginPlan as laneBeginPlan,
+  endPlan as laneEndPlan,
+  forgetMatching as laneForgetMatching,
+  forgetPlans as laneForgetPlans,
+  seedPlans as laneSeedPlans
+} from './lane-plans'
 export { lz4Compress } from './lz4-compress'
 export { lz4Decompress } from './lz4-decompress'
 export {

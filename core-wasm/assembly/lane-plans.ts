@@ -5,7 +5,7 @@
 //         40 topic | key as a field of a record | headers of a record | slack for copies
 //   entry  hash u32 | plan u32 (0 = empty)
 //
-// Invariants: a plan is never changed; laneForget takes all of them, nothing takes one. A search looks at PROBES_MAX entries at most, whoever chose the
+// Invariants: what a plan says is never changed; one that is forgotten is found by nobody, and its place is free when all are forgotten. A search looks at PROBES_MAX entries at most, whoever chose the
 // topics. Not for: how the bytes of a packet become an event (lane.ts), what a plan says (runtime/broker).
 
 import { copyBytes } from './bytes'
@@ -27,13 +27,19 @@ const ENTRY_BYTES: usize = 8
 const PROBES_MAX: u32 = 32
 /** Of the table at most half is used: searches stay short. */
 const PLANS_MAX: u32 = LANE_TABLE_ENTRIES / 2
+/** Of a plan that was forgotten: no client has it. */
+const NOBODY: u32 = 0xffffffff
+const SLASH: u32 = 0x2f
+const PLUS: u32 = 0x2b
+const HASH_SIGN: u32 = 0x23
+const DOLLAR: u32 = 0x24
 const MULTIPLIER: u64 = 0x9e3779b97f4a7c15
 
 let seed: u64 = 0
 let used: usize = LANE_PLANS
 let count: u32 = 0
 
-/** Chosen at random, so that nobody can choose topics that meet in the table. All plans are forgotten. */
+/** Chosen at random, so that topics that meet in the table cannot be computed beforehand. All plans are forgotten. */
 export function seedPlans(value: u64): void {
   seed = value
   forgetPlans()
@@ -43,6 +49,56 @@ export function forgetPlans(): void {
   if (count > 0) memory.fill(LANE_TABLE, 0, <usize>LANE_TABLE_ENTRIES * ENTRY_BYTES)
   count = 0
   used = LANE_PLANS
+}
+
+/** Forgets the plans of all topics that a filter matches, which stands in the input. @returns how many */
+export function forgetMatching(filter: usize, filterBytes: u32): u32 {
+  let forgotten: u32 = 0
+  for (let plan = LANE_PLANS; plan < used; plan = behind(plan)) {
+    if (load<u32>(plan, CLIENT) == NOBODY) continue
+    if (!isMatch(filter, filterBytes, plan + TOPIC, load<u32>(plan, TOPIC_BYTES))) continue
+    store<u32>(plan, NOBODY, CLIENT)
+    forgotten++
+  }
+  return forgotten
+}
+
+/** Source: MQTT 5, 4.7. Names are well formed. */
+function isMatch(filter: usize, filterBytes: u32, topic: usize, topicBytes: u32): bool {
+  const filterEnd = filter + filterBytes
+  const topicEnd = topic + topicBytes
+  const wild: u32 = load<u8>(filter)
+  if (load<u8>(topic) == DOLLAR && (wild == HASH_SIGN || wild == PLUS)) return false
+  while (topic <= topicEnd) {
+    const byte: u32 = filter < filterEnd ? load<u8>(filter) : 0
+    if (byte == HASH_SIGN) return true
+    if (byte == PLUS) {
+      filter++
+      while (topic < topicEnd && load<u8>(topic) != SLASH) topic++
+    } else {
+      while (filter < filterEnd && load<u8>(filter) != SLASH) {
+        if (topic == topicEnd || load<u8>(topic) != load<u8>(filter)) return false
+        filter++
+        topic++
+      }
+      if (topic < topicEnd && load<u8>(topic) != SLASH) return false
+    }
+    if (topic == topicEnd) {
+      if (filter == filterEnd) return true
+      return filterEnd - filter == 2 && load<u8>(filter, 1) == HASH_SIGN // a/# matches a
+    }
+    if (filter == filterEnd) return false
+    filter++
+    topic++
+  }  return false
+}
+
+/** Where the plan behind this one begins. */
+// @ts-ignore: decorator
+@inline
+function behind(plan: usize): usize {
+  const bytes: usize = TOPIC + load<u32>(plan, TOPIC_BYTES) + load<u32>(plan, KEY_BYTES) + load<u32>(plan, HEADERS_BYTES) + SLACK_BYTES
+  return (plan + bytes + 7) & ~7
 }
 
 // @ts-ignore: decorator
@@ -124,7 +180,7 @@ export function beginPlan(
 /** Key and headers of the plan that was begun last are there: it is found from now on. */
 export function endPlan(): void {
   const plan = used
-  used = (plan + TOPIC + load<u32>(plan, TOPIC_BYTES) + load<u32>(plan, KEY_BYTES) + load<u32>(plan, HEADERS_BYTES) + SLACK_BYTES + 7) & ~7
+  used = behind(plan)
   const hash = load<u32>(plan, HASH)
   const mask = LANE_TABLE_ENTRIES - 1
   for (let probes: u32 = 0; probes < PROBES_MAX; probes++) {

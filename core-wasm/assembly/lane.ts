@@ -103,8 +103,10 @@ function partAt(part: u32): usize {
   return LANE_PARTS + <usize>part * PART_BYTES
 }
 
-/** The records of a part go into this slot of the pool until it has taken `room` bytes. */
-export function openPart(part: u32, slot: u32, room: u32): void {
+/** The records of a part go into this slot of the pool until it has taken `room` bytes. The batch itself takes `batchBytes` of the walk's room. */
+export function openPart(part: u32, slot: u32, room: u32, batchBytes: u32): void {
+  const left = load<u32>(LANE_VIEW, ROOM)
+  store<u32>(LANE_VIEW, left - min(left, batchBytes), ROOM)
   const at = partAt(part)
   store<u32>(at, poolSerial())
   store<u32>(at, slot, PART_SLOT)

@@ -5,7 +5,7 @@
 //   - events lie in the log in the order of the packets, among those that come by Ingest.accept(); `taken` and its answer come in that order too;
 //   - what the lane does not take is left to the caller as it lies there, the first packet first;
 //   - a plan is forgotten before anything that it was made from has changed (forget(), and the store's own changes of topics);
-//   - while there is no room nobody is walked out of turn: those who wait come first.
+//   - while there is no room nobody is walked out of turn: those who wait for the commit come first, by the lane or not.
 // Not for: packets of other kinds, whose topic it is and who may publish there (the adapter decides), acknowledgements.
 
 import type { WadiError } from '../base/errors.ts'
@@ -54,6 +54,10 @@ export interface LaneWalk {
   readonly stop: 'done' | 'more' | 'other' | 'full'
 }
 
+/** The last is nobody's (core-wasm/assembly/lane-plans.ts). */
+const CLIENT_NUMBERS = 0xffffffff
+/** By which ingest may count a record larger than the lane does. */
+const RECORD_SLACK_BYTES = 1_024
 /** Of events that no route takes. */
 const METER_NONE = { hits: 0 }
 const NO_BYTES = new Uint8Array(0)
@@ -62,22 +66,18 @@ export class PublishLane {
   readonly #options: PublishLaneOptions
   readonly #meters: { hits: number }[] = [METER_NONE]
   readonly #meterNumbers = new Map<{ hits: number }, number>([[METER_NONE, 0]])
-  #waiting: (() => void)[] = []
-  #isServing = false
-  #isScheduled = false
   #clientCount = 0
 
   constructor(options: PublishLaneOptions) {
     this.#options = options
-    const { core, appends, random } = options
+    const { core, random } = options
     const seed = Buffer.from(random.bytes(8))
     core.lane.seed([seed.readUInt32LE(0), seed.readUInt32LE(4)])
-    appends.onRoom(() => this.#serveSoon())
   }
 
   /** For LaneClient.number. */
   nextClientNumber(): number {
-    this.#clientCount = (this.#clientCount + 1) >>> 0
+    this.#clientCount = (this.#clientCount + 1) % CLIENT_NUMBERS
     return this.#clientCount
   }
 
@@ -86,12 +86,16 @@ export class PublishLane {
     this.#options.core.lane.forgetPlans()
   }
 
+  /** Of the topics that a filter matches. */
+  forgetMatching(filter: string): void {
+    this.#options.core.lane.forgetMatching(filter)
+  }
+
   /**
    * Takes what it can of `head` and `chunk` (from `from` on), one behind the other; `acksMax` events of QoS 1 at most.
    * The head is the beginning of a packet, of at most half of the lane's input.
    */
   walk(client: LaneClient, head: Uint8Array, chunk: Uint8Array, { from, acksMax }: { from: number; acksMax: number }): LaneWalk {
-    if (this.#waiting.length > 0 && !this.#isServing) return { consumed: 0, stop: 'full' }
     let [consumed, isLast] = [0, false]
     let walked: LaneWalk
     let acksLeft = acksMax
@@ -109,7 +113,7 @@ export class PublishLane {
   #walkInput(client: LaneClient, head: Uint8Array, chunk: Uint8Array, { from, acksMax }: { from: number; acksMax: number }): LaneWalk {
     const { appends, clock, core, ingest } = this.#options
     const { lane } = core
-    const state = appends.begin()
+    const state = appends.begin(ingest.recordBytesMax - RECORD_SLACK_BYTES)
     if (state !== 'open') return { consumed: 0, stop: state === 'full' ? 'full' : 'other' }
     lane.load(head, chunk, from)
     const { number, isV5, packetBytesMax } = client
@@ -123,7 +127,6 @@ export class PublishLane {
       }
       stop = lane.feed(feed)
     }
-    if (stop === 'full') appends.full()
     if (lane.events > 0) this.#take(client, ingest)
     return { consumed: lane.at, stop }
   }
@@ -152,10 +155,12 @@ export class PublishLane {
     if (known === null) return lane.putPlan(client.number, null)
     const target = this.#options.ingest.targetOf({ mqttTopic: known.mqttTopic, clientId: client.clientId, headers: known.headers })
     if (target === 'no-topic') return false
-    return lane.putPlan(client.number, target === 'by-event' ? null : this.#planTo(target))
+    if (target === 'by-event') return lane.putPlan(client.number, null)
+    const plan = this.#planTo(target)
+    return plan !== null && lane.putPlan(client.number, plan)
   }
 
-  /** null = there is no place left for it. */
+  /** null = there is no place for it now: its topic is being deleted, or there are too many. */
   #planTo({ topic, key, headers, meter, partitionIndex }: LaneTarget): LanePlan | null {
     const first = this.#options.appends.partsOf(topic)
     const meterNumber = this.#meterOf(meter ?? METER_NONE)
@@ -177,28 +182,14 @@ export class PublishLane {
 
   // --- room
 
-  /** Runs `callback` once, when there is room again, in the order of the calls. It walks again, or gives its turn up. */
-  onceRoom(callback: () => void): void {
-    this.#waiting.push(callback)
+  /** A walk would find no room. */
+  get isFull(): boolean {
+    return this.#options.appends.isFull
   }
 
-  #serveSoon(): void {
-    if (this.#isScheduled || this.#waiting.length === 0) return
-    this.#isScheduled = true
-    this.#options.clock.soon(() => {
-      this.#isScheduled = false
-      this.#serve()
-    })
-  }
-
-  /** As far as there is room; whoever finds none waits again, at the end. */
-  #serve(): void {
-    this.#isServing = true
-    try {
-      for (let left = this.#waiting.length; left > 0 && this.#options.appends.begin() !== 'full'; left--) this.#waiting.shift()?.()
-    } finally {
-      this.#isServing = false
-    }
+  /** Runs `turn` once, behind all who wait for room now, slow packets and Kafka clients too. It walks again, or gives its turn up. */
+  onceRoom(turn: () => void): void {
+    this.#options.appends.onceRoom(turn)
   }
 }
 

@@ -60,6 +60,7 @@ export interface CoreFunctions {
   targetGather(index: number): number
   laneSeedPlans(seed: bigint): void
   laneForgetPlans(): void
+  laneForgetMatching(filterPtr: number, filterBytes: number): number
   laneBeginPlan(
     client: number,
     qos: number,
@@ -75,7 +76,7 @@ export interface CoreFunctions {
   laneEndPlan(): void
   laneBeginWalk(roomBytes: number, recordBytesMax: number): void
   laneFeed(client: number, isV5: number, end: number, packetBytesMax: number, acksMax: number, timestampMs: number): number
-  laneOpenPart(part: number, slot: number, roomBytes: number): void
+  laneOpenPart(part: number, slot: number, roomBytes: number, batchBytes: number): void
   laneClosePart(part: number): void
   lz4Compress(length: number): number
   lz4Decompress(length: number, bytesMax: number): number

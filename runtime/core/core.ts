@@ -106,7 +106,7 @@ export interface LanePlan {
 }
 
 /**
- * PUBLISH packets of QoS 0 and 1 from the bytes of a socket into the pool, without an object for each. load → beginWalk → feed … until it is done, more,
+ * PUBLISH packets of QoS 0 and 1 from the bytes of a socket into the pool, without an object for each. beginWalk → load → feed … until it is done, more,
  * other or full. A part is where the records of one partition go; a meter counts events.
  */
 export interface Lane {
@@ -115,12 +115,15 @@ export interface Lane {
   readonly metersMax: number
   /** Random: nobody can choose topics that meet in one place of the table. */
   seed(words: readonly [number, number]): void
-  /** Copies `head` and then `chunk` from `from` on in, as far as it fits. @returns bytes of the chunk that did @throws RangeError when the head does not */
+  /**
+   * Copies `head` and then `chunk` from `from` on in, as far as it fits; the rest of the chunk that was loaded last is there already, and must be what it was.
+   * @returns bytes of the chunk that are there @throws RangeError when the head does not fit
+   */
   load(head: Uint8Array, chunk: Uint8Array, from: number): number
   /** Forgets what the last walk counted. Records of at most recordBytesMax are taken, of roomBytes together. */
   beginWalk(options: { roomBytes: number; recordBytesMax: number }): void
   feed(options: LaneFeed): LaneStop
-  /** Bytes of the input that are done with. */
+  /** Bytes that are done with, of those that were loaded. */
   readonly at: number
   readonly events: number
   readonly payloadBytes: number
@@ -140,8 +143,10 @@ export interface Lane {
   /** After 'miss': the plan of that topic; null = never by the lane. @returns false when it is too large to be kept */
   putPlan(client: number, plan: LanePlan | null): boolean
   forgetPlans(): void
-  /** Records of `part` go into this batch of the pool, of roomBytes together, until the pool is cleared. */
-  openPart(part: number, batch: number, roomBytes: number): void
+  /** Those of the topics that a well-formed MQTT filter matches. */
+  forgetMatching(filter: string): void
+  /** Records of `part` go into this batch of the pool, of roomBytes together, until the pool is cleared. The batch takes batchBytes of the walk's room. */
+  openPart(part: number, batch: number, sizes: { roomBytes: number; batchBytes: number }): void
   closePart(part: number): void
 }
 

@@ -50,8 +50,12 @@ export class WasmLane implements Lane {
   readonly #meters: Uint32Array
   readonly #touchedParts: Uint32Array
   readonly #touchedMeters: Uint32Array
-  /** Of what was loaded last. */
+  /** What was loaded last: the chunk, where in the input its byte 0 would stand, and where it ends there. */
+  #chunk: Uint8Array | null = null
+  #origin = 0
   #end = 0
+  /** Where the walk begins in the input. */
+  #start = 0
 
   constructor(module: CoreModule) {
     const { bytes, at } = module
@@ -73,13 +77,28 @@ export class WasmLane implements Lane {
   }
 
   load(head: Uint8Array, chunk: Uint8Array, from: number): number {
+    this.#start = head.byteLength === 0 ? this.#placeOf(chunk, from) : -1
+    if (this.#start < 0) this.#copyIn(head, chunk, from)
+    this.#view[AT] = this.#start
+    return this.#end - this.#origin - from
+  }
+
+  /** Of a chunk that is walked on, behind a packet that was not for the lane; -1 = it is not there. */
+  #placeOf(chunk: Uint8Array, from: number): number {
+    const place = this.#origin + from
+    return this.#chunk === chunk && place >= 0 && place < this.#end ? place : -1
+  }
+
+  #copyIn(head: Uint8Array, chunk: Uint8Array, from: number): void {
     const { bytes, at } = this.#module
     if (head.byteLength > this.inputBytesMax) throw new RangeError(`${head.byteLength} bytes, the lane takes ${this.inputBytesMax}`)
     const taken = Math.min(chunk.byteLength - from, this.inputBytesMax - head.byteLength)
     if (head.byteLength > 0) bytes.set(head, at.LANE_INPUT)
     bytes.set(from === 0 && taken === chunk.byteLength ? chunk : chunk.subarray(from, from + taken), at.LANE_INPUT + head.byteLength)
+    this.#chunk = chunk
+    this.#origin = head.byteLength - from
     this.#end = head.byteLength + taken
-    return taken
+    this.#start = 0
   }
 
   beginWalk({ roomBytes, recordBytesMax }: { roomBytes: number; recordBytesMax: number }): void {
@@ -91,7 +110,7 @@ export class WasmLane implements Lane {
   }
 
   get at(): number {
-    return this.#view[AT] as number
+    return (this.#view[AT] as number) - this.#start
   }
 
   get events(): number {
@@ -162,8 +181,14 @@ export class WasmLane implements Lane {
     this.#module.call.laneForgetPlans()
   }
 
-  openPart(part: number, batch: number, roomBytes: number): void {
-    this.#module.call.laneOpenPart(part, batch, roomBytes)
+  forgetMatching(filter: string): void {
+    const bytes = Buffer.from(filter)
+    this.#module.copyIn(bytes)
+    this.#module.call.laneForgetMatching(this.#module.at.INPUT, bytes.byteLength)
+  }
+
+  openPart(part: number, batch: number, { roomBytes, batchBytes }: { roomBytes: number; batchBytes: number }): void {
+    this.#module.call.laneOpenPart(part, batch, roomBytes, batchBytes)
   }
 
   closePart(part: number): void {

@@ -208,18 +208,16 @@ export type LaneDone = (error: WadiError | null, ends: readonly LaneEnd[]) => vo
 export interface LaneAppends {
   /** Where the lane puts the records of a topic: the part of partition 0, those of the others follow. null = there are no places left. */
   partsOf(topic: Topic): number | null
-  /** Records must not be larger. */
-  readonly recordBytesMax: number
-  /** 'full': onRoom runs when there may be room. 'refused': nothing is taken; append() says why. */
-  begin(): 'open' | 'full' | 'refused'
+  /** A walk of records of at most so many bytes. 'full': wait with onceRoom(). 'refused': nothing is taken; append() says why. */
+  begin(recordBytesMax: number): 'open' | 'full' | 'refused'
   /** What the lane asks for. 'refused': such an append is not for the lane now; append() takes it, or says why not. */
   openPart(part: number): 'open' | 'full' | 'refused'
-  /** The lane said 'full': onRoom runs when there may be room. */
-  full(): void
   /** Everything that was walked is appended; `done` is called as that of append(). Only when the lane has taken events. */
   end(done: LaneDone): void
-  /** One listener, called soon after there is room again. */
-  onRoom(listener: () => void): void
+  /** Whether begin() would say 'full'. */
+  readonly isFull: boolean
+  /** Runs `turn` once, behind all appends that wait for room now, when there is room or nothing is taken any more. It may walk as far as there is room. */
+  onceRoom(turn: () => void): void
 }
 
 export interface DeleteOptions {

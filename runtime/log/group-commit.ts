@@ -53,6 +53,13 @@ interface SingleAppend {
   readonly done: AppendDone
 }
 
+/** Somebody whose records the lane had no room for, in the queue of those who wait. */
+interface LaneTurn {
+  readonly turn: () => void
+}
+
+type Waiting = CommitRequest | SingleAppend | LaneTurn
+
 export interface GroupCommitOptions {
   readonly core: Core
   readonly clock: Clock
@@ -64,8 +71,6 @@ export interface GroupCommitOptions {
   readonly incarnation: () => number
   /** Called after each commit with what became visible, when all who waited were called. */
   onCommit(commit: { recordCount: number; payloadBytes: number; partitions: Iterable<PartitionLog> }): void
-  /** The lane found no room; now there may be some. */
-  onLaneRoom(): void
   /** The journal is full and waits for a checkpoint, or too few of its files take commits. It is called again when the journal wakes those who wait. */
   onFull(): void
   /** A durable write failed for good. */
@@ -76,7 +81,7 @@ export class GroupCommit {
   readonly #options: GroupCommitOptions
   readonly #open: OpenCommit
   /** What the open commit has no room for, in order. */
-  #waiting: (CommitRequest | SingleAppend)[] = []
+  #waiting: Waiting[] = []
   /** So many appends and requests wait when all have come again whom the last commit answered. */
   #expectedCount = 0
   /** When the last commit was durable. */
@@ -89,8 +94,8 @@ export class GroupCommit {
   #oldestMs = 0
   #refusal: WadiError | null = null
   #idle: (() => void)[] = []
-  /** The lane found no room in the open commit. */
-  isLaneWaiting = false
+  /** While a turn of the lane is taken: so many waited when it began, and do not hold it up. What it has added itself does, or the lane would overtake it. */
+  #turnWaiting = 0
   /** Key → change that waits for a commit to travel with. */
   #notes = new Map<string, StateChange>()
 
@@ -124,13 +129,19 @@ export class GroupCommit {
 
   // --- the lane (lane-log.ts): records that are in the pool already
 
-  /** 'full': onLaneRoom is called when there may be some. 'refused' while nothing is taken: who appends a record hears why. */
+  /** 'full' also while others wait: they come first. 'refused' while nothing is taken: who appends a record hears why. */
   laneRoomBytes(): number | 'full' | 'refused' {
     if (this.#refusal) return 'refused'
-    const room = this.#waiting.length > 0 ? 0 : this.#open.laneRoomBytes
-    if (room > 0) return room
-    this.isLaneWaiting = true
-    return 'full'
+    if (this.#waiting.length > this.#turnWaiting) return 'full'
+    const room = this.#open.laneRoomBytes
+    return room > 0 ? room : 'full'
+  }
+
+  /** Runs `turn` once, behind those who wait now, when there is room, or nothing is taken any more. */
+  onceLaneRoom(turn: () => void): void {
+    if (this.#refusal || this.#isEmpty) return void this.#options.clock.soon(() => this.#call(turn))
+    this.#waiting.push({ turn })
+    this.#schedule()
   }
 
   get laneRecordBytesMax(): number {
@@ -139,9 +150,7 @@ export class GroupCommit {
 
   openLanePart(part: number, partition: PartitionLog): 'open' | 'full' | 'refused' {
     if (this.#refusal) return 'refused'
-    const answer = this.#open.openLanePart(part, partition)
-    if (answer === 'full') this.isLaneWaiting = true
-    return answer
+    return this.#open.openLanePart(part, partition)
   }
 
   addWalk(walked: readonly LaneRecords[], done: LaneDone): void {
@@ -149,12 +158,6 @@ export class GroupCommit {
     this.#open.addWalk(walked, done)
     for (const { partition, bytes } of walked) partition.account.reserve(bytes)
     this.#schedule()
-  }
-
-  #tellLane(): void {
-    if (!this.isLaneWaiting) return
-    this.isLaneWaiting = false
-    this.#options.onLaneRoom()
   }
 
   /** Travels with the next commit that has room for it. Not for what must be durable when somebody is answered. */
@@ -233,7 +236,6 @@ export class GroupCommit {
   refuseAll(error: WadiError, options: { drain: boolean }): void {
     this.#refusal = error
     if (!options.drain) this.refuseWaiting(error)
-    this.#tellLane()
   }
 
   /** Refuses what waits now; later appends are taken again. For "disk full". */
@@ -248,10 +250,12 @@ export class GroupCommit {
     this.#waiting = []
     taken.release()
     for (const one of waiting) release(one)
-    this.#tellLane()
     return (error) => {
       taken.answer(error, this.#call)
-      for (const one of waiting) this.#call(() => refuse(one, error))
+      for (const one of waiting) {
+        if ('turn' in one) this.#options.clock.soon(() => this.#call(one.turn))
+        else this.#call(() => refuse(one, error))
+      }
       this.#settleIdle()
     }
   }
@@ -296,7 +300,6 @@ export class GroupCommit {
       const next = this.#build(durable)
       const written = this.#write(next)
       this.#refill()
-      this.#tellLane()
       this.#answer(durable)
       durable = (await written) ? next : null
       if (durable === null) break
@@ -323,25 +326,39 @@ export class GroupCommit {
     }
   }
 
-  #take(one: CommitRequest | SingleAppend): boolean {
+  #take(one: Waiting): boolean {
+    if ('turn' in one) return this.#takeTurn(one)
     return 'record' in one ? this.#open.addRecord(one.partition, one.record, one.bytesBound, one.done) : this.#open.addRequest(one)
   }
 
-  /** What waited for room, as far as there is room now. */
+  /** The lane puts in what it has, as far as there is room; who has more waits again, behind the others. */
+  #takeTurn({ turn }: LaneTurn): boolean {
+    if (!this.#open.hasLaneTurn) return false
+    this.#turnWaiting = this.#waiting.length
+    try {
+      turn()
+    } finally {
+      this.#turnWaiting = 0
+    }
+    return true
+  }
+
+  /** What waited for room, as far as there is room now; not who comes meanwhile. */
   #refill(): void {
-    let count = 0
+    const count = this.#waiting.length
+    let taken = 0
     let failure: unknown = null
-    for (const one of this.#waiting) {
+    this.#oldestMs = this.#options.clock.monotonicMs()
+    while (taken < count) {
       try {
-        if (!this.#take(one)) break
+        if (!this.#take(this.#waiting[taken] as Waiting)) break
       } catch (error) {
         failure = error
         break
       }
-      count++
+      taken++
     }
-    this.#waiting = this.#waiting.slice(count)
-    this.#oldestMs = this.#options.clock.monotonicMs()
+    this.#waiting = this.#waiting.slice(taken)
     if (failure !== null) this.#onProgramError(failure) // not thrown: the commit that is being written is answered all the same
   }
 
@@ -428,7 +445,8 @@ function refuse(one: CommitRequest | SingleAppend, error: WadiError): void {
 }
 
 /** Bytes that wait for their commit count in the quota of their topic. */
-function release(one: CommitRequest | SingleAppend): void {
+function release(one: Waiting): void {
+  if ('turn' in one) return
   if ('record' in one) return one.partition.account.release(one.bytesBound)
   for (const { partition, content } of one.appends) partition.account.release(contentBytesBound(content))
 }

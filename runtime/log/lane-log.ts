@@ -15,6 +15,8 @@ import type { StoredTopic } from './stored-topic.ts'
 export interface LaneLogOptions {
   readonly core: Core
   readonly commit: () => GroupCommit
+  /** Of one record. */
+  readonly batchBytesMax: number
   topicWith(number: number): StoredTopic | undefined
   /** Why a topic would not take a whole commit. */
   refusalFor(topic: StoredTopic): WadiError | null
@@ -32,15 +34,10 @@ export class LaneLog implements LaneAppends {
   readonly #parts: (Part | null)[] = []
   /** By topic number: the first of its parts. */
   readonly #firsts = new Map<number, { readonly first: number; readonly count: number }>()
-  #listener: () => void = () => undefined
 
   constructor(options: LaneLogOptions) {
     this.#options = options
     options.core.lane.forgetPlans() // of a store that was open before
-  }
-
-  get recordBytesMax(): number {
-    return this.#options.commit().laneRecordBytesMax
   }
 
   partsOf({ number }: Topic): number | null {
@@ -85,11 +82,12 @@ export class LaneLog implements LaneAppends {
     return first
   }
 
-  begin(): 'open' | 'full' | 'refused' {
+  begin(recordBytesMax: number): 'open' | 'full' | 'refused' {
     const commit = this.#options.commit()
     const roomBytes = commit.laneRoomBytes()
     if (typeof roomBytes === 'string') return roomBytes
-    this.#options.core.lane.beginWalk({ roomBytes, recordBytesMax: commit.laneRecordBytesMax })
+    const { core, batchBytesMax } = this.#options
+    core.lane.beginWalk({ roomBytes, recordBytesMax: Math.min(recordBytesMax, batchBytesMax, commit.laneRecordBytesMax) })
     return 'open'
   }
 
@@ -102,10 +100,6 @@ export class LaneLog implements LaneAppends {
     return commit().openLanePart(part, place.partition)
   }
 
-  full(): void {
-    this.#options.commit().isLaneWaiting = true
-  }
-
   end(done: LaneDone): void {
     const walked: LaneRecords[] = []
     this.#options.core.lane.eachPart((part, records, bytes) => {
@@ -116,11 +110,11 @@ export class LaneLog implements LaneAppends {
     this.#options.commit().addWalk(walked, done)
   }
 
-  onRoom(listener: () => void): void {
-    this.#listener = listener
+  get isFull(): boolean {
+    return this.#options.commit().laneRoomBytes() === 'full'
   }
 
-  tellRoom(): void {
-    this.#listener()
+  onceRoom(turn: () => void): void {
+    this.#options.commit().onceLaneRoom(turn)
   }
 }

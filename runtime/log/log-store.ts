@@ -158,6 +158,7 @@ export class LogStore implements Store {
     this.lane = new LaneLog({
       core: options.core,
       commit: () => this.#commit,
+      batchBytesMax: this.#settings.batchBytesMax,
       topicWith: (number) => this.#topics.withNumber(number),
       refusalFor: (topic) => (topic.isEnding ? topicUnknown(topic.name) : this.#quota.refusalFor(topic, this.#settings.commitBytesMax)),
       onAppend: () => this.#ownStart.ask()
@@ -306,7 +307,6 @@ export class LogStore implements Store {
         if (this.#tails.memoryBytes > this.#settings.tailBytesMax) this.#upkeep.housekeep()
         if (this.#journal.fullUpTo !== null) void this.#upkeep.checkpoint()
       },
-      onLaneRoom: () => this.lane.tellRoom(),
       onFull: () => this.#onJournalFull(),
       onFailed: (error) => this.#fail(error)
     })

@@ -192,6 +192,11 @@ export class OpenCommit {
     return Math.floor(this.#bytesMax * LANE_SHARE) - this.#bytes
   }
 
+  /** Whether any record of the lane finds room: with less, who sends small ones would always come before who sends others. */
+  get hasLaneTurn(): boolean {
+    return this.laneRoomBytes >= this.laneRecordBytesMax + BUCKET_BYTES_MAX
+  }
+
   /** Largest record that the lane puts in: when it finds no room, so much is there that a commit is due. */
   get laneRecordBytesMax(): number {
     const bytes = Math.floor(this.#bytesMax * (LANE_SHARE - LANE_DUE_SHARE)) - BUCKET_BYTES_MAX - BLOCK_HEADER_BYTES_MAX
@@ -212,7 +217,10 @@ export class OpenCommit {
       this.#bytes += BUCKET_BYTES_MAX
     }
     bucket.lanePart = part
-    this.#core.lane.openPart(part, bucket.openBatch, batchBytesMax - bucket.openBytes)
+    this.#core.lane.openPart(part, bucket.openBatch, {
+      roomBytes: batchBytesMax - bucket.openBytes,
+      batchBytes: isUsable ? 0 : BUCKET_BYTES_MAX
+    })
     return 'open'
   }
 

@@ -5,7 +5,7 @@ import t from 'tap'
 import { everybody } from '../../adapters/mqtt/authorizer.ts'
 import { JournalFaults } from '../helpers/journal-faults.ts'
 import { openLaneGateway, readTopic } from './lane-rig.ts'
-import { publishPacket, type RawClient } from './packets.ts'
+import { pingPacket, publishPacket, type RawClient, subscribePacket, unsubscribePacket } from './packets.ts'
 import { connect5, publish5 } from './packets-5.ts'
 import { turns } from './rig.ts'
 
@@ -245,4 +245,65 @@ t.test('a client that does not read its PUBACKs is not read either', async (t) =
   t.ok(standsStill && before > 0, 'until nothing more fits between them')
   client.socket.resume()
   t.ok(await turns(() => received() > before + 5_000))
+})
+
+t.test('beside Kafka producers that fill every commit, an MQTT client is answered, and one that only pings', async (t) => {
+  const faults = new JournalFaults()
+  faults.delayMs = 3
+  const { gateway, store, core } = await openLaneGateway(t, { disk: faults.disk, settings: { commitBytesMax: 256 * 1024 } })
+  const partition = store.topics.get('loose')?.partitions[0]
+  if (!partition) return t.fail('no partition')
+  const value = new Uint8Array(120 * 1024)
+  const batch = core.buildBatch([{ timestampMs: 1, key: null, value, headers: [] }], { baseOffset: 0 })
+  let isOver = false
+  let produced = 0
+  const produce = (): void => {
+    if (!isOver) store.submit([{ partition, content: { batch, recordCount: 1 } }], [], () => (produced++, produce()))
+  }
+  for (let index = 0; index < 8; index++) produce()
+  const [client, pinging] = [await gateway.raw().connected({ clientId: 'a' }), await gateway.raw().connected({ clientId: 'b' })]
+  for (let id = 1; id <= 15; id++) {
+    client.send(...numbered(id, 1))
+    pinging.send(pingPacket())
+    await client.saw(`puback ${id}`)
+    await pinging.until(() => pinging.received.filter((one) => one === 'pingresp').length === id)
+  }
+  isOver = true
+  t.ok(produced > 30, 'the producers went on too')
+})
+
+t.test('who subscribes to something else leaves the plans of others alone; who subscribes to their topic does not', async (t) => {
+  const { gateway, plans } = await openLaneGateway(t)
+  const [client, other] = [await gateway.raw().connected({ clientId: 'a' }), await gateway.raw().connected({ clientId: 'b' })]
+  client.send(...numbered(1, 5))
+  await client.saw('puback 5')
+  t.same(plans, { fast: 1, slow: 0 })
+  other.send(subscribePacket(1, 'cmd/b'), unsubscribePacket(2, 'cmd/b'))
+  await other.saw('unsuback 2')
+  client.send(...numbered(6, 5))
+  await client.saw('puback 10')
+  t.same(plans, { fast: 1, slow: 0 })
+  other.send(subscribePacket(3, 'd/+'))
+  await other.saw('suback 3')
+  client.send(...numbered(11, 5))
+  await client.saw('puback 15')
+  t.ok(await turns(() => other.received.filter((one) => one.startsWith('publish')).length === 5), 'it gets them')
+  t.same(plans, { fast: 1, slow: 1 })
+  other.send(unsubscribePacket(4, 'd/+'))
+  await other.saw('unsuback 4')
+  client.send(...numbered(16, 5))
+  await client.saw('puback 20')
+  t.same(plans, { fast: 2, slow: 1 }, 'nobody is there: by the lane again')
+})
+
+t.test('a topic whose deletion was refused takes events by the lane again', async (t) => {
+  const { gateway, store, plans } = await openLaneGateway(t, { topic: { isForwarded: true } })
+  const client = await gateway.raw().connected()
+  client.send(...numbered(1, 5))
+  await client.saw('puback 5')
+  await t.rejects(store.deleteTopic('events', { undelivered: 'refuse' }))
+  client.send(...numbered(6, 5))
+  await client.saw('puback 10')
+  t.equal(plans.slow, 0)
+  t.ok(plans.fast > 0)
 })

@@ -64,8 +64,8 @@ interface Walked {
 function walk(core: Core, { client, version, bytes, cut }: { client: number; version: 4 | 5; bytes: Buffer; cut: number }): Walked {
   const { lane, pool, commit } = core
   pool.clear()
-  lane.load(bytes.subarray(0, cut), bytes, cut)
   lane.beginWalk({ roomBytes: ROOM_BYTES, recordBytesMax: 64 * 1024 })
+  lane.load(bytes.subarray(0, cut), bytes, cut)
   const feed = { client, isV5: version === 5, packetBytesMax: smallLimits.packetBytesMax, acksMax: 0xffffffff, timestampMs: 1 }
   const topics = new PublishTopics(smallLimits)
   let batch: number | null = null
@@ -73,7 +73,7 @@ function walk(core: Core, { client, version, bytes, cut }: { client: number; ver
   while (stop === 'miss' || stop === 'no-batch') {
     if (stop === 'miss')
       lane.putPlan(client, isTopic(topics, lane.topic) ? { meter: 1, part: 7, partCount: 1, key: null, headers: [] } : null)
-    else lane.openPart(7, (batch = pool.openBatch()) ?? -1, ROOM_BYTES)
+    else lane.openPart(7, (batch = pool.openBatch()) ?? -1, { roomBytes: ROOM_BYTES, batchBytes: 100 })
     stop = lane.feed(feed)
   }
   const acks = Buffer.from(lane.acks)

@@ -7,6 +7,7 @@ import { type LaneGateway, openLaneGateway, readAll } from './lane-rig.ts'
 import { cutSomewhere, laneStream } from './lane-streams.ts'
 import { publishPacket, type RawClient } from './packets.ts'
 import { publish5 } from './packets-5.ts'
+import { turns } from './rig.ts'
 
 const LAST_ID = 65_000
 
@@ -80,6 +81,8 @@ t.test('with and without the lane: the same events, the same answers', async (t)
     const [one, other] = await Promise.all([play(withLane, seed), play(without, seed)])
     if (!t.strictSame(...comparable(one, other), `stream ${seed}`)) return
   }
+  const isDone = ({ gateway }: LaneGateway): boolean => gateway.ingest.metrics.inLaneCount + gateway.ingest.metrics.inFlightCount === 0
+  t.ok(await turns(() => isDone(withLane) && isDone(without)))
   const [one, other] = [await stored(withLane), await stored(without)]
   t.strictSame(Object.keys(one).sort(), Object.keys(other).sort())
   for (const place of Object.keys(one)) t.strictSame(one[place], other[place], place)

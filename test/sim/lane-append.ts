@@ -20,7 +20,7 @@ const NO_BYTES = new Uint8Array(0)
 export function appendByLane({ lane }: Core, appends: LaneAppends, event: LaneEvent, done: AppendDone): boolean {
   const { topic, partition, deviceName, value, timestampMs } = event
   const first = appends.partsOf(topic)
-  if (first === null || appends.begin() !== 'open') return false
+  if (first === null || appends.begin(1 << 20) !== 'open') return false
   const place = `${topic.number}/${partition.partitionIndex}/${deviceName}`
   lane.load(NO_BYTES, publishPacket({ topic: place, payload: value, qos: 1, packetId: 1 }), 0)
   const feed = { client: CLIENT, isV5: false, packetBytesMax: 1 << 16, acksMax: 1, timestampMs }

@@ -53,7 +53,7 @@ function* eachOf(sessions: Iterable<FoundSession>, change: Partial<FoundSession>
 export const subscriberCanaries: Record<string, SubscriberMutation> = {
   'the fast lane goes on past somebody who has subscribed': {
     install: () => {
-      PublishLane.prototype.forget = () => undefined
+      PublishLane.prototype.forgetMatching = () => undefined
     }
   },
   'SUBACK leaves before the subscription is durable': {
