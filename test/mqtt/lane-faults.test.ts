@@ -258,7 +258,11 @@ t.test('beside Kafka producers that fill every commit, an MQTT client is answere
   let isOver = false
   let produced = 0
   const produce = (): void => {
-    if (!isOver) store.submit([{ partition, content: { batch, recordCount: 1 } }], [], () => (produced++, produce()))
+    if (isOver) return
+    store.submit([{ partition, content: { batch, recordCount: 1 } }], [], () => {
+      produced++
+      produce()
+    })
   }
   for (let index = 0; index < 8; index++) produce()
   const [client, pinging] = [await gateway.raw().connected({ clientId: 'a' }), await gateway.raw().connected({ clientId: 'b' })]
