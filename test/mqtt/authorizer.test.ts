@@ -169,7 +169,9 @@ t.test('a filter that is not allowed gets 0x80, others of the packet are granted
     again.received.filter((line) => line.startsWith('publish')),
     ['publish d/0', 'publish d/0']
   )
-  t.same(events, [])
+  const refused = { kind: 'refused-filters', detail: '1 of 3, not-authorized: may not subscribe to "d/secret"', clientId: 'sub' }
+  t.match(events, [refused], 'and it is told of')
+  t.equal(events.length, 1)
 })
 
 t.test('a will that may not be published is not, and is counted', async (t) => {
