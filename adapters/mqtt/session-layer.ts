@@ -101,6 +101,8 @@ export interface SessionHandlers {
   refused(connection: Connection, clientId: string | null, error: Error, reasonCode: number): void
   /** A message was stored and is not retained, for want of room as `why` says. Of a will `remoteAddress` is null. */
   notRetained(clientId: string, remoteAddress: string | null, topic: string, why: string): void
+  /** Filters of a client were answered, or looked at again when its session was resumed. `codes`: as in SUBACK; from 0x80 on it is no subscription. */
+  subscribed(connection: Connection, clientId: string, filters: readonly string[], codes: readonly number[]): void
   /** A message for a subscriber was dropped. */
   dropped(clientId: string, why: DropReason): void
   /** A connection that was refused, broke a rule or failed; not one that ended with DISCONNECT or by a takeover. */

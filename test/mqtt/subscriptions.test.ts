@@ -34,6 +34,25 @@ for (const clean of [true, false]) {
   })
 }
 
+t.test('what is refused is counted, and told once for each packet and code', async (t) => {
+  const { raw, broker, events } = await startGateway(t, { limits: { subscriptionsPerClientMax: LIMIT } })
+  const client = await raw().connected({ clientId: 'sub', clean: true })
+  await granted(client, 1, [...names(5), '$share/group/d', '\u0001', '$SYSTEM'])
+  t.equal(broker.metrics.subscriptionsRefused, 5)
+  const who = { clientId: 'sub', remoteAddress: '127.0.0.1' }
+  t.same(events, [
+    {
+      kind: 'not-subscribed',
+      reason: 'subscriptions-full',
+      detail: '"d/3" and 1 more (mqtt_limits.subscriptions, mqtt_limits.sessions)',
+      ...who
+    },
+    { kind: 'not-subscribed', reason: 'filter', detail: '"$share/group/d"', ...who },
+    { kind: 'not-subscribed', reason: 'filter', detail: '"\\u0001"', ...who },
+    { kind: 'not-subscribed', reason: 'not-authorized', detail: '"$SYSTEM"', ...who }
+  ])
+})
+
 t.test('clients with persistent sessions that subscribe at the same moment do not pass the limit of sessions', async (t) => {
   const { raw, broker } = await startGateway(t, { limits: { sessionsMax: 2 } })
   const clients = await Promise.all(Array.from({ length: 8 }, (_, at) => raw().connected({ clientId: `sub-${at}`, clean: false })))
