@@ -1,4 +1,4 @@
-// What the log says of MQTT connections that are closed, of messages and filters that are refused while their connection stays, and of messages that were to be
+// What the log says of MQTT connections that are closed, of messages and subscriptions that are refused while their connection stays, and of messages that were to be
 // retained and found no room. Not for: takeovers (takeover-log.ts).
 
 import type { MqttEvent } from '../adapters/mqtt/mqtt-broker.ts'
@@ -20,7 +20,7 @@ export function mqttLog(log: Log, nowMs?: () => number): (event: MqttEvent) => v
       const fate = 'is stored and was handed on; it is not retained, and what its topic had is gone (mqtt_limits.retained)'
       return log('warn', `a message of ${who} ${fate}: ${detail}${more}`, { reason, clientId, remoteAddress })
     }
-    if (kind === 'refused-filters') return log('warn', `refused filters of ${who}: ${detail}${more}`, { reason, clientId, remoteAddress })
-    log('warn', `refused a message of ${who}: ${words}${more}`, { reason, clientId, remoteAddress })
+    const what = kind === 'not-subscribed' ? 'subscription' : 'message'
+    log('warn', `refused a ${what} of ${who}: ${words}${more}`, { reason, clientId, remoteAddress })
   }
 }

@@ -36,9 +36,9 @@ import type {
 import { waitUntil } from './wait-until.ts'
 
 export interface MqttEvent {
-  /** A connection was closed, or a message or filters of a connection that stays were refused, or a message was stored and is not retained. */
-  readonly kind: 'closed' | 'refused' | 'refused-filters' | 'not-retained'
-  readonly reason: CloseReason | 'retained-full'
+  /** A connection was closed, or a message of a connection that stays was refused, or it was stored and is not retained, or a filter was refused. */
+  readonly kind: 'closed' | 'refused' | 'not-retained' | 'not-subscribed'
+  readonly reason: CloseReason | 'retained-full' | 'subscriptions-full'
   /** Words for a log; may hold shortened text from outside. */
   readonly detail: string
   readonly clientId: string | null
@@ -60,6 +60,8 @@ export interface MqttMetrics extends SessionLayerMetrics {
   readonly closed: ReadonlyMap<CloseReason, number>
   /** QoS 0 messages that storage refused. */
   readonly qos0Lost: number
+  /** Filters that were refused to clients. */
+  readonly subscriptionsRefused: number
 }
 
 export interface MqttBrokerOptions {
@@ -99,6 +101,15 @@ export interface MqttBroker {
 const DRAIN_MS_MAX = 5_000
 const GOODBYE_MS_MAX = 500
 const DETAIL_CHARACTERS_MAX = 200
+/** Of a filter in a detail. */
+const FILTER_CHARACTERS_MAX = 100
+
+/** By the code of SUBACK; all others are wrong filters. */
+const SUBSCRIBE_REFUSALS = new Map<number, MqttEvent['reason']>([
+  [ReasonCode.quotaExceeded, 'subscriptions-full'],
+  [ReasonCode.notAuthorized, 'not-authorized'],
+  [ReasonCode.unspecified, 'storage']
+])
 
 /** CONNACK and reason of each refusal. */
 const CONNECT_REFUSALS = {
@@ -125,6 +136,7 @@ class Broker implements MqttBroker {
   readonly #readPause: ReadPause
   readonly #identities = new WeakMap<Session, ClientIdentity>()
   readonly #closed = new Map<CloseReason, number>()
+  #subscriptionsRefused = 0
   #closing: Promise<void> | null = null
 
   constructor(options: MqttBrokerOptions) {
@@ -168,6 +180,7 @@ class Broker implements MqttBroker {
       acceptedConnections: this.#listeners.reduce((sum, { acceptedCount }) => sum + acceptedCount, 0),
       closed: this.#closed,
       qos0Lost: this.#intake.lostCount,
+      subscriptionsRefused: this.#subscriptionsRefused,
       ...this.#sessions.metrics
     }
   }
@@ -242,7 +255,6 @@ class Broker implements MqttBroker {
           clientId,
           remoteAddress
         }),
-      filtersRefused: ({ remoteAddress }, clientId, detail) => this.#tell('refused-filters', 'filter', { detail, clientId, remoteAddress }),
       dropped: (clientId, why) => this.#onDrop(clientId, why),
       notRetained: (clientId, remoteAddress, topic, why) =>
         this.#tell('not-retained', 'retained-full', {
@@ -250,6 +262,9 @@ class Broker implements MqttBroker {
           clientId,
           remoteAddress: remoteAddress ?? 'its will'
         }),
+      subscribed: ({ remoteAddress }, clientId, filters, codes) => {
+        for (const [code, refused] of refusedByCode(filters, codes)) this.#onNotSubscribed(refused, code, { clientId, remoteAddress })
+      },
       failed: ({ remoteAddress }, clientId, reason, detail) => this.#countClosed(reason, { detail, clientId, remoteAddress })
     }
   }
@@ -301,6 +316,15 @@ class Broker implements MqttBroker {
     return this.#identities.get(session) as ClientIdentity
   }
 
+  #onNotSubscribed(filters: readonly string[], reasonCode: number, who: Pick<MqttEvent, 'clientId' | 'remoteAddress'>): void {
+    this.#subscriptionsRefused += filters.length
+    const reason = SUBSCRIBE_REFUSALS.get(reasonCode) ?? 'filter'
+    const more = filters.length > 1 ? ` and ${filters.length - 1} more` : ''
+    const key = reason === 'subscriptions-full' ? ' (mqtt_limits.subscriptions, mqtt_limits.sessions)' : ''
+    const filter = JSON.stringify(filters[0]?.slice(0, FILTER_CHARACTERS_MAX))
+    this.#tell('not-subscribed', reason, { detail: `${filter}${more}${key}`, ...who })
+  }
+
   #countClosed(reason: CloseReason, { detail, clientId, remoteAddress }: Omit<MqttEvent, 'kind' | 'reason'>): void {
     this.#closed.set(reason, (this.#closed.get(reason) ?? 0) + 1)
     this.#tell('closed', reason, { detail, clientId, remoteAddress })
@@ -309,6 +333,18 @@ class Broker implements MqttBroker {
   #tell(kind: MqttEvent['kind'], reason: MqttEvent['reason'], { detail, ...who }: Omit<MqttEvent, 'kind' | 'reason'>): void {
     this.#onEvent({ kind, reason, detail: detail.slice(0, DETAIL_CHARACTERS_MAX), ...who })
   }
+}
+
+function refusedByCode(filters: readonly string[], codes: readonly number[]): Map<number, string[]> {
+  const refused = new Map<number, string[]>()
+  for (const [index, filter] of filters.entries()) {
+    const code = codes[index] as number
+    if (code < 0x80) continue
+    const others = refused.get(code)
+    if (others) others.push(filter)
+    else refused.set(code, [filter])
+  }
+  return refused
 }
 
 function refusalOf(decision: Exclude<ConnectDecision, 'allowed'>, { userName }: ClientIdentity): GateFault {

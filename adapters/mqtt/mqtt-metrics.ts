@@ -19,7 +19,7 @@ type Counter = Exclude<keyof MqttMetrics, 'closed' | Gauge>
 const GAUGES: readonly (readonly [name: string, field: Gauge, help: string])[] = [
   ['connections', 'connections', 'Open MQTT connections'],
   ['clients', 'clients', 'MQTT clients that are connected'],
-  ['sessions', 'sessions', 'MQTT sessions, those of absent clients included'],
+  ['sessions', 'sessions', 'MQTT sessions, those of absent clients and those without subscriptions included'],
   ['subscriptions', 'subscriptions', 'Subscriptions of all sessions'],
   ['retained_messages', 'retained', 'Retained messages'],
   ['retained_bytes', 'retainedBytes', 'Memory of the retained messages'],
@@ -32,6 +32,7 @@ const GAUGES: readonly (readonly [name: string, field: Gauge, help: string])[] =
 const COUNTERS: readonly (readonly [name: string, field: Counter, help: string])[] = [
   ['accepted_connections', 'acceptedConnections', 'MQTT connections that were accepted'],
   ['qos0_lost_messages', 'qos0Lost', 'QoS 0 messages that storage refused'],
+  ['refused_subscriptions', 'subscriptionsRefused', 'Filters that a limit, a right or storage refused to a client, or that are none'],
   ['refused_wills', 'willsDropped', 'Wills that were due and were not sent: refused by a rule, or no room until their client came back'],
   ['qos2_repeats', 'qos2Repeats', 'QoS 2 messages that came again and were stored once'],
   ['qos2_given_up', 'qos2GivenUp', 'QoS 2 packet ids that were forgotten before their PUBREL, for want of room'],

@@ -323,10 +323,10 @@ class MqttSessions implements SessionLayer {
 
   /** Rights may have changed since it subscribed. */
   #dropForbidden(client: ConnectedClient, session: ClientSession): void {
-    for (const filter of session.subscriptions.keys()) {
-      if (this.#handlers.subscribeRefusal(client, filter) === null) continue
-      this.#subscriptions.remove(session, filter)
-    }
+    const filters = [...session.subscriptions.keys()]
+    const codes = filters.map((filter) => this.#handlers.subscribeRefusal(client, filter) ?? 0)
+    for (const [index, filter] of filters.entries()) if (codes[index]) this.#subscriptions.remove(session, filter)
+    this.#handlers.subscribed(client.connection.connection, client.id, filters, codes)
   }
 
   #answerConnect(client: ConnectedClient, session: ClientSession, isSessionPresent: boolean): void {
@@ -425,9 +425,9 @@ class MqttSessions implements SessionLayer {
       if (error) this.#putBack(session, before, subscriptions)
       const answers = error ? codes.map((code) => (code < 0x80 ? ReasonCode.unspecified : code)) : codes
       const words = error ? reasonTextOf(error) : subscribeTextOf(subscriptions, codes)
-      const refused = answers.filter((code) => code >= 0x80).length
-      if (refused > 0) this.#handlers.filtersRefused(client.connection.connection, client.id, `${refused} of ${answers.length}, ${words}`)
       client.connection.sendWithReason(words, (reasonText) => subackPacket(client.connect.version, packetId, answers, reasonText))
+      const filters = subscriptions.map(({ filter }) => filter)
+      this.#handlers.subscribed(client.connection.connection, client.id, filters, answers)
       if (!error) this.#sendRetained(client, session, { subscriptions, subscriptionId, codes, known: before })
     })
   }

@@ -50,3 +50,18 @@ export function newEntry(
     isCounted: false
   }
 }
+
+/** Of a session that has nothing to send, one list for all: not to be changed. */
+export const NO_ENTRIES = Object.freeze([]) as unknown as Entry[]
+
+export function listOf(entries: Iterable<Entry>): Entry[] {
+  const list = [...entries]
+  return list.length > 0 ? list : NO_ENTRIES
+}
+
+/** @returns what takes the place of `list` */
+export function withEntry(list: Entry[], entry: Entry): Entry[] {
+  if (list === NO_ENTRIES) return [entry]
+  list.push(entry)
+  return list
+}

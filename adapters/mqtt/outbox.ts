@@ -15,7 +15,7 @@
 import type { DropReason } from './drop-reason.ts'
 import type { Delivery, Message } from './message.ts'
 import type { LoggedMessage } from './message-log.ts'
-import { type Entry, newEntry, placeOf } from './outbox-entry.ts'
+import { type Entry, listOf, NO_ENTRIES, newEntry, placeOf, withEntry } from './outbox-entry.ts'
 import type { DeliveryOptions, Qos } from './packets.ts'
 import type { WrittenPlaces } from './place-queue.ts'
 import { SmallMap } from './small-map.ts'
@@ -74,9 +74,8 @@ const LOAD_COUNT = 32
 const LOAD_BYTES = 256 * 1024
 const RETRY_MS = 1_000
 
-/** Of a session that has nothing to send: not to be changed. */
-const NONE = Object.freeze([]) as unknown as Entry[]
-const NO_ENTRIES = new SmallMap<number, Entry>()
+/** Of a session that has nothing in flight: not to be changed. */
+const NO_FLIGHTS = new SmallMap<number, Entry>()
 
 export class Outbox {
   readonly #limits: OutboxLimits
@@ -88,13 +87,13 @@ export class Outbox {
   #turn = 0
   #window = 0
   /** With a packet id, in the order in which they were sent first. */
-  #byId: SmallMap<number, Entry> = NO_ENTRIES
+  #byId: SmallMap<number, Entry> = NO_FLIGHTS
   #inFlightCount = 0
   /** Of #byId: what was sent to an earlier connection, and leaves first. */
-  #repeats: Entry[] = NONE
+  #repeats: Entry[] = NO_ENTRIES
   /** Of #byId: QoS 2, their ids are being made durable. */
-  #unnoted: Entry[] = NONE
-  #queue: Entry[] = NONE
+  #unnoted: Entry[] = NO_ENTRIES
+  #queue: Entry[] = NO_ENTRIES
   #head = 0
   readonly #places: WaitingPlaces
   #isLoading = false
@@ -182,7 +181,7 @@ export class Outbox {
     this.#link = null
     this.#isLoading = false
     this.#isNoting = false
-    this.#unnoted = NONE
+    this.#unnoted = NO_ENTRIES
     this.#repeats = listOf(this.#byId.values())
     this.#inFlightCount = 0
     for (const entry of this.#repeats) {
@@ -191,7 +190,7 @@ export class Outbox {
     }
     const waiting = this.#queue.slice(this.#head)
     for (const entry of waiting) if (entry.qos === 0) this.#forget(entry)
-    if (this.#byId.size === 0) this.#byId = NO_ENTRIES
+    if (this.#byId.size === 0) this.#byId = NO_FLIGHTS
     this.#queue = listOf(waiting.filter(({ qos }) => qos > 0))
     this.#head = 0
     this.#places.unload()
@@ -323,7 +322,7 @@ export class Outbox {
       if (isDurable) for (const entry of entries) entry.isNoted = true
       if (this.#turn !== turn) return
       this.#isNoting = false
-      this.#unnoted = NONE
+      this.#unnoted = NO_ENTRIES
       for (const entry of entries) if (!entry.isDone && this.#link) this.#send(entry, this.#link)
       this.pump()
     })
@@ -373,11 +372,11 @@ export class Outbox {
     this.#budget.bytes -= this.#keptBytes
     this.#keptBytes = 0
     this.#bytes = 0
-    this.#queue = NONE
+    this.#queue = NO_ENTRIES
     this.#head = 0
-    this.#repeats = NONE
-    this.#unnoted = NONE
-    this.#byId = NO_ENTRIES
+    this.#repeats = NO_ENTRIES
+    this.#unnoted = NO_ENTRIES
+    this.#byId = NO_FLIGHTS
     this.#inFlightCount = 0
   }
 
@@ -532,7 +531,7 @@ export class Outbox {
   }
 
   #addEntry(entry: Entry): void {
-    if (this.#byId === NO_ENTRIES) this.#byId = new SmallMap()
+    if (this.#byId === NO_FLIGHTS) this.#byId = new SmallMap()
     this.#byId.set(entry.packetId, entry)
   }
 
@@ -588,15 +587,4 @@ export class Outbox {
     this.#queue = this.#queue.slice(this.#head)
     this.#head = 0
   }
-}
-
-function listOf(entries: Iterable<Entry>): Entry[] {
-  const list = [...entries]
-  return list.length > 0 ? list : NONE
-}
-
-function withEntry(list: Entry[], entry: Entry): Entry[] {
-  if (list === NONE) return [entry]
-  list.push(entry)
-  return list
 }

@@ -115,10 +115,10 @@ export interface SessionHandlers {
   takenOver(connection: Connection, previous: Connection, clientId: string): void
   /** A PUBLISH of QoS 1 or 2 was answered with `reasonCode`; the connection stays. */
   refused(connection: Connection, clientId: string | null, error: Error, reasonCode: number): void
-  /** Of a SUBSCRIBE; `detail`: how many, and why the first. */
-  filtersRefused(connection: Connection, clientId: string, detail: string): void
   /** A message was stored and is not retained, for want of room as `why` says. Of a will `remoteAddress` is null. */
   notRetained(clientId: string, remoteAddress: string | null, topic: string, why: string): void
+  /** Filters of a client were answered, or looked at again when its session was resumed. `codes`: as in SUBACK; from 0x80 on it is no subscription. */
+  subscribed(connection: Connection, clientId: string, filters: readonly string[], codes: readonly number[]): void
   /** A message for a subscriber was dropped. */
   dropped(clientId: string, why: DropReason): void
   /** A connection that was refused, broke a rule or failed; not one that ended with DISCONNECT or by a takeover. */

@@ -153,7 +153,7 @@ const mqttLimits = section(
     sessions: count({ default: '10000', min: 1, max: 100_000, doc: 'sessions that subscribe and outlive their connection; wills' }),
     subscriptions: section(
       {
-        client: count({ default: '100', min: 1, max: 10_000, doc: 'subscriptions of one client' }),
+        client: count({ default: '1000', min: 1, max: 10_000, doc: 'subscriptions of one client' }),
         memory: bytes({
           default: '48MiB',
           min: 2 ** 20,

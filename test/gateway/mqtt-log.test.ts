@@ -31,18 +31,20 @@ t.test('messages that are not retained: a line a minute for each client, with th
   t.end()
 })
 
-t.test('filters that are refused: a line a minute for each client', (t) => {
+t.test('filters that are refused: a line a minute for each client and reason', (t) => {
   let nowMs = 0
   const lines: string[] = []
   const tell = mqttLog(
     (level, words) => void lines.push(`${level} ${words}`),
     () => nowMs
   )
-  const refused: MqttEvent = { ...notRetained, kind: 'refused-filters', reason: 'filter', detail: '2 of 3, no room', clientId: 'ha' }
+  const refused: MqttEvent = { ...notRetained, kind: 'not-subscribed', reason: 'not-authorized', detail: '"d/secret"', clientId: 'reader' }
   for (let at = 0; at < 61; at++, nowMs += 1_000) tell(refused)
+  tell({ ...refused, reason: 'subscriptions-full' })
   t.same(lines, [
-    'warn refused filters of ha (10.0.0.1): 2 of 3, no room',
-    'warn refused filters of ha (10.0.0.1): 2 of 3, no room, and 59 more before'
+    'warn refused a subscription of reader (10.0.0.1): not-authorized, "d/secret"',
+    'warn refused a subscription of reader (10.0.0.1): not-authorized, "d/secret", and 59 more before',
+    'warn refused a subscription of reader (10.0.0.1): subscriptions-full, "d/secret"'
   ])
   t.end()
 })

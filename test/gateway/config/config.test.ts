@@ -456,7 +456,7 @@ t.test('mqtt_limits: what is left out has defaults, every key arrives, bounds th
     retained: { messages: 10_000, bytes: 4 * 2 ** 20, message: 384 * 1024 },
     queue: { messages: 10_000, total: 1_000_000 },
     sessions: 10_000,
-    subscriptions: { client: 100, memory: 48 * 2 ** 20 }
+    subscriptions: { client: 1_000, memory: 48 * 2 ** 20 }
   })
   const full =
     '{ retained: { messages: 5, bytes: 1MiB, message: 2KiB }, queue: { messages: 7, total: 8 }, sessions: 9, subscriptions: { client: 3, memory: 2MiB } }'
