@@ -30,12 +30,29 @@ export interface RestoredSession {
   readonly subscriptions: FoundSession['subscriptions']
 }
 
-/** A place that was found behind what is written down. */
-interface LatePlace {
-  readonly code: number
-  readonly offset: number
-  readonly timestampMs: number
-  readonly sessions: readonly ClientSession[]
+/** Places that were found behind what is written down: columns, as there may be very many, and an object for each would be most of what a start makes. */
+class LatePlaces {
+  readonly #codes: number[] = []
+  readonly #offsets: number[] = []
+  readonly #timestampsMs: number[] = []
+  readonly #sessions: ClientSession[] = []
+
+  add(session: ClientSession, { code, offset }: StoredPlace, timestampMs: number): void {
+    this.#codes.push(code)
+    this.#offsets.push(offset)
+    this.#timestampsMs.push(timestampMs)
+    this.#sessions.push(session)
+  }
+
+  /** In the order of their timestamps; those that have the same, as they came. */
+  deliver(): void {
+    const times = this.#timestampsMs
+    const order = Uint32Array.from(times, (_, index) => index).sort((one, other) => (times[one] as number) - (times[other] as number))
+    for (const index of order) {
+      const place = { code: this.#codes[index] as number, offset: this.#offsets[index] as number }
+      this.#sessions[index]?.outbox.addPlace(place)
+    }
+  }
 }
 
 export class KeptSessions {
@@ -73,7 +90,7 @@ export class KeptSessions {
     }
     if (subscriptions.size === 0) return
     const { limits, budget, log } = this.#options
-    const late: LatePlace[] = []
+    const late = new LatePlaces()
     /** In `late`: of each session, and what all may have yet. */
     const counts = new Map<ClientSession, number>()
     let room = limits.queuedPlacesMax - budget.places
@@ -87,7 +104,7 @@ export class KeptSessions {
           return
         }
         const offset = message.place?.offset ?? 0
-        const takers: ClientSession[] = []
+        timestampMs = Math.max(timestampMs, logged.timestampMs)
         for (const session of subscriptions.waitersOf(message, publisherId)) {
           const known = foundOf.get(session)
           if (known && (offset < (known.queued.get(code) ?? 0) || known.ahead.get(code)?.has(offset))) continue
@@ -96,16 +113,13 @@ export class KeptSessions {
             budget.offlineDropped++
             continue
           }
-          takers.push(session)
+          late.add(session, { code, offset }, timestampMs)
           counts.set(session, count + 1)
           room--
         }
-        timestampMs = Math.max(timestampMs, logged.timestampMs)
-        if (takers.length > 0) late.push({ code, offset, timestampMs, sessions: takers })
       })
     }
-    late.sort((one, other) => one.timestampMs - other.timestampMs)
-    for (const place of late) for (const session of place.sessions) session.outbox.addPlace(place)
+    late.deliver()
     this.store.startTracking()
   }
 
