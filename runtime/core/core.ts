@@ -139,6 +139,8 @@ export interface Lane {
   /** A PUBACK for each of them, in their order. */
   readonly acks: Uint8Array
   eachPart(call: (part: number, records: number, bytes: number) => void): void
+  /** What this walk has put into a part so far, into whatever batches. */
+  walkedOf(part: number): { readonly records: number; readonly bytes: number }
   eachMeter(call: (meter: number, events: number) => void): void
   /** After 'miss': the plan of that topic; null = never by the lane. @returns false when it is too large to be kept */
   putPlan(client: number, plan: LanePlan | null): boolean

@@ -155,6 +155,13 @@ export class WasmLane implements Lane {
     }
   }
 
+  walkedOf(part: number): { records: number; bytes: number } {
+    return {
+      records: this.#parts[part * PART_WORDS + PART_RECORDS] as number,
+      bytes: this.#parts[part * PART_WORDS + PART_WALK_BYTES] as number
+    }
+  }
+
   eachMeter(call: (meter: number, events: number) => void): void {
     for (let i = 0; i < (this.#view[METERS_TOUCHED] as number); i++) {
       const meter = this.#touchedMeters[i] as number

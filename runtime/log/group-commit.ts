@@ -33,7 +33,8 @@ import {
   type LaneRecords,
   type LogAppend,
   OpenCommit,
-  requestBytesBound
+  requestBytesBound,
+  type WalkedRecords
 } from './open-commit.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { encodeStateKey, type StateMap } from './state-map.ts'
@@ -148,12 +149,12 @@ export class GroupCommit {
     return this.#open.laneRecordBytesMax
   }
 
-  openLanePart(part: number, partition: PartitionLog): 'open' | 'full' | 'refused' {
-    if (this.#refusal) return 'refused'
-    return this.#open.openLanePart(part, partition)
+  openLanePart(part: number, soFar: LaneRecords): 'open' | 'full' | 'refused' {
+    soFar.partition.account.reserve(soFar.bytes)
+    return this.#open.openLanePart(part, soFar)
   }
 
-  addWalk(walked: readonly LaneRecords[], done: LaneDone): void {
+  addWalk(walked: readonly WalkedRecords[], done: LaneDone): void {
     if (this.#isEmpty) this.#oldestMs = this.#options.clock.monotonicMs()
     this.#open.addWalk(walked, done)
     for (const { partition, bytes } of walked) partition.account.reserve(bytes)

@@ -8,7 +8,7 @@ import type { WadiError } from '../base/errors.ts'
 import type { Core } from '../core/core.ts'
 import type { LaneAppends, LaneDone, Topic } from './contract.ts'
 import type { GroupCommit } from './group-commit.ts'
-import type { LaneRecords } from './open-commit.ts'
+import type { LaneRecords, WalkedRecords } from './open-commit.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { StoredTopic } from './stored-topic.ts'
 
@@ -32,6 +32,8 @@ interface Part {
 export class LaneLog implements LaneAppends {
   readonly #options: LaneLogOptions
   readonly #parts: (Part | null)[] = []
+  /** Of the walk under way: what the commit has of a part already. */
+  readonly #counted = new Map<number, { readonly records: number; readonly bytes: number }>()
   /** By topic number: the first of its parts. */
   readonly #firsts = new Map<number, { readonly first: number; readonly count: number }>()
 
@@ -87,6 +89,7 @@ export class LaneLog implements LaneAppends {
     const roomBytes = commit.laneRoomBytes()
     if (typeof roomBytes === 'string') return roomBytes
     const { core, batchBytesMax } = this.#options
+    this.#counted.clear()
     core.lane.beginWalk({ roomBytes, recordBytesMax: Math.min(recordBytesMax, batchBytesMax, commit.laneRecordBytesMax) })
     return 'open'
   }
@@ -97,17 +100,27 @@ export class LaneLog implements LaneAppends {
     const { refusalFor, onAppend, commit } = this.#options
     if (refusalFor(place.topic)) return 'refused'
     onAppend()
-    return commit().openLanePart(part, place.partition)
+    const soFar = this.#uncounted(part, place.partition)
+    const answer = commit().openLanePart(part, soFar)
+    this.#counted.set(part, this.#options.core.lane.walkedOf(part))
+    return answer
   }
 
   end(done: LaneDone): void {
-    const walked: LaneRecords[] = []
-    this.#options.core.lane.eachPart((part, records, bytes) => {
+    const walked: WalkedRecords[] = []
+    this.#options.core.lane.eachPart((part, records) => {
       const place = this.#parts[part]
       assert(place, `the lane has put records into part ${part}, which nobody has`)
-      walked.push({ partition: place.partition, records, bytes })
+      walked.push({ ...this.#uncounted(part, place.partition), walked: records })
     })
     this.#options.commit().addWalk(walked, done)
+  }
+
+  /** A part may get a new batch within a walk: what it has put into the one before is counted by then. */
+  #uncounted(part: number, partition: PartitionLog): LaneRecords {
+    const { records, bytes } = this.#options.core.lane.walkedOf(part)
+    const counted = this.#counted.get(part)
+    return { partition, records: records - (counted?.records ?? 0), bytes: bytes - (counted?.bytes ?? 0) }
   }
 
   get isFull(): boolean {

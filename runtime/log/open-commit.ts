@@ -88,11 +88,16 @@ interface TakenWalk {
   readonly ends: readonly { readonly bucket: Bucket; readonly records: number; readonly delta: number }[]
 }
 
-/** What a walk of the lane has put into one partition; `bytes` is an upper bound. */
+/** What the lane has put into the open batch of a partition and nobody has counted; `bytes` is an upper bound. */
 export interface LaneRecords {
   readonly partition: PartitionLog
   readonly records: number
   readonly bytes: number
+}
+
+/** The same at the end of a walk; `walked`: all records of the walk, those that were counted before too. */
+export interface WalkedRecords extends LaneRecords {
+  readonly walked: number
 }
 
 interface TakenRequest {
@@ -203,9 +208,13 @@ export class OpenCommit {
     return Math.max(0, Math.min(bytes, LANE_RECORD_BYTES_MAX))
   }
 
-  /** The records of `part` go into the open batch of its partition, or into a new one. 'refused': its batches are too small for the lane. */
-  openLanePart(part: number, partition: PartitionLog): 'open' | 'full' | 'refused' {
-    const bucket = this.#bucketFor(partition)
+  /**
+   * The next records of `part` go into the open batch of its partition, or into a new one, behind those that the walk has put there so far.
+   * 'refused': its batches are too small for the lane.
+   */
+  openLanePart(part: number, soFar: LaneRecords): 'open' | 'full' | 'refused' {
+    const { partition } = soFar
+    const bucket = this.#countWalked(soFar)
     const batchBytesMax = Math.min(partition.share.segmentBytes - BATCH_OVERHEAD_BYTES, this.#bytesMax)
     if (batchBytesMax < this.laneRecordBytesMax) return 'refused'
     const isUsable = bucket.openBatch !== NONE && bucket.lanePart === NONE && batchBytesMax - bucket.openBytes >= this.laneRecordBytesMax
@@ -225,18 +234,24 @@ export class OpenCommit {
   }
 
   /** What one walk of the lane has put into the open batches. */
-  addWalk(walked: readonly LaneRecords[], done: LaneDone): void {
+  addWalk(walked: readonly WalkedRecords[], done: LaneDone): void {
     let count = 0
-    const ends = walked.map(({ partition, records, bytes }) => {
-      const bucket = this.#bucketFor(partition)
-      this.#joinBatch(bucket, bytes)
-      bucket.recordCount += records
-      this.#bytes += bytes
-      count += records
-      return { bucket, records, delta: bucket.recordCount }
+    const ends = walked.map((of) => {
+      const bucket = this.#countWalked(of)
+      count += of.walked
+      return { bucket, records: of.walked, delta: bucket.recordCount }
     })
     this.#taken.moreRecords += count - 1
     this.#push({ lane: done, ends }, null, 0)
+  }
+
+  #countWalked({ partition, records, bytes }: LaneRecords): Bucket {
+    const bucket = this.#bucketFor(partition)
+    if (records === 0) return bucket
+    this.#joinBatch(bucket, bytes)
+    bucket.recordCount += records
+    this.#bytes += bytes
+    return bucket
   }
 
   #closeLane(bucket: Bucket): void {

@@ -7,7 +7,7 @@ import type { Topic } from '../../runtime/log/contract.ts'
 import type { LogStore } from '../../runtime/log/log-store.ts'
 import { loadTestCore } from '../helpers/core.ts'
 import { event, readAll, SimMachine, textOf } from '../helpers/sim-store.ts'
-import { appendByLane } from '../sim/lane-append.ts'
+import { appendAllByLane } from '../sim/lane-append.ts'
 import { withMembers } from '../sim/with-members.ts'
 
 interface Taken {
@@ -26,22 +26,38 @@ async function appendAll(machine: SimMachine, store: LogStore, core: Core, topic
     for (let count = prng.between(1, 12); count > 0; count--) {
       const partition = topic.partitions[prng.below(topic.partitions.length)]
       if (!partition) throw new Error('no partition')
-      const one: Taken = { value: `v${taken.length}`, partitionIndex: partition.partitionIndex, offset: null }
-      taken.push(one)
+      const { partitionIndex } = partition
+      const newOne = (): Taken => {
+        const one: Taken = { value: `v${taken.length}`.padEnd(prng.pick([1, 1, 400]), '.'), partitionIndex, offset: null }
+        taken.push(one)
+        return one
+      }
+      const common = { topic, partition, deviceName: `d${prng.below(2)}`, timestampMs: 1_700_000_000_000 }
       waiting.push(
         new Promise<void>((resolve, reject) => {
-          const done = (error: Error | null, offset: number): void => {
-            one.offset = offset
-            if (error) reject(error)
-            else resolve()
+          const doneOf =
+            (ones: readonly Taken[]) =>
+            (error: Error | null, last: number): void => {
+              for (const [index, one] of ones.entries()) one.offset = last - (ones.length - 1 - index)
+              if (error) reject(error)
+              else resolve()
+            }
+          if (prng.chance(60)) {
+            const wanted = Array.from({ length: prng.pick([1, 1, 3, 30]) }, newOne)
+            let ones: readonly Taken[] = []
+            const count = appendAllByLane(core, store.lane, { ...common, values: wanted.map(({ value }) => value) }, (error, last) =>
+              doneOf(ones)(error, last)
+            )
+            ones = wanted.slice(0, count)
+            taken.splice(taken.length - (wanted.length - count))
+            byLane += count
+            if (count > 0) return
           }
-          const laneEvent = { topic, partition, deviceName: `d${prng.below(2)}`, value: one.value, timestampMs: 1_700_000_000_000 }
-          if (prng.chance(60) && appendByLane(core, store.lane, laneEvent, done)) byLane++
-          else if (prng.chance(50)) store.append(partition, event(one.value), done)
-          else {
-            const batch = core.buildBatch([event(one.value)], { baseOffset: 0 })
-            store.submit([{ partition, content: { batch, recordCount: 1 } }], [], (error, [offset]) => done(error, offset ?? -1))
-          }
+          const one = newOne()
+          const done = doneOf([one])
+          if (prng.chance(50)) return store.append(partition, event(one.value), done)
+          const batch = core.buildBatch([event(one.value)], { baseOffset: 0 })
+          store.submit([{ partition, content: { batch, recordCount: 1 } }], [], (error, [offset]) => done(error, offset ?? -1))
         })
       )
     }

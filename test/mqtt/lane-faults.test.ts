@@ -117,6 +117,26 @@ t.test('a topic with a quota takes as much as without the lane, and no more', as
   t.ok(Math.abs(withLane - without) <= 10, `${withLane} and ${without}: batch headers differ`)
 })
 
+t.test('small segments: a walk fills several batches of a partition', async (t) => {
+  const opened = await openLaneGateway(t, { topic: { quotaBytes: 2 << 20, partitionCount: 1 }, settings: { commitBytesMax: 1 << 20 } })
+  const client = await opened.gateway.raw().connected()
+  const count = 1_200
+  const payload = 'x'.repeat(1_000)
+  client.send(
+    ...Array.from({ length: count }, (_, index) =>
+      publishPacket({ topic: 'd/a', payload: `${index + 1} ${payload}`, qos: 1, packetId: index + 1 })
+    )
+  )
+  await client.saw(`puback ${count}`)
+  t.same(acksOf(client), pubacks(1, count))
+  const values = (await readTopic(opened, 'events')).map(({ value }) => Number.parseInt(value, 10))
+  t.same(
+    values,
+    Array.from({ length: count }, (_, index) => index + 1)
+  )
+  t.ok(opened.plans.fast > 0)
+})
+
 t.test('a disk that is slower than its clients: all is stored, in order, and nobody waits for ever', async (t) => {
   const faults = new JournalFaults()
   faults.delayMs = 5

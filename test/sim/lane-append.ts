@@ -17,18 +17,29 @@ const CLIENT = 1
 const NO_BYTES = new Uint8Array(0)
 
 /** @returns false when the lane does not take it now: nothing was done */
-export function appendByLane({ lane }: Core, appends: LaneAppends, event: LaneEvent, done: AppendDone): boolean {
-  const { topic, partition, deviceName, value, timestampMs } = event
+export function appendByLane(core: Core, appends: LaneAppends, event: LaneEvent, done: AppendDone): boolean {
+  return appendAllByLane(core, appends, { ...event, values: [event.value] }, done) === 1
+}
+
+/** Several in one walk; `done` gets the offset of the last. @returns how many of them, the first ones */
+export function appendAllByLane(
+  { lane }: Core,
+  appends: LaneAppends,
+  event: Omit<LaneEvent, 'value'> & { readonly values: readonly string[] },
+  done: AppendDone
+): number {
+  const { topic, partition, deviceName, values, timestampMs } = event
   const first = appends.partsOf(topic)
-  if (first === null || appends.begin(1 << 20) !== 'open') return false
+  if (first === null || appends.begin(1 << 20) !== 'open') return 0
   const place = `${topic.number}/${partition.partitionIndex}/${deviceName}`
-  lane.load(NO_BYTES, publishPacket({ topic: place, payload: value, qos: 1, packetId: 1 }), 0)
-  const feed = { client: CLIENT, isV5: false, packetBytesMax: 1 << 16, acksMax: 1, timestampMs }
+  lane.load(NO_BYTES, Buffer.concat(values.map((payload) => publishPacket({ topic: place, payload, qos: 1, packetId: 1 }))), 0)
+  const feed = { client: CLIENT, isV5: false, packetBytesMax: 1 << 16, acksMax: values.length, timestampMs }
   const plan = { meter: 0, part: first + partition.partitionIndex, partCount: 1, key: new TextEncoder().encode(deviceName), headers: [] }
   for (let stop = lane.feed(feed); stop !== 'done'; stop = lane.feed(feed)) {
     if (stop === 'miss') lane.putPlan(CLIENT, plan)
-    else if (stop !== 'no-batch' || appends.openPart(lane.part) !== 'open') return false
+    else if (stop !== 'no-batch' || appends.openPart(lane.part) !== 'open') break
   }
-  appends.end((error, [end]) => done(error, ((end?.endOffset ?? 1) - 1) as Parameters<AppendDone>[1]))
-  return true
+  const { events } = lane
+  if (events > 0) appends.end((error, [end]) => done(error, ((end?.endOffset ?? 1) - 1) as Parameters<AppendDone>[1]))
+  return events
 }
