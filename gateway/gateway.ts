@@ -32,7 +32,7 @@ import { registerStore } from '../runtime/log/store-metrics.ts'
 import { isUp } from '../runtime/uplink/link-state.ts'
 import { Uplink, type UplinkStatus } from '../runtime/uplink/uplink.ts'
 import { registerUplink } from '../runtime/uplink/uplink-metrics.ts'
-import type { Address } from './config/address.ts'
+import { type Address, formatAddress } from './config/address.ts'
 import { routesConfigOf } from './config/routes-config.ts'
 import type { Config, KafkaSection, MqttLimitsSection, UpstreamSection } from './config/schema.ts'
 import { formatCount, formatDuration } from './config/units.ts'
@@ -44,6 +44,7 @@ import { createKafka, fullLog, gatewayBrokerSettings, refusalLog, topicChangesLo
 import type { Log } from './log.ts'
 import { metricsText } from './metrics-text.ts'
 import { mqttLog } from './mqtt-log.ts'
+import { lackOfOpenFiles } from './open-files.ts'
 import { registerProcess } from './process-metrics.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
@@ -144,6 +145,8 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   const kafka = config.kafka ? await bindKafka(createKafka(config.kafka, log), config, edges, closers) : null
   const lack = await lackOfRoom(config, edges.disk)
   if (lack !== null) log('warn', `the disk of ${config.gateway.data} has too little room: ${lack}`)
+  const openFiles = lackOfOpenFiles(config)
+  if (openFiles !== null) log('warn', openFiles)
   const store = await openStore(config, { edges, log, onRecovery })
   closers.add(() => store.close())
 
@@ -532,10 +535,6 @@ function topicInUse(name: string, place: string): WadiError {
     next: 'Take it out of the configuration first; the next start would make it again.',
     facts: { topic: name, place }
   })
-}
-
-export function formatAddress({ host, port }: Address): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 async function* recordsOf(

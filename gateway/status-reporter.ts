@@ -12,6 +12,7 @@ import { missingEvents } from '../runtime/log/missing-ranges.ts'
 import type { RecoveryReport } from '../runtime/log/recovery-report.ts'
 import { isUp } from '../runtime/uplink/link-state.ts'
 import type { UplinkStatus } from '../runtime/uplink/uplink.ts'
+import { formatAddress } from './config/address.ts'
 import type { Config } from './config/schema.ts'
 import type { Edges } from './edges.ts'
 import { RateMeter } from './rate.ts'
@@ -85,7 +86,7 @@ export class StatusReporter {
         residentBytes: this.#value('wadi_process_resident_memory_bytes')
       },
       ingest: {
-        listeners: mqtt.addresses.map(({ host, port }) => `${host}:${port}`),
+        listeners: mqtt.addresses.map(formatAddress),
         clients: this.#value('wadi_mqtt_connections'),
         storedEvents,
         eventsPerSecond: this.#rate.perSecond(this.#nowMs(), storedEvents),

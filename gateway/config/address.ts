@@ -27,3 +27,8 @@ function meantAddress(value: string, example: string): string | null {
   if (/^:?\d{1,5}$/.test(bare)) return `${exampleHost}:${bare.replace(':', '')}`
   return /^[a-z0-9-]+(\.[a-z0-9-]+)+$/i.test(bare) ? `${bare}:${examplePort}` : null
 }
+
+/** As people write it: IPv6 in brackets. */
+export function formatAddress({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}

@@ -146,7 +146,7 @@ const mqttLimits = section(
     queue: section(
       {
         messages: count({ default: '10000', min: 1, max: 100_000, doc: 'messages of QoS 1 and 2 that wait for one session' }),
-        total: count({ default: '1000000', min: 1, max: 10_000_000, doc: 'and for all sessions; each takes 16 bytes of memory' })
+        total: count({ default: '1000000', min: 1, max: 10_000_000, doc: 'and for all sessions; each takes 16 bytes of memory at most' })
       },
       { doc: 'what waits for subscribers that are away' }
     ),

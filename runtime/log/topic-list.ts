@@ -25,7 +25,7 @@ import type { Removals } from './removals.ts'
 import { segmentShareOf } from './segment-share.ts'
 import type { StorageSettings } from './settings.ts'
 import type { StateReader } from './state-area.ts'
-import { onlyDisk, tooManyDeleted, topicBusy, topicExists, topicUndelivered, topicUnknown } from './store-errors.ts'
+import { diskFull, onlyDisk, tooManyDeleted, topicBusy, topicExists, topicUndelivered, topicUnknown } from './store-errors.ts'
 import { StoredTopic } from './stored-topic.ts'
 import { checkTopic, collisionKey, type TopicEntry, topicEntries } from './topic-catalogue.ts'
 
@@ -222,6 +222,7 @@ export class TopicList {
     ])
     making?.onDurable()
     const holes = await takeInLeftSegments(beginnings, report).catch((error: unknown) => {
+      if (error instanceof DiskError && error.code === 'EMFILE') throw diskFull(error) // nothing is wrong with the device
       throw error instanceof DiskError && !error.isFull ? this.#host.failedToTakeIn(error) : error
     })
     for (const { partition } of beginnings) {
