@@ -11,6 +11,6 @@ for (const canary of Object.keys(canaries)) {
   t.test(`caught: ${canary}`, async (t) => {
     const { caughtBy, seeds } = await runCanary(canary)
     t.comment(JSON.stringify({ canary, verdict: caughtBy === null ? 'MISSED' : 'caught', seeds, by: caughtBy }))
-    t.not(caughtBy, null, `no seed below ${CANARY_SEEDS_MAX} noticed`)
+    t.not(caughtBy, null, `none of ${CANARY_SEEDS_MAX} seeds noticed`)
   })
 }

@@ -178,6 +178,7 @@ export const canaries: Record<string, Mutation> = {
     }
   },
   'one connection settles what is in doubt, of all topics': {
+    firstSeed: 601,
     install: () => {
       const { plan } = Source.prototype
       const { onConnected } = UpstreamTopics.prototype
@@ -209,6 +210,7 @@ export const canaries: Record<string, Mutation> = {
     breakPartition: (partition) => Object.defineProperty(partition, 'abortedBetween', { value: () => [] })
   },
   'an abort over several commits is not decided before its first marker': {
+    firstSeed: 2_601,
     install: () => {
       const { commit } = LogStore.prototype
       const isDecision = ({ key, value }: StateChange): boolean => key.startsWith('txn-abort/') && value !== null

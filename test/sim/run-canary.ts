@@ -1,5 +1,6 @@
 // One canary of canaries.ts against seeds of the simulation, until one of them notices. Used by the test and by the soak.
 
+import { canaries } from './canaries.ts'
 import { runParallel } from './run-parallel.ts'
 
 export const CANARY_SEEDS_MAX = 4_000
@@ -14,7 +15,7 @@ export interface CanaryVerdict {
 export async function runCanary(canary: string, threads = 1): Promise<CanaryVerdict> {
   let caughtBy: string | null = null
   const { seeds } = await runParallel({
-    first: 1,
+    first: canaries[canary]?.firstSeed ?? 1,
     count: CANARY_SEEDS_MAX,
     threads,
     canary,

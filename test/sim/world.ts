@@ -45,6 +45,8 @@ export interface Mutation {
   readonly lie?: DiskLie
   /** The device is told "stored" when the store has been asked, not when it has answered. */
   readonly ackEarly?: boolean
+  /** Where a canary begins to look for a seed that notices: near one that is known to. Default 1. */
+  readonly firstSeed?: number
   /** Breaks something inside the product, for the rest of the thread. */
   install?(): void
   wrapCore?(core: Core): Core
