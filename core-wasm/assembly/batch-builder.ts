@@ -129,9 +129,10 @@ export function openRecord(builder: usize, timestamp: i64, offsetDelta: i32, bod
   return ptr
 }
 
+/** A key, a value: its length (-1 = null), then its bytes. @returns the address behind it */
 // @ts-ignore: decorator
 @inline
-function writeField(to: usize, from: usize, length: i32): usize {
+export function writeField(to: usize, from: usize, length: i32): usize {
   to = writeVarint(to, length)
   if (length <= 0) return to
   copyBytes(to, from, length)

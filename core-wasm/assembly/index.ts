@@ -22,10 +22,9 @@ export { crc32c } from './crc32c'
 export { searchOffsetIndex, searchTimeIndex } from './index-search'
 export { beginWalk as laneBeginWalk, closePart as laneClosePart, feed as laneFeed, openPart as laneOpenPart } from './lane'
 export {
-  beginPlan as laneBeginPlan,
-  endPlan as laneEndPlan,
   forgetMatching as laneForgetMatching,
   forgetPlans as laneForgetPlans,
+  putPlan as lanePutPlan,
   seedPlans as laneSeedPlans
 } from './lane-plans'
 export { lz4Compress } from './lz4-compress'
@@ -79,4 +78,4 @@ if (__heap_base > CRC_TABLES) unreachable() // the compiler's static data would 
 fillCrcTables()
 
 /** Raised with every change of what an export takes or does: a module of another version is refused before it can do harm. */
-export const ABI_VERSION: u32 = 5
+export const ABI_VERSION: u32 = 6

@@ -1,27 +1,29 @@
 // What becomes of the events of one client on one MQTT topic, decided once: the plans of the fast lane, found by the bytes of the topic.
 //
-//   plan   0 hash u32   4 client u32   8 QoS u32   12 topic bytes u32   16 meter u32   20 first part u32   24 number of parts u32 (0 = a slow plan)
-//         28 key bytes u32   32 headers bytes u32   36 fixed bytes u32
-//         40 topic | key as a field of a record | headers of a record | slack for copies
+//   plan   0 client u32   4 QoS u32   8 topic bytes u32   12 meter u32   16 first part u32   20 number of parts u32 (0 = a slow plan)
+//         24 key bytes u32   28 headers bytes u32   32 fixed bytes u32
+//         36 topic | key as a field of a record | headers of a record | slack for copies
 //   entry  hash u32 | plan u32 (0 = empty)
 //
-// Invariants: what a plan says is never changed; one that is forgotten is found by nobody, and its place is free when all are forgotten. A search looks at PROBES_MAX entries at most, whoever chose the
-// topics. Not for: how the bytes of a packet become an event (lane.ts), what a plan says (runtime/broker).
+// Invariants: what a plan says is never changed; one that is forgotten is found by nobody, and its place is free when all are forgotten. A search
+// looks at PROBES_MAX entries at most, whoever chose the topics.
+// Not for: how the bytes of a packet become an event (lane.ts), what a plan says (runtime/broker).
 
-import { copyBytes } from './bytes'
-import { LANE_INPUT, LANE_INPUT_BYTES, LANE_PLANS, LANE_PLANS_BYTES, LANE_TABLE, LANE_TABLE_ENTRIES } from './memory'
+import { writeField } from './batch-builder'
+import { copyBytes, varintBytes } from './bytes'
+import { RECORD_OVERHEAD_BYTES_MAX } from './grains'
+import { HEADERS, INPUT, LANE_INPUT, LANE_INPUT_BYTES, LANE_PLANS, LANE_PLANS_BYTES, LANE_TABLE, LANE_TABLE_ENTRIES } from './memory'
 
-const HASH: usize = 0
-const CLIENT: usize = 4
-const QOS: usize = 8
-const TOPIC_BYTES: usize = 12
-const METER: usize = 16
-const PART: usize = 20
-const PART_COUNT: usize = 24
-const KEY_BYTES: usize = 28
-const HEADERS_BYTES: usize = 32
-const FIXED_BYTES: usize = 36
-const TOPIC: usize = 40
+const CLIENT: usize = 0
+const QOS: usize = 4
+const TOPIC_BYTES: usize = 8
+const METER: usize = 12
+const PART: usize = 16
+const PART_COUNT: usize = 20
+const KEY_BYTES: usize = 24
+const HEADERS_BYTES: usize = 28
+const FIXED_BYTES: usize = 32
+const TOPIC: usize = 36
 const SLACK_BYTES: u32 = 16
 const ENTRY_BYTES: usize = 8
 const PROBES_MAX: u32 = 32
@@ -51,16 +53,12 @@ export function forgetPlans(): void {
   used = LANE_PLANS
 }
 
-/** Forgets the plans of all topics that a filter matches, which stands in the input. @returns how many */
-export function forgetMatching(filter: usize, filterBytes: u32): u32 {
-  let forgotten: u32 = 0
+/** Forgets the plans of all topics that a filter matches. */
+export function forgetMatching(filter: usize, filterBytes: u32): void {
   for (let plan = LANE_PLANS; plan < used; plan = behind(plan)) {
     if (load<u32>(plan, CLIENT) == NOBODY) continue
-    if (!isMatch(filter, filterBytes, plan + TOPIC, load<u32>(plan, TOPIC_BYTES))) continue
-    store<u32>(plan, NOBODY, CLIENT)
-    forgotten++
+    if (isMatch(filter, filterBytes, plan + TOPIC, load<u32>(plan, TOPIC_BYTES))) store<u32>(plan, NOBODY, CLIENT)
   }
-  return forgotten
 }
 
 /** Source: MQTT 5, 4.7. Names are well formed. */
@@ -90,7 +88,8 @@ function isMatch(filter: usize, filterBytes: u32, topic: usize, topicBytes: u32)
     if (filter == filterEnd) return false
     filter++
     topic++
-  }  return false
+  }
+  return false
 }
 
 /** Where the plan behind this one begins. */
@@ -143,10 +142,11 @@ export function findPlan(client: u32, qos: u32, topic: usize, topicBytes: u32): 
 }
 
 /**
- * Room for a plan, its topic copied from the input.
- * @returns where key and headers belong, one behind the other; 0 = it is too large to be kept. When there is no room any more, all others are forgotten.
+ * Keeps a plan: its topic from the input of the lane, its key from INPUT (-1 = null), its headers from HEADERS (stageHeaders). When there is no room any more
+ * all others are forgotten.
+ * @returns 1, or 0 when it is too large to be kept
  */
-export function beginPlan(
+export function putPlan(
   client: u32,
   qos: u32,
   topic: usize,
@@ -154,34 +154,34 @@ export function beginPlan(
   meter: u32,
   part: u32,
   partCount: u32,
-  keyBytes: u32,
-  headersBytes: u32,
-  overheadBytes: u32
-): usize {
+  keyBytes: i32,
+  headersBytes: u32
+): i32 {
   assert(topic >= LANE_INPUT && topic + topicBytes <= LANE_INPUT + LANE_INPUT_BYTES, 'the topic lies in the input')
-  const bytes = (TOPIC + <u64>topicBytes + <u64>keyBytes + <u64>headersBytes + SLACK_BYTES + 7) & ~7
+  const fieldBytes = varintBytes(keyBytes) + max(keyBytes, 0)
+  const bytes = (TOPIC + <u64>topicBytes + <u64>fieldBytes + <u64>headersBytes + SLACK_BYTES + 7) & ~7
   if (bytes > LANE_PLANS_BYTES / 64) return 0
   if (<u64>used + bytes > LANE_PLANS + LANE_PLANS_BYTES || count == PLANS_MAX) forgetPlans()
   const plan = used
-  store<u32>(plan, hashOf(client, qos, topic, topicBytes), HASH)
+  const hash = hashOf(client, qos, topic, topicBytes)
   store<u32>(plan, client, CLIENT)
   store<u32>(plan, qos, QOS)
   store<u32>(plan, topicBytes, TOPIC_BYTES)
   store<u32>(plan, meter, METER)
   store<u32>(plan, part, PART)
   store<u32>(plan, partCount, PART_COUNT)
-  store<u32>(plan, keyBytes, KEY_BYTES)
+  store<u32>(plan, fieldBytes, KEY_BYTES)
   store<u32>(plan, headersBytes, HEADERS_BYTES)
-  store<u32>(plan, overheadBytes + keyBytes + headersBytes, FIXED_BYTES)
+  store<u32>(plan, <u32>RECORD_OVERHEAD_BYTES_MAX + fieldBytes + headersBytes, FIXED_BYTES)
   copyBytes(plan + TOPIC, topic, topicBytes)
-  return plan + TOPIC + topicBytes
+  copyBytes(writeField(planKey(plan), INPUT, keyBytes), HEADERS, headersBytes)
+  used = behind(plan)
+  enter(plan, hash)
+  return 1
 }
 
-/** Key and headers of the plan that was begun last are there: it is found from now on. */
-export function endPlan(): void {
-  const plan = used
-  used = behind(plan)
-  const hash = load<u32>(plan, HASH)
+/** From now on it is found. */
+function enter(plan: usize, hash: u32): void {
   const mask = LANE_TABLE_ENTRIES - 1
   for (let probes: u32 = 0; probes < PROBES_MAX; probes++) {
     const entry = LANE_TABLE + <usize>((hash + probes) & mask) * ENTRY_BYTES

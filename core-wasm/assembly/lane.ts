@@ -1,11 +1,11 @@
 // The fast lane: PUBLISH packets of QoS 0 and 1 out of what a socket gave, into the record pool, without an object for each.
 //
-//   view   0 at u32   4 room u32   8 events u32   12 acks u32   16 payload bytes f64   24 bytes u32   28 parts touched u32   32 meters touched u32
-//         36 topic u32   40 topic bytes u32   44 QoS u32   48 part u32   52 recordBytesMax u32
+//   view   0 at u32   4 room u32   8 events u32   12 acks u32   16 payload bytes f64   24 parts touched u32   28 meters touched u32
+//         32 topic u32   36 topic bytes u32   40 QoS u32   44 part u32   48 recordBytesMax u32
 //   part   0 serial u32   4 slot u32   8 room u32   12 records of this walk u32   16 bytes of this walk u32   20 turn u32
 //
-// A walk is laneBegin, then laneFeed until it says DONE, MORE, OTHER or FULL; MISS and PART are answered in between (laneBeginPlan … laneEndPlan,
-// laneOpenPart), and the walk goes on where it stopped.
+// A walk is laneBeginWalk, then laneFeed until it says DONE, MORE, OTHER or FULL; MISS and NO_BATCH are answered in between (lanePutPlan, laneOpenPart), and
+// the walk goes on where it stopped.
 //
 // Invariants:
 //   L1  What lies before `at` is done with: a packet is taken whole, with its acknowledgement, or not at all.
@@ -48,14 +48,13 @@ const ROOM: usize = 4
 const EVENTS: usize = 8
 const ACKS: usize = 12
 const PAYLOAD_BYTES: usize = 16
-const BYTES: usize = 24
-const PARTS_TOUCHED: usize = 28
-const METERS_TOUCHED: usize = 32
-const TOPIC: usize = 36
-const TOPIC_BYTES: usize = 40
-const QOS: usize = 44
-const PART: usize = 48
-const RECORD_BYTES_MAX: usize = 52
+const PARTS_TOUCHED: usize = 24
+const METERS_TOUCHED: usize = 28
+const TOPIC: usize = 32
+const TOPIC_BYTES: usize = 36
+const QOS: usize = 40
+const PART: usize = 44
+const RECORD_BYTES_MAX: usize = 48
 
 const PART_BYTES: usize = 32
 const PART_SLOT: usize = 4
@@ -165,7 +164,7 @@ export function feed(client: u32, isV5: i32, end: u32, packetBytesMax: u32, acks
     if (length < 3) return stop(at, OTHER)
     const topicBytes = load16(ptr)
     const topic = ptr + 2
-    let payload = topic + topicBytes + (qos << 1) + (isV5 ? 1 : 0)
+    const payload = topic + topicBytes + (qos << 1) + (isV5 ? 1 : 0)
     if (topicBytes == 0 || payload > next) return stop(at, OTHER)
     if (isV5 && load<u8>(payload - 1) != 0) return stop(at, OTHER)
     let packetId: u32 = 0
@@ -258,5 +257,4 @@ function count(part: usize, partNumber: u32, meter: u32, bytes: u32): void {
   }
   store<u32>(metered, hits + 1)
   store<u32>(LANE_VIEW, load<u32>(LANE_VIEW, EVENTS) + 1, EVENTS)
-  store<u32>(LANE_VIEW, load<u32>(LANE_VIEW, BYTES) + bytes, BYTES)
 }

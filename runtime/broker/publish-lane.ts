@@ -71,8 +71,7 @@ export class PublishLane {
   constructor(options: PublishLaneOptions) {
     this.#options = options
     const { core, random } = options
-    const seed = Buffer.from(random.bytes(8))
-    core.lane.seed([seed.readUInt32LE(0), seed.readUInt32LE(4)])
+    core.lane.seed(Buffer.from(random.bytes(8)).readBigUInt64LE())
   }
 
   /** For LaneClient.number. */

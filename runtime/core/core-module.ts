@@ -60,8 +60,8 @@ export interface CoreFunctions {
   targetGather(index: number): number
   laneSeedPlans(seed: bigint): void
   laneForgetPlans(): void
-  laneForgetMatching(filterPtr: number, filterBytes: number): number
-  laneBeginPlan(
+  laneForgetMatching(filterPtr: number, filterBytes: number): void
+  lanePutPlan(
     client: number,
     qos: number,
     topicPtr: number,
@@ -70,10 +70,8 @@ export interface CoreFunctions {
     part: number,
     partCount: number,
     keyBytes: number,
-    headersBytes: number,
-    overheadBytes: number
+    headersBytes: number
   ): number
-  laneEndPlan(): void
   laneBeginWalk(roomBytes: number, recordBytesMax: number): void
   laneFeed(client: number, isV5: number, end: number, packetBytesMax: number, acksMax: number, timestampMs: number): number
   laneOpenPart(part: number, slot: number, roomBytes: number, batchBytes: number): void
@@ -122,7 +120,7 @@ declare const WebAssembly: {
 type AddRecord = (timestampMs: number, keyBytes: number, valueBytes: number, headersBytes: number) => number
 
 /** Of core-wasm/assembly/index.ts. */
-const ABI_VERSION = 5
+const ABI_VERSION = 6
 
 /** Fields up to this long are cheaper to copy byte by byte than by TypedArray.set. */
 const LOOP_BYTES_MAX = 8
@@ -178,20 +176,25 @@ export class CoreModule {
   addRecord(add: AddRecord, record: RecordInput): boolean {
     const { timestampMs, key, value, headers } = record
     if (!Number.isSafeInteger(timestampMs)) throw new RangeError(`timestamp ${timestampMs} is not a safe integer`)
-    if (headers !== this.#headers && !this.#stageHeaders(headers)) return false
+    const headersBytes = this.stageHeaders(headers)
+    if (headersBytes === null) return false
     let at = this.#input
     if (key !== null) at = this.#stage(key, at)
     if (value !== null) at = this.#stage(value, at)
     if (at === Number.POSITIVE_INFINITY) return false
-    return add(timestampMs, key === null ? -1 : key.length, value === null ? -1 : value.length, this.#headersBytes) !== 0
+    return add(timestampMs, key === null ? -1 : key.length, value === null ? -1 : value.length, headersBytes) !== 0
   }
 
-  /** Layout: core-wasm/assembly/batch-builder.ts. @returns false when they do not fit */
-  #stageHeaders(headers: readonly RecordHeader[]): boolean {
+  /** Encodes headers to HEADERS, once for the same array. Layout: core-wasm/assembly/batch-builder.ts. @returns their bytes there; null when they do not fit */
+  stageHeaders(headers: readonly RecordHeader[]): number | null {
+    return headers === this.#headers ? this.#headersBytes : this.#encodeHeaders(headers)
+  }
+
+  #encodeHeaders(headers: readonly RecordHeader[]): number | null {
     this.#headers = null
     const words = this.#stageWords
     let at = this.#input + 4 + 8 * headers.length
-    if (at > this.#inputEnd) return false
+    if (at > this.#inputEnd) return null
     words[0] = headers.length
     let word = 1
     for (const { key, value } of headers) {
@@ -200,11 +203,12 @@ export class CoreModule {
       at = this.#stage(key, at)
       if (value !== null) at = this.#stage(value, at)
     }
-    if (at === Number.POSITIVE_INFINITY) return false
-    this.#headersBytes = this.call.stageHeaders()
-    if (this.#headersBytes === 0) return false
+    if (at === Number.POSITIVE_INFINITY) return null
+    const bytes = this.call.stageHeaders()
+    if (bytes === 0) return null
+    this.#headersBytes = bytes
     this.#headers = headers
-    return true
+    return bytes
   }
 
   /** @returns the place behind them, infinity when they do not fit */

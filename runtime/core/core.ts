@@ -113,13 +113,13 @@ export interface Lane {
   readonly inputBytesMax: number
   readonly partsMax: number
   readonly metersMax: number
-  /** Random: nobody can choose topics that meet in one place of the table. */
-  seed(words: readonly [number, number]): void
+  /** 64 bits, random: topics that meet in the table cannot be computed beforehand. All plans are forgotten. */
+  seed(seed: bigint): void
   /**
    * Copies `head` and then `chunk` from `from` on in, as far as it fits; the rest of the chunk that was loaded last is there already, and must be what it was.
-   * @returns bytes of the chunk that are there @throws RangeError when the head does not fit
+   * @throws RangeError when the head does not fit
    */
-  load(head: Uint8Array, chunk: Uint8Array, from: number): number
+  load(head: Uint8Array, chunk: Uint8Array, from: number): void
   /** Forgets what the last walk counted. Records of at most recordBytesMax are taken, of roomBytes together. */
   beginWalk(options: { roomBytes: number; recordBytesMax: number }): void
   feed(options: LaneFeed): LaneStop
@@ -127,8 +127,6 @@ export interface Lane {
   readonly at: number
   readonly events: number
   readonly payloadBytes: number
-  /** Upper bound of what the records take. */
-  readonly recordBytes: number
   /** After 'miss'. */
   readonly qos: 0 | 1
   readonly topic: Uint8Array
@@ -138,8 +136,9 @@ export interface Lane {
   readonly ackCount: number
   /** A PUBACK for each of them, in their order. */
   readonly acks: Uint8Array
-  eachPart(call: (part: number, records: number, bytes: number) => void): void
-  /** What this walk has put into a part so far, into whatever batches. */
+  /** Those that the walk has put records into. */
+  eachPart(call: (part: number) => void): void
+  /** What this walk has put into a part so far, into whatever batches; `bytes` is an upper bound. */
   walkedOf(part: number): { readonly records: number; readonly bytes: number }
   eachMeter(call: (meter: number, events: number) => void): void
   /** After 'miss': the plan of that topic; null = never by the lane. @returns false when it is too large to be kept */

@@ -5,7 +5,6 @@
 
 import type { Lane, LaneFeed, LanePlan, LaneStop } from './core.ts'
 import type { CoreModule } from './core-module.ts'
-import type { RecordHeader } from './record.ts'
 
 /** Answers of laneFeed in their order (core-wasm/assembly/lane.ts). */
 const STOPS: readonly LaneStop[] = ['done', 'more', 'other', 'miss', 'no-batch', 'full']
@@ -13,31 +12,19 @@ const STOPS: readonly LaneStop[] = ['done', 'more', 'other', 'miss', 'no-batch',
 const AT = 0
 const EVENTS = 2
 const ACKS = 3
-const BYTES = 6
-const PARTS_TOUCHED = 7
-const METERS_TOUCHED = 8
-const TOPIC = 9
-const TOPIC_BYTES = 10
-const QOS = 11
-const PART = 12
+const PARTS_TOUCHED = 6
+const METERS_TOUCHED = 7
+const TOPIC = 8
+const TOPIC_BYTES = 9
+const QOS = 10
+const PART = 11
 const PAYLOAD_BYTES = 2
 const VIEW_WORDS = 16
 const ACK_BYTES = 4
 const PART_WORDS = 8
 const PART_RECORDS = 3
 const PART_WALK_BYTES = 4
-/** Length, attributes, two deltas, the value's length: what a record takes beside key, value and headers (grains.ts). */
-const OVERHEAD_BYTES = 32
-interface PlanFields {
-  readonly meter: number
-  readonly part: number
-  readonly partCount: number
-  /** As in a record. */
-  readonly key: Uint8Array
-  readonly headers: Uint8Array
-}
-
-const SLOW: PlanFields = { meter: 0, part: 0, partCount: 0, key: new Uint8Array(0), headers: new Uint8Array(0) }
+const SLOW: LanePlan = { meter: 0, part: 0, partCount: 0, key: null, headers: [] }
 
 export class WasmLane implements Lane {
   readonly inputBytesMax: number
@@ -72,15 +59,14 @@ export class WasmLane implements Lane {
     this.#touchedMeters = new Uint32Array(buffer, at.LANE_TOUCHED_METERS, at.LANE_METERS_MAX)
   }
 
-  seed(words: readonly [number, number]): void {
-    this.#module.call.laneSeedPlans((BigInt(words[0] >>> 0) << 32n) | BigInt(words[1] >>> 0))
+  seed(seed: bigint): void {
+    this.#module.call.laneSeedPlans(seed)
   }
 
-  load(head: Uint8Array, chunk: Uint8Array, from: number): number {
+  load(head: Uint8Array, chunk: Uint8Array, from: number): void {
     this.#start = head.byteLength === 0 ? this.#placeOf(chunk, from) : -1
     if (this.#start < 0) this.#copyIn(head, chunk, from)
     this.#view[AT] = this.#start
-    return this.#end - this.#origin - from
   }
 
   /** Of a chunk that is walked on, behind a packet that was not for the lane; -1 = it is not there. */
@@ -121,10 +107,6 @@ export class WasmLane implements Lane {
     return this.#numbers[PAYLOAD_BYTES] as number
   }
 
-  get recordBytes(): number {
-    return this.#view[BYTES] as number
-  }
-
   get qos(): 0 | 1 {
     return this.#view[QOS] as 0 | 1
   }
@@ -147,12 +129,8 @@ export class WasmLane implements Lane {
     return this.#module.bytes.subarray(from, from + this.ackCount * ACK_BYTES)
   }
 
-  eachPart(call: (part: number, records: number, bytes: number) => void): void {
-    const parts = this.#parts
-    for (let i = 0; i < (this.#view[PARTS_TOUCHED] as number); i++) {
-      const part = this.#touchedParts[i] as number
-      call(part, parts[part * PART_WORDS + PART_RECORDS] as number, parts[part * PART_WORDS + PART_WALK_BYTES] as number)
-    }
+  eachPart(call: (part: number) => void): void {
+    for (let i = 0; i < (this.#view[PARTS_TOUCHED] as number); i++) call(this.#touchedParts[i] as number)
   }
 
   walkedOf(part: number): { records: number; bytes: number } {
@@ -170,18 +148,14 @@ export class WasmLane implements Lane {
   }
 
   putPlan(client: number, plan: LanePlan | null): boolean {
-    const { call, bytes } = this.#module
-    const { meter, part, partCount, key, headers } = plan === null ? SLOW : fieldsOf(plan)
-    const topic = this.#module.at.LANE_INPUT + (this.#view[TOPIC] as number)
+    const { call, at } = this.#module
+    const { meter, part, partCount, key, headers } = plan ?? SLOW
+    const headersBytes = this.#module.stageHeaders(headers)
+    if (headersBytes === null) return false
+    if (key !== null) this.#module.copyIn(key)
+    const topic = at.LANE_INPUT + (this.#view[TOPIC] as number)
     const topicBytes = this.#view[TOPIC_BYTES] as number
-    const at = call.laneBeginPlan(
-      ...([client, this.qos, topic, topicBytes, meter, part, partCount, key.byteLength, headers.byteLength, OVERHEAD_BYTES] as const)
-    )
-    if (at === 0) return false
-    bytes.set(key, at)
-    bytes.set(headers, at + key.byteLength)
-    call.laneEndPlan()
-    return true
+    return call.lanePutPlan(client, this.qos, topic, topicBytes, meter, part, partCount, key?.byteLength ?? -1, headersBytes) === 1
   }
 
   forgetPlans(): void {
@@ -201,26 +175,4 @@ export class WasmLane implements Lane {
   closePart(part: number): void {
     this.#module.call.laneClosePart(part)
   }
-}
-
-function fieldsOf({ meter, part, partCount, key, headers }: LanePlan): PlanFields {
-  return { meter, part, partCount, key: fieldOf(key), headers: headersOf(headers) }
-}
-
-/** A field of a record: its length, then its bytes. */
-function fieldOf(bytes: Uint8Array | null): Uint8Array {
-  return bytes === null ? varint(-1) : Buffer.concat([varint(bytes.byteLength), bytes])
-}
-
-function headersOf(headers: readonly RecordHeader[]): Uint8Array {
-  return Buffer.concat([varint(headers.length), ...headers.flatMap(({ key, value }) => [fieldOf(key), fieldOf(value)])])
-}
-
-/** Zigzag, as everything in a record. */
-function varint(value: number): Uint8Array {
-  const bytes: number[] = []
-  let rest = value < 0 ? -2 * value - 1 : 2 * value
-  for (; rest > 0x7f; rest = Math.floor(rest / 128)) bytes.push((rest & 0x7f) | 0x80)
-  bytes.push(rest)
-  return Uint8Array.from(bytes)
 }

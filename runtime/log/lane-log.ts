@@ -107,11 +107,12 @@ export class LaneLog implements LaneAppends {
   }
 
   end(done: LaneDone): void {
+    const { lane } = this.#options.core
     const walked: WalkedRecords[] = []
-    this.#options.core.lane.eachPart((part, records) => {
+    lane.eachPart((part) => {
       const place = this.#parts[part]
       assert(place, `the lane has put records into part ${part}, which nobody has`)
-      walked.push({ ...this.#uncounted(part, place.partition), walked: records })
+      walked.push({ ...this.#uncounted(part, place.partition), walked: lane.walkedOf(part).records })
     })
     this.#options.commit().addWalk(walked, done)
   }

@@ -25,7 +25,7 @@ function meets(core: Core, topic: string, { client = 1, qos = 1 } = {}): boolean
 for (const build of ['debug', 'release'] as const) {
   t.test(`${build}: by topic, client and QoS`, async (t) => {
     const core = loadTestCore(build)
-    core.lane.seed([1, 2])
+    core.lane.seed(0x1_0000_0002n)
     const kinds = ['a', 'ab', 'a/b', 'käse', `long/${'x'.repeat(300)}`].flatMap((topic) =>
       [1, 2].flatMap((client) => [0, 1].map((qos) => ({ topic, client, qos })))
     )
@@ -58,7 +58,7 @@ for (const build of ['debug', 'release'] as const) {
 
   t.test(`${build}: 30,000 topics are kept`, async (t) => {
     const core = loadTestCore(build)
-    core.lane.seed([3, 4])
+    core.lane.seed(0x3_0000_0004n)
     const topics = Array.from({ length: 30_000 }, (_, index) => `plant/line-${index % 7}/device-${index}/temperature`)
     for (const topic of topics) meets(core, topic)
     t.equal(topics.filter((topic) => meets(core, topic)).length, topics.length)
