@@ -62,18 +62,18 @@ export class ConnectedClient implements Session {
   open({ qos, packetId }: PublishPacket): GateFault | null {
     if (qos === 0 || this.closesOnRefusal) return null
     const isNew = qos === 1 || !this.#openQos2.has(packetId)
-    if (isNew && this.#openQos1Count + this.#openQos2.size >= this.#receiveMaximum) {
+    if (isNew && this.publishRoom === 0) {
       return new GateFault('receive-maximum', `more than ${this.#receiveMaximum} unanswered`, {
         reasonCode: ReasonCode.receiveMaximumExceeded
       })
     }
-    if (qos === 1) this.#openQos1Count++
+    if (qos === 1) this.openQos1(1)
     else this.#openQos2.add(packetId)
     return null
   }
 
-  /** How many PUBLISHes of QoS 1 may begin now. */
-  get roomForQos1(): number {
+  /** How many PUBLISHes may begin now, but for repeats of QoS 2. */
+  get publishRoom(): number {
     return this.closesOnRefusal ? ANY_NUMBER : Math.max(0, this.#receiveMaximum - this.#openQos1Count - this.#openQos2.size)
   }
 
@@ -90,7 +90,7 @@ export class ConnectedClient implements Session {
   /** PUBACK leaves, or PUBREC with an error, or PUBCOMP. */
   settle(qos: 1 | 2, packetId: number): void {
     if (this.closesOnRefusal) return
-    if (qos === 1) this.#openQos1Count--
+    if (qos === 1) this.settleQos1(1)
     else this.#openQos2.delete(packetId)
   }
 }

@@ -5,7 +5,8 @@
 // among the other packets); a client of MQTT 5 is not taken more from than its Receive Maximum.
 // Not for: sockets (client-connection.ts), bytes (packet-reader.ts), what becomes of an event (runtime/broker/publish-lane.ts).
 
-import type { LaneAnswer, LaneClient, LaneTopic } from '../../runtime/broker/publish-lane.ts'
+import type { LaneClient, LaneTopic } from '../../runtime/broker/publish-lane.ts'
+import type { LaneDone, LaneEnd } from '../../runtime/log/contract.ts'
 import type { PacketLane } from './client-connection.ts'
 import type { ConnectedClient } from './connected-client.ts'
 import type { PacketReader } from './packet-reader.ts'
@@ -28,7 +29,7 @@ export interface ConnectionLaneHost {
   /** QoS 1 events whose commit was refused. */
   refused(client: ConnectedClient, packetIds: readonly number[], error: Error): void
   /** Durable: before they are acknowledged. */
-  stored(ends: Parameters<LaneAnswer>[1]): void
+  stored(ends: readonly LaneEnd[]): void
 }
 
 export class ConnectionLane implements PacketLane, LaneClient {
@@ -52,13 +53,13 @@ export class ConnectionLane implements PacketLane, LaneClient {
   }
 
   take(reader: PacketReader): 'empty' | 'packet' | 'full' {
-    const client = this.#client
-    if (client.closed || this.#host.handlers.isClosing(client)) return 'packet'
     const offer = reader.offer()
     if (offer === null) return 'packet'
     const { head, chunk, at } = offer
     if (!FIRST_BYTES.has(head[0] ?? chunk[at] ?? 0)) return 'packet' // also while there is no room
-    const { consumed, stop } = this.#host.handlers.lane.walk(this, head, chunk, { from: at, acksMax: client.roomForQos1 })
+    const client = this.#client
+    if (client.closed || this.#host.handlers.isClosing(client)) return 'packet'
+    const { consumed, stop } = this.#host.handlers.lane.walk(this, head, chunk, { from: at, acksMax: client.publishRoom })
     reader.took(consumed)
     if (stop === 'done') return 'empty'
     if (stop !== 'more') return stop === 'full' ? 'full' : 'packet'
@@ -92,7 +93,7 @@ export class ConnectionLane implements PacketLane, LaneClient {
     }
   }
 
-  taken(events: number, ackBytes: Uint8Array): LaneAnswer {
+  taken(events: number, ackBytes: Uint8Array): LaneDone {
     const { connection } = this.#client
     const acks = Buffer.from(ackBytes) // a copy: the lane's next walk writes there
     const qos1 = acks.byteLength / ACK_BYTES

@@ -134,16 +134,18 @@ export class SessionStore {
   stored(place: Place): void {
     if (!this.#isTracking) return
     this.#delivered.stored(place)
-    if (++this.#eventCount >= NOTE_EVENTS && !this.#isNoting) this.#noteAll(() => undefined)
+    this.#countEvents(1)
   }
 
   /** Events that the fast lane took, as nobody subscribes to them: nobody waits for them. */
   passed(ends: readonly LaneEnd[]): void {
     if (!this.#isTracking) return
-    for (const { partition, records, endOffset } of ends) {
-      this.#delivered.passed(partition, endOffset)
-      this.#eventCount += records
-    }
+    for (const { partition, endOffset } of ends) this.#delivered.passed(partition, endOffset)
+    this.#countEvents(ends.reduce((sum, { records }) => sum + records, 0))
+  }
+
+  #countEvents(count: number): void {
+    this.#eventCount += count
     if (this.#eventCount >= NOTE_EVENTS && !this.#isNoting) this.#noteAll(() => undefined)
   }
 

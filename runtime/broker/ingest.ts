@@ -217,7 +217,7 @@ export class Ingest {
     const topic = this.#store.topics.get(mapping.topicName)
     if (!topic || this.#creating.has(mapping.topicName)) return 'no-topic'
     const { key, headers, meter } = mapping
-    const partitionIndex = key === null ? null : this.#choosePartition(topic, { kind: 'event', ...mapping, record: { key } })
+    const partitionIndex = key === null ? null : this.#partitionOfKey(topic, key, mapping.memo)
     return { topic, key, headers, meter, partitionIndex }
   }
 
@@ -300,14 +300,16 @@ export class Ingest {
     )
   }
 
-  #choosePartition(topic: Topic, mapping: { kind: Mapping['kind']; record: Pick<RecordInput, 'key'>; memo?: KeyMemo | null }): number {
-    const partitionCount = topic.partitions.length
+  #choosePartition(topic: Topic, mapping: Mapping & { record: RecordInput }): number {
     const { key } = mapping.record
-    if (key === null) return this.#partitioner.nextOf(topic.number, partitionCount)
-    const memo = mapping.kind === 'event' ? (mapping.memo ?? null) : null
-    if (memo === null) return this.#partitioner.partitionOf(this.#partitioner.hashOf(key), partitionCount)
+    if (key === null) return this.#partitioner.nextOf(topic.number, topic.partitions.length)
+    return this.#partitionOfKey(topic, key, mapping.kind === 'event' ? mapping.memo : null)
+  }
+
+  #partitionOfKey({ partitions }: Topic, key: Uint8Array, memo: KeyMemo | null): number {
+    if (memo === null) return this.#partitioner.partitionOf(this.#partitioner.hashOf(key), partitions.length)
     if (memo.keyHash < 0) memo.keyHash = this.#partitioner.hashOf(key)
-    return this.#partitioner.partitionOf(memo.keyHash, partitionCount)
+    return this.#partitioner.partitionOf(memo.keyHash, partitions.length)
   }
 
   #complete(place: Place, recordBytes: number, startedMs: number, error: WadiError | null, done: IngestDone): void {

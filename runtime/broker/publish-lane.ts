@@ -8,12 +8,11 @@
 //   - while there is no room nobody is walked out of turn: those who wait for the commit come first, by the lane or not.
 // Not for: packets of other kinds, whose topic it is and who may publish there (the adapter decides), acknowledgements.
 
-import type { WadiError } from '../base/errors.ts'
 import type { Core, LanePlan } from '../core/core.ts'
 import type { RecordHeader } from '../core/record.ts'
 import type { Clock } from '../io/clock.ts'
 import type { Random } from '../io/random.ts'
-import type { LaneAppends, LaneEnd } from '../log/contract.ts'
+import type { LaneAppends, LaneDone, LaneOpening } from '../log/contract.ts'
 import type { Ingest, LaneTarget } from './ingest.ts'
 
 export interface PublishLaneOptions {
@@ -35,7 +34,7 @@ export interface LaneClient {
   /** What is known of a topic by its bytes; null = its packets are not for the lane. Asked once for each plan. */
   topicOf(topic: Uint8Array, qos: 0 | 1): LaneTopic | null
   /** Events were taken; `acks` (PUBACKs of those of QoS 1, in their order) is good in this call only. Answered once, later. */
-  taken(events: number, acks: Uint8Array): LaneAnswer
+  taken(events: number, acks: Uint8Array): LaneDone
 }
 
 export interface LaneTopic {
@@ -43,9 +42,6 @@ export interface LaneTopic {
   /** Of the records, behind those of the route. */
   readonly headers: readonly RecordHeader[]
 }
-
-/** As IngestDone, of all events of a walk. */
-export type LaneAnswer = (error: WadiError | null, ends: readonly LaneEnd[]) => void
 
 /** `more`: what is left is the beginning of a packet; `other`: the next packet is not for the lane; `full`: wait for onceRoom(). */
 export interface LaneWalk {
@@ -112,26 +108,26 @@ export class PublishLane {
   #walkInput(client: LaneClient, head: Uint8Array, chunk: Uint8Array, { from, acksMax }: { from: number; acksMax: number }): LaneWalk {
     const { appends, clock, core, ingest } = this.#options
     const { lane } = core
-    const state = appends.begin(ingest.recordBytesMax - RECORD_SLACK_BYTES)
-    if (state !== 'open') return { consumed: 0, stop: state === 'full' ? 'full' : 'other' }
+    const closed = stopOf(appends.begin(ingest.recordBytesMax - RECORD_SLACK_BYTES))
+    if (closed !== null) return { consumed: 0, stop: closed }
     lane.load(head, chunk, from)
     const { number, isV5, packetBytesMax } = client
     const feed = { client: number, isV5, packetBytesMax, acksMax, timestampMs: clock.wallMs() }
     let stop = lane.feed(feed)
     while (stop === 'miss' || stop === 'no-batch') {
-      const refused = stop === 'miss' ? (this.#plan(client) ? null : 'other') : refusalOf(appends.openPart(lane.part))
+      const refused = stop === 'miss' ? (this.#plan(client) ? null : 'other') : stopOf(appends.openPart(lane.part))
       if (refused !== null) {
         stop = refused
         break
       }
       stop = lane.feed(feed)
     }
-    if (lane.events > 0) this.#take(client, ingest)
+    if (lane.events > 0) this.#take(client)
     return { consumed: lane.at, stop }
   }
 
-  #take(client: LaneClient, ingest: Ingest): void {
-    const { appends, clock, core } = this.#options
+  #take(client: LaneClient): void {
+    const { appends, clock, core, ingest } = this.#options
     const { lane } = core
     const { events } = lane
     lane.eachMeter((meter, count) => {
@@ -192,5 +188,4 @@ export class PublishLane {
   }
 }
 
-const refusalOf = (answer: 'open' | 'full' | 'refused'): 'other' | 'full' | null =>
-  answer === 'open' ? null : answer === 'refused' ? 'other' : 'full'
+const stopOf = (opening: LaneOpening): 'other' | 'full' | null => (opening === 'open' ? null : opening === 'refused' ? 'other' : 'full')

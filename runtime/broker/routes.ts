@@ -176,9 +176,13 @@ export class RouteTable {
   /** @param arrivalMs wall time, the timestamp unless the route takes it from the payload */
   map(event: RoutedEvent, arrivalMs: number): Mapping {
     const plan = this.#planOf(event.mqttTopic)
+    if (plan.route !== null) plan.route.meter.hits++
+    return this.#mapBy(plan, event, arrivalMs)
+  }
+
+  #mapBy(plan: TopicPlan, event: RoutedEvent, arrivalMs: number): Mapping {
     const { route, fixed } = plan
     if (route === null) return this.#mapUnmatched(plan, event, arrivalMs)
-    route.meter.hits++
     if (fixed !== null && !route.readsPayload) {
       const record = {
         timestampMs: arrivalMs,
@@ -193,17 +197,15 @@ export class RouteTable {
 
   /**
    * What map() makes of every event of a client on a topic, whatever its payload and time: `event` has none. null when it depends on them, or there is
-   * no record. `meter` counts the events of its route, which map() does itself.
+   * no record of theirs. `meter` counts the events of its route, which map() does itself.
    */
   mapAlike(event: Omit<RoutedEvent, 'payload'>): FixedMapping | null {
-    const route = this.#planOf(event.mqttTopic).route
-    if (route ? route.readsPayload : 'action' in this.#config.unmatched) return null
-    const hitsBefore = route?.meter.hits
-    const mapping = this.map({ ...event, payload: NO_BYTES }, 0)
-    if (route && hitsBefore !== undefined) route.meter.hits = hitsBefore
+    const plan = this.#planOf(event.mqttTopic)
+    if (plan.route?.readsPayload) return null
+    const mapping = this.#mapBy(plan, { ...event, payload: NO_BYTES }, 0)
     if (mapping.kind !== 'event') return null
     const { topicName, record, memo } = mapping
-    return { topicName, key: record.key, headers: record.headers, memo, meter: route?.meter ?? null }
+    return { topicName, key: record.key, headers: record.headers, memo, meter: plan.route?.meter ?? null }
   }
 
   /** The record for an event that reached its route but not its topic. */

@@ -191,6 +191,9 @@ export interface StoreMetrics {
   readonly tailBytes: number
 }
 
+/** 'full': there is no room now. 'refused': such an append is not for the lane now; append() takes it, or says why not. */
+export type LaneOpening = 'open' | 'full' | 'refused'
+
 /** What one walk of the lane has appended to a partition; `endOffset` is behind it, and 0 when it was refused. */
 export interface LaneEnd {
   readonly partition: Partition
@@ -208,10 +211,10 @@ export type LaneDone = (error: WadiError | null, ends: readonly LaneEnd[]) => vo
 export interface LaneAppends {
   /** Where the lane puts the records of a topic: the part of partition 0, those of the others follow. null = there are no places left. */
   partsOf(topic: Topic): number | null
-  /** A walk of records of at most so many bytes. 'full': wait with onceRoom(). 'refused': nothing is taken; append() says why. */
-  begin(recordBytesMax: number): 'open' | 'full' | 'refused'
-  /** What the lane asks for. 'refused': such an append is not for the lane now; append() takes it, or says why not. */
-  openPart(part: number): 'open' | 'full' | 'refused'
+  /** A walk of records of at most so many bytes. 'full': wait with onceRoom(). */
+  begin(recordBytesMax: number): LaneOpening
+  /** What the lane asks for. */
+  openPart(part: number): LaneOpening
   /** Everything that was walked is appended; `done` is called as that of append(). Only when the lane has taken events. */
   end(done: LaneDone): void
   /** Whether begin() would say 'full'. */

@@ -24,7 +24,7 @@ import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
 import type { Clock, Timer } from '../io/clock.ts'
 import { DiskError } from '../io/disk.ts'
-import type { AppendDone, CommitState, LaneDone, StateChange } from './contract.ts'
+import type { AppendDone, CommitState, LaneDone, LaneOpening, StateChange } from './contract.ts'
 import type { Journal } from './journal.ts'
 import {
   type BuiltCommit,
@@ -149,7 +149,7 @@ export class GroupCommit {
     return this.#open.laneRecordBytesMax
   }
 
-  openLanePart(part: number, soFar: LaneRecords): 'open' | 'full' | 'refused' {
+  openLanePart(part: number, soFar: LaneRecords): LaneOpening {
     soFar.partition.account.reserve(soFar.bytes)
     return this.#open.openLanePart(part, soFar)
   }

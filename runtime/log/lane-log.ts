@@ -6,7 +6,7 @@
 import { assert } from '../base/assert.ts'
 import type { WadiError } from '../base/errors.ts'
 import type { Core } from '../core/core.ts'
-import type { LaneAppends, LaneDone, Topic } from './contract.ts'
+import type { LaneAppends, LaneDone, LaneOpening, Topic } from './contract.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { LaneRecords, WalkedRecords } from './open-commit.ts'
 import type { PartitionLog } from './partition-log.ts'
@@ -84,7 +84,7 @@ export class LaneLog implements LaneAppends {
     return first
   }
 
-  begin(recordBytesMax: number): 'open' | 'full' | 'refused' {
+  begin(recordBytesMax: number): LaneOpening {
     const commit = this.#options.commit()
     const roomBytes = commit.laneRoomBytes()
     if (typeof roomBytes === 'string') return roomBytes
@@ -94,7 +94,7 @@ export class LaneLog implements LaneAppends {
     return 'open'
   }
 
-  openPart(part: number): 'open' | 'full' | 'refused' {
+  openPart(part: number): LaneOpening {
     const place = this.#parts[part]
     if (!place) return 'refused'
     const { refusalFor, onAppend, commit } = this.#options

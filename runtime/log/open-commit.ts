@@ -14,7 +14,7 @@ import { writeLeaderEpoch } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
 import type { RecordInput } from '../core/record.ts'
 import { recordBytesBound } from '../core/record-bytes.ts'
-import type { Append, AppendDone, CommitDone, CommitState, LaneDone, StateChange } from './contract.ts'
+import type { Append, AppendDone, CommitDone, CommitState, LaneDone, LaneOpening, StateChange } from './contract.ts'
 import { ENTRY_CHANGES_BYTES_MAX } from './incarnation-offsets.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { encodeStateKey } from './state-map.ts'
@@ -105,9 +105,11 @@ interface TakenRequest {
   readonly places: { readonly bucket: Bucket; readonly delta: number }[]
 }
 
+type Waiter = AppendDone | TakenRequest | TakenWalk
+
 /** What was taken, in the order in which it was taken. A single record is its callback, with its bucket and its delta in the other lists. */
 interface Taken {
-  readonly waiters: (AppendDone | TakenRequest | TakenWalk)[]
+  readonly waiters: Waiter[]
   readonly buckets: (Bucket | null)[]
   readonly deltas: number[]
   readonly byPartition: Map<PartitionLog, Bucket>
@@ -212,7 +214,7 @@ export class OpenCommit {
    * The next records of `part` go into the open batch of its partition, or into a new one, behind those that the walk has put there so far.
    * 'refused': its batches are too small for the lane.
    */
-  openLanePart(part: number, soFar: LaneRecords): 'open' | 'full' | 'refused' {
+  openLanePart(part: number, soFar: LaneRecords): LaneOpening {
     const { partition } = soFar
     const bucket = this.#countWalked(soFar)
     const batchBytesMax = Math.min(partition.share.segmentBytes - BATCH_OVERHEAD_BYTES, this.#bytesMax)
@@ -276,7 +278,7 @@ export class OpenCommit {
     bucket.reservedBytes += bytes
   }
 
-  #push(waiter: AppendDone | TakenRequest | TakenWalk, bucket: Bucket | null, delta: number): void {
+  #push(waiter: Waiter, bucket: Bucket | null, delta: number): void {
     const { waiters, buckets, deltas } = this.#taken
     waiters.push(waiter)
     buckets.push(bucket)
@@ -406,7 +408,7 @@ export class BuiltCommit {
   answer(error: WadiError | null, call: (answer: () => void) => void): void {
     const { waiters, buckets, deltas } = this.#taken
     for (let i = 0; i < waiters.length; i++) {
-      const waiter = waiters[i] as AppendDone | TakenRequest | TakenWalk
+      const waiter = waiters[i] as Waiter
       if (typeof waiter === 'function') {
         const offset = error ? 0 : (buckets[i]?.baseOffset ?? 0) + (deltas[i] ?? 0)
         call(() => waiter(error, offset as Offset))
