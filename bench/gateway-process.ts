@@ -1,16 +1,15 @@
 // The product itself as a process: `wadi run` on a directory of the bench's, on a free loopback port, never left behind.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { existsSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Build, ownBuild } from './build.ts'
+import { answers, cpuMsOf, residentBytesOf } from './process-facts.ts'
 
 const READY_WITHIN_MS = 60_000
 const POLL_MS = 5
-/** USER_HZ is 100 wherever Linux runs Node. */
-const MS_PER_TICK = 10
 
 export interface GatewayOptions {
   /** For data and configuration. */
@@ -79,24 +78,12 @@ export class GatewayProcess {
     return this.#child.pid ?? -1
   }
 
-  /** Resident bytes now; NaN where /proc does not tell. */
   residentBytes(): number {
-    try {
-      const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))?.[1]
-      return kib === undefined ? Number.NaN : Number(kib) * 1024
-    } catch {
-      return Number.NaN
-    }
+    return residentBytesOf(this.pid)
   }
 
-  /** Of its main thread and all others, since it began; NaN where /proc does not tell. */
   cpuMs(): number {
-    try {
-      const fields = readFileSync(`/proc/${this.pid}/stat`, 'utf8').split(') ')[1]?.split(' ')
-      return (Number(fields?.[11]) + Number(fields?.[12])) * MS_PER_TICK
-    } catch {
-      return Number.NaN
-    }
+    return cpuMsOf(this.pid)
   }
 
   /** Only with isProbed. */
@@ -154,14 +141,5 @@ export function freePort(): Promise<number> {
       const address = server.address()
       server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
     })
-  })
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1' })
-    socket.once('connect', () => resolve(true))
-    socket.once('error', () => resolve(false))
-    socket.on('connect', () => socket.destroy())
   })
 }

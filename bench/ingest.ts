@@ -6,7 +6,7 @@
 import { type Peer, withPeers } from './broker-peers.ts'
 import { ownBuild } from './build.ts'
 import { type Bench, type BenchContext, compareBuilds, median } from './harness.ts'
-import { BenchWorker } from './worker.ts'
+import { type LoadedServer, type LoadSample, measureLoad } from './mqtt-load.ts'
 
 const CONNECTIONS = 4
 const OTHER_CONNECTIONS = [1, 10, 100]
@@ -14,53 +14,24 @@ const PAYLOAD_BYTES = 100
 const RATIO_MIN = 0.8
 const MIB = 2 ** 20
 
-interface Load {
-  readonly connections: number
-  readonly window: number
-  readonly warmMs: number
-  readonly measureMs: number
-}
-
-interface Sample {
-  readonly eventsPerSecond: number
-  /** NaN of aedes, and where /proc does not tell. */
-  readonly cpuUsPerEvent: number
-  /** At the end of the run. */
-  readonly residentBytes: number
-}
-
-async function measure({ port, gateway }: Peer, { connections, window, warmMs, measureMs }: Load): Promise<Sample> {
-  const load = new BenchWorker<{ acked: number; elapsedMs: number }>(
-    'mqtt-load.worker.js',
-    [port, connections, PAYLOAD_BYTES, window].map(String)
-  )
-  try {
-    await load.next()
-    load.send({ warmMs, measureMs })
-    await load.next()
-    const beforeMs = gateway?.cpuMs() ?? Number.NaN
-    const { acked, elapsedMs } = await load.next()
-    const cpuMs = (gateway?.cpuMs() ?? Number.NaN) - beforeMs
-    return {
-      eventsPerSecond: (acked / elapsedMs) * 1_000,
-      cpuUsPerEvent: (cpuMs * 1_000) / Math.max(1, acked),
-      residentBytes: gateway?.residentBytes() ?? Number.NaN
-    }
-  } finally {
-    await load.kill()
-  }
-}
+/** CPU and memory of aedes are not asked for. */
+const serverOf = ({ port, gateway }: Peer): LoadedServer => ({
+  port,
+  cpuMs: () => gateway?.cpuMs() ?? Number.NaN,
+  residentBytes: () => gateway?.residentBytes() ?? Number.NaN
+})
 
 async function compare({ isSmoke, builds, figure }: BenchContext, connections: number): Promise<void> {
   const window = isSmoke ? 10 : 200
   const rounds = isSmoke ? 1 : connections === CONNECTIONS ? 5 : 3
   const time = isSmoke ? { warmMs: 20, measureMs: 100 } : { warmMs: 1_500, measureMs: 3_000 }
   await withPeers(builds, async (peers) => {
-    const samples = new Map<Peer, Sample[]>(peers.map((peer) => [peer, []]))
+    const samples = new Map<Peer, LoadSample[]>(peers.map((peer) => [peer, []]))
     for (let round = 0; round < rounds; round++) {
-      for (const peer of peers) samples.get(peer)?.push(await measure(peer, { connections, window, ...time }))
+      for (const peer of peers)
+        samples.get(peer)?.push(await measureLoad(serverOf(peer), { connections, payloadBytes: PAYLOAD_BYTES, window }, time))
     }
-    const medianOf = (build: Peer['build'], field: keyof Sample): number => {
+    const medianOf = (build: Peer['build'], field: keyof LoadSample): number => {
       const peer = peers.find((one) => one.build === build)
       return median((peer ? samples.get(peer) : undefined)?.map((sample) => sample[field]) ?? [])
     }

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { nodeDisk } from '../runtime/io/node-disk.ts'
 import { GatewayProcess } from './gateway-process.ts'
 import { type Bench, type BenchContext, median } from './harness.ts'
+import { measureLoad } from './mqtt-load.ts'
 import { withDirectory } from './open-store.ts'
 import { isInstalled, startOtherBroker } from './other-brokers.ts'
 import { BenchWorker } from './worker.ts'
@@ -131,20 +132,11 @@ async function slowSyncs({ isSmoke, figure }: BenchContext): Promise<void> {
     const eventsPerSecond = await withDirectory(async (scratch) => {
       const gateway = new BenchWorker<{ port: number }>('slow-gateway.worker.js', [scratch, String(syncMs)])
       const { port } = await gateway.next()
-      const load = new BenchWorker<{ acked: number; elapsedMs: number }>(
-        'mqtt-load.worker.js',
-        [port, connections, 100, window].map(String)
-      )
-      try {
-        await load.next()
-        load.send(time)
-        await load.next()
-        const { acked, elapsedMs } = await load.next()
-        return (acked / elapsedMs) * 1_000
-      } finally {
-        await load.kill()
-        await gateway.kill()
-      }
+      const unknown = (): number => Number.NaN
+      const load = { ...IN_FLIGHT, payloadBytes: 100 }
+      return measureLoad({ port, cpuMs: unknown, residentBytes: unknown }, load, time)
+        .then((sample) => sample.eventsPerSecond)
+        .finally(() => gateway.kill())
     })
     const possible = (connections * window * 1_000) / (2 * syncMs)
     figure({

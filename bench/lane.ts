@@ -10,19 +10,10 @@ import { join } from 'node:path'
 import { ownBuild } from './build.ts'
 import { GatewayProcess } from './gateway-process.ts'
 import { type Bench, type BenchContext, median } from './harness.ts'
+import { type Load, type LoadSample, measureLoad } from './mqtt-load.ts'
 import { connectPacket, DISCONNECT, PacketCounter, subscribePacket } from './mqtt-packets.ts'
 import { withDirectory } from './open-store.ts'
 import { isInstalled, type OtherBrokerKind, startOtherBroker } from './other-brokers.ts'
-import { BenchWorker } from './worker.ts'
-
-interface Load {
-  readonly connections: number
-  readonly window: number
-  readonly payloadBytes: number
-  readonly qos: 0 | 1
-  /** Of each connection. */
-  readonly topics: number
-}
 
 interface Question {
   readonly load: Partial<Load>
@@ -34,7 +25,7 @@ interface Question {
 }
 
 const SUBACK = 0x90
-const CANONICAL: Load = { connections: 10, window: 200, payloadBytes: 100, qos: 1, topics: 1 }
+const CANONICAL = { connections: 10, window: 200, payloadBytes: 100, qos: 1, topics: 1 } as const satisfies Load
 const QUESTIONS: readonly Question[] = [
   { load: { connections: 1 }, against: 'mosquitto', ratioMin: 2 },
   { load: {}, against: 'mosquitto', ratioMin: 5.5, residentMbMax: 100, cpuRatioMax: 0.3 },
@@ -50,39 +41,6 @@ const QUESTIONS: readonly Question[] = [
   { load: {}, against: 'nats', ratioMin: 6 },
   { load: {}, against: 'mosquitto, durable', ratioMin: 200 }
 ]
-
-interface Sample {
-  readonly eventsPerSecond: number
-  readonly cpuUsPerEvent: number
-  readonly residentBytes: number
-}
-
-interface Server {
-  readonly port: number
-  cpuMs(): number
-  residentBytes(): number
-  kill(): Promise<void>
-}
-
-async function measure(server: Server, load: Load, time: { warmMs: number; measureMs: number }): Promise<Sample> {
-  const { connections, payloadBytes, window, qos, topics } = load
-  const args = [server.port, connections, payloadBytes, window, qos, topics].map(String)
-  const worker = new BenchWorker<{ acked: number; elapsedMs: number }>('mqtt-load.worker.js', args)
-  try {
-    await worker.next()
-    worker.send(time)
-    await worker.next()
-    const beforeMs = server.cpuMs()
-    const { acked, elapsedMs } = await worker.next()
-    return {
-      eventsPerSecond: (acked / elapsedMs) * 1_000,
-      cpuUsPerEvent: ((server.cpuMs() - beforeMs) * 1_000) / Math.max(1, acked),
-      residentBytes: server.residentBytes()
-    }
-  } finally {
-    await worker.kill()
-  }
-}
 
 /** Without somebody to keep messages for, Mosquitto has nothing to make durable. */
 async function leaveSession(port: number): Promise<void> {
@@ -105,7 +63,7 @@ async function ask(
   const rounds = isSmoke ? 1 : 3
   // Of QoS 0 the kernels' buffers take much before the broker is asked for anything.
   const time = isSmoke ? { warmMs: 20, measureMs: 100 } : { warmMs: load.qos === 0 ? 3_000 : 1_000, measureMs: 3_000 }
-  const [ours, theirs]: [Sample[], Sample[]] = [[], []]
+  const [ours, theirs]: [LoadSample[], LoadSample[]] = [[], []]
   await withDirectory(async (scratch) => {
     mkdirSync(join(scratch, 'wadi'))
     const gateway = await GatewayProcess.start({ directory: join(scratch, 'wadi'), build: ownBuild })
@@ -113,19 +71,19 @@ async function ask(
     if (other && against === 'mosquitto, durable') await leaveSession(other.port)
     try {
       for (let round = 0; round < rounds; round++) {
-        ours.push(await measure(gateway, load, time))
-        if (other) theirs.push(await measure(other, load, time))
+        ours.push(await measureLoad(gateway, load, time))
+        if (other) theirs.push(await measureLoad(other, load, time))
       }
     } finally {
       await gateway.kill()
       await other?.kill()
     }
   })
-  const of = (samples: readonly Sample[], field: keyof Sample): number => median(samples.map((sample) => sample[field]))
+  const of = (samples: readonly LoadSample[], field: keyof LoadSample): number => median(samples.map((sample) => sample[field]))
   const parameters = { ...load, rounds }
-  const ratioOf = (field: keyof Sample): Record<string, number> => ({ [`wadi / ${against}`]: of(ours, field) / of(theirs, field) })
+  const ratioOf = (field: keyof LoadSample): Record<string, number> => ({ [`wadi / ${against}`]: of(ours, field) / of(theirs, field) })
   const isThere = theirs.length > 0
-  const values = (field: keyof Sample, divisor = 1): Record<string, number> => ({
+  const values = (field: keyof LoadSample, divisor = 1): Record<string, number> => ({
     wadi: of(ours, field) / divisor,
     ...(isThere && { [against]: of(theirs, field) / divisor })
   })

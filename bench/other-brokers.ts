@@ -2,20 +2,16 @@
 // over JetStream (nats-server). Where one is not installed it is left out, and the bench says so.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from './gateway-process.ts'
+import type { LoadedServer } from './mqtt-load.ts'
+import { answers, cpuMsOf, residentBytesOf } from './process-facts.ts'
 
 const READY_WITHIN_MS = 15_000
 const POLL_MS = 20
-const MS_PER_TICK = 10
 
-export interface OtherBroker {
-  readonly name: string
-  readonly port: number
-  cpuMs(): number
-  residentBytes(): number
+export interface OtherBroker extends LoadedServer {
   kill(): Promise<void>
 }
 
@@ -66,7 +62,8 @@ export async function startOtherBroker(kind: OtherBrokerKind, directory: string)
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
-  return { name: kind, port: ports.mqtt, cpuMs: () => cpuMsOf(child), residentBytes: () => residentOf(child), kill: () => kill(child) }
+  const { pid = -1 } = child
+  return { port: ports.mqtt, cpuMs: () => cpuMsOf(pid), residentBytes: () => residentBytesOf(pid), kill: () => kill(child) }
 }
 
 async function kill(child: ChildProcess): Promise<void> {
@@ -74,24 +71,4 @@ async function kill(child: ChildProcess): Promise<void> {
   const gone = new Promise((resolve) => child.once('exit', resolve))
   child.kill('SIGKILL')
   await gone
-}
-
-function cpuMsOf({ pid }: ChildProcess): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')
-  return (Number(fields?.[11]) + Number(fields?.[12])) * MS_PER_TICK
-}
-
-function residentOf({ pid }: ChildProcess): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1' })
-    socket.once('error', () => resolve(false))
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-  })
 }

@@ -5,15 +5,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { toOffset } from '../../runtime/base/offset.ts'
 import { nodeClock } from '../../runtime/io/node-clock.ts'
 import { createNodeCodec } from '../../runtime/io/node-codec.ts'
 import { nodeDisk } from '../../runtime/io/node-disk.ts'
 import { nodeRandom } from '../../runtime/io/node-random.ts'
-import type { Partition } from '../../runtime/log/contract.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
 import { loadTestCore } from '../helpers/core.ts'
-import { textOf } from './controlled-store.ts'
+import { readAll } from './lane-rig.ts'
 import { publishPacket, pubrelPacket } from './packets.ts'
 import { type GatewayOptions, startGateway } from './rig.ts'
 
@@ -29,18 +27,6 @@ function open(directory: string): Promise<LogStore> {
     directory,
     settings: { journalFileBytes: 4 * 1024 * 1024 }
   })
-}
-
-async function readAll(partition: Partition): Promise<{ key: string; value: string }[]> {
-  const records: { key: string; value: string }[] = []
-  for (let offset = partition.logStartOffset; offset < partition.highWatermark; ) {
-    const { batches, nextOffset } = await partition.read(toOffset(offset), { bytesMax: 1 << 20 })
-    for (const { bytes: batch } of batches) {
-      for (const { key, value } of core.readRecords(batch)) records.push({ key: textOf(key), value: textOf(value) })
-    }
-    offset = nextOffset
-  }
-  return records
 }
 
 for (const isLaneOpen of [false, true]) {
@@ -86,7 +72,7 @@ async function restart(t: Test, isLaneOpen: boolean): Promise<void> {
   await again.saw('pubcomp 9')
   t.equal(second.broker.metrics.qos2Repeats, 1)
   t.same(after.listState('mqtt.qos2/'), [])
-  const stored = (await Promise.all((after.topics.get('events')?.partitions ?? []).map(readAll))).flat()
+  const stored = (await Promise.all((after.topics.get('events')?.partitions ?? []).map((partition) => readAll(core, partition)))).flat()
   t.equal(stored.length, count + 1)
   for (let device = 0; device < 7; device++) {
     const values = stored.filter(({ key }) => key === `${device}`).map(({ value }) => Number(value))
