@@ -320,14 +320,23 @@ t.test('who subscribes to something else leaves the plans of others alone; who s
   t.same(plans, { fast: 2, slow: 1 }, 'nobody is there: by the lane again')
 })
 
-t.test('a topic whose deletion was refused takes events by the lane again', async (t) => {
-  const { gateway, store, plans } = await openLaneGateway(t, { topic: { isForwarded: true } })
-  const client = await gateway.raw().connected()
-  client.send(...numbered(1, 5))
-  await client.saw('puback 5')
-  await t.rejects(store.deleteTopic('events', { undelivered: 'refuse' }))
-  client.send(...numbered(6, 5))
-  await client.saw('puback 10')
-  t.equal(plans.slow, 0)
-  t.ok(plans.fast > 0)
+t.test('a topic whose deletion is refused takes events by the lane again, also of who published to it meanwhile', async (t) => {
+  const faults = new JournalFaults()
+  const { gateway, store } = await openLaneGateway(t, { disk: faults.disk, topic: { isForwarded: true } })
+  const [client, other] = [await gateway.raw().connected({ clientId: 'a' }), await gateway.raw().connected({ clientId: 'b' })]
+  const received = (): number => gateway.ingest.metrics.received
+  faults.hold()
+  client.send(...numbered(1, 1))
+  t.ok(await turns(() => received() === 1))
+  const deletion = store.deleteTopic('events', { undelivered: 'refuse' })
+  deletion.catch(() => undefined)
+  t.ok(await turns(() => store.topics.get('events')?.isEnding === true), 'it waits for what is on its way')
+  other.send(publishPacket({ topic: 'd/a', payload: 'meanwhile' }))
+  t.ok(await turns(() => received() === 2))
+  faults.release()
+  await t.rejects(deletion, { code: 'WADI_TOPIC_UNDELIVERED' })
+  const before = gateway.ingest.metrics.receivedByLane
+  other.send(...Array.from({ length: 20 }, () => publishPacket({ topic: 'd/a', payload: 'later' })))
+  t.ok(await turns(() => received() === 22))
+  t.equal(gateway.ingest.metrics.receivedByLane - before, 20)
 })
