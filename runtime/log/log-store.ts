@@ -8,6 +8,7 @@
 
 import { assert } from '../base/assert.ts'
 import type { WadiError } from '../base/errors.ts'
+import { LentMemory } from '../base/lent-memory.ts'
 import { Listeners } from '../base/listeners.ts'
 import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
@@ -62,7 +63,7 @@ import { TailTotals } from './tail.ts'
 import { topicEntries } from './topic-catalogue.ts'
 import { TopicList } from './topic-list.ts'
 import { UnnamedTopics } from './unnamed-topics.ts'
-import { Upkeep } from './upkeep.ts'
+import { SEALS_AT_ONCE, Upkeep } from './upkeep.ts'
 
 export interface LogStoreOptions {
   readonly disk: Disk
@@ -124,6 +125,7 @@ export class LogStore implements Store {
       disk: options.disk,
       core: options.core,
       codec: options.codec,
+      sealMemory: new LentMemory({ pieceBytes: 2 * this.#settings.sealBytes, freeMax: SEALS_AT_ONCE }),
       meter: this.#meter,
       indexIntervalBytes: this.#settings.indexIntervalBytes,
       unreadablePatienceMs: this.#settings.unreadablePatienceMs,

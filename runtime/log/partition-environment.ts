@@ -1,13 +1,12 @@
 // What a partition is given: where it lies, the edges it works through, and where its bytes are counted.
 // Not for: what a partition does with it (partition-log.ts).
 
-import type { BlockCodec } from '../io/codec.ts'
 import type { DroppedRange } from './contract.ts'
+import type { SealEnvironment } from './seal.ts'
 import type { SegmentEnvironment } from './segment.ts'
 import type { TailTotals } from './tail.ts'
 
-export interface PartitionEnvironment extends SegmentEnvironment {
-  readonly codec: BlockCodec
+export interface PartitionEnvironment extends SegmentEnvironment, SealEnvironment {
   /** So long after the first refusal a place that the device refuses to read counts as damaged. */
   readonly unreadablePatienceMs: number
   /** Of all partitions of the store together. */

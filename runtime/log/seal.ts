@@ -3,6 +3,7 @@
 // Invariant: offsets, their order and the start that wrote them are those of the tail: what two starts wrote is not one batch. Not for: when to seal (upkeep.ts), writing (partition-segments.ts).
 
 import { assert } from '../base/assert.ts'
+import type { LentMemory } from '../base/lent-memory.ts'
 import { readBatchHeader, writeLeaderEpoch } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
@@ -22,9 +23,11 @@ export interface SealedRun extends SealedBatch {
   readonly count: number
 }
 
-interface SealEnvironment {
+export interface SealEnvironment {
   readonly core: Core
   readonly codec: BlockCodec
+  /** For batches that are being compressed. */
+  readonly sealMemory: LentMemory
 }
 
 /** The front of the tail, about `batchBytesMax` of it and less than twice as much: what is written together. Not empty when the tail is not. */
@@ -66,7 +69,7 @@ function joins(run: readonly TailBatch[], entry: TailBatch): boolean {
   return entry.baseOffset === last.lastOffset + 1
 }
 
-async function sealRun(run: readonly TailBatch[], { core, codec }: SealEnvironment, codecName: CodecName): Promise<Uint8Array> {
+async function sealRun(run: readonly TailBatch[], { core, codec, sealMemory }: SealEnvironment, codecName: CodecName): Promise<Uint8Array> {
   const [first] = run
   assert(first !== undefined, 'nothing to seal')
   if (!first.isPlain) return first.batch
@@ -78,7 +81,10 @@ async function sealRun(run: readonly TailBatch[], { core, codec }: SealEnvironme
   }
   const repacked = core.repack.finish()
   assert(repacked !== null, 'sealed nothing')
-  const batch = repacked.slice()
-  writeLeaderEpoch(batch, first.leaderEpoch)
-  return compressBatch(core, codec, batch, codecName)
+  return sealMemory.lend(repacked.byteLength, async (batch) => {
+    batch.set(repacked)
+    writeLeaderEpoch(batch, first.leaderEpoch)
+    const sealed = await compressBatch(core, codec, batch, codecName)
+    return sealed === batch ? batch.slice() : sealed
+  })
 }

@@ -24,7 +24,7 @@ const RETRY_MS = 1_000
 /** A quiet partition would only make many small batches: it waits so many times as long. */
 const QUIET_FACTOR = 4
 /** Each compresses in one of the four threads in which libuv also writes: the durable write of a commit finds one that is free. */
-const SEALS_AT_ONCE = 2
+export const SEALS_AT_ONCE = 2
 
 export interface UpkeepHost {
   readonly settings: StorageSettings

@@ -4,6 +4,7 @@
 
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { LentMemory } from '../../runtime/base/lent-memory.ts'
 import { DirectoryAccount, TopicAccount } from '../../runtime/log/accounts.ts'
 import { defaultTopicConfig, type Partition, type StoreMetrics, type Topic, type TopicConfig } from '../../runtime/log/contract.ts'
 import type { PartitionEnvironment } from '../../runtime/log/partition-environment.ts'
@@ -140,6 +141,7 @@ function environmentOn({ disk, clock }: SimMachine): PartitionEnvironment {
     core: loadTestCore(),
     codec: simCodec,
     meter: { onWrite: nothing, onSync: nothing },
+    sealMemory: new LentMemory({ pieceBytes: 0, freeMax: 0 }),
     indexIntervalBytes: 4 * KIB,
     unreadablePatienceMs: 0,
     tails: new TailTotals(),
