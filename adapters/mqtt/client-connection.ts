@@ -16,6 +16,7 @@ import { ReasonCode } from './packets.ts'
 import { reasonTextOf, reasonTextOfCode } from './reason-text.ts'
 import { type CloseReason, closeDetailOf, closeReasonOf, GateFault } from './reasons.ts'
 import type { Connection } from './session-layer.ts'
+import type { SocketInput } from './socket-input.ts'
 import { PIECE_BYTES_MAX, SocketWriter } from './socket-writer.ts'
 import { ACK_BYTES, ackPacket, connackPacket, disconnectPacket, packetBytes, publishBodyBytes, writePublishHead } from './wire-write.ts'
 
@@ -54,6 +55,7 @@ const GOODBYE_MS_MAX = 1_000
 export class ClientConnection {
   readonly connection: Connection
   readonly #socket: Socket
+  readonly #input: SocketInput
   readonly #events: ConnectionEvents
   readonly #limits: ConnectionLimits
   readonly #reader: PacketReader
@@ -85,18 +87,18 @@ export class ClientConnection {
   constructor(connection: Connection, limits: ConnectionLimits, events: ConnectionEvents) {
     this.connection = connection
     this.#socket = connection.socket
+    this.#input = connection.input
     this.#limits = limits
     this.#events = events
     this.#reader = new PacketReader(connection.limits, limits)
     this.#writer = new SocketWriter(connection.socket)
     this.#limitTime(limits.connectTimeoutMs, 'connect-timeout')
     const socket = this.#socket
-    socket.on('readable', () => this.#read())
     socket.on('drain', () => this.#onDrain())
     socket.on('error', (error) => this.#fail(error))
     socket.on('close', () => this.#end())
     if (socket.destroyed) setImmediate(() => this.#end())
-    else this.#read()
+    else this.#input.start(() => this.#read())
   }
 
   /** 0 before CONNECT. */
@@ -244,6 +246,7 @@ export class ClientConnection {
       while (this.#handPackets() && this.#readChunk());
     } finally {
       this.#isReading = false
+      this.#reader.own()
     }
   }
 
@@ -274,24 +277,24 @@ export class ClientConnection {
 
   /** @returns whether something came that may hold packets */
   #readChunk(): boolean {
-    const socket = this.#socket
+    const input = this.#input
     const { pause } = this.connection
     const { state } = pause
     if (state === 'discard') return this.#discard()
     if (state === 'wait' && this.#reader.isPastConnect) {
-      if (socket.readableLength === 0)
-        socket.read(0) // the end is seen
+      if (input.length === 0)
+        input.resume() // the end is seen
       else this.#wait()
       return false
     }
     if (!this.#writer.isWritable) return false // 'drain' reads on
-    if (this.#lane?.isFull && socket.readableLength > 0) return this.#waitForLane() // what would only be kept stays in the socket
+    if (this.#lane?.isFull && input.length > 0) return this.#waitForLane() // what would only be kept stays in the socket
     const bytesMax = state === 'wait' ? Math.min(pause.readBytesMax, CONNECT_PIECE_BYTES) : pause.readBytesMax
-    const isMore = socket.readableLength > bytesMax
-    const chunk = socket.read(isMore ? bytesMax : undefined) as Buffer | null
+    const isMore = input.length > bytesMax
+    const chunk = input.read(bytesMax)
     if (chunk === null) return false
     this.#lastReadMs = performance.now()
-    this.#reader.push(chunk)
+    this.#reader.push(chunk, input.isShared)
     if (!isMore) return true
     this.#handPackets()
     setImmediate(() => this.#read()) // others have their turn
@@ -300,7 +303,7 @@ export class ClientConnection {
 
   /** What arrives is read and thrown away, so that the peer's end of the connection is seen: then the socket closes. */
   #discard(): false {
-    while (this.#socket.read() !== null);
+    this.#input.discard()
     return false
   }
 

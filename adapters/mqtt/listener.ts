@@ -8,6 +8,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { clientNetworkOf } from './client-network.ts'
 import { defaultMqttLimits, type ListenerLimits } from './limits.ts'
+import { SocketReads, type Transport } from './socket-input.ts'
 
 export interface ListenerOptions {
   readonly host?: string
@@ -18,7 +19,7 @@ export interface ListenerOptions {
 
 /** Whoever takes the connections. */
 export interface ConnectionHandler {
-  onConnection(socket: Socket, limits: ListenerLimits): void
+  onConnection(transport: Transport, limits: ListenerLimits): void
   /** Above a cap: the socket is closed already. `why` says which. */
   onRefused(remoteAddress: string, why: string): void
 }
@@ -31,7 +32,10 @@ export class Listener {
   readonly #host: string
   readonly #port: number
   readonly #server: Server
+  readonly #reads = new SocketReads()
   readonly #sockets = new Set<Socket>()
+  /** Accepted before open(). */
+  readonly #held = new Map<Socket, Transport>()
   /** Of #sockets: ended by us, and open until the client closes its side. */
   readonly #lingering = new Set<Socket>()
   /** Of the others, by the network of their address. */
@@ -82,7 +86,8 @@ export class Listener {
   /** Hands over what came meanwhile, and from now on everything that comes. */
   open(handler: ConnectionHandler): void {
     this.#handler = handler
-    for (const socket of this.#sockets) handler.onConnection(socket, this.limits)
+    for (const transport of this.#held.values()) handler.onConnection(transport, this.limits)
+    this.#held.clear()
   }
 
   /** No more connections; those that were handed over stay, those that were held are closed. */
@@ -91,7 +96,9 @@ export class Listener {
     if (this.#handler === null) for (const socket of this.#sockets) socket.destroy()
   }
 
-  #accept(socket: Socket): void {
+  #accept(accepted: Socket): void {
+    const transport = this.#reads.take(accepted)
+    const { socket } = transport
     const remoteAddress = socket.remoteAddress ?? ''
     const network = clientNetworkOf(remoteAddress)
     const refusal = this.#refusalOf(network)
@@ -106,7 +113,8 @@ export class Listener {
     this.#countOf.set(network, this.#countFrom(network) + 1)
     socket.once('finish', () => this.#linger(socket, network))
     socket.once('close', () => this.#forget(socket, network))
-    this.#handler?.onConnection(socket, this.limits)
+    if (this.#handler) this.#handler.onConnection(transport, this.limits)
+    else this.#held.set(socket, transport)
   }
 
   #countFrom(network: string): number {
@@ -131,6 +139,7 @@ export class Listener {
 
   #forget(socket: Socket, network: string): void {
     this.#sockets.delete(socket)
+    this.#held.delete(socket)
     if (!this.#lingering.delete(socket)) this.#uncount(network)
   }
 

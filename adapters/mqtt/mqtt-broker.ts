@@ -33,6 +33,7 @@ import type {
   SessionLayerFactory,
   SessionLayerMetrics
 } from './session-layer.ts'
+import type { Transport } from './socket-input.ts'
 import { waitUntil } from './wait-until.ts'
 
 export interface MqttEvent {
@@ -193,7 +194,7 @@ class Broker implements MqttBroker {
     this.#listeners.push(listener)
     const address = listener.address ?? { host: '', port: 0 }
     listener.open({
-      onConnection: (socket, limits) => this.#onConnection(socket, limits, address),
+      onConnection: (transport, limits) => this.#onConnection(transport, limits, address),
       onRefused: (remoteAddress, why) => this.#countClosed('connections-full', { detail: why, clientId: null, remoteAddress })
     })
   }
@@ -269,9 +270,9 @@ class Broker implements MqttBroker {
     }
   }
 
-  #onConnection(socket: Socket, limits: ListenerLimits, listener: Connection['listener']): void {
+  #onConnection({ socket, input }: Transport, limits: ListenerLimits, listener: Connection['listener']): void {
     const remoteAddress = socket.remoteAddress ?? ''
-    this.#sessions.accept({ socket, limits, listener, remoteAddress, pause: this.#readPause })
+    this.#sessions.accept({ socket, input, limits, listener, remoteAddress, pause: this.#readPause })
   }
 
   #checkConnect(connection: Connection, { clientId, isClean, version, will }: ConnectPacket): GateFault | null {

@@ -61,6 +61,8 @@ export class PacketReader {
   #head: Buffer = NO_BYTES
   #chunk: Buffer = NO_BYTES
   #at = 0
+  /** The chunk's memory is not ours. */
+  #isShared = false
   /** First byte of the packet that has begun; -1 = none has. */
   #first = -1
   #length = 0
@@ -109,10 +111,22 @@ export class PacketReader {
     return this.#version !== 0
   }
 
-  /** All that was pushed before has been taken: next() gave null. `chunk` must not change. */
-  push(chunk: Uint8Array): void {
+  /** All that was pushed before has been taken: next() gave null. `chunk` must not change; one that is shared not before own(). */
+  push(chunk: Uint8Array, isShared = false): void {
+    this.#isShared = isShared && this.#at === this.#chunk.length
     if (this.#at < this.#chunk.length) chunk = Buffer.concat([this.#chunk.subarray(this.#at), chunk])
     this.#chunk = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    this.#at = 0
+  }
+
+  /** What is left of a chunk whose memory is used again is copied. */
+  own(): void {
+    if (!this.#isShared) return
+    this.#isShared = false
+    if (this.#at === this.#chunk.length) return void this.#letGo()
+    const rest = Buffer.allocUnsafeSlow(this.#chunk.length - this.#at)
+    rest.set(this.#chunk.subarray(this.#at))
+    this.#chunk = rest
     this.#at = 0
   }
 
@@ -155,6 +169,7 @@ export class PacketReader {
   /** The next whole packet; null when more bytes are needed, or after a fault. */
   next(): ClientPacket | null {
     if (this.#head.length > 0) this.#joinHead()
+    else this.own() // packets are views of it
     while (this.#fault === null) {
       if (this.#isInBody) {
         if (this.#findBody()) return this.#readBody()
@@ -171,6 +186,7 @@ export class PacketReader {
   #joinHead(): void {
     this.#chunk = Buffer.concat([this.#head, this.#chunk.subarray(this.#at)])
     this.#at = 0
+    this.#isShared = false
     this.#setHead(NO_BYTES)
   }
 

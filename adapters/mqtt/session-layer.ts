@@ -17,6 +17,7 @@ import type { BrokerLimits, ListenerLimits } from './limits.ts'
 import type { ConnectPacket, MessageProperties, Qos } from './packets.ts'
 import type { Qos2Memory } from './qos2-memory.ts'
 import type { CloseReason, GateFault } from './reasons.ts'
+import type { SocketInput } from './socket-input.ts'
 
 export interface ReadPause {
   /**
@@ -33,6 +34,7 @@ export interface ReadPause {
 /** A transport connection that was accepted. */
 export interface Connection {
   readonly socket: Socket
+  readonly input: SocketInput
   readonly limits: ListenerLimits
   readonly listener: { readonly host: string; readonly port: number }
   /** Noted when it was accepted: socket.remoteAddress is undefined after close. */

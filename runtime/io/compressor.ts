@@ -3,12 +3,10 @@
 //
 // Invariants: one block at a time in a context; one that has failed is not used again. Not for: which codec, its level and its flush (node-codec.ts).
 
-import type { Transform } from 'node:stream'
+import type { Gzip, ZlibReset } from 'node:zlib'
 
 /** A stream of node:zlib that ends its output with every write, and begins anew with reset(). */
-export interface CompressionStream extends Transform {
-  reset(): void
-}
+export type CompressionStream = Gzip & ZlibReset
 
 /** More are made when more blocks are compressed at once, and are not kept. */
 const IDLE_MAX = 2

@@ -39,7 +39,7 @@ const gunzip = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.gunzip)
 
 export function createNodeCodec(): BlockCodec {
   const { createZstdCompress, zstdDecompress } = zlib as ZstdZlib
-  const gzip = new Compressor(() => zlib.createGzip(GZIP) as zlib.Gzip & CompressionStream)
+  const gzip = new Compressor(() => zlib.createGzip(GZIP) as CompressionStream)
   const zstd = createZstdCompress && new Compressor(() => createZstdCompress(ZSTD))
   const hasZstd = zstd !== undefined && zstdDecompress !== undefined
   return {

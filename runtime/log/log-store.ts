@@ -8,7 +8,6 @@
 
 import { assert } from '../base/assert.ts'
 import type { WadiError } from '../base/errors.ts'
-import { LentMemory } from '../base/lent-memory.ts'
 import { Listeners } from '../base/listeners.ts'
 import type { Offset } from '../base/offset.ts'
 import type { Core } from '../core/core.ts'
@@ -63,7 +62,7 @@ import { TailTotals } from './tail.ts'
 import { topicEntries } from './topic-catalogue.ts'
 import { TopicList } from './topic-list.ts'
 import { UnnamedTopics } from './unnamed-topics.ts'
-import { SEALS_AT_ONCE, Upkeep } from './upkeep.ts'
+import { sealMemoryFor, Upkeep } from './upkeep.ts'
 
 export interface LogStoreOptions {
   readonly disk: Disk
@@ -125,7 +124,7 @@ export class LogStore implements Store {
       disk: options.disk,
       core: options.core,
       codec: options.codec,
-      sealMemory: new LentMemory({ pieceBytes: 2 * this.#settings.sealBytes, freeMax: SEALS_AT_ONCE }),
+      sealMemory: sealMemoryFor(this.#settings),
       meter: this.#meter,
       indexIntervalBytes: this.#settings.indexIntervalBytes,
       unreadablePatienceMs: this.#settings.unreadablePatienceMs,

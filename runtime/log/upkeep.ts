@@ -5,6 +5,7 @@
 // Not here: what is sealed how (seal.ts), in which order a checkpoint goes (checkpoint.ts), what may go (retention.ts).
 
 import type { WadiError } from '../base/errors.ts'
+import { LentMemory } from '../base/lent-memory.ts'
 import { Slots } from '../base/slots.ts'
 import type { Clock, Timer } from '../io/clock.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
@@ -24,7 +25,12 @@ const RETRY_MS = 1_000
 /** A quiet partition would only make many small batches: it waits so many times as long. */
 const QUIET_FACTOR = 4
 /** Each compresses in one of the four threads in which libuv also writes: the durable write of a commit finds one that is free. */
-export const SEALS_AT_ONCE = 2
+const SEALS_AT_ONCE = 2
+
+/** For the batches of as many seals. */
+export function sealMemoryFor({ sealBytes }: StorageSettings): LentMemory {
+  return new LentMemory({ pieceBytes: 2 * sealBytes, freeMax: SEALS_AT_ONCE })
+}
 
 export interface UpkeepHost {
   readonly settings: StorageSettings

@@ -2,7 +2,7 @@
 // than two; one that has failed is not used again.
 
 import { PassThrough, Transform } from 'node:stream'
-import { constants, createGzip, type Gzip, gunzipSync } from 'node:zlib'
+import { constants, createGzip, gunzipSync } from 'node:zlib'
 import t from 'tap'
 import { type CompressionStream, Compressor } from '../../runtime/io/compressor.ts'
 import { createNodeCodec } from '../../runtime/io/node-codec.ts'
@@ -34,7 +34,7 @@ t.test('two contexts are kept', async (t) => {
   let made = 0
   const compressor = new Compressor(() => {
     made++
-    return createGzip({ flush: constants.Z_FINISH }) as Gzip & CompressionStream
+    return createGzip({ flush: constants.Z_FINISH }) as CompressionStream
   })
   for (let round = 0; round < 3; round++) await compressor.compress(Buffer.from('one behind the other'))
   t.equal(made, 1)
@@ -55,7 +55,7 @@ t.test('one that has failed is not used again', async (t) => {
     const isFirst = streams.length === 0
     const stream = isFirst ? new Transform({ transform: (_chunk, _encoding, done) => done(new Error('no memory')) }) : new PassThrough()
     streams.push(Object.assign(stream, { reset: () => {} }))
-    return streams.at(-1) as CompressionStream
+    return streams.at(-1) as unknown as CompressionStream
   })
   await t.rejects(compressor.compress(Buffer.from('x')), /no memory/)
   t.equal(Buffer.from(await compressor.compress(Buffer.from('y'))).toString(), 'y')

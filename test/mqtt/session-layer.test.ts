@@ -48,22 +48,29 @@ class LineSessions implements SessionLayer {
   }
 
   accept(connection: Connection): void {
-    const { socket } = connection
+    const { socket, input } = connection
     this.#sockets.push(socket)
     const session: Session = { id: 'line', clean: true, closed: false, closesOnRefusal: true }
     this.#handlers.authenticate(session, connection, { userName: null, password: null }, (refusal) => this.answers.push(`${refusal}`))
-    socket.on('readable', () => this.#read(session, connection, socket))
+    input.start(() => this.#read(session, connection))
   }
 
-  #read(session: Session, connection: Connection, socket: Socket): void {
-    const chunk = socket.read() as Buffer | null
+  #read(session: Session, connection: Connection): void {
+    const chunk = connection.input.read(Number.POSITIVE_INFINITY)
     if (chunk === null) return
-    const packet = { topic: 'd/line', payload: chunk.subarray(-1), qos: 1 as const, packetId: 1, isRetained: false, properties: null }
+    const packet = {
+      topic: 'd/line',
+      payload: Buffer.from(chunk.subarray(-1)),
+      qos: 1 as const,
+      packetId: 1,
+      isRetained: false,
+      properties: null
+    }
     this.#handlers.publish(session, packet, (error) => {
       this.answers.push(error ? error.message : 'stored')
       if (!error) return
       this.#handlers.failed(connection, session.id, 'storage', 'refused')
-      socket.destroy()
+      connection.socket.destroy()
     })
   }
 

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { defaultMqttLimits, type ListenerLimits } from '../../adapters/mqtt/limits.ts'
 import type { ConnectionHandler, Listener } from '../../adapters/mqtt/listener.ts'
+import { SocketInput } from '../../adapters/mqtt/socket-input.ts'
 import type { Prng } from './prng.ts'
 import type { SimClock } from './sim-clock.ts'
 
@@ -208,6 +209,18 @@ export class SimListener {
     this.sockets.add(socket)
     socket.on('error', () => {})
     socket.once('close', () => this.sockets.delete(socket))
-    this.#handler.onConnection(socket, this.limits)
+    this.#handler.onConnection({ socket, input: inputOf(socket) }, this.limits)
   }
+}
+
+/** What it gives is wrong when the turn is over, as with memory that the next read overwrites. */
+function inputOf(socket: Socket): SocketInput {
+  const input = new SocketInput(() => socket.resume())
+  socket.on('data', (bytes: Buffer) => {
+    const shared = Buffer.from(bytes)
+    if (!input.arrived(shared)) socket.pause()
+    shared.fill(0xa5)
+  })
+  socket.pause()
+  return input
 }

@@ -1,6 +1,7 @@
 // Mutations of what makes MQTT sessions durable: each breaks one promise in one place. subscriber-sessions.test.ts demands that each is noticed.
 
 import { Outbox, type QueueKeeper } from '../../adapters/mqtt/outbox.ts'
+import { PacketReader } from '../../adapters/mqtt/packet-reader.ts'
 import { RetainedMessages } from '../../adapters/mqtt/retained-messages.ts'
 import { type FoundSession, type FoundSessions, SessionStore } from '../../adapters/mqtt/session-store.ts'
 import { Subscriptions } from '../../adapters/mqtt/subscriptions.ts'
@@ -54,6 +55,11 @@ export const subscriberCanaries: Record<string, SubscriberMutation> = {
   'the fast lane goes on past somebody who has subscribed': {
     install: () => {
       PublishLane.prototype.forgetMatching = () => undefined
+    }
+  },
+  'packets lie in memory that the next read overwrites': {
+    install: () => {
+      PacketReader.prototype.own = () => undefined
     }
   },
   'SUBACK leaves before the subscription is durable': {
