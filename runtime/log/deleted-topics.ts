@@ -1,7 +1,7 @@
 // Topics that were deleted: what of them still lies on the disk, and where their offsets ended.
 //
 //   gone/<topic number>   name, partitions, isMoved: in the commit that takes the topic away, until nothing of it is left
-//   ended/<name>          next offset of each partition, and what its counters said: a topic of that name goes on there
+//   ended/<name>          next offset of each partition, where starts began to write them, and what its counters said: a topic of that name goes on there
 //   ended/                counters of those whose names were too many to remember
 //
 // The commit is the deletion. Then, one behind the other and again after an error or a restart:
@@ -16,14 +16,16 @@
 import { inParts } from '../base/in-parts.ts'
 import { type Disk, DiskError } from '../io/disk.ts'
 import type { Removal, StateChange, Store } from './contract.ts'
+import { decodeBeginnings, encodeBeginnings, type FormerBeginning, withinBound } from './former-beginnings.ts'
 import { incarnationStarts } from './incarnation-offsets.ts'
 import { damageCounts } from './known-damage.ts'
 import { deletedDirectory, partitionDirectory, TOPICS_DIRECTORY } from './layout.ts'
+import type { Beginning } from './lineage.ts'
 import { holes } from './missing-ranges.ts'
 import { removalRecords, summedRemovals } from './removals.ts'
 import { STATE_VALUE_BYTES_MAX, StateArea, type StateReader } from './state-area.ts'
 import { decimal, deleteState, numberedKeyBytes, versioned } from './state-codec.ts'
-import { fields, flag, listOf, oneOf, whole, within, words } from './state-shape.ts'
+import { fields, flag, listOf, oneOf, optional, whole, within, words } from './state-shape.ts'
 import { collisionKey, TOPIC_PARTITIONS_MAX, topicEntries } from './topic-catalogue.ts'
 import { abortedTransactions, producerRecords } from './transaction-index.ts'
 
@@ -60,6 +62,8 @@ interface EndedTopic {
   /** By partition: the first offset that was not given. */
   readonly ends: readonly number[]
   readonly removals: readonly Removal[]
+  /** Oldest first, partition, start and offset one behind the other; none in what earlier versions left. */
+  readonly beginnings?: readonly number[] | undefined
 }
 
 export const goneTopics = new StateArea<GoneTopic>(
@@ -81,7 +85,13 @@ const removalShape = fields<Removal>({
   isLoss: flag
 })
 
-export const endedTopics = new StateArea<EndedTopic>('ended', versioned(fields({ ends: listOf(whole), removals: listOf(removalShape) })), {
+const endedShape = fields<EndedTopic>({
+  ends: listOf(whole),
+  removals: listOf(removalShape),
+  beginnings: optional(listOf(whole))
+})
+
+export const endedTopics = new StateArea<EndedTopic>('ended', versioned(endedShape), {
   keys: '<name>',
   valueBytesMax: STATE_VALUE_BYTES_MAX,
   entries: '10,000 names, the others are counted together; above that no topic is deleted that was delivered',
@@ -140,6 +150,11 @@ export class DeletedTopics {
     return this.#ended(name).ends[partitionIndex] ?? 0
   }
 
+  /** Where starts began to write the partition, before a topic of this name was deleted. */
+  beginningsOf(name: string, partitionIndex: number): readonly Beginning[] {
+    return formerBeginnings(this.#host.state, name).filter((beginning) => beginning.partitionIndex === partitionIndex)
+  }
+
   /** What the counters of deleted topics say. */
   removals(): Removal[] {
     return endedTopics.keysIn(this.#host.state).flatMap((key) => this.#ended(endedTopics.restOf(key)).removals)
@@ -156,7 +171,10 @@ export class DeletedTopics {
   }
 
   /** For the commit that deletes. `ends` is empty when nobody outside of this disk knows offsets of the topic. */
-  changesFor(topic: { number: number; name: string; partitions: number }, left: EndedTopic): StateChange[] {
+  changesFor(
+    topic: { number: number; name: string; partitions: number },
+    left: Pick<EndedTopic, 'ends' | 'removals'> & { readonly beginnings: readonly FormerBeginning[] }
+  ): StateChange[] {
     const { number, name: topicName, partitions } = topic
     const isNameless = left.ends.length === 0 && !this.canRemember(topicName)
     const name = isNameless ? '' : topicName
@@ -166,8 +184,10 @@ export class DeletedTopics {
     )
     const counted = isNameless ? left.removals.map((removal) => ({ ...removal, topicName: OTHER_TOPICS })) : left.removals
     const removals = summedRemovals([...before.removals, ...counted])
+    const kept = formerBeginnings(this.#host.state, name).filter(({ partitionIndex }) => partitionIndex >= partitions)
+    const beginnings = ends.length === 0 ? [] : encodeBeginnings(withinBound([...left.beginnings, ...kept]))
     const changes = [goneTopics.put(goneTopics.key(number), { name: topicName, partitions, isMoved: false })]
-    if (ends.length > 0 || removals.length > 0) changes.push(endedTopics.put(endedTopics.key(name), { ends, removals }))
+    if (ends.length > 0 || removals.length > 0) changes.push(endedTopics.put(endedTopics.key(name), { ends, removals, beginnings }))
     return changes
   }
 
@@ -266,6 +286,11 @@ export class DeletedTopics {
     }
     await disk.removeDirectory(path)
   }
+}
+
+/** Where starts began to write the partitions of topics of this name that were deleted. */
+export function formerBeginnings(state: Pick<StateReader, 'getState'>, name: string): readonly FormerBeginning[] {
+  return decodeBeginnings(endedTopics.get(state, endedTopics.key(name))?.beginnings ?? [])
 }
 
 /** Partition directories of deleted topics that still have their old names: the next step of the deletion moves them. */

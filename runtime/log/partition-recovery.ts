@@ -214,6 +214,16 @@ async function isSuperseded(
   return true
 }
 
+/**
+ * The journal has what is missing there, or the end of it, and everything behind it: it brings that again, in order, so the file is cut there. What the
+ * journal does not have of the gap is a hole, which the replay reports.
+ */
+function isFilled({ startOffset, endOffset }: Gap, coverage: Coverage, untilOffset: number): boolean {
+  const journalStart = coverage.find(({ end }) => end > startOffset)?.start ?? Number.POSITIVE_INFINITY
+  const fromOffset = Math.max(startOffset, journalStart)
+  return fromOffset < Math.max(endOffset, startOffset + 1) && isCovered(coverage, fromOffset, untilOffset)
+}
+
 async function listSegments(partition: RecoveringPartition): Promise<{ baseOffsets: number[]; retiredBases: number[] }> {
   try {
     const names = await patiently(() => partition.env.disk.list(partition.segments.directory))
@@ -251,16 +261,16 @@ async function recoverSegment(
     endOffset: endOffsetOf(known, coverage, partition.isJournalWhole)
   })
   const journalGoesOn = coverage.some((range) => range.start <= found.nextOffset && range.end > found.nextOffset)
-  const firstGap = found.gaps[0]
-  if (firstGap && isCovered(coverage, firstGap.startOffset, found.nextOffset)) {
-    await cut(partition, path, { fromBytes: firstGap.positionBytes, endBytes: fileBytes, isInJournal: true, report })
-    if (firstGap.positionBytes === 0 && !isLast) {
+  const filled = found.gaps.find((gap) => isFilled(gap, coverage, found.nextOffset))
+  for (const gap of found.gaps.slice(0, filled ? found.gaps.indexOf(filled) : undefined)) reportGap(partition, path, gap, report)
+  if (filled) {
+    await cut(partition, path, { fromBytes: filled.positionBytes, endBytes: fileBytes, isInJournal: true, report })
+    if (filled.positionBytes === 0 && !isLast) {
       await partition.segments.fileAt(baseOffset).remove()
       return start.nextOffset
     }
-    return adopt(partition, { baseOffset, start, found: beforeGap(found, firstGap), coverage })
+    return adopt(partition, { baseOffset, start, found: beforeGap(found, filled), coverage })
   }
-  for (const gap of found.gaps) reportGap(partition, path, gap, report)
   const isUnknown = found.isBroken && (found.isClosedToUs || (found.isEndUnreadable && !journalGoesOn))
   if (isUnknown) noteUnreadable(report, path, { startBytes: found.sizeBytes, endBytes: fileBytes }, NOT_IN_JOURNAL)
   const isCut =

@@ -72,6 +72,7 @@ class SegmentReader {
   /** False when there is enough. */
   #take({ header, batch, positionBytes }: ScanStep & { kind: 'batch' }): boolean {
     if (header.lastOffset < this.#offset) return true
+    if (header.baseOffset >= this.#endOffset) return this.#end(positionBytes) // a refused write left it there: it is in the next segment
     if (this.#batches.length > 0 && this.#bytes + batch.byteLength > this.#bytesMax) return false
     this.#batches.push({ header, bytes: batch })
     this.#bytes += batch.byteLength

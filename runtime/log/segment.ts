@@ -100,7 +100,7 @@ export class Segment {
   }
 
   get isDirty(): boolean {
-    return this.#file !== null && (this.#syncedBytes < this.#sizeBytes || this.#isUnindexed)
+    return this.#file !== null && (this.#syncedBytes < this.#sizeBytes || this.#isUnindexed || this.#isTorn)
   }
 
   /** Appends batches that are already encoded for this place, in one write. @throws DiskError; then nothing was appended */
@@ -113,7 +113,7 @@ export class Segment {
     this.#file ??= await this.#env.disk.open(this.logPath, 'create')
     const file = this.#file
     const index = await this.index()
-    if (this.#isTorn) await file.truncate(this.#sizeBytes)
+    await this.#cutTorn(file)
     const bytes = joined(batches)
     this.#isTorn = true
     await file.writeAt(this.#sizeBytes, bytes)
@@ -129,6 +129,14 @@ export class Segment {
     this.#maxTimestampMs = null
   }
 
+  /** What a refused write has left behind the end goes. @returns whether there was something @throws DiskError */
+  async #cutTorn(file: DiskFile): Promise<boolean> {
+    if (!this.#isTorn) return false
+    await file.truncate(this.#sizeBytes)
+    this.#isTorn = false
+    return true
+  }
+
   /** Log and indexes survive a power cut; their directory entries need syncDirectory. A rejection is final. */
   async sync(): Promise<void> {
     if (!this.#file) return
@@ -139,8 +147,11 @@ export class Segment {
   /** The log alone. A rejection is final. */
   async syncEvents(): Promise<void> {
     const sizeBytes = this.#sizeBytes
-    if (!this.#file || this.#syncedBytes >= sizeBytes) return
-    await this.#file.sync()
+    const file = this.#file
+    if (!file) return
+    const isCut = await this.#cutTorn(file) // a start takes a sealed segment by its size, and the events may be in the next one
+    if (this.#syncedBytes >= sizeBytes && !isCut) return
+    await file.sync()
     this.#env.meter.onSync()
     this.#syncedBytes = sizeBytes
   }

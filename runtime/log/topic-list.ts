@@ -173,6 +173,9 @@ export class TopicList {
     const { removals, deleted } = this.#host
     const { name, number, partitions } = topic
     const ends = topic.isLocal ? [] : partitions.map(({ highWatermark }) => highWatermark)
+    const beginnings = partitions.flatMap((partition) =>
+      partition.beginningsSince(0).map((beginning) => ({ ...beginning, partitionIndex: partition.partitionIndex }))
+    )
     const lost: Removal = { topicName: name, reason: 'deletion', records: this.#undeliveredIn(topic), isLoss: true }
     const counted = removals.list([topic])
     return [
@@ -180,7 +183,7 @@ export class TopicList {
       lastTopicNumbers.put(lastTopicNumbers.key(), this.#lastNumber),
       ...deleted.changesFor(
         { number, name, partitions: partitions.length },
-        { ends, removals: lost.records > 0 ? [...counted, lost] : counted }
+        { ends, removals: lost.records > 0 ? [...counted, lost] : counted, beginnings }
       )
     ]
   }
@@ -214,12 +217,15 @@ export class TopicList {
     const { config } = entry
     const partitions = this.#newPartitions(topic, config)
     const beginnings = partitions.map((partition) => ({ partition, start: deleted.endOf(name, partition.partitionIndex) }))
+    const former = partitions.map((partition) => ({ partition, starts: deleted.beginningsOf(name, partition.partitionIndex) }))
     const making = partitions.length > 0 ? await this.#host.making(partitions) : null
     await this.#host.commit([
       topicEntries.put(topicEntries.key(name), entry),
       ...(making?.changes ?? []),
-      ...beginnings.flatMap(({ partition, start }) => (start > 0 ? removals.changeForBeginning(partition, start) : []))
+      ...beginnings.flatMap(({ partition, start }) => (start > 0 ? removals.changeForBeginning(partition, start) : [])),
+      ...former.flatMap(({ partition, starts }) => partition.changesForFormer(starts))
     ])
+    for (const { partition, starts } of former) partition.onFormer(starts)
     making?.onDurable()
     const holes = await takeInLeftSegments(beginnings, report).catch((error: unknown) => {
       if (error instanceof DiskError && error.code === 'EMFILE') throw diskFull(error) // nothing is wrong with the device

@@ -6,6 +6,7 @@
 
 import { toOffset } from '../base/offset.ts'
 import type { Store } from '../log/contract.ts'
+import { formerBeginnings } from '../log/deleted-topics.ts'
 import type { Carried } from './find-positions.ts'
 import type { Forks } from './forks.ts'
 import { type BeginningAt, beginningsOf, encodePosition, firstNamed } from './position.ts'
@@ -60,11 +61,16 @@ export class TransactionPositions {
   #beginningsOf(edgeTopics: Iterable<string>): BeginningAt[] {
     const { store } = this.#options
     const first = firstNamed(store.starts)
-    return [...edgeTopics].flatMap((edgeTopic) =>
-      (store.topics.get(edgeTopic)?.partitions ?? []).flatMap((partition) =>
-        partition.beginningsSince(first).map((beginning) => ({ ...beginning, edgeTopic, partitionIndex: partition.partitionIndex }))
+    return [...edgeTopics].flatMap((edgeTopic) => {
+      const partitions = store.topics.get(edgeTopic)?.partitions ?? []
+      const gone = formerBeginnings(store, edgeTopic).filter(
+        ({ incarnation, partitionIndex }) => incarnation >= first && partitionIndex >= partitions.length
       )
-    )
+      const here = partitions.flatMap((partition) =>
+        partition.beginningsSince(first).map((beginning) => ({ ...beginning, partitionIndex: partition.partitionIndex }))
+      )
+      return [...here, ...gone].map((beginning) => ({ ...beginning, edgeTopic }))
+    })
   }
 
   /** Everything that `part` covers is at the centre, or nothing of it had to be sent: retention may take it. */

@@ -158,6 +158,12 @@ export const canaries: Record<string, Mutation> = {
       }
     }
   },
+  'a topic that is made again forgets where starts began to write it': {
+    firstSeed: 301_790,
+    install: () => {
+      DeletedTopics.prototype.beginningsOf = () => []
+    }
+  },
   'a topic that is made again begins at 0': {
     install: () => {
       DeletedTopics.prototype.endOf = () => 0

@@ -31,6 +31,11 @@ async function start(rig: Rig, texts: readonly string[] = []): Promise<void> {
   rig.start()
 }
 
+async function deleteTopic(rig: Rig, name: string): Promise<void> {
+  await rig.machine.settle(rig.store.deleteTopic(name, { undelivered: 'refuse' }))
+  rig.uplink.removeTopic(name)
+}
+
 function namesAreUnique(t: Test, rig: Rig, topic = 'centre.plant'): void {
   const names = new Set<string>()
   for (const { headers, value } of rig.centre.committed(topic, 0)) {
@@ -372,6 +377,68 @@ t.test('a running disk was copied, the copy delivered first, then the original c
   t.same(rig.values().slice(28), ['after a kill'])
   t.equal(rig.uplink.status().counters.forks, 0, 'one fork is found once')
   namesAreUnique(t, rig)
+  await rig.close()
+})
+
+t.test('… the copy deletes the topic and makes it again: where its starts began is still known', async (t) => {
+  const rig = new Rig()
+  await start(rig)
+  await rig.deliver(numbers(10))
+  rig.centre.link = { ...goodLink, isDown: true }
+  const copy = rig.machine.disk.takeImage()
+  await rig.append(numbers(10, 100))
+  rig.kill()
+  const original = rig.machine.disk.takeImage()
+  rig.machine.disk.putBack(copy)
+  rig.centre.link = { ...goodLink }
+  await start(rig)
+  await rig.deliver(numbers(5, 200))
+  for (const texts of [numbers(2, 400), numbers(2, 500)]) {
+    await deleteTopic(rig, 'plant')
+    await rig.machine.settle(rig.store.createTopic('plant', {}))
+    rig.uplink.addTopic('plant', 'centre.plant')
+    await rig.deliver(texts)
+  }
+  await putBack(rig, original)
+  await start(rig, numbers(3, 300))
+  await rig.machine.run(30_000)
+  const delivered = [...numbers(10), ...numbers(5, 200), ...numbers(2, 400), ...numbers(2, 500)]
+  t.same(rig.values(), [...delivered, ...numbers(10, 100), ...numbers(3, 300)])
+  namesAreUnique(t, rig)
+  t.equal(rig.uplink.status().counters.undecidedEvents, 0)
+  await rig.close()
+})
+
+t.test('… the copy deletes the topic, and another one goes on in its upstream topic', async (t) => {
+  const rig = new Rig()
+  const shared = {
+    topics: new Map([
+      ['plant', 'centre.plant'],
+      ['meter', 'centre.plant']
+    ])
+  }
+  const life = async (): Promise<void> => {
+    await rig.open({ plant: {}, meter: {} })
+    rig.start(shared)
+  }
+  await life()
+  await rig.deliver(numbers(10))
+  rig.centre.link = { ...goodLink, isDown: true }
+  const copy = rig.machine.disk.takeImage()
+  await rig.append(numbers(10, 100))
+  rig.kill()
+  const original = rig.machine.disk.takeImage()
+  rig.machine.disk.putBack(copy)
+  rig.centre.link = { ...goodLink }
+  await life()
+  await rig.deliver(numbers(5, 200))
+  await deleteTopic(rig, 'plant')
+  await rig.deliver(numbers(4, 400), { topic: 'meter' })
+  await putBack(rig, original)
+  await life()
+  await rig.machine.run(30_000)
+  t.same(rig.values(), [...numbers(10), ...numbers(5, 200), ...numbers(4, 400), ...numbers(10, 100)])
+  t.equal(rig.uplink.status().counters.undecidedEvents, 0)
   await rig.close()
 })
 
