@@ -16,7 +16,14 @@ export interface GatewayOptions {
   /** Further YAML, at the top level. */
   readonly extra?: string
   /** A file of mutations/ that breaks the gateway: what the rig must notice. Of these only the syncs can be taken from the bundle. */
-  readonly mutation?: 'ack-early' | 'position-forgotten' | 'syncs-removed' | 'segment-syncs-removed' | 'qos2-forgotten' | 'kafka-unbounded'
+  readonly mutation?:
+    | 'ack-early'
+    | 'produce-acked-early'
+    | 'position-forgotten'
+    | 'syncs-removed'
+    | 'segment-syncs-removed'
+    | 'qos2-forgotten'
+    | 'kafka-unbounded'
   /** The whole wadi.yaml instead of the usual one. */
   readonly config?: (place: { readonly port: number; readonly data: string }) => string
   /** The data directory; without it one that goes with the process. */

@@ -2,7 +2,7 @@
 // acks=all was told is stored is there, of an idempotent one once and in order; a consumer in a group sees every record; what is copied in transactions,
 // some of them aborted, is there once for readers of what is committed, and its group stands at the end.
 // Clients: Kafka's VerifiableProducer, VerifiableConsumer and TransactionalMessageCopier (Java), kcat (librdkafka), kafkajs.
-// Canary: a gateway that acknowledges before it has stored (mutations/ack-early). Not for: power cuts (test/sim, test/prove).
+// Canary: a gateway that acknowledges before it has stored (mutations/produce-acked-early). Not for: power cuts (test/sim, test/prove).
 
 import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Kafka, logLevel } from 'kafkajs'
 import t, { type Test } from 'tap'
+import { inParts } from '../../runtime/base/in-parts.ts'
 import { freePort, type GatewayOptions, GatewayProcess } from '../faults/gateway-process.ts'
 import { Prng } from '../sim/prng.ts'
 import { ClientProcess } from './client-process.ts'
@@ -43,7 +44,6 @@ topics: { source: { partitions: ${PARTITIONS} }, copy: { partitions: ${PARTITION
 routes: [{ filter: plant/#, topic: source, key: none }]
 `
   })
-  t.teardown(() => gateway.remove())
   await gateway.start()
   const prng = new Prng(bootstrap.length + PARTITIONS)
   const state = { kills: 0, isCalm: false }
@@ -57,6 +57,11 @@ routes: [{ filter: plant/#, topic: source, key: none }]
       await gateway.start()
     }
   })()
+  t.teardown(async () => {
+    state.isCalm = true
+    await loop
+    await gateway.remove()
+  })
   return {
     gateway,
     bootstrap,
@@ -106,6 +111,15 @@ async function readCommitted(bootstrap: string, topic: string): Promise<string[]
   )
   await consumer.disconnect()
   return values
+}
+
+/** All records as lines, at the rate of the others, and the end. */
+async function writeSlowly(producer: ClientProcess): Promise<void> {
+  for (const part of inParts(numbers(RECORDS), PER_SECOND / 10)) {
+    producer.write(part.map((value) => `${value}\n`).join(''))
+    await delay(100)
+  }
+  producer.endInput()
 }
 
 function isRising(values: readonly string[]): boolean {
@@ -175,21 +189,12 @@ t.test('librdkafka and kafkajs', { timeout: 300_000, skip: existsSync(KCAT) ? fa
   const site = await killedSite(t)
   const { bootstrap } = site
   const settings = ['-X', 'enable.idempotence=true', '-X', 'message.timeout.ms=120000', '-X', 'linger.ms=5', '-X', 'retry.backoff.ms=50']
-  const producer = ClientProcess.command(KCAT, ['-P', '-b', bootstrap, '-t', 'source', ...settings])
+  const producer = ClientProcess.command(KCAT, ['-P', '-E', '-b', bootstrap, '-t', 'source', ...settings])
   const group = ['-X', 'auto.offset.reset=earliest', '-X', 'session.timeout.ms=6000', '-X', 'auto.commit.interval.ms=200']
-  const consumer = ClientProcess.command(KCAT, ['-b', bootstrap, '-u', '-q', ...group, '-G', 'readers', 'source'])
+  const consumer = ClientProcess.command(KCAT, ['-E', '-b', bootstrap, '-u', '-q', ...group, '-G', 'readers', 'source'])
   t.teardown(() => Promise.all([producer.stop('SIGKILL'), consumer.stop('SIGKILL')]))
   const plain = copyByKafkajs(bootstrap)
-  for (let number = 0; number < RECORDS; number += PER_SECOND / 10) {
-    producer.write(
-      numbers(RECORDS)
-        .slice(number, number + PER_SECOND / 10)
-        .map((value) => `${value}\n`)
-        .join('')
-    )
-    await delay(100)
-  }
-  producer.endInput()
+  await writeSlowly(producer)
   t.equal(await producer.ended, 0, producer.lastErrors)
   await until(
     () => new Set(consumer.lines).size >= RECORDS,
@@ -217,6 +222,23 @@ t.test('librdkafka and kafkajs', { timeout: 300_000, skip: existsSync(KCAT) ? fa
     'and what it was told is stored is there'
   )
 })
+
+t.test(
+  'canary: a gateway that answers before it has stored',
+  { timeout: 300_000, skip: existsSync(KCAT) ? false : 'kcat is not installed' },
+  async (t) => {
+    const site = await killedSite(t, 'produce-acked-early')
+    const { bootstrap } = site
+    const producer = ClientProcess.command(KCAT, ['-P', '-E', '-b', bootstrap, '-t', 'source', '-X', 'acks=all', '-X', 'linger.ms=5'])
+    t.teardown(() => producer.stop('SIGKILL'))
+    await writeSlowly(producer)
+    await producer.ended
+    await site.calm()
+    t.ok(site.kills() >= 2, `${site.kills()} kills`)
+    const there = new Set((await readCommitted(bootstrap, 'source')).flat())
+    t.ok(there.size < RECORDS, `${RECORDS - there.size} records are missing`)
+  }
+)
 
 /** A group of one that writes what it reads, and counts what was acknowledged. */
 function copyByKafkajs(bootstrap: string): { stop(count: number): Promise<ReadonlySet<string>> } {
