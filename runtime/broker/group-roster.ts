@@ -61,6 +61,14 @@ export class GroupRoster {
     if (member.groupInstanceId !== null) this.#staticIds.set(member.groupInstanceId, member.memberId)
   }
 
+  /** In the place of the other: what is kept of the group changes there only. */
+  replace(old: Member, member: Member): void {
+    const members = this.members
+    this.remove(old)
+    this.#members.clear()
+    for (const one of members) this.add(one === old ? member : one)
+  }
+
   remove(member: Member): void {
     this.#members.delete(member.memberId)
     const { groupInstanceId } = member

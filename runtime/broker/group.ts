@@ -265,9 +265,8 @@ export class Group {
     this.#stopSession(old)
     old.answerJoin?.(joinFault('FENCED_INSTANCE_ID', old.memberId))
     old.answerSync?.(syncFault('FENCED_INSTANCE_ID'))
-    this.#roster.remove(old)
     const member: Member = { ...old, memberId, answerJoin: null, answerSync: null }
-    this.#roster.add(member)
+    this.#roster.replace(old, member)
     const wasLeader = this.leaderId === old.memberId
     if (wasLeader) this.leaderId = memberId
     this.#update(member, request)

@@ -4,6 +4,7 @@
 import t from 'tap'
 import type { JoinAnswer } from '../../runtime/broker/group-member.ts'
 import { storedGroups } from '../../runtime/broker/group-record.ts'
+import type { StateChange } from '../../runtime/log/contract.ts'
 import { Prng, seeds } from '../sim/prng.ts'
 import { claim, EMPTY, encoder, pair, REBALANCE_MS, request, SESSION_MS, soon, subscriptionOf, syncRequest } from './group-requests.ts'
 import { Rig } from './rig.ts'
@@ -146,18 +147,34 @@ t.test('a group that takes many values is read as it was, and leaves none behind
   const large = new Uint8Array(150_000).fill(7)
   const joined = await groups.join(request({ protocols: [{ name: 'range', metadata: large }] }))
   await groups.sync('g', syncRequest(joined, new Map([[joined.memberId, large]])))
-  t.equal(keys(rig).length, 7)
+  t.equal(keys(rig).length, 8)
   rig.restart()
   t.same((await rig.broker.groups.sync('g', syncRequest(joined))).assignment, large)
   const small = await rig.broker.groups.join(request({ memberId: joined.memberId }))
   await rig.broker.groups.sync('g', syncRequest(small))
-  t.equal(keys(rig).length, 1)
+  t.equal(keys(rig).length, 2)
   rig.store.hold()
   rig.broker.groups.leave('g', { memberId: joined.memberId, groupInstanceId: null })
   const removed = rig.broker.groups.remove('g')
   rig.store.release()
   await removed
   t.same(keys(rig), [])
+})
+
+t.test('members that leave while their assignment is on its way to the disk are gone there too', async (t) => {
+  const rig = new Rig()
+  const { groups } = rig.broker
+  const joined = await groups.join(request())
+  rig.store.hold()
+  const synced = groups.sync('g', syncRequest(joined, new Map([[joined.memberId, encoder.encode('p0')]])))
+  groups.leave('g', { memberId: joined.memberId, groupInstanceId: null })
+  t.equal((await synced).fault, 'UNKNOWN_MEMBER_ID')
+  await run(rig, 1)
+  rig.store.release()
+  await groups.whenSaved('g')
+  t.same(keys(rig), ['group/g/0'])
+  rig.restart()
+  t.match(rig.broker.groups.find('g'), { status: 'Empty', generationId: 2, memberCount: 0 })
 })
 
 t.test('whoever joins while a group is removed finds a new one, which a restart finds too', async (t) => {
@@ -217,7 +234,7 @@ t.test('an empty group without offsets is forgotten at the next look, on disk to
     if (groupId !== 'used') groups.leave(groupId, { memberId: joined.memberId, groupInstanceId: null })
   }
   await run(rig, 10 * MINUTE_MS)
-  t.same(keys(rig), ['group/kept/0', 'group/used/0'])
+  t.same(keys(rig), ['group/kept/0', 'group/used/0', 'group/used/1'])
   t.equal(groups.find('bare'), null)
   rig.restart()
   await run(rig, 40 * MINUTE_MS)
@@ -289,26 +306,62 @@ t.test('static members of whom none has come back are waited for until their ses
 t.test('a value that verifies and is none of ours refuses the start by name; what is read is what was written', async (t) => {
   const rig = new Rig()
   await pair(rig)
-  const key = 'group/g/0'
-  const whole = storedGroups.get(rig.store, key) as Uint8Array
-  const text = decoder.decode(whole)
-  const damaged = [
-    ...Array.from({ length: whole.byteLength - 1 }, (_, at) => text.slice(0, at + 1)),
-    ...['null', '-1', '1.5', '"2"'].map((other) => text.replace('"generation":2', `"generation":${other}`)),
-    text.replace('"protocol":"range"', '"protocol":null'),
-    text.replace(/"leader":"[^"]*"/, '"leader":null'),
-    text.replace(/"assignment":"[^"]*"/, '"assignment":"cDA"'),
-    `${text} `
-  ]
-  for (const other of damaged) {
-    await rig.store.commit([], [storedGroups.put(key, encoder.encode(other))])
-    t.throws(() => rig.restart(), { code: 'WADI_STATE_DAMAGED' }, other.slice(-60))
+  const pieces = keys(rig).map((key) => storedGroups.get(rig.store, key))
+  const texts = pieces.map((piece) => decoder.decode(piece?.bytes))
+  t.equal(texts.length, 3)
+  const start = async (index: number, text: string, begins = true): Promise<void> => {
+    const key = storedGroups.key('g', index)
+    const before = rig.store.getState(key) as Uint8Array
+    await rig.store.commit([], [storedGroups.put(key, { begins, bytes: encoder.encode(text) })])
+    try {
+      rig.restart()
+    } finally {
+      await rig.store.commit([], [{ key, value: before }])
+    }
   }
-  await rig.store.commit([], [storedGroups.put(key, encoder.encode(text.replace('"v":1', '"v":2')))])
-  t.throws(() => rig.restart(), { code: 'WADI_FORMAT_NEWER' })
-  await rig.store.commit([], [storedGroups.put(key, whole)])
+  const [group = '', member = ''] = texts
+  const damaged: [number, string][] = [
+    ...[0, 1, 2].flatMap((index) => {
+      const text = texts[index] as string
+      return [...Array.from({ length: text.length - 1 }, (_, at): [number, string] => [index, text.slice(0, at + 1)]), [index, `${text} `]]
+    }),
+    ...['null', '-1', '1.5', '"2"'].map((other): [number, string] => [0, group.replace('"generation":2', `"generation":${other}`)]),
+    ...['1', '3', '-1'].map((other): [number, string] => [0, group.replace('"members":2', `"members":${other}`)]),
+    [0, group.replace('"protocol":"range"', '"protocol":null')],
+    [0, group.replace(/"leader":"[^"]*"/, '"leader":null')],
+    [1, member.replace(/"assignment":"[^"]*"/, '"assignment":"cDA"')]
+  ] as [number, string][]
+  for (const [index, text] of damaged) await t.rejects(start(index, text), { code: 'WADI_STATE_DAMAGED' }, text.slice(-60))
+  for (const index of [0, 1, 2]) await t.rejects(start(index, texts[index] as string, false), { code: 'WADI_STATE_DAMAGED' })
+  await t.rejects(start(0, group.replace('"v":1', '"v":2')), { code: 'WADI_FORMAT_NEWER' })
+  await rig.store.commit([], [storedGroups.remove(storedGroups.key('g', 1))])
+  t.throws(() => rig.restart(), { code: 'WADI_STATE_DAMAGED' }, 'a piece that is not there')
+})
+
+t.test('a static member that comes and goes writes what is its own, whatever the others have', async (t) => {
+  const rig = new Rig()
+  const { groups } = rig.broker
+  const large = { protocols: [{ name: 'range', metadata: new Uint8Array(200_000) }] }
+  const first = await groups.join(request({ groupInstanceId: 'large', ...large }))
+  const second = groups.join(request({ groupInstanceId: 'small' }))
+  const leader = await groups.join(request({ groupInstanceId: 'large', memberId: first.memberId, ...large }))
+  await Promise.all([
+    second.then((joined) => groups.sync('g', syncRequest(joined, EMPTY, 'small'))),
+    groups.sync('g', syncRequest(leader, EMPTY, 'large'))
+  ])
+  const { store } = rig
+  const sizes: number[] = []
+  const commit = store.commit.bind(store)
+  store.commit = (appends, state) => {
+    sizes.push((state as StateChange[]).reduce((sum, { value }) => sum + (value?.byteLength ?? 0), 0))
+    return commit(appends, state)
+  }
+  for (let round = 0; round < 10; round++) t.equal((await groups.join(request({ groupInstanceId: 'small' }))).fault, 'NONE')
+  t.equal(sizes.length, 10)
+  t.ok(Math.max(...sizes) < 1_000, `${Math.max(...sizes)} bytes at most`)
+  const back = await groups.join(request({ groupInstanceId: 'large', ...large }))
   rig.restart()
-  t.equal(rig.broker.groups.find('g')?.status, 'Stable')
+  t.equal(rig.broker.groups.heartbeat('g', claim(back, 'large')), 'NONE')
 })
 
 for (const seed of seeds({ count: 10 })) {
