@@ -9,7 +9,7 @@ import { WireClient } from './wire-client.ts'
 
 const protocols = [{ name: 'range', metadata: new Uint8Array(4) }]
 const join = { groupId: 'g', sessionTimeoutMs: 30_000, rebalanceTimeoutMs: 30_000, protocolType: 'consumer', protocols }
-const ERROR = { none: 0, illegalGeneration: 22, unknownMember: 25, fencedInstance: 82 }
+const ERROR = { none: 0, illegalGeneration: 22, unknownMember: 25, groupMaxSize: 81, fencedInstance: 82 }
 
 async function joinAs(client: WireClient, { memberId = '', groupInstanceId = null as string | null }) {
   const joined = await client.call(api.JoinGroup, 9, { ...join, memberId, groupInstanceId })
@@ -73,6 +73,31 @@ t.test('a static member that comes back after a restart keeps its place and what
   t.equal(await beat(client, first.claim), ERROR.fencedInstance)
   t.equal(await beat(client, back.claim), ERROR.none)
   client.close()
+})
+
+t.test('a group that does not fit one commit is refused by name, and is there again when it is smaller', async (t) => {
+  const centre = await startCentre(t)
+  const client = new WireClient(centre.port)
+  const joinWith = async (bytes: number, memberId = '') => {
+    const large = [{ name: 'range', metadata: new Uint8Array(bytes) }]
+    const { errorCode, generationId, ...joined } = await client.call(api.JoinGroup, 3, { ...join, protocols: large, memberId })
+    t.equal(errorCode, ERROR.none)
+    const claim = { groupId: 'g', generationId, memberId: joined.memberId, groupInstanceId: null }
+    const synced = await client.call(api.SyncGroup, 2, {
+      ...claim,
+      assignments: [{ memberId: joined.memberId, assignment: Uint8Array.of(7) }]
+    })
+    return { claim, errorCode: synced.errorCode }
+  }
+  const large = await joinWith(1_000_000)
+  t.equal(large.errorCode, ERROR.groupMaxSize)
+  const fitting = await joinWith(690_000, large.claim.memberId)
+  t.equal(fitting.errorCode, ERROR.none)
+  client.close()
+  await centre.restart()
+  const again = new WireClient(centre.port)
+  t.equal(await beat(again, fitting.claim), ERROR.none)
+  again.close()
 })
 
 t.test('two kafkajs consumers of one group do not rebalance over a restart, and read on', { timeout: 60_000 }, async (t) => {
