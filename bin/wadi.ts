@@ -10,6 +10,10 @@ import { configSchemaCommand } from './commands/config-schema.ts'
 import { demo } from './commands/demo.ts'
 import { demoCentre } from './commands/demo-centre.ts'
 import { dev } from './commands/dev.ts'
+import { groupDelete } from './commands/group-delete.ts'
+import { groupDescribe } from './commands/group-describe.ts'
+import { groupList } from './commands/group-list.ts'
+import { groupReset } from './commands/group-reset.ts'
 import { logDump } from './commands/log-dump.ts'
 import { logVerify } from './commands/log-verify.ts'
 import { metrics } from './commands/metrics.ts'
@@ -56,6 +60,10 @@ const commands: readonly Command[] = [
   tail,
   status,
   metrics,
+  groupList,
+  groupDescribe,
+  groupReset,
+  groupDelete,
   logVerify,
   logDump,
   configCheck,

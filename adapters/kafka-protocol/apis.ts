@@ -4,6 +4,7 @@ import type { Api } from './api.ts'
 import { ApiVersions } from './messages/api-versions.ts'
 import { Fetch } from './messages/fetch.ts'
 import { FindCoordinator } from './messages/find-coordinator.ts'
+import { DeleteGroups, DescribeGroups, ListGroups, OffsetDelete } from './messages/group-admin.ts'
 import { Heartbeat, JoinGroup, LeaveGroup, SyncGroup } from './messages/groups.ts'
 import { OffsetForLeaderEpoch } from './messages/leader-epochs.ts'
 import { ListOffsets } from './messages/list-offsets.ts'
@@ -25,6 +26,10 @@ export const api = {
   Heartbeat,
   LeaveGroup,
   SyncGroup,
+  DescribeGroups,
+  ListGroups,
+  DeleteGroups,
+  OffsetDelete,
   ApiVersions,
   CreateTopics,
   DeleteTopics,

@@ -10,6 +10,7 @@ import { errorCodeOf } from './error-map.ts'
 import { type AdvertisedApi, apiVersionsHandler } from './handlers/api-versions.ts'
 import { handleFetch } from './handlers/fetch.ts'
 import { handleFindCoordinator } from './handlers/find-coordinator.ts'
+import { handleDeleteGroups, handleDescribeGroups, handleListGroups, handleOffsetDelete } from './handlers/group-admin.ts'
 import { handleHeartbeat, handleJoinGroup, handleLeaveGroup, handleSyncGroup } from './handlers/groups.ts'
 import { handleOffsetForLeaderEpoch } from './handlers/leader-epochs.ts'
 import { handleListOffsets } from './handlers/list-offsets.ts'
@@ -76,6 +77,10 @@ const served: readonly Endpoint[] = [
   endpoint(api.Heartbeat, handleHeartbeat),
   endpoint(api.LeaveGroup, handleLeaveGroup),
   endpoint(api.SyncGroup, handleSyncGroup, { waitsFor: 'members' }),
+  endpoint(api.DescribeGroups, handleDescribeGroups),
+  endpoint(api.ListGroups, handleListGroups),
+  endpoint(api.DeleteGroups, handleDeleteGroups),
+  endpoint(api.OffsetDelete, handleOffsetDelete),
   endpoint(api.CreateTopics, handleCreateTopics),
   endpoint(api.DeleteTopics, handleDeleteTopics),
   endpoint(api.InitProducerId, handleInitProducerId),

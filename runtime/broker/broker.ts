@@ -10,6 +10,7 @@ import { Appends, type AppendsContext } from './appends.ts'
 import { CommittedOffsets } from './committed-offsets.ts'
 import { Expiry } from './expiry.ts'
 import { Fetches } from './fetch.ts'
+import { GroupAdmin } from './group-admin.ts'
 import { Groups } from './groups.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { LeaderEpochs } from './leader-epochs.ts'
@@ -80,6 +81,7 @@ export interface Broker {
   readonly producers: ProducerStates
   readonly leaderEpochs: LeaderEpochs
   readonly groups: Groups
+  readonly groupAdmin: GroupAdmin
   readonly committedOffsets: CommittedOffsets
   readonly transactions: Transactions
   /** Answers what waits, stops every timer. */
@@ -137,8 +139,14 @@ export function openBroker(context: BrokerContext): Broker {
     ...(context.onRefused && { onRefused: context.onRefused })
   })
   const leaderEpochs = new LeaderEpochs(store)
-  const isRestart = store.incarnation > 1
-  const groups = new Groups({ clock, random, settings: { ...settings, memberCountMax: settings.groupMemberCountMax }, onFull, isRestart })
+  const groups = new Groups({
+    store,
+    clock,
+    random,
+    settings: { ...settings, memberCountMax: settings.groupMemberCountMax },
+    onFull,
+    hasOffsets: (groupId) => committedOffsets.hasGroup(groupId) || transactions.hasPendingOffsets(groupId)
+  })
   const expiry = new Expiry({ store, clock, producers, producerLock, groups, committedOffsets, transactions, ...settings })
   producerBound.enforce()
   const unsubscribe = store.onTopicDeleted((topic) => {
@@ -153,6 +161,7 @@ export function openBroker(context: BrokerContext): Broker {
     producers,
     leaderEpochs,
     groups,
+    groupAdmin: new GroupAdmin({ groups, committedOffsets, transactions }),
     committedOffsets,
     transactions,
     close(): void {

@@ -96,6 +96,10 @@ export class CommittedOffsets {
     return this.#groups.get(groupId)?.get(placeKey(place)) ?? null
   }
 
+  hasGroup(groupId: string): boolean {
+    return this.#groups.has(groupId)
+  }
+
   groupIds(): readonly string[] {
     return [...this.#groups.keys()]
   }
@@ -200,20 +204,6 @@ export class CommittedOffsets {
       const gone = new Set(keys)
       this.#orphans = this.#orphans.filter((key) => !gone.has(key))
     }
-  }
-
-  /**
-   * They are in use: as if committed again now, so that a restart knows. Of a place for which something is on its way that will say so.
-   * @throws WadiError when the store refuses
-   */
-  async refresh(offsets: readonly KeptOffset[]): Promise<void> {
-    const timeMs = this.#clock.wallMs()
-    const unchanged = offsets.filter((entry) => this.#isKept(entry) && !this.#coming.has(fullKey(entry)))
-    await this.#store.commit(
-      [],
-      unchanged.flatMap((entry) => this.#changeFor(entry, timeMs) ?? [])
-    )
-    for (const entry of unchanged) if (this.#isKept(entry)) this.#set({ ...entry, timeMs })
   }
 
   #holders(): string {

@@ -1,9 +1,9 @@
 // What nobody asks for any more is forgotten, durably: producers, transactional ids, committed offsets. Looked at every ten minutes.
 //
-// Offsets of a group expire as in Kafka: `offsetRetentionMs` after the group became empty, of a group that never had members after the
-// commit. While it has members, or a transaction holds offsets for it, nothing of it expires. A restart forgets when a group became empty:
-// then the commits count. So what a group with members committed a seventh of that time ago is noted as in use: members that come back late
-// after a restart (a power cut takes them too) find it, also where nothing new came for weeks.
+// Offsets of a group expire as in Kafka: `offsetRetentionMs` after the group became empty and they were committed, of a group that never had members
+// after the commit; of a group of consumers, in Stable, those of topics that none of them reads. Nothing expires that a transaction holds offsets
+// for. When a group became empty is durable (group-record.ts); after a restart it has its members until their sessions are over.
+// An empty group without offsets is forgotten at the next look.
 // A refusal of the store only postpones: memory changes when the deletion is durable.
 
 import { WadiError } from '../base/errors.ts'
@@ -12,7 +12,8 @@ import type { Clock, Timer } from '../io/clock.ts'
 import type { Store } from '../log/contract.ts'
 import { deleteState } from '../log/state-codec.ts'
 import { Ages } from './ages.ts'
-import type { CommittedOffsets } from './committed-offsets.ts'
+import type { CommittedOffsets, KeptOffset } from './committed-offsets.ts'
+import type { Group } from './group.ts'
 import type { Groups } from './groups.ts'
 import type { KeyedLock } from './keyed-lock.ts'
 import type { ProducerStates } from './partition-producers.ts'
@@ -20,8 +21,6 @@ import type { Transactions } from './transactions.ts'
 
 export const EXPIRY_SCAN_MS = 600_000
 const CHANGES_AT_ONCE = 1000
-/** Of the time that offsets are kept. */
-const NOTED_AGAIN = 1 / 7
 
 export interface ExpiryContext {
   readonly store: Store
@@ -40,8 +39,6 @@ export interface ExpiryContext {
 export class Expiry {
   readonly #context: ExpiryContext
   readonly #ages: Ages
-  /** Group → last look at which it had members. */
-  readonly #activeAtMs = new Map<string, number>()
   #timer: Timer | null = null
   #isClosed = false
 
@@ -49,11 +46,6 @@ export class Expiry {
     this.#context = context
     this.#ages = new Ages(context.clock)
     this.#plan()
-  }
-
-  /** Groups of which it is remembered that they had members. */
-  get activeGroupCount(): number {
-    return this.#activeAtMs.size
   }
 
   close(): void {
@@ -86,23 +78,29 @@ export class Expiry {
   }
 
   async #expireOffsets(): Promise<void> {
-    const { committedOffsets, groups, transactions, clock, offsetRetentionMs } = this.#context
-    const known = new Set(committedOffsets.groupIds())
-    for (const groupId of this.#activeAtMs.keys()) if (!known.has(groupId)) this.#activeAtMs.delete(groupId) // with its topics, or by a client
-    for (const groupId of known) {
-      if ((groups.find(groupId)?.memberCount ?? 0) > 0) {
-        this.#activeAtMs.set(groupId, clock.wallMs())
-        const unnoted = committedOffsets.list(groupId).filter(({ timeMs }) => this.#ages.ageMs(timeMs) >= offsetRetentionMs * NOTED_AGAIN)
-        for (const part of inParts(unnoted, CHANGES_AT_ONCE)) await committedOffsets.refresh(part)
-        continue
-      }
-      const activeAtMs = this.#activeAtMs.get(groupId)
-      const isEmptyLongEnough = activeAtMs === undefined || this.#ages.ageMs(activeAtMs) >= offsetRetentionMs
-      if (!isEmptyLongEnough || transactions.hasPendingOffsets(groupId)) continue
-      const old = committedOffsets.list(groupId).filter(({ timeMs }) => this.#ages.ageMs(timeMs) >= offsetRetentionMs)
-      for (const part of inParts(old, CHANGES_AT_ONCE)) await committedOffsets.forget(part)
-      if (committedOffsets.list(groupId).length === 0) this.#activeAtMs.delete(groupId)
+    const { committedOffsets, groups, transactions } = this.#context
+    for (const groupId of committedOffsets.groupIds()) {
+      if (transactions.hasPendingOffsets(groupId)) continue
+      const isUsed = this.#usedBy(groups.find(groupId))
+      const isOver = ({ topicName, timeMs }: KeptOffset): boolean => this.#isOver(timeMs) && !isUsed(topicName)
+      for (const part of inParts(committedOffsets.list(groupId).filter(isOver), CHANGES_AT_ONCE)) await committedOffsets.forget(part)
     }
+    groups.forgetUnused()
+  }
+
+  #isOver(timeMs: number | null): boolean {
+    return this.#ages.ageMs(timeMs) >= this.#context.offsetRetentionMs
+  }
+
+  /** Topics whose offsets a group needs, however old they are. */
+  #usedBy(group: Group | null): (topicName: string) => boolean {
+    if (group === null) return () => false
+    if (group.status === 'Empty') {
+      const isOver = group.changedMs === null || this.#isOver(group.changedMs)
+      return () => !isOver
+    }
+    const topics = group.status === 'Stable' ? group.subscribedTopics() : null
+    return (topicName) => topics?.has(topicName) ?? true
   }
 
   async #expireProducers(expired: ReturnType<ProducerStates['expired']>): Promise<void> {

@@ -2,6 +2,7 @@
 
 import type { Timer } from '../io/clock.ts'
 import type { FaultName } from './fault.ts'
+import type { MemberRecord } from './group-record.ts'
 
 export interface GroupProtocol {
   readonly name: string
@@ -85,6 +86,24 @@ export function createMember(memberId: string, request: JoinRequest): Member {
     hasSynced: false,
     sessionTimer: null
   }
+}
+
+/** As a start finds it. */
+export function restoreMember(record: MemberRecord, protocolName: string): Member {
+  const { subscription, ...rest } = record
+  return {
+    ...rest,
+    protocols: [{ name: protocolName, metadata: subscription }],
+    answerJoin: null,
+    answerSync: null,
+    hasSynced: true,
+    sessionTimer: null
+  }
+}
+
+/** What it brings for the protocol that was chosen. */
+export function metadataOf({ protocols }: Pick<Member, 'protocols'>, protocolName: string | null): Uint8Array {
+  return protocols.find(({ name }) => name === protocolName)?.metadata ?? NO_ASSIGNMENT
 }
 
 /** What a member, an id that was given and has not come back, or a group costs beside its blobs and names: maps, timers. */

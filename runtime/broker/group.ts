@@ -4,13 +4,13 @@
 // - Every JoinGroup and SyncGroup that waits is answered: by the rebalance, by a newer call of the same member, or by its removal.
 // - The session timer of a member runs exactly when it does not wait.
 // - `leaderId` names a member whenever there is one in CompletingRebalance or Stable.
-// In memory only: after a restart members rejoin (groups.ts); committed offsets are durable (committed-offsets.ts).
+// - What a member is told of an assignment, and the new id of a static member, is durable before (group-record.ts). So a start finds the last
+//   generation, Stable, its members with their whole session in front of them; what came behind it (a member left, a rebalance began) they say again.
 // Source: Apache Kafka, GroupCoordinator and GroupMetadata (classic).
 
 import type { Clock, Timer } from '../io/clock.ts'
-import type { FaultName } from './fault.ts'
+import { type FaultName, faultOfStoreError } from './fault.ts'
 import {
-  commonProtocols,
   createMember,
   hasSameProtocols,
   type JoinAnswer,
@@ -18,11 +18,16 @@ import {
   joinFault,
   type Member,
   memberBytes,
+  metadataOf,
   NO_ASSIGNMENT,
   nameBytes,
+  restoreMember,
   type SyncAnswer,
   syncFault
 } from './group-member.ts'
+import type { GroupRecord } from './group-record.ts'
+import { GroupRoster, type MemberClaim } from './group-roster.ts'
+import { CONSUMER_PROTOCOL, subscribedTopics } from './subscription.ts'
 
 export type GroupStatus = 'Empty' | 'PreparingRebalance' | 'CompletingRebalance' | 'Stable'
 
@@ -32,13 +37,6 @@ export interface GroupSettings {
   readonly memberCountMax: number
 }
 
-/** Who a request says it is. */
-export interface MemberClaim {
-  readonly memberId: string
-  readonly groupInstanceId: string | null
-  readonly generationId: number
-}
-
 export interface SyncRequest extends MemberClaim {
   readonly protocolType: string | null
   readonly protocolName: string | null
@@ -46,51 +44,70 @@ export interface SyncRequest extends MemberClaim {
   readonly assignments: ReadonlyMap<string, Uint8Array>
 }
 
+export interface GroupContext {
+  readonly clock: Clock
+  readonly settings: GroupSettings
+  readonly createMemberId: (prefix: string) => string
+  /** Durable when it resolves. @throws WadiError when the store refuses */
+  readonly save: (record: GroupRecord) => Promise<void>
+}
+
 export class Group {
   readonly groupId: string
+  readonly #context: GroupContext
   readonly #clock: Clock
-  readonly #settings: GroupSettings
-  readonly #createMemberId: (prefix: string) => string
-  readonly #members = new Map<string, Member>()
-  readonly #staticIds = new Map<string, string>()
-  /** Ids given with MEMBER_ID_REQUIRED that have not come back yet. */
-  readonly #pendingMembers = new Map<string, Timer>()
+  readonly #roster = new GroupRoster()
   status: GroupStatus = 'Empty'
   generationId = 0
   protocolType: string | null = null
   protocolName: string | null = null
   leaderId: string | null = null
+  /** When the last generation began or ended, by the wall clock; null: it never had one. */
+  changedMs: number | null = null
   #rebalanceTimer: Timer | null = null
   #isGathering = false
   #hasNewcomer = false
+  #isClosed = false
+  /** Whose assignment is on its way to the disk. */
+  #assigningGeneration = -1
+  #saved: Promise<unknown> = Promise.resolve()
 
-  constructor(groupId: string, context: { clock: Clock; settings: GroupSettings; createMemberId: (prefix: string) => string }) {
+  /** `record`: what a start finds of it. */
+  constructor(groupId: string, context: GroupContext, record: GroupRecord | null = null) {
     this.groupId = groupId
+    this.#context = context
     this.#clock = context.clock
-    this.#settings = context.settings
-    this.#createMemberId = context.createMemberId
+    if (!record) return
+    this.protocolType = record.protocolType
+    this.generationId = record.generationId
+    this.protocolName = record.protocolName
+    this.leaderId = record.leaderId
+    this.changedMs = record.timeMs
+    for (const member of record.members) this.#roster.add(restoreMember(member, record.protocolName ?? ''))
+    if (record.members.length > 0) this.status = 'Stable'
+    for (const member of this.#roster.members) this.#keepAlive(member)
   }
 
   get memberCount(): number {
-    return this.#members.size
+    return this.#roster.size
+  }
+
+  get members(): readonly Member[] {
+    return this.#roster.members
   }
 
   has(memberId: string): boolean {
-    return this.#members.has(memberId)
+    return this.#roster.get(memberId) !== undefined
   }
 
   /** About what it and its members take in memory. */
   get bytes(): number {
-    let bytes = nameBytes(this.groupId)
-    for (const memberId of this.#pendingMembers.keys()) bytes += nameBytes(memberId)
-    for (const member of this.#members.values()) bytes += memberBytes(member)
-    return bytes
+    return nameBytes(this.groupId) + this.#roster.bytes
   }
 
   /** The part of `bytes` that this JoinGroup replaces. */
   bytesReplacedBy({ memberId, groupInstanceId }: Pick<JoinRequest, 'memberId' | 'groupInstanceId'>): number {
-    const staticId = groupInstanceId === null ? undefined : this.#staticIds.get(groupInstanceId)
-    const member = this.#members.get(memberId === '' ? (staticId ?? '') : memberId)
+    const member = memberId === '' ? this.#roster.findStatic(groupInstanceId) : this.#roster.get(memberId)
     return member ? memberBytes(member) : 0
   }
 
@@ -98,26 +115,44 @@ export class Group {
   growthOf(request: SyncRequest): number {
     if (this.#syncFault(request) !== 'NONE' || this.status !== 'CompletingRebalance' || request.memberId !== this.leaderId) return 0
     let bytes = 0
-    for (const { memberId, assignment } of this.#members.values())
+    for (const { memberId, assignment } of this.#roster.members)
       bytes += (request.assignments.get(memberId)?.byteLength ?? 0) - assignment.byteLength
     return bytes
   }
 
   get isUnused(): boolean {
-    return this.#members.size === 0 && this.#pendingMembers.size === 0
+    return this.#roster.isUnused
   }
 
-  /** `isOfBefore`: it has its id from before the restart, and may keep it. */
-  join(request: JoinRequest, { isOfBefore }: { isOfBefore: boolean }): Promise<JoinAnswer> {
-    const staticId = request.groupInstanceId === null ? undefined : this.#staticIds.get(request.groupInstanceId)
-    const fault = this.#joinFault(request, { staticId, isOfBefore })
+  /** Topics that its members read; null: nobody knows, it may be any. */
+  subscribedTopics(): ReadonlySet<string> | null {
+    if (this.#roster.size === 0) return new Set()
+    if (this.protocolType !== CONSUMER_PROTOCOL || this.protocolName === null) return null
+    const topics = new Set<string>()
+    for (const member of this.#roster.members) {
+      const own = subscribedTopics(metadataOf(member, this.protocolName))
+      if (own === null) return null
+      for (const topic of own) topics.add(topic)
+    }
+    return topics
+  }
+
+  /** Resolves when everything that was to be kept of it so far is durable, or was refused. */
+  async whenSaved(): Promise<void> {
+    await this.#saved
+  }
+
+  join(request: JoinRequest): Promise<JoinAnswer> {
+    const { memberCountMax } = this.#context.settings
+    const fault = this.#roster.joinFault(request, { protocolType: this.protocolType, memberCountMax })
     if (fault !== 'NONE') return Promise.resolve(joinFault(fault, request.memberId))
     if (request.memberId !== '') {
-      const member = this.#members.get(request.memberId)
+      const member = this.#roster.get(request.memberId)
       return member ? this.#rejoin(member, request) : this.#add(request.memberId, request)
     }
-    if (staticId !== undefined) return this.#replaceStatic(this.#members.get(staticId) as Member, request)
-    const memberId = this.#createMemberId(request.groupInstanceId ?? request.clientId)
+    const old = this.#roster.findStatic(request.groupInstanceId)
+    if (old) return this.#replaceStatic(old, request)
+    const memberId = this.#context.createMemberId(request.groupInstanceId ?? request.clientId)
     if (request.groupInstanceId === null && request.requiresKnownMemberId) {
       this.#expectBack(memberId, request.sessionTimeoutMs)
       return Promise.resolve(joinFault('MEMBER_ID_REQUIRED', memberId))
@@ -128,7 +163,7 @@ export class Group {
   sync(request: SyncRequest): Promise<SyncAnswer> {
     const fault = this.#syncFault(request)
     if (fault !== 'NONE') return Promise.resolve(syncFault(fault))
-    const member = this.#members.get(request.memberId) as Member
+    const member = this.#roster.get(request.memberId) as Member
     if (this.status === 'PreparingRebalance') return Promise.resolve(syncFault('REBALANCE_IN_PROGRESS'))
     if (this.status === 'Stable') {
       this.#keepAlive(member)
@@ -141,28 +176,27 @@ export class Group {
       member.answerSync = resolve
       member.hasSynced = true
       this.#stopSession(member)
-      if (member.memberId === this.leaderId) this.#distribute(request.assignments)
+      if (member.memberId === this.leaderId) this.#assign(request.assignments)
     })
   }
 
   heartbeat(claim: MemberClaim): FaultName {
-    const fault = this.#claimFault(claim)
+    const fault = this.#roster.claimFault(claim, this.generationId)
     if (fault !== 'NONE') return fault
-    this.#keepAlive(this.#members.get(claim.memberId) as Member)
+    this.#keepAlive(this.#roster.get(claim.memberId) as Member)
     return this.status === 'PreparingRebalance' ? 'REBALANCE_IN_PROGRESS' : 'NONE'
   }
 
   leave(claim: { memberId: string; groupInstanceId: string | null }): FaultName {
-    const { groupInstanceId } = claim
-    const staticId = groupInstanceId === null ? undefined : this.#staticIds.get(groupInstanceId)
-    if (groupInstanceId !== null && staticId === undefined) return 'UNKNOWN_MEMBER_ID'
-    if (staticId !== undefined && claim.memberId !== '' && claim.memberId !== staticId) return 'FENCED_INSTANCE_ID'
-    const memberId = staticId ?? claim.memberId
-    if (this.#forgetPending(memberId)) {
+    const known = this.#roster.findStatic(claim.groupInstanceId)
+    if (claim.groupInstanceId !== null && known === undefined) return 'UNKNOWN_MEMBER_ID'
+    if (known !== undefined && claim.memberId !== '' && claim.memberId !== known.memberId) return 'FENCED_INSTANCE_ID'
+    const memberId = known?.memberId ?? claim.memberId
+    if (this.#roster.endPromise(memberId)) {
       this.#completeJoinIfAllThere() // the others may have waited for it
       return 'NONE'
     }
-    const member = this.#members.get(memberId)
+    const member = this.#roster.get(memberId)
     if (!member) return 'UNKNOWN_MEMBER_ID'
     this.#remove(member)
     this.#afterRemoval()
@@ -171,65 +205,37 @@ export class Group {
 
   /** May this member commit offsets? Counts as a heartbeat. `isTransactional`: TxnOffsetCommit is let through while a rebalance completes. */
   checkCommit(claim: MemberClaim, options: { isTransactional: boolean }): FaultName {
+    if (claim.generationId < 0 && this.status === 'Empty') return 'NONE' // an admin client, or a consumer without a group
     const isSimple = claim.generationId < 0 && claim.memberId === '' && claim.groupInstanceId === null
-    if (isSimple) return this.#members.size === 0 || options.isTransactional ? 'NONE' : 'UNKNOWN_MEMBER_ID'
-    const fault = this.#claimFault(claim)
+    if (isSimple) return options.isTransactional ? 'NONE' : 'UNKNOWN_MEMBER_ID'
+    const fault = this.#roster.claimFault(claim, this.generationId)
     if (fault !== 'NONE') return fault
     if (this.status === 'CompletingRebalance' && !options.isTransactional) return 'REBALANCE_IN_PROGRESS'
-    this.#keepAlive(this.#members.get(claim.memberId) as Member)
+    this.#keepAlive(this.#roster.get(claim.memberId) as Member)
     return 'NONE'
   }
 
-  /** Answers everybody who waits and stops every timer. */
+  /** Answers everybody who waits and stops every timer. What is kept of it stays. */
   close(): void {
-    for (const member of [...this.#members.values()]) this.#remove(member)
-    for (const memberId of [...this.#pendingMembers.keys()]) this.#forgetPending(memberId)
+    this.#isClosed = true
+    for (const member of this.#roster.members) this.#remove(member)
+    this.#roster.endPromises()
     this.#stopRebalanceTimer()
   }
 
-  #joinFault(request: JoinRequest, { staticId, isOfBefore }: { staticId: string | undefined; isOfBefore: boolean }): FaultName {
-    const { memberId, groupInstanceId, protocols } = request
-    if (protocols.length === 0 || request.protocolType === '') return 'INCONSISTENT_GROUP_PROTOCOL'
-    if (memberId !== '' && !isOfBefore) {
-      if (groupInstanceId !== null && staticId === undefined && !this.#pendingMembers.has(memberId)) return 'UNKNOWN_MEMBER_ID'
-      if (staticId !== undefined && staticId !== memberId) return 'FENCED_INSTANCE_ID'
-      if (!this.#members.has(memberId) && !this.#pendingMembers.has(memberId)) return 'UNKNOWN_MEMBER_ID'
-    }
-    const others = [...this.#members.values()].filter((member) => member.memberId !== memberId && member.memberId !== staticId)
-    if (others.length > 0) {
-      if (request.protocolType !== this.protocolType) return 'INCONSISTENT_GROUP_PROTOCOL'
-      const common = commonProtocols(others)
-      if (!protocols.some(({ name }) => common.has(name))) return 'INCONSISTENT_GROUP_PROTOCOL'
-    }
-    const isNew = staticId === undefined && !this.#members.has(memberId)
-    if (isNew && others.length >= this.#settings.memberCountMax) return 'GROUP_MAX_SIZE_REACHED'
-    return 'NONE'
-  }
-
   #syncFault(request: SyncRequest): FaultName {
-    const fault = this.#claimFault(request)
+    const fault = this.#roster.claimFault(request, this.generationId)
     if (fault !== 'NONE') return fault
     const isOtherType = request.protocolType !== null && request.protocolType !== this.protocolType
     const isOtherName = request.protocolName !== null && request.protocolName !== this.protocolName
     return isOtherType || isOtherName ? 'INCONSISTENT_GROUP_PROTOCOL' : 'NONE'
   }
 
-  #claimFault(claim: MemberClaim): FaultName {
-    if (claim.groupInstanceId !== null) {
-      const staticId = this.#staticIds.get(claim.groupInstanceId)
-      if (staticId === undefined) return 'UNKNOWN_MEMBER_ID'
-      if (staticId !== claim.memberId) return 'FENCED_INSTANCE_ID'
-    }
-    if (!this.#members.has(claim.memberId)) return 'UNKNOWN_MEMBER_ID'
-    return claim.generationId === this.generationId ? 'NONE' : 'ILLEGAL_GENERATION'
-  }
-
   #add(memberId: string, request: JoinRequest): Promise<JoinAnswer> {
-    this.#forgetPending(memberId)
+    this.#roster.endPromise(memberId)
     const member = createMember(memberId, request)
     this.protocolType = request.protocolType
-    this.#members.set(memberId, member)
-    if (request.groupInstanceId !== null) this.#staticIds.set(request.groupInstanceId, memberId)
+    this.#roster.add(member)
     if (this.#isGathering) this.#hasNewcomer = true
     const answer = this.#waitForRebalance(member)
     this.#prepareRebalance()
@@ -255,22 +261,21 @@ export class Group {
    * put the generation and what they own into it.
    */
   #replaceStatic(old: Member, request: JoinRequest): Promise<JoinAnswer> {
-    const memberId = this.#createMemberId(request.groupInstanceId as string)
+    const memberId = this.#context.createMemberId(request.groupInstanceId as string)
     this.#stopSession(old)
     old.answerJoin?.(joinFault('FENCED_INSTANCE_ID', old.memberId))
     old.answerSync?.(syncFault('FENCED_INSTANCE_ID'))
-    this.#members.delete(old.memberId)
     const member: Member = { ...old, memberId, answerJoin: null, answerSync: null }
-    this.#members.set(memberId, member)
-    this.#staticIds.set(request.groupInstanceId as string, memberId)
+    this.#roster.replace(old, member)
     const wasLeader = this.leaderId === old.memberId
     if (wasLeader) this.leaderId = memberId
     this.#update(member, request)
-    if (this.status === 'Stable' && this.#chooseProtocol() === this.protocolName) {
+    if (this.status === 'Stable' && this.#roster.chooseProtocol() === this.protocolName) {
       this.#keepAlive(member)
       const answer = this.#joinAnswer(member, true)
-      if (!wasLeader || request.knowsSkipAssignment) return Promise.resolve(answer)
-      return Promise.resolve({ ...answer, leaderId: old.memberId, skipAssignment: false, members: [] })
+      const mayAnswer = !wasLeader || request.knowsSkipAssignment
+      const told = mayAnswer ? answer : { ...answer, leaderId: old.memberId, skipAssignment: false, members: [] }
+      return this.#save().then((fault) => (fault === 'NONE' ? told : joinFault(fault, '')))
     }
     const answer = this.#waitForRebalance(member)
     this.#prepareRebalance()
@@ -299,12 +304,12 @@ export class Group {
       const isFirst = this.status === 'Empty'
       this.#stopRebalanceTimer()
       this.status = 'PreparingRebalance'
-      for (const member of this.#members.values()) this.#answerSync(member, syncFault('REBALANCE_IN_PROGRESS'))
-      if (isFirst && this.#settings.initialRebalanceDelayMs > 0) {
-        this.#gather(this.#rebalanceTimeoutMs())
+      for (const member of this.#roster.members) this.#answerSync(member, syncFault('REBALANCE_IN_PROGRESS'))
+      if (isFirst && this.#context.settings.initialRebalanceDelayMs > 0) {
+        this.#gather(this.#roster.rebalanceTimeoutMs())
         return
       }
-      this.#rebalanceTimer = this.#clock.after(this.#rebalanceTimeoutMs(), () => {
+      this.#rebalanceTimer = this.#clock.after(this.#roster.rebalanceTimeoutMs(), () => {
         this.#rebalanceTimer = null
         this.#completeJoin()
       })
@@ -314,7 +319,7 @@ export class Group {
 
   /** The first rebalance waits a little, again and again while members keep arriving, at most `leftMs`. */
   #gather(leftMs: number): void {
-    const waitMs = Math.min(this.#settings.initialRebalanceDelayMs, leftMs)
+    const waitMs = Math.min(this.#context.settings.initialRebalanceDelayMs, leftMs)
     this.#isGathering = true
     this.#hasNewcomer = false
     this.#rebalanceTimer = this.#clock.after(waitMs, () => {
@@ -326,28 +331,32 @@ export class Group {
   }
 
   #completeJoinIfAllThere(): void {
-    if (this.status !== 'PreparingRebalance' || this.#isGathering || this.#pendingMembers.size > 0) return
-    for (const member of this.#members.values()) if (!member.answerJoin) return
+    if (this.status !== 'PreparingRebalance' || this.#isGathering || this.#roster.hasPromised) return
+    for (const member of this.#roster.members) if (!member.answerJoin) return
     this.#completeJoin()
   }
 
   #completeJoin(): void {
     this.#stopRebalanceTimer()
-    for (const member of [...this.#members.values()]) if (!member.answerJoin && member.groupInstanceId === null) this.#remove(member)
+    for (const member of this.#roster.members) if (!member.answerJoin && member.groupInstanceId === null) this.#remove(member)
+    if (this.#roster.size > 0 && !this.#electLeader()) {
+      // static members are expected back until their sessions are over
+      this.#rebalanceTimer = this.#clock.after(this.#roster.rebalanceTimeoutMs(), () => this.#completeJoin())
+      return
+    }
     this.generationId++
-    if (this.#members.size === 0) {
+    if (this.#roster.size === 0) {
       this.status = 'Empty'
       this.protocolName = null
       this.leaderId = null
+      this.changedMs = this.#clock.wallMs()
+      void this.#save()
       return
     }
     this.status = 'CompletingRebalance'
-    this.protocolName = this.#chooseProtocol()
-    const leader = this.leaderId === null ? undefined : this.#members.get(this.leaderId)
-    if (!leader?.answerJoin)
-      this.leaderId = ([...this.#members.values()].find((member) => member.answerJoin) ?? [...this.#members.values()][0])?.memberId ?? null
-    const syncTimeoutMs = this.#rebalanceTimeoutMs()
-    for (const member of this.#members.values()) {
+    this.protocolName = this.#roster.chooseProtocol()
+    const syncTimeoutMs = this.#roster.rebalanceTimeoutMs()
+    for (const member of this.#roster.members) {
       member.hasSynced = false
       const { answerJoin } = member
       member.answerJoin = null
@@ -360,26 +369,79 @@ export class Group {
     })
   }
 
+  /** The leader stays when it has come again, else another one leads who has. False when nobody has. */
+  #electLeader(): boolean {
+    const leader = this.leaderId === null ? undefined : this.#roster.get(this.leaderId)
+    const elected = leader?.answerJoin ? leader : this.#roster.members.find(({ answerJoin }) => answerJoin)
+    if (elected) this.leaderId = elected.memberId
+    return elected !== undefined
+  }
+
   /** Who never asks for what the leader assigned to it keeps others from it. */
   #dropUnsynced(): void {
     if (this.status !== 'CompletingRebalance' && this.status !== 'Stable') return
-    for (const member of [...this.#members.values()]) if (!member.hasSynced) this.#remove(member)
+    for (const member of this.#roster.members) if (!member.hasSynced) this.#remove(member)
     this.#prepareRebalance()
   }
 
   #stopTimerWhenAllSynced(): void {
-    for (const { hasSynced } of this.#members.values()) if (!hasSynced) return
+    for (const { hasSynced } of this.#roster.members) if (!hasSynced) return
     this.#stopRebalanceTimer()
+  }
+
+  /** Nobody is told of an assignment before it is durable. */
+  #assign(assignments: ReadonlyMap<string, Uint8Array>): void {
+    const { generationId } = this
+    if (this.#assigningGeneration === generationId) return // a leader that asks again
+    this.#assigningGeneration = generationId
+    this.changedMs = this.#clock.wallMs()
+    void this.#save(assignments).then((fault) => {
+      if (this.#assigningGeneration === generationId) this.#assigningGeneration = -1
+      if (this.#isClosed || this.status !== 'CompletingRebalance' || this.generationId !== generationId) return
+      if (fault === 'NONE') this.#distribute(assignments)
+      else this.#giveUpAssignment(fault)
+    })
   }
 
   #distribute(assignments: ReadonlyMap<string, Uint8Array>): void {
     this.#stopTimerWhenAllSynced()
     this.status = 'Stable'
-    for (const member of this.#members.values()) member.assignment = assignments.get(member.memberId) ?? NO_ASSIGNMENT
-    for (const member of this.#members.values()) {
-      if (!member.answerSync) continue
-      this.#answerSync(member, this.#syncAnswer(member))
+    for (const member of this.#roster.members) member.assignment = assignments.get(member.memberId) ?? NO_ASSIGNMENT
+    for (const member of this.#roster.members) this.#answerSync(member, this.#syncAnswer(member))
+  }
+
+  #giveUpAssignment(fault: FaultName): void {
+    for (const member of this.#roster.members) {
+      member.assignment = NO_ASSIGNMENT
+      this.#answerSync(member, syncFault(fault))
     }
+    this.#prepareRebalance()
+  }
+
+  /** With these assignments, or those that the members have. 'NONE' = it is durable. */
+  #save(assignments: ReadonlyMap<string, Uint8Array> | null = null): Promise<FaultName> {
+    const members = this.#roster.members.map((member) => ({
+      memberId: member.memberId,
+      groupInstanceId: member.groupInstanceId,
+      clientId: member.clientId,
+      clientHost: member.clientHost,
+      rebalanceTimeoutMs: member.rebalanceTimeoutMs,
+      sessionTimeoutMs: member.sessionTimeoutMs,
+      subscription: metadataOf(member, this.protocolName),
+      assignment: assignments ? (assignments.get(member.memberId) ?? NO_ASSIGNMENT) : member.assignment
+    }))
+    const { protocolType, generationId, protocolName, leaderId, changedMs } = this
+    const saving = this.#context
+      .save({ protocolType: protocolType ?? '', generationId, protocolName, leaderId, timeMs: changedMs ?? this.#clock.wallMs(), members })
+      .then(
+        (): FaultName => 'NONE',
+        (error: unknown): FaultName => {
+          const fault = faultOfStoreError(error, 'COORDINATOR_NOT_AVAILABLE')
+          return fault === 'COORDINATOR_NOT_AVAILABLE' ? fault : 'GROUP_MAX_SIZE_REACHED'
+        }
+      )
+    this.#saved = saving
+    return saving
   }
 
   #answerSync(member: Member, answer: SyncAnswer): void {
@@ -388,18 +450,6 @@ export class Group {
     member.answerSync = null
     this.#keepAlive(member)
     answerSync(answer)
-  }
-
-  /** Each member votes for its first protocol that all support. */
-  #chooseProtocol(): string {
-    const members = [...this.#members.values()]
-    const common = commonProtocols(members)
-    const votes = new Map<string, number>()
-    for (const member of members) {
-      const choice = member.protocols.find(({ name }) => common.has(name))
-      if (choice) votes.set(choice.name, (votes.get(choice.name) ?? 0) + 1)
-    }
-    return [...votes].reduce((best, vote) => (vote[1] > best[1] ? vote : best), ['', 0] as [string, number])[0]
   }
 
   #joinAnswer(member: Member, isReplacement: boolean): JoinAnswer {
@@ -417,9 +467,9 @@ export class Group {
   }
 
   #joinedMembers(): JoinAnswer['members'] {
-    return [...this.#members.values()].map(({ memberId, groupInstanceId, protocols }) => {
-      const chosen = protocols.find((protocol) => protocol.name === this.protocolName)
-      return { memberId, groupInstanceId, metadata: chosen?.metadata ?? NO_ASSIGNMENT }
+    return this.#roster.members.map((member) => {
+      const { memberId, groupInstanceId } = member
+      return { memberId, groupInstanceId, metadata: metadataOf(member, this.protocolName) }
     })
   }
 
@@ -432,7 +482,7 @@ export class Group {
     if (member.answerJoin || member.answerSync) return
     member.sessionTimer = this.#clock.after(member.sessionTimeoutMs, () => {
       member.sessionTimer = null
-      if (this.#members.get(member.memberId) !== member) return
+      if (this.#roster.get(member.memberId) !== member) return
       this.#remove(member)
       this.#afterRemoval()
     })
@@ -445,23 +495,15 @@ export class Group {
 
   #expectBack(memberId: string, sessionTimeoutMs: number): void {
     const timer = this.#clock.after(sessionTimeoutMs, () => {
-      this.#pendingMembers.delete(memberId)
+      this.#roster.endPromise(memberId)
       this.#completeJoinIfAllThere()
     })
-    this.#pendingMembers.set(memberId, timer)
-  }
-
-  #forgetPending(memberId: string): boolean {
-    this.#pendingMembers.get(memberId)?.cancel()
-    return this.#pendingMembers.delete(memberId)
+    this.#roster.promise(memberId, timer)
   }
 
   #remove(member: Member): void {
     this.#stopSession(member)
-    this.#members.delete(member.memberId)
-    if (member.groupInstanceId !== null && this.#staticIds.get(member.groupInstanceId) === member.memberId) {
-      this.#staticIds.delete(member.groupInstanceId)
-    }
+    this.#roster.remove(member)
     if (this.leaderId === member.memberId) this.leaderId = null
     const { answerJoin, answerSync } = member
     member.answerJoin = null
@@ -473,12 +515,6 @@ export class Group {
   #afterRemoval(): void {
     if (this.status === 'PreparingRebalance') this.#completeJoinIfAllThere()
     else if (this.status !== 'Empty') this.#prepareRebalance()
-  }
-
-  #rebalanceTimeoutMs(): number {
-    let longestMs = 0
-    for (const member of this.#members.values()) longestMs = Math.max(longestMs, member.rebalanceTimeoutMs)
-    return longestMs
   }
 
   #stopRebalanceTimer(): void {

@@ -1,15 +1,18 @@
 // The group coordinator: finds or makes the group, checks what concerns no single group, forgets groups nobody is in.
-// Invariant: what members of all groups bring (metadata, assignments, names) takes no more than `groupBytesMax`; who would go beyond is told
-// GROUP_MAX_SIZE_REACHED.
-// Members are in memory only. So for a minute after a restart, until the group has a generation of this start, its members of before are
-// believed as far as nobody else can have what they say they have: told to rebalance instead of being strangers, they join under the id they
-// have, and commit on the way there what they have read. That is not fencing: who was thrown out before the restart is believed too. So it never
-// holds for transactions, nor for who would be fenced by an instance id, and a commit of such a claim moves no offset back.
+//
+// Invariants
+// - What members of all groups bring (metadata, assignments, names) takes no more than `groupBytesMax`; who would go beyond is told
+//   GROUP_MAX_SIZE_REACHED.
+// - What is forgotten of a group is forgotten on disk too (group-record.ts). Who comes meanwhile finds a new group, and is kept behind the removal.
+// Not for: what administrators ask (group-admin.ts), offsets (committed-offsets.ts).
 
+import { assert } from '../base/assert.ts'
+import { WadiError } from '../base/errors.ts'
 import type { Clock } from '../io/clock.ts'
 import type { Random } from '../io/random.ts'
+import type { Store } from '../log/contract.ts'
 import type { FaultName } from './fault.ts'
-import { Group, type GroupSettings, type MemberClaim, type SyncRequest } from './group.ts'
+import { Group, type GroupSettings, type SyncRequest } from './group.ts'
 import {
   type JoinAnswer,
   type JoinRequest,
@@ -20,6 +23,8 @@ import {
   type SyncAnswer,
   syncFault
 } from './group-member.ts'
+import { canStoreGroup, type GroupRecord, GroupRecords } from './group-record.ts'
+import type { MemberClaim } from './group-roster.ts'
 import { type OnFull, quoted } from './shared-bound.ts'
 
 export interface GroupsSettings extends GroupSettings {
@@ -30,29 +35,32 @@ export interface GroupsSettings extends GroupSettings {
 }
 
 const MEMBER_ID_RANDOM_BYTES = 16
-/** Members of before come again with their next heartbeat or commit, when they are connected: Java waits a second at most between two tries. */
-export const REMEMBERED_MS = 60_000
-const OWN_MEMBER_ID = /^[\s\S]{0,200}-[0-9a-f]{32}$/
 /** With what follows it an id fits an answer of any version, and the room of the group. */
 const MEMBER_ID_PREFIX_CHARACTERS_MAX = 200
 const HALF_A_CHARACTER = /[\uD800-\uDBFF]$/
 
+export interface GroupsContext {
+  readonly store: Store
+  readonly clock: Clock
+  readonly random: Random
+  readonly settings: GroupsSettings
+  readonly onFull: OnFull
+  /** Offsets are committed for the group, or will be: it is kept. */
+  readonly hasOffsets: (groupId: string) => boolean
+}
+
 export class Groups {
-  readonly #clock: Clock
-  readonly #random: Random
+  readonly #context: GroupsContext
   readonly #settings: GroupsSettings
   readonly #groups = new Map<string, Group>()
+  readonly #records: GroupRecords
 
-  readonly #onFull: OnFull
-  readonly #rememberedUntilMs: number
-
-  /** `isRestart`: there may be members of before. */
-  constructor(context: { clock: Clock; random: Random; settings: GroupsSettings; onFull: OnFull; isRestart: boolean }) {
-    this.#onFull = context.onFull
-    this.#rememberedUntilMs = context.isRestart ? context.clock.monotonicMs() + REMEMBERED_MS : Number.NEGATIVE_INFINITY
-    this.#clock = context.clock
-    this.#random = context.random
+  /** @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
+  constructor(context: GroupsContext) {
+    this.#context = context
     this.#settings = context.settings
+    this.#records = new GroupRecords(context.store)
+    for (const [groupId, record] of this.#records.read()) this.#groups.set(groupId, this.#create(groupId, record))
   }
 
   get memberCount(): number {
@@ -63,36 +71,44 @@ export class Groups {
     return this.#groups.get(groupId) ?? null
   }
 
+  groupIds(): readonly string[] {
+    return [...this.#groups.keys()]
+  }
+
   /** Resolves when the rebalance completes: that may take as long as the members' rebalance timeout. */
   join(request: JoinRequest): Promise<JoinAnswer> {
     const { groupId, memberId, sessionTimeoutMs } = request
-    if (groupId === '') return Promise.resolve(joinFault('INVALID_GROUP_ID', memberId))
+    if (groupId === '' || !canStoreGroup(groupId)) return Promise.resolve(joinFault('INVALID_GROUP_ID', memberId))
     if (sessionTimeoutMs < this.#settings.sessionTimeoutMsMin || sessionTimeoutMs > this.#settings.sessionTimeoutMsMax) {
       return Promise.resolve(joinFault('INVALID_SESSION_TIMEOUT', memberId))
     }
     let group = this.#groups.get(groupId)
-    if (!group) this.#forgetUnused()
+    if (!group && memberId !== '') return Promise.resolve(joinFault('UNKNOWN_MEMBER_ID', memberId))
     const growth = memberBytes({ ...request, assignment: NO_ASSIGNMENT }) + (group ? -group.bytesReplacedBy(request) : nameBytes(groupId))
-    if (this.#isFull(growth)) return Promise.resolve(joinFault('GROUP_MAX_SIZE_REACHED', memberId))
-    const isOfBefore = request.groupInstanceId === null && OWN_MEMBER_ID.test(memberId) && this.#mayHaveBeen(group, memberId)
+    if (this.#isFull(growth)) {
+      this.forgetUnused()
+      if (this.#isFull(growth)) return Promise.resolve(this.#refuseJoin(memberId))
+      group = this.#groups.get(groupId)
+    }
     if (!group) {
-      if (memberId !== '' && !isOfBefore) return Promise.resolve(joinFault('UNKNOWN_MEMBER_ID', memberId))
-      group = new Group(groupId, { clock: this.#clock, settings: this.#settings, createMemberId: (prefix) => this.#createMemberId(prefix) })
+      group = this.#create(groupId)
       this.#groups.set(groupId, group)
     }
-    return group.join(request, { isOfBefore })
+    return group.join(request)
   }
 
   sync(groupId: string, request: SyncRequest): Promise<SyncAnswer> {
     const group = this.#groups.get(groupId)
     if (!group) return Promise.resolve(syncFault(missing(groupId)))
     const growth = group.growthOf(request)
-    if (growth > 0 && this.#isFull(growth)) return Promise.resolve(syncFault('GROUP_MAX_SIZE_REACHED'))
+    if (growth > 0 && this.#isFull(growth)) {
+      this.#tellFull()
+      return Promise.resolve(syncFault('GROUP_MAX_SIZE_REACHED'))
+    }
     return group.sync(request)
   }
 
   heartbeat(groupId: string, claim: MemberClaim): FaultName {
-    if (this.isOfBefore(groupId, claim)) return 'REBALANCE_IN_PROGRESS'
     return this.#groups.get(groupId)?.heartbeat(claim) ?? missing(groupId)
   }
 
@@ -108,18 +124,32 @@ export class Groups {
     return claim.generationId < 0 && claim.memberId === '' ? 'NONE' : 'ILLEGAL_GENERATION'
   }
 
-  /** The claim may be of before the restart, and nobody of after it has a claim on the same partitions yet. */
-  isOfBefore(groupId: string, { memberId, generationId }: MemberClaim): boolean {
-    return groupId !== '' && memberId !== '' && generationId >= 0 && this.#mayHaveBeen(this.#groups.get(groupId), memberId)
+  /** Resolves when what is to be kept of the group so far is durable, or was refused. */
+  async whenSaved(groupId: string): Promise<void> {
+    await this.#groups.get(groupId)?.whenSaved()
   }
 
-  get #mayRemember(): boolean {
-    return this.#clock.monotonicMs() < this.#rememberedUntilMs
+  /** Nobody is in them and no offsets are kept for them: as if they had never been. On disk shortly. */
+  forgetUnused(): void {
+    for (const [groupId, group] of this.#groups) {
+      if (!group.isUnused || this.#context.hasOffsets(groupId)) continue
+      this.remove(groupId).catch((error: unknown) => {
+        if (!(error instanceof WadiError)) throw error // refused: later
+      })
+    }
   }
 
-  #mayHaveBeen(group: Group | undefined, memberId: string): boolean {
-    if (!this.#mayRemember) return false
-    return group === undefined || (group.generationId === 0 && !group.has(memberId))
+  /** A group that nobody is in. Durable when it resolves. @throws WadiError when the store refuses: the group is kept */
+  async remove(groupId: string): Promise<void> {
+    const group = this.#groups.get(groupId)
+    assert(group === undefined || group.memberCount === 0, `the group ${groupId} has members`)
+    this.#groups.delete(groupId)
+    try {
+      await this.#records.remove(groupId)
+    } catch (error) {
+      if (group && !this.#groups.has(groupId)) this.#groups.set(groupId, group)
+      throw error
+    }
   }
 
   close(): void {
@@ -127,12 +157,34 @@ export class Groups {
     this.#groups.clear()
   }
 
+  #create(groupId: string, record: GroupRecord | null = null): Group {
+    const group: Group = new Group(
+      groupId,
+      {
+        clock: this.#context.clock,
+        settings: this.#settings,
+        createMemberId: (prefix) => this.#createMemberId(prefix),
+        // of a group that was removed nothing is kept
+        save: (next) => (this.#groups.get(groupId) === group ? this.#records.save(groupId, next) : Promise.resolve())
+      },
+      record
+    )
+    return group
+  }
+
   #isFull(newBytes: number): boolean {
     let bytes = newBytes
     for (const group of this.#groups.values()) bytes += group.bytes
-    if (bytes <= this.#settings.groupBytesMax) return false
-    this.#onFull('members of consumer groups', () => this.#holders())
-    return true
+    return bytes > this.#settings.groupBytesMax
+  }
+
+  #refuseJoin(memberId: string): JoinAnswer {
+    this.#tellFull()
+    return joinFault('GROUP_MAX_SIZE_REACHED', memberId)
+  }
+
+  #tellFull(): void {
+    this.#context.onFull('members of consumer groups', () => this.#holders())
   }
 
   #holders(): string {
@@ -142,16 +194,9 @@ export class Groups {
     return `${this.memberCount} members of ${this.#groups.size} groups${largest}`
   }
 
-  #forgetUnused(): void {
-    for (const [groupId, group] of this.#groups) {
-      const isReminder = group.generationId > 0 && this.#mayRemember // that those of before have no claim any more
-      if (group.isUnused && !isReminder) this.#groups.delete(groupId)
-    }
-  }
-
   #createMemberId(prefix: string): string {
     const start = prefix.slice(0, MEMBER_ID_PREFIX_CHARACTERS_MAX).replace(HALF_A_CHARACTER, '')
-    return `${start}-${Buffer.from(this.#random.bytes(MEMBER_ID_RANDOM_BYTES)).toString('hex')}`
+    return `${start}-${Buffer.from(this.#context.random.bytes(MEMBER_ID_RANDOM_BYTES)).toString('hex')}`
   }
 }
 

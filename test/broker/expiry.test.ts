@@ -1,8 +1,6 @@
 // Proves that what nobody asks for any more is forgotten, on disk too, that nothing in use is, and that a wrong or jumping clock is no reason.
 
 import t from 'tap'
-import { Expiry } from '../../runtime/broker/expiry.ts'
-import { KeyedLock } from '../../runtime/broker/keyed-lock.ts'
 import { Rig } from './rig.ts'
 
 const DAY_MS = 86_400_000
@@ -74,23 +72,6 @@ t.test('while a group has members nothing of it expires; then the time counts fr
   t.equal(find(rig, 'g'), undefined)
 })
 
-t.test('a group whose topic was deleted is remembered no longer', async (t) => {
-  const rig = new Rig()
-  const { store, clock, broker } = rig
-  const expiry = new Expiry({ ...broker, ...broker.settings, store, clock, producerLock: new KeyedLock() })
-  for (let round = 0; round < 3; round++) {
-    await rig.topic('a')
-    await broker.committedOffsets.commit([offsetOf('g', 1)])
-    const claim = await beMember(rig, HOUR_MS)
-    t.equal(expiry.activeGroupCount, 1, 'it had members')
-    broker.groups.leave('g', claim)
-    await store.deleteTopic('a')
-    await run(rig, HOUR_MS)
-    t.equal(expiry.activeGroupCount, 0)
-  }
-  expiry.close()
-})
-
 t.test('a group that had members before a restart keeps what it committed long before, though they come back late', async (t) => {
   const rig = new Rig()
   await rig.topic('a', 2)
@@ -101,23 +82,6 @@ t.test('a group that had members before a restart keeps what it committed long b
   t.same([find(rig, 'g'), find(rig, 'g', 1), find(rig, 'nobody')], [1, 2, undefined])
   await run(rig, DAY_MS + 2 * HOUR_MS)
   t.same([find(rig, 'g'), find(rig, 'g', 1)], [undefined, undefined])
-})
-
-t.test('the note that a group is in use does not take the place of what it commits meanwhile', async (t) => {
-  const rig = new Rig()
-  await rig.topic('a', 2)
-  await rig.broker.committedOffsets.commit([offsetOf('g', 1), offsetOf('g', 2, 1)])
-  await beMember(rig, DAY_MS - HOUR_MS / 4)
-  rig.store.hold()
-  const before = rig.broker.committedOffsets.commit([offsetOf('g', 7)])
-  await run(rig, HOUR_MS / 4) // the note is asked for
-  const behind = rig.broker.committedOffsets.commit([offsetOf('g', 8, 1)])
-  rig.store.release()
-  await Promise.all([before, behind])
-  await run(rig, 1)
-  t.same([find(rig, 'g'), find(rig, 'g', 1)], [7, 8])
-  rig.restart()
-  t.same([find(rig, 'g'), find(rig, 'g', 1)], [7, 8])
 })
 
 /** The fault of a commit, 'NONE' when it was taken. */

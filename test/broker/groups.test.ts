@@ -1,53 +1,7 @@
 import t from 'tap'
-import type { JoinAnswer, JoinRequest } from '../../runtime/broker/group-member.ts'
-import { REMEMBERED_MS } from '../../runtime/broker/groups.ts'
+import type { JoinAnswer } from '../../runtime/broker/group-member.ts'
+import { claim, EMPTY, encoder, pair, REBALANCE_MS, request, SESSION_MS, syncRequest } from './group-requests.ts'
 import { Rig } from './rig.ts'
-
-const encoder = new TextEncoder()
-const EMPTY = new Map<string, Uint8Array>()
-const SESSION_MS = 10_000
-const REBALANCE_MS = 30_000
-
-function request(overrides: Partial<JoinRequest> = {}): JoinRequest {
-  return {
-    groupId: 'g',
-    memberId: '',
-    groupInstanceId: null,
-    clientId: 'c',
-    clientHost: '127.0.0.1',
-    sessionTimeoutMs: SESSION_MS,
-    rebalanceTimeoutMs: REBALANCE_MS,
-    protocolType: 'consumer',
-    protocols: [{ name: 'range', metadata: encoder.encode('topics') }],
-    requiresKnownMemberId: false,
-    knowsSkipAssignment: true,
-    ...overrides
-  }
-}
-
-function claim(joined: JoinAnswer, groupInstanceId: string | null = null) {
-  return { memberId: joined.memberId, generationId: joined.generationId, groupInstanceId }
-}
-
-function syncRequest(joined: JoinAnswer, assignments: ReadonlyMap<string, Uint8Array> = EMPTY, groupInstanceId: string | null = null) {
-  return { ...claim(joined, groupInstanceId), protocolType: null, protocolName: null, assignments }
-}
-
-/** Two members of one stable group; the first is the leader. */
-async function pair(rig: Rig) {
-  const { groups } = rig.broker
-  const alone = await groups.join(request())
-  await groups.sync('g', syncRequest(alone))
-  const second = groups.join(request())
-  const leader = await groups.join(request({ memberId: alone.memberId }))
-  const follower = await second
-  const assignments = new Map([
-    [leader.memberId, encoder.encode('p0')],
-    [follower.memberId, encoder.encode('p1')]
-  ])
-  const synced = await Promise.all([groups.sync('g', syncRequest(follower)), groups.sync('g', syncRequest(leader, assignments))])
-  return { leader, follower, synced }
-}
 
 t.test('what the members of all groups bring is bounded in memory: who goes beyond is told, the others go on', async (t) => {
   const rig = new Rig({ groupBytesMax: 64 * 1024 })
@@ -98,7 +52,6 @@ t.test('the names that members and groups bring count too', async (t) => {
   for (const [what, overrides] of [
     ['client id', (at: number) => ({ clientId: long(at) })],
     ['static id', (at: number) => ({ groupInstanceId: long(at) })],
-    ['group id', (at: number) => ({ groupId: long(at) })],
     ['protocol name', (at: number) => ({ protocols: [{ name: long(at), metadata: new Uint8Array(0) }], groupId: `${at}` })]
   ] as const) {
     const { groups } = new Rig({ groupBytesMax: bytesMax, initialRebalanceDelayMs: 3_000 }).broker
@@ -340,31 +293,6 @@ t.test('commits are taken from members of the generation, and from nobody when t
   t.equal(groups.checkCommit('g', claim(leader), plain), 'NONE')
   t.equal(groups.checkCommit('g', { ...claim(leader), generationId: 1 }, plain), 'ILLEGAL_GENERATION')
   t.equal(groups.checkCommit('', simple, plain), 'INVALID_GROUP_ID')
-})
-
-t.test('members of before a restart are believed for a minute, and only while nobody else can have what they had', async (t) => {
-  const rig = new Rig()
-  const { leader, follower } = await pair(rig)
-  rig.restart()
-  const { groups } = rig.broker
-  const plain = { isTransactional: false }
-  t.equal(groups.heartbeat('g', claim(leader)), 'REBALANCE_IN_PROGRESS')
-  t.equal(groups.checkCommit('g', claim(leader), { isTransactional: true }), 'ILLEGAL_GENERATION', 'never in a transaction')
-  t.match(await groups.join(request({ memberId: 'stranger' })), { fault: 'UNKNOWN_MEMBER_ID' }, 'an id that is none of ours')
-  const named = request({ memberId: leader.memberId, groupInstanceId: 'i' })
-  t.match(await groups.join(named), { fault: 'UNKNOWN_MEMBER_ID' }, 'which of two has the instance is not known')
-  const joined = await groups.join(request({ memberId: leader.memberId }))
-  t.match(joined, { fault: 'NONE', memberId: leader.memberId, generationId: 1 })
-  t.notOk(groups.isOfBefore('g', claim(follower)), 'the group has a generation')
-  t.equal(groups.heartbeat('g', claim(follower)), 'UNKNOWN_MEMBER_ID')
-  t.equal(groups.checkCommit('g', claim(follower), plain), 'UNKNOWN_MEMBER_ID')
-  groups.leave('g', { memberId: leader.memberId, groupInstanceId: null })
-  await groups.join(request({ groupId: 'new', requiresKnownMemberId: true }))
-  t.notOk(groups.isOfBefore('g', claim(follower)), 'also when all have left and other groups come')
-  t.ok(groups.isOfBefore('other', claim(follower)))
-  await rig.clock.run({ untilMs: rig.clock.monotonicMs() + REMEMBERED_MS })
-  t.notOk(groups.isOfBefore('other', claim(follower)), 'a minute later')
-  t.match(await groups.join(request({ groupId: 'other', memberId: follower.memberId })), { fault: 'UNKNOWN_MEMBER_ID' })
 })
 
 t.test('closing the broker answers everybody who is parked', async (t) => {

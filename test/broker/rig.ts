@@ -29,6 +29,7 @@ export class Rig {
   readonly told: string[] = []
   store: MemoryStore
   broker: Broker
+  readonly #random = new Prng(1)
 
   constructor(settings: Partial<BrokerSettings> = {}) {
     this.settings = { initialRebalanceDelayMs: 0, ...settings }
@@ -41,7 +42,7 @@ export class Rig {
       store: this.store,
       core: this.core,
       clock: this.clock,
-      random: new Prng(1),
+      random: this.#random,
       codec: simCodec,
       settings: this.settings,
       onFull: (bound, holders) => void this.told.push(`${bound}: ${holders()}`)

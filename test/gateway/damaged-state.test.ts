@@ -33,7 +33,17 @@ const REBUILT = [
   ]
 ]
 /** Those whose first byte is a format number. */
-const BINARY = ['producer', 'mqtt.retained', 'mqtt.retained-part', 'mqtt.will', 'mqtt.flight', 'mqtt.queue', 'mqtt.queued', 'mqtt.routed']
+const BINARY = [
+  'producer',
+  'group',
+  'mqtt.retained',
+  'mqtt.retained-part',
+  'mqtt.will',
+  'mqtt.flight',
+  'mqtt.queue',
+  'mqtt.queued',
+  'mqtt.routed'
+]
 const largeMessage = putRetained(
   {
     topic: 'plant/large',

@@ -94,6 +94,10 @@ const samples: Readonly<Record<string, Samples>> = {
   txn: { now: [transaction, transaction.replace(',"time":1700000000000', '')], newer: ['{"v":2}'] },
   'txn-abort': { now: ['{"v":1,"epoch":4,"lastEpoch":3,"time":1700000000000}'], newer: ['{"v":2}'] },
   'txn-offsets': { now: [pending, pending.replace(',"topicNumber":1', '')], newer: ['{"v":2}'] },
+  group: {
+    now: [Buffer.concat([Buffer.from([1]), Buffer.from('{"v":1,"type":"consumer","generation":3')]), new Uint8Array([2, 0xff])],
+    newer: [new Uint8Array([3, 0])]
+  },
   offsets: {
     now: ['{"v":1,"offset":5,"epoch":-1,"metadata":"\u00e4","time":1700000000000}', '{"v":1,"offset":5,"epoch":0,"metadata":""}'],
     newer: ['{"v":2}']

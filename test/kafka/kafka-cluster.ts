@@ -23,7 +23,8 @@ const TOOL_JVM = ['-Xmx128m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
 const TOPIC_PARTITIONS = 4
 
 export interface KafkaClusterOptions {
-  readonly brokerCount?: 1 | 3
+  /** 0: only Kafka's tools, for what listens elsewhere. */
+  readonly brokerCount?: 0 | 1 | 3
   /** Called with the real ports before anything starts; returns the ports clients are told (of proxies, for example). */
   readonly advertise?: (ports: readonly number[]) => Promise<readonly number[]>
   /** Further broker settings, over ours. */
@@ -34,6 +35,11 @@ export interface ToolResult {
   readonly exitCode: number | null
   readonly stdout: string
   readonly stderr: string
+}
+
+export interface RunningTool {
+  readonly written: { readonly stdout: string; readonly stderr: string }
+  end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>
 }
 
 interface Broker {
@@ -204,6 +210,17 @@ export class KafkaCluster {
     const exitCode = await new Promise<number | null>((resolve) => child.once('close', resolve))
     clearTimeout(timer)
     return { exitCode, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() }
+  }
+
+  /** As runTool(), of one that runs until it is ended. */
+  startTool(mainClass: string, args: readonly string[]): RunningTool {
+    const child = this.#spawn([...TOOL_JVM, '-cp', this.#classPath, mainClass, ...args])
+    const written = { stdout: '', stderr: '' }
+    for (const name of ['stdout', 'stderr'] as const)
+      child[name]?.setEncoding('utf8').on('data', (text: string) => {
+        written[name] += text
+      })
+    return { written, end: (signal) => end(child, signal) }
   }
 
   #broker(index: number): Broker {

@@ -68,13 +68,17 @@ export const handleHeartbeat: Handler<HeartbeatRequest, HeartbeatResponse> = (re
   return { errorCode: errorCodeOf(broker.groups.heartbeat(request.groupId, { memberId, groupInstanceId, generationId })) }
 }
 
-export const handleLeaveGroup: Handler<LeaveGroupRequest, LeaveGroupResponse> = (request, { broker, apiVersion }) => {
+export const handleLeaveGroup: Handler<LeaveGroupRequest, LeaveGroupResponse> = async (request, { broker, apiVersion }) => {
+  const { groupId } = request
   if (apiVersion < BATCHED_LEAVE_FROM) {
-    return { errorCode: errorCodeOf(broker.groups.leave(request.groupId, { memberId: request.memberId, groupInstanceId: null })) }
+    const fault = broker.groups.leave(groupId, { memberId: request.memberId, groupInstanceId: null })
+    await broker.groups.whenSaved(groupId)
+    return { errorCode: errorCodeOf(fault) }
   }
   const members = request.members.map(({ memberId, groupInstanceId }) => {
-    const fault = broker.groups.leave(request.groupId, { memberId, groupInstanceId })
+    const fault = broker.groups.leave(groupId, { memberId, groupInstanceId })
     return { memberId, groupInstanceId, errorCode: errorCodeOf(fault) }
   })
-  return { errorCode: request.groupId === '' ? errorCodeOf('INVALID_GROUP_ID') : 0, members }
+  await broker.groups.whenSaved(groupId)
+  return { errorCode: groupId === '' ? errorCodeOf('INVALID_GROUP_ID') : 0, members }
 }

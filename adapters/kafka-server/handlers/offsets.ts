@@ -59,15 +59,8 @@ export function offsetAnswers(
 export const handleOffsetCommit: Handler<OffsetCommitRequest, OffsetCommitResponse> = async (request, { broker }) => {
   const { groupId, memberId, groupInstanceId, generationIdOrMemberEpoch: generationId, topics } = request
   const claim = { memberId, groupInstanceId, generationId }
-  const asked = offsetsOf(broker, groupId, topics)
-  const { faultAt } = asked
-  let { offsets } = asked
-  let fault: FaultName = 'NONE'
-  if (broker.groups.isOfBefore(groupId, claim)) {
-    const isBehind = (one: OffsetToCommit): boolean => one.offset < (broker.committedOffsets.find(groupId, one)?.offset ?? 0)
-    for (const one of offsets.filter(isBehind)) faultAt.set(`${one.topicName}/${one.partitionIndex}`, 'ILLEGAL_GENERATION')
-    offsets = offsets.filter((one) => !isBehind(one))
-  } else fault = broker.groups.checkCommit(groupId, claim, { isTransactional: false })
+  const { offsets, faultAt } = offsetsOf(broker, groupId, topics)
+  let fault = broker.groups.checkCommit(groupId, claim, { isTransactional: false })
   if (fault === 'NONE' && !broker.committedOffsets.canStore(groupId)) fault = 'INVALID_GROUP_ID'
   if (fault === 'NONE' && offsets.length > 0) {
     try {
