@@ -82,6 +82,12 @@ export interface Broker {
   readonly groups: Groups
   readonly committedOffsets: CommittedOffsets
   readonly transactions: Transactions
+  /** Where the log lies. */
+  readonly directory: string
+  /** What the log takes there, and what is left; null = the file system does not say. */
+  space(): Promise<{ readonly usedBytes: number; readonly freeBytes: number | null }>
+  /** The wall clock. */
+  nowMs(): number
   /** Answers what waits, stops every timer. */
   close(): void
 }
@@ -155,6 +161,9 @@ export function openBroker(context: BrokerContext): Broker {
     groups,
     committedOffsets,
     transactions,
+    directory: store.directory,
+    space: () => store.space(),
+    nowMs: () => clock.wallMs(),
     close(): void {
       if (isClosed) return
       isClosed = true

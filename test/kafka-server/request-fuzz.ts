@@ -94,6 +94,7 @@ class Life {
       node: { nodeId: 1, host: '127.0.0.1', port: 9092 },
       clusterId: 'fuzz',
       autoCreateTopics: true,
+      deleteTopics: true,
       fetchBytesMax: 64 * 1024,
       ...header,
       clientHost: '127.0.0.1',
