@@ -11,7 +11,7 @@ import type {
 import type { Handler } from '../context.ts'
 import { errorCodeOf } from '../error-map.ts'
 
-const refusal = { errorCode: errorCodeOf('SECURITY_DISABLED'), errorMessage: 'There are no ACLs here.' }
+const refusal = { errorCode: errorCodeOf('SECURITY_DISABLED'), errorMessage: 'No Authorizer is configured.' }
 
 export const handleDescribeAcls: Handler<DescribeAclsRequest, DescribeAclsResponse> = () => ({ ...refusal, resources: [] })
 
