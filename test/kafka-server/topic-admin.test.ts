@@ -60,6 +60,19 @@ t.test('settings are changed one by one, replaced as a whole, only looked at, an
     created.topics.map(({ errorCode }) => errorCode),
     [0, ERROR_CODE.INVALID_CONFIG]
   )
+  const [looked] = (
+    await wire.call(api.CreateTopics, 7, {
+      topics: [{ name: 'c', numPartitions: 3, replicationFactor: 1, configs: [{ name: 'segment.ms', value: '77777' }] }],
+      validateOnly: true
+    })
+  ).topics
+  t.match(looked, { errorCode: 0, numPartitions: 3 })
+  t.match(
+    looked?.configs?.find(({ name }) => name === 'segment.ms'),
+    { value: '77777', configSource: 1 },
+    'what it would have'
+  )
+  t.notOk(centre.store.topics.has('c'))
   const change = async (configs: { name: string; configOperation: number; value: string | null }[], validateOnly = false) => {
     const resources = [{ resourceType: TOPIC, resourceName: 'a', configs }]
     const { responses } = await wire.call(api.IncrementalAlterConfigs, 1, { resources, validateOnly })

@@ -3,6 +3,7 @@
 import type { Broker } from '../../../runtime/broker/broker.ts'
 import { BrokerFault, type FaultName, faultOfStoreError } from '../../../runtime/broker/fault.ts'
 import type { NewTopic } from '../../../runtime/broker/topics.ts'
+import { defaultTopicConfig } from '../../../runtime/log/contract.ts'
 import type { Draft } from '../../kafka-protocol/api.ts'
 import type {
   CreateTopicsRequest,
@@ -46,22 +47,21 @@ async function createOne(asked: AskedTopic, validateOnly: boolean, { broker, nod
       settings: new Map(asked.configs.map((config) => [config.name, config.value]))
     }
     const created = validateOnly ? null : await broker.topics.create(topic)
+    const made = created ?? { config: { ...defaultTopicConfig, ...broker.topics.check(topic).config } }
     return {
       name,
       topicId: created ? topicIdOf(created) : ZERO_TOPIC_ID,
       errorCode: 0,
       errorMessage: null,
-      numPartitions: created ? created.partitions.length : broker.topics.check(topic).partitionCount,
+      numPartitions: made.config.partitionCount,
       replicationFactor: 1,
-      configs: created
-        ? topicConfigs(created, broker.settings).map(({ name, value, configSource }) => ({
-            name,
-            value,
-            configSource,
-            readOnly: false,
-            isSensitive: false
-          }))
-        : []
+      configs: topicConfigs(made, broker.settings).map(({ name, value, configSource, readOnly }) => ({
+        name,
+        value,
+        configSource,
+        readOnly,
+        isSensitive: false
+      }))
     }
   } catch (error) {
     return refused(name, faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'), error instanceof Error ? error.message : String(error))
