@@ -120,7 +120,7 @@ function storageWords(storage: StatusReport['storage']): string {
 function lossWords(reason: keyof TopicStatus['lost'], events: number): string {
   const were = events === 1 ? 'event was' : 'events were'
   if (reason === 'damage') return `${were} lost to damage of the device`
-  if (reason === 'deletion') return `undelivered ${were} deleted with a topic of this name`
+  if (reason === 'deletion') return `undelivered ${were} deleted by a client, or with a topic of this name`
   return `undelivered ${were} dropped by ${reason === 'quota' ? 'a quota' : 'retention'}`
 }
 

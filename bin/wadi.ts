@@ -20,6 +20,11 @@ import { metrics } from './commands/metrics.ts'
 import { run } from './commands/run.ts'
 import { status } from './commands/status.ts'
 import { tail } from './commands/tail.ts'
+import { topicAlter } from './commands/topic-alter.ts'
+import { topicCreate } from './commands/topic-create.ts'
+import { topicDelete } from './commands/topic-delete.ts'
+import { topicDescribe } from './commands/topic-describe.ts'
+import { topicList } from './commands/topic-list.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
 import { findCommand, helpOf, helpOverview } from './help.ts'
 import { interruption, runLastSteps } from './signals.ts'
@@ -64,6 +69,11 @@ const commands: readonly Command[] = [
   groupDescribe,
   groupReset,
   groupDelete,
+  topicList,
+  topicDescribe,
+  topicCreate,
+  topicAlter,
+  topicDelete,
   logVerify,
   logDump,
   configCheck,

@@ -40,7 +40,7 @@ import { openControlDoor } from './control-door.ts'
 import { DroppedLog } from './dropped-log.ts'
 import { type Edges, openEdges } from './edges.ts'
 import { lackOfRoom } from './journal-room.ts'
-import { createKafka, fullLog, gatewayBrokerSettings, refusalLog, topicChangesLog, topicRulesOf } from './kafka.ts'
+import { brokerSettingsOf, createKafka, fullLog, refusalLog, topicChangesLog, topicRulesOf } from './kafka.ts'
 import type { Log } from './log.ts'
 import { metricsText } from './metrics-text.ts'
 import { mqttLog } from './mqtt-log.ts'
@@ -160,7 +160,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
   const names = [...config.topics.keys(), ...table.topicNames]
   const topicRules = rulesOf(config, store, { log, claimed: names, onCreated: ({ name }) => uplink?.add(name) })
-  const broker = openGatewayBroker({ store, edges, log }, { topicRules, refusedBatches })
+  const broker = openGatewayBroker(config, { store, edges, log }, { topicRules, refusedBatches })
   closers.add(async () => broker.close())
 
   const makeTopic = (name: string, topicConfig: TopicConfig): Promise<Topic> => broker.topics.ensureOwn(name, topicConfig)
@@ -270,6 +270,7 @@ function sayReady(addresses: Gateway['addresses'], data: string, log: Log): void
 }
 
 function openGatewayBroker(
+  config: Config,
   { store, edges, log }: Inside,
   { topicRules, refusedBatches }: { topicRules: TopicRules; refusedBatches: RefusedTopics }
 ): Broker {
@@ -278,7 +279,7 @@ function openGatewayBroker(
     refusedBatches.add(refusal.topicName, refusal.fault)
     tellRefusal(refusal)
   }
-  return openBroker({ ...edges, store, settings: gatewayBrokerSettings, topicRules, onRefused, onFull: fullLog(log) })
+  return openBroker({ ...edges, store, settings: brokerSettingsOf(config), topicRules, onRefused, onFull: fullLog(log) })
 }
 
 async function setUpTopics(options: TopicsSetupOptions, closers: Closers): Promise<TopicsSetup> {

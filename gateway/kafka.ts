@@ -11,7 +11,7 @@ import type { BrokerSettings } from '../runtime/broker/broker.ts'
 import { BrokerFault } from '../runtime/broker/fault.ts'
 import type { OnFull } from '../runtime/broker/shared-bound.ts'
 import type { TopicRules } from '../runtime/broker/topics.ts'
-import type { Store } from '../runtime/log/contract.ts'
+import type { Store, TopicConfig } from '../runtime/log/contract.ts'
 import { isInternal } from './config/internal-topics.ts'
 import type { Config, KafkaSection } from './config/schema.ts'
 import type { Log } from './log.ts'
@@ -25,11 +25,15 @@ const NAME_CHARS_TOLD = 100
 /** Batches of a megabyte for as many partitions as a gateway has clients for. */
 const REQUEST_BYTES_MAX = 16 * 1024 * 1024
 
-export const gatewayBrokerSettings: Partial<BrokerSettings> = {
+const gatewayBrokerSettings: Partial<BrokerSettings> = {
   /** A gateway without a battery for its clock starts in 1970: a time ahead of ours is no reason to refuse an event. */
   timestampAheadMsMax: null,
   /** Few members start together here, so nobody waits three seconds for company. */
   initialRebalanceDelayMs: 0
+}
+
+export function brokerSettingsOf({ kafka }: Config): Partial<BrokerSettings> {
+  return { ...gatewayBrokerSettings, ...(kafka && { partitionCountDefault: kafka.default_partitions }) }
 }
 
 // A name that no topic can have may hold anything, and so may the message that repeats it.
@@ -48,12 +52,15 @@ export function refusalLog(log: Log): (refusal: RefusedBatch) => void {
 }
 
 /** What clients make is told, and what they may not make or delete: their tools show the number of the fault, seldom the words. */
-export function topicChangesLog(log: Log): Pick<TopicRules, 'onCreated' | 'onRefused'> {
+export function topicChangesLog(log: Log): Pick<TopicRules, 'onCreated' | 'onAltered' | 'onRefused'> {
   const isDue = oncePerMinute()
   return {
     onCreated({ name, partitions }, maker) {
       if (maker !== 'client') return // whoever made it says why
       log('info', `made topic ${name} with ${partitionWords(partitions.length)}, for a Kafka client`, { topic: name })
+    },
+    onAltered({ name }, words) {
+      log('info', `altered topic ${name} for a Kafka client: ${words}`, { topic: name })
     },
     onRefused({ name, change, fault, message }) {
       if (fault === 'TOPIC_ALREADY_EXISTS') return // programs make what they need at each start
@@ -88,13 +95,14 @@ export function closesLog(log: Log, nowMs?: () => number): (reason: CloseReason,
 }
 
 /** Not bound yet. */
-export function createKafka({ listen, advertised, create_topics, limits }: KafkaSection, log: Log): KafkaListener {
+export function createKafka({ listen, advertised, create_topics, delete_topics, limits }: KafkaSection, log: Log): KafkaListener {
   const isDue = oncePerMinute() // without a file descriptor a fault comes with every connection
   return new KafkaListener({
     host: listen.host,
     port: listen.port,
     ...(advertised && { advertised }),
     autoCreateTopics: create_topics,
+    deleteTopics: delete_topics,
     connectionCountMax: limits.connections,
     requestBytesMax: limits.memory / 2,
     answerBytesMax: limits.memory / 2,
@@ -113,11 +121,17 @@ function hostOf(client: string): string {
   return client.slice(0, client.lastIndexOf(':'))
 }
 
+/** A topic of a client that no section of the configuration describes has as many partitions as kafka.default_partitions says. */
+function clientTopicConfig(config: Config, name: string): TopicConfig {
+  const topic = topicConfigOf(config, name)
+  return config.topics.has(name) ? topic : { ...topic, partitionCount: config.kafka?.default_partitions ?? topic.partitionCount }
+}
+
 /** `claimed`: topics that the configuration names, there or not. The others: as in TopicRules. */
 export function topicRulesOf(
   config: Config,
   store: Pick<Store, 'topics'>,
-  { claimed, ...changes }: { claimed: readonly string[] } & Pick<TopicRules, 'onCreated' | 'onRefused'>
+  { claimed, ...changes }: { claimed: readonly string[] } & Pick<TopicRules, 'onCreated' | 'onAltered' | 'onRefused'>
 ): TopicRules {
   const isReserved = (name: string): boolean => isInternal(name) || name === config.dead_letter.topic
   /** One that has no room yet is made as the configuration says, or never: another topic under a name like that would end the next start. */
@@ -134,17 +148,22 @@ export function topicRulesOf(
   return {
     isReserved,
     ...changes,
-    checkDeletion({ name }) {
-      if (!config.kafka?.delete_topics) throw new BrokerFault('POLICY_VIOLATION', 'clients delete no topics here (kafka.delete_topics)')
+    defaultsOf: (name) => topicConfigOf(config, name),
+    checkChange({ name }, change) {
       if (isReserved(name)) throw new BrokerFault('POLICY_VIOLATION', `the topic "${name}" is Wadi's own`)
-      const place = placeOfTopic(config, name)
+      const { kafka } = config
+      if (change === 'alter' && !kafka?.create_topics)
+        throw new BrokerFault('POLICY_VIOLATION', 'clients alter no topics here (kafka.create_topics)')
+      if (change !== 'alter' && !kafka?.delete_topics)
+        throw new BrokerFault('POLICY_VIOLATION', 'clients delete no topics and no records here (kafka.delete_topics)')
+      const place = change === 'delete records of' ? null : placeOfTopic(config, name)
       if (place !== null) throw new BrokerFault('POLICY_VIOLATION', `${place} of the configuration names the topic "${name}"`)
     },
     configOf(name) {
       if (isReserved(name)) throw new BrokerFault('INVALID_TOPIC_EXCEPTION', `the name "${name}" is reserved`)
       if (!config.kafka?.create_topics) throw new BrokerFault('POLICY_VIOLATION', 'clients make no topics here (kafka.create_topics)')
       checkClaim(name)
-      return topicConfigOf(config, name)
+      return clientTopicConfig(config, name)
     },
     checkPartitions(count) {
       const { partitions: countMax } = config.kafka?.limits ?? { partitions: 0 }

@@ -43,6 +43,7 @@ function deadLetterLimits({ dead_letter }: Config): Partial<TopicConfig> {
 function fromSection(section: TopicSection): Omit<TopicConfig, 'isForwarded'> {
   const topic = mergedTopic(section)
   return {
+    ...defaultTopicConfig,
     partitionCount: topic.partitions,
     codec: topic.codec,
     retentionMs: topic.retention,
@@ -168,7 +169,7 @@ export class TopicsSetup {
       : { ...known, isForwarded: wanted.isForwarded }
     // One that waits is altered in memory.
     if (isFirst && JSON.stringify(sorted(target)) === JSON.stringify(sorted(known))) return
-    await store.alterTopic(name, target)
+    await store.alterTopic(name, target, { holds: 'at once' })
     if (!this.#names.has(name)) {
       log('info', wanted.isForwarded ? `topic ${name} is delivered from now on` : `topic ${name} is not delivered any more`)
     } else if (target.partitionCount > known.partitionCount) {

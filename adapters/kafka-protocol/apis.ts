@@ -1,7 +1,10 @@
 // Every API this codec knows, by name and by number.
 
 import type { Api } from './api.ts'
+import { CreateAcls, DeleteAcls, DescribeAcls } from './messages/acls.ts'
 import { ApiVersions } from './messages/api-versions.ts'
+import { DescribeCluster, DescribeLogDirs, ListPartitionReassignments } from './messages/cluster.ts'
+import { AlterConfigs, DescribeConfigs, IncrementalAlterConfigs } from './messages/configs.ts'
 import { Fetch } from './messages/fetch.ts'
 import { FindCoordinator } from './messages/find-coordinator.ts'
 import { DeleteGroups, DescribeGroups, ListGroups, OffsetDelete } from './messages/group-admin.ts'
@@ -11,7 +14,8 @@ import { ListOffsets } from './messages/list-offsets.ts'
 import { Metadata } from './messages/metadata.ts'
 import { OffsetCommit, OffsetFetch } from './messages/offsets.ts'
 import { Produce } from './messages/produce.ts'
-import { CreateTopics, DeleteTopics, DescribeConfigs } from './messages/topics.ts'
+import { CreatePartitions, CreateTopics, DeleteRecords, DeleteTopics, DescribeTopicPartitions } from './messages/topics.ts'
+import { DescribeProducers, DescribeTransactions, ListTransactions } from './messages/transaction-states.ts'
 import { AddOffsetsToTxn, AddPartitionsToTxn, EndTxn, InitProducerId, TxnOffsetCommit } from './messages/transactions.ts'
 
 export const api = {
@@ -39,7 +43,21 @@ export const api = {
   AddOffsetsToTxn,
   EndTxn,
   TxnOffsetCommit,
-  DescribeConfigs
+  DescribeConfigs,
+  AlterConfigs,
+  IncrementalAlterConfigs,
+  CreatePartitions,
+  DeleteRecords,
+  DescribeTopicPartitions,
+  DescribeCluster,
+  DescribeLogDirs,
+  ListPartitionReassignments,
+  DescribeProducers,
+  DescribeTransactions,
+  ListTransactions,
+  DescribeAcls,
+  CreateAcls,
+  DeleteAcls
 } as const
 
 /** An API whose messages are not known by type. */

@@ -116,8 +116,20 @@ function arrayCodec(element: FieldType, isNullable: boolean, format: Format): Va
 function typeCodec(type: FieldType, isNullable: boolean, format: Format): ValueCodec {
   if (type.kind === 'primitive') return primitiveCodec(type.primitive, isNullable, format)
   if (type.kind === 'array') return arrayCodec(type.element, isNullable, format)
-  assert(!isNullable, 'nullable structs are not needed by any message here')
-  return structCodec(type.fields, format)
+  const struct = structCodec(type.fields, format)
+  return isNullable ? nullableStructCodec(struct) : struct
+}
+
+/** A byte in front says whether it is there. */
+function nullableStructCodec(struct: StructCodec): ValueCodec {
+  return {
+    bytesMin: 1,
+    read: (reader) => (reader.int8() < 0 ? null : struct.read(reader)),
+    write(writer, value, field) {
+      writer.int8(value === null ? -1 : 1)
+      if (value !== null) struct.write(writer, value, field)
+    }
+  }
 }
 
 function isPresent(field: Field, version: number): boolean {
@@ -142,6 +154,7 @@ function isDefault(field: Field, value: unknown, version: number): boolean {
   if (value === undefined) return true
   if (field.type.kind === 'array') return field.nullableFrom === null && (value as unknown[]).length === 0
   if (field.type.kind === 'struct') {
+    if (value === null) return field.nullableFrom !== null && version >= field.nullableFrom
     const struct = value as Record<string, unknown>
     return field.type.fields.every((inner) => isDefault(inner, struct[inner.name], version))
   }

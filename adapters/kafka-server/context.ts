@@ -15,6 +15,8 @@ export interface ServerContext {
   readonly node: NodeAddress
   readonly clusterId: string
   readonly autoCreateTopics: boolean
+  /** Clients may delete topics: said, not decided here. */
+  readonly deleteTopics: boolean
   /** Most bytes one Fetch answer carries, whatever the client asks. */
   readonly fetchBytesMax: number
 }

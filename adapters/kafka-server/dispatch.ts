@@ -7,7 +7,10 @@ import { api } from '../kafka-protocol/apis.ts'
 import { decodeRequestHeader, isNewerApiVersions, type RequestHeader } from '../kafka-protocol/frame.ts'
 import { ConnectionRefusal, type Handler, type RequestContext } from './context.ts'
 import { errorCodeOf } from './error-map.ts'
+import { handleCreateAcls, handleDeleteAcls, handleDescribeAcls } from './handlers/acls.ts'
 import { type AdvertisedApi, apiVersionsHandler } from './handlers/api-versions.ts'
+import { handleDescribeCluster, handleDescribeLogDirs, handleListPartitionReassignments } from './handlers/cluster.ts'
+import { handleAlterConfigs, handleDescribeConfigs, handleIncrementalAlterConfigs } from './handlers/configs.ts'
 import { handleFetch } from './handlers/fetch.ts'
 import { handleFindCoordinator } from './handlers/find-coordinator.ts'
 import { handleDeleteGroups, handleDescribeGroups, handleListGroups, handleOffsetDelete } from './handlers/group-admin.ts'
@@ -17,7 +20,9 @@ import { handleListOffsets } from './handlers/list-offsets.ts'
 import { handleMetadata } from './handlers/metadata.ts'
 import { handleOffsetCommit, handleOffsetFetch } from './handlers/offsets.ts'
 import { handleProduce } from './handlers/produce.ts'
-import { handleCreateTopics, handleDeleteTopics, handleDescribeConfigs } from './handlers/topics.ts'
+import { handleCreatePartitions, handleDeleteRecords, handleDescribeTopicPartitions } from './handlers/topic-partitions.ts'
+import { handleCreateTopics, handleDeleteTopics } from './handlers/topics.ts'
+import { handleDescribeProducers, handleDescribeTransactions, handleListTransactions } from './handlers/transaction-states.ts'
 import {
   handleAddOffsetsToTxn,
   handleAddPartitionsToTxn,
@@ -89,7 +94,21 @@ const served: readonly Endpoint[] = [
   endpoint(api.AddOffsetsToTxn, handleAddOffsetsToTxn),
   endpoint(api.EndTxn, handleEndTxn),
   endpoint(api.TxnOffsetCommit, handleTxnOffsetCommit),
-  endpoint(api.DescribeConfigs, handleDescribeConfigs)
+  endpoint(api.DescribeConfigs, handleDescribeConfigs),
+  endpoint(api.AlterConfigs, handleAlterConfigs),
+  endpoint(api.IncrementalAlterConfigs, handleIncrementalAlterConfigs),
+  endpoint(api.CreatePartitions, handleCreatePartitions),
+  endpoint(api.DeleteRecords, handleDeleteRecords),
+  endpoint(api.DescribeTopicPartitions, handleDescribeTopicPartitions),
+  endpoint(api.DescribeCluster, handleDescribeCluster),
+  endpoint(api.DescribeLogDirs, handleDescribeLogDirs),
+  endpoint(api.ListPartitionReassignments, handleListPartitionReassignments),
+  endpoint(api.DescribeProducers, handleDescribeProducers),
+  endpoint(api.DescribeTransactions, handleDescribeTransactions),
+  endpoint(api.ListTransactions, handleListTransactions),
+  endpoint(api.DescribeAcls, handleDescribeAcls),
+  endpoint(api.CreateAcls, handleCreateAcls),
+  endpoint(api.DeleteAcls, handleDeleteAcls)
 ]
 
 const ownVersions: AdvertisedApi = {

@@ -22,6 +22,8 @@ export interface KafkaListenerOptions {
   readonly nodeId?: number
   /** Default true: asking for a topic that is not there makes it, unless the client says that it should not. */
   readonly autoCreateTopics?: boolean
+  /** Default true: what clients are told of delete.topic.enable. */
+  readonly deleteTopics?: boolean
   readonly connectionCountMax?: number
   /** Requests in work of all connections together; each connection has 16 KiB of its own besides. */
   readonly requestBytesMax?: number
@@ -128,13 +130,14 @@ export class KafkaListener {
   /** Serves what connected meanwhile, and from now on everything that comes. After bind(), once. */
   open({ broker, clusterId, release }: KafkaServed): void {
     if (release) this.#release = release
-    const { advertised, nodeId = 1, autoCreateTopics = true, fetchBytesMax = FETCH_BYTES_MAX } = this.#options
+    const { advertised, nodeId = 1, autoCreateTopics = true, deleteTopics = true, fetchBytesMax = FETCH_BYTES_MAX } = this.#options
     const { host, port } = this.address
     this.#context = {
       broker,
       node: { nodeId, host: advertised?.host ?? host, port: advertised?.port || port },
       clusterId,
       autoCreateTopics,
+      deleteTopics,
       fetchBytesMax
     }
     for (const socket of this.#held) this.#serve(socket, this.#context)

@@ -180,11 +180,17 @@ const kafka = optionalSection(
     }),
     create_topics: flag({
       default: 'true',
-      doc: 'clients may make topics, also by asking for one that is not there; delivered like those that routes make'
+      doc: 'clients may make topics, also by asking for one that is not there, delivered like those that routes make; and alter those that this file does not name'
+    }),
+    default_partitions: count({
+      default: '1',
+      min: 1,
+      max: 1000,
+      doc: 'partitions of a topic that a client makes without saying how many (num.partitions of Kafka)'
     }),
     delete_topics: flag({
       default: 'true',
-      doc: 'clients may delete topics that this file does not name, when the centre has all of their events'
+      doc: 'clients may delete topics that this file does not name, and records of all, when the centre has them'
     }),
     limits: section(
       {

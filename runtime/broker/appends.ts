@@ -11,15 +11,16 @@ import { Slots } from '../base/slots.ts'
 import type { Core } from '../core/core.ts'
 import type { Clock } from '../io/clock.ts'
 import type { BlockCodec } from '../io/codec.ts'
-import type { Partition, Store } from '../log/contract.ts'
+import { defaultTopicConfig, type Partition, type Store } from '../log/contract.ts'
 import type { AppendOutcome } from './append-outcome.ts'
-import { type CheckedBatch, checkClientBatch, checkCompressed, isCompressed } from './batch-check.ts'
+import { type BatchCheck, type CheckedBatch, checkClientBatch, checkCompressed, isCompressed, type Refusal } from './batch-check.ts'
 import { type FaultName, faultOfStoreError } from './fault.ts'
 import type { KeyedLock } from './keyed-lock.ts'
 import type { PartitionProducers, ProducerStates } from './partition-producers.ts'
 import type { ProducerBound } from './producer-bound.ts'
 import { checkSequence, type RecentBatch, type SequencedBatch } from './producer-state.ts'
 import { QueuedBatch } from './queued-batches.ts'
+import { batchRulesOf, refusalOfRecords, stampAppendTime, type TopicBatchRules } from './topic-batches.ts'
 import { Turns } from './turns.ts'
 
 /** Compressed batches opened at the same time: each may take a few MiB for a moment. */
@@ -73,6 +74,7 @@ interface Candidate {
   readonly producers: PartitionProducers
   readonly batch: CheckedBatch
   readonly bytes: Uint8Array
+  readonly rules: TopicBatchRules
 }
 
 export class Appends {
@@ -102,12 +104,13 @@ export class Appends {
         return
       }
       seen.add(producers)
-      const check = this.#check(input.records, options)
+      const rules = this.#rulesOf(input.topicName)
+      const check = this.#check(input.records, rules, options)
       if ('fault' in check) {
-        outcomes[at] = refused(check.fault, check.message, producers)
+        outcomes[at] = refusedBy(check, producers)
         return
       }
-      candidates.push({ at, producers, batch: check.batch, bytes: input.records as Uint8Array })
+      candidates.push({ at, producers, batch: check.batch, bytes: input.records as Uint8Array, rules })
     })
     const compressed = candidates.filter(({ batch }) => isCompressed(batch.header))
     const opened = compressed.length === 0 ? null : Promise.all(compressed.map((candidate) => this.#open(candidate, outcomes)))
@@ -128,10 +131,14 @@ export class Appends {
   }
 
   /** Sets the outcome when what is inside a compressed batch is not what it should be. */
-  async #open({ at, producers, bytes }: Candidate, outcomes: AppendOutcome[]): Promise<void> {
-    const { core, codec } = this.#context
-    const refusal = await this.#slots.run(() => checkCompressed(core, codec, bytes))
-    if (refusal) outcomes[at] = refused(refusal.fault, refusal.message, producers)
+  async #open({ at, producers, bytes, rules }: Candidate, outcomes: AppendOutcome[]): Promise<void> {
+    const refusal = await this.#slots.run(() => checkCompressed(this.#context, bytes, (opened) => refusalOfRecords(opened, rules)))
+    if (refusal) outcomes[at] = refusedBy(refusal, producers)
+  }
+
+  #rulesOf(topicName: string): TopicBatchRules {
+    const { store, clock } = this.#context
+    return batchRulesOf(store.topics.get(topicName)?.config ?? defaultTopicConfig, this.#context, clock.wallMs())
   }
 
   async #appendAll(candidates: readonly Candidate[], outcomes: AppendOutcome[]): Promise<void> {
@@ -144,9 +151,9 @@ export class Appends {
       [...byProducer].map(([producerId, list]) => {
         const appendAll = async (): Promise<void> => {
           await Promise.all(
-            list.map(async ({ at, producers, batch, bytes }) => {
-              const outcome = producerId < 0n ? this.#appendPlain(producers, batch, bytes) : this.#appendSequenced(producers, batch, bytes)
-              outcomes[at] = await outcome
+            list.map(async (candidate) => {
+              const outcome = producerId < 0n ? this.#appendPlain(candidate) : this.#appendSequenced(candidate)
+              outcomes[candidate.at] = await outcome
             })
           )
         }
@@ -155,31 +162,29 @@ export class Appends {
     )
   }
 
-  #check(records: Uint8Array | null, options: AppendOptions): ReturnType<typeof checkClientBatch> {
-    const { core, clock, batchBytesMax, timestampAheadMsMax } = this.#context
-    const check = checkClientBatch(core, records, {
-      batchBytesMax,
-      timestampMsMax: timestampAheadMsMax === null ? null : clock.wallMs() + timestampAheadMsMax,
-      isZstdAllowed: options.isZstdAllowed
-    })
+  #check(records: Uint8Array | null, rules: TopicBatchRules, options: AppendOptions): BatchCheck {
+    const { batchBytesMax, timestampMsMax } = rules
+    const check = checkClientBatch(this.#context.core, records, { batchBytesMax, timestampMsMax, isZstdAllowed: options.isZstdAllowed })
     if ('batch' in check && check.batch.isTransactional && !options.hasTransactionalId) {
       return { fault: 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED', message: 'a transactional batch in a request without a transactional id' }
     }
+    if ('batch' in check && !isCompressed(check.batch.header)) return refusalOfRecords(records as Uint8Array, rules) ?? check
     return check
   }
 
-  #appendPlain(producers: PartitionProducers, batch: CheckedBatch, bytes: Uint8Array): Promise<AppendOutcome> {
+  #appendPlain({ producers, batch, bytes, rules }: Candidate): Promise<AppendOutcome> {
+    this.#stamp(bytes, rules)
     return new Promise((resolve) => {
       this.#context.store.submit([appendOf(producers, batch, bytes)], [], (error, [baseOffset]) => {
         if (error) return resolve(refusedByStore(error, producers))
         this.counters.storedEvents += batch.header.recordCount
-        resolve(appended(baseOffset as Offset, producers))
+        resolve(appended(baseOffset as Offset, producers, rules))
       })
     })
   }
 
   /** Queued, or refused, before it returns. */
-  #appendSequenced(producers: PartitionProducers, batch: CheckedBatch, bytes: Uint8Array): AppendOutcome | Promise<AppendOutcome> {
+  #appendSequenced({ producers, batch, bytes, rules }: Candidate): AppendOutcome | Promise<AppendOutcome> {
     const { header, isTransactional } = batch
     const { producerId } = header
     const sequenced: SequencedBatch = { ...header, isTransactional }
@@ -198,6 +203,7 @@ export class Appends {
     }
     const queued = new QueuedBatch(sequenced, { known, before, nowMs: this.#context.clock.wallMs() })
     producers.queued.add(producerId, queued)
+    this.#stamp(bytes, rules)
     this.#context.store.submit(
       [appendOf(producers, batch, bytes)],
       ([offset]) => [producers.putProducer(queued.place(offset as Offset))],
@@ -211,10 +217,14 @@ export class Appends {
         producers.setProducer(queued.state)
         this.counters.storedEvents += header.recordCount
         if (isNew) this.#context.producerBound.enforce()
-        queued.end(appended(baseOffset as Offset, producers))
+        queued.end(appended(baseOffset as Offset, producers, rules))
       }
     )
     return queued.outcome
+  }
+
+  #stamp(bytes: Uint8Array, { appendTimeMs }: TopicBatchRules): void {
+    if (appendTimeMs !== null) stampAppendTime(this.#context.core, bytes, appendTimeMs)
   }
 }
 
@@ -248,12 +258,23 @@ function appendOf(producers: PartitionProducers, batch: CheckedBatch, bytes: Uin
   return { partition: producers.partition, content: { batch: bytes, recordCount: batch.header.recordCount } }
 }
 
-function appended(baseOffset: number, producers: PartitionProducers): AppendOutcome {
-  return { fault: 'NONE', message: null, baseOffset, logStartOffset: producers.partition.logStartOffset }
+/** Without `rules`: it was stored before, and when is not known any more. */
+function appended(baseOffset: number, { partition }: PartitionProducers, rules?: TopicBatchRules): AppendOutcome {
+  return {
+    fault: 'NONE',
+    message: null,
+    baseOffset,
+    logStartOffset: partition.logStartOffset,
+    appendTimeMs: rules?.appendTimeMs ?? null
+  }
 }
 
 function refused(fault: FaultName, message: string, producers: PartitionProducers | null): AppendOutcome {
-  return { fault, message, baseOffset: -1, logStartOffset: producers ? producers.partition.logStartOffset : -1 }
+  return { fault, message, baseOffset: -1, logStartOffset: producers ? producers.partition.logStartOffset : -1, appendTimeMs: null }
+}
+
+function refusedBy({ fault, message, records }: Refusal, producers: PartitionProducers): AppendOutcome {
+  return { ...refused(fault, message, producers), records }
 }
 
 function refusedByStore(error: unknown, producers: PartitionProducers): AppendOutcome {

@@ -12,6 +12,7 @@ import {
   MAGIC_AT,
   RECORDS_AT,
   readBatchHeader,
+  TIMESTAMP_TYPE_BIT,
   TRANSACTIONAL_BIT,
   viewOf
 } from '../core/batch-header.ts'
@@ -22,7 +23,6 @@ import { decompressBatch } from '../log/batch-codec.ts'
 import type { FaultName } from './fault.ts'
 
 const CODEC_ZSTD = 4
-const TIMESTAMP_TYPE_BIT = 0x08
 const BATCH_LENGTH_MIN = 14
 
 export interface BatchLimits {
@@ -38,7 +38,14 @@ export interface CheckedBatch {
   readonly isTransactional: boolean
 }
 
-export type BatchCheck = { readonly batch: CheckedBatch } | { readonly fault: FaultName; readonly message: string }
+export type BatchCheck = { readonly batch: CheckedBatch } | Refusal
+
+export interface Refusal {
+  readonly fault: FaultName
+  readonly message: string
+  /** Which records of the batch it is about. */
+  readonly records?: readonly { readonly index: number; readonly message: string }[]
+}
 
 /** `records` is the whole records field of one partition in a Produce request. */
 export function checkClientBatch(core: Core, records: Uint8Array | null, limits: BatchLimits): BatchCheck {
@@ -60,15 +67,20 @@ const RECORDS_BYTES_FREE = 1024 * 1024
 const RATIO_MAX = 1032
 
 /**
- * null when a compressed batch (header and CRC were right) opens, and holds the records that its header claims.
+ * null when a compressed batch (header and CRC were right) opens, and holds the records that its header claims, which `checkRecords` lets pass.
  * Bounded by what a batch of ours can hold and by the ratio above. Large blocks leave the thread, or let others in between (BlockCodec);
  * LZ4 is done here, in about a millisecond per MiB.
  */
-export async function checkCompressed(core: Core, codec: BlockCodec, bytes: Uint8Array): Promise<Refusal | null> {
+export async function checkCompressed(
+  { core, codec }: { core: Core; codec: BlockCodec },
+  bytes: Uint8Array,
+  checkRecords: (opened: Uint8Array) => Refusal | null
+): Promise<Refusal | null> {
   const recordsBytesMax = Math.max(RECORDS_BYTES_FREE, RATIO_MAX * (bytes.byteLength - RECORDS_AT))
   try {
-    const fault = core.checkBatch(await decompressBatch(core, codec, bytes, recordsBytesMax))
-    return fault ? refuse('INVALID_RECORD', `the compressed records do not fit the batch's header (${fault})`) : null
+    const opened = await decompressBatch(core, codec, bytes, recordsBytesMax)
+    const fault = core.checkBatch(opened)
+    return fault ? refuse('INVALID_RECORD', `the compressed records do not fit the batch's header (${fault})`) : checkRecords(opened)
   } catch (error) {
     if (error instanceof OutputTooLarge) return refuse('MESSAGE_TOO_LARGE', error.message)
     if (error instanceof RangeError) return refuse('CORRUPT_MESSAGE', error.message)
@@ -79,8 +91,6 @@ export async function checkCompressed(core: Core, codec: BlockCodec, bytes: Uint
 export function isCompressed(header: BatchHeader): boolean {
   return (header.attributes & CODEC_MASK) !== 0
 }
-
-type Refusal = { readonly fault: FaultName; readonly message: string }
 
 function refuse(fault: FaultName, message: string): Refusal {
   return { fault, message }

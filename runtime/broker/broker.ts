@@ -84,6 +84,12 @@ export interface Broker {
   readonly groupAdmin: GroupAdmin
   readonly committedOffsets: CommittedOffsets
   readonly transactions: Transactions
+  /** Where the log lies. */
+  readonly directory: string
+  /** What the log takes there, and what is left; null = the file system does not say. */
+  space(): Promise<{ readonly usedBytes: number; readonly freeBytes: number | null }>
+  /** The wall clock. */
+  nowMs(): number
   /** Answers what waits, stops every timer. */
   close(): void
 }
@@ -164,6 +170,9 @@ export function openBroker(context: BrokerContext): Broker {
     groupAdmin: new GroupAdmin({ groups, committedOffsets, transactions }),
     committedOffsets,
     transactions,
+    directory: store.directory,
+    space: () => store.space(),
+    nowMs: () => clock.wallMs(),
     close(): void {
       if (isClosed) return
       isClosed = true

@@ -52,7 +52,11 @@ export const faultNames = [
   'INVALID_RECORD',
   'UNSTABLE_OFFSET_COMMIT',
   'PRODUCER_FENCED',
-  'UNKNOWN_TOPIC_ID'
+  'UNKNOWN_TOPIC_ID',
+  'SECURITY_DISABLED',
+  'TRANSACTIONAL_ID_NOT_FOUND',
+  'MISMATCHED_ENDPOINT_TYPE',
+  'UNSUPPORTED_ENDPOINT_TYPE'
 ] as const
 
 export type FaultName = (typeof faultNames)[number]

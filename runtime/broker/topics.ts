@@ -1,11 +1,13 @@
-// Topics as clients of the broker make and find them: Kafka's name rules, Kafka's setting names, one creation per name at a time.
+// Topics as clients of the broker make, alter and find them: Kafka's name rules, Kafka's setting names, one change at a time.
 
 import { WadiError } from '../base/errors.ts'
+import type { Offset } from '../base/offset.ts'
 import { collidingTopic, topicNameFault } from '../base/topic-names.ts'
-import type { Store, Topic, TopicConfig } from '../log/contract.ts'
+import { defaultTopicConfig, type Partition, type Store, type Topic, type TopicConfig } from '../log/contract.ts'
 import { BrokerFault, type FaultName, faultOfStoreError } from './fault.ts'
 import { KeyedLock } from './keyed-lock.ts'
-import { type BrokerValues, configOf, SEAL_CODEC } from './topic-settings.ts'
+import { type SettingChange, settingsAfter } from './setting-changes.ts'
+import { alteredConfig, type BrokerValues, configOf, givenTo, SEAL_CODEC, settingNamed, valueIn } from './topic-settings.ts'
 
 export interface NewTopic {
   readonly name: string
@@ -22,10 +24,15 @@ export interface TopicDefaults {
   readonly partitionCountMax: number
 }
 
+export type TopicChange = 'make' | 'alter' | 'delete' | 'delete records of'
+
+/** All of what a client gives a topic, or what it changes. */
+export type NewSettings = { readonly all: ReadonlyMap<string, string | null> } | { readonly changes: readonly SettingChange[] }
+
 export interface RefusedChange {
   /** As the client wrote it: anything. */
   readonly name: string
-  readonly change: 'make' | 'delete'
+  readonly change: TopicChange
   readonly fault: FaultName
   /** With the name of the fault, or what the store says. */
   readonly message: string
@@ -44,8 +51,12 @@ export interface TopicRules {
   onCreated(topic: Topic, maker: 'client' | 'owner'): void
   /** A client is about to be told. */
   onRefused(refusal: RefusedChange): void
-  /** @throws BrokerFault POLICY_VIOLATION when clients may not delete it */
-  checkDeletion(topic: Topic): void
+  /** As configOf(), of a topic that there is: what of its settings goes back to. */
+  defaultsOf(name: string): Partial<TopicConfig>
+  /** What clients have changed is durable. */
+  onAltered(topic: Topic, words: string): void
+  /** @throws BrokerFault POLICY_VIOLATION, INVALID_TOPIC_EXCEPTION when clients may not do that to it */
+  checkChange(topic: Topic, change: Exclude<TopicChange, 'make'>): void
   /** Clients read it and do not write it. */
   isReserved(name: string): boolean
 }
@@ -56,7 +67,9 @@ const noRules: TopicRules = {
   checkPartitions: () => undefined,
   onCreated: () => undefined,
   onRefused: () => undefined,
-  checkDeletion: () => undefined,
+  defaultsOf: () => ({ codec: SEAL_CODEC }),
+  onAltered: () => undefined,
+  checkChange: () => undefined,
   isReserved: () => false
 }
 
@@ -159,10 +172,92 @@ export class Topics {
       const { name } = topic
       if (this.find(name)?.number !== topic.number) throw new BrokerFault('UNKNOWN_TOPIC_OR_PARTITION', `there is no topic "${name}"`)
       await this.#told('delete', name, async () => {
-        this.#rules.checkDeletion(topic)
+        this.#rules.checkChange(topic, 'delete')
         await this.#store.deleteTopic(name, { undelivered: 'refuse' })
       })
     })
+  }
+
+  /**
+   * Its settings, all or some. Durable before it resolves; validateOnly: nothing is written.
+   * @throws BrokerFault UNKNOWN_TOPIC_OR_PARTITION, INVALID_CONFIG, INVALID_REQUEST, POLICY_VIOLATION, INVALID_TOPIC_EXCEPTION; WadiError when the store refuses
+   */
+  alterSettings(name: string, settings: NewSettings, options: { validateOnly: boolean }): Promise<void> {
+    return this.#change(name, 'alter', async (topic) => {
+      const base = { ...topic.config, ...defaultTopicConfig, codec: SEAL_CODEC, ...this.#rules.defaultsOf(name) } as const
+      const context = { base, broker: this.#values }
+      const config = alteredConfig(this.#givenAfter(topic, settings, base), context)
+      if (options.validateOnly || JSON.stringify({ ...topic.config, ...config }) === JSON.stringify(topic.config)) return
+      await this.#store.alterTopic(name, config, { holds: 'when durable' })
+      const words = Object.entries(config.given ?? {}).map(([setting, value]) => `${setting}=${value}`)
+      this.#rules.onAltered(topic, words.length === 0 ? 'no settings of its own' : words.join(', '))
+    })
+  }
+
+  /**
+   * More partitions. Durable before it resolves; validateOnly: nothing is made.
+   * @throws BrokerFault UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS, POLICY_VIOLATION, INVALID_TOPIC_EXCEPTION; WadiError when the store refuses
+   */
+  grow(name: string, partitionCount: number, options: { validateOnly: boolean }): Promise<void> {
+    return this.#change(name, 'alter', async (topic) => {
+      const { length } = topic.partitions
+      const countMax = this.#defaults.partitionCountMax
+      if (partitionCount <= length) {
+        throw new BrokerFault(
+          'INVALID_PARTITIONS',
+          `Topic ${name} has ${length} partition(s): ${partitionCount} are not more, and partitions are never taken away`
+        )
+      }
+      if (partitionCount > countMax)
+        throw new BrokerFault('INVALID_PARTITIONS', `a topic has 1 to ${countMax} partitions, not ${partitionCount}`)
+      this.#rules.checkPartitions(partitionCount - length)
+      if (options.validateOnly) return
+      await this.#store.alterTopic(name, { partitionCount }, { holds: 'when durable' })
+      this.#rules.onAltered(topic, `${partitionCount} partitions, ${length} before`)
+    })
+  }
+
+  /**
+   * The log of the partition starts at `offset`; null = at its end. Durable before it resolves. Events that the centre should get and does not have stay.
+   * @returns where it starts
+   * @throws BrokerFault OFFSET_OUT_OF_RANGE, POLICY_VIOLATION, UNKNOWN_TOPIC_OR_PARTITION; WadiError when the store refuses
+   */
+  deleteRecords(partition: Partition, offset: Offset | null): Promise<Offset> {
+    const name = partition.topicName
+    const topic = this.find(name)
+    return this.#told('delete records of', name, async () => {
+      if (topic?.partitions[partition.partitionIndex] !== partition)
+        throw new BrokerFault('UNKNOWN_TOPIC_OR_PARTITION', `there is no topic "${name}"`)
+      this.#rules.checkChange(topic, 'delete records of')
+      if (topic.config.cleanup === 'compact')
+        throw new BrokerFault('POLICY_VIOLATION', `records of ${name} are not deleted: its cleanup.policy is compact`)
+      return this.#store.deleteRecords(partition, offset ?? partition.highWatermark)
+    })
+  }
+
+  #givenAfter(topic: Topic, settings: NewSettings, base: TopicConfig): ReadonlyMap<string, string | null> {
+    const broker = this.#values
+    if ('changes' in settings) {
+      return settingsAfter(givenTo(topic.config, { base, broker }), settings.changes, (name) => {
+        const setting = settingNamed(name)
+        return setting ? valueIn(setting, topic.config, broker) : ''
+      })
+    }
+    for (const [name, value] of settings.all)
+      if (value === null) throw new BrokerFault('INVALID_REQUEST', `Null value not supported for : ${name}`)
+    return settings.all
+  }
+
+  /** One change at a time, of a topic that clients may change. */
+  #change(name: string, change: 'alter', work: (topic: Topic) => Promise<void>): Promise<void> {
+    return this.#lock.run('create', () =>
+      this.#told(change, name, async () => {
+        const topic = this.find(name)
+        if (!topic) throw new BrokerFault('UNKNOWN_TOPIC_OR_PARTITION', `there is no topic "${name}"`)
+        this.#rules.checkChange(topic, change)
+        await work(topic)
+      })
+    )
   }
 
   /** It was deleted. */
@@ -179,7 +274,7 @@ export class Topics {
     return made
   }
 
-  async #told<T>(change: RefusedChange['change'], name: string, work: () => Promise<T>): Promise<T> {
+  async #told<T>(change: TopicChange, name: string, work: () => Promise<T>): Promise<T> {
     try {
       return await work()
     } catch (error) {

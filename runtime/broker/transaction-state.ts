@@ -9,7 +9,9 @@ import { fields, integer, integerText, listOf, oneOf, optional, tuple, whole, wo
 import type { OffsetToCommit } from './committed-offsets.ts'
 
 /** There is no PrepareCommit: markers, offsets and this state change in one commit. PrepareAbort: decided, and too large for one. */
-export type TransactionStatus = 'Empty' | 'Ongoing' | 'PrepareAbort' | 'CompleteCommit' | 'CompleteAbort'
+export type TransactionStatus = (typeof transactionStatuses)[number]
+
+export const transactionStatuses = ['Empty', 'Ongoing', 'PrepareAbort', 'CompleteCommit', 'CompleteAbort'] as const
 
 export interface TransactionState {
   readonly transactionalId: string
@@ -24,6 +26,8 @@ export interface TransactionState {
   readonly groupIds: ReadonlySet<string>
   /** When it changed last, by the wall clock; null when the version that did it did not note it. */
   readonly updatedMs: number | null
+  /** When its open transaction began; null when none is open, or the version that began it did not note it. */
+  readonly startedMs: number | null
 }
 
 interface StoredAbort {
@@ -41,6 +45,7 @@ interface StoredTransaction {
   readonly partitions: readonly (readonly [topicNumber: number, partitionIndex: number])[]
   readonly groups: readonly string[]
   readonly time?: number | undefined
+  readonly start?: number | undefined
 }
 
 const transactionShape = fields<StoredTransaction>({
@@ -48,10 +53,11 @@ const transactionShape = fields<StoredTransaction>({
   epoch: integer,
   lastEpoch: integer,
   timeoutMs: integer,
-  status: oneOf('Empty', 'Ongoing', 'PrepareAbort', 'CompleteCommit', 'CompleteAbort'),
+  status: oneOf(...transactionStatuses),
   partitions: listOf(tuple(whole, whole)),
   groups: listOf(words),
-  time: optional(integer)
+  time: optional(integer),
+  start: optional(integer)
 })
 
 const offsetShape = fields<OffsetToCommit>({
@@ -111,7 +117,8 @@ export function putTransaction(state: TransactionState): StateChange {
     status: state.status,
     partitions: [...state.partitions].map((partition) => [partition.topicNumber, partition.partitionIndex]),
     groups: [...state.groupIds],
-    ...(state.updatedMs !== null && { time: state.updatedMs })
+    ...(state.updatedMs !== null && { time: state.updatedMs }),
+    ...(state.startedMs !== null && { start: state.startedMs })
   }
   return storedTransactions.put(storedTransactions.key(state.transactionalId), stored)
 }
@@ -145,7 +152,8 @@ export function readTransactions(store: Store): TransactionState[] {
       status: abort ? 'PrepareAbort' : stored.status,
       partitions: new Set(partitions),
       groupIds: new Set(stored.groups),
-      updatedMs: abort?.time ?? stored.time ?? null
+      updatedMs: abort?.time ?? stored.time ?? null,
+      startedMs: stored.start ?? null
     }
   })
 }

@@ -109,6 +109,15 @@ export class Transactions {
     return [...this.#entries.values()].filter((entry) => isOpen(entry.state)).length
   }
 
+  /** All ids that are remembered, as they are now. */
+  list(): readonly TransactionState[] {
+    return [...this.#entries.values()].map(({ state }) => state)
+  }
+
+  find(transactionalId: string): TransactionState | null {
+    return this.#entries.get(transactionalId)?.state ?? null
+  }
+
   close(): void {
     this.#isClosed = true
     for (const entry of this.#entries.values()) this.#stopTimer(entry)
@@ -220,7 +229,8 @@ export class Transactions {
         lastProducerEpoch: -1,
         timeoutMs,
         status: 'Empty',
-        updatedMs: clock.wallMs()
+        updatedMs: clock.wallMs(),
+        startedMs: null
       }
       await store.commit([], [putTransaction(first)])
       const entry: Entry = { state: first, pending: new PendingOffsets(transactionalId), timer: null }
@@ -262,12 +272,14 @@ export class Transactions {
   async #begin(entry: Entry, added: { partitions: readonly Partition[]; groupIds: readonly string[] }): Promise<FaultName> {
     const { state } = entry
     const isOpen = state.status === 'Ongoing'
+    const nowMs = this.#context.clock.wallMs()
     const next: TransactionState = {
       ...state,
       status: 'Ongoing',
       partitions: new Set([...(isOpen ? state.partitions : []), ...added.partitions]),
       groupIds: new Set([...(isOpen ? state.groupIds : []), ...added.groupIds]),
-      updatedMs: this.#context.clock.wallMs()
+      updatedMs: nowMs,
+      startedMs: isOpen ? state.startedMs : nowMs
     }
     const isKnown = isOpen && next.partitions.size === state.partitions.size && next.groupIds.size === state.groupIds.size
     if (isKnown) return 'NONE'
@@ -501,7 +513,7 @@ function abortedBy(producers: PartitionProducers, producerId: bigint, markerOffs
 /** As `identity`, with nothing open. */
 function ended(identity: TransactionState, outcome: 'commit' | 'abort', timestampMs: number): TransactionState {
   const status = outcome === 'commit' ? 'CompleteCommit' : 'CompleteAbort'
-  return { ...identity, status, partitions: new Set(), groupIds: new Set(), updatedMs: timestampMs }
+  return { ...identity, status, partitions: new Set(), groupIds: new Set(), updatedMs: timestampMs, startedMs: null }
 }
 
 /** The next epoch; the one it replaces is remembered. May be one past EPOCH_MAX: that identity fences and is never handed out. */

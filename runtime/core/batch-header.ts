@@ -25,6 +25,8 @@ export const RECORDS_AT = 61
 export const LENGTH_PREFIX_BYTES = BATCH_LENGTH_AT + 4
 export const MAGIC = 2
 export const CODEC_MASK = 0x07
+/** The time of its records is its max timestamp: when it was appended. */
+export const TIMESTAMP_TYPE_BIT = 0x08
 export const TRANSACTIONAL_BIT = 0x10
 export const CONTROL_BIT = 0x20
 

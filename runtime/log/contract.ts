@@ -22,6 +22,22 @@ export interface TopicConfig {
   readonly dropUndelivered: boolean
   /** false = it is not delivered: retention by age and bytes need not wait, and no event of it counts as undelivered. */
   readonly isForwarded: boolean
+  /** compact: nothing goes by age or bytes. Nothing is compacted. */
+  readonly cleanup: 'delete' | 'compact' | 'compact,delete'
+  /** A segment is not made larger; null = as large as the storage makes them. */
+  readonly segmentBytes: number | null
+  /** As StorageSettings.segmentAgeMs; null = that. */
+  readonly segmentAgeMs: number | null
+  /** The largest batch of a Kafka producer; null = the broker's. */
+  readonly batchBytesMax: number | null
+  /** What becomes of the timestamps of Kafka producers. */
+  readonly timestampType: 'CreateTime' | 'LogAppendTime'
+  /** How far behind our clock a timestamp of a Kafka producer may lie; null = any. */
+  readonly timestampBehindMsMax: number | null
+  /** How far ahead of it; null = as far as the broker says. */
+  readonly timestampAheadMsMax: number | null
+  /** What a Kafka client gave the topic: Kafka's names, with the values as they were written. */
+  readonly given: Readonly<Record<string, string>>
 }
 
 export const defaultTopicConfig: TopicConfig = {
@@ -32,7 +48,15 @@ export const defaultTopicConfig: TopicConfig = {
   quotaBytes: null,
   whenFull: 'reject',
   dropUndelivered: false,
-  isForwarded: true
+  isForwarded: true,
+  cleanup: 'delete',
+  segmentBytes: null,
+  segmentAgeMs: null,
+  batchBytesMax: null,
+  timestampType: 'CreateTime',
+  timestampBehindMsMax: null,
+  timestampAheadMsMax: null,
+  given: {}
 }
 
 export interface StateChange {
@@ -231,8 +255,14 @@ export interface DeleteOptions {
   readonly undelivered: 'refuse' | 'lose'
 }
 
+export interface AlterOptions {
+  readonly holds: 'at once' | 'when durable'
+}
+
 /** The data directory. */
 export interface Store {
+  /** Its path. */
+  readonly directory: string
   /** Random, made with the directory: tells a wiped or copied disk from the one the centre knows. */
   readonly logId: string
   /** Counts the starts of this directory: the number of this one. */
@@ -245,6 +275,8 @@ export interface Store {
   readonly commitBytesMax: number
   readonly topics: ReadonlyMap<string, Topic>
   readonly metrics: StoreMetrics
+  /** What the directory takes now, and what the file system has left; null = it does not say. */
+  space(): Promise<{ readonly usedBytes: number; readonly freeBytes: number | null }>
   /** How long a durable write takes, lately. */
   readonly writeMs: number
   /** null while appends can succeed. */
@@ -256,15 +288,22 @@ export interface Store {
    */
   createTopic(name: string, config?: Partial<TopicConfig>): Promise<Topic>
   /**
-   * Replaces the named settings; partitionCount can only grow. They hold at once, except for new partitions, and are durable when it resolves: when
-   * it is refused they hold until the store is closed.
+   * Replaces the named settings; partitionCount can only grow. They are durable when it resolves. 'at once': except for new partitions they hold before, and
+   * when it is refused until the store is closed: they may be what makes room. 'when durable' (the default): when it is refused nothing has changed.
+   * @throws WadiError WADI_TOPIC_UNKNOWN, WADI_TOPIC_INVALID; when the store refuses
    */
-  alterTopic(name: string, config: Partial<TopicConfig>): Promise<Topic>
+  alterTopic(name: string, config: Partial<TopicConfig>, options?: AlterOptions): Promise<Topic>
   /**
    * Takes the topic away with all its events and what the store keeps of it. Durable before it resolves; the files are removed then, and by later
    * starts. @throws WadiError WADI_TOPIC_UNKNOWN, WADI_TOPIC_UNDELIVERED; when the store refuses, nothing was deleted
    */
   deleteTopic(name: string, options: DeleteOptions): Promise<void>
+  /**
+   * The log of the partition starts at `offset`, if it started before it: durable before it is visible, the files go later. What the centre should get and does not
+   * have stays, unless the topic has dropUndelivered; then it is counted as lost. @returns where the log starts
+   * @throws WadiError WADI_OFFSET_OUT_OF_RANGE above the high watermark, WADI_TOPIC_UNDELIVERED, WADI_TOPIC_UNKNOWN; when the store refuses, nothing was deleted
+   */
+  deleteRecords(partition: Partition, offset: Offset): Promise<Offset>
   /** Runs when a topic was deleted, before deleteTopic resolves. Returns the unsubscribe. */
   onTopicDeleted(listener: (topic: Pick<Topic, 'name' | 'number' | 'partitions'>) => void): () => void
 

@@ -19,6 +19,7 @@ import { type Disk, DiskError, type DiskLock } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
 import { DirectoryAccount } from './accounts.ts'
 import type {
+  AlterOptions,
   Append,
   AppendDone,
   CommitDone,
@@ -32,11 +33,11 @@ import type {
   TopicConfig
 } from './contract.ts'
 import { prepareDirectory } from './data-directory.ts'
+import { deleteRecords } from './delete-records.ts'
 import { DeletedTopics } from './deleted-topics.ts'
 import { withFinalSyncs } from './final-syncs.ts'
 import { FreeSpace } from './free-space.ts'
 import { GroupCommit } from './group-commit.ts'
-import { incarnationStarts } from './incarnation-offsets.ts'
 import { Journal } from './journal.ts'
 import { KnownDamage } from './known-damage.ts'
 import { LaneLog } from './lane-log.ts'
@@ -45,7 +46,6 @@ import { contentBytesBound, type LogAppend } from './open-commit.ts'
 import { OwnStart } from './own-start.ts'
 import type { PartitionEnvironment } from './partition-environment.ts'
 import type { PartitionLog } from './partition-log.ts'
-import { type Coverage, knownPoint } from './partition-recovery.ts'
 import { Quota } from './quota.ts'
 import { firstGeneration, lastTopicNumber, readJournals, replayJournals, restoreTransactions } from './recovery.ts'
 import { isWithoutDamage, newRecoveryReport, type RecoveryReport } from './recovery-report.ts'
@@ -61,6 +61,7 @@ import type { StoredTopic } from './stored-topic.ts'
 import { TailTotals } from './tail.ts'
 import { topicEntries } from './topic-catalogue.ts'
 import { TopicList } from './topic-list.ts'
+import { TopicRecovery } from './topic-recovery.ts'
 import { UnnamedTopics } from './unnamed-topics.ts'
 import { sealMemoryFor, Upkeep } from './upkeep.ts'
 
@@ -77,6 +78,7 @@ export interface LogStoreOptions {
 }
 
 export class LogStore implements Store {
+  readonly directory: string
   readonly logId: string
   readonly report: RecoveryReport
   readonly lane: LaneLog
@@ -110,6 +112,7 @@ export class LogStore implements Store {
 
   private constructor(options: LogStoreOptions, lock: DiskLock, loaded: LoadedSnapshot | null, report: RecoveryReport) {
     this.#options = options
+    this.directory = options.directory
     this.#settings = withinBounds({ ...defaultStorageSettings, ...options.settings }, options.core)
     this.#lock = lock
     this.#freeSpace = new FreeSpace(options.disk, options.directory)
@@ -253,11 +256,11 @@ export class LogStore implements Store {
     const context = { ...this.#options, report: this.report }
     const contents = await readJournals(context, loaded, this.#state)
     this.report.wasUnclean = contents.commits.length > 0
-    const points = new Map((loaded?.snapshot.recoveryPoints ?? []).map((point) => [`${point[0]}/${point[1]}`, point]))
-    const ranges = { coverage: contents.coverage, isJournalWhole: isWithoutDamage(this.report) }
+    const found = { ...contents, recoveryPoints: loaded?.snapshot.recoveryPoints ?? [], isJournalWhole: isWithoutDamage(this.report) }
+    const recovery = new TopicRecovery({ state: this.#state, removals: this.#removals, damage: this.#damage, report: this.report }, found)
     this.#deleted.load(contents.lastSequence)
     this.#damage.load()
-    for (const key of topicEntries.keysIn(this.#state)) await this.#recoverTopic(key, points, ranges)
+    for (const key of topicEntries.keysIn(this.#state)) await recovery.recover(this.#topics.restore(key))
     this.#topics.onNumberSeen(Math.max(lastTopicNumber(contents), this.#damage.lastNumber)) // one whose topic damage took is not given again
     const last = contents.commits.at(-1)
     const start = { generation: last?.generation ?? firstGeneration(loaded, this.#options.random), sequence: contents.lastSequence }
@@ -272,8 +275,7 @@ export class LogStore implements Store {
     })
     await this.#unnamed.find(contents.coverage, this.report)
     restoreTransactions(this.#topics.all(), this.#state, this.report)
-    // Offsets that were lost behind everything that is there are not given again: else what comes would be taken for what is gone.
-    for (const { partitions } of this.#topics.all()) for (const partition of partitions) partition.skipTo(this.#damage.endOf(partition))
+    for (const topic of this.#topics.all()) recovery.settleEnds(topic)
     this.report.holes = this.report.holes.filter((range) => !this.#damage.isKnown(range))
     const lastSequences = new Map(contents.commits.map((c) => [c.fileIndex, { sequence: c.sequence, generation: c.generation }]))
     const end = last ? { fileIndex: last.fileIndex, positionBytes: last.positionBytes + last.blockBytes } : null
@@ -379,25 +381,6 @@ export class LogStore implements Store {
     this.#commit.submit(appends, state, done)
   }
 
-  async #recoverTopic(
-    key: string,
-    points: ReadonlyMap<string, RecoveryPoint>,
-    { coverage, isJournalWhole }: { coverage: ReadonlyMap<string, Coverage>; isJournalWhole: boolean }
-  ): Promise<void> {
-    const topic = this.#topics.restore(key)
-    const startKeys = incarnationStarts.keysIn(this.#state, topic.number)
-    for (const partition of topic.partitions) {
-      const id = `${topic.number}/${partition.partitionIndex}`
-      const point = points.get(id)
-      partition.restoreIncarnations(this.#state, startKeys)
-      const removed = this.#removals.load(partition)
-      partition.setDelivered(Math.max(point?.[6] ?? 0, removed.deliveredOffset))
-      const known = knownPoint(point, removed.startOffset)
-      const untilOffset = await partition.recover(known, { coverage: coverage.get(id) ?? [], isJournalWhole }, this.report)
-      this.#removals.foundDeleted(topic.config, partition, { fromOffset: known?.logStartOffset ?? 0, untilOffset })
-    }
-  }
-
   get incarnation(): number {
     return this.#ownStart.incarnation
   }
@@ -436,16 +419,26 @@ export class LogStore implements Store {
     })
   }
 
+  async space(): Promise<{ readonly usedBytes: number; readonly freeBytes: number | null }> {
+    const freeBytes = await this.#freeSpace.bytes()
+    return { usedBytes: this.#usedBytes(), freeBytes: freeBytes === Number.MAX_SAFE_INTEGER ? null : freeBytes }
+  }
+
   createTopic(name: string, config: Partial<TopicConfig> = {}): Promise<StoredTopic> {
     return this.#topics.create(name, config)
   }
 
-  alterTopic(name: string, config: Partial<TopicConfig>): Promise<StoredTopic> {
-    return this.#topics.alter(name, config)
+  alterTopic(name: string, config: Partial<TopicConfig>, options: AlterOptions = { holds: 'when durable' }): Promise<StoredTopic> {
+    return this.#topics.alter(name, config, options)
   }
 
   deleteTopic(name: string, options: DeleteOptions): Promise<void> {
     return this.#topics.delete(name, options)
+  }
+
+  deleteRecords(handle: Partition, offset: Offset): Promise<Offset> {
+    const { removals, fail, seal } = { removals: this.#removals, fail: this.#fail.bind(this), seal: this.#upkeep.seal.bind(this.#upkeep) }
+    return this.#upkeep.alone(() => deleteRecords({ removals, fail, seal }, { handle, own: this.#own(handle) }, offset))
   }
 
   onTopicDeleted(listener: (topic: StoredTopic) => void): () => void {

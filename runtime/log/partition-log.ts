@@ -15,7 +15,7 @@
 import { assert } from '../base/assert.ts'
 import { WadiError } from '../base/errors.ts'
 import { type Offset, toOffset } from '../base/offset.ts'
-import { readBatchHeader } from '../core/batch-header.ts'
+import { readBatchHeader, TIMESTAMP_TYPE_BIT } from '../core/batch-header.ts'
 import type { BatchHeader } from '../core/record.ts'
 import { DiskError } from '../io/disk.ts'
 import { decompressBatch } from './batch-codec.ts'
@@ -70,7 +70,11 @@ export class PartitionLog implements Partition {
   /** Place → when the device first refused to read it. */
   readonly #unreadableSinceMs = new Map<string, number>()
   #isDeleted = false
-  #share: SegmentShare = { segmentBytes: Number.POSITIVE_INFINITY, sealBytes: Number.POSITIVE_INFINITY }
+  #share: SegmentShare = {
+    segmentBytes: Number.POSITIVE_INFINITY,
+    sealBytes: Number.POSITIVE_INFINITY,
+    segmentAgeMs: Number.POSITIVE_INFINITY
+  }
   #logStartOffset = 0
   #isLogStartDurable = true
   #highWatermark = 0
@@ -117,7 +121,7 @@ export class PartitionLog implements Partition {
   }
 
   get lastStableOffset(): Offset {
-    return this.#transactions.lastStableOffset(this.#highWatermark)
+    return toOffset(Math.max(this.#transactions.lastStableOffset(this.#highWatermark), this.#logStartOffset))
   }
 
   abortedBetween(startOffset: number, endOffset: number): readonly AbortedTransaction[] {
@@ -496,6 +500,8 @@ export class PartitionLog implements Partition {
 
   async #firstRecordAt({ header, bytes }: StoredBatch, timestampMs: number): Promise<{ offset: Offset; timestampMs: number } | null> {
     if (header.maxTimestampMs < timestampMs) return null
+    const first = toOffset(Math.max(header.baseOffset, this.#logStartOffset))
+    if ((header.attributes & TIMESTAMP_TYPE_BIT) !== 0) return { offset: first, timestampMs: header.maxTimestampMs }
     try {
       const plain = await decompressBatch(this.#env.core, this.#env.codec, bytes)
       const record = this.#env.core.readRecords(plain).find((r) => r.timestampMs >= timestampMs && r.offset >= this.#logStartOffset)
@@ -503,7 +509,7 @@ export class PartitionLog implements Partition {
     } catch (error) {
       if (!(error instanceof RangeError)) throw error
       // What a Kafka client compressed and we cannot open (nonsense, or far larger than we take): its first offset misses nothing.
-      return { offset: toOffset(Math.max(header.baseOffset, this.#logStartOffset)), timestampMs: header.maxTimestampMs }
+      return { offset: first, timestampMs: header.maxTimestampMs }
     }
   }
 

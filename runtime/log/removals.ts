@@ -18,26 +18,30 @@ import type { PartitionLog } from './partition-log.ts'
 import { type Cause, verdictFor } from './retention.ts'
 import { StateArea, type StateReader } from './state-area.ts'
 import { numberedKeyBytes, versioned } from './state-codec.ts'
-import { fields, whole } from './state-shape.ts'
+import { fields, optional, whole } from './state-shape.ts'
 import type { StoredTopic } from './stored-topic.ts'
 
-type Reason = 'retention' | 'quota'
+/** deletion: of records, by a client. */
+type Reason = 'retention' | 'quota' | 'deletion'
 
 interface RemovalRecord {
   /** The log starts here. */
   readonly start: number
+  /** First offset of the batch that the log starts in, when it does not start with one. */
+  readonly batch?: number | undefined
   /** Everything below was at the centre then. */
   readonly delivered: number
   /** Forwarded topics: events the centre never got. */
-  readonly lost: Readonly<Record<Reason, number>>
+  readonly lost: Readonly<Record<'retention' | 'quota', number>> & { readonly deletion?: number | undefined }
   /** Topics that stay here: events a quota took. What expires there by age or bytes is not counted. */
   readonly dropped: number
 }
 
 const removalShape = fields<RemovalRecord>({
   start: whole,
+  batch: optional(whole),
   delivered: whole,
-  lost: fields({ retention: whole, quota: whole }),
+  lost: fields({ retention: whole, quota: whole, deletion: optional(whole) }),
   dropped: whole
 })
 
@@ -69,11 +73,14 @@ export class Removals {
     this.#host = host
   }
 
-  /** As the last commit has it, before the partition is recovered. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER */
-  load(partition: PartitionLog): { startOffset: number; deliveredOffset: number } {
+  /**
+   * As the last commit has it, before the partition is recovered: batchOffset is where its first batch begins, which the journal may have to bring again. The log
+   * starts at countedUpTo(), behind the replay. @throws WadiError WADI_STATE_DAMAGED, WADI_FORMAT_NEWER
+   */
+  load(partition: PartitionLog): { batchOffset: number; deliveredOffset: number } {
     const record = removalRecords.get(this.#host.state, removedKey(partition)) ?? NOTHING
     this.#records.set(partition, record)
-    return { startOffset: record.start, deliveredOffset: record.delivered }
+    return { batchOffset: record.batch ?? record.start, deliveredOffset: record.delivered }
   }
 
   /** What lies below is counted here, or will be when the commit on its way is durable. */
@@ -100,25 +107,30 @@ export class Removals {
   }
 
   /**
-   * Moves the log start to `until` and counts what was not delivered. Resolves when that is durable, or known to be impossible for want of room, or the
-   * topic is deleted.
-   * @returns false when the store takes no commits any more: then nothing has changed
+   * Moves the log start to `until`, which lies in a batch that begins at `batchOffset`, and counts what was not delivered. Resolves when that is durable, or the
+   * topic is deleted, or it is known to be impossible for want of room: then retention and quotas go on without, and what a client deletes is refused.
+   * @returns why nothing has changed: the store takes no commits any more, or has no room for what a client deletes; null when the log start has moved
    */
-  remove(topic: StoredTopic, partition: PartitionLog, range: { until: number; reason: Reason }): Promise<boolean> {
+  remove(
+    topic: StoredTopic,
+    partition: PartitionLog,
+    { batchOffset, ...range }: { until: number; batchOffset?: number; reason: Reason }
+  ): Promise<WadiError | null> {
     const from = partition.logStartOffset
     assert(range.until > from, `${topic.name}: the log start would go back from ${from} to ${range.until}`)
-    const record = this.#with(topic.config, partition, { from, ...range })
+    const counted = this.#with(topic.config, partition, { from, ...range })
+    const record = batchOffset === undefined || batchOffset === range.until ? counted : { ...counted, batch: batchOffset }
     this.#promised.set(partition, range.until)
     return new Promise((resolve) => {
       this.#host.commit([removalRecords.put(removedKey(partition), record)], (error) => {
         this.#promised.delete(partition)
-        if (partition.isDeleted) return resolve(true) // its topic went meanwhile, and its counts with it
-        if (error && error.code !== 'WADI_DISK_FULL') return resolve(false)
+        if (partition.isDeleted) return resolve(null) // its topic went meanwhile, and its counts with it
+        if (error && (error.code !== 'WADI_DISK_FULL' || range.reason === 'deletion')) return resolve(error)
         partition.setLogStartDurable(error === null)
         this.#records.set(partition, record)
         partition.advanceLogStart(range.until)
         this.#report(topic.config, partition, { from, ...range })
-        resolve(true)
+        resolve(null)
       })
     })
   }
@@ -126,6 +138,14 @@ export class Removals {
   /** For the commit that makes a topic whose partition begins behind one of before: everything below `start` was there, or was counted. */
   changeForBeginning(partition: Pick<PartitionLog, 'topicNumber' | 'partitionIndex'>, start: number): StateChange {
     return removalRecords.put(removedKey(partition), { ...NOTHING, start, delivered: start })
+  }
+
+  /** Events below `until` that the centre should get and does not have, but for those that damage took. */
+  undeliveredBelow({ config }: StoredTopic, partition: PartitionLog, until: number): number {
+    if (!config.isForwarded) return 0
+    const startOffset = Math.max(partition.logStartOffset, partition.deliveredOffset)
+    if (startOffset >= until) return 0
+    return until - startOffset - this.#host.damage.countWithin(partition, { startOffset, endOffset: until })
   }
 
   /** The topic was deleted. */
@@ -157,15 +177,16 @@ export class Removals {
   list(topics: Iterable<StoredTopic>): Removal[] {
     const removals: Removal[] = []
     for (const { name: topicName, partitions } of topics) {
-      const sum = { retention: 0, quota: 0, damage: 0, dropped: 0 }
+      const sum = { retention: 0, quota: 0, damage: 0, deletion: 0, dropped: 0 }
       for (const partition of partitions) {
         const record = this.#recordOf(partition)
         sum.retention += record.lost.retention
         sum.quota += record.lost.quota
+        sum.deletion += record.lost.deletion ?? 0
         sum.dropped += record.dropped
         sum.damage += this.#host.damage.recordsOf(partition)
       }
-      for (const reason of ['quota', 'retention', 'damage'] as const)
+      for (const reason of ['quota', 'retention', 'damage', 'deletion'] as const)
         if (sum[reason] > 0) removals.push({ topicName, reason, records: sum[reason], isLoss: true })
       if (sum.dropped > 0) removals.push({ topicName, reason: 'quota', records: sum.dropped, isLoss: false })
     }
@@ -179,13 +200,13 @@ export class Removals {
   #with(config: TopicConfig, partition: PartitionLog, range: { from: number; until: number; reason: Reason }): RemovalRecord {
     const before = this.#recordOf(partition)
     const { deliveredOffset } = partition
-    const next = { ...before, start: range.until, delivered: deliveredOffset }
+    const next = { start: range.until, delivered: deliveredOffset, lost: before.lost, dropped: before.dropped }
     const startOffset = config.isForwarded ? Math.max(range.from, deliveredOffset) : range.from
     // What damage took was counted when it was found.
     const damaged = this.#host.damage.countWithin(partition, { startOffset, endOffset: range.until })
     const records = Math.max(0, range.until - startOffset) - damaged
     if (!config.isForwarded) return range.reason === 'quota' ? { ...next, dropped: before.dropped + records } : next
-    return { ...next, lost: { ...before.lost, [range.reason]: before.lost[range.reason] + records } }
+    return { ...next, lost: { ...before.lost, [range.reason]: (before.lost[range.reason] ?? 0) + records } }
   }
 
   /** In two parts when the centre has only the first. */

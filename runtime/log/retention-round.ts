@@ -122,7 +122,7 @@ export class RetentionRound {
     const reason = cause === 'age' || cause === 'bytes' ? 'retention' : 'quota'
     // A left-over was counted when the log start passed it.
     if (nextOffset > partition.logStartOffset) {
-      if (!(await this.#host.removals.remove(topic, partition, { until: nextOffset, reason }))) return 'stopped'
+      if ((await this.#host.removals.remove(topic, partition, { until: nextOffset, reason })) !== null) return 'stopped'
       partition.notify()
     }
     await partition.evict(candidate)

@@ -86,10 +86,10 @@ async function firstKnownAge(partition: PartitionLog): Promise<number | null> {
   return null
 }
 
-/** The oldest segment of the partition when it has expired by age or bytes. */
+/** The oldest segment of the partition when it has expired by age or bytes; of a topic that is only compacted nothing does. */
 export async function expiredSegment(config: TopicConfig, partition: PartitionLog, nowWallMs: number): Promise<Candidate | null> {
   const candidate = oldestOf(partition)
-  if (!candidate) return null
+  if (!candidate || config.cleanup === 'compact') return null
   const oldest = candidate.segment
   const standing = standingOf(config, partition, candidate.nextOffset)
   const { retentionBytes, retentionMs } = config

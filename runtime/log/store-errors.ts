@@ -51,6 +51,24 @@ export function topicUndelivered(name: string, count: number): WadiError {
   })
 }
 
+export function recordsUndelivered(place: string, count: number): WadiError {
+  return new WadiError('WADI_TOPIC_UNDELIVERED', {
+    happened: `${count === 1 ? '1 event' : `${count} events`} of ${place} that should be deleted ${count === 1 ? 'is' : 'are'} not at the centre yet.`,
+    kept: 'Nothing was deleted.',
+    next: 'Wait until they are delivered (wadi status), or give the topic drop_undelivered.',
+    facts: { partition: place, events: count }
+  })
+}
+
+export function offsetOutOfRange(place: string, offset: number, highWatermark: number): WadiError {
+  return new WadiError('WADI_OFFSET_OUT_OF_RANGE', {
+    happened: `Offset ${offset} of ${place} is behind the end, ${highWatermark}.`,
+    kept: 'The log is unchanged.',
+    next: 'Ask for an offset up to the end.',
+    facts: { partition: place, offset }
+  })
+}
+
 export function tooManyDeleted(name: string): WadiError {
   return new WadiError('WADI_QUOTA_EXCEEDED', {
     happened: `Topic ${name} cannot be deleted: the names of 10,000 deleted topics are remembered, because the centre knows offsets of them.`,

@@ -5,7 +5,7 @@ import { topicNameFault } from '../base/topic-names.ts'
 import { defaultTopicConfig, type TopicConfig } from './contract.ts'
 import { StateArea } from './state-area.ts'
 import { json } from './state-codec.ts'
-import { amount, fields, flag, matching, oneOf, optional, orNull, type Shape, whole, within, words } from './state-shape.ts'
+import { amount, fields, flag, matching, oneOf, optional, orNull, recordOf, type Shape, whole, within, words } from './state-shape.ts'
 
 export const TOPIC_PARTITIONS_MAX = 1024
 
@@ -27,7 +27,15 @@ const configShape = fields<Partial<TopicConfig>>({
   quotaBytes: optional(orNull(amount)),
   whenFull: optional(oneOf('reject', 'drop_oldest')),
   dropUndelivered: optional(flag),
-  isForwarded: optional(flag)
+  isForwarded: optional(flag),
+  cleanup: optional(oneOf('delete', 'compact', 'compact,delete')),
+  segmentBytes: optional(orNull(amount)),
+  segmentAgeMs: optional(orNull(amount)),
+  batchBytesMax: optional(orNull(amount)),
+  timestampType: optional(oneOf('CreateTime', 'LogAppendTime')),
+  timestampBehindMsMax: optional(orNull(amount)),
+  timestampAheadMsMax: optional(orNull(amount)),
+  given: optional(recordOf(words))
 })
 
 interface StoredTopicEntry extends Omit<TopicEntry, 'config'> {
@@ -49,7 +57,7 @@ export const topicEntries = new StateArea<TopicEntry>(
   },
   {
     keys: '<name>',
-    valueBytesMax: 1024,
+    valueBytesMax: 4096,
     entries:
       'the topics that there are: of the configuration, of events that a route names one for, and of Kafka clients up to `kafka.limits.partitions`',
     goes: 'when the topic is deleted'

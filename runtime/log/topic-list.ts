@@ -2,7 +2,8 @@
 //
 // Invariants:
 //   - A number is given once, also when its topic was refused or deleted: what was written of it may be found by a start.
-//   - Limits of a topic hold from the moment they are asked for, until the next start also when there is no room to write them down.
+//   - Limits of the configuration hold from the moment they are asked for, until the next start also when there is no room to write them down; what a client
+//     alters holds when it is durable.
 //   - From the moment a deletion is asked for the topic takes nothing more; when the deletion is refused it does again.
 //   - A deleted topic is out of every list at once; who holds its partitions sees isDeleted.
 // Not for: files (partition-log.ts, deleted-topics.ts), what clients may make or delete (runtime/broker/topics.ts, gateway).
@@ -13,7 +14,15 @@ import type { Offset } from '../base/offset.ts'
 import { DiskError } from '../io/disk.ts'
 import type { Random } from '../io/random.ts'
 import type { DirectoryAccount } from './accounts.ts'
-import { type DeleteOptions, type DroppedRange, defaultTopicConfig, type Removal, type StateChange, type TopicConfig } from './contract.ts'
+import {
+  type AlterOptions,
+  type DeleteOptions,
+  type DroppedRange,
+  defaultTopicConfig,
+  type Removal,
+  type StateChange,
+  type TopicConfig
+} from './contract.ts'
 import { type DeletedTopics, lastTopicNumbers } from './deleted-topics.ts'
 import type { KnownDamage, Place } from './known-damage.ts'
 import { partitionDirectory } from './layout.ts'
@@ -130,15 +139,15 @@ export class TopicList {
     }
   }
 
-  /** What needs no new partition holds at once: it may be what makes the room that is needed to write it down. */
-  alter(name: string, config: Partial<TopicConfig>): Promise<StoredTopic> {
+  /** What needs no new partition may hold at once: it may be what makes the room that is needed to write it down. */
+  alter(name: string, config: Partial<TopicConfig>, { holds }: AlterOptions): Promise<StoredTopic> {
     return this.#behindOthers(async () => {
       const topic = this.#byName.get(name)
       if (!topic) throw topicUnknown(name)
       const { partitionCount } = topic.config
       const whole = { ...topic.config, ...config, partitionCount: Math.max(partitionCount, config.partitionCount ?? 0) }
       checkTopic(name, whole)
-      topic.config = { ...whole, partitionCount }
+      if (holds === 'at once') topic.config = { ...whole, partitionCount }
       const isLocal = topic.isLocal && !whole.isForwarded
       return this.#grow(topic, { number: topic.number, id: Buffer.from(topic.id).toString('hex'), config: whole, isLocal })
     })

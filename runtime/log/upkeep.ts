@@ -16,7 +16,7 @@ import type { PartitionLog } from './partition-log.ts'
 import type { RetentionRound } from './retention-round.ts'
 import type { SealOptions } from './seal.ts'
 import type { StorageSettings } from './settings.ts'
-import { onlyDisk, writeFailed } from './store-errors.ts'
+import { onlyDisk, storeClosed, writeFailed } from './store-errors.ts'
 import type { StoreMeter } from './store-meter.ts'
 import type { StoredTopic } from './stored-topic.ts'
 import type { TailTotals } from './tail.ts'
@@ -165,6 +165,19 @@ export class Upkeep {
     })
   }
 
+  /** Behind the round under way, and before the next one. @throws WadiError when no more rounds are made; what `work` throws */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#housekeeping.then(() => {
+      if (this.#isStopped) throw storeClosed()
+      return work()
+    })
+    this.#housekeeping = run.then(
+      () => undefined,
+      () => undefined
+    )
+    return run
+  }
+
   /** Now. @throws DiskError */
   seal(partition: PartitionLog): Promise<void> {
     return this.#seal(partition)
@@ -248,11 +261,11 @@ export class Upkeep {
 
   #sealOptions(partition: PartitionLog): SealOptions {
     const { settings, topics } = this.#host
-    const { segmentBytes } = partition.share
+    const { segmentBytes, segmentAgeMs } = partition.share
     return {
       codec: this.#codecOf(topics.get(partition.topicName) as StoredTopic),
       segmentBytes,
-      segmentAgeMs: settings.segmentAgeMs,
+      segmentAgeMs,
       batchBytesMax: Math.min(settings.batchBytesMax, settings.sealBytes * 2, segmentBytes)
     }
   }

@@ -46,7 +46,7 @@ t.test('counts and settings are taken or refused by name', async (t) => {
   t.equal(await faultOf(refused({ partitionCount: 11 })), 'INVALID_PARTITIONS')
   t.equal(await faultOf(refused({ replicationFactor: 3 })), 'INVALID_REPLICATION_FACTOR')
   for (const setting of [
-    ['cleanup.policy', 'compact'],
+    ['cleanup.policy', 'keep'],
     ['retention.ms', 'x'],
     ['retention.ms', ''],
     ['no.such', '1']

@@ -14,12 +14,13 @@ interface Samples {
   readonly newer?: readonly (string | Uint8Array)[]
 }
 
-const config =
+const olderConfig =
   '{"partitionCount":2,"codec":"best","retentionMs":604800000,"retentionBytes":null,"quotaBytes":1000000,"whenFull":"reject","dropUndelivered":false,"isForwarded":true}'
+const config = `${olderConfig.slice(0, -1)},"cleanup":"compact","segmentBytes":1048576,"segmentAgeMs":null,"batchBytesMax":null,"timestampType":"LogAppendTime","timestampBehindMsMax":5,"timestampAheadMsMax":null,"given":{"cleanup.policy":"compact"}}`
 const topicId = '0123456789abcdef0123456789abcdef'
 const removal = '{"topicName":"plant","reason":"damage","records":7,"isLoss":true}'
 const transaction =
-  '{"v":1,"producerId":"1000","epoch":3,"lastEpoch":-1,"timeoutMs":60000,"status":"Ongoing","partitions":[[1,0],[2,5]],"groups":["g"],"time":1700000000000}'
+  '{"v":1,"producerId":"1000","epoch":3,"lastEpoch":-1,"timeoutMs":60000,"status":"Ongoing","partitions":[[1,0],[2,5]],"groups":["g"],"time":1700000000000,"start":1699999999000}'
 const pending =
   '{"v":1,"offsets":[{"groupId":"g","topicName":"plant","partitionIndex":0,"offset":12,"leaderEpoch":-1,"metadata":"m","topicNumber":1}]}'
 
@@ -36,7 +37,10 @@ const retained = storedMessage('{"topic":"d/ä","qos":2,"retain":true,"expires":
 const samples: Readonly<Record<string, Samples>> = {
   topic: {
     now: [`{"number":1,"id":"${topicId}","config":${config},"isLocal":false}`, `{"number":1,"id":"${topicId}","config":${config}}`],
-    older: [`{"number":1,"id":"${topicId}","config":{"partitionCount":1,"codec":"snappy"}}`]
+    older: [
+      `{"number":1,"id":"${topicId}","config":{"partitionCount":1,"codec":"snappy"}}`,
+      `{"number":1,"id":"${topicId}","config":${olderConfig},"isLocal":false}`
+    ]
   },
   'meta/last-topic': { now: ['0', '17', '9007199254740991'] },
   gone: { now: ['{"v":1,"name":"plant","partitions":3,"isMoved":false}'], newer: ['{"v":2}'] },
@@ -45,7 +49,13 @@ const samples: Readonly<Record<string, Samples>> = {
   'meta/damaged': { now: ['1', '4711'] },
   hole: { now: ['120 7', '120 0', '120'] },
   unnamed: { now: ['20'] },
-  removed: { now: ['{"v":1,"start":5,"delivered":7,"lost":{"retention":0,"quota":3},"dropped":0}'], newer: ['{"v":3}'] },
+  removed: {
+    now: [
+      '{"v":1,"start":5,"delivered":7,"lost":{"retention":0,"quota":3},"dropped":0}',
+      '{"v":1,"start":5,"batch":2,"delivered":7,"lost":{"retention":0,"quota":3,"deletion":2},"dropped":0}'
+    ],
+    newer: ['{"v":3}']
+  },
   damage: { now: ['12'] },
   'mqtt.qos2': { now: [new Uint8Array([1, 2, 3, 4])] },
   'mqtt.will': { now: [will, storedMessage('{"topic":"d/x","qos":0}', '')], newer: [new Uint8Array([2])] },

@@ -123,6 +123,7 @@ class MemoryPartition implements Partition {
 }
 
 interface MemoryTopic extends Topic {
+  config: TopicConfig
   readonly partitions: MemoryPartition[]
 }
 
@@ -138,6 +139,7 @@ function refusal(code: 'WADI_DISK_FULL' | 'WADI_BUSY' | 'WADI_LOG_FAILED'): Wadi
 }
 
 export class MemoryStore implements Store {
+  readonly directory = '/memory'
   readonly logId = 'memory'
   readonly incarnation: number
   readonly starts = []
@@ -161,6 +163,10 @@ export class MemoryStore implements Store {
 
   get metrics(): StoreMetrics {
     throw new Error('not kept')
+  }
+
+  space(): Promise<{ usedBytes: number; freeBytes: number | null }> {
+    return Promise.resolve({ usedBytes: 1_000, freeBytes: 9_000 })
   }
 
   /** Commits made from now on wait for release(). */
@@ -203,6 +209,7 @@ export class MemoryStore implements Store {
         const target = copy.partitions[index] as MemoryPartition
         for (const batch of partition.batches) target.push(batch.slice())
         target.nextOffset = target.highWatermark
+        target.logStartOffset = partition.logStartOffset
       })
     }
     const transactionsOf = readTransactions(next)
@@ -234,8 +241,26 @@ export class MemoryStore implements Store {
     return topic
   }
 
-  alterTopic(): Promise<Topic> {
-    return Promise.reject(new Error('not kept'))
+  async alterTopic(name: string, config: Partial<TopicConfig>): Promise<Topic> {
+    const topic = this.topics.get(name)
+    if (!topic) throw topicUnknown(name)
+    await this.commit([], [])
+    const partitionCount = Math.max(topic.partitions.length, config.partitionCount ?? 0)
+    topic.config = { ...topic.config, ...config, partitionCount }
+    for (let partitionIndex = topic.partitions.length; partitionIndex < partitionCount; partitionIndex++)
+      topic.partitions.push(new MemoryPartition({ topicName: name, topicNumber: topic.number, partitionIndex }, this.#core))
+    return topic
+  }
+
+  async deleteRecords(handle: Partition, offset: Offset): Promise<Offset> {
+    const partition = handle as MemoryPartition
+    if (partition.isDeleted) throw topicUnknown(partition.topicName)
+    if (offset > partition.highWatermark) throw outOfRange(offset)
+    await this.commit([], [])
+    partition.logStartOffset = toOffset(Math.max(partition.logStartOffset, offset))
+    partition.transactions.forgetBelow(partition.logStartOffset)
+    partition.notify()
+    return partition.logStartOffset
   }
 
   deleteTopic(name: string): Promise<void> {

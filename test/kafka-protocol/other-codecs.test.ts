@@ -47,7 +47,7 @@ function tame(fields: readonly Field[], struct: Tree): Tree {
     if (field.tag !== null) delete struct[field.name]
     else if (field.name.endsWith('rrorCode')) struct[field.name] = Math.abs(struct[field.name] as number) % KNOWN_ERRORS
     else if (field.name === 'records') struct[field.name] = Buffer.alloc(0)
-    else if (type.kind === 'struct') tame(type.fields, struct[field.name] as Tree)
+    else if (type.kind === 'struct') struct[field.name] &&= tame(type.fields, struct[field.name] as Tree)
     else if (type.kind === 'array') {
       const items = (struct[field.name] ?? []) as unknown[]
       if (type.element.kind === 'struct') for (const item of items) tame(type.element.fields, item as Tree)

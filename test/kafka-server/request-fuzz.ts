@@ -10,6 +10,7 @@ import { joinChunks } from '../../adapters/kafka-protocol/writer.ts'
 import { ConnectionRefusal, type RequestContext } from '../../adapters/kafka-server/context.ts'
 import { dispatch } from '../../adapters/kafka-server/dispatch.ts'
 import { topicIdOf } from '../../adapters/kafka-server/topic-id.ts'
+import { defaultOf, topicSettings } from '../../runtime/broker/topic-settings.ts'
 import { committedValues, Rig } from '../broker/rig.ts'
 import { createPrng, randomStruct } from '../kafka-protocol/random-message.ts'
 import { Prng } from '../sim/prng.ts'
@@ -23,6 +24,23 @@ const GOOD = 'good'
 /** Longer than any timeout that a request may ask for. */
 const PATIENCE_MS = 3_600_000
 const NAMES = ['a', 'b', 'g', 'm', 'x', 'no such', 'x'.repeat(249), 'y'.repeat(5_000), 'é'.repeat(10_000), 'z'.repeat(32_767)]
+
+/** Of settings. */
+const VALUES = [
+  'compact',
+  'compact,delete',
+  'LogAppendTime',
+  'snappy',
+  '-1',
+  '1',
+  '70000',
+  '2097152',
+  '9223372036854775807',
+  'x'.repeat(300),
+  'é',
+  '',
+  null
+]
 
 type Loose = Record<string, unknown>
 
@@ -94,6 +112,7 @@ class Life {
       node: { nodeId: 1, host: '127.0.0.1', port: 9092 },
       clusterId: 'fuzz',
       autoCreateTopics: true,
+      deleteTopics: true,
       fetchBytesMax: 64 * 1024,
       ...header,
       clientHost: '127.0.0.1',
@@ -150,6 +169,7 @@ class Life {
 
   #meaningfulValue(name: string, value: unknown): unknown {
     const prng = this.#prng
+    if (name === 'configs') return (value as readonly Loose[]).map((config) => this.#setting(config))
     if (Array.isArray(value)) return value.map((element) => this.#meaningfulValue(name, element))
     if (value instanceof Uint8Array) return name === 'records' ? this.#batch() : value
     if (typeof value === 'string') return name === 'topicId' ? this.#topicId() : this.#name()
@@ -161,6 +181,15 @@ class Life {
 
   #name(): string {
     return NAMES[this.#prng.chance(80) ? this.#prng.below(5) : this.#prng.below(NAMES.length)] as string
+  }
+
+  /** One that topics have, mostly, with a value that it may have, sometimes. */
+  #setting(config: Loose): Loose {
+    const prng = this.#prng
+    const setting = topicSettings[prng.below(topicSettings.length)] as (typeof topicSettings)[number]
+    const value = prng.chance(60) ? defaultOf(setting, this.#rig.broker.settings) : (VALUES[prng.below(VALUES.length)] as string | null)
+    const name = prng.chance(90) ? setting.name : this.#name()
+    return { ...config, name, value, ...('configOperation' in config && { configOperation: prng.below(5) }) }
   }
 
   #topicId(): string {

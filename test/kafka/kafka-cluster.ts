@@ -91,6 +91,13 @@ export async function startKafkaCluster(options: KafkaClusterOptions = {}): Prom
   }
 }
 
+/** Kafka's own tools, for a cluster that somebody else runs. stop() it, as one with brokers. @throws Error when Java or Maven is missing */
+export async function kafkaTools(): Promise<KafkaCluster> {
+  const tools = new KafkaCluster(await resolveKafka(), await mkdtemp(join(tmpdir(), 'wadi-kafka-tools-')), [])
+  await tools.begin({})
+  return tools
+}
+
 async function planBrokers(directory: string, { brokerCount = 1, advertise }: KafkaClusterOptions): Promise<Broker[]> {
   const ports = await freePorts(brokerCount * 3)
   const clientPorts = ports.slice(0, brokerCount)

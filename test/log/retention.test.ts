@@ -22,6 +22,7 @@ import { simCodec } from '../sim/sim-codec.ts'
 
 // -- The table
 
+const DAY_MS = 86_400_000
 const CAUSES: readonly Cause[] = ['age', 'bytes', 'topic quota', 'directory quota', 'disk reserve']
 const RETENTION = 'age, bytes'
 const QUOTA = 'quota'
@@ -101,13 +102,22 @@ t.test('the page for operators says the same, row by row', async (t) => {
 t.test('a segment is an eighth of every limit at most, and not smaller than the floor', async (t) => {
   const shareOf = (config: Partial<TopicConfig>, quotaBytes: number | null = null) =>
     segmentShareOf({ ...defaultTopicConfig, ...config }, { ...defaultStorageSettings, quotaBytes })
-  t.same(shareOf({}), { segmentBytes: 64 * MIB, sealBytes: 256 * KIB })
-  t.same(shareOf({ quotaBytes: 256 * KIB }), { segmentBytes: 32 * KIB, sealBytes: 16 * KIB })
-  t.same(shareOf({ quotaBytes: 6144 * MIB, partitionCount: 6 }), { segmentBytes: 64 * MIB, sealBytes: 256 * KIB })
-  t.same(shareOf({ quotaBytes: 96 * MIB, partitionCount: 6 }), { segmentBytes: 2 * MIB, sealBytes: 256 * KIB })
-  t.same(shareOf({ retentionBytes: MIB }), { segmentBytes: 128 * KIB, sealBytes: 64 * KIB })
-  t.same(shareOf({ quotaBytes: 64 * KIB }), { segmentBytes: 16 * KIB, sealBytes: 8 * KIB })
-  t.same(shareOf({}, 64 * MIB + 80 * MIB), { segmentBytes: 10 * MIB, sealBytes: 256 * KIB })
+  t.same(shareOf({}), { segmentBytes: 64 * MIB, sealBytes: 256 * KIB, segmentAgeMs: DAY_MS })
+  t.same(shareOf({ quotaBytes: 256 * KIB }), { segmentBytes: 32 * KIB, sealBytes: 16 * KIB, segmentAgeMs: DAY_MS })
+  t.same(shareOf({ quotaBytes: 6144 * MIB, partitionCount: 6 }), { segmentBytes: 64 * MIB, sealBytes: 256 * KIB, segmentAgeMs: DAY_MS })
+  t.same(shareOf({ quotaBytes: 96 * MIB, partitionCount: 6 }), { segmentBytes: 2 * MIB, sealBytes: 256 * KIB, segmentAgeMs: DAY_MS })
+  t.same(shareOf({ retentionBytes: MIB }), { segmentBytes: 128 * KIB, sealBytes: 64 * KIB, segmentAgeMs: DAY_MS })
+  t.same(shareOf({ quotaBytes: 64 * KIB }), { segmentBytes: 16 * KIB, sealBytes: 8 * KIB, segmentAgeMs: DAY_MS })
+  t.same(shareOf({ segmentBytes: MIB }), { segmentBytes: MIB, sealBytes: 256 * KIB, segmentAgeMs: DAY_MS }, 'as a client says')
+  t.same(
+    shareOf({ segmentBytes: 300 * MIB }),
+    { segmentBytes: 64 * MIB, sealBytes: 256 * KIB, segmentAgeMs: DAY_MS },
+    'not larger than ours'
+  )
+  t.match(shareOf({ segmentBytes: MIB, retentionBytes: MIB }), { segmentBytes: 128 * KIB })
+  t.match(shareOf({ segmentAgeMs: 3_600_000 }), { segmentAgeMs: 3_600_000 })
+  t.match(shareOf({ segmentAgeMs: 1 }), { segmentAgeMs: 60_000 }, "a file for each batch is nobody's wish")
+  t.same(shareOf({}, 64 * MIB + 80 * MIB), { segmentBytes: 10 * MIB, sealBytes: 256 * KIB, segmentAgeMs: DAY_MS })
 })
 
 // -- A store with quotas

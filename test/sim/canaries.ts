@@ -66,7 +66,7 @@ export const canaries: Record<string, Mutation> = {
   },
   'what is dropped is counted in memory only': {
     install: () => {
-      Removals.prototype.load = () => ({ startOffset: 0, deliveredOffset: 0 })
+      Removals.prototype.load = () => ({ batchOffset: 0, deliveredOffset: 0 })
     }
   },
   'files go before the commit that counts them': {
@@ -76,7 +76,7 @@ export const canaries: Record<string, Mutation> = {
       Removals.prototype.remove = function (topic, partition, range) {
         void remove.call(this, topic, partition, range)
         partition.advanceLogStart(range.until)
-        return Promise.resolve(true)
+        return Promise.resolve(null)
       }
     }
   },

@@ -1,4 +1,4 @@
-// Making topics and reading their settings.
+// Making, growing and deleting topics, and looking at them.
 
 import { defineApi } from '../api.ts'
 
@@ -65,44 +65,95 @@ export const DeleteTopics = defineApi<DeleteTopicsRequest, DeleteTopicsResponse>
     responses:[name:str?(6), topicId:uuid v6+, errorCode:i16, errorMessage:text? v5+]`
 })
 
-export interface DescribeConfigsRequest {
-  /** resourceType: 2 topic, 4 broker. configurationKeys null = all. */
-  resources: { resourceType: number; resourceName: string; configurationKeys: string[] | null }[]
-  includeSynonyms: boolean
-  includeDocumentation: boolean
+export interface CreatePartitionsRequest {
+  /** assignments null = anywhere; else one for each new partition. */
+  topics: { name: string; count: number; assignments: { brokerIds: number[] }[] | null }[]
+  timeoutMs: number
+  validateOnly: boolean
 }
 
-export interface DescribedConfig {
-  name: string
-  value: string | null
-  readOnly: boolean
-  configSource: number
-  isSensitive: boolean
-  synonyms: { name: string; value: string | null; source: number }[]
-  configType: number
-  documentation: string | null
-}
-
-export interface DescribeConfigsResponse {
+export interface CreatePartitionsResponse {
   throttleTimeMs: number
-  results: {
-    errorCode: number
-    errorMessage: string | null
-    resourceType: number
-    resourceName: string
-    configs: DescribedConfig[]
-  }[]
+  results: { name: string; errorCode: number; errorMessage: string | null }[]
 }
 
-export const DescribeConfigs = defineApi<DescribeConfigsRequest, DescribeConfigsResponse>({
-  key: 32,
-  name: 'DescribeConfigs',
-  versions: [1, 4],
-  flexibleFrom: 4,
-  request: `resources:[resourceType:i8, resourceName:str, configurationKeys:[]str?], includeSynonyms:bool,
-    includeDocumentation:bool v3+`,
+export const CreatePartitions = defineApi<CreatePartitionsRequest, CreatePartitionsResponse>({
+  key: 37,
+  name: 'CreatePartitions',
+  versions: [0, 3],
+  flexibleFrom: 2,
+  request: 'topics:[name:str, count:i32, assignments:[brokerIds:[]i32]?], timeoutMs:i32, validateOnly:bool',
+  response: 'throttleTimeMs:i32, results:[name:str, errorCode:i16, errorMessage:text?]'
+})
+
+export interface DeleteRecordsRequest {
+  /** offset: the first that stays; -1 = the high watermark. */
+  topics: { name: string; partitions: { partitionIndex: number; offset: number }[] }[]
+  timeoutMs: number
+}
+
+export interface DeleteRecordsResponse {
+  throttleTimeMs: number
+  topics: { name: string; partitions: { partitionIndex: number; lowWatermark: number; errorCode: number }[] }[]
+}
+
+export const DeleteRecords = defineApi<DeleteRecordsRequest, DeleteRecordsResponse>({
+  key: 21,
+  name: 'DeleteRecords',
+  versions: [0, 2],
+  flexibleFrom: 2,
+  request: 'topics:[name:str, partitions:[partitionIndex:i32, offset:bound]], timeoutMs:i32',
+  response: 'throttleTimeMs:i32, topics:[name:str, partitions:[partitionIndex:i32, lowWatermark:i64, errorCode:i16]]'
+})
+
+/** Where a description that did not fit into one answer goes on. */
+export interface DescribeCursor {
+  topicName: string
+  partitionIndex: number
+}
+
+export interface DescribeTopicPartitionsRequest {
+  /** Empty = all. */
+  topics: { name: string }[]
+  responsePartitionLimit: number
+  cursor: DescribeCursor | null
+}
+
+export interface DescribedTopic {
+  errorCode: number
+  name: string | null
+  topicId: string
+  isInternal: boolean
+  partitions: {
+    errorCode: number
+    partitionIndex: number
+    leaderId: number
+    leaderEpoch: number
+    replicaNodes: number[]
+    isrNodes: number[]
+    eligibleLeaderReplicas: number[] | null
+    lastKnownElr: number[] | null
+    offlineReplicas: number[]
+  }[]
+  topicAuthorizedOperations: number
+}
+
+export interface DescribeTopicPartitionsResponse {
+  throttleTimeMs: number
+  topics: DescribedTopic[]
+  nextCursor: DescribeCursor | null
+}
+
+export const DescribeTopicPartitions = defineApi<DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse>({
+  key: 75,
+  name: 'DescribeTopicPartitions',
+  versions: [0, 0],
+  flexibleFrom: 0,
+  request: 'topics:[name:str], responsePartitionLimit:i32=2000, cursor:{topicName:str, partitionIndex:i32}?',
   response: `throttleTimeMs:i32,
-    results:[errorCode:i16, errorMessage:text?, resourceType:i8, resourceName:str,
-      configs:[name:str, value:str?, readOnly:bool, configSource:i8=-1, isSensitive:bool,
-        synonyms:[name:str, value:str?, source:i8], configType:i8 v3+, documentation:str? v3+]]`
+    topics:[errorCode:i16, name:str?, topicId:uuid, isInternal:bool,
+      partitions:[errorCode:i16, partitionIndex:i32, leaderId:i32, leaderEpoch:i32=-1, replicaNodes:[]i32, isrNodes:[]i32,
+        eligibleLeaderReplicas:[]i32?, lastKnownElr:[]i32?, offlineReplicas:[]i32],
+      topicAuthorizedOperations:i32=minInt],
+    nextCursor:{topicName:str, partitionIndex:i32}?`
 })

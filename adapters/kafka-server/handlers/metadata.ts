@@ -8,6 +8,7 @@ import { Breaths } from '../breaths.ts'
 import type { Handler, RequestContext } from '../context.ts'
 import { distinct } from '../distinct.ts'
 import { errorCodeOf } from '../error-map.ts'
+import { CLUSTER_OPERATIONS, TOPIC_OPERATIONS } from '../operations.ts'
 import { topicIdOf, ZERO_TOPIC_ID } from '../topic-id.ts'
 
 const TOPIC_BYTES = 40
@@ -21,19 +22,20 @@ export const handleMetadata: Handler<MetadataRequest, MetadataResponse> = async 
   await context.reserveAnswer(
     isAll ? bytesOf(broker.topics.list()) : bytesOf(asked.flatMap(({ name }) => broker.topics.find(name ?? '') ?? []))
   )
-  if (isAll) topics.push(...broker.topics.list().map((topic) => describe(topic, context)))
+  if (isAll) topics.push(...broker.topics.list().map((topic) => describe(topic, request, context)))
   else {
     const breaths = new Breaths()
     for (const one of asked) {
       await breaths.next()
-      topics.push(await lookUp(one, request.allowAutoTopicCreation, context))
+      topics.push(await lookUp(one, request, context))
     }
   }
   return {
     brokers: [{ nodeId: node.nodeId, host: node.host, port: node.port }],
     clusterId,
     controllerId: node.nodeId,
-    topics
+    topics,
+    ...(request.includeClusterAuthorizedOperations && { clusterAuthorizedOperations: CLUSTER_OPERATIONS })
   }
 }
 
@@ -44,26 +46,28 @@ function bytesOf(topics: readonly Topic[]): number {
 
 async function lookUp(
   asked: { topicId: string; name: string | null },
-  mayCreate: boolean,
+  request: MetadataRequest,
   context: RequestContext
 ): Promise<Draft<MetadataTopic>> {
   const { broker, autoCreateTopics, apiVersion } = context
   if (asked.name === null) {
     const known = broker.topics.findById(Buffer.from(asked.topicId, 'hex'))
-    if (known) return describe(known, context)
+    if (known) return describe(known, request, context)
     return { errorCode: errorCodeOf('UNKNOWN_TOPIC_ID'), name: apiVersion >= 12 ? null : '', topicId: asked.topicId }
   }
   const { name } = asked
   try {
     const { topics } = broker
-    const topic = !mayCreate ? topics.find(name) : autoCreateTopics ? await topics.ensure(name) : topics.findOnly(name)
-    return topic ? describe(topic, context) : { errorCode: errorCodeOf('UNKNOWN_TOPIC_OR_PARTITION'), name, topicId: ZERO_TOPIC_ID }
+    const topic = !request.allowAutoTopicCreation ? topics.find(name) : autoCreateTopics ? await topics.ensure(name) : topics.findOnly(name)
+    return topic
+      ? describe(topic, request, context)
+      : { errorCode: errorCodeOf('UNKNOWN_TOPIC_OR_PARTITION'), name, topicId: ZERO_TOPIC_ID }
   } catch (error) {
     return { errorCode: errorCodeOf(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR')), name, topicId: ZERO_TOPIC_ID }
   }
 }
 
-function describe(topic: Topic, { node: { nodeId }, broker }: RequestContext): Draft<MetadataTopic> {
+function describe(topic: Topic, request: MetadataRequest, { node: { nodeId }, broker }: RequestContext): Draft<MetadataTopic> {
   const partitions = topic.partitions.map((partition) => ({
     errorCode: 0,
     partitionIndex: partition.partitionIndex,
@@ -72,5 +76,12 @@ function describe(topic: Topic, { node: { nodeId }, broker }: RequestContext): D
     replicaNodes: [nodeId],
     isrNodes: [nodeId]
   }))
-  return { errorCode: 0, name: topic.name, topicId: topicIdOf(topic), isInternal: broker.topics.isReserved(topic.name), partitions }
+  return {
+    errorCode: 0,
+    name: topic.name,
+    topicId: topicIdOf(topic),
+    isInternal: broker.topics.isReserved(topic.name),
+    partitions,
+    ...(request.includeTopicAuthorizedOperations && { topicAuthorizedOperations: TOPIC_OPERATIONS })
+  }
 }

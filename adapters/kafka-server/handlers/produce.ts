@@ -50,10 +50,12 @@ async function appendAll(broker: Broker, batches: readonly BatchToAppend[], opti
 }
 
 function refused(fault: FaultName, message: string): AppendOutcome {
-  return { fault, message, baseOffset: -1, logStartOffset: -1 }
+  return { fault, message, baseOffset: -1, logStartOffset: -1, appendTimeMs: null }
 }
 
 function answerOf(index: number, outcome: AppendOutcome): Draft<ProducePartitionResponse> {
-  const { fault, baseOffset, logStartOffset, message } = outcome
-  return { index, errorCode: errorCodeOf(fault), baseOffset, logStartOffset, errorMessage: message }
+  const { fault, baseOffset, logStartOffset, appendTimeMs, message, records = [] } = outcome
+  const recordErrors = records.map((record) => ({ batchIndex: record.index, batchIndexErrorMessage: record.message }))
+  const times = appendTimeMs === null ? {} : { logAppendTimeMs: appendTimeMs }
+  return { index, errorCode: errorCodeOf(fault), baseOffset, logStartOffset, recordErrors, errorMessage: message, ...times }
 }

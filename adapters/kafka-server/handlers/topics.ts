@@ -1,30 +1,22 @@
-// CreateTopics, DeleteTopics and DescribeConfigs, for one node: replication factor 1, replicas where we are.
+// CreateTopics and DeleteTopics, for one node: replication factor 1, replicas where we are.
 
 import type { Broker } from '../../../runtime/broker/broker.ts'
 import { BrokerFault, type FaultName, faultOfStoreError } from '../../../runtime/broker/fault.ts'
 import type { NewTopic } from '../../../runtime/broker/topics.ts'
+import { defaultTopicConfig } from '../../../runtime/log/contract.ts'
 import type { Draft } from '../../kafka-protocol/api.ts'
 import type {
   CreateTopicsRequest,
   CreateTopicsResponse,
   DeleteTopicsRequest,
-  DeleteTopicsResponse,
-  DescribeConfigsRequest,
-  DescribeConfigsResponse,
-  DescribedConfig
+  DeleteTopicsResponse
 } from '../../kafka-protocol/messages/topics.ts'
 import { Breaths } from '../breaths.ts'
-import { brokerConfigs, type ConfigEntry, topicConfigs } from '../configs.ts'
+import { topicConfigs } from '../configs.ts'
 import type { Handler, RequestContext } from '../context.ts'
 import { distinct } from '../distinct.ts'
 import { errorCodeOf } from '../error-map.ts'
 import { topicIdOf, ZERO_TOPIC_ID } from '../topic-id.ts'
-
-const RESOURCE_TOPIC = 2
-const RESOURCE_BROKER = 4
-const ALL_BROKERS = ''
-/** About what the settings of one topic take in an answer, with synonyms and documentation. */
-const DESCRIBED_BYTES = 6 * 1024
 
 type AskedTopic = CreateTopicsRequest['topics'][number]
 type CreatedTopic = Draft<CreateTopicsResponse['topics'][number]>
@@ -55,22 +47,21 @@ async function createOne(asked: AskedTopic, validateOnly: boolean, { broker, nod
       settings: new Map(asked.configs.map((config) => [config.name, config.value]))
     }
     const created = validateOnly ? null : await broker.topics.create(topic)
+    const made = created ?? { config: { ...defaultTopicConfig, ...broker.topics.check(topic).config } }
     return {
       name,
       topicId: created ? topicIdOf(created) : ZERO_TOPIC_ID,
       errorCode: 0,
       errorMessage: null,
-      numPartitions: created ? created.partitions.length : broker.topics.check(topic).partitionCount,
+      numPartitions: made.config.partitionCount,
       replicationFactor: 1,
-      configs: created
-        ? topicConfigs(created, broker.settings).map(({ name, value, configSource }) => ({
-            name,
-            value,
-            configSource,
-            readOnly: true,
-            isSensitive: false
-          }))
-        : []
+      configs: topicConfigs(made, broker.settings).map(({ name, value, configSource, readOnly }) => ({
+        name,
+        value,
+        configSource,
+        readOnly,
+        isSensitive: false
+      }))
     }
   } catch (error) {
     return refused(name, faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'), error instanceof Error ? error.message : String(error))
@@ -113,54 +104,5 @@ async function deleteOne({ name, topicId }: DeleteTopicsRequest['topics'][number
     return { name: topic.name, topicId: topicIdOf(topic), errorCode: 0, errorMessage: null }
   } catch (error) {
     return refusal(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'), error instanceof Error ? error.message : String(error))
-  }
-}
-
-export const handleDescribeConfigs: Handler<DescribeConfigsRequest, DescribeConfigsResponse> = async (request, context) => {
-  const resources = distinct(request.resources, ({ resourceType, resourceName }) => `${resourceType}/${resourceName}`)
-  await context.reserveAnswer(resources.length * DESCRIBED_BYTES)
-  return {
-    results: resources.map(({ resourceType, resourceName, configurationKeys }) => {
-      const entries = entriesOf({ resourceType, resourceName }, context)
-      const isFault = typeof entries === 'string'
-      return {
-        errorCode: errorCodeOf(isFault ? entries : 'NONE'),
-        errorMessage: isFault ? `no settings of resource type ${resourceType} named "${resourceName}"` : null,
-        resourceType,
-        resourceName,
-        configs: isFault
-          ? []
-          : entries.filter(({ name }) => configurationKeys?.includes(name) ?? true).map((entry) => describe(entry, request))
-      }
-    })
-  }
-}
-
-function entriesOf(
-  { resourceType, resourceName }: Pick<DescribeConfigsRequest['resources'][number], 'resourceType' | 'resourceName'>,
-  { broker, node, autoCreateTopics }: RequestContext
-): readonly ConfigEntry[] | FaultName {
-  if (resourceType === RESOURCE_TOPIC) {
-    const topic = broker.topics.find(resourceName)
-    return topic ? topicConfigs(topic, broker.settings) : 'UNKNOWN_TOPIC_OR_PARTITION'
-  }
-  if (resourceType !== RESOURCE_BROKER) return 'INVALID_REQUEST'
-  if (resourceName === ALL_BROKERS) return [] // what was set for all of them while they run: nothing can be
-  return resourceName === String(node.nodeId) ? brokerConfigs(broker.settings, { autoCreateTopics }) : 'INVALID_REQUEST'
-}
-
-function describe(
-  { name, value, configSource, configType, synonyms, documentation }: ConfigEntry,
-  { includeSynonyms, includeDocumentation }: DescribeConfigsRequest
-): Draft<DescribedConfig> {
-  return {
-    name,
-    value,
-    readOnly: true,
-    configSource,
-    isSensitive: false,
-    synonyms: includeSynonyms ? synonyms : [],
-    configType,
-    documentation: includeDocumentation ? documentation : null
   }
 }

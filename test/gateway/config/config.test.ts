@@ -44,16 +44,18 @@ t.test('kafka: what is left out has defaults, and every key arrives', async (t) 
     advertised: null,
     insecure: false,
     create_topics: true,
+    default_partitions: 1,
     delete_topics: true,
     limits: { connections: 250, memory: 16 * 2 ** 20, partitions: 1000 }
   })
   const full =
-    '{ listen: "0.0.0.0:9092", advertised: "edge:19092", insecure: true, create_topics: false, delete_topics: false, limits: { connections: 9, memory: 4MiB, partitions: 8 } }'
+    '{ listen: "0.0.0.0:9092", advertised: "edge:19092", insecure: true, create_topics: false, default_partitions: 4, delete_topics: false, limits: { connections: 9, memory: 4MiB, partitions: 8 } }'
   t.same(kafkaOf(full), {
     listen: { host: '0.0.0.0', port: 9092 },
     advertised: { host: 'edge', port: 19_092 },
     insecure: true,
     create_topics: false,
+    default_partitions: 4,
     delete_topics: false,
     limits: { connections: 9, memory: 4 * 2 ** 20, partitions: 8 }
   })

@@ -1,0 +1,75 @@
+// Commands that ask a gateway as any Kafka client does: over its Kafka listener, whose address the running gateway tells, or --bootstrap-server names.
+
+import { Connection } from '../adapters/kafka-upstream/connection.ts'
+import { parseAddress } from '../gateway/config/address.ts'
+import type { StatusReport } from '../gateway/status-report.ts'
+import { WadiError } from '../runtime/base/errors.ts'
+import { visibleLine } from '../runtime/base/visible-line.ts'
+import { nodeClock } from '../runtime/io/node-clock.ts'
+import { UpstreamFault } from '../runtime/uplink/upstream.ts'
+import { type CommandInput, usageError } from './command.ts'
+import { dataDirectoryOf } from './target.ts'
+import { note } from './terminal.ts'
+
+const TIMEOUT_MS = 30_000
+
+export type KafkaAdmin = Pick<Connection, 'request'>
+
+/** @throws WadiError WADI_UNAVAILABLE when nobody answers there, or the gateway has no Kafka listener; WADI_USAGE */
+export async function withKafka<T>(input: CommandInput, work: (admin: KafkaAdmin) => Promise<T>): Promise<T> {
+  const address = await addressOf(input)
+  const parsed = parseAddress(address, '127.0.0.1:9092')
+  if (!('value' in parsed)) throw usageError(`--bootstrap-server ${parsed.why}.`, 'Write host:port.')
+  const limits = { requestTimeoutMs: TIMEOUT_MS, dialTimeoutMs: TIMEOUT_MS }
+  const connection = new Connection({ ...parsed.value, ...limits, clientId: 'wadi', clock: nodeClock, wireBytes: { sent: 0, received: 0 } })
+  const stop = (): void => connection.close()
+  input.signal.addEventListener('abort', stop, { once: true })
+  try {
+    await connection.open()
+    return await work(connection)
+  } catch (error) {
+    if (!(error instanceof UpstreamFault)) throw error
+    throw unavailable(
+      `The Kafka address ${address} did not do it: ${error.message}.`,
+      'Check the address, and that the gateway runs.',
+      error
+    )
+  } finally {
+    input.signal.removeEventListener('abort', stop)
+    connection.close()
+  }
+}
+
+async function addressOf(input: CommandInput): Promise<string> {
+  const named = input.text('bootstrap-server')
+  if (named !== undefined) return named
+  const { askControl } = await import('../adapters/control/control-client.ts')
+  const directory = await dataDirectoryOf(input)
+  const { kafka } = (await askControl(directory, { command: 'status' }, { signal: input.signal })) as StatusReport
+  if (kafka) return kafka.listener
+  throw unavailable('This gateway has no Kafka listener.', 'Add kafka: { listen: "127.0.0.1:9092" } to wadi.yaml and start it again.')
+}
+
+function unavailable(happened: string, next: string, cause?: unknown): WadiError {
+  return new WadiError('WADI_UNAVAILABLE', { happened, kept: 'What was answered before is done.', next, cause })
+}
+
+export interface TopicAnswer {
+  readonly name: string
+  readonly errorCode: number
+  readonly errorMessage: string | null
+}
+
+/** Says on stderr what was refused. @returns whether anything was */
+export async function sayRefusals(answers: readonly TopicAnswer[]): Promise<boolean> {
+  const { kafkaError } = await import('../adapters/kafka-protocol/error-codes.ts')
+  const refused = answers.filter(({ errorCode }) => errorCode !== 0)
+  for (const { name, errorCode, errorMessage } of refused) {
+    const fault = kafkaError(errorCode).name
+    const words = errorMessage?.startsWith(`${fault}: `)
+      ? errorMessage
+      : [fault, errorMessage ?? ''].filter((part) => part !== '').join(': ')
+    note(visibleLine(`topic ${name}: ${words}`))
+  }
+  return refused.length > 0
+}
