@@ -159,7 +159,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   const refusedBatches = new RefusedTopics()
   const { table } = compileRoutes(routesConfigOf(config), payloadDecoders)
   const names = [...config.topics.keys(), ...table.topicNames]
-  const topicRules = rulesOf(config, store, { log, claimed: names, onCreated: ({ name }) => uplink?.add(name) })
+  const topicRules = rulesOf(config, store, { log, claimed: names, onChanged: ({ name }) => uplink?.add(name) })
   const broker = openGatewayBroker(config, { store, edges, log }, { topicRules, refusedBatches })
   closers.add(async () => broker.close())
 
@@ -251,15 +251,19 @@ function topicMaker(
 function rulesOf(
   config: Config,
   store: Store,
-  { log, claimed, onCreated }: { log: Log; claimed: readonly string[]; onCreated(topic: Topic): void }
+  { log, claimed, onChanged }: { log: Log; claimed: readonly string[]; onChanged(topic: Topic): void }
 ): TopicRules {
   const told = topicChangesLog(log)
   return topicRulesOf(config, store, {
     ...told,
     claimed,
     onCreated(topic, maker) {
-      onCreated(topic)
+      onChanged(topic)
       told.onCreated(topic, maker)
+    },
+    onAltered(topic, words) {
+      onChanged(topic) // it may have more partitions, which nobody watches yet
+      told.onAltered(topic, words)
     }
   })
 }

@@ -2,7 +2,7 @@
 
 import { defineApi } from '../api.ts'
 
-interface AclFilter {
+export interface DescribeAclsRequest {
   resourceTypeFilter: number
   resourceNameFilter: string | null
   patternTypeFilter: number
@@ -21,8 +21,6 @@ interface AclEntry {
   operation: number
   permissionType: number
 }
-
-export type DescribeAclsRequest = AclFilter
 
 export interface DescribeAclsResponse {
   throttleTimeMs: number
@@ -60,7 +58,7 @@ export const CreateAcls = defineApi<CreateAclsRequest, CreateAclsResponse>({
 })
 
 export interface DeleteAclsRequest {
-  filters: AclFilter[]
+  filters: DescribeAclsRequest[]
 }
 
 export interface DeleteAclsResponse {
