@@ -118,26 +118,21 @@ export function openBroker(context: BrokerContext): Broker {
   const topics = new Topics(store, { defaults: topicDefaults(settings), values: settings, rules: context.topicRules })
   const producers = new ProducerStates(store)
   const producerLock = new KeyedLock()
-  const producerBound = new ProducerBound({ store, producers, producerLock, producerCountMax: settings.producerCountMax })
+  const shared = { store, clock, producers, producerLock }
+  const producerBound = new ProducerBound({ ...shared, producerCountMax: settings.producerCountMax })
   const committedOffsets = new CommittedOffsets(store, clock, { bytesMax: settings.offsetBytesMax, onFull })
   const transactions = new Transactions({
-    store,
+    ...shared,
     core,
-    clock,
-    producers,
     producerIds: new ProducerIds(store),
-    producerLock,
     producerBound,
     committedOffsets,
     room: new TransactionRoom(settings, onFull)
   })
   const appends = new Appends({
-    store,
+    ...shared,
     core,
-    clock,
     codec,
-    producers,
-    producerLock,
     producerBound,
     verifyTransaction: (producer, partition) => transactions.verify(producer, partition),
     batchBytesMax: settings.batchBytesMax,
@@ -153,7 +148,7 @@ export function openBroker(context: BrokerContext): Broker {
     onFull,
     hasOffsets: (groupId) => committedOffsets.hasGroup(groupId) || transactions.hasPendingOffsets(groupId)
   })
-  const expiry = new Expiry({ store, clock, producers, producerLock, groups, committedOffsets, transactions, ...settings })
+  const expiry = new Expiry({ ...shared, groups, committedOffsets, transactions, ...settings })
   producerBound.enforce()
   const unsubscribe = store.onTopicDeleted((topic) => {
     for (const of of [topics, producers, committedOffsets]) of.forgetTopic(topic)
