@@ -15,7 +15,7 @@ import type { Journal } from './journal.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { RetentionRound } from './retention-round.ts'
 import type { SealOptions } from './seal.ts'
-import type { StorageSettings } from './settings.ts'
+import { KIB, type StorageSettings } from './settings.ts'
 import { onlyDisk, storeClosed, writeFailed } from './store-errors.ts'
 import type { StoreMeter } from './store-meter.ts'
 import type { StoredTopic } from './stored-topic.ts'
@@ -26,10 +26,11 @@ const RETRY_MS = 1_000
 const QUIET_FACTOR = 4
 /** Each compresses in one of the four threads in which libuv also writes: the durable write of a commit finds one that is free. */
 const SEALS_AT_ONCE = 2
+const SEAL_BYTES_KEPT_MAX = 512 * KIB
 
-/** For the batches of as many seals. */
-export function sealMemoryFor({ sealBytes }: StorageSettings): LentMemory {
-  return new LentMemory({ pieceBytes: 2 * sealBytes, freeMax: SEALS_AT_ONCE })
+/** For the batches of as many seals; those of a setting out of the ordinary are made for the moment. */
+export function sealMemoryFor({ sealBytes, batchBytesMax }: StorageSettings): LentMemory {
+  return new LentMemory({ pieceBytes: Math.min(2 * sealBytes, batchBytesMax, SEAL_BYTES_KEPT_MAX), freeMax: SEALS_AT_ONCE })
 }
 
 export interface UpkeepHost {
