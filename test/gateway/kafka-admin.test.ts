@@ -155,9 +155,9 @@ t.test('records that the centre does not have are not deleted; those that it has
     await admin.fetchTopicOffsets('made')
     await trim(admin, '2')
     t.match(await admin.fetchTopicOffsets('made'), [{ low: '2', high: '3' }])
+    await new Promise((resolve) => setTimeout(resolve, 1_000)) // the uplink has nothing to do any more, and waits
     await admin.createPartitions({ topicPartitions: [{ topic: 'made', count: 2 }] })
   })
-  await new Promise((resolve) => setTimeout(resolve, 500)) // the uplink has nothing to do, and waits
   await produce(kafka, 'made', ['d'], 1)
   const events = (): number => centre.store.topics.get('made')?.partitions.reduce((sum, { highWatermark }) => sum + highWatermark, 0) ?? 0
   await until(() => events() >= 5, 'the event of the new partition at the centre') // with the marks of two transactions

@@ -22,6 +22,8 @@ const RECORDS = 3_000
 const PER_SECOND = 250
 const WAIT_MS = 120_000
 const UP_MS = { min: 1_500, max: 4_000 }
+/** librdkafka waits up to ten seconds otherwise, longer than the gateway is up here. */
+const RECONNECT = ['-X', 'reconnect.backoff.max.ms=300']
 
 interface Site {
   readonly gateway: GatewayProcess
@@ -189,19 +191,20 @@ t.test('librdkafka and kafkajs', { timeout: 300_000, skip: existsSync(KCAT) ? fa
   const site = await killedSite(t)
   const { bootstrap } = site
   const settings = ['-X', 'enable.idempotence=true', '-X', 'message.timeout.ms=120000', '-X', 'linger.ms=5', '-X', 'retry.backoff.ms=50']
-  const producer = ClientProcess.command(KCAT, ['-P', '-E', '-b', bootstrap, '-t', 'source', ...settings])
+  const producer = ClientProcess.command(KCAT, ['-P', '-E', '-b', bootstrap, '-t', 'source', ...RECONNECT, ...settings])
   const group = ['-X', 'auto.offset.reset=earliest', '-X', 'session.timeout.ms=6000', '-X', 'auto.commit.interval.ms=200']
-  const consumer = ClientProcess.command(KCAT, ['-E', '-b', bootstrap, '-u', '-q', ...group, '-G', 'readers', 'source'])
+  const consumer = ClientProcess.command(KCAT, ['-E', '-b', bootstrap, '-u', '-q', ...RECONNECT, ...group, '-G', 'readers', 'source'])
   t.teardown(() => Promise.all([producer.stop('SIGKILL'), consumer.stop('SIGKILL')]))
   const plain = copyByKafkajs(bootstrap)
+  t.teardown(() => plain.end())
   await writeSlowly(producer)
   t.equal(await producer.ended, 0, producer.lastErrors)
+  await site.calm()
   await until(
     () => new Set(consumer.lines).size >= RECORDS,
     () => `records at kcat: ${new Set(consumer.lines).size}; ${consumer.lastErrors}`
   )
   const copied = await plain.stop(RECORDS)
-  await site.calm()
   t.ok(site.kills() >= 3, `${site.kills()} kills`)
   const source = await readCommitted(bootstrap, 'source')
   t.same(
@@ -229,7 +232,19 @@ t.test(
   async (t) => {
     const site = await killedSite(t, 'produce-acked-early')
     const { bootstrap } = site
-    const producer = ClientProcess.command(KCAT, ['-P', '-E', '-b', bootstrap, '-t', 'source', '-X', 'acks=all', '-X', 'linger.ms=5'])
+    const producer = ClientProcess.command(KCAT, [
+      '-P',
+      '-E',
+      '-b',
+      bootstrap,
+      '-t',
+      'source',
+      ...RECONNECT,
+      '-X',
+      'acks=all',
+      '-X',
+      'linger.ms=5'
+    ])
     t.teardown(() => producer.stop('SIGKILL'))
     await writeSlowly(producer)
     await producer.ended
@@ -241,7 +256,7 @@ t.test(
 )
 
 /** A group of one that writes what it reads, and counts what was acknowledged. */
-function copyByKafkajs(bootstrap: string): { stop(count: number): Promise<ReadonlySet<string>> } {
+function copyByKafkajs(bootstrap: string): { stop(count: number): Promise<ReadonlySet<string>>; end(): Promise<unknown> } {
   const kafka = new Kafka({
     brokers: [bootstrap],
     logLevel: logLevel.NOTHING,
@@ -267,8 +282,8 @@ function copyByKafkajs(bootstrap: string): { stop(count: number): Promise<Readon
         () => copied.size >= count,
         () => `records at kafkajs: ${copied.size}`
       )
-      await Promise.all([consumer.disconnect(), producer.disconnect()])
       return copied
-    }
+    },
+    end: () => Promise.all([consumer.disconnect(), producer.disconnect()])
   }
 }
