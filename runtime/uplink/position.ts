@@ -5,6 +5,7 @@
 //   text    branch *( "|" branch )                        ours first, then those of others that we carry along
 //   branch  <log id>;<branch id>;<first start>,<ids>,<known from>;<edge topic>=<next>,<next>…;<edge topic>=…     numbers in base 36, one per partition
 //           … ;<edge topic>@<start>=<partition>:<offset>,…     where this start of the writer began to write; complete from the start <known from> on
+//                                                                 of the newest start also where it would begin
 //
 // A branch is one line of a log's history. When an older image of a disk is put back, what it takes in from then on is a branch of its own: it
 // has the log's id and its own branch id, and an entry of its own here, so that none of the copies takes the other's place.
@@ -43,7 +44,7 @@ export interface Branch {
   readonly beginnings: Beginnings
 }
 
-/** Where starts of the writer began to write: what a common start wrote is common up to where either side's next start began. */
+/** Where starts of the writer began to write, or the newest would: what a common start wrote is common up to where either side's next start began. */
 export interface Beginnings {
   /** Of this start and all after it every beginning is listed. Infinity: of none. */
   readonly knownFrom: number
@@ -56,8 +57,11 @@ export interface BeginningAt extends Beginning {
   readonly partitionIndex: number
 }
 
-/** What fits a position of the beginnings that starts after the first named one made: newest first, whole starts. */
-export function beginningsOf(starts: readonly Start[], all: readonly BeginningAt[]): Beginnings {
+/**
+ * What fits a position of the beginnings that starts after the first named one made: newest first, whole starts. `next`: where the newest one would begin
+ * in partitions to which it has written nothing, all of them.
+ */
+export function beginningsOf(starts: readonly Start[], all: readonly BeginningAt[], next: readonly BeginningAt[] = []): Beginnings {
   const named = lastRun(starts)
   const list: BeginningAt[] = []
   let knownFrom = Number.POSITIVE_INFINITY
@@ -68,7 +72,7 @@ export function beginningsOf(starts: readonly Start[], all: readonly BeginningAt
     list.push(...ofStart)
     knownFrom = incarnation
   }
-  return { knownFrom, list }
+  return { knownFrom, list: named.length > 1 ? [...list, ...next] : list }
 }
 
 /** The text in pieces, each at most METADATA_CHARS_MAX long. */

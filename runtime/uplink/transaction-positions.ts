@@ -51,7 +51,8 @@ export class TransactionPositions {
         nextOffsets.set(source.edgeTopic, offsets)
         committedOffset += ends.get(source) ?? source.confirmed
       }
-      const beginnings = beginningsOf(starts, this.#beginningsOf(nextOffsets.keys()))
+      const edgeTopics = [...nextOffsets.keys()]
+      const beginnings = beginningsOf(starts, this.#beginningsOf(edgeTopics), this.#nextBeginningsOf(edgeTopics))
       const pieces = encodePosition([{ logId, branchId: forks.branchId, starts, nextOffsets, beginnings }, ...others])
       positions.set(upstreamTopic, { committedOffset, pieces })
     }
@@ -71,6 +72,20 @@ export class TransactionPositions {
       )
       return [...here, ...gone].map((beginning) => ({ ...beginning, edgeTopic }))
     })
+  }
+
+  /**
+   * Of partitions to which the newest start has written nothing. What they hold is all that this disk has in common with a copy of it: a copy that wrote
+   * more in the start that both have must not give it the names that this disk is going to give.
+   */
+  #nextBeginningsOf(edgeTopics: readonly string[]): BeginningAt[] {
+    const { store } = this.#options
+    const incarnation = store.starts.at(-1)?.incarnation ?? 0
+    return edgeTopics.flatMap((edgeTopic) =>
+      (store.topics.get(edgeTopic)?.partitions ?? [])
+        .filter((partition) => partition.beginningsSince(incarnation).length === 0)
+        .map(({ partitionIndex, highWatermark }) => ({ edgeTopic, partitionIndex, incarnation, startOffset: highWatermark }))
+    )
   }
 
   /** Everything that `part` covers is at the centre, or nothing of it had to be sent: retention may take it. */

@@ -442,6 +442,45 @@ t.test('… the copy deletes the topic, and another one goes on in its upstream 
   await rig.close()
 })
 
+t.test('… the copy has written nothing to the partition when the original comes back, and does later', async (t) => {
+  const rig = new Rig()
+  const shared = {
+    topics: new Map([
+      ['plant', 'centre.plant'],
+      ['meter', 'centre.plant']
+    ])
+  }
+  const life = async (): Promise<void> => {
+    await rig.open({ plant: {}, meter: {} })
+    rig.start(shared)
+  }
+  await life()
+  await rig.deliver(numbers(10))
+  rig.centre.link = { ...goodLink, isDown: true }
+  const copy = rig.machine.disk.takeImage()
+  await rig.append(numbers(5, 100))
+  rig.kill()
+  const original = rig.machine.disk.takeImage()
+  rig.machine.disk.putBack(copy)
+  rig.centre.link = { ...goodLink }
+  await life()
+  await rig.deliver(['of the meter'], { topic: 'meter' })
+  const later = await copyDisk(rig)
+  await putBack(rig, original)
+  await life()
+  await rig.machine.run(30_000)
+  await putBack(rig, later)
+  await life()
+  await rig.deliver(numbers(5, 200))
+  t.same(rig.values(), [...numbers(10), 'of the meter', ...numbers(5, 100), ...numbers(5, 200)])
+  const names = rig.centre
+    .committed('centre.plant', 0)
+    .map(({ headers, value }) => ({ name: `${headers.get('wadi.id')} ${headers.get('wadi.topic')} ${headers.get('wadi.offset')}`, value }))
+    .filter(({ value }) => value !== 'of the meter')
+  t.equal(new Set(names.map(({ name }) => name)).size, names.length, 'a name is of one event')
+  await rig.close()
+})
+
 t.test('… with two upstream topics, each of which says where the copy began for its own only', async (t) => {
   const rig = new Rig()
   const life = async (texts: readonly string[]): Promise<void> => {
