@@ -1,22 +1,11 @@
-// Where consumer groups stand, asked of a gateway over its Kafka port: committed offsets, ends of partitions, who reads what.
+// Where consumer groups stand, asked of a gateway over its Kafka port: committed offsets, who reads what. Not for: where partitions end (kafka-places.ts).
 
 import { api } from '../adapters/kafka-protocol/apis.ts'
 import { kafkaError } from '../adapters/kafka-protocol/error-codes.ts'
 import type { DescribeGroupsResponse } from '../adapters/kafka-protocol/messages/group-admin.ts'
-import type { Connection } from '../adapters/kafka-upstream/connection.ts'
 import { WadiError } from '../runtime/base/errors.ts'
-
-export interface Place {
-  readonly topic: string
-  readonly partition: number
-}
-
-/** Instead of a time: behind the last event, the first event. */
-export const LATEST = -1
-export const EARLIEST = -2
-
-/** "topic:3". */
-export const placeWords = ({ topic, partition }: Place): string => `${topic}:${partition}`
+import type { KafkaAdmin } from './kafka-admin.ts'
+import { byTopic, type Place, placeWords } from './kafka-places.ts'
 
 /** Of many requests or none: what is refused is said once, by its Kafka name. */
 export function refusal(what: string, code: number): WadiError {
@@ -27,7 +16,7 @@ export function refusal(what: string, code: number): WadiError {
   })
 }
 
-export async function committedOffsets(kafka: Connection, groupId: string): Promise<(Place & { readonly offset: number })[]> {
+export async function committedOffsets(kafka: KafkaAdmin, groupId: string): Promise<(Place & { readonly offset: number })[]> {
   const { groups, topics } = await kafka.request(api.OffsetFetch, (version) =>
     version >= 8 ? { groups: [{ groupId, topics: null }] } : { groupId, topics: null }
   )
@@ -37,7 +26,7 @@ export async function committedOffsets(kafka: Connection, groupId: string): Prom
 }
 
 /** All partitions of the topics; of one that is not there it is said. @throws WadiError WADI_TOPIC_UNKNOWN */
-export async function partitionsOf(kafka: Connection, names: readonly string[]): Promise<Place[]> {
+export async function partitionsOf(kafka: KafkaAdmin, names: readonly string[]): Promise<Place[]> {
   const topics = names.map((name) => ({ name }))
   const answer = await kafka.request(api.Metadata, () => ({ topics, allowAutoTopicCreation: false }))
   return answer.topics.flatMap(({ name, errorCode, partitions }) => {
@@ -45,30 +34,14 @@ export async function partitionsOf(kafka: Connection, names: readonly string[]):
     throw new WadiError('WADI_TOPIC_UNKNOWN', {
       happened: `There is no topic "${name}": ${kafkaError(errorCode).name}.`,
       kept: 'Nothing was changed.',
-      next: 'kafka-topics --list names those that there are.'
+      next: '"wadi topic list" names those that there are.'
     })
   })
 }
 
-/** By placeWords. `timestampMs`: LATEST, EARLIEST, or the first event at or behind that time; where there is none, nothing. */
-export async function offsetsAt(kafka: Connection, places: readonly Place[], timestampMs: number): Promise<Map<string, number>> {
-  if (places.length === 0) return new Map()
-  const { topics } = await kafka.request(api.ListOffsets, () => ({
-    topics: byTopic(places).map(([name, partitions]) => ({
-      name,
-      partitions: partitions.map((partitionIndex) => ({ partitionIndex, timestamp: timestampMs }))
-    }))
-  }))
-  const found = new Map<string, number>()
-  for (const { name: topic, partitions } of topics)
-    for (const { partitionIndex: partition, offset, errorCode } of partitions)
-      if (errorCode === 0 && offset >= 0) found.set(placeWords({ topic, partition }), offset)
-  return found
-}
-
 /** Durable when it resolves. @throws WadiError naming the first fault */
 export async function commitOffsets(
-  kafka: Connection,
+  kafka: KafkaAdmin,
   groupId: string,
   offsets: readonly (Place & { readonly offset: number })[]
 ): Promise<void> {
@@ -89,20 +62,10 @@ export async function commitOffsets(
   if (fault) throw refusal(`commit offsets of the group "${groupId}"`, fault.errorCode)
 }
 
-function byTopic(places: readonly Place[]): [string, number[]][] {
-  const topics = new Map<string, number[]>()
-  for (const { topic, partition } of places) {
-    const partitions = topics.get(topic) ?? []
-    partitions.push(partition)
-    topics.set(topic, partitions)
-  }
-  return [...topics]
-}
-
 export type DescribedGroup = DescribeGroupsResponse['groups'][number]
 
 /** null: there is no such group. */
-export async function describeGroup(kafka: Connection, groupId: string): Promise<DescribedGroup | null> {
+export async function describeGroup(kafka: KafkaAdmin, groupId: string): Promise<DescribedGroup | null> {
   const { groups } = await kafka.request(api.DescribeGroups, () => ({ groups: [groupId] }))
   const [group] = groups
   if (group?.errorCode !== 0) throw refusal(`describe the group "${groupId}"`, group?.errorCode ?? -1)

@@ -19,7 +19,7 @@ export type KafkaAdmin = Pick<Connection, 'request'>
 export async function withKafka<T>(input: CommandInput, work: (admin: KafkaAdmin) => Promise<T>): Promise<T> {
   const address = await addressOf(input)
   const parsed = parseAddress(address, '127.0.0.1:9092')
-  if (!('value' in parsed)) throw usageError(`--bootstrap-server ${parsed.why}.`, 'Write host:port.')
+  if (!('value' in parsed)) throw usageError(`--bootstrap-server ${parsed.why}.`, 'Write HOST:PORT, an IPv6 address in brackets.')
   const limits = { requestTimeoutMs: TIMEOUT_MS, dialTimeoutMs: TIMEOUT_MS }
   const connection = new Connection({ ...parsed.value, ...limits, clientId: 'wadi', clock: nodeClock, wireBytes: { sent: 0, received: 0 } })
   const stop = (): void => connection.close()
@@ -29,11 +29,12 @@ export async function withKafka<T>(input: CommandInput, work: (admin: KafkaAdmin
     return await work(connection)
   } catch (error) {
     if (!(error instanceof UpstreamFault)) throw error
-    throw unavailable(
-      `The Kafka address ${address} did not do it: ${error.message}.`,
-      'Check the address, and that the gateway runs.',
-      error
-    )
+    throw new WadiError('WADI_UNAVAILABLE', {
+      happened: `The Kafka listener at ${address} did not answer: ${error.message}.`,
+      kept: error.kind === 'in-doubt' ? 'What was asked for may have been done.' : 'What was answered before is done, and nothing else.',
+      next: 'Check that the gateway runs, or name its listener with --bootstrap-server HOST:PORT.',
+      cause: error
+    })
   } finally {
     input.signal.removeEventListener('abort', stop)
     connection.close()
@@ -47,11 +48,11 @@ async function addressOf(input: CommandInput): Promise<string> {
   const directory = await dataDirectoryOf(input)
   const { kafka } = (await askControl(directory, { command: 'status' }, { signal: input.signal })) as StatusReport
   if (kafka) return kafka.listener
-  throw unavailable('This gateway has no Kafka listener.', 'Add kafka: { listen: "127.0.0.1:9092" } to wadi.yaml and start it again.')
-}
-
-function unavailable(happened: string, next: string, cause?: unknown): WadiError {
-  return new WadiError('WADI_UNAVAILABLE', { happened, kept: 'What was answered before is done.', next, cause })
+  throw new WadiError('WADI_UNAVAILABLE', {
+    happened: 'This gateway has no Kafka listener.',
+    kept: 'Nothing was changed.',
+    next: 'Add kafka: { listen: "127.0.0.1:9092" } to wadi.yaml and start it again.'
+  })
 }
 
 export interface TopicAnswer {

@@ -6,6 +6,7 @@ import { targetOptions } from './target.ts'
 export const kafkaOptions: readonly OptionSpec[] = [
   {
     name: 'bootstrap-server',
+    short: 'b',
     value: 'HOST:PORT',
     doc: 'Kafka address to ask, also of another machine (default: that of the running gateway)'
   },

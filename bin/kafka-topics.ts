@@ -2,8 +2,8 @@
 
 import { api } from '../adapters/kafka-protocol/apis.ts'
 import type { KafkaAdmin, TopicAnswer } from './kafka-admin.ts'
+import { EARLIEST, LATEST, offsetsAt, placeWords } from './kafka-places.ts'
 
-const [EARLIEST, LATEST] = [-2, -1] as const
 const RESOURCE_TOPIC = 2
 const SOURCE_TOPIC = 1
 
@@ -24,19 +24,10 @@ export async function topicsOf(admin: KafkaAdmin, names: readonly string[] | nul
   const asked = names?.map((name) => ({ name })) ?? null
   const { topics } = await admin.request(api.Metadata, () => ({ topics: asked, allowAutoTopicCreation: false }))
   const there = topics.filter(({ errorCode }) => errorCode === 0)
-  const offsetsAt = async (timestamp: number): Promise<Map<string, number>> => {
-    const places = there.map(({ name, partitions }) => ({
-      name: name ?? '',
-      partitions: partitions.map(({ partitionIndex }) => ({ partitionIndex, timestamp }))
-    }))
-    const answer = await admin.request(api.ListOffsets, () => ({ replicaId: -1, topics: places }))
-    return new Map(
-      answer.topics.flatMap(({ name, partitions }) =>
-        partitions.map(({ partitionIndex, offset }) => [`${name}/${partitionIndex}`, offset] as const)
-      )
-    )
-  }
-  const [starts, ends] = [await offsetsAt(EARLIEST), await offsetsAt(LATEST)]
+  const places = there.flatMap(({ name, partitions }) =>
+    partitions.map(({ partitionIndex }) => ({ topic: name ?? '', partition: partitionIndex }))
+  )
+  const [starts, ends] = [await offsetsAt(admin, places, EARLIEST), await offsetsAt(admin, places, LATEST)]
   return topics
     .map(({ name, topicId, errorCode, partitions }) => ({
       name: name ?? '',
@@ -44,12 +35,10 @@ export async function topicsOf(admin: KafkaAdmin, names: readonly string[] | nul
       errorCode,
       errorMessage: null,
       partitions: partitions
-        .map(({ partitionIndex, leaderId }) => ({
-          partitionIndex,
-          leaderId,
-          startOffset: starts.get(`${name}/${partitionIndex}`) ?? 0,
-          endOffset: ends.get(`${name}/${partitionIndex}`) ?? 0
-        }))
+        .map(({ partitionIndex, leaderId }) => {
+          const at = placeWords({ topic: name ?? '', partition: partitionIndex })
+          return { partitionIndex, leaderId, startOffset: starts.get(at) ?? 0, endOffset: ends.get(at) ?? 0 }
+        })
         .sort((left, right) => left.partitionIndex - right.partitionIndex)
     }))
     .sort((left, right) => (left.name < right.name ? -1 : 1))

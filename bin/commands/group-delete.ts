@@ -2,7 +2,7 @@
 
 import type { Command } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
-import { askKafka, kafkaOptions } from '../kafka-door.ts'
+import { kafkaOptions } from '../kafka-options.ts'
 import { note, print } from '../terminal.ts'
 import { visibleCell } from '../visible-text.ts'
 
@@ -17,9 +17,10 @@ export const groupDelete: Command = {
   examples: ['wadi group delete readers'],
 
   async run(input) {
+    const { withKafka } = await import('../kafka-admin.ts')
     const { api } = await import('../../adapters/kafka-protocol/apis.ts')
     const { kafkaError } = await import('../../adapters/kafka-protocol/error-codes.ts')
-    const { results } = await askKafka(input, (kafka) => kafka.request(api.DeleteGroups, () => ({ groupsNames: input.operands })))
+    const { results } = await withKafka(input, (kafka) => kafka.request(api.DeleteGroups, () => ({ groupsNames: input.operands })))
     for (const { groupId, errorCode } of results) {
       if (errorCode === 0) await print(`deleted ${visibleCell(groupId)}\n`)
       else note(`${visibleCell(groupId)} stays: ${kafkaError(errorCode).name}`)

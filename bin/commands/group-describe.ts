@@ -1,9 +1,9 @@
 // wadi group describe: who is in a consumer group, and how far behind it is.
 
-import type { Connection } from '../../adapters/kafka-upstream/connection.ts'
 import type { Command } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
-import { askKafka, kafkaOptions } from '../kafka-door.ts'
+import type { KafkaAdmin } from '../kafka-admin.ts'
+import { kafkaOptions } from '../kafka-options.ts'
 import { columns, note, print } from '../terminal.ts'
 import { jsonLine, visibleCell } from '../visible-text.ts'
 
@@ -29,8 +29,9 @@ export const groupDescribe: Command = {
   examples: ['wadi group describe readers', 'wadi group describe readers --json'],
 
   async run(input) {
+    const { withKafka } = await import('../kafka-admin.ts')
     const [groupId = ''] = input.operands
-    const found = await askKafka(input, (kafka) => read(kafka, groupId))
+    const found = await withKafka(input, (kafka) => read(kafka, groupId))
     if (found === null) {
       note(`There is no group ${visibleCell(groupId)}.`)
       return EXIT.no
@@ -42,8 +43,9 @@ export const groupDescribe: Command = {
   }
 }
 
-async function read(kafka: Connection, groupId: string): Promise<{ state: string; rows: Row[] } | null> {
-  const { assignedPlaces, committedOffsets, describeGroup, LATEST, offsetsAt, placeWords } = await import('../group-offsets.ts')
+async function read(kafka: KafkaAdmin, groupId: string): Promise<{ state: string; rows: Row[] } | null> {
+  const { assignedPlaces, committedOffsets, describeGroup } = await import('../group-offsets.ts')
+  const { LATEST, offsetsAt, placeWords } = await import('../kafka-places.ts')
   const group = await describeGroup(kafka, groupId)
   if (!group) return null
   const committed = await committedOffsets(kafka, groupId)

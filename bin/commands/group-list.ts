@@ -2,7 +2,7 @@
 
 import type { Command } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
-import { askKafka, kafkaOptions } from '../kafka-door.ts'
+import { kafkaOptions } from '../kafka-options.ts'
 import { columns, print } from '../terminal.ts'
 import { jsonLine, visibleCell } from '../visible-text.ts'
 
@@ -20,9 +20,10 @@ export const groupList: Command = {
   examples: ['wadi group list', 'wadi group list --state Empty -b 127.0.0.1:9092'],
 
   async run(input) {
+    const { withKafka } = await import('../kafka-admin.ts')
     const { api } = await import('../../adapters/kafka-protocol/apis.ts')
     const state = input.text('state')
-    const { errorCode, groups } = await askKafka(input, (kafka) =>
+    const { errorCode, groups } = await withKafka(input, (kafka) =>
       kafka.request(api.ListGroups, () => ({ statesFilter: state === undefined ? [] : [state] }))
     )
     if (errorCode !== 0) throw (await import('../group-offsets.ts')).refusal('list groups', errorCode)

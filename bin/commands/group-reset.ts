@@ -1,9 +1,9 @@
 // wadi group reset: where an empty consumer group goes on reading.
 
-import type { Connection } from '../../adapters/kafka-upstream/connection.ts'
 import { type Command, type CommandInput, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
-import { askKafka, kafkaOptions } from '../kafka-door.ts'
+import type { KafkaAdmin } from '../kafka-admin.ts'
+import { kafkaOptions } from '../kafka-options.ts'
 import { parsePointInTime } from '../point-in-time.ts'
 import { columns, note, print } from '../terminal.ts'
 import { visibleCell } from '../visible-text.ts'
@@ -36,10 +36,11 @@ first and the last of its partition. TIME is 1h (ago), 10:30 (today), 2026-11-25
   examples: ['wadi group reset readers telemetry --to-earliest', 'wadi group reset readers telemetry:0 --to-datetime 1h --execute'],
 
   async run(input) {
+    const { withKafka } = await import('../kafka-admin.ts')
     const [groupId = '', ...topics] = input.operands
     const goal = goalOf(input)
     const isExecuted = input.flag('execute')
-    const moved = await askKafka(input, (kafka) => reset(kafka, { groupId, topics, goal, isExecuted }))
+    const moved = await withKafka(input, (kafka) => reset(kafka, { groupId, topics, goal, isExecuted }))
     if (moved === null) {
       note(`The group ${visibleCell(groupId)} has members: its offsets are theirs. Stop them first.`)
       return EXIT.no
@@ -74,10 +75,9 @@ interface Reset {
 }
 
 /** null: somebody is in the group. */
-async function reset(kafka: Connection, { groupId, topics, goal, isExecuted }: Reset) {
-  const { commitOffsets, committedOffsets, describeGroup, EARLIEST, LATEST, offsetsAt, partitionsOf, placeWords } = await import(
-    '../group-offsets.ts'
-  )
+async function reset(kafka: KafkaAdmin, { groupId, topics, goal, isExecuted }: Reset) {
+  const { commitOffsets, committedOffsets, describeGroup, partitionsOf } = await import('../group-offsets.ts')
+  const { EARLIEST, LATEST, offsetsAt, placeWords } = await import('../kafka-places.ts')
   const group = await describeGroup(kafka, groupId)
   if (group && group.groupState !== 'Empty') return null
   const committed = await committedOffsets(kafka, groupId)
