@@ -5,6 +5,14 @@ export function distinct<T>(asked: readonly T[], nameOf: (one: T) => string | nu
   return [...new Map(asked.map((one) => [nameOf(one), one])).values()]
 }
 
+/** Names that come more than once. */
+export function repeated<T>(asked: readonly T[], nameOf: (one: T) => string): ReadonlySet<string> {
+  const once = new Set<string>()
+  const twice = new Set<string>()
+  for (const name of asked.map(nameOf)) (once.has(name) ? twice : once).add(name)
+  return twice
+}
+
 /** The topics with each place once. A topic may come more than once, with other partitions: some clients ask so. */
 export function distinctPlaces<Topic extends { readonly partitions: readonly unknown[] }>(
   topics: readonly Topic[],

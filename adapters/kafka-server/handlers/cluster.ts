@@ -18,7 +18,6 @@ import { CLUSTER_OPERATIONS } from '../operations.ts'
 
 const ENDPOINT_BROKERS = 1
 const ENDPOINT_CONTROLLERS = 2
-const NOT_ASKED = -(2 ** 31)
 /** About what one partition takes in an answer, and a topic beside its name. */
 const ENTRY_BYTES = 32
 
@@ -33,7 +32,7 @@ export const handleDescribeCluster: Handler<DescribeClusterRequest, DescribeClus
     clusterId,
     controllerId: node.nodeId,
     brokers: [{ brokerId: node.nodeId, host: node.host, port: node.port }],
-    clusterAuthorizedOperations: includeClusterAuthorizedOperations ? CLUSTER_OPERATIONS : NOT_ASKED
+    ...(includeClusterAuthorizedOperations && { clusterAuthorizedOperations: CLUSTER_OPERATIONS })
   }
 }
 

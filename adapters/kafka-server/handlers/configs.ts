@@ -2,7 +2,7 @@
 // Source: Apache Kafka, ConfigHelper and ConfigAdminManager.
 
 import { topicNameFault } from '../../../runtime/base/topic-names.ts'
-import { BrokerFault, type FaultName, faultOfStoreError } from '../../../runtime/broker/fault.ts'
+import { BrokerFault, type FaultName } from '../../../runtime/broker/fault.ts'
 import type { SettingChange } from '../../../runtime/broker/setting-changes.ts'
 import type { NewSettings } from '../../../runtime/broker/topics.ts'
 import type { Draft } from '../../kafka-protocol/api.ts'
@@ -18,8 +18,8 @@ import { Breaths } from '../breaths.ts'
 import { brokerConfigs } from '../broker-configs.ts'
 import { type ConfigEntry, topicConfigs } from '../configs.ts'
 import type { Handler, RequestContext } from '../context.ts'
-import { distinct } from '../distinct.ts'
-import { errorCodeOf } from '../error-map.ts'
+import { distinct, repeated } from '../distinct.ts'
+import { errorCodeOf, refusalOf } from '../error-map.ts'
 
 const RESOURCE_TOPIC = 2
 const RESOURCE_BROKER = 4
@@ -110,21 +110,19 @@ async function alterAll<R extends Resource>(
   { validateOnly, context }: { validateOnly: boolean; context: RequestContext },
   settingsOf: (resource: R) => NewSettings
 ): Promise<Draft<AlteredConfigs>> {
-  const counts = new Map<string, number>()
-  for (const resource of resources) counts.set(keyOf(resource), (counts.get(keyOf(resource)) ?? 0) + 1)
+  const twice = repeated(resources, keyOf)
   const responses: Draft<AlteredConfigs['responses'][number]>[] = []
   const breaths = new Breaths()
   for (const resource of distinct(resources, keyOf)) {
     await breaths.next()
     const { resourceType, resourceName } = resource
     try {
-      if ((counts.get(keyOf(resource)) ?? 0) > 1) throw new BrokerFault('INVALID_REQUEST', 'the resource is named twice')
+      if (twice.has(keyOf(resource))) throw new BrokerFault('INVALID_REQUEST', 'the resource is named twice')
       checkResource(resource, context)
       await context.broker.topics.alterSettings(resourceName, settingsOf(resource), { validateOnly })
       responses.push({ errorCode: 0, errorMessage: null, resourceType, resourceName })
     } catch (error) {
-      const errorCode = errorCodeOf(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'))
-      responses.push({ errorCode, errorMessage: error instanceof Error ? error.message : String(error), resourceType, resourceName })
+      responses.push({ ...refusalOf(error), resourceType, resourceName })
     }
   }
   return { responses }

@@ -19,14 +19,12 @@ import { Breaths } from '../breaths.ts'
 import type { Handler } from '../context.ts'
 import { distinct, distinctPlaces } from '../distinct.ts'
 import { errorCodeOf } from '../error-map.ts'
+import { GROUP_OPERATIONS } from '../operations.ts'
 
 const GROUP_TYPE = 'classic'
 /** About what a group, and a member beside its blobs and names, takes in an answer. */
 const LISTED_BYTES = 64
-/** READ, DELETE and DESCRIBE: nothing is forbidden to anybody. Bits are Kafka's AclOperation. */
-const ALL_OPERATIONS = (1 << 3) | (1 << 6) | (1 << 8)
 const DELETED_AT_ONCE = 100
-const NOT_ASKED = -(2 ** 31)
 
 export const handleListGroups: Handler<ListGroupsRequest, ListGroupsResponse> = async (request, { broker, reserveAnswer }) => {
   const states = lowerCased(request.statesFilter)
@@ -71,7 +69,7 @@ export const handleDescribeGroups: Handler<DescribeGroupsRequest, DescribeGroups
         memberMetadata: metadata,
         memberAssignment: assignment
       })),
-      authorizedOperations: request.includeAuthorizedOperations ? ALL_OPERATIONS : NOT_ASKED
+      ...(request.includeAuthorizedOperations && { authorizedOperations: GROUP_OPERATIONS })
     }))
   }
 }

@@ -1,13 +1,12 @@
 // Metadata: one node that leads everything, and the topics asked for, made on demand when that is allowed.
 
-import { faultOfStoreError } from '../../../runtime/broker/fault.ts'
 import type { Topic } from '../../../runtime/log/contract.ts'
 import type { Draft } from '../../kafka-protocol/api.ts'
 import type { MetadataRequest, MetadataResponse, MetadataTopic } from '../../kafka-protocol/messages/metadata.ts'
 import { Breaths } from '../breaths.ts'
 import type { Handler, RequestContext } from '../context.ts'
 import { distinct } from '../distinct.ts'
-import { errorCodeOf } from '../error-map.ts'
+import { errorCodeOf, refusalOf } from '../error-map.ts'
 import { CLUSTER_OPERATIONS, TOPIC_OPERATIONS } from '../operations.ts'
 import { topicIdOf, ZERO_TOPIC_ID } from '../topic-id.ts'
 
@@ -63,7 +62,7 @@ async function lookUp(
       ? describe(topic, request, context)
       : { errorCode: errorCodeOf('UNKNOWN_TOPIC_OR_PARTITION'), name, topicId: ZERO_TOPIC_ID }
   } catch (error) {
-    return { errorCode: errorCodeOf(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR')), name, topicId: ZERO_TOPIC_ID }
+    return { errorCode: refusalOf(error).errorCode, name, topicId: ZERO_TOPIC_ID }
   }
 }
 

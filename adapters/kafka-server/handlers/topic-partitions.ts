@@ -2,7 +2,7 @@
 
 import type { Offset } from '../../../runtime/base/offset.ts'
 import { topicNameFault } from '../../../runtime/base/topic-names.ts'
-import { BrokerFault, faultOfStoreError } from '../../../runtime/broker/fault.ts'
+import { BrokerFault } from '../../../runtime/broker/fault.ts'
 import type { Topic } from '../../../runtime/log/contract.ts'
 import type { Draft } from '../../kafka-protocol/api.ts'
 import type {
@@ -16,8 +16,8 @@ import type {
 } from '../../kafka-protocol/messages/topics.ts'
 import { Breaths } from '../breaths.ts'
 import { ConnectionRefusal, type Handler, type RequestContext } from '../context.ts'
-import { distinct, distinctPlaces } from '../distinct.ts'
-import { errorCodeOf } from '../error-map.ts'
+import { distinct, distinctPlaces, repeated } from '../distinct.ts'
+import { errorCodeOf, refusalOf } from '../error-map.ts'
 import { TOPIC_OPERATIONS } from '../operations.ts'
 import { topicIdOf, ZERO_TOPIC_ID } from '../topic-id.ts'
 
@@ -34,21 +34,19 @@ type GrownTopic = Draft<CreatePartitionsResponse['results'][number]>
 
 /** One behind the other. A topic that cannot be altered does not keep the others. */
 export const handleCreatePartitions: Handler<CreatePartitionsRequest, CreatePartitionsResponse> = async (request, context) => {
-  const counts = new Map<string, number>()
-  for (const { name } of request.topics) counts.set(name, (counts.get(name) ?? 0) + 1)
+  const twice = repeated(request.topics, ({ name }) => name)
   const results: GrownTopic[] = []
   const breaths = new Breaths()
   for (const asked of distinct(request.topics, ({ name }) => name)) {
     await breaths.next()
     const { name } = asked
     try {
-      if ((counts.get(name) ?? 0) > 1) throw new BrokerFault('INVALID_REQUEST', 'the topic is named twice')
+      if (twice.has(name)) throw new BrokerFault('INVALID_REQUEST', 'the topic is named twice')
       checkAssignments(asked, context)
       await context.broker.topics.grow(name, asked.count, request)
       results.push({ name, errorCode: 0, errorMessage: null })
     } catch (error) {
-      const errorCode = errorCodeOf(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'))
-      results.push({ name, errorCode, errorMessage: error instanceof Error ? error.message : String(error) })
+      results.push({ name, ...refusalOf(error) })
     }
   }
   return { results }
@@ -89,11 +87,6 @@ async function trim(
   { name, partitionIndex, offset }: { name: string; partitionIndex: number; offset: number },
   { broker }: RequestContext
 ): Promise<TrimmedPartition> {
-  const refusal = (error: unknown): TrimmedPartition => ({
-    partitionIndex,
-    lowWatermark: NO_OFFSET,
-    errorCode: errorCodeOf(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'))
-  })
   try {
     const partition = broker.topics.find(name)?.partitions[partitionIndex]
     if (!partition) throw new BrokerFault('UNKNOWN_TOPIC_OR_PARTITION', `there is no ${name}-${partitionIndex}`)
@@ -101,7 +94,7 @@ async function trim(
     const until = offset === TO_THE_END ? null : (offset as Offset)
     return { partitionIndex, lowWatermark: await broker.topics.deleteRecords(partition, until), errorCode: 0 }
   } catch (error) {
-    return refusal(error)
+    return { partitionIndex, lowWatermark: NO_OFFSET, errorCode: refusalOf(error).errorCode }
   }
 }
 

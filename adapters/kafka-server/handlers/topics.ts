@@ -1,7 +1,7 @@
 // CreateTopics and DeleteTopics, for one node: replication factor 1, replicas where we are.
 
 import type { Broker } from '../../../runtime/broker/broker.ts'
-import { BrokerFault, type FaultName, faultOfStoreError } from '../../../runtime/broker/fault.ts'
+import { BrokerFault, type FaultName } from '../../../runtime/broker/fault.ts'
 import type { NewTopic } from '../../../runtime/broker/topics.ts'
 import { defaultTopicConfig } from '../../../runtime/log/contract.ts'
 import type { Draft } from '../../kafka-protocol/api.ts'
@@ -14,8 +14,8 @@ import type {
 import { Breaths } from '../breaths.ts'
 import { topicConfigs } from '../configs.ts'
 import type { Handler, RequestContext } from '../context.ts'
-import { distinct } from '../distinct.ts'
-import { errorCodeOf } from '../error-map.ts'
+import { distinct, repeated } from '../distinct.ts'
+import { errorCodeOf, refusalOf } from '../error-map.ts'
 import { topicIdOf, ZERO_TOPIC_ID } from '../topic-id.ts'
 
 type AskedTopic = CreateTopicsRequest['topics'][number]
@@ -23,14 +23,13 @@ type CreatedTopic = Draft<CreateTopicsResponse['topics'][number]>
 
 export const handleCreateTopics: Handler<CreateTopicsRequest, CreateTopicsResponse> = async (request, context) => {
   const topics: CreatedTopic[] = []
-  const counts = new Map<string, number>()
-  for (const { name } of request.topics) counts.set(name, (counts.get(name) ?? 0) + 1)
+  const twice = repeated(request.topics, ({ name }) => name)
   const breaths = new Breaths()
   for (const asked of request.topics) {
     await breaths.next()
     topics.push(
-      (counts.get(asked.name) ?? 0) > 1
-        ? refused(asked.name, 'INVALID_REQUEST', 'the topic is named twice')
+      twice.has(asked.name)
+        ? refused(asked.name, { errorCode: errorCodeOf('INVALID_REQUEST'), errorMessage: 'the topic is named twice' })
         : await createOne(asked, request.validateOnly, context)
     )
   }
@@ -64,7 +63,7 @@ async function createOne(asked: AskedTopic, validateOnly: boolean, { broker, nod
       }))
     }
   } catch (error) {
-    return refused(name, faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'), error instanceof Error ? error.message : String(error))
+    return refused(name, refusalOf(error))
   }
 }
 
@@ -79,8 +78,8 @@ function assignedCount({ assignments, numPartitions, replicationFactor }: AskedT
   return assignments.length
 }
 
-function refused(name: string, fault: FaultName, errorMessage: string): CreatedTopic {
-  return { name, topicId: ZERO_TOPIC_ID, errorCode: errorCodeOf(fault), errorMessage, configs: [] }
+function refused(name: string, refusal: ReturnType<typeof refusalOf>): CreatedTopic {
+  return { name, topicId: ZERO_TOPIC_ID, ...refusal, configs: [] }
 }
 
 type DeletedTopic = Draft<DeleteTopicsResponse['responses'][number]>
@@ -103,6 +102,6 @@ async function deleteOne({ name, topicId }: DeleteTopicsRequest['topics'][number
     await broker.topics.delete(topic)
     return { name: topic.name, topicId: topicIdOf(topic), errorCode: 0, errorMessage: null }
   } catch (error) {
-    return refusal(faultOfStoreError(error, 'KAFKA_STORAGE_ERROR'), error instanceof Error ? error.message : String(error))
+    return { name, topicId, ...refusalOf(error) }
   }
 }
