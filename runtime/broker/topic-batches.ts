@@ -41,7 +41,7 @@ export function batchRulesOf(
   }
 }
 
-/** Something is asked of each record: a compressed batch has to be opened for it. */
+/** What is wrong with records of an opened batch; null = nothing, or nothing is asked of them. */
 export function refusalOfRecords(batch: Uint8Array, { needsKey, timestampMsMin }: TopicBatchRules): Refusal | null {
   if (!needsKey && timestampMsMin === null) return null
   const records: { index: number; message: string }[] = []

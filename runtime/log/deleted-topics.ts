@@ -20,7 +20,6 @@ import { decodeBeginnings, encodeBeginnings, type FormerBeginning, withinBound }
 import { incarnationStarts } from './incarnation-offsets.ts'
 import { damageCounts } from './known-damage.ts'
 import { deletedDirectory, partitionDirectory, TOPICS_DIRECTORY } from './layout.ts'
-import type { Beginning } from './lineage.ts'
 import { holes } from './missing-ranges.ts'
 import { removalRecords, summedRemovals } from './removals.ts'
 import { STATE_VALUE_BYTES_MAX, StateArea, type StateReader } from './state-area.ts'
@@ -145,14 +144,14 @@ export class DeletedTopics {
     return this.#gone.has(number)
   }
 
-  /** Where the partition of a new topic of this name begins. */
-  endOf(name: string, partitionIndex: number): number {
-    return this.#ended(name).ends[partitionIndex] ?? 0
+  /** Where the partitions of a new topic of this name begin. */
+  endsOf(name: string): readonly number[] {
+    return this.#ended(name).ends
   }
 
-  /** Where starts began to write the partition, before a topic of this name was deleted. */
-  beginningsOf(name: string, partitionIndex: number): readonly Beginning[] {
-    return formerBeginnings(this.#host.state, name).filter((beginning) => beginning.partitionIndex === partitionIndex)
+  /** Where starts began to write them, before a topic of this name was deleted. */
+  beginningsOf(name: string): readonly FormerBeginning[] {
+    return formerBeginnings(this.#host.state, name)
   }
 
   /** What the counters of deleted topics say. */
@@ -184,7 +183,7 @@ export class DeletedTopics {
     )
     const counted = isNameless ? left.removals.map((removal) => ({ ...removal, topicName: OTHER_TOPICS })) : left.removals
     const removals = summedRemovals([...before.removals, ...counted])
-    const kept = formerBeginnings(this.#host.state, name).filter(({ partitionIndex }) => partitionIndex >= partitions)
+    const kept = this.beginningsOf(name).filter(({ partitionIndex }) => partitionIndex >= partitions)
     const beginnings = ends.length === 0 ? [] : encodeBeginnings(withinBound([...left.beginnings, ...kept]))
     const changes = [goneTopics.put(goneTopics.key(number), { name: topicName, partitions, isMoved: false })]
     if (ends.length > 0 || removals.length > 0) changes.push(endedTopics.put(endedTopics.key(name), { ends, removals, beginnings }))

@@ -25,8 +25,11 @@ export function decodeBeginnings(numbers: readonly number[]): FormerBeginning[] 
 /** By partition, oldest first, within the bound: the newest of each partition. */
 export function withinBound(beginnings: readonly FormerBeginning[]): FormerBeginning[] {
   const byPartition = new Map<number, FormerBeginning[]>()
-  for (const beginning of beginnings)
-    byPartition.set(beginning.partitionIndex, [...(byPartition.get(beginning.partitionIndex) ?? []), beginning])
+  for (const beginning of beginnings) {
+    const list = byPartition.get(beginning.partitionIndex)
+    if (list) list.push(beginning)
+    else byPartition.set(beginning.partitionIndex, [beginning])
+  }
   const eachMax = Math.max(1, Math.floor(ENTRIES_MAX / Math.max(1, byPartition.size)))
   return [...byPartition.values()].flatMap((list) => newestOf(list, eachMax))
 }

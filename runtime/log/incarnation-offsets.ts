@@ -59,17 +59,7 @@ export class IncarnationOffsets {
     this.#entries = [...this.#entries.filter((entry) => !gone.has(entry)), { incarnation, startOffset }]
   }
 
-  /** What must be written when the partition is made, and goes on in offsets that were written before. */
-  changesForFormer(beginnings: readonly Beginning[]): StateChange[] {
-    return beginnings.map(({ incarnation, startOffset }) => incarnationStarts.put(this.#keyOf(incarnation), startOffset))
-  }
-
-  /** The commit with these changes is durable. */
-  onFormer(beginnings: readonly Beginning[]): void {
-    this.#entries = beginnings.map(({ incarnation, startOffset }) => ({ incarnation, startOffset }))
-  }
-
-  /** From the state, at the start. `keys`: of the whole topic, listed once for all of its partitions. */
+  /** From the state, at a start or when the partition is made. `keys`: of the whole topic, listed once for all of its partitions. */
   restore(state: Pick<StateReader, 'getState'>, keys: readonly string[]): void {
     const prefix = `${incarnationStarts.key(...this.#place)}/`
     this.#entries = keys

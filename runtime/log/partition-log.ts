@@ -216,16 +216,6 @@ export class PartitionLog implements Partition {
     if (this.#incarnations.isNew(incarnation)) this.#incarnations.apply(incarnation, startOffset, this.#logStartOffset)
   }
 
-  /** What a commit must say when the partition goes on in offsets of one that was deleted. */
-  changesForFormer(beginnings: readonly Beginning[]): StateChange[] {
-    return this.#incarnations.changesForFormer(beginnings)
-  }
-
-  /** That commit is durable, and nothing was written here yet. */
-  onFormer(beginnings: readonly Beginning[]): void {
-    this.#incarnations.onFormer(beginnings)
-  }
-
   /** Next offsets start here: a hole that recovery found. */
   skipTo(offset: number): void {
     this.#highWatermark = Math.max(this.#highWatermark, offset)

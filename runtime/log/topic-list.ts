@@ -24,6 +24,7 @@ import {
   type TopicConfig
 } from './contract.ts'
 import { type DeletedTopics, lastTopicNumbers } from './deleted-topics.ts'
+import { incarnationStarts } from './incarnation-offsets.ts'
 import type { KnownDamage, Place } from './known-damage.ts'
 import { partitionDirectory } from './layout.ts'
 import { takeInLeftSegments } from './left-segments.ts'
@@ -221,20 +222,21 @@ export class TopicList {
 
   /** Makes a topic, or its new partitions, durable, then visible: with what lies in their directories. */
   async #grow(topic: StoredTopic, entry: TopicEntry): Promise<StoredTopic> {
-    const { report, damage, removals, deleted } = this.#host
+    const { state, report, damage, removals, deleted } = this.#host
     const { name } = topic
     const { config } = entry
     const partitions = this.#newPartitions(topic, config)
-    const beginnings = partitions.map((partition) => ({ partition, start: deleted.endOf(name, partition.partitionIndex) }))
-    const former = partitions.map((partition) => ({ partition, starts: deleted.beginningsOf(name, partition.partitionIndex) }))
+    const ends = deleted.endsOf(name)
+    const beginnings = partitions.map((partition) => ({ partition, start: ends[partition.partitionIndex] ?? 0 }))
     const making = partitions.length > 0 ? await this.#host.making(partitions) : null
     await this.#host.commit([
       topicEntries.put(topicEntries.key(name), entry),
       ...(making?.changes ?? []),
       ...beginnings.flatMap(({ partition, start }) => (start > 0 ? removals.changeForBeginning(partition, start) : [])),
-      ...former.flatMap(({ partition, starts }) => partition.changesForFormer(starts))
+      ...this.#formerStarts(topic.number, name, partitions)
     ])
-    for (const { partition, starts } of former) partition.onFormer(starts)
+    const startKeys = incarnationStarts.keysIn(state, topic.number)
+    for (const partition of partitions) partition.restoreIncarnations(state, startKeys)
     making?.onDurable()
     const holes = await takeInLeftSegments(beginnings, report).catch((error: unknown) => {
       if (error instanceof DiskError && error.code === 'EMFILE') throw diskFull(error) // nothing is wrong with the device
@@ -249,6 +251,17 @@ export class TopicList {
     this.#add(topic, partitions)
     for (const hole of holes) void damage.report(hole)
     return topic
+  }
+
+  /** New partitions that go on in offsets of a deleted topic know where starts began to write those. */
+  #formerStarts(topicNumber: number, name: string, partitions: readonly PartitionLog[]): StateChange[] {
+    const indexes = new Set(partitions.map(({ partitionIndex }) => partitionIndex))
+    return this.#host.deleted
+      .beginningsOf(name)
+      .filter(({ partitionIndex }) => indexes.has(partitionIndex))
+      .map(({ partitionIndex, incarnation, startOffset }) =>
+        incarnationStarts.put(incarnationStarts.key(topicNumber, partitionIndex, incarnation), startOffset)
+      )
   }
 
   #add(topic: StoredTopic, partitions: readonly PartitionLog[]): StoredTopic {
@@ -272,13 +285,9 @@ export class TopicList {
   }
 
   /** Events that the centre should get and does not have, but for those that damage took. */
-  #undeliveredIn({ config, partitions }: StoredTopic): number {
-    if (!config.isForwarded) return 0
-    return partitions.reduce((sum, partition) => {
-      const { highWatermark: endOffset, logStartOffset, deliveredOffset } = partition
-      const startOffset = Math.max(logStartOffset, deliveredOffset)
-      return sum + Math.max(0, endOffset - startOffset) - this.#host.damage.countWithin(partition, { startOffset, endOffset })
-    }, 0)
+  #undeliveredIn(topic: StoredTopic): number {
+    const { removals } = this.#host
+    return topic.partitions.reduce((sum, partition) => sum + removals.undeliveredBelow(topic, partition, partition.highWatermark), 0)
   }
 
   #behindOthers<T>(work: () => Promise<T>): Promise<T> {
