@@ -1,46 +1,36 @@
-// A Kafka client that we did not write as a process of its own, which may run for long: its lines while it runs, and how it ended. Not for: brokers
-// (kafka-cluster.ts).
+// A Kafka client that we did not write as a process that may run for long: its lines while it runs, and how it ended. Not for: starting Kafka's own tools
+// (kafka-cluster.ts), tools that end by themselves (KafkaCluster.runTool).
 
 import { type ChildProcess, spawn } from 'node:child_process'
 
-const running = new Set<ChildProcess>()
-
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL')
-})
-
-const JVM = ['-Xmx96m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
 const ERROR_LINES = 30
 
 export class ClientProcess {
   readonly lines: string[] = []
   readonly #child: ChildProcess
   readonly #errors: string[] = []
+  /** Exit code; null = a signal ended it. */
   readonly ended: Promise<number | null>
 
-  private constructor(command: string, args: readonly string[]) {
-    const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  /** Of a child with pipes. */
+  constructor(child: ChildProcess) {
     this.#child = child
-    running.add(child)
     collectLines(child.stdout, this.lines)
     collectLines(child.stderr, this.#errors, ERROR_LINES)
     child.stdin?.on('error', () => undefined)
     this.ended = new Promise((resolve) => {
       child.once('error', (error) => this.#errors.push(String(error)))
-      child.once('close', (code) => {
-        running.delete(child)
-        resolve(code)
-      })
+      child.once('close', resolve)
     })
   }
 
-  /** @param classPath of resolveKafka() */
-  static java(classPath: string, mainClass: string, args: readonly string[]): ClientProcess {
-    return new ClientProcess('java', [...JVM, '-cp', classPath, mainClass, ...args])
-  }
-
-  static command(command: string, args: readonly string[]): ClientProcess {
-    return new ClientProcess(command, args)
+  /** Killed when this process ends. */
+  static run(command: string, args: readonly string[]): ClientProcess {
+    const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+    const kill = (): void => void child.kill('SIGKILL')
+    process.once('exit', kill)
+    child.once('close', () => process.off('exit', kill))
+    return new ClientProcess(child)
   }
 
   get lastErrors(): string {

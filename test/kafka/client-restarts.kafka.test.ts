@@ -14,7 +14,7 @@ import { inParts } from '../../runtime/base/in-parts.ts'
 import { freePort, type GatewayOptions, GatewayProcess } from '../faults/gateway-process.ts'
 import { Prng } from '../sim/prng.ts'
 import { ClientProcess } from './client-process.ts'
-import { resolveKafka } from './kafka-install.ts'
+import { kafkaTools } from './kafka-cluster.ts'
 
 const KCAT = '/usr/bin/kcat'
 const PARTITIONS = 2
@@ -129,14 +129,15 @@ function isRising(values: readonly string[]): boolean {
 }
 
 t.test('Java: an idempotent producer, a group, and copies in transactions', { timeout: 420_000 }, async (t) => {
-  const classPath = await resolveKafka()
+  const tools = await kafkaTools()
+  t.teardown(() => tools.stop())
   const site = await killedSite(t)
   const { bootstrap, gateway } = site
   const config = join(gateway.directory, 'producer.properties')
   // The tool itself never retries.
   await writeFile(config, 'retries=2147483647\nenable.idempotence=true\ndelivery.timeout.ms=120000\nretry.backoff.ms=50\nlinger.ms=5\n')
   const tool = (name: string, args: readonly string[]): ClientProcess => {
-    const client = ClientProcess.java(classPath, `org.apache.kafka.tools.${name}`, args)
+    const client = tools.startTool(`org.apache.kafka.tools.${name}`, args)
     t.teardown(() => client.stop('SIGKILL'))
     return client
   }
@@ -191,9 +192,9 @@ t.test('librdkafka and kafkajs', { timeout: 300_000, skip: existsSync(KCAT) ? fa
   const site = await killedSite(t)
   const { bootstrap } = site
   const settings = ['-X', 'enable.idempotence=true', '-X', 'message.timeout.ms=120000', '-X', 'linger.ms=5', '-X', 'retry.backoff.ms=50']
-  const producer = ClientProcess.command(KCAT, ['-P', '-E', '-b', bootstrap, '-t', 'source', ...RECONNECT, ...settings])
+  const producer = ClientProcess.run(KCAT, ['-P', '-E', '-b', bootstrap, '-t', 'source', ...RECONNECT, ...settings])
   const group = ['-X', 'auto.offset.reset=earliest', '-X', 'session.timeout.ms=6000', '-X', 'auto.commit.interval.ms=200']
-  const consumer = ClientProcess.command(KCAT, ['-E', '-b', bootstrap, '-u', '-q', ...RECONNECT, ...group, '-G', 'readers', 'source'])
+  const consumer = ClientProcess.run(KCAT, ['-E', '-b', bootstrap, '-u', '-q', ...RECONNECT, ...group, '-G', 'readers', 'source'])
   t.teardown(() => Promise.all([producer.stop('SIGKILL'), consumer.stop('SIGKILL')]))
   const plain = copyByKafkajs(bootstrap)
   t.teardown(() => plain.end())
@@ -232,7 +233,7 @@ t.test(
   async (t) => {
     const site = await killedSite(t, 'produce-acked-early')
     const { bootstrap } = site
-    const producer = ClientProcess.command(KCAT, [
+    const producer = ClientProcess.run(KCAT, [
       '-P',
       '-E',
       '-b',

@@ -6,7 +6,8 @@ import { Kafka, logLevel } from 'kafkajs'
 import t from 'tap'
 import { askControl } from '../../adapters/control/control-client.ts'
 import { freePort, GatewayProcess } from '../faults/gateway-process.ts'
-import { type KafkaCluster, type RunningTool, startKafkaCluster } from './kafka-cluster.ts'
+import type { ClientProcess } from './client-process.ts'
+import { type KafkaCluster, kafkaTools } from './kafka-cluster.ts'
 
 const WAIT_MS = 60_000
 const TOPIC = 'plant'
@@ -39,7 +40,7 @@ class Bench {
     return { rows, text: stdout + stderr }
   }
 
-  consumer(instance: string): RunningTool {
+  consumer(instance: string): ClientProcess {
     const properties = [
       `group.instance.id=${instance}`,
       'session.timeout.ms=12000',
@@ -70,7 +71,7 @@ class Bench {
 }
 
 async function startBench(): Promise<Bench> {
-  const tools = await startKafkaCluster({ brokerCount: 0 })
+  const tools = await kafkaTools()
   const bootstrap = `127.0.0.1:${await freePort()}`
   const gateway = await GatewayProcess.create({
     config: ({ port, data }) => `gateway: { id: local, data: ${data} }
@@ -85,12 +86,11 @@ routes: [{ filter: "a/#rest", topic: ${TOPIC}, key: none }, { filter: "b/#rest",
   return new Bench(tools, gateway, bootstrap)
 }
 
-const linesOf = (consumers: readonly RunningTool[]): string[] =>
-  consumers.flatMap(({ written }) => written.stdout.split('\n').filter((line) => line !== ''))
+const linesOf = (consumers: readonly ClientProcess[]): string[] => consumers.flatMap(({ lines }) => lines.filter((line) => line !== ''))
 
 t.test('a group of Java consumers over restarts, and what kafka-consumer-groups does with it', { timeout: 400_000 }, async (t) => {
   const bench = await startBench()
-  const consumers: RunningTool[] = []
+  const consumers: ClientProcess[] = []
   try {
     await bench.send(10)
     consumers.push(bench.consumer('one'), bench.consumer('two'))
@@ -98,7 +98,7 @@ t.test('a group of Java consumers over restarts, and what kafka-consumer-groups 
     const idsOf = (rows: string[][]): string[] => rows.map((row) => `${row[1]} ${row[5]}`).sort()
     await until(
       async () => linesOf(consumers).length === 10 && idsOf(await members()).filter((id) => id.endsWith(' 1')).length === 2,
-      () => consumers.map(({ written }) => written.stderr.slice(-1_000)).join('\n')
+      () => consumers.map(({ lastErrors }) => lastErrors.slice(-1_000)).join('\n')
     )
     const before = idsOf(await members())
 
@@ -120,11 +120,11 @@ t.test('a group of Java consumers over restarts, and what kafka-consumer-groups 
     }
     t.equal(new Set(linesOf(consumers)).size, 30, 'every event once')
 
-    await consumers[1]?.end('SIGKILL')
+    await consumers[1]?.stop('SIGKILL')
     consumers.push(bench.consumer('two'))
     await until(
       async () => (await members()).filter((row) => row[2] === 'two' && !before.includes(`${row[1]} ${row[5]}`)).length === 1,
-      () => `the static member is back: ${consumers[2]?.written.stderr.slice(-1_000)}`
+      () => `the static member is back: ${consumers[2]?.lastErrors.slice(-1_000)}`
     )
     t.same(
       (await members()).map((row) => [row[2], row[5]]).sort(),
@@ -151,7 +151,7 @@ t.test('a group of Java consumers over restarts, and what kafka-consumer-groups 
       /GroupSubscribedToTopicException|subscribed/i
     )
 
-    for (const consumer of consumers) await consumer.end('SIGTERM')
+    for (const consumer of consumers) await consumer.stop('SIGTERM')
     await until(
       async () => (await bench.groups('--list', '--state')).rows.at(-1)?.[1] === 'Empty',
       () => 'the sessions of static members are over'
@@ -196,7 +196,7 @@ t.test('a group of Java consumers over restarts, and what kafka-consumer-groups 
     t.same((await bench.groups('--list')).rows, [])
     t.match((await bench.groups('--describe', '--group', GROUP)).text, /does not exist|GroupIdNotFoundException/)
   } finally {
-    for (const consumer of consumers) await consumer.end('SIGKILL')
+    for (const consumer of consumers) await consumer.stop('SIGKILL')
     await bench.gateway.remove()
     await bench.tools.stop()
   }

@@ -12,6 +12,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { ClientProcess } from './client-process.ts'
 import { resolveKafka } from './kafka-install.ts'
 
 const START_TIMEOUT_MS = 90_000
@@ -23,8 +24,7 @@ const TOOL_JVM = ['-Xmx128m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
 const TOPIC_PARTITIONS = 4
 
 export interface KafkaClusterOptions {
-  /** 0: only Kafka's tools, for what listens elsewhere. */
-  readonly brokerCount?: 0 | 1 | 3
+  readonly brokerCount?: 1 | 3
   /** Called with the real ports before anything starts; returns the ports clients are told (of proxies, for example). */
   readonly advertise?: (ports: readonly number[]) => Promise<readonly number[]>
   /** Further broker settings, over ours. */
@@ -35,11 +35,6 @@ export interface ToolResult {
   readonly exitCode: number | null
   readonly stdout: string
   readonly stderr: string
-}
-
-export interface RunningTool {
-  readonly written: { readonly stdout: string; readonly stderr: string }
-  end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>
 }
 
 interface Broker {
@@ -220,14 +215,8 @@ export class KafkaCluster {
   }
 
   /** As runTool(), of one that runs until it is ended. */
-  startTool(mainClass: string, args: readonly string[]): RunningTool {
-    const child = this.#spawn([...TOOL_JVM, '-cp', this.#classPath, mainClass, ...args])
-    const written = { stdout: '', stderr: '' }
-    for (const name of ['stdout', 'stderr'] as const)
-      child[name]?.setEncoding('utf8').on('data', (text: string) => {
-        written[name] += text
-      })
-    return { written, end: (signal) => end(child, signal) }
+  startTool(mainClass: string, args: readonly string[]): ClientProcess {
+    return new ClientProcess(this.#spawn([...TOOL_JVM, '-cp', this.#classPath, mainClass, ...args]))
   }
 
   #broker(index: number): Broker {

@@ -2,26 +2,13 @@
 // read before it was taken; sockets of a server are read into memory that is used again, each read with a view of its own.
 
 import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
-import t, { type Test } from 'tap'
+import type { Socket } from 'node:net'
+import t from 'tap'
 import { readAsStream, SocketInput, SocketReads, type Transport } from '../../adapters/mqtt/socket-input.ts'
 import { Prng } from '../sim/prng.ts'
+import { socketPair } from './socket-pair.ts'
 
 const MIB = 1024 * 1024
-
-async function accept(t: Test): Promise<{ accepted: Socket; theirs: Socket }> {
-  const server = createServer({ pauseOnConnect: true })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const connected = once(server, 'connection')
-  const theirs = connect((server.address() as { port: number }).port, '127.0.0.1')
-  const [accepted] = (await connected) as [Socket]
-  server.close()
-  t.teardown(() => {
-    accepted.destroy()
-    theirs.destroy()
-  })
-  return { accepted, theirs }
-}
 
 const WAYS: readonly (readonly [string, (socket: Socket) => Transport])[] = [
   ['into memory that is used again', (socket) => new SocketReads().take(socket)],
@@ -31,7 +18,7 @@ const WAYS: readonly (readonly [string, (socket: Socket) => Transport])[] = [
 for (const [way, take] of WAYS) {
   t.test(`${way}: all bytes in order, whatever is taken at once, and the end`, async (t) => {
     for (let seed = 1; seed <= 5; seed++) {
-      const { accepted, theirs } = await accept(t)
+      const { ours: accepted, theirs } = await socketPair(t, { pauseOnConnect: true })
       const prng = new Prng(seed)
       const { socket, input } = take(accepted)
       t.teardown(() => socket.destroy())
@@ -54,7 +41,7 @@ for (const [way, take] of WAYS) {
   })
 
   t.test(`${way}: who takes nothing has little of it in memory`, async (t) => {
-    const { accepted, theirs } = await accept(t)
+    const { ours: accepted, theirs } = await socketPair(t, { pauseOnConnect: true })
     const { socket, input } = take(accepted)
     t.teardown(() => socket.destroy())
     let calls = 0
@@ -78,7 +65,7 @@ for (const [way, take] of WAYS) {
   })
 
   t.test(`${way}: what is thrown away lets the end through`, async (t) => {
-    const { accepted, theirs } = await accept(t)
+    const { ours: accepted, theirs } = await socketPair(t, { pauseOnConnect: true })
     const { socket, input } = take(accepted)
     input.start(() => undefined)
     const ended = once(socket, 'close')
@@ -98,7 +85,7 @@ t.test('sockets of one listener share the memory; a new socket stands in for the
   const memory = new Set<ArrayBufferLike>()
   const views = new Set<Buffer>()
   for (let i = 0; i < 3; i++) {
-    const { accepted, theirs } = await accept(t)
+    const { ours: accepted, theirs } = await socketPair(t, { pauseOnConnect: true })
     const { remoteAddress, remotePort } = accepted
     const { socket, input } = reads.take(accepted)
     t.teardown(() => socket.destroy())

@@ -2,24 +2,11 @@
 // flush() keeps nothing back; a peer that does not read is told of by isWritable, and 'drain' follows.
 
 import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
-import t, { type Test } from 'tap'
+import type { Socket } from 'node:net'
+import t from 'tap'
 import { SocketWriter } from '../../adapters/mqtt/socket-writer.ts'
 import { Prng } from '../sim/prng.ts'
-
-async function pair(t: Test): Promise<{ ours: Socket; theirs: Socket }> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const accepted = once(server, 'connection')
-  const theirs = connect((server.address() as { port: number }).port, '127.0.0.1')
-  const [ours] = (await accepted) as [Socket]
-  server.close()
-  t.teardown(() => {
-    ours.destroy()
-    theirs.destroy()
-  })
-  return { ours, theirs }
-}
+import { socketPair } from './socket-pair.ts'
 
 async function readAll(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = []
@@ -29,7 +16,7 @@ async function readAll(socket: Socket): Promise<Buffer> {
 
 t.test('pieces of any size arrive in order, also what is written just before end()', async (t) => {
   for (let seed = 1; seed <= 20; seed++) {
-    const { ours, theirs } = await pair(t)
+    const { ours, theirs } = await socketPair(t)
     const writer = new SocketWriter(ours)
     const prng = new Prng(seed)
     const received = readAll(theirs)
@@ -54,7 +41,7 @@ t.test('pieces of any size arrive in order, also what is written just before end
 })
 
 t.test('the pieces of one turn leave in one write, those of the next in another', async (t) => {
-  const { ours, theirs } = await pair(t)
+  const { ours, theirs } = await socketPair(t)
   let writes = 0
   const real = ours.write
   ours.write = ((...args: Parameters<Socket['write']>) => {
@@ -74,7 +61,7 @@ t.test('the pieces of one turn leave in one write, those of the next in another'
 })
 
 t.test('a peer that does not read: write() says so, and drain follows when it does', async (t) => {
-  const { ours, theirs } = await pair(t)
+  const { ours, theirs } = await socketPair(t)
   const writer = new SocketWriter(ours)
   theirs.pause()
   let writtenBytes = 0
@@ -96,7 +83,7 @@ t.test('a peer that does not read: write() says so, and drain follows when it do
 })
 
 t.test('what is written to a socket that is gone is nobody’s fault', async (t) => {
-  const { ours } = await pair(t)
+  const { ours } = await socketPair(t)
   const writer = new SocketWriter(ours)
   ours.on('error', (error) => t.fail(`${error}`))
   writer.write(Buffer.from('lost'))

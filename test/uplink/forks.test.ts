@@ -13,6 +13,16 @@ const twoTopics = {
   ])
 }
 
+/** Two topics in one of the centre. */
+async function startShared(rig: Rig): Promise<void> {
+  await rig.open({ plant: {}, meter: {} })
+  const topics = new Map([
+    ['plant', 'centre.plant'],
+    ['meter', 'centre.plant']
+  ])
+  rig.start({ topics })
+}
+
 /** The gateway is switched off and its disk copied. */
 async function copyDisk(rig: Rig): Promise<DiskImage> {
   await rig.close()
@@ -29,6 +39,18 @@ async function start(rig: Rig, texts: readonly string[] = []): Promise<void> {
   await rig.open()
   await rig.append(texts)
   rig.start()
+}
+
+/** The disk of the running gateway is copied; without a link it writes `more`, in the same start, and falls. The copy is in its place then. @returns its disk */
+async function copyRunning(rig: Rig, more: () => Promise<void>): Promise<DiskImage> {
+  rig.centre.link = { ...goodLink, isDown: true }
+  const copy = rig.machine.disk.takeImage()
+  await more()
+  rig.kill()
+  const original = rig.machine.disk.takeImage()
+  rig.machine.disk.putBack(copy)
+  rig.centre.link = { ...goodLink }
+  return original
 }
 
 async function deleteTopic(rig: Rig, name: string): Promise<void> {
@@ -355,13 +377,7 @@ t.test('a running disk was copied, the copy delivered first, then the original c
   const rig = new Rig()
   await start(rig)
   await rig.deliver(numbers(10))
-  rig.centre.link = { ...goodLink, isDown: true }
-  const copy = rig.machine.disk.takeImage()
-  await rig.append(numbers(10, 100)) // the original, in the same start
-  rig.kill()
-  const original = rig.machine.disk.takeImage()
-  rig.machine.disk.putBack(copy)
-  rig.centre.link = { ...goodLink }
+  const original = await copyRunning(rig, () => rig.append(numbers(10, 100)))
   await start(rig)
   await rig.deliver(numbers(5, 200))
   await rig.close()
@@ -384,13 +400,7 @@ t.test('… the copy deletes the topic and makes it again: where its starts bega
   const rig = new Rig()
   await start(rig)
   await rig.deliver(numbers(10))
-  rig.centre.link = { ...goodLink, isDown: true }
-  const copy = rig.machine.disk.takeImage()
-  await rig.append(numbers(10, 100))
-  rig.kill()
-  const original = rig.machine.disk.takeImage()
-  rig.machine.disk.putBack(copy)
-  rig.centre.link = { ...goodLink }
+  const original = await copyRunning(rig, () => rig.append(numbers(10, 100)))
   await start(rig)
   await rig.deliver(numbers(5, 200))
   for (const texts of [numbers(2, 400), numbers(2, 500)]) {
@@ -411,31 +421,15 @@ t.test('… the copy deletes the topic and makes it again: where its starts bega
 
 t.test('… the copy deletes the topic, and another one goes on in its upstream topic', async (t) => {
   const rig = new Rig()
-  const shared = {
-    topics: new Map([
-      ['plant', 'centre.plant'],
-      ['meter', 'centre.plant']
-    ])
-  }
-  const life = async (): Promise<void> => {
-    await rig.open({ plant: {}, meter: {} })
-    rig.start(shared)
-  }
-  await life()
+  await startShared(rig)
   await rig.deliver(numbers(10))
-  rig.centre.link = { ...goodLink, isDown: true }
-  const copy = rig.machine.disk.takeImage()
-  await rig.append(numbers(10, 100))
-  rig.kill()
-  const original = rig.machine.disk.takeImage()
-  rig.machine.disk.putBack(copy)
-  rig.centre.link = { ...goodLink }
-  await life()
+  const original = await copyRunning(rig, () => rig.append(numbers(10, 100)))
+  await startShared(rig)
   await rig.deliver(numbers(5, 200))
   await deleteTopic(rig, 'plant')
   await rig.deliver(numbers(4, 400), { topic: 'meter' })
   await putBack(rig, original)
-  await life()
+  await startShared(rig)
   await rig.machine.run(30_000)
   t.same(rig.values(), [...numbers(10), ...numbers(5, 200), ...numbers(4, 400), ...numbers(10, 100)])
   t.equal(rig.uplink.status().counters.undecidedEvents, 0)
@@ -444,33 +438,17 @@ t.test('… the copy deletes the topic, and another one goes on in its upstream 
 
 t.test('… the copy has written nothing to the partition when the original comes back, and does later', async (t) => {
   const rig = new Rig()
-  const shared = {
-    topics: new Map([
-      ['plant', 'centre.plant'],
-      ['meter', 'centre.plant']
-    ])
-  }
-  const life = async (): Promise<void> => {
-    await rig.open({ plant: {}, meter: {} })
-    rig.start(shared)
-  }
-  await life()
+  await startShared(rig)
   await rig.deliver(numbers(10))
-  rig.centre.link = { ...goodLink, isDown: true }
-  const copy = rig.machine.disk.takeImage()
-  await rig.append(numbers(5, 100))
-  rig.kill()
-  const original = rig.machine.disk.takeImage()
-  rig.machine.disk.putBack(copy)
-  rig.centre.link = { ...goodLink }
-  await life()
+  const original = await copyRunning(rig, () => rig.append(numbers(5, 100)))
+  await startShared(rig)
   await rig.deliver(['of the meter'], { topic: 'meter' })
   const later = await copyDisk(rig)
   await putBack(rig, original)
-  await life()
+  await startShared(rig)
   await rig.machine.run(30_000)
   await putBack(rig, later)
-  await life()
+  await startShared(rig)
   await rig.deliver(numbers(5, 200))
   t.same(rig.values(), [...numbers(10), 'of the meter', ...numbers(5, 100), ...numbers(5, 200)])
   const names = rig.centre
@@ -490,14 +468,10 @@ t.test('… with two upstream topics, each of which says where the copy began fo
     await rig.deliver(texts, { topic: 'meter' })
   }
   await life(numbers(10))
-  rig.centre.link = { ...goodLink, isDown: true }
-  const copy = rig.machine.disk.takeImage()
-  await rig.append(numbers(6, 100))
-  await rig.append(numbers(6, 100), { topic: 'meter' })
-  rig.kill()
-  const original = rig.machine.disk.takeImage()
-  rig.machine.disk.putBack(copy)
-  rig.centre.link = { ...goodLink }
+  const original = await copyRunning(rig, async () => {
+    await rig.append(numbers(6, 100))
+    await rig.append(numbers(6, 100), { topic: 'meter' })
+  })
   await life(numbers(3, 200))
   await putBack(rig, original)
   await life(numbers(2, 300))
@@ -518,13 +492,7 @@ t.test(
     await rig.close()
     await start(rig)
     await rig.deliver(numbers(4, 10))
-    rig.centre.link = { ...goodLink, isDown: true }
-    const copy = rig.machine.disk.takeImage()
-    await rig.append(numbers(6, 100))
-    rig.kill()
-    const original = rig.machine.disk.takeImage()
-    rig.machine.disk.putBack(copy)
-    rig.centre.link = { ...goodLink }
+    const original = await copyRunning(rig, () => rig.append(numbers(6, 100)))
     const ofCopy: string[] = []
     for (let life = 0; life < 15; life++) {
       await start(rig)
