@@ -173,33 +173,42 @@ export class KnownDamage {
     }
   }
 
-  /** Counts what is new of a range of a partition that nothing names. What the centre has of it is not known: none. */
-  async reportUnnamed({ place, startOffset, endOffset }: OffsetRange & { readonly place: string }): Promise<void> {
-    const known = this.#of(place).holes
-    for (const part of uncoveredParts({ startOffset, endOffset }, known.values())) {
-      const hole = { place, ...part, records: part.endOffset - part.startOffset }
-      known.set(part.startOffset, hole)
-      this.#unsaved.add(hole)
-    }
-    while (this.#isUnsaved(place, { startOffset, endOffset }) && (await this.#saveSome()));
+  /** What is new of a range of a partition that nothing names is known and counted from now on; save() commits it. What the centre has of it is not known: none. */
+  noteUnnamed({ place, startOffset, endOffset }: OffsetRange & { readonly place: string }): void {
+    for (const part of uncoveredParts({ startOffset, endOffset }, this.#of(place).holes.values()))
+      this.#add({ place, ...part, records: part.endOffset - part.startOffset })
+  }
+
+  /** What is new of a range is known and counted from now on, also in a snapshot that is written before any commit has it. @returns that, for reportNoted */
+  note(range: DroppedRange): DroppedRange[] {
+    const partition = this.#host.partitionOf(range)
+    if (!partition) return [] // its topic was deleted
+    const place = placeOf(partition)
+    return this.#newParts(partition, range).map(({ startOffset, endOffset }) => {
+      const isDelivered = range.isDelivered || endOffset <= partition.deliveredOffset
+      const records = isDelivered ? 0 : endOffset - Math.max(startOffset, Math.min(endOffset, partition.deliveredOffset))
+      this.#add({ place, startOffset, endOffset, records })
+      return { ...range, startOffset: toOffset(startOffset), endOffset: toOffset(endOffset), isDelivered }
+    })
+  }
+
+  #add(hole: Hole): void {
+    this.#of(hole.place).holes.set(hole.startOffset, hole)
+    this.#unsaved.add(hole)
+  }
+
+  /** Tells of what was noted when its count is durable, or was refused. */
+  async reportNoted(noted: readonly DroppedRange[]): Promise<void> {
+    await this.save()
+    for (const part of noted) this.#host.tell(part)
   }
 
   /** Counts what is new of a range and tells of it. Resolves when the count of all of it is durable, or was refused: then it is tried again. */
   async report(range: DroppedRange): Promise<void> {
+    const noted = this.note(range)
     const partition = this.#host.partitionOf(range)
-    if (!partition) return // its topic was deleted
-    const place = placeOf(partition)
-    const told: DroppedRange[] = []
-    for (const { startOffset, endOffset } of this.#newParts(partition, range)) {
-      const isDelivered = range.isDelivered || endOffset <= partition.deliveredOffset
-      const records = isDelivered ? 0 : endOffset - Math.max(startOffset, Math.min(endOffset, partition.deliveredOffset))
-      const hole = { place, startOffset, endOffset, records }
-      this.#of(place).holes.set(startOffset, hole)
-      this.#unsaved.add(hole)
-      told.push({ ...range, startOffset: toOffset(startOffset), endOffset: toOffset(endOffset), isDelivered })
-    }
-    while (this.#isUnsaved(place, range) && (await this.#saveSome()));
-    for (const part of told) this.#host.tell(part)
+    while (partition && this.#isUnsaved(placeOf(partition), range) && (await this.#saveSome()));
+    for (const part of noted) this.#host.tell(part)
   }
 
   #isUnsaved(place: string, range: OffsetRange): boolean {

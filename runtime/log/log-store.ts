@@ -282,9 +282,10 @@ export class LogStore implements Store {
     await this.#journal.continueFrom({ end, lastSequences, nowMs: context.clock.monotonicMs(), lastCommit })
     this.#journal.startFilling()
     this.#commit = this.#newGroupCommit()
+    const noted = this.report.holes.flatMap((range) => this.#damage.note(range)) // before a checkpoint behind a commit takes their traces
     await this.#nameStart()
-    for (const hole of this.report.holes) void this.#damage.report(hole)
-    this.#commit.note(this.#unnamed.count(contents.coverage))
+    void this.#damage.reportNoted(noted)
+    this.#commit.note(this.#unnamed.outdated(contents.coverage))
     if (this.report.missingCommits > 0) await this.flush().catch(onlyFull) // or the gap in the sequences would be found again at every start
     this.#upkeep.schedule()
   }
@@ -338,11 +339,9 @@ export class LogStore implements Store {
   }
 
   #newUpkeep(): Upkeep {
-    const { clock, codec } = this.#options
     return new Upkeep({
+      ...this.#options,
       settings: this.#settings,
-      clock,
-      codec,
       meter: this.#meter,
       journal: this.#journal,
       retention: this.#retention,
@@ -543,11 +542,11 @@ export class LogStore implements Store {
 
   async #writeSnapshot(replayAfter: number, recoveryPoints: readonly RecoveryPoint[]): Promise<void> {
     const number = this.#snapshotNumber + 1 // counted when it is there: else one that fails would take an older one away
-    const image = this.#state.image([...this.#removals.unsaved(), ...this.#damage.unsaved()]) // one moment, with the sequence below
+    const image = this.#state.image([...this.#removals.unsaved(), ...this.#damage.unsaved(), ...(this.#ownStart?.unsaved() ?? [])])
     const head = {
       logId: this.logId,
       replayAfter,
-      stateSequence: this.#journal.sequence,
+      stateSequence: this.#journal.sequence, // of the moment of the image
       generation: this.#journal.generationBehind(replayAfter),
       journalFileBytes: this.#journal.fileBytes,
       recoveryPoints,

@@ -70,6 +70,11 @@ export class OwnStart {
     return this.#isDurable
   }
 
+  /** For a snapshot that is written before the entry is durable: behind it no start may find that damage again. */
+  unsaved(): StateChange[] {
+    return this.#host.hasFoundDamage && !this.#isDurable ? [damagedStarts.put(damagedStarts.key(), this.incarnation)] : []
+  }
+
   /** Before anything is submitted: the entry goes in front of it, when it is not durable yet and not on its way. */
   ask(done: (error: WadiError | null) => void = () => undefined): void {
     if (this.#isDurable) return done(null)

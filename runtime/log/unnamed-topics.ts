@@ -46,14 +46,8 @@ export interface UnnamedTopicsHost {
   readonly topics: TopicList
 }
 
-interface LostRange extends OffsetRange {
-  /** `topicNumber/partitionIndex`. */
-  readonly place: string
-}
-
 export class UnnamedTopics {
   readonly #host: UnnamedTopicsHost
-  #lost: LostRange[] = []
   /** `topicNumber/partitionIndex` → end of what the journal has of it. */
   readonly #lookedAt = new Map<string, number>()
 
@@ -61,9 +55,9 @@ export class UnnamedTopics {
     this.#host = host
   }
 
-  /** At a start, with what the journal holds: finds what no segment has, and says it in `report`. @throws DiskError */
+  /** At a start, with what the journal holds: finds what no segment has, says it in `report`, and notes it, which counts it once over all starts. @throws DiskError */
   async find(coverage: ReadonlyMap<string, Coverage>, report: RecoveryReport): Promise<void> {
-    const { state } = this.#host
+    const { state, damage } = this.#host
     const places = [...coverage].flatMap(([place, ranges]): [string, readonly OffsetRange[]][] => {
       const from = unnamedEnds.get(state, unnamedEnds.keyAt(place)) ?? 0
       const left = ranges.flatMap(({ start, end }) => (end > from ? [{ startOffset: Math.max(start, from), endOffset: end }] : []))
@@ -77,7 +71,7 @@ export class UnnamedTopics {
       for (const file of files) if (file.partitionName.endsWith(`-${partitionIndex}`)) held.push(...(await this.#holds(file)))
       this.#lookedAt.set(place, Math.max(...ranges.map(({ endOffset }) => endOffset)))
       const lost = ranges.flatMap((range) => uncoveredParts(range, held))
-      this.#lost.push(...lost.map((range) => ({ place, ...range })))
+      for (const range of lost) damage.noteUnnamed({ place, ...range })
       const records = lost.reduce((sum, { startOffset, endOffset }) => sum + endOffset - startOffset, 0)
       const total = ranges.reduce((sum, { startOffset, endOffset }) => sum + endOffset - startOffset, 0)
       const words = `the journal has ${total === 1 ? '1 event' : `${total} events`} of topic number ${topicNumber}, partition ${partitionIndex}, which no state file knows: not served`
@@ -139,9 +133,8 @@ export class UnnamedTopics {
     return (await listSegmentFiles(this.#host)).filter(({ partitionName }) => !named.has(partitionName))
   }
 
-  /** Counts what was found, once over all starts. @returns what nobody needs any more, because the journal does not have it */
-  count(coverage: ReadonlyMap<string, Coverage>): StateChange[] {
-    for (const range of this.#lost.splice(0)) void this.#host.damage.reportUnnamed(range)
+  /** What nobody needs any more, because the journal does not have it. */
+  outdated(coverage: ReadonlyMap<string, Coverage>): StateChange[] {
     const keys = unnamedEnds.keysIn(this.#host.state).filter((key) => !coverage.has(unnamedEnds.restOf(key)))
     return keys.map((key) => unnamedEnds.remove(key))
   }

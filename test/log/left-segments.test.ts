@@ -289,3 +289,40 @@ t.test(
     await machine.settle(store.close())
   }
 )
+
+t.test(
+  'the journal is full when a start finds what was lost, and it dies behind its checkpoint: the next one knows it all the same',
+  async (t) => {
+    const machine = new SimMachine(3, { settings: { ...settings, journalFileBytes: 32 * 1024, sealAgeMs: 3_600_000 } })
+    const before = await machine.open()
+    const { partitions } = await machine.settle(before.createTopic('telemetry', { codec: 'none' }))
+    machine.disk.capacityBytes = 0 // the files of the journal are made; no checkpoint frees one
+    let acked = 0
+    for (let isFull = false; !isFull; )
+      await machine.settle(appendText(before, partitions[0] as Partition, `event ${acked}`)).then(
+        () => acked++,
+        () => {
+          isFull = true
+        }
+      )
+    machine.kill()
+    machine.disk.heal()
+    await machine.settle((losses['the commit that made the topic'] as (machine: SimMachine) => Promise<void>)(machine))
+    const { rename } = machine.disk
+    machine.disk.rename = async (from, to) => {
+      await rename.call(machine.disk, from, to)
+      machine.disk.failNext('sync-directory', '/state', 'EIO')
+    }
+    await t.rejects(machine.open(), { code: 'WADI_LOG_FAILED' })
+    machine.disk.rename = rename
+    machine.kill()
+    const store = await machine.open()
+    const { lostRecords } = store.metrics
+    t.equal(store.lastDamagedStart, store.incarnation)
+    machine.kill()
+    const again = await machine.open()
+    t.equal(again.metrics.lostRecords, lostRecords, 'counted once')
+    await machine.settle(again.createTopic('telemetry', { codec: 'none' }))
+    t.equal((await texts(machine, again)).length + lostRecords, acked, 'what is in no segment is counted')
+  }
+)
