@@ -52,7 +52,7 @@ export function refusalLog(log: Log): (refusal: RefusedBatch) => void {
 }
 
 /** What clients make is told, and what they may not make or delete: their tools show the number of the fault, seldom the words. */
-export function topicChangesLog(log: Log): Pick<TopicRules, 'onCreated' | 'onAltered' | 'onRefused'> {
+export function topicChangesLog(log: Log): Pick<TopicRules, 'onCreated' | 'onAltered' | 'onRecordsDeleted' | 'onRefused'> {
   const isDue = oncePerMinute()
   return {
     onCreated({ name, partitions }, maker) {
@@ -61,6 +61,12 @@ export function topicChangesLog(log: Log): Pick<TopicRules, 'onCreated' | 'onAlt
     },
     onAltered({ name }, words) {
       log('info', `altered topic ${name} for a Kafka client: ${words}`, { topic: name })
+    },
+    onRecordsDeleted({ topicName, partitionIndex }, startOffset) {
+      if (isDue(`delete records of ${topicName}`) === null) return // Kafka Streams does it all the time
+      log('info', `deleted records of topic ${topicName} for a Kafka client: partition ${partitionIndex} starts at ${startOffset}`, {
+        topic: topicName
+      })
     },
     onRefused({ name, change, fault, message }) {
       if (fault === 'TOPIC_ALREADY_EXISTS') return // programs make what they need at each start
@@ -131,7 +137,7 @@ function clientTopicConfig(config: Config, name: string): TopicConfig {
 export function topicRulesOf(
   config: Config,
   store: Pick<Store, 'topics'>,
-  { claimed, ...changes }: { claimed: readonly string[] } & Pick<TopicRules, 'onCreated' | 'onAltered' | 'onRefused'>
+  { claimed, ...changes }: { claimed: readonly string[] } & Pick<TopicRules, 'onCreated' | 'onAltered' | 'onRecordsDeleted' | 'onRefused'>
 ): TopicRules {
   const isReserved = (name: string): boolean => isInternal(name) || name === config.dead_letter.topic
   /** One that has no room yet is made as the configuration says, or never: another topic under a name like that would end the next start. */

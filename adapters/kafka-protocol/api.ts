@@ -28,8 +28,8 @@ export interface Api<Request, Response> {
   isFlexible(version: number): boolean
   /** A whole frame, length in front. Byte fields above 2 KiB are chunks of their own and must not change until written. */
   encodeRequest(version: number, request: Draft<Request>, header: { correlationId: number; clientId: string | null }): Uint8Array[]
-  /** `bytes` begins at the body: decodeRequestHeader tells where. Bytes behind the body are allowed. @throws ProtocolError */
-  decodeRequest(version: number, bytes: Uint8Array, bodyAt?: number): Request
+  /** `bytes` begins at the body: decodeRequestHeader tells where. Bytes behind the body are allowed. `elementsMax`: of all arrays. @throws ProtocolError */
+  decodeRequest(version: number, bytes: Uint8Array, bodyAt?: number, elementsMax?: number): Request
   /** A whole frame, length in front. */
   encodeResponse(version: number, response: Draft<Response>, header: { correlationId: number }): Uint8Array[]
   /** `frame` without its length, correlation id first. @throws ProtocolError */
@@ -87,8 +87,8 @@ export function defineApi<Request, Response>(definition: ApiDefinition): Api<Req
       requestCodec(version).write(writer, request, name)
       return withLength(writer)
     },
-    decodeRequest(version, bytes, bodyAt = 0) {
-      return requestCodec(version).read(new WireReader(bytes, bodyAt)) as Request
+    decodeRequest(version, bytes, bodyAt = 0, elementsMax) {
+      return requestCodec(version).read(new WireReader(bytes, bodyAt, elementsMax)) as Request
     },
     encodeResponse(version, response, { correlationId }) {
       const writer = new WireWriter()

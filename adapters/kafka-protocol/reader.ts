@@ -1,5 +1,5 @@
 // Reads Kafka's primitive types from one message. Every length and count is compared with the bytes that are left before anything
-// is allocated, and one message may hold at most ELEMENTS_MAX array elements: what a peer sends bounds what we allocate.
+// is allocated, and the array elements of one message have a bound: what a peer sends bounds what we allocate.
 // Byte fields are views into the message. Not for: records inside a batch (the core reads those).
 
 import { ProtocolError } from './protocol-error.ts'
@@ -17,9 +17,12 @@ export class WireReader {
   readonly #bytes: Buffer
   #at: number
   #end: number
-  #elementsLeft = ELEMENTS_MAX
+  readonly #elementsMax: number
+  #elementsLeft: number
 
-  constructor(bytes: Uint8Array, at = 0) {
+  constructor(bytes: Uint8Array, at = 0, elementsMax = ELEMENTS_MAX) {
+    this.#elementsMax = elementsMax
+    this.#elementsLeft = elementsMax
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#at = at
     this.#end = bytes.byteLength
@@ -132,7 +135,7 @@ export class WireReader {
       throw new ProtocolError('length', `${count} elements before byte ${this.#at}, ${this.remaining} bytes left`)
     }
     this.#elementsLeft -= count
-    if (this.#elementsLeft < 0) throw new ProtocolError('length', `more than ${ELEMENTS_MAX} elements in one message`)
+    if (this.#elementsLeft < 0) throw new ProtocolError('length', `more than ${this.#elementsMax} elements in one message`)
     return count
   }
 

@@ -52,19 +52,24 @@ interface Endpoint {
 interface Particulars extends Partial<Manners> {
   /** Older versions that we name but refuse (librdkafka looks at Produce 0 to 2 to learn which codecs there are). */
   readonly advertisedMin?: number
+  /** Of all arrays of one request; default: what the protocol's reader takes. */
+  readonly elementsMax?: number
 }
+
+/** What administrators ask: far more than there are topics, groups or settings, and carried out within some hundredths of a second. */
+const ADMIN = { elementsMax: 20_000 } as const
 
 function endpoint<Request, Response>(
   known: Api<Request, Response>,
   handler: Handler<Request, Response>,
-  { advertisedMin = known.minVersion, waitsFor = 'nothing', overlaps = false }: Particulars = {}
+  { advertisedMin = known.minVersion, elementsMax, waitsFor = 'nothing', overlaps = false }: Particulars = {}
 ): Endpoint {
   return {
     name: known.name,
     advertised: { apiKey: known.key, minVersion: advertisedMin, maxVersion: known.maxVersion },
     manners: { waitsFor, overlaps },
     async answer(frame, { apiVersion, correlationId, bodyAt }, context) {
-      const response = await handler(known.decodeRequest(apiVersion, frame, bodyAt), context)
+      const response = await handler(known.decodeRequest(apiVersion, frame, bodyAt, elementsMax), context)
       return response === null ? null : known.encodeResponse(apiVersion, response, { correlationId })
     }
   }
@@ -82,10 +87,10 @@ const served: readonly Endpoint[] = [
   endpoint(api.Heartbeat, handleHeartbeat),
   endpoint(api.LeaveGroup, handleLeaveGroup),
   endpoint(api.SyncGroup, handleSyncGroup, { waitsFor: 'members' }),
-  endpoint(api.DescribeGroups, handleDescribeGroups),
-  endpoint(api.ListGroups, handleListGroups),
-  endpoint(api.DeleteGroups, handleDeleteGroups),
-  endpoint(api.OffsetDelete, handleOffsetDelete),
+  endpoint(api.DescribeGroups, handleDescribeGroups, ADMIN),
+  endpoint(api.ListGroups, handleListGroups, ADMIN),
+  endpoint(api.DeleteGroups, handleDeleteGroups, ADMIN),
+  endpoint(api.OffsetDelete, handleOffsetDelete, ADMIN),
   endpoint(api.CreateTopics, handleCreateTopics),
   endpoint(api.DeleteTopics, handleDeleteTopics),
   endpoint(api.InitProducerId, handleInitProducerId),
@@ -94,21 +99,21 @@ const served: readonly Endpoint[] = [
   endpoint(api.AddOffsetsToTxn, handleAddOffsetsToTxn),
   endpoint(api.EndTxn, handleEndTxn),
   endpoint(api.TxnOffsetCommit, handleTxnOffsetCommit),
-  endpoint(api.DescribeConfigs, handleDescribeConfigs),
-  endpoint(api.AlterConfigs, handleAlterConfigs),
-  endpoint(api.IncrementalAlterConfigs, handleIncrementalAlterConfigs),
-  endpoint(api.CreatePartitions, handleCreatePartitions),
-  endpoint(api.DeleteRecords, handleDeleteRecords),
-  endpoint(api.DescribeTopicPartitions, handleDescribeTopicPartitions),
-  endpoint(api.DescribeCluster, handleDescribeCluster),
-  endpoint(api.DescribeLogDirs, handleDescribeLogDirs),
-  endpoint(api.ListPartitionReassignments, handleListPartitionReassignments),
-  endpoint(api.DescribeProducers, handleDescribeProducers),
-  endpoint(api.DescribeTransactions, handleDescribeTransactions),
-  endpoint(api.ListTransactions, handleListTransactions),
-  endpoint(api.DescribeAcls, handleDescribeAcls),
-  endpoint(api.CreateAcls, handleCreateAcls),
-  endpoint(api.DeleteAcls, handleDeleteAcls)
+  endpoint(api.DescribeConfigs, handleDescribeConfigs, ADMIN),
+  endpoint(api.AlterConfigs, handleAlterConfigs, ADMIN),
+  endpoint(api.IncrementalAlterConfigs, handleIncrementalAlterConfigs, ADMIN),
+  endpoint(api.CreatePartitions, handleCreatePartitions, ADMIN),
+  endpoint(api.DeleteRecords, handleDeleteRecords, ADMIN),
+  endpoint(api.DescribeTopicPartitions, handleDescribeTopicPartitions, ADMIN),
+  endpoint(api.DescribeCluster, handleDescribeCluster, ADMIN),
+  endpoint(api.DescribeLogDirs, handleDescribeLogDirs, ADMIN),
+  endpoint(api.ListPartitionReassignments, handleListPartitionReassignments, ADMIN),
+  endpoint(api.DescribeProducers, handleDescribeProducers, ADMIN),
+  endpoint(api.DescribeTransactions, handleDescribeTransactions, ADMIN),
+  endpoint(api.ListTransactions, handleListTransactions, ADMIN),
+  endpoint(api.DescribeAcls, handleDescribeAcls, ADMIN),
+  endpoint(api.CreateAcls, handleCreateAcls, ADMIN),
+  endpoint(api.DeleteAcls, handleDeleteAcls, ADMIN)
 ]
 
 const ownVersions: AdvertisedApi = {

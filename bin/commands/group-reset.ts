@@ -1,5 +1,6 @@
 // wadi group reset: where an empty consumer group goes on reading.
 
+import { WadiError } from '../../runtime/base/errors.ts'
 import { type Command, type CommandInput, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
 import type { KafkaAdmin } from '../kafka-admin.ts'
@@ -56,8 +57,11 @@ first and the last of its partition. TIME is 1h (ago), 10:30 (today), 2026-11-25
 function goalOf(input: CommandInput): Goal {
   const named = GOALS.filter((name) => input.flag(name) || input.text(name) !== undefined)
   const [name] = named
-  if (name === undefined || named.length > 1)
-    throw usageError('It is not said where to.', `Give one of ${GOALS.map((one) => `--${one}`).join(', ')}.`)
+  if (name === undefined || named.length > 1) {
+    const what =
+      name === undefined ? 'It is not said where to.' : `It is said more than once where to: ${named.map((one) => `--${one}`).join(', ')}.`
+    throw usageError(what, `Give one of ${GOALS.map((one) => `--${one}`).join(', ')}.`)
+  }
   if (name === 'to-earliest') return { kind: 'earliest' }
   if (name === 'to-latest') return { kind: 'latest' }
   if (name === 'to-datetime') return { kind: 'time', timestampMs: parsePointInTime(name, input.text(name) ?? '', Date.now()) }
@@ -74,6 +78,14 @@ interface Reset {
   readonly isExecuted: boolean
 }
 
+function unknownEnds(place: string): WadiError {
+  return new WadiError('WADI_UNAVAILABLE', {
+    happened: `The gateway did not say where ${place} begins and ends.`,
+    kept: 'Nothing was changed.',
+    next: 'Try again; "wadi topic describe" shows whether the topic is there.'
+  })
+}
+
 /** null: somebody is in the group. */
 async function reset(kafka: KafkaAdmin, { groupId, topics, goal, isExecuted }: Reset) {
   const { commitOffsets, committedOffsets, describeGroup, partitionsOf } = await import('../group-offsets.ts')
@@ -88,19 +100,27 @@ async function reset(kafka: KafkaAdmin, { groupId, topics, goal, isExecuted }: R
     topics.length === 0
       ? committed
       : (await partitionsOf(kafka, names)).filter((place) => wanted.has(place.topic) || wanted.has(placeWords(place)))
+  if (places.length === 0 && topics.length > 0)
+    throw usageError(`There is no partition ${topics.join(', ')}.`, '"wadi topic describe TOPIC" names those that there are.')
   if (places.length === 0)
     throw usageError(`The group "${groupId}" has no offsets, and no topic is named.`, 'Name the topics behind the group.')
   const [first, end] = [await offsetsAt(kafka, places, EARLIEST), await offsetsAt(kafka, places, LATEST)]
   const atTime = goal.kind === 'time' ? await offsetsAt(kafka, places, goal.timestampMs) : null
   const moved = places.map(({ topic, partition }) => {
     const at = placeWords({ topic, partition })
-    const [least, most] = [first.get(at) ?? 0, end.get(at) ?? 0]
+    const [least, most] = [first.get(at), end.get(at)]
+    if (least === undefined || most === undefined) throw unknownEnds(at)
+    if (goal.kind === 'shift' && !offsetAt.has(at))
+      throw usageError(
+        `The group "${groupId}" has no offset in ${at} that could be shifted.`,
+        'Name where to: --to-earliest, --to-offset N.'
+      )
     const asked = {
       earliest: least,
       latest: most,
       time: atTime?.get(at) ?? most,
       offset: goal.kind === 'offset' ? goal.offset : 0,
-      shift: (offsetAt.get(at) ?? least) + (goal.kind === 'shift' ? goal.by : 0)
+      shift: (offsetAt.get(at) ?? 0) + (goal.kind === 'shift' ? goal.by : 0)
     }[goal.kind]
     return { topic, partition, offset: Math.min(most, Math.max(least, asked)) }
   })

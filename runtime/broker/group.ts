@@ -69,7 +69,7 @@ export class Group {
   #hasNewcomer = false
   #isClosed = false
   /** Whose assignment is on its way to the disk. */
-  #assigningGeneration = -1
+  #assigning: { readonly generationId: number; readonly bytes: number } | null = null
   #saved: Promise<unknown> = Promise.resolve()
 
   /** `record`: what a start finds of it. */
@@ -102,7 +102,7 @@ export class Group {
 
   /** About what it and its members take in memory. */
   get bytes(): number {
-    return nameBytes(this.groupId) + this.#roster.bytes
+    return nameBytes(this.groupId) + this.#roster.bytes + (this.#assigning?.bytes ?? 0)
   }
 
   /** The part of `bytes` that this JoinGroup replaces. */
@@ -114,6 +114,7 @@ export class Group {
   /** By how much `bytes` grows when this SyncGroup is carried out. Only the leader's assigns, and only to members. */
   growthOf(request: SyncRequest): number {
     if (this.#syncFault(request) !== 'NONE' || this.status !== 'CompletingRebalance' || request.memberId !== this.leaderId) return 0
+    if (this.#isAssigning) return 0 // a leader that asks again
     let bytes = 0
     for (const { memberId, assignment } of this.#roster.members)
       bytes += (request.assignments.get(memberId)?.byteLength ?? 0) - assignment.byteLength
@@ -389,14 +390,22 @@ export class Group {
     this.#stopRebalanceTimer()
   }
 
+  get #isAssigning(): boolean {
+    return this.#assigning?.generationId === this.generationId
+  }
+
   /** Nobody is told of an assignment before it is durable. */
   #assign(assignments: ReadonlyMap<string, Uint8Array>): void {
     const { generationId } = this
-    if (this.#assigningGeneration === generationId) return // a leader that asks again
-    this.#assigningGeneration = generationId
+    if (this.#isAssigning) return
+    const assigning = {
+      generationId,
+      bytes: this.#roster.members.reduce((sum, { memberId }) => sum + (assignments.get(memberId)?.byteLength ?? 0), 0)
+    }
+    this.#assigning = assigning
     this.changedMs = this.#clock.wallMs()
     void this.#save(assignments).then((fault) => {
-      if (this.#assigningGeneration === generationId) this.#assigningGeneration = -1
+      if (this.#assigning === assigning) this.#assigning = null
       if (this.#isClosed || this.status !== 'CompletingRebalance' || this.generationId !== generationId) return
       if (fault === 'NONE') this.#distribute(assignments)
       else this.#giveUpAssignment(fault)

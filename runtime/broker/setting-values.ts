@@ -35,8 +35,8 @@ export function checkedSetting({ name, type, min = Number.NEGATIVE_INFINITY, max
   if (max !== undefined && Number(value) > max) refuse(`it must be at most ${max}`)
 }
 
-/** Of an int or a long that is not negative: null = so large that it is no limit. */
-export function numberOrNull(value: string): number | null {
+/** Of an int or a long: null = negative, or so large that it is no limit. */
+export function limitOrNull(value: string): number | null {
   const number = Number(value)
-  return number > Number.MAX_SAFE_INTEGER ? null : number
+  return number < 0 || number > Number.MAX_SAFE_INTEGER ? null : number
 }

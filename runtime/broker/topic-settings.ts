@@ -12,7 +12,7 @@
 import type { TopicConfig } from '../log/contract.ts'
 import { defaultTopicConfig } from '../log/contract.ts'
 import { BrokerFault } from './fault.ts'
-import { checkedSetting, LONG_MAX, numberOrNull, type SettingBounds } from './setting-values.ts'
+import { checkedSetting, LONG_MAX, limitOrNull, type SettingBounds } from './setting-values.ts'
 
 /** What a broker says of itself, as far as topics show it. */
 export interface BrokerValues {
@@ -114,7 +114,7 @@ export const topicSettings: readonly TopicSetting[] = [
     does: 'set',
     isOfBroker: true,
     valueOf: ({ timestampAheadMsMax }, broker) => String(timestampAheadMsMax ?? broker.timestampAheadMsMax ?? LONG_MAX),
-    parse: (value) => ({ timestampAheadMsMax: numberOrNull(value) })
+    parse: (value) => ({ timestampAheadMsMax: limitOrNull(value) })
   },
   {
     name: 'message.timestamp.before.max.ms',
@@ -124,7 +124,7 @@ export const topicSettings: readonly TopicSetting[] = [
     text: 'How far behind it one may lie.',
     does: 'set',
     valueOf: ({ timestampBehindMsMax }) => String(timestampBehindMsMax ?? LONG_MAX),
-    parse: (value) => ({ timestampBehindMsMax: numberOrNull(value) })
+    parse: (value) => ({ timestampBehindMsMax: limitOrNull(value) })
   },
   {
     name: 'message.timestamp.type',
@@ -146,7 +146,7 @@ export const topicSettings: readonly TopicSetting[] = [
     text: 'Of one partition; -1 = no limit. Of a topic that is delivered only what is delivered goes.',
     does: 'set',
     valueOf: ({ retentionBytes }) => String(retentionBytes ?? -1),
-    parse: (value) => ({ retentionBytes: value.startsWith('-') ? null : numberOrNull(value) })
+    parse: (value) => ({ retentionBytes: limitOrNull(value) })
   },
   {
     name: 'retention.ms',
@@ -156,7 +156,7 @@ export const topicSettings: readonly TopicSetting[] = [
     text: '-1 = for ever. Of a topic that is delivered only what is delivered goes.',
     does: 'set',
     valueOf: ({ retentionMs }) => String(retentionMs ?? -1),
-    parse: (value) => ({ retentionMs: value === '-1' ? null : numberOrNull(value) })
+    parse: (value) => ({ retentionMs: limitOrNull(value) })
   },
   {
     name: 'segment.bytes',
@@ -176,7 +176,7 @@ export const topicSettings: readonly TopicSetting[] = [
     text: 'By the times of the records, and at least a minute.',
     does: 'set',
     valueOf: ({ segmentAgeMs }) => String(segmentAgeMs ?? 86_400_000),
-    parse: (value) => ({ segmentAgeMs: numberOrNull(value) ?? Number.MAX_SAFE_INTEGER })
+    parse: (value) => ({ segmentAgeMs: limitOrNull(value) ?? Number.MAX_SAFE_INTEGER })
   },
   always('min.insync.replicas', { type: 'int', min: 1 }, '1', 'min.insync.replicas', 'There is one node.'),
   always('remote.log.copy.disable', { type: 'boolean' }, 'false', null, 'There is no other storage.'),

@@ -55,6 +55,8 @@ export interface TopicRules {
   defaultsOf(name: string): Partial<TopicConfig>
   /** What clients have changed is durable. */
   onAltered(topic: Topic, words: string): void
+  /** The log of the partition starts at `startOffset` now, because a client said so. */
+  onRecordsDeleted(partition: Partition, startOffset: Offset): void
   /** @throws BrokerFault POLICY_VIOLATION, INVALID_TOPIC_EXCEPTION when clients may not do that to it */
   checkChange(topic: Topic, change: Exclude<TopicChange, 'make'>): void
   /** Clients read it and do not write it. */
@@ -69,6 +71,7 @@ const noRules: TopicRules = {
   onRefused: () => undefined,
   defaultsOf: () => ({ codec: SEAL_CODEC }),
   onAltered: () => undefined,
+  onRecordsDeleted: () => undefined,
   checkChange: () => undefined,
   isReserved: () => false
 }
@@ -231,7 +234,10 @@ export class Topics {
       this.#rules.checkChange(topic, 'delete records of')
       if (topic.config.cleanup === 'compact')
         throw new BrokerFault('POLICY_VIOLATION', `records of ${name} are not deleted: its cleanup.policy is compact`)
-      return this.#store.deleteRecords(partition, offset ?? partition.highWatermark)
+      const before = partition.logStartOffset
+      const start = await this.#store.deleteRecords(partition, offset ?? partition.highWatermark)
+      if (start > before) this.#rules.onRecordsDeleted(partition, start)
+      return start
     })
   }
 

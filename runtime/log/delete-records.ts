@@ -49,7 +49,7 @@ export async function deleteRecords(
 
 /** First offset of the sealed batch that holds `offset`; `offset` itself when nothing does. */
 async function beginOfBatch(host: RecordDeletionHost, partition: PartitionLog, offset: number): Promise<number> {
-  await host.seal(partition)
+  if (offset >= partition.sealedEndOffset) await host.seal(partition)
   if (offset === partition.highWatermark) return offset
   const { batches } = await partition.read(toOffset(offset), { bytesMax: 1 })
   return Math.min(offset, batches[0]?.header.baseOffset ?? offset)

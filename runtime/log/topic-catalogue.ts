@@ -71,7 +71,8 @@ export function checkTopic(name: string, config: TopicConfig): void {
     topicNameFault(name) ??
     (Number.isInteger(count) && count >= 1 && count <= TOPIC_PARTITIONS_MAX
       ? null
-      : `partitions is ${count}, not 1 to ${TOPIC_PARTITIONS_MAX}`)
+      : `partitions is ${count}, not 1 to ${TOPIC_PARTITIONS_MAX}`) ??
+    (configShape(config) ? null : 'a limit is negative or no number') // the next start would not read it
   if (problem === null) return
   throw new WadiError('WADI_TOPIC_INVALID', {
     happened: `Topic ${JSON.stringify(name.slice(0, 80))}: ${problem}.`,

@@ -95,7 +95,9 @@ t.test('a reset shows what it would do, and does it with --execute, within what 
   t.match(await run('group', 'reset', 'away', 'nothing', '--to-latest'), { code: 64, stderr: /There is no topic "nothing"/ })
   t.match(await run('group', 'reset', 'empty', '--to-latest'), { code: 64, stderr: /no topic is named/ })
   t.match(await run('group', 'reset', 'away'), { code: 64, stderr: /Give one of --to-earliest/ })
-  t.match(await run('group', 'reset', 'away', '--to-latest', '--to-offset', '1'), { code: 64 })
+  t.match(await run('group', 'reset', 'away', '--to-latest', '--to-offset', '1'), { code: 64, stderr: /more than once/ })
+  t.match(await run('group', 'reset', 'new', 'read', '--shift-by', '3'), { code: 64, stderr: /no offset in read:0 that could be shifted/ })
+  t.match(await run('group', 'reset', 'away', 'read:99', '--to-latest'), { code: 64, stderr: /There is no partition read:99/ })
   t.match(await run('group', 'reset', 'away', '--shift-by', 'x'), { code: 64, stderr: /--shift-by is "x"/ })
 })
 

@@ -276,6 +276,24 @@ t.test('when there is no room for members, groups that nobody is in make some', 
   t.ok(keys(rig).length < 150, `${keys(rig).length} are left on disk`)
 })
 
+t.test(
+  'assignments on their way to the disk count: those of many groups at once find no more room than one behind the other',
+  async (t) => {
+    const rig = new Rig({ groupBytesMax: 64 * 1024 })
+    const { groups } = rig.broker
+    const joined: JoinAnswer[] = []
+    for (let at = 0; at < 6; at++) joined.push(await groups.join(request({ groupId: `g${at}` })))
+    rig.store.hold()
+    const large = new Uint8Array(20 * 1024)
+    const synced = joined.map((one, at) => groups.sync(`g${at}`, syncRequest(one, new Map([[one.memberId, large]]))))
+    await soon(Promise.all(synced), 'waits')
+    rig.store.release()
+    const faults = (await Promise.all(synced)).map(({ fault }) => fault)
+    t.same(faults, ['NONE', 'NONE', ...new Array(4).fill('GROUP_MAX_SIZE_REACHED')])
+    t.equal((await groups.sync('g0', syncRequest(joined[0] as JoinAnswer))).assignment.byteLength, large.byteLength)
+  }
+)
+
 t.test('static members of whom none has come back are waited for until their sessions are over', async (t) => {
   const rig = new Rig()
   const { groups } = rig.broker

@@ -60,6 +60,8 @@ t.test('no name twice, and what nobody knows is refused', async (t) => {
     ['retention.ms', '-1', { retentionMs: null }],
     ['retention.ms', '9223372036854775807', { retentionMs: null }],
     ['retention.bytes', '-7', { retentionBytes: null }],
+    ['retention.ms', '-01', { retentionMs: null }],
+    ['retention.ms', ' -0001 ', { retentionMs: null }],
     ['cleanup.policy', 'delete, compact', { cleanup: 'compact,delete' }],
     ['max.message.bytes', '1000', { batchBytesMax: 1000 }],
     ['message.timestamp.before.max.ms', '9223372036854775807', { timestampBehindMsMax: null }],

@@ -28,6 +28,20 @@ function ask(port: number, request: Uint8Array[]): Promise<Uint8Array> {
   })
 }
 
+t.test('an administrator who asks for more than there can be is not read to the end', async (t) => {
+  const centre = await startCentre(t)
+  const resources = (count: number) => many((at) => ({ resourceType: 2, resourceName: `t${at}`, configs: [] }), count)
+  const alter = (count: number) =>
+    ask(centre.port, api.AlterConfigs.encodeRequest(2, { resources: resources(count), validateOnly: true }, header))
+  const { responses } = api.AlterConfigs.decodeResponse(2, await alter(20_000)).response
+  t.equal(responses.length, 20_000)
+  await t.rejects(alter(20_001), /closed without an answer|ECONNRESET/)
+  await t.rejects(
+    ask(centre.port, api.DeleteAcls.encodeRequest(2, { filters: many(() => ({})) }, header)),
+    /closed without an answer|ECONNRESET/
+  )
+})
+
 t.test('CreateTopics of many names', async (t) => {
   const centre = await startCentre(t)
   const topics = many((at) => ({ name: at < 2 ? 'twice' : `not a name ${at}`, numPartitions: 1, replicationFactor: 1 }))

@@ -13,6 +13,20 @@ const codeOf = async (work: Promise<unknown>): Promise<string> =>
     (error: WadiError) => error.code
   )
 
+t.test('what the next start would not read is refused', async (t) => {
+  const machine = new SimMachine(2)
+  const store = await machine.open()
+  await machine.settle(store.createTopic('a', { isForwarded: false }))
+  for (const config of [{ retentionMs: -1 }, { quotaBytes: Number.NaN }, { segmentBytes: Number.POSITIVE_INFINITY }]) {
+    t.equal(await codeOf(machine.settle(store.alterTopic('a', config))), 'WADI_TOPIC_INVALID', JSON.stringify(config))
+    t.equal(await codeOf(machine.settle(store.createTopic('b', config))), 'WADI_TOPIC_INVALID')
+  }
+  machine.kill()
+  const again = await machine.open()
+  t.same([...again.topics.keys()], ['a'])
+  await machine.settle(again.close())
+})
+
 t.test('a store without room refuses, and nothing has changed; of the configuration it holds at once', async (t) => {
   const machine = new SimMachine(1)
   const store = await machine.open()

@@ -136,6 +136,23 @@ t.test('a disk without room refuses: then nothing was deleted', async (t) => {
   await machine.settle(store.close())
 })
 
+t.test('… but not for an event in the tail that has nothing to do with it', async (t) => {
+  const machine = new SimMachine(4)
+  const { store, partition } = await openTopic(machine)
+  for (let batch = 0; batch < 3; batch++) await machine.settle(appendBatch(store, partition))
+  await machine.settle(store.flush())
+  await machine.settle(appendBatch(store, partition))
+  machine.disk.capacityBytes = machine.disk.usedBytes
+  t.equal(await machine.settle(store.deleteRecords(partition, toOffset(25))), 25)
+  t.equal(await codeOf(machine.settle(store.deleteRecords(partition, toOffset(30)))), 'WADI_DISK_FULL', 'the log starts in no tail')
+  await checkFrom(t, machine, partition, 25)
+  machine.kill()
+  machine.disk.capacityBytes = Number.MAX_SAFE_INTEGER
+  const again = await openTopic(machine)
+  await checkFrom(t, machine, again.partition, 25)
+  await machine.settle(again.store.close())
+})
+
 const SEEDS = 20
 
 t.test(`a cut at any moment of deletions, ${SEEDS} runs: what was answered holds, and no event behind it is missing`, async (t) => {
