@@ -114,7 +114,7 @@ export const topicSettings: readonly TopicSetting[] = [
     does: 'set',
     isOfBroker: true,
     valueOf: ({ timestampAheadMsMax }, broker) => String(timestampAheadMsMax ?? broker.timestampAheadMsMax ?? LONG_MAX),
-    parse: (value) => ({ timestampAheadMsMax: limitOrNull(value) })
+    parse: (value) => ({ timestampAheadMsMax: limitOrNull(value) ?? Number.MAX_SAFE_INTEGER })
   },
   {
     name: 'message.timestamp.before.max.ms',

@@ -60,6 +60,7 @@ t.test('no name twice, and what nobody knows is refused', async (t) => {
     ['retention.ms', '-1', { retentionMs: null }],
     ['retention.ms', '9223372036854775807', { retentionMs: null }],
     ['retention.bytes', '-7', { retentionBytes: null }],
+    ['message.timestamp.after.max.ms', '9223372036854775807', { timestampAheadMsMax: Number.MAX_SAFE_INTEGER }],
     ['retention.ms', '-01', { retentionMs: null }],
     ['retention.ms', ' -0001 ', { retentionMs: null }],
     ['cleanup.policy', 'delete, compact', { cleanup: 'compact,delete' }],
