@@ -13,6 +13,7 @@ export const topicList: Command = {
   operandsMin: 0,
   operandsMax: 0,
   summary: 'Topics, with their partitions and events',
+  details: 'EVENTS are offsets between start and end: each end of a transaction has one too, and so has what was aborted.',
   options: [{ name: 'json', doc: 'one JSON object for each topic' }, ...kafkaOptions],
   examples: ['wadi topic list'],
 
