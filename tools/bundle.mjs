@@ -9,7 +9,7 @@ import { chmod, readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { build } from 'esbuild'
+import { build, transform } from 'esbuild'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 const { values } = parseArgs({
@@ -52,6 +52,17 @@ const onlyDecoder = {
   }
 }
 
+/** Names inside packages are shortened: a stack trace of ours is read, one of theirs seldom. */
+const shortNamesInPackages = {
+  name: 'short-names-in-packages',
+  setup(context) {
+    context.onLoad({ filter: /[\\/]node_modules[\\/].*\.[cm]?js$/ }, async ({ path }) => {
+      const { code } = await transform(await readFile(path, 'utf8'), { minify: true, target: 'node20', legalComments: 'none', sourcefile: path })
+      return { contents: code, loader: 'js' }
+    })
+  }
+}
+
 const demoFile = join(dirname(values.out), 'demo.mjs')
 
 /** bin/demo/client.ts is a file of its own. */
@@ -90,14 +101,14 @@ const program = await build({
   entryPoints: ['bin/wadi.ts'],
   outfile: values.out,
   banner: { js: `#!/usr/bin/env node\n${banner}` },
-  plugins: [coreInside, noTraces, onlyDecoder, demoBeside]
+  plugins: [coreInside, noTraces, onlyDecoder, demoBeside, shortNamesInPackages]
 })
 const demo = await build({
   ...whole,
   entryPoints: ['bin/demo/client.ts'],
   outfile: demoFile,
   banner: { js: banner },
-  plugins: [noTraces]
+  plugins: [noTraces, shortNamesInPackages]
 })
 
 if (values.out === join(root, 'dist/wadi.mjs')) {
