@@ -84,3 +84,34 @@ for (const operation of ['truncate', 'open', 'write']) {
     }
   }
 }
+
+for (const isKilled of [false, true]) {
+  t.test(`so too for a partition that a topic gets${isKilled ? '; killed' : ''}`, async (t) => {
+    const machine = new SimMachine(3, { settings })
+    const before = await machine.open()
+    await machine.settle(before.createTopic('telemetry', { codec: 'none' }))
+    await machine.settle(before.flush())
+    const grown = await machine.settle(before.alterTopic('telemetry', { partitionCount: 2 }))
+    for (const text of events) await machine.settle(appendText(before, grown.partitions[1] as Partition, text))
+    await machine.run(3_000)
+    for (let i = 0; i < UNSEALED; i++)
+      await machine.settle(appendText(before, grown.partitions[1] as Partition, `only in the journal ${i}`))
+    machine.kill()
+    const journal = machine.disk.files().find(({ path }) => path.endsWith('/0.journal'))
+    const at = Buffer.from(journal?.bytes ?? []).lastIndexOf('topic/telemetry')
+    machine.disk.rot(journal?.path ?? '', at - (at % BLOCK_BYTES) + 40)
+    const store = await machine.open()
+    machine.disk.failNext('open', 'telemetry-1', 'ENOSPC')
+    await t.rejects(machine.settle(store.alterTopic('telemetry', { partitionCount: 2 })), { code: 'WADI_DISK_FULL' })
+    t.equal(store.failure, null)
+    t.equal(await machine.settle(appendText(store, store.topics.get('telemetry')?.partitions[0] as Partition, 'goes on')), 0)
+    if (isKilled) machine.kill()
+    const next = isKilled ? await machine.open() : store
+    if (!isKilled) await machine.settle(next.alterTopic('telemetry', { partitionCount: 2 }))
+    const partition = next.topics.get('telemetry')?.partitions[1] as Partition
+    t.same((await machine.settle(readAll(partition))).map(textOf), events)
+    t.equal(await machine.settle(appendText(next, partition, 'new')), EVENTS + UNSEALED)
+    t.match(next.metrics.removals, [{ topicName: 'telemetry', reason: 'damage', records: UNSEALED }])
+    await machine.settle(next.close())
+  })
+}
