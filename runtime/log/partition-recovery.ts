@@ -339,9 +339,11 @@ async function adopt(
     try {
       await segment.adopt({ sizeBytes, syncedBytes, nextOffset, headers })
     } catch (error) {
+      const isInJournal = isCovered(coverage, start.nextOffset, Math.max(nextOffset, coverage.at(-1)?.end ?? 0))
+      if (!isInJournal) await segment.close().catch(onlyDisk) // no partition has it yet
       onlyFull(error)
       // What cannot be written again is not to be trusted (Segment.adopt): the journal brings it, and what is in later segments.
-      if (!isCovered(coverage, start.nextOffset, Math.max(nextOffset, coverage.at(-1)?.end ?? 0))) throw error
+      if (!isInJournal) throw error
       await segment.adoptSynced({ sizeBytes: syncedBytes, nextOffset: start.nextOffset })
     }
   }

@@ -1,7 +1,8 @@
 // The topics of a data directory: made, altered and deleted here, each durable before it is visible, or gone.
 //
 // Invariants:
-//   - A number is given once, also when its topic was refused or deleted: what was written of it may be found by a start.
+//   - A number is given once, also when its topic was refused or deleted: what was written of it may be found by a start. A topic whose commit is durable, and
+//     that could not take in what lies in its directories, keeps its number: making it again, or the next start, goes on with it.
 //   - Limits of the configuration hold from the moment they are asked for, until the next start also when there is no room to write them down; what a client
 //     alters holds when it is durable.
 //   - From the moment a deletion is asked for the topic takes nothing more; when the deletion is refused it does again.
@@ -127,9 +128,12 @@ export class TopicList {
       if (collisionKey(other) !== collisionKey(name)) continue
       throw topicExists(name, other)
     }
-    // A number is used once, also when its topic was refused: what was written of it may be found by a start.
-    const number = ++this.#lastNumber
-    const entry: TopicEntry = { number, id: Buffer.from(random.bytes(16)).toString('hex'), config: whole, isLocal: !whole.isForwarded }
+    const entry = this.#halfMade(name, whole) ?? {
+      number: ++this.#lastNumber,
+      id: Buffer.from(random.bytes(16)).toString('hex'),
+      config: whole,
+      isLocal: !whole.isForwarded
+    }
     this.#creating.add(name)
     try {
       if (!(await deleted.isNameFree(name).catch(falseWhenDisk))) throw topicBusy(name)
@@ -138,6 +142,12 @@ export class TopicList {
     } finally {
       this.#creating.delete(name)
     }
+  }
+
+  /** Its commit is durable, and what lies in its directories could not be taken in: it is that topic still, and what damage took of it is counted under its number. */
+  #halfMade(name: string, config: TopicConfig): TopicEntry | null {
+    const entry = topicEntries.get(this.#host.state, topicEntries.key(name))
+    return entry ? { ...entry, config, isLocal: entry.isLocal === true && !config.isForwarded } : null
   }
 
   /** What needs no new partition may hold at once: it may be what makes the room that is needed to write it down. */
@@ -238,9 +248,11 @@ export class TopicList {
     const startKeys = incarnationStarts.keysIn(state, topic.number)
     for (const partition of partitions) partition.restoreIncarnations(state, startKeys)
     making?.onDurable()
-    const holes = await takeInLeftSegments(beginnings, report).catch((error: unknown) => {
-      if (error instanceof DiskError && error.code === 'EMFILE') throw diskFull(error) // nothing is wrong with the device
-      throw error instanceof DiskError && !error.isFull ? this.#host.failedToTakeIn(error) : error
+    const holes = await takeInLeftSegments(beginnings, report).catch(async (error: unknown) => {
+      for (const { partition } of beginnings) await partition.close().catch(onlyDisk) // they are made anew by whoever tries again
+      if (!(error instanceof DiskError)) throw error
+      // For want of room or of descriptors nothing is wrong with the device.
+      throw error.isFull || error.code === 'EMFILE' ? diskFull(error) : this.#host.failedToTakeIn(error)
     })
     for (const { partition } of beginnings) {
       partition.setDelivered(removals.load(partition).deliveredOffset)

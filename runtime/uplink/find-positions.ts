@@ -2,6 +2,8 @@
 // notes are used only where the centre has none.
 //
 //   the centre has our branch           → there, whatever is noted
+//   it has a branch that bears the id
+//   of a start of ours                  → there, and what follows is of that branch: a copy of this disk has noted its fork, and this one has not
 //   it has the branch we came from      → there, but not further than where we branched
 //   it has a start that this disk lacks → an older image of this disk was put back: common is what was written up to the last start that both
 //                                         know, and in that up to where the first of them ended it; everything after it is new here, and is a
@@ -36,7 +38,7 @@ import { findNotedOffsets, noteUndecided } from './noted-offsets.ts'
 import { type Branch, CARRIED_MAX } from './position.ts'
 import type { PositionContext } from './position-context.ts'
 import type { Source } from './source.ts'
-import type { FoundFork } from './unnoted-forks.ts'
+import { type FoundFork, forksOfClaims } from './unnoted-forks.ts'
 
 /** What stands in the position of an upstream topic beside our sources: it is written again with every transaction. */
 export interface Carried {
@@ -80,7 +82,7 @@ export async function findPositions(known: PositionContext, sources: readonly So
   noteRename(context, sources)
   const noted = unclaimed.length > 0 ? await findNotedOffsets(context, notes ?? noNotes, unclaimed) : null
   for (const [source, next] of noted?.next ?? []) places.set(source, { next, isFromCentre: false })
-  await branchOffAll(context, { positions, sources, found: noted?.forks ?? [] })
+  await branchOffAll(context, { positions, sources, ofEvents: noted?.forks ?? [] })
   for (const source of sources) {
     source.forks = forks
     const { next, isFromCentre } = places.get(source) ?? { next: 0, isFromCentre: false }
@@ -154,12 +156,17 @@ function forksIn(context: PositionContext, evidence: Iterable<Claim>): number[] 
  */
 async function branchOffAll(
   context: PositionContext,
-  { positions, sources, found }: { positions: ReadonlyMap<string, TopicPosition>; sources: readonly Source[]; found: readonly FoundFork[] }
+  {
+    positions,
+    sources,
+    ofEvents
+  }: { positions: ReadonlyMap<string, TopicPosition>; sources: readonly Source[]; ofEvents: readonly FoundFork[] }
 ): Promise<void> {
   const { forks } = context
   const tried = new Set<number>()
   for (;;) {
     const evidence = evidenceIn(positions, forks)
+    const found = [...ofEvents, ...forksOfClaims(context, evidence)]
     const isNew = (after: number): boolean => !tried.has(after)
     const after = Math.min(...[...found.map((fork) => fork.after), ...forksIn(context, evidence)].filter(isNew))
     if (after === Number.POSITIVE_INFINITY) return

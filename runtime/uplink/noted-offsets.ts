@@ -49,8 +49,10 @@ export async function findNotedOffsets(context: PositionContext, notes: Delivery
   for (const { source, confirmed, end, isOpen, isDamaged, incarnation } of doubtful) {
     const seen = seenIn.get(deliveredTo(source, notes)) as Found
     let next = Math.max(confirmed, endOfKnownBranches(context, source, seen, end))
-    // Offsets that damage took with their events are given again: as a branch, or the centre would have two events of one name.
-    if (next > end || (isDamaged && !seen.isComplete)) found.push({ after: incarnation, cuts: {} })
+    // Offsets that damage took with their events are given again: as a branch, or the centre would have two events of one name. What was noted may lie in front of
+    // the batches that are looked through.
+    const isNotedLost = !source.isPlaced && notedOffset(notes, source) > end
+    if (isNotedLost || next > end || (isDamaged && !seen.isComplete)) found.push({ after: incarnation, cuts: {} })
     next = Math.min(next, end)
     const own = next > confirmed ? await seen.ofOurs.commonWith(source, confirmed) : null
     if (own?.isApart && own.next < next) {

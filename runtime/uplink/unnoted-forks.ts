@@ -1,8 +1,9 @@
-// Forks that copies of this disk have noted and this one has not, as the events at the centre show them: a branch is named by the first start
-// behind its fork, so one that has the id of a start of ours began where that start did. It is ours up to where its events differ from ours
+// Forks that copies of this disk have noted and this one has not, as the centre shows them, by a position or by events: a branch is named by the first start
+// behind its fork, so one that has the id of a start of ours began where that start did, or in front of it. It is ours up to where its events differ from ours
 // (same-events.ts); what we wrote behind that is another branch, because the same names are taken there.
 // Not for: finding the events (look-back.ts), making forks durable (find-positions.ts).
 
+import { type Claim, withinLimit } from './claimed-offsets.ts'
 import { cutKey } from './forks.ts'
 import type { PositionContext } from './position-context.ts'
 import type { Common } from './same-events.ts'
@@ -28,7 +29,7 @@ export function forksOfOthers({ store, forks }: PositionContext, shared: readonl
   const found: FoundFork[] = []
   const branches = store.starts.filter(({ id }) => id !== '' && shared.some(({ common }) => common.branches.has(id)))
   for (const { incarnation, id } of branches) {
-    const after = store.starts.findLast((start) => start.incarnation < incarnation)?.incarnation ?? incarnation - 1
+    const after = startBefore(store, incarnation)
     found.push({ after, cuts: cutsAt(shared, after, ({ branches }) => branches.get(id)?.least ?? Number.POSITIVE_INFINITY) })
   }
   const last = branches.at(-1)
@@ -40,6 +41,36 @@ export function forksOfOthers({ store, forks }: PositionContext, shared: readonl
   }
   const noted = forks.list.at(-1)?.after ?? -1
   return found.filter(({ after }) => after > noted)
+}
+
+/**
+ * The fork of a branch that `claims` have a position of. A position does not say where its branch began in the middle of a start, and need not: what is not delivered
+ * yet is of the branch from the position on.
+ */
+export function forksOfClaims(context: PositionContext, claims: Iterable<Claim>): FoundFork[] {
+  const { store, forks } = context
+  const found: FoundFork[] = []
+  for (const { branch, limit } of claims) {
+    const start = store.starts.find(({ id }) => id !== '' && id === branch.branchId)
+    const after = start ? startBefore(store, start.incarnation) : -1
+    if (after <= (forks.list.at(-1)?.after ?? -1)) continue // in front of one that is noted it changes nothing any more
+    const cuts: Record<string, number> = {}
+    for (const [edgeTopic, offsets] of branch.nextOffsets) {
+      for (const [index, claimed] of offsets.entries()) {
+        const partition = store.topics.get(edgeTopic)?.partitions[index]
+        if (!partition) continue
+        const next = withinLimit(context, partition, claimed, limit)
+        if (next < (partition.firstOffsetAfter(after) ?? partition.highWatermark)) cuts[cutKey(partition)] = next
+      }
+    }
+    found.push({ after, cuts })
+  }
+  return found
+}
+
+/** The last one of ours in front of `incarnation`. */
+function startBefore({ starts }: PositionContext['store'], incarnation: number): number {
+  return starts.findLast((start) => start.incarnation < incarnation)?.incarnation ?? incarnation - 1
 }
 
 /** A copy of this disk has sent other events than those that lie here from `offset` on, under their names: these are another branch. */

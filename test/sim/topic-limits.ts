@@ -252,9 +252,12 @@ export class TopicLimits {
     return this.#takenBesideExempt(topic) !== this.#before.get(topic.name)
   }
 
-  /** What ends transactions is taken by a full topic too, also by one that came back from the journal larger than its quota. */
+  /**
+   * What ends transactions is taken by a full topic too, also by one that came back from the journal larger than its quota. What is on its way is not taken yet; and
+   * what a kill kept the answer of is the same number from the start of a life to its end.
+   */
   #takenBesideExempt(topic: Topic): number {
-    return takenRecords(topic) - (this.#exempt.get(topic.name)?.length ?? 0)
+    return takenRecords(topic) - (this.#exempt.get(topic.name) ?? []).filter(({ offset }) => offset !== null).length
   }
 
   #isLocal(topicName: string): boolean {

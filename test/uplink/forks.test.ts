@@ -280,6 +280,46 @@ t.test('the same image is put back twice, and then the disk that it replaced', a
   await rig.close()
 })
 
+/** `written`: offsets of the first start behind what was delivered. */
+for (const written of [5, 20]) {
+  t.test(
+    `a position of a branch whose fork this disk has not noted, and none of the line it came from: ${written} of the first start are in the branch`,
+    async (t) => {
+      const rig = new Rig()
+      await start(rig)
+      await rig.deliver(numbers(10))
+      const original = await copyRunning(rig, () => rig.append(numbers(written, 100)))
+      await start(rig)
+      await rig.deliver(numbers(40, 200)) // the copy, on the line that both came from
+      await putBack(rig, original)
+      rig.centre.link = { ...goodLink, isDown: true }
+      await rig.open()
+      await rig.append(numbers(30 - written, 300))
+      const unaware = rig.machine.disk.takeImage()
+      rig.centre.link = { ...goodLink }
+      rig.start({ transactionBytesMax: 200 })
+      const delivered = async (count: number): Promise<void> => {
+        while (rig.values().length < count) await rig.machine.run(5)
+      }
+      await delivered(53)
+      rig.centre.expirePositions()
+      rig.centre.expireProducers()
+      await delivered(58)
+      rig.kill()
+      const count = rig.values().length
+      t.ok(count < 70, `${count} of 80 are there`)
+      rig.machine.disk.putBack(unaware)
+      await start(rig, ['later'])
+      await rig.machine.run(60_000)
+      const expected = [...numbers(10), ...numbers(40, 200), ...numbers(written, 100), ...numbers(30 - written, 300), 'later']
+      t.same(rig.values(), expected)
+      namesAreUnique(t, rig)
+      t.equal(rig.uplink.status().counters.undecidedEvents, 0)
+      await rig.close()
+    }
+  )
+}
+
 t.test('two copies of one disk in turn: each delivers its own events once, whichever comes back', async (t) => {
   const rig = new Rig()
   await start(rig)

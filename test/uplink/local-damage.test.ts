@@ -2,6 +2,7 @@
 // or put an older image back: they name damage among the causes, and where to look.
 
 import t from 'tap'
+import { readDeliveryNotes } from '../../runtime/uplink/delivery-notes.ts'
 import { UpstreamFault } from '../../runtime/uplink/upstream.ts'
 import { Prng } from '../sim/prng.ts'
 import { goodLink } from '../sim/sim-link.ts'
@@ -91,6 +92,32 @@ t.test('a journal that lost all of what was delivered, and the notes know of not
   t.same(rig.noticeKinds(), ['forked'])
   await rig.close()
 })
+
+t.test(
+  'so too when the notes know of it, and the newest batch there is of another partition: it is not looked for in front of that',
+  async (t) => {
+    const rig = new Rig()
+    const lost = ['lost 0', 'lost 1', 'lost 2']
+    const topics = { plant: { partitionCount: 2 }, other: {} }
+    rig.centre.createTopic('centre.plant', 1)
+    Object.assign(rig.machine.settings, { sealAgeMs: 3_600_000, checkpointAgeMs: 3_600_000 }) // the journal alone has them
+    await rig.open(topics)
+    rig.start()
+    await rig.deliver(lost)
+    await rig.deliver(numbers(1, 800), { partition: 1 })
+    await loseOfJournal(rig, lost)
+    await rig.open(topics)
+    t.equal(rig.store.topics.get('plant')?.partitions[0]?.highWatermark, 0)
+    t.same(readDeliveryNotes(rig.store)?.confirmed.get('plant')?.nextOffsets, [3, 1])
+    await rig.append(numbers(2, 100))
+    rig.start()
+    await rig.machine.run(10_000)
+    t.same(rig.values(), [...lost, ...numbers(1, 800), ...numbers(2, 100)])
+    t.equal(new Set(names(rig)).size, 6, 'no name is given twice')
+    t.same(rig.noticeKinds(), ['forked'])
+    await rig.close()
+  }
+)
 
 t.test('the same, and a start that did not reach the centre found the damage', async (t) => {
   const rig = new Rig()
