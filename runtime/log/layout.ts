@@ -31,15 +31,30 @@ export function parseSegmentFileName(name: string): number | null {
   return Number.isSafeInteger(baseOffset) ? baseOffset : null
 }
 
-/** Kafka's suffix: a segment that retention took. The empty file stays until the new log start is in the state snapshot. */
-export const RETIRED_SUFFIX = '.deleted'
+/**
+ * A segment that retention took, with Kafka's suffix: it held the offsets from `baseOffset` to `endOffset`, which is not part of it. The empty file stays until
+ * the new log start is in the state snapshot.
+ */
+export function retiredFileName(baseOffset: number, endOffset: number): string {
+  return `${String(baseOffset).padStart(20, '0')}-${endOffset}.deleted`
+}
+
+export interface RetiredSegment {
+  readonly baseOffset: number
+  /** null in names of 0.1.0, which do not say it. */
+  readonly endOffset: number | null
+}
+
+/** null for any other file. */
+export function parseRetiredFileName(name: string): RetiredSegment | null {
+  const [, base, end] = /^(\d{20})(?:-(\d{1,20})|\.log)\.deleted$/.exec(name) ?? []
+  const [baseOffset, endOffset] = [Number(base ?? Number.NaN), end === undefined ? null : Number(end)]
+  if (!Number.isSafeInteger(baseOffset) || (endOffset !== null && !Number.isSafeInteger(endOffset))) return null
+  return { baseOffset, endOffset }
+}
 
 /** Followed by the byte from which on a start set the file aside. */
 export const TORN_SUFFIX = '.torn-'
-
-export function isRetiredSegment(name: string): boolean {
-  return /^\d{20}\.log\.deleted$/.test(name)
-}
 
 export function stateFileName(number: number): string {
   return `${String(number).padStart(20, '0')}.state`

@@ -20,7 +20,7 @@ import { type Offset, toOffset } from '../base/offset.ts'
 import type { BatchHeader } from '../core/record.ts'
 import { DiskError } from '../io/disk.ts'
 import { BatchScan } from './batch-scan.ts'
-import { isRetiredSegment, parseSegmentFileName, TORN_SUFFIX } from './layout.ts'
+import { parseRetiredFileName, parseSegmentFileName, type RetiredSegment, TORN_SUFFIX } from './layout.ts'
 import type { PartitionEnvironment } from './partition-environment.ts'
 import type { PartitionSegments } from './partition-segments.ts'
 import { noteUnreadable, type RecoveryReport } from './recovery-report.ts'
@@ -104,7 +104,8 @@ export async function recoverSegments(
   coverage: Coverage,
   report: RecoveryReport
 ): Promise<RecoveredOffsets> {
-  const { baseOffsets, retiredBases } = await listSegments(partition)
+  const { baseOffsets, retired } = await listSegments(partition)
+  const retiredBases = retired.map(({ baseOffset }) => baseOffset)
   await removeStale(partition, baseOffsets, Math.min(Math.max(-1, ...retiredBases), known?.logStartOffset ?? 0))
   // When retention has taken the segment of the recovery point, what comes next is what the journal has behind that point.
   const isPointRetired = known !== null && retiredBases.includes(known.segmentBaseOffset)
@@ -123,7 +124,7 @@ export async function recoverSegments(
     const isLast = baseOffset === lastBase
     nextOffset = Math.max(nextOffset, await recoverSegment(partition, { baseOffset, isLast }, known, coverage, report))
   }
-  return settleEnds(partition, { known, coverage, nextOffset, retiredBases, firstListed }, report)
+  return settleEnds(partition, { known, coverage, nextOffset, retired, firstListed }, report)
 }
 
 interface Ends {
@@ -131,14 +132,14 @@ interface Ends {
   readonly coverage: Coverage
   /** Where the segments end. */
   readonly nextOffset: number
-  readonly retiredBases: readonly number[]
+  readonly retired: readonly RetiredSegment[]
   /** Base of the first file that retention had left there. */
   readonly firstListed: number
 }
 
 /** Where the log begins and goes on, and what is missing at either end. */
 async function settleEnds(partition: RecoveringPartition, ends: Ends, report: RecoveryReport): Promise<RecoveredOffsets> {
-  const { known, coverage, nextOffset, retiredBases, firstListed } = ends
+  const { known, coverage, nextOffset } = ends
   const knownStart = known?.logStartOffset ?? 0
   const { first } = partition.segments
   const isGone = first === null && known !== null && known.segmentBaseOffset >= 0
@@ -146,14 +147,25 @@ async function settleEnds(partition: RecoveringPartition, ends: Ends, report: Re
   // What was synced up to the recovery point is not there, and no later file: its offsets are not given out again.
   const isEndMissing = first !== null && restoredNext > nextOffset && !isCovered(coverage, nextOffset, restoredNext)
   if (isEndMissing) report.holes.push(hole(partition, nextOffset, restoredNext))
-  const logStartOffset = Math.max(knownStart, isGone ? restoredNext : (first?.baseOffset ?? 0))
-  // A gap at the start that a deleted segment explains is retention's, up to the file that lay behind it; any other is damage.
-  const isRetired = retiredBases.some((baseOffset) => baseOffset < logStartOffset)
-  const holeStart = isRetired ? Math.max(knownStart, firstListed) : knownStart
+  const deletedUpTo = Math.max(0, ...ends.retired.map((segment) => deletedEnd(segment, ends)))
+  // Nothing is left but what the journal brings: that, and a gap in front of it which is not retention's.
+  const journalStart = coverage.find(({ end }) => end > knownStart)?.start ?? Number.POSITIVE_INFINITY
+  const firstOffset = isGone ? restoredNext : (first?.baseOffset ?? Math.min(deletedUpTo, journalStart))
+  const logStartOffset = Math.max(knownStart, firstOffset)
+  // A gap at the start is retention's as far as deleted segments reached; any other is damage.
+  const holeStart = Math.max(knownStart, deletedUpTo)
   if (logStartOffset > holeStart) report.holes.push(hole(partition, holeStart, logStartOffset))
   // Nothing is appended behind a file whose end is not known: a reader would take what lies between for one gap.
   if (isEndMissing) await partition.segments.closeActive(restoredNext)
   return { logStartOffset, nextOffset: restoredNext, untilOffset: Math.min(holeStart, logStartOffset) }
+}
+
+/** Behind a deleted segment, and so behind all that was in front of it. */
+function deletedEnd({ baseOffset, endOffset }: RetiredSegment, { known, firstListed }: Ends): number {
+  if (endOffset !== null) return endOffset
+  // 0.1.0 did not say it: up to the file that lay behind it, or, as far as is known, what was synced of it.
+  if (Number.isFinite(firstListed)) return Math.max(baseOffset, firstListed)
+  return known?.segmentBaseOffset === baseOffset ? Math.max(baseOffset, known.nextOffset) : baseOffset
 }
 
 /**
@@ -224,15 +236,14 @@ function isFilled({ startOffset, endOffset }: Gap, coverage: Coverage, untilOffs
   return fromOffset < Math.max(endOffset, startOffset + 1) && isCovered(coverage, fromOffset, untilOffset)
 }
 
-async function listSegments(partition: RecoveringPartition): Promise<{ baseOffsets: number[]; retiredBases: number[] }> {
+async function listSegments(partition: RecoveringPartition): Promise<{ baseOffsets: number[]; retired: RetiredSegment[] }> {
   try {
     const names = await patiently(() => partition.env.disk.list(partition.segments.directory))
-    const retired = names.filter(isRetiredSegment)
-    partition.segments.onDirectoryFound(retired)
+    partition.segments.onDirectoryFound(names.filter((name) => parseRetiredFileName(name) !== null))
     const baseOffsets = names.flatMap((name) => parseSegmentFileName(name) ?? []).sort((a, b) => a - b)
-    return { baseOffsets, retiredBases: retired.map((name) => Number.parseInt(name, 10)) }
+    return { baseOffsets, retired: names.flatMap((name) => parseRetiredFileName(name) ?? []) }
   } catch (error) {
-    if (error instanceof DiskError && error.code === 'ENOENT') return { baseOffsets: [], retiredBases: [] }
+    if (error instanceof DiskError && error.code === 'ENOENT') return { baseOffsets: [], retired: [] }
     throw error
   }
 }

@@ -4,7 +4,8 @@
 //   - Segments are in order and do not overlap. Only the last one grows; a roll begins the next one.
 //   - `bytes` is the sum of their sizes at every moment.
 //   - What waits for a sync of the directory or for a durable snapshot (the directory's entries, retired files) is forgotten only after it.
-//   - A deleted segment leaves its empty `.deleted` file until the new log start is in a durable snapshot: a missing file is never taken for a deletion.
+//   - A deleted segment leaves an empty file, named after the offsets it held, until the new log start is in a durable snapshot: what is missing elsewhere is
+//     never taken for a deletion.
 // Calls that change something are not made at the same time: partition-log.ts runs them one behind the other.
 // Errors: DiskError, for the caller to judge. Not here: the tail (tail.ts), what becomes a batch (seal.ts), what may go (retention.ts).
 

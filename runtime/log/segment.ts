@@ -20,7 +20,7 @@ import type { Core } from '../core/core.ts'
 import type { BatchHeader } from '../core/record.ts'
 import { type Disk, DiskError, type DiskFile } from '../io/disk.ts'
 import { BatchScan } from './batch-scan.ts'
-import { RETIRED_SUFFIX, type SegmentFileKind, segmentFileName } from './layout.ts'
+import { retiredFileName, type SegmentFileKind, segmentFileName } from './layout.ts'
 import { ReadPlaces } from './read-places.ts'
 import { SalvageFile, sizeOf } from './salvage-read.ts'
 import { SegmentIndex } from './segment-index.ts'
@@ -379,12 +379,12 @@ export class Segment {
   }
 
   /**
-   * Retention takes the segment: the log is renamed, which survives a power cut before its bytes go. Needs no space. When it fails the segment
-   * is as it was. @returns the path to remove once the log start is in the snapshot
+   * Retention takes the segment: the log is renamed to what it held, which survives a power cut before its bytes go. Needs no space. When it fails the
+   * segment is as it was. @returns the path to remove once the log start is in the snapshot
    */
   async retire(): Promise<string> {
     await this.close()
-    const retired = this.logPath + RETIRED_SUFFIX
+    const retired = `${this.directory}/${retiredFileName(this.baseOffset, this.#nextOffset)}`
     this.#isRetiring = true
     try {
       await this.#env.disk.rename(this.logPath, retired)

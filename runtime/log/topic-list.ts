@@ -39,6 +39,7 @@ import type { StateReader } from './state-area.ts'
 import { diskFull, onlyDisk, tooManyDeleted, topicBusy, topicExists, topicUndelivered, topicUnknown } from './store-errors.ts'
 import { StoredTopic } from './stored-topic.ts'
 import { checkTopic, collisionKey, type TopicEntry, topicEntries } from './topic-catalogue.ts'
+import { skipKnownDamage } from './topic-recovery.ts'
 
 /** What else has to be in the commit that makes a topic or a partition, and what is then. */
 export interface Making {
@@ -254,14 +255,14 @@ export class TopicList {
       // For want of room or of descriptors nothing is wrong with the device.
       throw error.isFull || error.code === 'EMFILE' ? diskFull(error) : this.#host.failedToTakeIn(error)
     })
-    for (const { partition } of beginnings) {
+    const behind = beginnings.flatMap(({ partition }) => {
       partition.setDelivered(removals.load(partition).deliveredOffset)
-      partition.skipTo(damage.endOf(partition))
-    }
+      return skipKnownDamage(partition, damage)
+    })
     topic.config = config
     topic.isLocal = entry.isLocal === true
     this.#add(topic, partitions)
-    for (const hole of holes) void damage.report(hole)
+    for (const hole of [...holes, ...behind]) void damage.report(hole)
     return topic
   }
 

@@ -2,9 +2,11 @@
 // Invariant: a log starts where the last commit said, also in the middle of a batch; that batch is recovered whole first.
 // Not for: one partition's files (partition-recovery.ts), the journal (recovery.ts), topics that nothing names (unnamed-topics.ts).
 
+import type { DroppedRange } from './contract.ts'
 import { incarnationStarts } from './incarnation-offsets.ts'
 import type { KnownDamage } from './known-damage.ts'
-import { type Coverage, knownPoint } from './partition-recovery.ts'
+import type { PartitionLog } from './partition-log.ts'
+import { type Coverage, hole, knownPoint } from './partition-recovery.ts'
 import type { RecoveryReport } from './recovery-report.ts'
 import type { Removals } from './removals.ts'
 import type { RecoveryPoint } from './snapshot-codec.ts'
@@ -16,6 +18,15 @@ export interface TopicRecoveryHost {
   readonly removals: Removals
   readonly damage: KnownDamage
   readonly report: RecoveryReport
+}
+
+/** The partition goes on behind all damage that is known of it. @returns from its end up to there: what of it is not known yet is to be counted */
+export function skipKnownDamage(partition: PartitionLog, damage: KnownDamage): DroppedRange[] {
+  const { highWatermark } = partition
+  const endOffset = damage.endOf(partition)
+  if (endOffset <= highWatermark) return []
+  partition.skipTo(endOffset)
+  return [hole(partition, highWatermark, endOffset)]
 }
 
 export interface FoundAtStart {
@@ -56,13 +67,14 @@ export class TopicRecovery {
 
   /**
    * Behind the replay: the log starts where it was said to, and offsets that were lost behind everything that is there are not given again, else what comes would
-   * be taken for what is gone.
+   * be taken for what is gone. What lies between was there when that damage was found.
    */
   settleEnds({ partitions }: StoredTopic): void {
-    const { damage, removals } = this.#host
+    const { damage, removals, report } = this.#host
     for (const partition of partitions) {
       const startOffset = removals.countedUpTo(partition)
-      partition.skipTo(Math.max(damage.endOf(partition), startOffset))
+      partition.skipTo(startOffset)
+      report.holes.push(...skipKnownDamage(partition, damage))
       partition.advanceLogStart(startOffset)
     }
   }

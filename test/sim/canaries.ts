@@ -8,6 +8,7 @@ import { DeletedTopics } from '../../runtime/log/deleted-topics.ts'
 import { Journal } from '../../runtime/log/journal.ts'
 import { JournalFile } from '../../runtime/log/journal-file.ts'
 import { KnownDamage } from '../../runtime/log/known-damage.ts'
+import { parseRetiredFileName } from '../../runtime/log/layout.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
 import { OwnStart } from '../../runtime/log/own-start.ts'
 import { Quota } from '../../runtime/log/quota.ts'
@@ -182,6 +183,11 @@ export const canaries: Record<string, Mutation> = {
         return { ...rest, changes: changes.filter(({ key }) => !unnamedEnds.owns(key)) }
       }
     }
+  },
+  'a start does not look at what deleted segments left': {
+    firstSeed: 376_777,
+    wrapDisk: (disk: Disk) =>
+      withMembers(disk, { list: async (path) => (await disk.list(path)).filter((name) => parseRetiredFileName(name) === null) })
   },
   'one connection settles what is in doubt, of all topics': {
     firstSeed: 601,

@@ -1,6 +1,8 @@
 // The commit that made a topic rots in the journal, between two lives and before a state file has it. What was acknowledged of the topic may be lost then,
 // and has to be counted, once; what the topic of that name takes from then on arrives like everything else, and under a place that names it alone.
 // Or the commit rots that notes for the first time what is delivered: nothing is lost then. The centre may have forgotten the positions meanwhile.
+// The last commit of a process that was killed may lie in the page cache only, where a power cut takes it before a start has written it again. Nobody was
+// told of its events then, and they need not be counted. Events that were acknowledged, or seen, or that another commit has, always are.
 // Draws from its own Prng, so that the rest of a seed's life stays as it is.
 // Not for: what of it a start can still bring back (test/log/left-segments.test.ts).
 
@@ -25,6 +27,20 @@ const BLOCK_BYTES = 4096
 const STATE_HEADER_BYTES = 16
 /** In a commit: behind its header and that of the first frame. */
 const ENTRY_AT = 60
+
+interface WholeCommit {
+  readonly path: string
+  readonly at: number
+  readonly sequence: number
+  readonly frames: readonly CommitFrame[]
+}
+
+/** The newest commit of the journal when the entry rotted. */
+interface LastCommit {
+  readonly sequence: number
+  /** `topic/partition` → offsets in it that nobody was told of. */
+  readonly unanswered: ReadonlyMap<string, readonly number[]>
+}
 
 export interface LostEntriesHost {
   readonly clock: SimClock
@@ -56,6 +72,8 @@ export class LostEntries {
   readonly #journaled = new Map<string, Set<number>>()
   /** `topic/partition` → events of it that nothing brings back, when it was made again. */
   readonly #lostEvents = new Map<string, number>()
+  /** null: a start has it, and has made it durable. */
+  #lastCommit: LastCommit | null = null
 
   constructor(seed: number, host: LostEntriesHost) {
     this.#prng = new Prng(seed ^ AREA)
@@ -83,9 +101,10 @@ export class LostEntries {
     if (!this.#host.isCalm()) this.#host.crash(this.#prng.chance(50) ? 'power' : 'kill')
   }
 
-  /** The gateway is off. */
+  /** The gateway is off: before each start. */
   betweenLives(core: Core): void {
-    if (this.#isRotten) return
+    if (this.#isRotten) return this.#forgetVanished(core)
+    if (this.#host.isCalm()) return
     const entry = this.#findEntry(core)
     if (entry === null) return
     const { path, atByte, topicName, number } = entry
@@ -94,15 +113,41 @@ export class LostEntries {
     if (this.#prng.chance(50) && this.#host.mayForgetPositions()) this.#host.forgetPositions()
     if (topicName === null) return this.#host.count('first-note-lost')
     this.#topicName = topicName
-    for (const [place, offsets] of this.#offsetsIn(core, number)) this.#journaled.set(`${topicName}/${place}`, offsets)
+    const commits = [...this.#commits(core)]
+    for (const [place, offsets] of offsetsIn(commits, number)) this.#journaled.set(`${topicName}/${place}`, offsets)
     this.#host.count('topic-entry-lost')
     const { acked, seen } = this.#host.ledger.snapshot()
+    const sequence = lastSequenceOf(commits)
+    const ofLast = offsetsIn(
+      commits.filter((commit) => commit.sequence === sequence),
+      number
+    )
+    const unanswered = new Map<string, number[]>()
+    for (const [index, offsets] of ofLast) {
+      const place = `${topicName}/${index}`
+      const isTold = (offset: number): boolean => acked.get(place)?.has(offset) === true || seen.get(place)?.has(offset) === true
+      unanswered.set(
+        place,
+        [...offsets].filter((offset) => !isTold(offset))
+      )
+    }
+    this.#lastCommit = { sequence, unanswered }
     for (const places of [acked, seen]) for (const place of [...places.keys()]) if (place.startsWith(`${topicName}/`)) places.delete(place)
     this.#host.ledger.putBack({ acked, seen })
   }
 
+  /** The power took the last commit before any start had made it durable. */
+  #forgetVanished(core: Core): void {
+    const last = this.#lastCommit
+    if (last === null || lastSequenceOf([...this.#commits(core)]) >= last.sequence) return
+    for (const [place, offsets] of last.unanswered) for (const offset of offsets) this.#journaled.get(place)?.delete(offset)
+    this.#lastCommit = null
+    this.#host.count('unanswered-commit-vanished')
+  }
+
   /** Damage is expected now. @returns what is wrong with how it is counted; null when nothing is */
   onStarted({ report }: LogStore): string | null {
+    this.#lastCommit = null
     // Of its topic that is made again: what was in front of segments that are taken in, or between them.
     const holes = report.holes.filter(({ topicName }) => topicName !== this.#topicName)
     const other = holes.length + report.unreadable.length + report.damagedFiles.length
@@ -178,22 +223,8 @@ export class LostEntries {
     return behind.length === 0 ? null : this.#prng.pick(behind)
   }
 
-  /** Partition index → offsets that whole commits of the journal have of the topic. */
-  #offsetsIn(core: Core, topicNumber: number): Map<number, Set<number>> {
-    const found = new Map<number, Set<number>>()
-    for (const { frames } of this.#commits(core))
-      for (const frame of frames) {
-        const batch = frame.kind === 'batch' && frame.topicNumber === topicNumber ? readBatchHeader(frame.batch) : null
-        if (frame.kind !== 'batch' || batch === null) continue
-        const offsets = found.get(frame.partitionIndex) ?? new Set()
-        found.set(frame.partitionIndex, offsets)
-        for (let offset: number = batch.baseOffset; offset <= batch.lastOffset; offset++) offsets.add(offset)
-      }
-    return found
-  }
-
   /** Whole commits of the journal, in no order. */
-  *#commits(core: Core): Generator<{ path: string; at: number; sequence: number; frames: CommitFrame[] }> {
+  *#commits(core: Core): Generator<WholeCommit> {
     for (const { path, bytes } of this.#host.disk.files()) {
       if (!path.endsWith('.journal')) continue
       for (let at = BLOCK_BYTES; at + BLOCK_BYTES <= bytes.byteLength; at += BLOCK_BYTES) {
@@ -204,4 +235,22 @@ export class LostEntries {
       }
     }
   }
+}
+
+/** Partition index → offsets that the commits have of the topic. */
+function offsetsIn(commits: readonly WholeCommit[], topicNumber: number): Map<number, Set<number>> {
+  const found = new Map<number, Set<number>>()
+  for (const { frames } of commits)
+    for (const frame of frames) {
+      const batch = frame.kind === 'batch' && frame.topicNumber === topicNumber ? readBatchHeader(frame.batch) : null
+      if (frame.kind !== 'batch' || batch === null) continue
+      const offsets = found.get(frame.partitionIndex) ?? new Set()
+      found.set(frame.partitionIndex, offsets)
+      for (let offset: number = batch.baseOffset; offset <= batch.lastOffset; offset++) offsets.add(offset)
+    }
+  return found
+}
+
+function lastSequenceOf(commits: readonly WholeCommit[]): number {
+  return Math.max(0, ...commits.map(({ sequence }) => sequence))
 }

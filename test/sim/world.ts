@@ -397,7 +397,7 @@ export class World {
         mayPutBack: this.#mayPutBack,
         hasForgotten: this.centre.reached.has('positions-expired')
       })
-    if (!this.#isCalm && this.#mayLoseEntries) this.#lostEntries.betweenLives(sharedCore)
+    if (this.#mayLoseEntries) this.#lostEntries.betweenLives(sharedCore)
     if (!this.#isCalm) this.#fullStarts.beforeStart(this.disk, this.clock, { ...this.#storage, directory: DIRECTORY })
     this.#start()
   }
