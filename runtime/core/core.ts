@@ -36,6 +36,9 @@ export interface Core {
   /** The batch being repacked: begin … finish without an await between. */
   readonly repack: Repacker
 
+  /** For a compaction, until it is closed; null while there is another one. `seed`: 16 random bytes. */
+  openKeyMap(seed: Uint8Array): KeyMap | null
+
   /** The header of a commit block at the start of `bytes` (docs/formats/journal-block.md); null when there is none. The CRC is not looked at. */
   readCommitHeader(bytes: Uint8Array): CommitHeader | null
   /** Verifies the CRC over a whole commit block (header + payload, without padding). `bytes` holds at least blockBytes. */
@@ -50,6 +53,26 @@ export interface Core {
   lz4Compress(block: Uint8Array): Uint8Array
   /** @throws RangeError when the frame is malformed or its output would exceed `bytesMax` */
   lz4Decompress(frame: Uint8Array, bytesMax: number): Uint8Array
+}
+
+/** What compaction leaves of a batch; a view until the next call of the core. */
+export interface CompactedBatch {
+  readonly bytes: Uint8Array
+  readonly recordCount: number
+}
+
+/** The newest offset of each key of a log, and what is superseded by it: add the batches, oldest first, then compact. */
+export interface KeyMap {
+  readonly keysMax: number
+  readonly keyCount: number
+  /** @returns false when there was no room for all of its keys; those that were added stay. @throws RangeError when a record is malformed */
+  add(batch: OpenedBatch): boolean
+  /**
+   * The batch without the records that a newer one of their key supersedes, and without those that delete a key below the offset `tombstonesUntil`; header, offsets and
+   * the offsets that it covers are the same. isAborted: without all. keepsLast: its last record stays. @throws RangeError when a record is malformed
+   */
+  compact(batch: OpenedBatch, rules: { tombstonesUntil: number; isAborted: boolean; keepsLast: boolean }): CompactedBatch
+  close(): void
 }
 
 /** Fixed part of a commit block, big-endian like everything else. */

@@ -22,6 +22,7 @@ import { damageCounts } from './known-damage.ts'
 import { deletedDirectory, partitionDirectory, TOPICS_DIRECTORY } from './layout.ts'
 import { holes } from './missing-ranges.ts'
 import { removalRecords, summedRemovals } from './removals.ts'
+import { compactionRecords } from './compaction.ts'
 import { STATE_VALUE_BYTES_MAX, StateArea, type StateReader } from './state-area.ts'
 import { decimal, deleteState, numberedKeyBytes, versioned } from './state-codec.ts'
 import { fields, flag, listOf, oneOf, optional, whole, within, words } from './state-shape.ts'
@@ -40,7 +41,8 @@ const AREAS_BY_NUMBER: readonly Pick<StateArea<unknown>, 'keysIn'>[] = [
   holes,
   incarnationStarts,
   producerRecords,
-  abortedTransactions
+  abortedTransactions,
+  compactionRecords
 ]
 
 interface GoneTopic {

@@ -37,6 +37,13 @@ export const RETIRED_SUFFIX = '.deleted'
 /** Followed by the byte from which on a start set the file aside. */
 export const TORN_SUFFIX = '.torn-'
 
+/** A segment that compaction is writing anew: it takes the place of the segment when it is whole, and is nothing before. */
+export const CLEANED_SUFFIX = '.cleaned'
+
+export function isUnfinishedSegment(name: string): boolean {
+  return /^\d{20}\.log\.cleaned$/.test(name)
+}
+
 export function isRetiredSegment(name: string): boolean {
   return /^\d{20}\.log\.deleted$/.test(name)
 }

@@ -20,7 +20,7 @@ import { type Offset, toOffset } from '../base/offset.ts'
 import type { BatchHeader } from '../core/record.ts'
 import { DiskError } from '../io/disk.ts'
 import { BatchScan } from './batch-scan.ts'
-import { isRetiredSegment, parseSegmentFileName, TORN_SUFFIX } from './layout.ts'
+import { isRetiredSegment, isUnfinishedSegment, parseSegmentFileName, TORN_SUFFIX } from './layout.ts'
 import type { PartitionEnvironment } from './partition-environment.ts'
 import type { PartitionSegments } from './partition-segments.ts'
 import { noteUnreadable, type RecoveryReport } from './recovery-report.ts'
@@ -229,6 +229,7 @@ async function listSegments(partition: RecoveringPartition): Promise<{ baseOffse
     const names = await patiently(() => partition.env.disk.list(partition.segments.directory))
     const retired = names.filter(isRetiredSegment)
     partition.segments.onDirectoryFound(retired)
+    for (const name of names.filter(isUnfinishedSegment)) await partition.env.disk.remove(`${partition.segments.directory}/${name}`).catch(onlyDisk)
     const baseOffsets = names.flatMap((name) => parseSegmentFileName(name) ?? []).sort((a, b) => a - b)
     return { baseOffsets, retiredBases: retired.map((name) => Number.parseInt(name, 10)) }
   } catch (error) {
