@@ -18,7 +18,7 @@ export {
   commitVerify,
   stampBatch
 } from './commit-block'
-export { compactBatch, compactKeptCount } from './compact'
+export { compactBatch, compactDeletedCount, compactKeptCount } from './compact'
 export { crc32c } from './crc32c'
 export { searchOffsetIndex, searchTimeIndex } from './index-search'
 export { KEY_MAP_KEYS_MAX, keyMapAdd, keyMapBegin, keyMapCount } from './key-map'

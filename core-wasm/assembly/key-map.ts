@@ -1,7 +1,9 @@
 // The newest offset of each key, for compaction: a table of one fixed size that is filled from the batches of a log, oldest first.
 //
-//   slot   hash u64, u64 | offset + 1, i64 (0 = empty)        24 bytes, KEY_MAP_SLOTS of them, open addressing
+//   slot   hash u64, u64 | entry u64 (0 = empty): offset + 1, bit 62 = the newest record deletes the key, bit 61 = pinned
+//   24 bytes, KEY_MAP_SLOTS of them, open addressing
 //
+// Pinned: a record that the deletion supersedes stays, so the deletion has to stay too.
 // Keys are told apart by 128 bits of SipHash-2-4 with a random key: two keys that meet would cost one of them its record, and without the random key
 // a client could make them meet. Source: SipHash, Aumasson and Bernstein 2012, and its 128-bit variant (reference implementation, 2016).
 // Invariants: the table is never filled above KEY_MAP_KEYS_MAX, so a search ends; an offset only rises. Not for: what goes (compact.ts).
@@ -9,11 +11,14 @@
 import { BASE_OFFSET_AT, RECORD_COUNT_AT, RECORDS_AT } from './batch-layout'
 import { load32, load64 } from './bytes'
 import { INPUT, KEY_MAP, KEY_MAP_SLOTS } from './memory'
-import { readRecord, recordEnd, recordKey, recordKeyBytes, recordOffsetDelta } from './record-reader'
+import { readRecord, recordEnd, recordKey, recordKeyBytes, recordOffsetDelta, recordValueBytes } from './record-reader'
 
 const SLOT_BYTES: usize = 24
 const HIGH: usize = 8
-const OFFSET: usize = 16
+const ENTRY: usize = 16
+const DELETES: i64 = 1 << 62
+const PINNED: i64 = 1 << 61
+const OFFSET_MASK: i64 = PINNED - 1
 export const KEY_MAP_KEYS_MAX: u32 = (KEY_MAP_SLOTS / 10) * 9
 
 // Answers of keyMapAdd.
@@ -85,7 +90,7 @@ function hashKey(ptr: usize, length: u32): void {
 function findSlot(): usize {
   let index = <u32>(hashLow % <u64>KEY_MAP_SLOTS)
   let slot = KEY_MAP + <usize>index * SLOT_BYTES
-  while (load<i64>(slot, OFFSET) != 0 && (load<u64>(slot) != hashLow || load<u64>(slot, HIGH) != hashHigh)) {
+  while (load<i64>(slot, ENTRY) != 0 && (load<u64>(slot) != hashLow || load<u64>(slot, HIGH) != hashHigh)) {
     index++
     if (index == KEY_MAP_SLOTS) index = 0
     slot = KEY_MAP + <usize>index * SLOT_BYTES
@@ -105,17 +110,36 @@ export function keyMapCount(): u32 {
   return keyCount
 }
 
-/** The newest offset of the key at `ptr`, -1 when it has none here. */
-export function newestOffset(ptr: usize, length: u32): i64 {
+/** Of the key at `ptr`; what the functions below take. */
+export function slotOfKey(ptr: usize, length: u32): usize {
   hashKey(ptr, length)
-  return load<i64>(findSlot(), OFFSET) - 1
+  return findSlot()
+}
+
+/** -1 when the key is not here. */
+export function newestOffset(slot: usize): i64 {
+  return (load<i64>(slot, ENTRY) & OFFSET_MASK) - 1
+}
+
+/** The newest record of the key deletes it. */
+export function isDeletion(slot: usize): bool {
+  return (load<i64>(slot, ENTRY) & DELETES) != 0
+}
+
+export function isPinned(slot: usize): bool {
+  return (load<i64>(slot, ENTRY) & PINNED) != 0
+}
+
+export function pin(slot: usize): void {
+  store<i64>(slot, load<i64>(slot, ENTRY) | PINNED, ENTRY)
 }
 
 /**
  * Adds the keys of the uncompressed batch at INPUT. @returns 0; 1 when there is no room for all of them (those in front of the first without room are in);
  * 2 when a record is malformed
+ * @param deletionsBelow 0 = all records; else only those that delete their key, below this offset
  */
-export function keyMapAdd(batchBytes: u32): i32 {
+export function keyMapAdd(batchBytes: u32, deletionsBelow: f64): i32 {
   const end = INPUT + <usize>batchBytes
   const baseOffset = <i64>load64(INPUT + BASE_OFFSET_AT)
   let ptr = INPUT + RECORDS_AT
@@ -123,16 +147,17 @@ export function keyMapAdd(batchBytes: u32): i32 {
     if (ptr >= end || !readRecord(ptr, end)) return UNREADABLE
     ptr = recordEnd()
     if (recordKeyBytes() < 0) continue
-    hashKey(recordKey(), <u32>recordKeyBytes())
-    const slot = findSlot()
-    const offset = baseOffset + <i64>recordOffsetDelta() + 1
-    if (load<i64>(slot, OFFSET) == 0) {
+    const offset = baseOffset + <i64>recordOffsetDelta()
+    const deletes = recordValueBytes() < 0
+    if (deletionsBelow != 0 && (!deletes || offset >= <i64>deletionsBelow)) continue
+    const slot = slotOfKey(recordKey(), <u32>recordKeyBytes())
+    if (load<i64>(slot, ENTRY) == 0) {
       if (keyCount == KEY_MAP_KEYS_MAX) return FULL
       keyCount++
       store<u64>(slot, hashLow)
       store<u64>(slot, hashHigh, HIGH)
     }
-    if (offset > load<i64>(slot, OFFSET)) store<i64>(slot, offset, OFFSET)
+    if (offset > newestOffset(slot)) store<i64>(slot, (offset + 1) | (deletes ? DELETES : 0), ENTRY)
   }
   return ADDED
 }

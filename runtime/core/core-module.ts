@@ -77,9 +77,10 @@ export interface CoreFunctions {
   laneOpenPart(part: number, slot: number, roomBytes: number, batchBytes: number): void
   laneClosePart(part: number): void
   keyMapBegin(low: bigint, high: bigint): void
-  keyMapAdd(batchBytes: number): number
+  keyMapAdd(batchBytes: number, deletionsBelow: number): number
   keyMapCount(): number
-  compactBatch(batchBytes: number, tombstonesUntil: number, isAborted: number, keepsLast: number): number
+  compactBatch(batchBytes: number, deletionsUntil: number, isAborted: number, keepsLast: number, stays: number): number
+  compactDeletedCount(): number
   compactKeptCount(): number
   lz4Compress(length: number): number
   lz4Decompress(length: number, bytesMax: number): number

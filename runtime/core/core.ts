@@ -59,19 +59,35 @@ export interface Core {
 export interface CompactedBatch {
   readonly bytes: Uint8Array
   readonly recordCount: number
+  /** Records that one that deletes their key supersedes. */
+  readonly deletedCount: number
+}
+
+export interface CompactRules {
+  /** Records that delete their key go below this offset, when they were added and no record that they supersede is known to stay. */
+  readonly deletionsUntil: number
+  /** All go. */
+  readonly isAborted: boolean
+  /** The last record stays. */
+  readonly keepsLast: boolean
+  /** Nothing of the batch is going to go, whatever is answered: what deletes its keys has to stay too. */
+  readonly stays: boolean
 }
 
 /** The newest offset of each key of a log, and what is superseded by it: add the batches, oldest first, then compact. */
 export interface KeyMap {
   readonly keysMax: number
   readonly keyCount: number
-  /** @returns false when there was no room for all of its keys; those that were added stay. @throws RangeError when a record is malformed */
-  add(batch: OpenedBatch): boolean
   /**
-   * The batch without the records that a newer one of their key supersedes, and without those that delete a key below the offset `tombstonesUntil`; header, offsets and
-   * the offsets that it covers are the same. isAborted: without all. keepsLast: its last record stays. @throws RangeError when a record is malformed
+   * With `deletionsBelow` only the keys of records that delete theirs, below this offset. @returns false when there was no room for all of its keys; those that were
+   * added stay. @throws RangeError when a record is malformed
    */
-  compact(batch: OpenedBatch, rules: { tombstonesUntil: number; isAborted: boolean; keepsLast: boolean }): CompactedBatch
+  add(batch: OpenedBatch, deletionsBelow?: number): boolean
+  /**
+   * The batch without the records that a newer one of their key supersedes; header, offsets and the offsets that it covers are the same. Batches are asked about
+   * oldest first. @throws RangeError when a record is malformed
+   */
+  compact(batch: OpenedBatch, rules: CompactRules): CompactedBatch
   close(): void
 }
 

@@ -2,7 +2,7 @@
 
 import { assert } from '../base/assert.ts'
 import { RECORDS_AT } from './batch-header.ts'
-import type { CompactedBatch, KeyMap } from './core.ts'
+import type { CompactedBatch, CompactRules, KeyMap } from './core.ts'
 import type { CoreModule } from './core-module.ts'
 import type { OpenedBatch } from './record.ts'
 
@@ -33,18 +33,22 @@ export class WasmKeyMap implements KeyMap {
     return this.#module.call.keyMapCount()
   }
 
-  add(batch: OpenedBatch): boolean {
-    const answer = this.#module.call.keyMapAdd(this.#load(batch))
+  add(batch: OpenedBatch, deletionsBelow = 0): boolean {
+    const answer = this.#module.call.keyMapAdd(this.#load(batch), deletionsBelow)
     if (answer === UNREADABLE) throw new RangeError('malformed record in a batch to compact')
     return answer !== FULL
   }
 
-  compact(batch: OpenedBatch, rules: { tombstonesUntil: number; isAborted: boolean; keepsLast: boolean }): CompactedBatch {
+  compact(batch: OpenedBatch, { deletionsUntil, isAborted, keepsLast, stays }: CompactRules): CompactedBatch {
     const { call, at, bytes } = this.#module
     const batchBytes = this.#load(batch)
-    const keptBytes = call.compactBatch(batchBytes, rules.tombstonesUntil, rules.isAborted ? 1 : 0, rules.keepsLast ? 1 : 0)
+    const keptBytes = call.compactBatch(batchBytes, deletionsUntil, Number(isAborted), Number(keepsLast), Number(stays))
     if (keptBytes < 0) throw new RangeError('malformed record in a batch to compact')
-    return { bytes: bytes.subarray(at.OUTPUT, at.OUTPUT + keptBytes), recordCount: call.compactKeptCount() }
+    return {
+      bytes: bytes.subarray(at.OUTPUT, at.OUTPUT + keptBytes),
+      recordCount: call.compactKeptCount(),
+      deletedCount: call.compactDeletedCount()
+    }
   }
 
   close(): void {

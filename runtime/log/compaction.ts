@@ -1,8 +1,11 @@
 // Compaction of topics that ask for it (cleanup.policy): one partition after the other, the one with the largest share of new bytes first.
 //
 // A pass: the newest offset of each key in what is new since the last pass goes into the key map of the core, as many keys as it holds; then every segment up
-// to there that would lose a quarter of its bytes is written anew; then the state says up to where it was. A pass that is cut off begins again: nothing it did
+// to there that would lose a third of its bytes is written anew; then the state says up to where it was. A pass that is cut off begins again: nothing it did
 // is wrong, and the state says less than was done.
+//
+// A record that deletes its key goes when a pass has seen it long ago and nothing that it supersedes is left in front of it, or that would be read again: deletions
+// that may go are in the key map too, each segment in front loses what they supersede or, when it is left as it is, makes them stay (Core.openKeyMap, "stays").
 //
 // Invariants
 // - Only what is durable in closed segments, stable and delivered is touched (compaction-rules.ts), so nothing that the centre is to get goes.
@@ -10,6 +13,7 @@
 // - Reads and writes are paced, one pass at a time; room for the new file is looked for before it is written. Housekeeping does not wait for a pass.
 // Not for: what is left of a segment (segment-compaction.ts), the file's change of place (segment.ts).
 
+import { CONTROL_BIT } from '../core/batch-header.ts'
 import type { Core, KeyMap } from '../core/core.ts'
 import { SEED_BYTES } from '../core/key-map.ts'
 import { type Clock, sleep } from '../io/clock.ts'
@@ -56,7 +60,7 @@ const NEVER: CompactionRecord = { end: 0, passes: [] }
 const PASSES_MAX = 16
 const READ_BYTES = 256 * 1024
 /** A segment is written anew when so much of it goes: what is written for a byte that goes stays bounded. */
-const SUPERFLUOUS_SHARE_MIN = 0.25
+const SUPERFLUOUS_SHARE_MIN = 1 / 3
 const LOOK_AGAIN_MS = 60_000
 const AFTER_REFUSAL_MS = 600_000
 /** A reader that stands in a segment is waited for so often. */
@@ -154,7 +158,11 @@ export class Compaction {
       if (topic.config.cleanup === 'delete' || topic.isEnding) continue
       for (const partition of topic.partitions) {
         const safeOffset = this.#safeOffset(partition)
-        const range = await compactableRange(partition, topic.config, { safeOffset, compactedUntil: this.#recordOf(partition).end, nowWallMs })
+        const range = await compactableRange(partition, topic.config, {
+          safeOffset,
+          compactedUntil: this.#recordOf(partition).end,
+          nowWallMs
+        })
         if (range && (best === null || range.dirtyRatio > best.range.dirtyRatio)) best = { topic, partition, range }
       }
     }
@@ -179,14 +187,17 @@ export class Compaction {
       const { tombstonesMs } = rulesOf(topic.config)
       const record = this.#recordOf(partition)
       const old = record.passes.filter(([, atMs]) => atMs <= wallMs - tombstonesMs)
-      const tombstonesUntil = Math.max(0, ...old.map(([end]) => end))
+      const deletionsUntil = Math.max(0, ...old.map(([end]) => end))
       const endOffset = await this.#mapKeys(partition, range, keyMap)
+      if (deletionsUntil > 0) await this.#mapDeletions(range, keyMap, deletionsUntil)
+      let isAllKnown = true
       for (const segment of range.segments) {
         if (segment.baseOffset >= endOffset) break
-        if (segment.nextOffset <= partition.logStartOffset) continue // retention has its turn
-        await this.#compactSegment({ topic, partition, segment }, keyMap, tombstonesUntil)
+        if (segment.nextOffset <= partition.logStartOffset)
+          isAllKnown &&= partition.isLogStartDurable // retention has its turn
+        else isAllKnown = (await this.#compactSegment({ topic, partition, segment }, keyMap, isAllKnown ? deletionsUntil : 0)) && isAllKnown
       }
-      const passes = withPass(record.passes, [endOffset, wallMs], { tombstonesUntil, tombstonesMs })
+      const passes = withPass(record.passes, [endOffset, wallMs], { deletionsUntil, tombstonesMs })
       if (partition.isDeleted || !(await this.#host.commit([compactionRecords.put(keyOf(partition), { end: endOffset, passes })])))
         throw new PassEnded()
       meter.onCompaction()
@@ -204,7 +215,7 @@ export class Compaction {
         const { batches, nextOffset } = await readSegment(core, segment, { offset, bytesMax: READ_BYTES })
         for (const { header, bytes } of batches) {
           if (!isCommitted(header, Number.POSITIVE_INFINITY, aborted)) continue
-          if ((await addKeys(core, codec, keyMap, bytes)) || header.baseOffset <= dirtyOffset) continue
+          if ((await addKeys({ core, codec, keyMap }, bytes)) || header.baseOffset <= dirtyOffset) continue
           return header.baseOffset
         }
         await this.#pause(batches.reduce((sum, { bytes }) => sum + bytes.byteLength, 0))
@@ -215,38 +226,59 @@ export class Compaction {
     return endOffset
   }
 
+  /** Deletions that may go, of what was compacted before. Those that find no room stay. */
+  async #mapDeletions({ segments }: CompactableRange, keyMap: KeyMap, deletionsUntil: number): Promise<void> {
+    const { core, codec } = this.#host
+    for (const segment of segments) {
+      for (let offset = segment.baseOffset; offset < Math.min(segment.nextOffset, deletionsUntil); ) {
+        const { batches, nextOffset } = await readSegment(core, segment, { offset, bytesMax: READ_BYTES })
+        for (const { header, bytes } of batches)
+          if ((header.attributes & CONTROL_BIT) === 0 && !(await addKeys({ core, codec, keyMap }, bytes, deletionsUntil))) return
+        await this.#pause(batches.reduce((sum, { bytes }) => sum + bytes.byteLength, 0))
+        if (nextOffset <= offset) return
+        offset = nextOffset
+      }
+    }
+  }
+
+  /** @returns whether every record that it had is known, so that a deletion behind it may go */
   async #compactSegment(
     { topic, partition, segment }: { topic: StoredTopic; partition: PartitionLog; segment: Segment },
     keyMap: KeyMap,
-    tombstonesUntil: number
-  ): Promise<void> {
+    deletionsUntil: number
+  ): Promise<boolean> {
     const { disk, meter, freeBytesMin } = this.#host
     const work = new SegmentCompaction(
       {
         ...this.#host,
         keyMap,
-        tombstonesUntil,
+        deletionsUntil,
         codecName: this.#host.codecOf(topic),
         aborted: partition.abortedBetween(segment.baseOffset, segment.nextOffset),
         pause: (bytes) => this.#pause(bytes)
       },
       segment
     )
-    const measured = await work.measure()
-    if (!measured || measured.superfluousBytes < measured.bytes * SUPERFLUOUS_SHARE_MIN) return
+    const measured = await work.measure({ stays: false })
+    if (!measured) return false
+    if (measured.superfluousBytes < measured.bytes * SUPERFLUOUS_SHARE_MIN) {
+      if (measured.deletedRecords > 0) await work.measure({ stays: true })
+      return !measured.hasUnknownKeys
+    }
     const sizeBefore = segment.sizeBytes
     if ((await this.#host.freeBytes()) < freeBytesMin + sizeBefore) throw new PassEnded() // a full disk: retention has to make room first
     const path = segment.logPath + CLEANED_SUFFIX
     let isReplaced = false
     try {
       const compacted = await work.writeTo(path)
-      if (!compacted) return
+      if (!compacted) return false
       for (let tries = 0; !isReplaced && tries < REPLACE_TRIES; tries++) {
         if (tries > 0) await this.#wait(REPLACE_WAIT_MS)
         isReplaced = await partition.replaceSegment(segment, { path, sizeBytes: compacted.sizeBytes })
       }
       if (!isReplaced) throw new PassEnded() // who reads there all the time, or retention, came first
       meter.onSegmentCompacted({ removedBytes: sizeBefore - compacted.sizeBytes, ...compacted })
+      return !measured.hasUnknownKeys
     } finally {
       if (!isReplaced) await disk.remove(path).catch(onlyDisk) // it may not be there; else the next start removes it
     }
@@ -263,11 +295,15 @@ export class Compaction {
 }
 
 /** @returns false when there was no room for all of its keys. Of a batch that nobody can open no key is known: it supersedes nothing. */
-async function addKeys(core: Core, codec: BlockCodec, keyMap: KeyMap, bytes: Uint8Array): Promise<boolean> {
+async function addKeys(
+  { core, codec, keyMap }: { core: Core; codec: BlockCodec; keyMap: KeyMap },
+  bytes: Uint8Array,
+  deletionsBelow?: number
+): Promise<boolean> {
   try {
     const opened = await openBatch(core, codec, bytes)
     try {
-      return keyMap.add(opened)
+      return keyMap.add(opened, deletionsBelow)
     } finally {
       releaseOpened(codec, opened, bytes)
     }
@@ -283,8 +319,12 @@ type Pass = CompactionRecord['passes'][number]
  * Of passes that are so old that their deletions went, the last one is kept; of younger ones that follow each other quickly the last, as if what the others had seen
  * was first seen by it: deletions may stay an eighth longer than they must.
  */
-function withPass(passes: readonly Pass[], pass: Pass, { tombstonesUntil, tombstonesMs }: { tombstonesUntil: number; tombstonesMs: number }): Pass[] {
-  const kept = passes.filter(([end]) => end >= tombstonesUntil)
+function withPass(
+  passes: readonly Pass[],
+  pass: Pass,
+  { deletionsUntil, tombstonesMs }: { deletionsUntil: number; tombstonesMs: number }
+): Pass[] {
+  const kept = passes.filter(([end]) => end >= deletionsUntil)
   while (kept.length > 1 && pass[1] - (kept.at(-2) as Pass)[1] < tombstonesMs / 8) kept.pop()
   return [...kept, pass].slice(-PASSES_MAX)
 }

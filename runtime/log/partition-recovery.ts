@@ -229,7 +229,8 @@ async function listSegments(partition: RecoveringPartition): Promise<{ baseOffse
     const names = await patiently(() => partition.env.disk.list(partition.segments.directory))
     const retired = names.filter(isRetiredSegment)
     partition.segments.onDirectoryFound(retired)
-    for (const name of names.filter(isUnfinishedSegment)) await partition.env.disk.remove(`${partition.segments.directory}/${name}`).catch(onlyDisk)
+    for (const name of names.filter(isUnfinishedSegment))
+      await partition.env.disk.remove(`${partition.segments.directory}/${name}`).catch(onlyDisk)
     const baseOffsets = names.flatMap((name) => parseSegmentFileName(name) ?? []).sort((a, b) => a - b)
     return { baseOffsets, retiredBases: retired.map((name) => Number.parseInt(name, 10)) }
   } catch (error) {

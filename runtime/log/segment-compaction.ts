@@ -1,7 +1,7 @@
 // Compacts one segment: what is superseded goes, everything else stays at its offset, in a file of its own that may take the segment's place.
 //
-// What goes: records that have a newer one of their key; records that delete a key, below `tombstonesUntil`; records of aborted transactions; markers of
-// committed ones. Markers of aborted transactions stay, because readers find the end of what they leave out by them.
+// What goes: records that have a newer one of their key; records that delete their key, below `deletionsUntil` and when nothing that they supersede stays; records of
+// aborted transactions; markers of committed ones. Markers of aborted transactions stay, because readers find the end of what they leave out by them.
 //
 // Invariants
 // - The batches cover the same offsets as before, one behind the other: those of a batch that goes are covered by the batch in front of it. Where that cannot
@@ -25,7 +25,7 @@ import {
   viewOf,
   writeLeaderEpoch
 } from '../core/batch-header.ts'
-import type { Core, KeyMap } from '../core/core.ts'
+import type { CompactedBatch, CompactRules, Core, KeyMap } from '../core/core.ts'
 import type { BatchHeader, OpenedBatch } from '../core/record.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
 import type { Disk, DiskFile } from '../io/disk.ts'
@@ -52,7 +52,7 @@ export interface SegmentCompactionOptions {
   readonly keyMap: KeyMap
   /** For batches that nobody had compressed. */
   readonly codecName: CodecName
-  readonly tombstonesUntil: number
+  readonly deletionsUntil: number
   readonly aborted: readonly AbortedTransaction[]
   /** After so many bytes were read. Rejects when the work is to end. */
   pause(bytes: number): Promise<void>
@@ -62,6 +62,10 @@ export interface SegmentCompactionOptions {
 export interface Measured {
   readonly bytes: number
   readonly superfluousBytes: number
+  /** Records that are superseded by one that deletes their key. */
+  readonly deletedRecords: number
+  /** Nobody can open a batch of it: what its keys are is not known. */
+  readonly hasUnknownKeys: boolean
 }
 
 export interface Compacted {
@@ -90,23 +94,31 @@ export class SegmentCompaction {
     this.#segment = segment
   }
 
-  /** How much would go; null when a part of the segment cannot be read or is damaged. @throws DiskError ENOENT when it was deleted */
-  async measure(): Promise<Measured | null> {
+  /**
+   * How much would go; null when a part of the segment cannot be read or is damaged. `stays`: nothing will, and the key map is to know that of deleted keys.
+   * @throws DiskError ENOENT when it was deleted
+   */
+  async measure({ stays }: { stays: boolean }): Promise<Measured | null> {
     let bytes = 0
     let superfluousBytes = 0
+    let deletedRecords = 0
+    let hasUnknownKeys = false
     const isWhole = await this.#each(async (batch) => {
       if ((batch.header.attributes & CONTROL_BIT) !== 0) {
         bytes += batch.bytes.byteLength
         if (this.#isCommitMarker(batch)) superfluousBytes += batch.bytes.byteLength
         return
       }
-      await this.#opened(batch, (opened) => {
-        const { bytes: kept } = this.#compact(batch.header, opened, false)
+      const isOpened = await this.#opened(batch, (opened) => {
+        const { bytes: kept, deletedCount } = this.#compact(batch.header, opened, { keepsLast: false, stays })
         bytes += RECORDS_AT + opened.records.byteLength
         superfluousBytes += RECORDS_AT + opened.records.byteLength - kept.byteLength
+        deletedRecords += deletedCount
+        return true
       })
+      if (!isOpened) hasUnknownKeys = true
     })
-    return isWhole ? { bytes, superfluousBytes } : null
+    return isWhole ? { bytes, superfluousBytes, deletedRecords, hasUnknownKeys } : null
   }
 
   /** Writes what is left to a new file and syncs it; null, and no file is left, when a part of the segment cannot be read. @throws DiskError */
@@ -181,7 +193,7 @@ export class SegmentCompaction {
     if ((header.attributes & CONTROL_BIT) !== 0)
       return isCovered && this.#isCommitMarker(batch) ? { left: null, removedRecords: 0 } : untouched
     const left = await this.#opened(batch, (opened) => {
-      const kept = this.#compact(header, opened, !isCovered)
+      const kept = this.#compact(header, opened, { keepsLast: !isCovered, stays: false })
       const removedRecords = header.recordCount - kept.recordCount
       if (kept.recordCount === 0) return { left: null, removedRecords }
       const isSame = removedRecords === 0
@@ -201,10 +213,9 @@ export class SegmentCompaction {
   }
 
   /** The view is valid until the next call of the core. */
-  #compact(header: BatchHeader, opened: OpenedBatch, keepsLast: boolean): { readonly bytes: Uint8Array; readonly recordCount: number } {
-    const { keyMap, tombstonesUntil, aborted } = this.#options
-    const isAborted = !isCommitted(header, Number.POSITIVE_INFINITY, aborted)
-    return keyMap.compact(opened, { tombstonesUntil, isAborted, keepsLast })
+  #compact(header: BatchHeader, opened: OpenedBatch, rules: Pick<CompactRules, 'keepsLast' | 'stays'>): CompactedBatch {
+    const { keyMap, deletionsUntil, aborted } = this.#options
+    return keyMap.compact(opened, { ...rules, deletionsUntil, isAborted: !isCommitted(header, Number.POSITIVE_INFINITY, aborted) })
   }
 
   /** null when nobody can open the batch, or its records are not what its header says: it stays as it is. */
@@ -324,4 +335,3 @@ class Output {
     this.#waitingBytes = 0
   }
 }
-

@@ -44,7 +44,15 @@ export class StoreMeter implements WriteMeter {
     this.#compactions++
   }
 
-  onSegmentCompacted({ sizeBytes, removedBytes, removedRecords }: { sizeBytes: number; removedBytes: number; removedRecords: number }): void {
+  onSegmentCompacted({
+    sizeBytes,
+    removedBytes,
+    removedRecords
+  }: {
+    sizeBytes: number
+    removedBytes: number
+    removedRecords: number
+  }): void {
     this.#compactionWrittenBytes += sizeBytes
     this.#compactionRemovedBytes += removedBytes
     this.#compactionRemovedRecords += removedRecords

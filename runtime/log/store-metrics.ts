@@ -45,9 +45,16 @@ export function registerStore(metrics: Metrics, store: Pick<Store, 'metrics' | '
 }
 
 function registerCompaction(metrics: Metrics, now: () => StoreMetrics): void {
-  metrics.counter({ name: 'wadi_compaction_passes_total', help: 'Passes over partitions whose topic is compacted' }, () => now().compaction.passes)
   metrics.counter(
-    { name: 'wadi_compaction_written_bytes_total', unit: 'bytes', help: 'Segments that compaction wrote anew; a part of what was written to segments' },
+    { name: 'wadi_compaction_passes_total', help: 'Passes over partitions whose topic is compacted' },
+    () => now().compaction.passes
+  )
+  metrics.counter(
+    {
+      name: 'wadi_compaction_written_bytes_total',
+      unit: 'bytes',
+      help: 'Segments that compaction wrote anew; a part of what was written to segments'
+    },
     () => now().compaction.writtenBytes
   )
   metrics.counter(
@@ -55,7 +62,10 @@ function registerCompaction(metrics: Metrics, now: () => StoreMetrics): void {
     () => now().compaction.removedBytes
   )
   metrics.counter(
-    { name: 'wadi_compaction_removed_events_total', help: 'Events that compaction took away: there is a newer one of their key, or they were aborted' },
+    {
+      name: 'wadi_compaction_removed_events_total',
+      help: 'Events that compaction took away: there is a newer one of their key, or they were aborted'
+    },
     () => now().compaction.removedRecords
   )
 }

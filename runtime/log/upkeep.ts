@@ -74,7 +74,10 @@ export class Upkeep {
     this.#host = host
     const { compactionBytesPerSecond: bytesPerSecond, freeBytesMin } = host.settings
     const codecOf = (topic: StoredTopic): CodecName => this.#codecOf(topic)
-    this.#compaction = new Compaction({ ...host, bytesPerSecond, freeBytesMin, codecOf, topics: () => host.topics.values() }, host.recoveryPoints)
+    this.#compaction = new Compaction(
+      { ...host, bytesPerSecond, freeBytesMin, codecOf, topics: () => host.topics.values() },
+      host.recoveryPoints
+    )
   }
 
   /** Why the last seal or checkpoint could not be written; null when there was room again. */

@@ -22,7 +22,7 @@ const record = (offset: number, key: string | null, value: string | null = 'v'):
   value: value === null ? null : Buffer.from(value),
   headers: []
 })
-const rules = { tombstonesUntil: 0, isAborted: false, keepsLast: false }
+const rules = { deletionsUntil: 0, isAborted: false, keepsLast: false, stays: false }
 
 t.test('the hash is that of the reference implementation', async (t) => {
   interface Raw {
@@ -30,7 +30,7 @@ t.test('the hash is that of the reference implementation', async (t) => {
     KEY_MAP: { value: number }
     INPUT: { value: number }
     keyMapBegin(low: bigint, high: bigint): void
-    keyMapAdd(batchBytes: number): number
+    keyMapAdd(batchBytes: number, deletionsBelow: number): number
   }
   // SipHash-2-4-128 with the key 00 01 … 0f, of nothing, of 00, of 00 01: reference implementation, vectors.h.
   const vectors: readonly (readonly [number, string])[] = [
@@ -46,7 +46,7 @@ t.test('the hash is that of the reference implementation', async (t) => {
       const batch = oracleBatch([{ ...record(0, ''), key }], { baseOffset: 0 })
       raw.keyMapBegin(0x0706050403020100n, 0x0f0e0d0c0b0a0908n)
       bytes.set(batch, raw.INPUT.value)
-      t.equal(raw.keyMapAdd(batch.byteLength), 0)
+      t.equal(raw.keyMapAdd(batch.byteLength, 0), 0)
       const table = bytes.subarray(raw.KEY_MAP.value)
       const slot = table.findIndex((byte) => byte !== 0)
       const begin = slot - (slot % 24)
@@ -55,18 +55,28 @@ t.test('the hash is that of the reference implementation', async (t) => {
   }
 })
 
+interface Newest {
+  readonly offset: number
+  readonly deletes: boolean
+  isPinned: boolean
+}
+
 /** What is to be kept, by a map of strings. */
 function keptOf(
   records: readonly OracleRecord[],
-  newest: ReadonlyMap<string, number>,
-  { tombstonesUntil, isAborted, keepsLast }: typeof rules
+  newest: ReadonlyMap<string, Newest>,
+  { deletionsUntil, isAborted, keepsLast, stays }: typeof rules
 ): OracleRecord[] {
   return records.filter((one, index) => {
-    if (keepsLast && index === records.length - 1) return true
-    if (isAborted) return false
+    const isForced = keepsLast && index === records.length - 1
+    if (isAborted) return isForced
     if (one.key === null) return true
-    if ((newest.get(Buffer.from(one.key).toString('hex')) ?? -1) > one.offset) return false
-    return one.value !== null || one.offset >= tombstonesUntil
+    const known = newest.get(Buffer.from(one.key).toString('hex'))
+    if (known && known.offset > one.offset) {
+      if (known.deletes && (stays || isForced)) known.isPinned = true
+      return isForced
+    }
+    return isForced || one.value !== null || known?.offset !== one.offset || one.offset >= deletionsUntil || known.isPinned
   })
 }
 
@@ -84,7 +94,7 @@ for (const build of ['debug', 'release'] as const) {
   for (const seed of seeds({ count: 60 })) {
     t.test(`${build}: a random log (replay with SEED=${seed})`, async (t) => {
       const prng = new Prng(seed)
-      const newest = new Map<string, number>()
+      const newest = new Map<string, Newest>()
       const batches: { bytes: Uint8Array; records: OracleRecord[] }[] = []
       let offset = prng.pick([0, 17, 2 ** 40])
       const keys = Array.from({ length: prng.pick([1, 5, 40]) }, () => prng.bytes(prng.below(24)))
@@ -101,17 +111,24 @@ for (const build of ['debug', 'release'] as const) {
       }
       const map = core.openKeyMap(prng.bytes(16)) as KeyMap
       t.equal(core.openKeyMap(SEED), null, 'one at a time')
-      for (const { bytes, records } of batches.slice(prng.below(6))) {
-        t.equal(map.add(opened(bytes)), true)
-        for (const { key, offset: at } of records) if (key) newest.set(Buffer.from(key).toString('hex'), at)
+      const add = (from: number, until: number, deletionsBelow: number): void => {
+        for (const { bytes, records } of batches.slice(from, until)) {
+          t.equal(map.add(opened(bytes), deletionsBelow), true)
+          for (const { key, value, offset: at } of records) {
+            if (!key || (deletionsBelow > 0 && (value !== null || at >= deletionsBelow))) continue
+            const known = newest.get(Buffer.from(key).toString('hex'))
+            if (!known || at > known.offset)
+              newest.set(Buffer.from(key).toString('hex'), { offset: at, deletes: value === null, isPinned: false })
+          }
+        }
       }
+      const dirtyFrom = prng.below(8)
+      add(dirtyFrom, batches.length, 0)
+      const deletionsUntil = prng.chance(40) ? 0 : (prng.pick(batches).records[0]?.offset ?? 0) + prng.below(30)
+      if (deletionsUntil > 0) add(0, dirtyFrom, deletionsUntil)
       t.equal(map.keyCount, newest.size)
       for (const { bytes, records } of batches) {
-        const rule = {
-          tombstonesUntil: prng.chance(50) ? 0 : (records[0]?.offset ?? 0) + prng.below(30),
-          isAborted: prng.chance(10),
-          keepsLast: prng.chance(20)
-        }
+        const rule = { deletionsUntil, isAborted: prng.chance(10), keepsLast: prng.chance(20), stays: prng.chance(20) }
         const left = map.compact(opened(bytes), rule)
         const kept = keptOf(records, newest, rule)
         const batch = left.bytes.slice()
@@ -144,10 +161,15 @@ for (const build of ['debug', 'release'] as const) {
     }
     t.equal(map.keyCount, map.keysMax)
     t.ok(map.keysMax > 150_000 && offset - map.keysMax < 10_000)
-    const [known, unknown] = ['key 0', `key ${map.keysMax}`].map((key) => core.buildBatch([{ ...record(0, key), headers: [] }], { baseOffset: 0 }))
+    const [known, unknown] = ['key 0', `key ${map.keysMax}`].map((key) =>
+      core.buildBatch([{ ...record(0, key), headers: [] }], { baseOffset: 0 })
+    )
     t.equal(map.compact(opened(unknown as Uint8Array), rules).recordCount, 1, 'of a key that found no room nothing is superseded')
     t.equal(map.compact(opened(known as Uint8Array), rules).recordCount, 1, 'nor by itself')
-    t.ok(map.add(opened(core.buildBatch([{ ...record(0, 'key 0'), headers: [] }], { baseOffset: 10 ** 9 }))), 'a key that is there still rises')
+    t.ok(
+      map.add(opened(core.buildBatch([{ ...record(0, 'key 0'), headers: [] }], { baseOffset: 10 ** 9 }))),
+      'a key that is there still rises'
+    )
     t.equal(map.compact(opened(known as Uint8Array), rules).recordCount, 0)
     map.close()
   })
