@@ -18,8 +18,10 @@ export {
   commitVerify,
   stampBatch
 } from './commit-block'
+export { compactBatch, compactDeletedCount, compactKeptCount } from './compact'
 export { crc32c } from './crc32c'
 export { searchOffsetIndex, searchTimeIndex } from './index-search'
+export { KEY_MAP_KEYS_MAX, keyMapAdd, keyMapBegin, keyMapCount } from './key-map'
 export { beginWalk as laneBeginWalk, closePart as laneClosePart, feed as laneFeed, openPart as laneOpenPart } from './lane'
 export {
   forgetMatching as laneForgetMatching,
@@ -37,6 +39,7 @@ export {
   FORWARD_ID,
   FORWARD_PREFIX,
   INPUT,
+  KEY_MAP,
   LANE_ACKS,
   LANE_INPUT,
   LANE_INPUT_BYTES,
@@ -78,4 +81,4 @@ if (__heap_base > CRC_TABLES) unreachable() // the compiler's static data would 
 fillCrcTables()
 
 /** Raised with every change of what an export takes or does: a module of another version is refused before it can do harm. */
-export const ABI_VERSION: u32 = 6
+export const ABI_VERSION: u32 = 7

@@ -63,4 +63,6 @@ export const LANE_TABLE: usize = 0x13c0000 // of lane-plans.ts: entries of 8 byt
 export const LANE_TABLE_ENTRIES: u32 = 0x10000
 export const LANE_PLANS: usize = 0x1440000 // structs of lane-plans.ts
 export const LANE_PLANS_BYTES: u32 = 8 << 20
-export const MEMORY_END: usize = 0x1c40000 // 452 pages
+export const KEY_MAP: usize = 0x1c40000 // slots of key-map.ts, 24 bytes each
+export const KEY_MAP_SLOTS: u32 = 0x400000 / 24
+export const MEMORY_END: usize = 0x2040000 // 516 pages

@@ -50,6 +50,10 @@ export function recordKey(): usize {
 export function recordKeyBytes(): i32 {
   return keyBytes
 }
+/** -1 = null. */
+export function recordValueBytes(): i32 {
+  return valueBytes
+}
 export function recordHeaderCountAt(): usize {
   return headerCountPtr
 }

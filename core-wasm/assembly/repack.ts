@@ -149,9 +149,9 @@ function forwardRecord(timestamp: i64, offset: i64): bool {
   return true
 }
 
-/** Appends the record just read with its own offset. @returns false when it does not fit */
-function sealRecord(timestamp: i64, offset: i64): bool {
-  if (batchCount(REPACK_BATCH) == 0) setBatchBaseOffset(REPACK_BATCH, offset)
+/** Appends the record just read with its own offset; the batch begins with `first`, where its source does. @returns false when it does not fit */
+function sealRecord(timestamp: i64, offset: i64, first: i64): bool {
+  if (batchCount(REPACK_BATCH) == 0) setBatchBaseOffset(REPACK_BATCH, first)
   const delta = offset - batchBaseOffset(REPACK_BATCH)
   if (delta < 0 || delta > <i64>i32.MAX_VALUE) return false
   const bodyBytes = <u32>(recordEnd() - recordBody())
@@ -181,7 +181,7 @@ export function repackAdd(batchBytes: u32, fromOffset: f64, untilOffset: f64): i
     if (offset >= until) break
     if (offset < from) continue
     const timestamp = recordTimestamp(INPUT)
-    if (!(isForward ? forwardRecord(timestamp, offset) : sealRecord(timestamp, offset))) {
+    if (!(isForward ? forwardRecord(timestamp, offset) : sealRecord(timestamp, offset, max(from, baseOffset)))) {
       nextOffset = offset
       return FULL
     }

@@ -5,6 +5,7 @@
 //   always   it cannot be otherwise here; a client may name the value that it has
 //   ignored  it says how other software goes about something that is done otherwise here: any value that Kafka takes is taken and shown, and changes nothing;
 //            without one, what is shown is Kafka's default, or what the way here amounts to
+//   read     what was given is read where it is used (runtime/log/compaction-rules.ts), as Kafka would; without one, Kafka's default
 // What a client gave is kept as it was written (TopicConfig.given), so that it reads what it wrote, and what it takes back goes back to the default.
 // Names, types, defaults and bounds are those of Apache Kafka (TopicConfig, LogConfig). Not for: settings of the yaml (gateway/config), what a client may
 // alter (gateway/kafka.ts), one change after the other (setting-changes.ts).
@@ -37,7 +38,7 @@ interface SetRow extends Row {
 }
 
 interface OtherRow extends Row {
-  readonly does: 'always' | 'ignored'
+  readonly does: 'always' | 'ignored' | 'read'
   readonly value: string
 }
 
@@ -69,7 +70,7 @@ export const topicSettings: readonly TopicSetting[] = [
     name: 'cleanup.policy',
     type: 'list',
     brokerName: 'log.cleanup.policy',
-    text: 'With compact alone nothing goes by age or bytes, and a key is needed. Nothing is compacted yet.',
+    text: 'compact: of each key the newest record stays, and a key is needed; with compact alone nothing goes by age or bytes.',
     does: 'set',
     valueOf: ({ cleanup }) => cleanup,
     parse(value) {
@@ -185,7 +186,13 @@ export const topicSettings: readonly TopicSetting[] = [
   ignored('compression.gzip.level', { type: 'int', min: -1, max: 9 }, '-1', 'compression.gzip.level', 'The level is chosen here.'),
   ignored('compression.lz4.level', { type: 'int', min: 1, max: 17 }, '9', 'compression.lz4.level', 'The level is chosen here.'),
   ignored('compression.zstd.level', { type: 'int', min: -131_072, max: 22 }, '3', 'compression.zstd.level', 'The level is chosen here.'),
-  ignored('delete.retention.ms', { type: 'long', min: 0 }, '86400000', 'log.cleaner.delete.retention.ms', 'Nothing is compacted yet.'),
+  read(
+    'delete.retention.ms',
+    { type: 'long', min: 0 },
+    '86400000',
+    'log.cleaner.delete.retention.ms',
+    'How long a record that deletes its key stays, from the compaction that saw it first.'
+  ),
   ignored('file.delete.delay.ms', { type: 'long', min: 0 }, '0', 'log.segment.delete.delay.ms', 'Files go when nobody reads them.'),
   ignored('flush.messages', { type: 'long', min: 1 }, '1', 'log.flush.interval.messages', 'Every answer follows a sync.'),
   ignored('flush.ms', { type: 'long', min: 0 }, '0', 'log.flush.interval.ms', 'Every answer follows a sync.'),
@@ -194,15 +201,27 @@ export const topicSettings: readonly TopicSetting[] = [
   ignored('leader.replication.throttled.replicas', { type: 'list' }, '', null, 'There is one node.'),
   ignored('local.retention.bytes', anyLong, '-2', null, 'There is no other storage.'),
   ignored('local.retention.ms', anyLong, '-2', null, 'There is no other storage.'),
-  ignored('max.compaction.lag.ms', { type: 'long', min: 1 }, LONG_MAX, 'log.cleaner.max.compaction.lag.ms', 'Nothing is compacted yet.'),
-  ignored(
+  read(
+    'max.compaction.lag.ms',
+    { type: 'long', min: 1 },
+    LONG_MAX,
+    'log.cleaner.max.compaction.lag.ms',
+    'What is older is compacted whatever the ratio.'
+  ),
+  read(
     'min.cleanable.dirty.ratio',
     { type: 'double', min: 0, max: 1 },
     '0.5',
     'log.cleaner.min.cleanable.ratio',
-    'Nothing is compacted yet.'
+    'So much of what can be compacted must be new.'
   ),
-  ignored('min.compaction.lag.ms', { type: 'long', min: 0 }, '0', 'log.cleaner.min.compaction.lag.ms', 'Nothing is compacted yet.'),
+  read(
+    'min.compaction.lag.ms',
+    { type: 'long', min: 0 },
+    '0',
+    'log.cleaner.min.compaction.lag.ms',
+    'Segments with younger records are not compacted.'
+  ),
   ignored('preallocate', { type: 'boolean' }, 'false', 'log.preallocate', 'Segments grow.'),
   ignored('segment.index.bytes', { type: 'int', min: 4, max: INT_MAX }, '10485760', 'log.index.size.max.bytes', 'Indexes grow.'),
   ignored('segment.jitter.ms', { type: 'long', min: 0 }, '0', 'log.roll.jitter.ms', 'Segments are rolled by the times of their records.'),
@@ -283,6 +302,10 @@ function wrong(name: string, value: string, why: string): BrokerFault {
 
 function always(name: string, bounds: SettingBounds, value: string, brokerName: string | null, text: string): OtherRow {
   return { name, ...bounds, value, brokerName, text, does: 'always' }
+}
+
+function read(name: string, bounds: SettingBounds, value: string, brokerName: string | null, text: string): OtherRow {
+  return { name, ...bounds, value, brokerName, text, does: 'read' }
 }
 
 function ignored(name: string, bounds: SettingBounds, value: string, brokerName: string | null, text: string): OtherRow {

@@ -76,6 +76,12 @@ export interface CoreFunctions {
   laneFeed(client: number, isV5: number, end: number, packetBytesMax: number, acksMax: number, timestampMs: number): number
   laneOpenPart(part: number, slot: number, roomBytes: number, batchBytes: number): void
   laneClosePart(part: number): void
+  keyMapBegin(low: bigint, high: bigint): void
+  keyMapAdd(batchBytes: number, deletionsBelow: number): number
+  keyMapCount(): number
+  compactBatch(batchBytes: number, deletionsUntil: number, isAborted: number, keepsLast: number, stays: number): number
+  compactDeletedCount(): number
+  compactKeptCount(): number
   lz4Compress(length: number): number
   lz4Decompress(length: number, bytesMax: number): number
 }
@@ -88,6 +94,7 @@ const addressNames = [
   'FORWARD_ID',
   'FORWARD_PREFIX',
   'INPUT',
+  'KEY_MAP_KEYS_MAX',
   'LANE_ACKS',
   'LANE_INPUT',
   'LANE_INPUT_BYTES',
@@ -120,7 +127,7 @@ declare const WebAssembly: {
 type AddRecord = (timestampMs: number, keyBytes: number, valueBytes: number, headersBytes: number) => number
 
 /** Of core-wasm/assembly/index.ts. */
-const ABI_VERSION = 6
+const ABI_VERSION = 7
 
 /** Fields up to this long are cheaper to copy byte by byte than by TypedArray.set. */
 const LOOP_BYTES_MAX = 8

@@ -36,6 +36,9 @@ export interface Core {
   /** The batch being repacked: begin … finish without an await between. */
   readonly repack: Repacker
 
+  /** For a compaction, until it is closed; null while there is another one. `seed`: 16 random bytes. */
+  openKeyMap(seed: Uint8Array): KeyMap | null
+
   /** The header of a commit block at the start of `bytes` (docs/formats/journal-block.md); null when there is none. The CRC is not looked at. */
   readCommitHeader(bytes: Uint8Array): CommitHeader | null
   /** Verifies the CRC over a whole commit block (header + payload, without padding). `bytes` holds at least blockBytes. */
@@ -50,6 +53,42 @@ export interface Core {
   lz4Compress(block: Uint8Array): Uint8Array
   /** @throws RangeError when the frame is malformed or its output would exceed `bytesMax` */
   lz4Decompress(frame: Uint8Array, bytesMax: number): Uint8Array
+}
+
+/** What compaction leaves of a batch; a view until the next call of the core. */
+export interface CompactedBatch {
+  readonly bytes: Uint8Array
+  readonly recordCount: number
+  /** Records that one that deletes their key supersedes. */
+  readonly deletedCount: number
+}
+
+export interface CompactRules {
+  /** Records that delete their key go below this offset, when they were added and no record that they supersede is known to stay. */
+  readonly deletionsUntil: number
+  /** All go. */
+  readonly isAborted: boolean
+  /** The last record stays. */
+  readonly keepsLast: boolean
+  /** Nothing of the batch is going to go, whatever is answered: what deletes its keys has to stay too. */
+  readonly stays: boolean
+}
+
+/** The newest offset of each key of a log, and what is superseded by it: add the batches, oldest first, then compact. */
+export interface KeyMap {
+  readonly keysMax: number
+  readonly keyCount: number
+  /**
+   * With `deletionsBelow` only the keys of records that delete theirs, below this offset. @returns false when there was no room for all of its keys; those that were
+   * added stay. @throws RangeError when a record is malformed
+   */
+  add(batch: OpenedBatch, deletionsBelow?: number): boolean
+  /**
+   * The batch without the records that a newer one of their key supersedes; header, offsets and the offsets that it covers are the same. Batches are asked about
+   * oldest first. @throws RangeError when a record is malformed
+   */
+  compact(batch: OpenedBatch, rules: CompactRules): CompactedBatch
+  close(): void
 }
 
 /** Fixed part of a commit block, big-endian like everything else. */

@@ -8,7 +8,7 @@ import { ATTRIBUTES_AT, BATCH_LENGTH_AT, CODEC_MASK, LENGTH_PREFIX_BYTES, RECORD
 import { BatchRepacker } from './batch-repacker.ts'
 import { WasmCommitBuilder } from './commit-builder.ts'
 import { COMMIT_PAYLOAD_AT, parseCommitHeader } from './commit-frames.ts'
-import type { CommitBuilder, CommitHeader, Core, Lane, RecordPool, Repacker } from './core.ts'
+import type { CommitBuilder, CommitHeader, Core, KeyMap, Lane, RecordPool, Repacker } from './core.ts'
 import {
   CoreModule,
   VIEW_HEADER_COUNT,
@@ -21,6 +21,7 @@ import {
   VIEW_VALUE_BYTES,
   VIEW_VALUE_PTR
 } from './core-module.ts'
+import { WasmKeyMap } from './key-map.ts'
 import { WasmLane } from './lane.ts'
 import type { BatchFault, OpenedBatch, ProducerFields, RecordHeader, RecordInput, StoredRecord } from './record.ts'
 import { WasmRecordPool } from './record-pool.ts'
@@ -48,6 +49,7 @@ export class WasmCore implements Core {
   readonly lane: Lane
   readonly repack: Repacker
   readonly #module: CoreModule
+  #hasKeyMap = false
 
   constructor(wasmBytes: Uint8Array) {
     const module = new CoreModule(wasmBytes)
@@ -178,6 +180,16 @@ export class WasmCore implements Core {
     const { producerId, producerEpoch, baseSequence, isTransactional } = producer
     call.patchProducer(at.INPUT, batchBytes, producerId, producerEpoch, baseSequence, isTransactional ? 1 : 0)
     for (let i = 0; i < RECORDS_AT; i++) batch[i] = bytes[at.INPUT + i] as number
+  }
+
+  /** @throws RangeError when the seed has not 16 bytes */
+  openKeyMap(seed: Uint8Array): KeyMap | null {
+    if (this.#hasKeyMap) return null
+    const keyMap = new WasmKeyMap(this.#module, seed, () => {
+      this.#hasKeyMap = false
+    })
+    this.#hasKeyMap = true
+    return keyMap
   }
 
   readCommitHeader(bytes: Uint8Array): CommitHeader | null {

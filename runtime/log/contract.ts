@@ -22,7 +22,7 @@ export interface TopicConfig {
   readonly dropUndelivered: boolean
   /** false = it is not delivered: retention by age and bytes need not wait, and no event of it counts as undelivered. */
   readonly isForwarded: boolean
-  /** compact: nothing goes by age or bytes. Nothing is compacted. */
+  /** compact: nothing goes by age or bytes; of each key the newest record stays (compaction.ts). compact,delete: both. */
   readonly cleanup: 'delete' | 'compact' | 'compact,delete'
   /** A segment is not made larger; null = as large as the storage makes them. */
   readonly segmentBytes: number | null
@@ -202,6 +202,14 @@ export interface StoreMetrics {
   readonly seals: number
   readonly checkpoints: number
   readonly rejectedAppends: number
+  readonly compaction: {
+    readonly passes: number
+    /** Of segments that were written anew. */
+    readonly writtenBytes: number
+    /** By which they are smaller. */
+    readonly removedBytes: number
+    readonly removedRecords: number
+  }
   /** By topic and reason. */
   readonly removals: readonly Removal[]
   /** Of all topics that are not forwarded: what a quota took. */

@@ -15,6 +15,7 @@
 
 import { inParts } from '../base/in-parts.ts'
 import { type Disk, DiskError } from '../io/disk.ts'
+import { compactionRecords } from './compaction.ts'
 import type { Removal, StateChange, Store } from './contract.ts'
 import { decodeBeginnings, encodeBeginnings, type FormerBeginning, withinBound } from './former-beginnings.ts'
 import { incarnationStarts } from './incarnation-offsets.ts'
@@ -40,7 +41,8 @@ const AREAS_BY_NUMBER: readonly Pick<StateArea<unknown>, 'keysIn'>[] = [
   holes,
   incarnationStarts,
   producerRecords,
-  abortedTransactions
+  abortedTransactions,
+  compactionRecords
 ]
 
 interface GoneTopic {

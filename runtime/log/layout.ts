@@ -56,6 +56,13 @@ export function parseRetiredFileName(name: string): RetiredSegment | null {
 /** Followed by the byte from which on a start set the file aside. */
 export const TORN_SUFFIX = '.torn-'
 
+/** A segment that compaction is writing anew: it takes the place of the segment when it is whole, and is nothing before. */
+export const CLEANED_SUFFIX = '.cleaned'
+
+export function isUnfinishedSegment(name: string): boolean {
+  return /^\d{20}\.log\.cleaned$/.test(name)
+}
+
 export function stateFileName(number: number): string {
   return `${String(number).padStart(20, '0')}.state`
 }

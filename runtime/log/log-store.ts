@@ -155,7 +155,7 @@ export class LogStore implements Store {
       disk: options.disk,
       directory: options.directory,
       state: this.#state,
-      commit: (changes) => new Promise((resolve) => this.#submit([], changes, (error) => resolve(error === null))),
+      commit: (changes) => this.#tryCommit(changes),
       sequence: () => this.#journal.sequence
     })
     this.#topics = this.#newTopicList()
@@ -265,7 +265,7 @@ export class LogStore implements Store {
     const last = contents.commits.at(-1)
     const start = { generation: last?.generation ?? firstGeneration(loaded, this.#options.random), sequence: contents.lastSequence }
     this.#journal = await Journal.open({ ...this.#options, ...journalSizes(this.#settings), meter: this.#meter, isNew: !loaded, ...start })
-    this.#upkeep = this.#newUpkeep()
+    this.#upkeep = this.#newUpkeep(found.recoveryPoints)
     if (!loaded) await this.#writeSnapshot(0, [])
     const lastCommit = await replayJournals(context, contents, {
       partitionOf: (topicNumber, partitionIndex) => this.#topics.partitionAt({ topicNumber, partitionIndex }),
@@ -338,9 +338,13 @@ export class LogStore implements Store {
     return null
   }
 
-  #newUpkeep(): Upkeep {
+  #newUpkeep(recoveryPoints: readonly RecoveryPoint[]): Upkeep {
     return new Upkeep({
       ...this.#options,
+      recoveryPoints,
+      state: this.#state,
+      commit: (changes) => this.#tryCommit(changes),
+      freeBytes: () => this.#freeSpace.bytes(),
       settings: this.#settings,
       meter: this.#meter,
       journal: this.#journal,
@@ -378,6 +382,11 @@ export class LogStore implements Store {
   #submit(appends: readonly LogAppend[], state: CommitState, done: CommitDone): void {
     this.#ownStart.ask()
     this.#commit.submit(appends, state, done)
+  }
+
+  /** @returns false when it is refused */
+  #tryCommit(changes: readonly StateChange[]): Promise<boolean> {
+    return new Promise((resolve) => this.#submit([], changes, (error) => resolve(error === null)))
   }
 
   get incarnation(): number {

@@ -311,6 +311,16 @@ export class PartitionLog implements Partition {
     return this.#segments.first === segment && segment.nextOffset === nextOffset
   }
 
+  /** Compaction: another file with the same offsets takes the place of a segment's. @returns false when it cannot now. @throws DiskError: of a sync it is final */
+  replaceSegment(segment: Segment, file: { path: string; sizeBytes: number }): Promise<boolean> {
+    return this.#behindOthers(async () => {
+      if (this.#isDeleted) return false
+      const isReplaced = await this.#segments.replace(segment, file)
+      this.#account.touch()
+      return isReplaced
+    })
+  }
+
   /** The log starts at `offset` now, if it started before it. */
   advanceLogStart(offset: number): void {
     this.#logStartOffset = Math.max(this.#logStartOffset, offset)

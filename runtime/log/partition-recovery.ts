@@ -20,7 +20,7 @@ import { type Offset, toOffset } from '../base/offset.ts'
 import type { BatchHeader } from '../core/record.ts'
 import { DiskError } from '../io/disk.ts'
 import { BatchScan } from './batch-scan.ts'
-import { parseRetiredFileName, parseSegmentFileName, type RetiredSegment, TORN_SUFFIX } from './layout.ts'
+import { isUnfinishedSegment, parseRetiredFileName, parseSegmentFileName, type RetiredSegment, TORN_SUFFIX } from './layout.ts'
 import type { PartitionEnvironment } from './partition-environment.ts'
 import type { PartitionSegments } from './partition-segments.ts'
 import { noteUnreadable, type RecoveryReport } from './recovery-report.ts'
@@ -240,6 +240,8 @@ async function listSegments(partition: RecoveringPartition): Promise<{ baseOffse
   try {
     const names = await patiently(() => partition.env.disk.list(partition.segments.directory))
     partition.segments.onDirectoryFound(names.filter((name) => parseRetiredFileName(name) !== null))
+    for (const name of names.filter(isUnfinishedSegment))
+      await partition.env.disk.remove(`${partition.segments.directory}/${name}`).catch(onlyDisk)
     const baseOffsets = names.flatMap((name) => parseSegmentFileName(name) ?? []).sort((a, b) => a - b)
     return { baseOffsets, retired: names.flatMap((name) => parseRetiredFileName(name) ?? []) }
   } catch (error) {

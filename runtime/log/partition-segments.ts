@@ -198,6 +198,19 @@ export class PartitionSegments {
     }
   }
 
+  // -- Compaction
+
+  /** Another file with the same offsets takes the place of a segment's. @returns false when it cannot now. @throws DiskError, as Segment.replaceBy */
+  async replace(segment: Segment, file: { path: string; sizeBytes: number }): Promise<boolean> {
+    if (segment === this.active || this.isGone(segment)) return false
+    const sizeBefore = segment.sizeBytes
+    try {
+      return await segment.replaceBy(file)
+    } finally {
+      this.#bytes += segment.sizeBytes - sizeBefore
+    }
+  }
+
   // -- Deletion
 
   /**

@@ -1,5 +1,5 @@
 // Where the last readers of one segment stopped: who reads on from there needs no index, which lies on the disk for a segment that no longer grows.
-// Invariant: a place is the end of a batch that was read and checked; bytes of a segment never change (segment.ts, S3).
+// Invariant: a place is the end of a batch that was read and checked; the bytes of a file never change (segment.ts, S3), and a file that takes its place clears them.
 
 /** Readers that go through one segment at the same time and all need no index. */
 const PLACES_MAX = 16
@@ -10,6 +10,10 @@ export class ReadPlaces {
 
   find(offset: number): number | null {
     return this.#places.get(offset) ?? null
+  }
+
+  clear(): void {
+    this.#places.clear()
   }
 
   /** `offset` is the first that may lie at `positionBytes` or behind it. */

@@ -9,7 +9,8 @@
 // Invariants:
 //   S1  0 <= syncedBytes <= sizeBytes. What lies between is still in the journal.
 //   S2  Batches do not overlap and rise; the first begins at or behind the file name's offset.
-//   S3  Bytes below sizeBytes never change. A failed append is cut back to sizeBytes before the next one.
+//   S3  Bytes below sizeBytes never change. A failed append is cut back to sizeBytes before the next one. Compaction puts another file in the place of one that
+//       nobody reads and that no longer grows: the same offsets, in fewer bytes.
 //   S4  What a sync did not confirm stays marked as unsynced; its failure is final for the store: it is not asked again.
 //   S5  Index files are derived: written at sync and roll, checked when loaded, rebuilt from the log when wrong.
 // Errors: DiskError of writes and syncs, for the caller to judge; what cannot be read counts as damage (salvage-read.ts). Not here: retention, topic names, what to do about damage.
@@ -66,6 +67,8 @@ export class Segment {
   /** Reads under way; a file is closed when there are none. */
   #readers = 0
   #idle: (() => void)[] = []
+  /** While another file takes the place of this one: resolves then. */
+  #replacing: Promise<void> | null = null
 
   /** A segment that is on disk already (sizeBytes, nextOffset from recovery) or a new, empty one (sizeBytes 0). */
   constructor(env: SegmentEnvironment, place: { directory: string; baseOffset: number; sizeBytes: number; nextOffset: number }) {
@@ -203,6 +206,7 @@ export class Segment {
 
   /** The indexes: in memory for the growing segment, loaded or rebuilt for the others. */
   async index(): Promise<SegmentIndex> {
+    while (this.#replacing) await this.#replacing
     if (this.#index) return this.#index
     this.#loading ??= this.#loadOrRebuild().finally(() => {
       this.#loading = null
@@ -305,6 +309,7 @@ export class Segment {
 
   /** Runs `work` with the file open for reading. */
   async withFile<T>(work: (file: SalvageFile) => Promise<T>): Promise<T> {
+    while (this.#replacing) await this.#replacing
     const shared = this.#file
     this.#readers++
     try {
@@ -318,6 +323,35 @@ export class Segment {
     } finally {
       this.#readers--
       if (this.#readers === 0) for (const resolve of this.#idle.splice(0)) resolve()
+    }
+  }
+
+  /**
+   * The file at `path`, which is synced and has the same offsets, becomes this segment's. The rename is what decides: a crash leaves the one or the other, whole.
+   * @returns false, and nothing was done, while somebody reads it, or when it still grows or is going. @throws DiskError: of a sync it is final
+   */
+  async replaceBy({ path, sizeBytes }: { path: string; sizeBytes: number }): Promise<boolean> {
+    if (this.#readers > 0 || this.#loading || this.#file || this.#isRetiring) return false
+    const { disk } = this.#env
+    let release = (): void => undefined
+    this.#replacing = new Promise((resolve) => {
+      release = resolve
+    })
+    try {
+      await this.#removeFiles(['timeindex', 'index'])
+      await disk.syncDirectory(this.directory) // or a power cut could leave the indexes of the old file beside the new one
+      await disk.rename(path, this.logPath)
+      this.#sizeBytes = sizeBytes
+      this.#syncedBytes = sizeBytes
+      this.#index = null
+      this.#maxTimestampMs = null
+      this.#firstTimestampMs = null
+      this.readTo.clear()
+      await disk.syncDirectory(this.directory)
+      return true
+    } finally {
+      this.#replacing = null
+      release()
     }
   }
 

@@ -36,6 +36,8 @@ export interface StorageSettings {
   /** A journal with data this old is checkpointed. */
   readonly checkpointAgeMs: number
   readonly housekeepingIntervalMs: number
+  /** What compaction reads and writes in a second at most. */
+  readonly compactionBytesPerSecond: number
   /** A place of a segment that the device refuses to read for so long counts as damaged; until then reading there fails and is tried again. */
   readonly unreadablePatienceMs: number
   /** Whole data directory with its journal; null = as much as the disk has, less freeBytesMin. */
@@ -62,6 +64,7 @@ export const defaultStorageSettings: StorageSettings = {
   indexIntervalBytes: 4 * KIB,
   checkpointAgeMs: 300_000,
   housekeepingIntervalMs: 1_000,
+  compactionBytesPerSecond: 4 * MIB,
   unreadablePatienceMs: 600_000,
   quotaBytes: null,
   freeBytesMin: 64 * MIB,

@@ -13,6 +13,10 @@ export class StoreMeter implements WriteMeter {
   #seals = 0
   #checkpoints = 0
   #rejectedAppends = 0
+  #compactions = 0
+  #compactionWrittenBytes = 0
+  #compactionRemovedBytes = 0
+  #compactionRemovedRecords = 0
 
   onWrite(kind: 'journal' | 'segment' | 'index' | 'state', bytes: number): void {
     this.#writtenBytes[kind] += bytes
@@ -34,6 +38,24 @@ export class StoreMeter implements WriteMeter {
 
   onCheckpoint(): void {
     this.#checkpoints++
+  }
+
+  onCompaction(): void {
+    this.#compactions++
+  }
+
+  onSegmentCompacted({
+    sizeBytes,
+    removedBytes,
+    removedRecords
+  }: {
+    sizeBytes: number
+    removedBytes: number
+    removedRecords: number
+  }): void {
+    this.#compactionWrittenBytes += sizeBytes
+    this.#compactionRemovedBytes += removedBytes
+    this.#compactionRemovedRecords += removedRecords
   }
 
   onRejected(count: number): void {
@@ -58,6 +80,12 @@ export class StoreMeter implements WriteMeter {
       seals: this.#seals,
       checkpoints: this.#checkpoints,
       rejectedAppends: this.#rejectedAppends,
+      compaction: {
+        passes: this.#compactions,
+        writtenBytes: this.#compactionWrittenBytes,
+        removedBytes: this.#compactionRemovedBytes,
+        removedRecords: this.#compactionRemovedRecords
+      },
       removals,
       droppedRecords: sumOf(false),
       lostRecords: lostBefore + sumOf(true),

@@ -25,6 +25,7 @@ export function registerStore(metrics: Metrics, store: Pick<Store, 'metrics' | '
     { name: 'wadi_storage_refused_appends_total', help: 'Appends that were refused: no room, or too large' },
     () => now().rejectedAppends
   )
+  registerCompaction(metrics, now)
   metrics.gauge(
     { name: 'wadi_storage_used_bytes', unit: 'bytes', help: 'What the data directory takes on the disk' },
     () => now().usedBytes
@@ -40,6 +41,32 @@ export function registerStore(metrics: Metrics, store: Pick<Store, 'metrics' | '
   )
   metrics.gauges({ name: 'wadi_partition_high_watermark', help: 'Offset of the next event', labels: ['topic', 'partition'] }, () =>
     partitionsOf(store, ({ highWatermark }) => highWatermark)
+  )
+}
+
+function registerCompaction(metrics: Metrics, now: () => StoreMetrics): void {
+  metrics.counter(
+    { name: 'wadi_compaction_passes_total', help: 'Passes over partitions whose topic is compacted' },
+    () => now().compaction.passes
+  )
+  metrics.counter(
+    {
+      name: 'wadi_compaction_written_bytes_total',
+      unit: 'bytes',
+      help: 'Segments that compaction wrote anew; a part of what was written to segments'
+    },
+    () => now().compaction.writtenBytes
+  )
+  metrics.counter(
+    { name: 'wadi_compaction_removed_bytes_total', unit: 'bytes', help: 'By how much these segments are smaller' },
+    () => now().compaction.removedBytes
+  )
+  metrics.counter(
+    {
+      name: 'wadi_compaction_removed_events_total',
+      help: 'Events that compaction took away: there is a newer one of their key, or they were aborted'
+    },
+    () => now().compaction.removedRecords
   )
 }
 

@@ -1,4 +1,4 @@
-// The work behind the appends: tails into segments, checkpoints that free journal files, retention. Appends wait for it only when the journal is full.
+// The work behind the appends: tails into segments, checkpoints that free journal files, retention, compaction. Appends wait for it only when the journal is full.
 //
 // Invariants: one checkpoint at a time, flush() included, one round of housekeeping at a time; a write without room is remembered and tried
 // again, and so is what could not be read; any other error of the disk is final (host.fail).
@@ -11,11 +11,13 @@ import type { Clock, Timer } from '../io/clock.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
 import { DiskError } from '../io/disk.ts'
 import { type CheckpointTarget, runCheckpoint } from './checkpoint.ts'
+import { Compaction, type CompactionHost } from './compaction.ts'
 import type { Journal } from './journal.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { RetentionRound } from './retention-round.ts'
 import type { SealOptions } from './seal.ts'
 import { KIB, type StorageSettings } from './settings.ts'
+import type { RecoveryPoint } from './snapshot-codec.ts'
 import { onlyDisk, storeClosed, writeFailed } from './store-errors.ts'
 import type { StoreMeter } from './store-meter.ts'
 import type { StoredTopic } from './stored-topic.ts'
@@ -33,7 +35,7 @@ export function sealMemoryFor({ sealBytes, batchBytesMax }: StorageSettings): Le
   return new LentMemory({ pieceBytes: Math.min(2 * sealBytes, batchBytesMax, SEAL_BYTES_KEPT_MAX), freeMax: SEALS_AT_ONCE })
 }
 
-export interface UpkeepHost {
+export interface UpkeepHost extends Pick<CompactionHost, 'core' | 'disk' | 'random' | 'state' | 'freeBytes' | 'commit'> {
   readonly settings: StorageSettings
   readonly clock: Clock
   readonly codec: BlockCodec
@@ -43,6 +45,8 @@ export interface UpkeepHost {
   readonly topics: ReadonlyMap<string, StoredTopic>
   readonly tails: TailTotals
   readonly writeSnapshot: CheckpointTarget['writeSnapshot']
+  /** Of the snapshot that the start has read. */
+  readonly recoveryPoints: readonly RecoveryPoint[]
   /** Removes what deleted topics left. @throws DiskError */
   clearDeleted(): Promise<void>
   /** Makes journal files larger that had no room, when there is some. */
@@ -55,6 +59,7 @@ export class Upkeep {
   readonly #host: UpkeepHost
   readonly #sealing = new Set<PartitionLog>()
   readonly #slots = new Slots(SEALS_AT_ONCE)
+  readonly #compaction: Compaction
   #checkpoint: Promise<void> | null = null
   #housekeeping: Promise<void> = Promise.resolve()
   #isHousekeeping = false
@@ -67,6 +72,12 @@ export class Upkeep {
 
   constructor(host: UpkeepHost) {
     this.#host = host
+    const { compactionBytesPerSecond: bytesPerSecond, freeBytesMin } = host.settings
+    const codecOf = (topic: StoredTopic): CodecName => this.#codecOf(topic)
+    this.#compaction = new Compaction(
+      { ...host, bytesPerSecond, freeBytesMin, codecOf, topics: () => host.topics.values() },
+      host.recoveryPoints
+    )
   }
 
   /** Why the last seal or checkpoint could not be written; null when there was room again. */
@@ -88,6 +99,7 @@ export class Upkeep {
     this.#isStopped = true
     this.#timer?.cancel()
     this.#retryTimer?.cancel()
+    this.#compaction.stop()
     this.#host.journal.wake()
   }
 
@@ -97,9 +109,10 @@ export class Upkeep {
     this.stop()
   }
 
-  /** Resolves when the round under way has ended. */
-  settled(): Promise<void> {
-    return this.#housekeeping
+  /** Resolves when the round and the compaction under way have ended. */
+  async settled(): Promise<void> {
+    await this.#housekeeping
+    await this.#compaction.settled()
   }
 
   sealSoon(partition: PartitionLog): void {
@@ -152,6 +165,7 @@ export class Upkeep {
       if (!this.#isHalted) await this.#host.retention.run().catch(toError) // also when nothing could be sealed: it is what frees a full disk
       if (!this.#isHalted && !this.#isStopped) await this.#host.growJournal()
       if (this.#isCheckpointDue()) await this.checkpoint()
+      this.#compaction.begin(toError)
     })
   }
 
@@ -229,7 +243,10 @@ export class Upkeep {
     return {
       partitions: this.#partitions(),
       seal: (partition) => this.#seal(partition),
-      writeSnapshot,
+      writeSnapshot: async (sequence, points) => {
+        await writeSnapshot(sequence, points)
+        this.#compaction.onSnapshot(points)
+      },
       release: (sequence) => journal.release(sequence, clock.monotonicMs())
     }
   }

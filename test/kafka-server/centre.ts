@@ -11,6 +11,7 @@ import { createNodeCodec } from '../../runtime/io/node-codec.ts'
 import { nodeDisk } from '../../runtime/io/node-disk.ts'
 import { nodeRandom } from '../../runtime/io/node-random.ts'
 import { LogStore } from '../../runtime/log/log-store.ts'
+import type { StorageSettings } from '../../runtime/log/settings.ts'
 import { loadTestCore } from '../helpers/core.ts'
 
 const WAIT_MS_MAX = 20_000
@@ -28,6 +29,7 @@ export interface Centre {
 interface ListenerOptions extends KafkaListenerOptions {
   readonly disk?: Disk
   readonly broker?: Partial<BrokerSettings>
+  readonly storage?: Partial<StorageSettings>
 }
 
 export async function startCentre(t: { teardown(work: () => Promise<void>): void }, options: ListenerOptions = {}): Promise<Centre> {
@@ -72,7 +74,7 @@ async function openCentre(
     ...edges,
     disk: options.disk ?? nodeDisk,
     directory,
-    settings: { journalFileBytes: 4 * MIB, lingerMs: 0 }
+    settings: { journalFileBytes: 4 * MIB, lingerMs: 0, ...options.storage }
   })
   const broker = openBroker({ ...edges, store, settings: { initialRebalanceDelayMs: 0, ...options.broker } })
   const release = (block: Uint8Array): void => edges.codec.release(block) // as the gateway does: of a block nothing is left behind it

@@ -1,0 +1,264 @@
+// Proves for compaction: whatever is cut off in the middle of it, the newest committed record of each key is read, every record that is read is the one that was
+// written at its offset, no range of offsets looks damaged, and nothing goes that the centre is still to get; and that it does make the log smaller.
+// How: random records of few keys, also of producers and transactions, on the simulated disk; kills and power cuts at any moment; a model of what each
+// reader may see, asked after each start and beside the passes.
+
+import t, { type Test } from 'tap'
+import { toOffset } from '../../runtime/base/offset.ts'
+import type { RecordInput } from '../../runtime/core/record.ts'
+import { readBatchRecords } from '../../runtime/log/batch-codec.ts'
+import type { Append, Partition, StateChange, TopicConfig } from '../../runtime/log/contract.ts'
+import { verifyDirectory } from '../../runtime/log/inspect.ts'
+import type { LogStore } from '../../runtime/log/log-store.ts'
+import { KIB } from '../../runtime/log/settings.ts'
+import { abortedTransactions } from '../../runtime/log/transaction-index.ts'
+import { loadTestCore } from '../helpers/core.ts'
+import { SimMachine } from '../helpers/sim-store.ts'
+import { oracleBatch } from '../oracle/batch.ts'
+import { simCodec } from '../sim/sim-codec.ts'
+
+const core = loadTestCore()
+const settings = {
+  segmentBytes: 4 * KIB,
+  indexIntervalBytes: 256,
+  sealBytes: 2 * KIB,
+  batchBytesMax: 4 * KIB,
+  compactionBytesPerSecond: 16 * KIB
+}
+const TOMBSTONES_MS = 20_000
+const COMPACTED: Partial<TopicConfig> = {
+  isForwarded: false,
+  cleanup: 'compact',
+  given: { 'min.cleanable.dirty.ratio': '0.01', 'delete.retention.ms': `${TOMBSTONES_MS}` }
+}
+
+interface Written {
+  readonly key: string | null
+  /** null deletes the key. */
+  readonly value: string | null
+  readonly isAborted: boolean
+}
+
+const bytesOf = (text: string | null): Uint8Array | null => (text === null ? null : Buffer.from(text))
+const textOf = (bytes: Uint8Array | null): string | null => (bytes === null ? null : Buffer.from(bytes).toString())
+const inputOf = ({ key, value }: Pick<Written, 'key' | 'value'>): RecordInput => ({
+  timestampMs: 1_700_000_000_000,
+  key: bytesOf(key),
+  value: bytesOf(value),
+  headers: []
+})
+
+/** Every record that readers of committed data get, by offset; fails where something is missing. */
+async function readCommitted(partition: Partition, end: number): Promise<Map<number, Written>> {
+  const found = new Map<number, Written>()
+  for (let offset = partition.logStartOffset; offset < end; ) {
+    const { batches, nextOffset, missing } = await partition.readCommitted(offset, { bytesMax: 3 * KIB })
+    if (missing.length > 0)
+      throw new Error(`offsets ${missing.map(({ startOffset, endOffset }) => `${startOffset} to ${endOffset}`)} are missing`)
+    for (const { bytes, header } of batches) {
+      const records = await readBatchRecords(core, simCodec, bytes)
+      if (!records || records.length === 0 || records.length !== header.recordCount)
+        throw new Error(`a batch of ${records?.length} records`)
+      for (const one of records)
+        if (one.offset >= offset && one.offset < end)
+          found.set(one.offset, { key: textOf(one.key), value: textOf(one.value), isAborted: false })
+    }
+    if (nextOffset <= offset) throw new Error(`reading stands still at ${offset}`)
+    offset = nextOffset
+  }
+  return found
+}
+
+/** One log of few keys, over many lives of the machine. */
+class CompactedLog {
+  readonly machine: SimMachine
+  readonly #config: Partial<TopicConfig>
+  /** What was written at each offset, as far as that is known. */
+  readonly written = new Map<number, Written>()
+  acknowledgedEnd = 0
+  /** What lies behind it the centre is still to get; 0 for a topic that stays here. */
+  delivered = 0
+  store!: LogStore
+  partition!: Partition
+  #producerId = 100n
+  #count = 0
+
+  constructor(seed: number, config: Partial<TopicConfig> = COMPACTED) {
+    this.machine = new SimMachine(seed, { settings })
+    this.#config = config
+  }
+
+  async open(): Promise<void> {
+    const { machine } = this
+    this.store = await machine.open()
+    const topic = this.store.topics.get('state') ?? (await machine.settle(this.store.createTopic('state', this.#config)))
+    this.partition = topic.partitions[0] as Partition
+  }
+
+  #record(isAborted: boolean): Written {
+    const { prng } = this.machine
+    const key = prng.chance(1) ? null : prng.chance(15) ? `rare ${prng.below(200)}` : `key ${prng.below(12)}`
+    return { key, value: prng.chance(12) ? null : `${this.#count++} ${'x'.repeat(prng.below(150))}`, isAborted }
+  }
+
+  /** Resolves when it is durable. */
+  async append(): Promise<void> {
+    const { prng } = this.machine
+    const kind = prng.below(10)
+    if (kind < 6) {
+      const records = Array.from({ length: prng.between(1, 8) }, () => this.#record(false))
+      await Promise.all(
+        records.map(
+          (one) =>
+            new Promise<void>((resolve, reject) =>
+              this.store.append(this.partition, inputOf(one), (error, offset) => {
+                if (error) return reject(error)
+                this.#took(offset, [one])
+                resolve()
+              })
+            )
+        )
+      )
+      return
+    }
+    const isTransactional = kind > 7
+    const isAborted = isTransactional && prng.chance(50)
+    const records = Array.from({ length: prng.between(1, 6) }, () => this.#record(isAborted))
+    const producer = { producerId: this.#producerId++, producerEpoch: 0, baseSequence: 0, isTransactional }
+    const batch = core.buildBatch(records.map(inputOf), { baseOffset: 0, producer })
+    const appends: Append[] = [{ partition: this.partition, content: { batch, recordCount: records.length } }]
+    if (isTransactional) {
+      const key = Uint8Array.of(0, 0, 0, isAborted ? 0 : 1)
+      const marker = oracleBatch([{ offset: 0, timestampMs: 1_700_000_000_000, key, value: new Uint8Array(6), headers: [] }], {
+        baseOffset: 0,
+        producer,
+        attributes: 0x30
+      })
+      appends.push({ partition: this.partition, content: { batch: marker, recordCount: 1 } })
+    }
+    const state = ([first, markerAt]: readonly number[]): StateChange[] =>
+      isAborted
+        ? [
+            abortedTransactions.put(abortedTransactions.key(this.partition.topicNumber, 0, markerAt as number), {
+              producerId: `${producer.producerId}`,
+              firstOffset: first as number
+            })
+          ]
+        : []
+    const [offset] = await this.store.commit(appends, state)
+    this.#took(offset as number, records, isTransactional ? 1 : 0)
+  }
+
+  #took(offset: number, records: readonly Written[], markers = 0): void {
+    for (const [index, one] of records.entries()) this.written.set(offset + index, one)
+    this.acknowledgedEnd = Math.max(this.acknowledgedEnd, offset + records.length + markers)
+  }
+
+  /** What is read holds against what was written. `isStart`: what was on its way at the crash may be there too. */
+  async check(t: Test, isStart = false): Promise<Map<number, Written>> {
+    const { partition } = this
+    if (partition.highWatermark < this.acknowledgedEnd) t.fail(`ends at ${partition.highWatermark}, ${this.acknowledgedEnd} acknowledged`)
+    const end = isStart ? partition.lastStableOffset : Math.min(partition.lastStableOffset, this.acknowledgedEnd)
+    const found = await readCommitted(partition, end)
+    const newest = new Map<string, number>()
+    for (const [offset, one] of found) {
+      if (isStart && offset >= this.acknowledgedEnd) this.written.set(offset, one)
+      const known = this.written.get(offset)
+      if (!known || known.isAborted || known.key !== one.key || known.value !== one.value) t.fail(`${offset} is ${JSON.stringify(one)}`)
+      if (one.key !== null) newest.set(one.key, offset)
+    }
+    this.#checkPresent(t, { found, newest, end })
+    if (isStart) this.acknowledgedEnd = Math.max(this.acknowledgedEnd, partition.highWatermark)
+    return found
+  }
+
+  /** Whatever has to be there is: of each key the newest, and what the centre is still to get. */
+  #checkPresent(
+    t: Test,
+    { found, newest, end }: { found: ReadonlyMap<number, Written>; newest: ReadonlyMap<string, number>; end: number }
+  ): void {
+    const expected = new Map<string, number>()
+    for (const [offset, { key, isAborted }] of this.written) {
+      if (isAborted) continue
+      if (key === null && offset < end && !found.has(offset)) t.fail(`${offset}, which has no key, is gone`)
+      if (key !== null) expected.set(key, Math.max(offset, expected.get(key) ?? 0))
+    }
+    if (this.#config.isForwarded)
+      for (const [offset, { isAborted }] of this.written)
+        if (!isAborted && offset >= this.delivered && offset < end && !found.has(offset))
+          t.fail(`${offset} is gone, delivered is what lies below ${this.delivered}`)
+    for (const [key, offset] of expected) {
+      if (newest.get(key) === offset || offset >= end) continue
+      if (this.written.get(offset)?.value !== null || newest.has(key))
+        t.fail(`the newest of ${key} is at ${offset}, read ${newest.get(key)}`)
+    }
+  }
+}
+
+/** The next start has to go by the older snapshot. */
+function rotNewestState({ disk }: SimMachine): void {
+  const newest = disk
+    .files()
+    .filter(({ path }) => path.endsWith('.state'))
+    .at(-1)
+  if (newest) disk.rot(newest.path, newest.bytes.byteLength - 1)
+}
+
+const SEEDS = 16
+
+t.setTimeout(300_000)
+
+t.test(`kills and power cuts at any moment, ${SEEDS} runs: each key has its newest record, and nothing is damaged`, async (t) => {
+  const sum = { passes: 0, writtenBytes: 0, removedBytes: 0, removedRecords: 0 }
+  let cutFiles = 0
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const log = new CompactedLog(seed, seed % 4 === 0 ? { ...COMPACTED, isForwarded: true } : COMPACTED)
+    const { machine } = log
+    const { prng } = machine
+    for (let life = 0; life < 5; life++) {
+      cutFiles += machine.disk.files().filter(({ path }) => path.endsWith('.cleaned')).length
+      if (prng.chance(25)) rotNewestState(machine)
+      await log.open()
+      t.same(log.store.report.holes, [], `seed ${seed}, life ${life}: no hole`)
+      if (machine.disk.files().some(({ path }) => path.endsWith('.cleaned'))) t.fail('what was cut off is removed by the next start')
+      await machine.settle(log.check(t, true))
+      let isAlive = true
+      const work = async (): Promise<void> => {
+        while (isAlive) {
+          await log.append()
+          if (log.partition.isDeleted) return
+          if (prng.chance(20)) {
+            log.delivered = Math.max(log.delivered, prng.between(0, log.acknowledgedEnd))
+            log.store.setDelivered(log.partition, toOffset(log.delivered))
+          }
+          await new Promise<void>((resolve) => machine.clock.after(prng.between(1, 150), resolve))
+        }
+      }
+      const reading = async (): Promise<void> => {
+        while (isAlive) {
+          await log.check(t)
+          await new Promise<void>((resolve) => machine.clock.after(prng.between(1, 3_000), resolve))
+        }
+      }
+      void work().catch(() => undefined)
+      void reading().catch((error: Error) => {
+        if (isAlive) t.fail(`seed ${seed}, life ${life}: ${error.message}`)
+      })
+      await machine.run(prng.between(1_000, 12_000))
+      isAlive = false
+      for (const [name, count] of Object.entries(log.store.metrics.compaction)) sum[name as keyof typeof sum] += count
+      if (log.store.failure) t.fail(`seed ${seed}: ${log.store.failure.message}`)
+      if (prng.chance(20)) await machine.settle(log.store.close())
+      else if (prng.chance(50)) machine.powerCut()
+      else machine.kill()
+    }
+    await log.open()
+    await machine.settle(log.check(t, true))
+    await machine.settle(log.store.close())
+    const { problems } = await machine.settle(verifyDirectory({ disk: machine.disk, core, codec: simCodec, directory: '/data' }))
+    t.same(problems, [], `seed ${seed}: nothing to repair`)
+  }
+  t.comment(JSON.stringify({ ...sum, cutFiles }))
+  t.ok(sum.passes > SEEDS && sum.removedRecords > 50 * SEEDS, 'much was compacted')
+  t.ok(cutFiles > 3, `${cutFiles} times a file was cut off in the making`)
+})
