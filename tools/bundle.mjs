@@ -57,7 +57,12 @@ const shortNamesInPackages = {
   name: 'short-names-in-packages',
   setup(context) {
     context.onLoad({ filter: /[\\/]node_modules[\\/].*\.[cm]?js$/ }, async ({ path }) => {
-      const { code } = await transform(await readFile(path, 'utf8'), { minify: true, target: 'node20', legalComments: 'none', sourcefile: path })
+      const { code } = await transform(await readFile(path, 'utf8'), {
+        minify: true,
+        target: 'node20',
+        legalComments: 'none',
+        sourcefile: path
+      })
       return { contents: code, loader: 'js' }
     })
   }

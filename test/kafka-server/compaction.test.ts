@@ -54,7 +54,11 @@ async function readWithKafkajs(port: number, group: string, count: number): Prom
   await consumer.subscribe({ topic: TOPIC, fromBeginning: true })
   await consumer.run({
     eachMessage: ({ message }) => {
-      records.push({ offset: Number(message.offset), key: String(message.key), value: message.value === null ? null : message.value.toString() })
+      records.push({
+        offset: Number(message.offset),
+        key: String(message.key),
+        value: message.value === null ? null : message.value.toString()
+      })
       return Promise.resolve()
     }
   })
