@@ -155,7 +155,7 @@ export class LogStore implements Store {
       disk: options.disk,
       directory: options.directory,
       state: this.#state,
-      commit: (changes) => this.#tryCommit(changes),
+      commit: (changes) => new Promise((resolve) => this.#submit([], changes, (error) => resolve(error === null))),
       sequence: () => this.#journal.sequence
     })
     this.#topics = this.#newTopicList()
@@ -343,7 +343,7 @@ export class LogStore implements Store {
       ...this.#options,
       recoveryPoints,
       state: this.#state,
-      commit: (changes) => this.#tryCommit(changes),
+      commit: (changes) => new Promise((resolve) => this.#submit([], changes, (error) => resolve(error === null))),
       freeBytes: () => this.#freeSpace.bytes(),
       settings: this.#settings,
       meter: this.#meter,
@@ -382,11 +382,6 @@ export class LogStore implements Store {
   #submit(appends: readonly LogAppend[], state: CommitState, done: CommitDone): void {
     this.#ownStart.ask()
     this.#commit.submit(appends, state, done)
-  }
-
-  /** @returns false when it is refused */
-  #tryCommit(changes: readonly StateChange[]): Promise<boolean> {
-    return new Promise((resolve) => this.#submit([], changes, (error) => resolve(error === null)))
   }
 
   get incarnation(): number {
