@@ -2,6 +2,7 @@
 
 import { catchUpBench } from './catch-up.ts'
 import { checkpointBench } from './checkpoint.ts'
+import { compactionBench } from './compaction.ts'
 import { connectionsBench } from './connections.ts'
 import { consumerBench } from './consumer.ts'
 import { crc32cBench } from './crc32c.ts'
@@ -37,6 +38,7 @@ export const benches: readonly Bench[] = [
   deviceBench,
   restartBench,
   checkpointBench,
+  compactionBench,
   memoryBench,
   limitsBench,
   trickleBench,

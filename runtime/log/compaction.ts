@@ -193,6 +193,7 @@ export class Compaction {
       let isAllKnown = true
       for (const segment of range.segments) {
         if (segment.baseOffset >= endOffset) break
+        if (topic.config.cleanup === 'delete' || partition.isDeleted) throw new PassEnded()
         if (segment.nextOffset <= partition.logStartOffset)
           isAllKnown &&= partition.isLogStartDurable // retention has its turn
         else isAllKnown = (await this.#compactSegment({ topic, partition, segment }, keyMap, isAllKnown ? deletionsUntil : 0)) && isAllKnown
