@@ -13,7 +13,6 @@
 // - Reads and writes are paced, one pass at a time; room for the new file is looked for before it is written. Housekeeping does not wait for a pass.
 // Not for: what is left of a segment (segment-compaction.ts), the file's change of place (segment.ts).
 
-import { CONTROL_BIT } from '../core/batch-header.ts'
 import type { Core, KeyMap } from '../core/core.ts'
 import { SEED_BYTES } from '../core/key-map.ts'
 import { type Clock, sleep } from '../io/clock.ts'
@@ -189,7 +188,7 @@ export class Compaction {
       const old = record.passes.filter(([, atMs]) => atMs <= wallMs - tombstonesMs)
       const deletionsUntil = Math.max(0, ...old.map(([end]) => end))
       const endOffset = await this.#mapKeys(partition, range, keyMap)
-      if (deletionsUntil > 0) await this.#mapDeletions(range, keyMap, deletionsUntil)
+      if (deletionsUntil > 0) await this.#mapDeletions(partition, range, keyMap, deletionsUntil)
       let isAllKnown = true
       for (const segment of range.segments) {
         if (segment.baseOffset >= endOffset) break
@@ -228,13 +227,15 @@ export class Compaction {
   }
 
   /** Deletions that may go, of what was compacted before. Those that find no room stay. */
-  async #mapDeletions({ segments }: CompactableRange, keyMap: KeyMap, deletionsUntil: number): Promise<void> {
+  async #mapDeletions(partition: PartitionLog, { segments }: CompactableRange, keyMap: KeyMap, deletionsUntil: number): Promise<void> {
     const { core, codec } = this.#host
+    const aborted = partition.abortedBetween(0, deletionsUntil)
     for (const segment of segments) {
       for (let offset = segment.baseOffset; offset < Math.min(segment.nextOffset, deletionsUntil); ) {
         const { batches, nextOffset } = await readSegment(core, segment, { offset, bytesMax: READ_BYTES })
         for (const { header, bytes } of batches)
-          if ((header.attributes & CONTROL_BIT) === 0 && !(await addKeys({ core, codec, keyMap }, bytes, deletionsUntil))) return
+          if (isCommitted(header, Number.POSITIVE_INFINITY, aborted) && !(await addKeys({ core, codec, keyMap }, bytes, deletionsUntil)))
+            return
         await this.#pause(batches.reduce((sum, { bytes }) => sum + bytes.byteLength, 0))
         if (nextOffset <= offset) return
         offset = nextOffset

@@ -109,29 +109,39 @@ class CompactedLog {
     return { key, value: prng.chance(12) ? null : `${this.#count++} ${'x'.repeat(prng.below(150))}`, isAborted }
   }
 
-  /** Resolves when it is durable. */
-  async append(): Promise<void> {
+  /** Resolves when something random is durable. */
+  append(): Promise<void> {
     const { prng } = this.machine
     const kind = prng.below(10)
-    if (kind < 6) {
-      const records = Array.from({ length: prng.between(1, 8) }, () => this.#record(false))
-      await Promise.all(
-        records.map(
-          (one) =>
-            new Promise<void>((resolve, reject) =>
-              this.store.append(this.partition, inputOf(one), (error, offset) => {
-                if (error) return reject(error)
-                this.#took(offset, [one])
-                resolve()
-              })
-            )
-        )
+    if (kind < 6)
+      return this.write(
+        Array.from({ length: prng.between(1, 8) }, () => this.#record(false)),
+        'plain'
       )
-      return
-    }
-    const isTransactional = kind > 7
-    const isAborted = isTransactional && prng.chance(50)
+    const isAborted = kind > 7 && prng.chance(50)
     const records = Array.from({ length: prng.between(1, 6) }, () => this.#record(isAborted))
+    return this.write(records, kind > 7 ? 'transaction' : 'idempotent')
+  }
+
+  /** Of a transaction either all or none are aborted. Resolves when it is durable. */
+  async write(records: readonly Written[], kind: 'plain' | 'idempotent' | 'transaction'): Promise<void> {
+    if (kind !== 'plain') return this.#writeBatch(records, kind === 'transaction')
+    await Promise.all(
+      records.map(
+        (one) =>
+          new Promise<void>((resolve, reject) =>
+            this.store.append(this.partition, inputOf(one), (error, offset) => {
+              if (error) return reject(error)
+              this.#took(offset, [one])
+              resolve()
+            })
+          )
+      )
+    )
+  }
+
+  async #writeBatch(records: readonly Written[], isTransactional: boolean): Promise<void> {
+    const isAborted = records[0]?.isAborted === true
     const producer = { producerId: this.#producerId++, producerEpoch: 0, baseSequence: 0, isTransactional }
     const batch = core.buildBatch(records.map(inputOf), { baseOffset: 0, producer })
     const appends: Append[] = [{ partition: this.partition, content: { batch, recordCount: records.length } }]
@@ -283,6 +293,76 @@ t.test(`kills and power cuts at any moment, ${SEEDS} runs: each key has its newe
   t.comment(JSON.stringify(sum))
   t.ok(sum.passes > SEEDS && sum.removedRecords > 50 * SEEDS, 'much was compacted')
   t.ok(sum.cutFiles > 3, `${sum.cutFiles} times a file was cut off in the making`)
+})
+
+/** Of which no codec makes less. */
+const noise = ({ prng }: SimMachine): string => Buffer.from(prng.bytes(120)).toString('base64')
+
+/** Batches of producers, which are not put together: of two records each, the first superseded by the next batch, the second the only one of its key. */
+async function pairsOfProducers(log: CompactedLog, pairs: number): Promise<void> {
+  for (let pair = 0; pair < pairs; pair++) {
+    const records = [inputOf({ key: 'hot', value: 'h'.repeat(120) }), inputOf({ key: `once ${pair}`, value: `${pair}` })]
+    const producer = { producerId: 1_000n + BigInt(pair), producerEpoch: 0, baseSequence: 0, isTransactional: false }
+    const batch = core.buildBatch(records, { baseOffset: 0, producer })
+    await log.machine.settle(log.store.commit([{ partition: log.partition, content: { batch, recordCount: 2 } }], []))
+  }
+}
+
+t.test('who reads on from where he stopped, or by an index, finds his place in the new file', async (t) => {
+  const log = new CompactedLog(1)
+  await log.open()
+  const { machine } = log
+  await pairsOfProducers(log, 60)
+  await machine.settle(log.store.flush())
+  const readOn = async (): Promise<number[]> => {
+    const starts: number[] = []
+    for (let offset = log.partition.logStartOffset; offset < log.partition.highWatermark; ) {
+      const { batches, nextOffset } = await log.partition.read(offset, { bytesMax: 1 })
+      starts.push(...batches.map(({ header }) => header.baseOffset))
+      offset = nextOffset
+    }
+    return starts
+  }
+  const before = await machine.settle(readOn())
+  await machine.run(30_000)
+  await pairsOfProducers(log, 1) // or nothing would be new
+  await machine.settle(log.store.flush())
+  await machine.run(30_000)
+  t.ok(log.store.metrics.compaction.removedRecords > 30, `${log.store.metrics.compaction.removedRecords} went`)
+  t.same((await machine.settle(readOn())).slice(0, before.length), before, 'each batch where it was')
+  for (const offset of before) {
+    const { batches } = await machine.settle(log.partition.read(toOffset(offset), { bytesMax: 1 }))
+    t.equal(batches[0]?.header.baseOffset, offset)
+  }
+  t.equal(log.store.metrics.damagedRanges, 0)
+  await machine.settle(log.store.close())
+})
+
+t.test('an aborted transaction that deletes keys deletes nothing, however long ago it was', async (t) => {
+  const log = new CompactedLog(1)
+  await log.open()
+  const { machine } = log
+  const keys = Array.from({ length: 12 }, (_, at) => ({ key: `kept ${at}`, value: noise(machine), isAborted: false }))
+  await machine.settle(log.write(keys, 'plain'))
+  const fill = async (rounds: number): Promise<void> => {
+    for (let round = 0; round < rounds; round++)
+      await machine.settle(log.write([{ key: 'hot', value: noise(machine), isAborted: false }], 'plain'))
+  }
+  await machine.settle(
+    log.write(
+      keys.map(({ key }) => ({ key, value: null, isAborted: true })),
+      'transaction'
+    )
+  )
+  for (let pass = 0; pass < 6; pass++) {
+    await fill(60)
+    await machine.settle(log.store.flush())
+    await machine.run(2 * TOMBSTONES_MS)
+  }
+  t.ok(log.store.metrics.compaction.passes > 2)
+  const found = await machine.settle(log.check((problem) => t.fail(problem)))
+  t.equal([...found.values()].filter(({ key }) => key?.startsWith('kept')).length, keys.length)
+  await machine.settle(log.store.close())
 })
 
 /** A core whose key maps are not what they are. */
