@@ -232,6 +232,8 @@ function carriedOf(
     for (const [edgeTopic, offsets] of branch.nextOffsets) {
       if (delivered.has(edgeTopic)) continue
       const partitions = store.topics.get(edgeTopic)?.partitions ?? []
+      // Of a topic that is deleted here nothing tells which events of another branch are ours: made again, it would begin in front of what that delivered.
+      if (partitions.length === 0 && branch.branchId !== forks.branchId) continue
       const next = own.get(edgeTopic) ?? []
       own.set(edgeTopic, next)
       for (const [index, claimed] of offsets.entries()) {

@@ -133,6 +133,10 @@ const SEEDS_THAT_FAILED: readonly (readonly [seed: number, found: string])[] = [
   [
     474_272,
     'damage took what the notes say is delivered, and the centre shows it in front of what is looked through: two events got one name'
+  ],
+  [
+    1_011_605,
+    'a topic was deleted behind a fork: its position was that of the other branch, and events were taken for delivered when it was made again'
   ]
 ]
 
