@@ -54,3 +54,21 @@ for (const isKilled of [false, true]) {
     }
   )
 }
+
+t.test('a topic that was delivered is deleted: the next start does not take it for a sign of another history', async (t) => {
+  const rig = new Rig()
+  await open(rig)
+  await rig.deliver(numbers(5))
+  await rig.machine.settle(rig.store.deleteTopic('plant', { undelivered: 'refuse' }))
+  rig.uplink.removeTopic('plant')
+  await rig.deliver(['m0'], { topic: 'meter' })
+  for (const text of ['m1', 'm2']) {
+    await rig.close()
+    await rig.open({ meter: {} })
+    rig.start({ topics: BOTH })
+    await rig.deliver([text], { topic: 'meter' })
+  }
+  t.same(rig.noticeKinds(), [])
+  t.same(rig.values('centre.all'), [...numbers(5), 'm0', 'm1', 'm2'])
+  await rig.close()
+})
