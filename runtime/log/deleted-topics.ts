@@ -294,6 +294,11 @@ export function formerBeginnings(state: Pick<StateReader, 'getState'>, name: str
   return decodeBeginnings(endedTopics.get(state, endedTopics.key(name))?.beginnings ?? [])
 }
 
+/** By partition: where topics of this name that were deleted ended; empty when there was none, or nobody outside goes by its offsets. */
+export function formerEnds(state: Pick<StateReader, 'getState'>, name: string): readonly number[] {
+  return endedTopics.get(state, endedTopics.key(name))?.ends ?? []
+}
+
 /** Partition directories of deleted topics that still have their old names: the next step of the deletion moves them. */
 export function unmovedPartitions(store: Pick<Store, 'listState' | 'getState'>): string[] {
   return goneTopics.keysIn(store).flatMap((key) => {

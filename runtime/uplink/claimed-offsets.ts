@@ -3,10 +3,10 @@
 // written up to the last common start.
 // Not for: what follows from it (find-positions.ts), the text of a position (position.ts).
 
-import type { Partition } from '../log/contract.ts'
 import type { Start } from '../log/lineage.ts'
 import type { DeliveryNotes } from './delivery-notes.ts'
 import type { Forks } from './forks.ts'
+import type { KnownPartition } from './known-partitions.ts'
 import { type Beginnings, type Branch, decodePosition, pieceCountOf } from './position.ts'
 import type { PositionContext } from './position-context.ts'
 import type { Source } from './source.ts'
@@ -155,7 +155,7 @@ export function claimsFor(source: Source, positions: ReadonlyMap<string, TopicPo
 }
 
 /** The part of `claimed` that counts for `partition`: what either side wrote after the last common start does not. */
-export function withinLimit({ store }: PositionContext, partition: Partition, claimed: number, limit: Limit): number {
+export function withinLimit({ store }: PositionContext, partition: KnownPartition, claimed: number, limit: Limit): number {
   const { after } = limit
   const ours = after === null || after >= store.incarnation ? null : partition.firstOffsetAfter(after)
   return Math.min(claimed, ours ?? partition.highWatermark, commonEnd(partition, limit)?.offset ?? Number.POSITIVE_INFINITY)
@@ -165,7 +165,7 @@ export function withinLimit({ store }: PositionContext, partition: Partition, cl
  * Where the writer of the position ended what it shares with us, when it had more starts: a copy of a running disk is a copy of the middle of
  * a start. null: it wrote nothing here after the common part. When the position does not list it any more, nothing of the common start counts as common.
  */
-export function commonEnd(partition: Partition, { after, theirs }: Limit): { offset: number; isKnown: boolean } | null {
+export function commonEnd(partition: KnownPartition, { after, theirs }: Limit): { offset: number; isKnown: boolean } | null {
   if (theirs === null || after === null) return null
   const { topicName, partitionIndex } = partition
   const later = theirs.list.filter(

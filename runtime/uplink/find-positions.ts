@@ -19,7 +19,6 @@
 // Not for: sending (uplink.ts), writing positions (transaction-positions.ts).
 
 import { toOffset } from '../base/offset.ts'
-import type { Partition } from '../log/contract.ts'
 import {
   type Claim,
   claimsFor,
@@ -34,6 +33,7 @@ import { type DeliveryNotes, noNotes, notedOffset, otherIds } from './delivery-n
 import { cutKey } from './forks.ts'
 import { hasUnknownId, withFormerIds } from './former-ids.ts'
 import { skipHole } from './holes.ts'
+import { type KnownPartition, knownPartitions } from './known-partitions.ts'
 import { findNotedOffsets, noteUndecided } from './noted-offsets.ts'
 import { type Branch, CARRIED_MAX } from './position.ts'
 import type { PositionContext } from './position-context.ts'
@@ -129,10 +129,10 @@ function noteRename({ notes, gatewayId, notices }: PositionContext, sources: rea
   notices.add('renamed', text, { gatewayId, former: [...former].join(',') })
 }
 
-/** All next offsets of `branch`, also of topics that are not delivered now; `partition` is null where this disk has none. */
-function* offsetsIn({ store }: PositionContext, { nextOffsets }: Branch): Generator<{ partition: Partition | null; claimed: number }> {
+/** All next offsets of `branch`, also of topics that are not delivered now; `partition` is null where this disk never had one. */
+function* offsetsIn({ store }: PositionContext, { nextOffsets }: Branch): Generator<{ partition: KnownPartition | null; claimed: number }> {
   for (const [edgeTopic, offsets] of nextOffsets) {
-    const partitions = store.topics.get(edgeTopic)?.partitions ?? []
+    const partitions = knownPartitions(store, edgeTopic)
     for (const [index, claimed] of offsets.entries()) yield { partition: partitions[index] ?? null, claimed }
   }
 }
@@ -142,7 +142,7 @@ function forksIn(context: PositionContext, evidence: Iterable<Claim>): number[] 
   const found: number[] = []
   for (const { branch, limit } of evidence) {
     if (limit.after === null) continue
-    const isBehind = ({ partition, claimed }: { partition: Partition | null; claimed: number }): boolean =>
+    const isBehind = ({ partition, claimed }: { partition: KnownPartition | null; claimed: number }): boolean =>
       (partition === null ? 0 : withinLimit(context, partition, claimed, limit)) < claimed
     if (limit.isFork || [...offsetsIn(context, branch)].some(isBehind)) found.push(limit.after)
   }
@@ -194,7 +194,7 @@ async function branchOff(
   const branchId = first?.id || store.starts.at(-1)?.id || UNKNOWN_ID
   const noted = forks.list.find((fork) => fork.after === after)
   if (!noted && forks.list.some((fork) => fork.branchId === branchId)) return
-  const delivered = new Set(sources.map(({ partition }) => partition))
+  const delivered = new Set<KnownPartition>(sources.map(({ partition }) => partition))
   let undecided = 0
   for (const { branch, limit } of evidence) {
     if (limit.after !== after) continue
@@ -231,7 +231,9 @@ function carriedOf(
   for (const { branch, limit } of claims) {
     for (const [edgeTopic, offsets] of branch.nextOffsets) {
       if (delivered.has(edgeTopic)) continue
-      const partitions = store.topics.get(edgeTopic)?.partitions ?? []
+      const partitions = knownPartitions(store, edgeTopic)
+      // Of a topic that never was here nothing tells which events of another branch are ours: made here, it would begin in front of what that delivered.
+      if (partitions.length === 0 && branch.branchId !== forks.branchId) continue
       const next = own.get(edgeTopic) ?? []
       own.set(edgeTopic, next)
       for (const [index, claimed] of offsets.entries()) {
