@@ -240,8 +240,9 @@ export class TopicList {
     for (const partition of partitions) partition.restoreIncarnations(state, startKeys)
     making?.onDurable()
     const holes = await takeInLeftSegments(beginnings, report).catch((error: unknown) => {
-      if (error instanceof DiskError && error.code === 'EMFILE') throw diskFull(error) // nothing is wrong with the device
-      throw error instanceof DiskError && !error.isFull ? this.#host.failedToTakeIn(error) : error
+      if (!(error instanceof DiskError)) throw error
+      if (error.isFull || error.code === 'EMFILE') throw diskFull(error) // nothing is wrong with the device: it is tried again
+      throw this.#host.failedToTakeIn(error)
     })
     const behind = beginnings.flatMap(({ partition }) => {
       partition.setDelivered(removals.load(partition).deliveredOffset)

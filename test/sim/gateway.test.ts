@@ -134,7 +134,8 @@ const SEEDS_THAT_FAILED: readonly (readonly [seed: number, found: string])[] = [
   [475_318, 'as 369,522, behind a start that was refused'],
   [483_091, 'as 369,522, in a commit of two topics'],
   [490_450, 'as 369,522, in front of two starts that were refused'],
-  [493_958, 'as 369,522, of two partitions']
+  [493_958, 'as 369,522, of two partitions'],
+  [627_329, 'no room to take segments in: the topic was refused with an error of the disk that had no name']
 ]
 
 for (const [seed, found] of SEEDS_THAT_FAILED) {
