@@ -94,7 +94,10 @@ export class UnnamedTopics {
     return {
       changes,
       onDurable: () => {
-        for (const [from, to] of moves) damage.move(from, to)
+        for (const [from, to] of moves) {
+          damage.move(from, to)
+          this.#lookedAt.delete(`${from.topicNumber}/${from.partitionIndex}`) // or it would be one of two, when there is no room to take its segments in
+        }
       }
     }
   }

@@ -131,6 +131,31 @@ for (const operation of ['sync', 'sync-directory'] as const) {
   )
 }
 
+for (const operation of ['write', 'open'] as const) {
+  t.test(
+    `there is no room to take segments in (${operation}): the topic is refused by name, and is made with all of them when there is`,
+    async (t) => {
+      const machine = await killedBeforeItsCheckpoint({ unsealed: 7 })
+      await machine.settle((losses['the commit that made the topic'] as (machine: SimMachine) => Promise<void>)(machine))
+      const store = await machine.open()
+      for (const attempt of [1, 2]) {
+        machine.disk.failNext(operation, 'telemetry-0', 'ENOSPC')
+        await t.rejects(machine.settle(store.createTopic('telemetry', { codec: 'none' })), { code: 'WADI_DISK_FULL' }, `attempt ${attempt}`)
+        t.notOk(store.topics.has('telemetry'))
+      }
+      t.equal(store.failure, null)
+      t.equal(store.metrics.lostRecords, 7)
+      const { partitions } = await machine.settle(store.createTopic('telemetry', { codec: 'none' }))
+      t.equal((await texts(machine, store)).length, EVENTS)
+      t.equal(await machine.settle(appendText(store, partitions[0] as Partition, 'new')), EVENTS + 7)
+      machine.kill()
+      const again = await machine.open()
+      t.equal((await texts(machine, again)).length, EVENTS + 1)
+      t.match(again.metrics.removals, [{ records: 7, isLoss: true }])
+    }
+  )
+}
+
 t.test(
   'a gap in front of the segments that are taken in is counted once, under the name of the topic, and what was lost behind them is not given again',
   async (t) => {

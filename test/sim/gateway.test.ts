@@ -145,6 +145,7 @@ const SEEDS_THAT_FAILED: readonly (readonly [seed: number, found: string])[] = [
   [483_091, 'as 369,522, in a commit of two topics'],
   [490_450, 'as 369,522, in front of two starts that were refused'],
   [493_958, 'as 369,522, of two partitions'],
+  [627_329, 'no room to take segments in: the topic was refused with an error of the disk that had no name'],
   [
     1_011_605,
     'a topic was deleted behind a fork: its position was that of the other branch, and events were taken for delivered when it was made again'
