@@ -12,6 +12,7 @@ import { Listener } from '../adapters/mqtt/listener.ts'
 import { createMqttBroker, type MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import { registerMqtt } from '../adapters/mqtt/mqtt-metrics.ts'
 import { payloadDecoders } from '../adapters/mqtt/payload.ts'
+import type { SessionDetail, SessionFacts, SessionQuery } from '../adapters/mqtt/session-facts.ts'
 import { WadiError } from '../runtime/base/errors.ts'
 import { type MetricFamily, Metrics } from '../runtime/base/metrics.ts'
 import { registerAppends } from '../runtime/broker/append-metrics.ts'
@@ -46,6 +47,7 @@ import { metricsText } from './metrics-text.ts'
 import { mqttLog } from './mqtt-log.ts'
 import { lackOfOpenFiles } from './open-files.ts'
 import { registerProcess } from './process-metrics.ts'
+import { SessionDesk } from './session-desk.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
 import type { MissingRange, PlacedRecord } from './tail-cursor.ts'
@@ -94,6 +96,19 @@ export interface Gateway {
    * all of it, unless `undelivered` is 'lose': then what is missing there is counted as lost
    */
   deleteTopic(name: string, options?: Partial<DeleteOptions>): Promise<void>
+  /**
+   * MQTT sessions, those of absent clients included, in the order of their client ids. Others have their turns while it goes on: what comes or ends
+   * meanwhile may be among them or not. @throws WadiError WADI_USAGE at the first step when `topic` is a filter
+   */
+  sessions(query?: SessionQuery): AsyncGenerator<SessionFacts, void, void>
+  /** One of them, with its subscriptions. @throws WadiError WADI_SESSION_UNKNOWN */
+  session(clientId: string): Promise<SessionDetail>
+  /**
+   * Ends the session of an MQTT client: its connection, its subscriptions, and what waits for it. Its will is sent, as the standard wants it when a session ends.
+   * Durable when it resolves, with what there was. @throws WadiError WADI_SESSION_UNKNOWN; what storage says: then it has ended, and a kill brings
+   * it back until that could be written
+   */
+  endSession(clientId: string): Promise<SessionDetail>
   /** Refuses new events, finishes what was begun, seals, unlocks. */
   close(): Promise<void>
 }
@@ -184,10 +199,12 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   const reporter = new StatusReporter({ config, metrics, store, topicsSetup, edges, ingest, mqtt, kafka, refusedBatches, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, ...edges }
+  const desk = new SessionDesk(mqtt, log)
   const handlers: Record<string, ControlHandler> = {
     status: async ({ send }) => void (await send(await reporter.report())),
     metrics: async ({ send }) => void (await send({ text: metricsText(metrics.collect()) })),
-    tail: ({ parameters, signal, send }) => feedTail(source, readTailRequest(parameters), { signal, send })
+    tail: ({ parameters, signal, send }) => feedTail(source, readTailRequest(parameters), { signal, send }),
+    ...desk.handlers
   }
   const control = await openControlDoor(config, handlers, { log })
   closers.add(() => control.close())
@@ -206,6 +223,9 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     metrics: () => metrics.collect(),
     records: (topicNames, options) => recordsOf(source, topicNames, options),
     deleteTopic: (name, options) => deleteTopic(config, store, name, options),
+    sessions: (query) => desk.list(query),
+    session: (clientId) => desk.describe(clientId),
+    endSession: (clientId) => desk.end(clientId),
     close: () => closers.close()
   }
 }

@@ -133,7 +133,7 @@ export class KeptSessions {
   #sessionOf(found: FoundSession): ClientSession {
     const {
       clientId,
-      session: { expirySeconds, endedMs },
+      session: { expirySeconds, endedMs, version = 0 },
       flights,
       start,
       end,
@@ -142,6 +142,7 @@ export class KeptSessions {
     const { limits, budget } = this.#options
     const session = new ClientSession(clientId, new Outbox(limits, budget, start), expirySeconds)
     session.endedMs = endedMs ?? Date.now()
+    session.version = version
     session.outbox.restore(flights, left ?? end)
     this.keep(session, found)
     if (left) this.store.queueChanged(session)

@@ -97,6 +97,8 @@ export interface MqttBroker {
   /** Where its listeners listen now. */
   readonly addresses: readonly { readonly host: string; readonly port: number }[]
   readonly metrics: MqttMetrics
+  /** For who looks at them from outside, or ends one. */
+  readonly sessions: Pick<SessionLayer, 'list' | 'find' | 'end'>
 }
 
 const DRAIN_MS_MAX = 5_000
@@ -184,6 +186,10 @@ class Broker implements MqttBroker {
       subscriptionsRefused: this.#subscriptionsRefused,
       ...this.#sessions.metrics
     }
+  }
+
+  get sessions(): Pick<SessionLayer, 'list' | 'find' | 'end'> {
+    return this.#sessions
   }
 
   start(): Promise<void> {

@@ -42,11 +42,13 @@ import { reasonTextOf, subscribeTextOf } from './reason-text.ts'
 import { GateFault } from './reasons.ts'
 import { RetainedMessages } from './retained-messages.ts'
 import { RetainedTurns } from './retained-turns.ts'
+import { detailOf, factsOf, type SessionDetail, type SessionFacts, type SessionQuery, selectSessions } from './session-facts.ts'
 import { isForWantOfRoom } from './session-faults.ts'
 import type { Connection, SessionHandlers, SessionLayer, SessionLayerMetrics, SessionLayerOptions } from './session-layer.ts'
 import { SessionRegistry } from './session-registry.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { type SystemFacts, systemFields, systemMessages } from './system-topics.ts'
+import { PLACE_BYTES } from './waiting-places.ts'
 import { type DueWill, type SendWill, Wills } from './wills.ts'
 import { pingrespPacket, subackPacket, unsubackPacket } from './wire-write.ts'
 
@@ -134,7 +136,7 @@ class MqttSessions implements SessionLayer {
       retainedBytes: this.#retained.bytes,
       wills: this.#wills.count,
       willsDropped: this.#wills.droppedCount,
-      queuedBytes: this.#budget.bytes,
+      queuedBytes: this.#budget.bytes + this.#budget.places * PLACE_BYTES,
       queuedPlaces: this.#budget.places,
       deliveries: this.#budget.deliveries,
       qos2Remembered: this.qos2.rememberedCount,
@@ -185,6 +187,34 @@ class MqttSessions implements SessionLayer {
     this.#sessions.close()
     this.#wills.close()
     return this.#kept.store.close()
+  }
+
+  // --- for who looks from outside
+
+  async *list(query: SessionQuery): AsyncGenerator<SessionFacts, void, void> {
+    const clientIds = query.topic === undefined ? this.#sessions.clientIds() : this.#subscriptions.subscribersOf(query.topic)
+    yield* selectSessions([...clientIds].sort(), (clientId) => this.#factsOf(clientId), query)
+  }
+
+  find(clientId: string): SessionDetail | null {
+    const session = this.#sessions.get(clientId)
+    const facts = session && this.#factsOf(clientId)
+    return facts ? detailOf(facts, session) : null
+  }
+
+  async end(clientId: string): Promise<SessionDetail | null> {
+    const detail = this.find(clientId)
+    const holder = this.#holders.get(clientId)
+    const session = this.#sessions.get(clientId)
+    if (!detail || !session) return null
+    holder?.connection.close(ReasonCode.administrativeAction)
+    for (const refusal of await Promise.all([holder && this.#detach(holder), this.#sessions.end(session)])) if (refusal) throw refusal
+    return detail
+  }
+
+  #factsOf(clientId: string): SessionFacts | null {
+    const session = this.#sessions.get(clientId)
+    return session ? factsOf(session, this.#holders.get(clientId), this.#wills.has(clientId)) : null
   }
 
   // --- packets
@@ -239,7 +269,7 @@ class MqttSessions implements SessionLayer {
     if (holder) {
       this.#handlers.takenOver(connection.connection, holder.connection.connection, id)
       holder.connection.close(ReasonCode.sessionTakenOver)
-      this.#detach(holder)
+      void this.#detach(holder)
     }
     this.#holders.set(id, client)
     this.#clientOf.set(connection, client)
@@ -251,6 +281,7 @@ class MqttSessions implements SessionLayer {
     const resumed = connect.isClean ? undefined : known
     const session = resumed ?? this.#sessions.create(id)
     this.#sessions.occupy(session, connect.sessionExpirySeconds)
+    session.version = connect.version
     client.session = session
     if (resumed) this.#dropForbidden(client, session)
     const refusal = await this.#keep(session, resumed !== undefined)
@@ -498,23 +529,23 @@ class MqttSessions implements SessionLayer {
     this.#connections.delete(connection)
     const client = this.#clientOf.get(connection)
     this.#clientOf.delete(connection)
-    if (client) this.#detach(client)
+    if (client) void this.#detach(client)
   }
 
-  /** The connection gives up its session. */
-  #detach(client: ConnectedClient): void {
-    if (client.isDetached) return
+  /** The connection gives up its session. @returns as SessionRegistry.leave() */
+  #detach(client: ConnectedClient): Promise<Error | null> | null {
+    if (client.isDetached) return null
     client.isDetached = true
     if (this.#holders.get(client.id) === client) this.#holders.delete(client.id)
     if (client.clean) this.qos2.end(client)
     const { session, will } = client
     if (!session) {
       if (will) this.#wills.abandon(client.id, will) // it never got CONNACK
-      return
+      return null
     }
     session.outbox.detach()
     if (will) this.#wills.connectionLost(client, client.id, will, Math.min(will.delaySeconds, session.expirySeconds))
-    this.#sessions.leave(session)
+    return this.#sessions.leave(session)
   }
 
   // --- wills

@@ -94,17 +94,15 @@ export class SessionRegistry {
     this.#idle.delete(session)
   }
 
-  /** Its client is gone. */
-  leave(session: ClientSession): void {
+  /** Its client is gone. @returns as end(), where it ends with its connection; null otherwise */
+  leave(session: ClientSession): Promise<Error | null> {
     const { expirySeconds } = session
-    if (expirySeconds === 0) {
-      this.end(session)
-      return
-    }
+    if (expirySeconds === 0) return this.end(session)
     session.endedMs = Date.now()
     this.#options.kept.store.recordChanged(session)
     if (expirySeconds !== SESSION_NEVER_EXPIRES) this.#ends.set(session, expirySeconds)
     if (session.subscriptions.size === 0) this.#keepIdle(session)
+    return Promise.resolve(null)
   }
 
   /**

@@ -553,8 +553,12 @@ function sameNumbers(some: readonly number[], others: readonly number[]): boolea
   return some.length === others.length && some.every((number, index) => number === others[index])
 }
 
-function recordOf({ expirySeconds, endedMs }: ClientSession): StoredSession {
-  return { expirySeconds: Math.max(1, expirySeconds), ...(endedMs !== null && { endedMs }) }
+function recordOf({ expirySeconds, endedMs, version }: ClientSession): StoredSession {
+  return {
+    expirySeconds: Math.max(1, expirySeconds),
+    ...(endedMs !== null && { endedMs }),
+    ...(version > 0 && { version })
+  } as StoredSession
 }
 
 function storedOf(filter: string, { qos, noLocal, retainAsPublished, id }: Subscription): StoredSubscription {
