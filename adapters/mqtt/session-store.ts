@@ -176,7 +176,6 @@ export class SessionStore {
   *#sessionsIn(onDamage: (error: WadiError) => void): Generator<FoundSession> {
     const store = this.#store
     const subscriptionKeys = byClient(storedSubscriptions.keysIn(store), storedSubscriptions)
-    const pieceKeys = byClient(storedPieces.keysIn(store), storedPieces)
     const known = new Set<string>()
     const damaged: KeysOfClient[] = []
     for (const key of storedSessions.keysIn(store)) {
@@ -192,7 +191,8 @@ export class SessionStore {
       const subscriptions = (subscriptionKeys.get(clientId) ?? []).flatMap(
         (one) => storedSubscriptions.getWhole(store, one, onDamage) ?? []
       )
-      const pieces = (pieceKeys.get(clientId) ?? []).flatMap((one) => storedPieces.getWhole(store, one, onDamage) ?? [])
+      const numbers = pieceNumbers(Math.floor(start / PLACES_PER_PIECE), end)
+      const pieces = numbers.flatMap((number) => storedPieces.getWhole(store, pieceKey(clientId, number), onDamage) ?? [])
       yield {
         ...{ clientId, session, flights, start, end, left: hasAll(pieces, start, end) ? null : pairsBetween(pieces, start, end) },
         subscriptions: subscriptions.map(subscriptionOf),
@@ -200,9 +200,14 @@ export class SessionStore {
         ahead: offsetsByCode(ahead)
       }
     }
-    const queueKeys = storedQueues.keysIn(store).map((key): KeysOfClient => [storedQueues.restOf(key), [key]])
-    const others = [...subscriptionKeys, ...pieceKeys, ...queueKeys].filter(([clientId]) => !known.has(clientId))
-    this.#removeOrphans([...damaged, ...others])
+    const orphansOf = (keys: readonly string[], clientOf: (key: string) => string): KeysOfClient[] =>
+      keys.filter((key) => !known.has(clientOf(key))).map((key) => [clientOf(key), [key]])
+    this.#removeOrphans([
+      ...damaged,
+      ...[...subscriptionKeys].filter(([clientId]) => !known.has(clientId)),
+      ...orphansOf(storedPieces.keysIn(store), (key) => clientOfKey(storedPieces.restOf(key))),
+      ...orphansOf(storedQueues.keysIn(store), (key) => storedQueues.restOf(key))
+    ])
   }
 
   /** Of sessions whose record cannot be read: a later one of that client must not get what was theirs. */

@@ -100,7 +100,7 @@ export class Subscriptions {
   }
 
   /** Sessions for which a message would wait: of QoS 1 or 2 by one of their subscriptions. */
-  waitersOf({ topic, qos }: Message, publisherId: string): ReadonlySet<ClientSession> {
+  waitersOf({ topic, qos }: Pick<Message, 'topic' | 'qos'>, publisherId: string): ReadonlySet<ClientSession> {
     const found = new Set<ClientSession>()
     if (qos === 0) return found
     this.#filters.match(topic, (session, subscription) => {
