@@ -45,7 +45,7 @@ import { brokerSettingsOf, createKafka, fullLog, refusalLog, topicChangesLog, to
 import type { Log } from './log.ts'
 import { metricsText } from './metrics-text.ts'
 import { mqttLog } from './mqtt-log.ts'
-import { lackOfOpenFiles } from './open-files.ts'
+import { lackOfOpenFiles, watchOpenFiles } from './open-files.ts'
 import { registerProcess } from './process-metrics.ts'
 import { SessionDesk } from './session-desk.ts'
 import type { StatusReport } from './status-report.ts'
@@ -162,6 +162,8 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   if (lack !== null) log('warn', `the disk of ${config.gateway.data} has too little room: ${lack}`)
   const openFiles = lackOfOpenFiles(config)
   if (openFiles !== null) log('warn', openFiles)
+  const stopWatching = watchOpenFiles(log)
+  closers.add(async () => stopWatching())
   const store = await openStore(config, { edges, log, onRecovery })
   closers.add(() => store.close())
 
