@@ -45,6 +45,7 @@ import { brokerSettingsOf, createKafka, fullLog, refusalLog, topicChangesLog, to
 import type { Log } from './log.ts'
 import { metricsText } from './metrics-text.ts'
 import { mqttLog } from './mqtt-log.ts'
+import { NotRetainedLog } from './not-retained-log.ts'
 import { lackOfOpenFiles, watchOpenFiles } from './open-files.ts'
 import { registerProcess } from './process-metrics.ts'
 import { SessionDesk } from './session-desk.ts'
@@ -472,7 +473,11 @@ async function openMqtt(
   closers: Closers
 ): Promise<MqttBroker> {
   const dropped = new DroppedLog(log)
-  closers.add(async () => dropped.close()) // after the broker
+  const notRetained = new NotRetainedLog(log)
+  closers.add(async () => {
+    dropped.close() // after the broker
+    notRetained.close()
+  })
   const broker = createMqttBroker({
     ingest,
     store,
@@ -483,6 +488,7 @@ async function openMqtt(
     version: VERSION,
     onEvent: mqttLog(log),
     onTakeover: takeoverLog(log),
+    onNotRetained: (message) => notRetained.note(message),
     onDrop: (clientId, why) => dropped.note(clientId, why),
     onDamage: ({ story }) => log('warn', `${story.happened} It is left out.`, story.facts)
   })
