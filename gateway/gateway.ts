@@ -3,6 +3,7 @@
 // Invariants: whatever fails while opening, what was opened before is closed again; nothing is printed, no signal is handled and no flag of the
 // process is set here.
 
+import { ADMIN_SOCKET } from '../adapters/control/control-path.ts'
 import type { ControlHandler } from '../adapters/control/control-server.ts'
 import { registerKafka } from '../adapters/kafka-server/kafka-metrics.ts'
 import type { KafkaListener } from '../adapters/kafka-server/listener.ts'
@@ -53,7 +54,7 @@ import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
 import type { MissingRange, PlacedRecord } from './tail-cursor.ts'
 import { feedTail, type TailSource, tailItems } from './tail-feed.ts'
-import type { TailRequest } from './tail-request.ts'
+import { readTailRequest } from './tail-request.ts'
 import { takeoverLog } from './takeover-log.ts'
 import { deliveredTopics, partitionWords, placeOfTopic, TopicsSetup, type TopicsSetupOptions, topicConfigOf } from './topics-setup.ts'
 import { VERSION } from './version.ts'
@@ -207,10 +208,12 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     status: async ({ send }) => void (await send(await reporter.report())),
     metrics: async ({ send }) => void (await send({ text: metricsText(metrics.collect()) })),
     tail: ({ parameters, signal, send }) => feedTail(source, readTailRequest(parameters), { signal, send }),
-    ...desk.handlers
+    ...desk.lookHandlers
   }
   const control = await openControlDoor(config, handlers, { log })
   closers.add(() => control.close())
+  const admin = await openControlDoor(config, desk.changeHandlers, { log, socket: ADMIN_SOCKET })
+  closers.add(() => admin.close())
 
   const addresses = { mqtt: mqtt.addresses.map(formatAddress), kafka: kafka && formatAddress(kafka.address) }
   sayReady(addresses, config.gateway.data, log)
@@ -579,17 +582,5 @@ async function* recordsOf(
   for await (const item of tailItems(source, { patterns, begin, sinceMs: null, untilMs: null, isFollowing }, signal)) {
     if ('placed' in item) yield item.placed
     else onMissing(item.missing)
-  }
-}
-
-function readTailRequest(parameters: Readonly<Record<string, unknown>>): TailRequest {
-  const { patterns, last, from, sinceMs, untilMs, isFollowing } = parameters
-  const isPlace = from === 'beginning' || from === 'end' || (typeof from === 'number' && from >= 0)
-  return {
-    patterns: Array.isArray(patterns) ? patterns.map(String) : [],
-    begin: isPlace ? { from } : { last: typeof last === 'number' && last >= 0 ? last : 0 },
-    sinceMs: typeof sinceMs === 'number' ? sinceMs : null,
-    untilMs: typeof untilMs === 'number' ? untilMs : null,
-    isFollowing: isFollowing !== false
   }
 }

@@ -23,7 +23,8 @@ export class SessionDesk {
     this.#log = log
   }
 
-  get handlers(): Record<string, ControlHandler> {
+  /** For the socket that a group may have. */
+  get lookHandlers(): Record<string, ControlHandler> {
     return {
       sessions: async ({ parameters, send }) => {
         let page: SessionFacts[] = []
@@ -35,7 +36,13 @@ export class SessionDesk {
         }
         if (page.length > 0) await send(page)
       },
-      session: async ({ parameters, send }) => void (await send(await this.describe(clientIdOf(parameters)))),
+      session: async ({ parameters, send }) => void (await send(await this.describe(clientIdOf(parameters))))
+    }
+  }
+
+  /** For the owner's. */
+  get changeHandlers(): Record<string, ControlHandler> {
+    return {
       'end-session': async ({ parameters, send }) => void (await send(await this.end(clientIdOf(parameters))))
     }
   }

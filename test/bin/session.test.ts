@@ -3,6 +3,7 @@
 
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 import t, { type Test } from 'tap'
+import { askControl } from '../../adapters/control/control-client.ts'
 import { SessionTable } from '../../bin/session-text.ts'
 import { connect, publish, type Running, startGateway, temporary, wadi } from './wadi-process.ts'
 
@@ -89,6 +90,16 @@ t.test('wrong words, and who is not there', { timeout: 120_000 }, async (t) => {
   t.equal(objects((await session('list', '--json')).stdout).length, 2, 'nothing was ended')
   t.match(await wadi(t, 'session', 'list', '--data', '/nowhere'), { code: 69, stderr: /WADI_UNAVAILABLE/ })
   t.match(await wadi(t, 'session'), { code: 64, stderr: /"wadi session list" or "wadi session show" or "wadi session end"/ })
+})
+
+t.test('who may look may not end: the socket of the group does not take it', { timeout: 60_000 }, async (t) => {
+  const running = await startGateway(t, await temporary(t))
+  await reader(t, running, 'press-1')
+  await t.rejects(askControl(running.data, { command: 'end-session', clientId: 'press-1' }), {
+    code: 'WADI_USAGE',
+    message: /is not known/
+  })
+  t.match(await askControl(running.data, { command: 'session', clientId: 'press-1' }), { clientId: 'press-1', isConnected: true })
 })
 
 t.test('pages of one table: as wide as those before, one head', async (t) => {
