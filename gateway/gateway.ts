@@ -8,7 +8,6 @@ import type { ControlHandler } from '../adapters/control/control-server.ts'
 import { registerKafka } from '../adapters/kafka-server/kafka-metrics.ts'
 import type { KafkaListener } from '../adapters/kafka-server/listener.ts'
 import { KafkaUpstream } from '../adapters/kafka-upstream/kafka-upstream.ts'
-import { type BrokerLimits, defaultMqttLimits } from '../adapters/mqtt/limits.ts'
 import { Listener } from '../adapters/mqtt/listener.ts'
 import { createMqttBroker, type MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import { registerMqtt } from '../adapters/mqtt/mqtt-metrics.ts'
@@ -45,6 +44,7 @@ import { lackOfRoom } from './journal-room.ts'
 import { brokerSettingsOf, createKafka, fullLog, refusalLog, topicChangesLog, topicRulesOf } from './kafka.ts'
 import type { Log } from './log.ts'
 import { metricsText } from './metrics-text.ts'
+import { brokerLimits } from './mqtt-limits.ts'
 import { mqttLog } from './mqtt-log.ts'
 import { NotRetainedLog } from './not-retained-log.ts'
 import { lackOfOpenFiles, watchOpenFiles } from './open-files.ts'
@@ -204,16 +204,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, ...edges }
   const desk = new SessionDesk(mqtt, log)
-  const handlers: Record<string, ControlHandler> = {
-    status: async ({ send }) => void (await send(await reporter.report())),
-    metrics: async ({ send }) => void (await send({ text: metricsText(metrics.collect()) })),
-    tail: ({ parameters, signal, send }) => feedTail(source, readTailRequest(parameters), { signal, send }),
-    ...desk.lookHandlers
-  }
-  const control = await openControlDoor(config, handlers, { log })
-  closers.add(() => control.close())
-  const admin = await openControlDoor(config, desk.changeHandlers, { log, socket: ADMIN_SOCKET })
-  closers.add(() => admin.close())
+  await openDoors(config, { reporter, metrics, source, desk, log }, closers)
 
   const addresses = { mqtt: mqtt.addresses.map(formatAddress), kafka: kafka && formatAddress(kafka.address) }
   sayReady(addresses, config.gateway.data, log)
@@ -234,6 +225,28 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     endSession: (clientId) => desk.end(clientId),
     close: () => closers.close()
   }
+}
+
+interface Answering {
+  readonly reporter: StatusReporter
+  readonly metrics: Metrics
+  readonly source: TailSource
+  readonly desk: SessionDesk
+  readonly log: Log
+}
+
+/** The control sockets: one for looking, one for changing. */
+async function openDoors(config: Config, { reporter, metrics, source, desk, log }: Answering, closers: Closers): Promise<void> {
+  const handlers: Record<string, ControlHandler> = {
+    status: async ({ send }) => void (await send(await reporter.report())),
+    metrics: async ({ send }) => void (await send({ text: metricsText(metrics.collect()) })),
+    tail: ({ parameters, signal, send }) => feedTail(source, readTailRequest(parameters), { signal, send }),
+    ...desk.lookHandlers
+  }
+  const control = await openControlDoor(config, handlers, { log })
+  closers.add(() => control.close())
+  const admin = await openControlDoor(config, desk.changeHandlers, { log, socket: ADMIN_SOCKET })
+  closers.add(() => admin.close())
 }
 
 interface Counting {
@@ -452,21 +465,6 @@ function unroutedLog(log: Log): NonNullable<ConstructorParameters<typeof Ingest>
     if (action === 'reject') return
     const words = `no route takes the MQTT topic ${JSON.stringify(mqttTopic)} of ${clientId || 'a client without id'}: its events are dropped (unmatched)`
     log('warn', words, { mqttTopic, clientId })
-  }
-}
-
-function brokerLimits({ retained, queue, sessions, subscriptions }: MqttLimitsSection): Partial<BrokerLimits> {
-  const { subscriptionsPerClientMax, subscriptionBytesPerClientMax } = defaultMqttLimits
-  return {
-    retainedCountMax: retained.messages,
-    retainedBytesMax: retained.bytes,
-    retainedMessageBytesMax: retained.message,
-    queuedPlacesPerClientMax: queue.messages,
-    queuedPlacesMax: queue.total,
-    sessionsMax: sessions,
-    subscriptionsPerClientMax: subscriptions.client,
-    subscriptionBytesPerClientMax: Math.ceil((subscriptionBytesPerClientMax / subscriptionsPerClientMax) * subscriptions.client),
-    subscriptionBytesMax: subscriptions.memory
   }
 }
 

@@ -3,7 +3,6 @@
 // Not for: raising the limit (the service manager, LimitNOFILE).
 
 import { closeSync, openSync, readFileSync } from 'node:fs'
-import { devNull } from 'node:os'
 import type { Config } from './config/schema.ts'
 import type { Log } from './log.ts'
 import { oncePerMinute } from './once-per-minute.ts'
@@ -37,7 +36,7 @@ export function openFilesLook(log: Log, { tryFile = tryNull, nowMs }: { tryFile?
 }
 
 function tryNull(): void {
-  closeSync(openSync(devNull, 'r'))
+  closeSync(openSync('/dev/null', 'r'))
 }
 
 /** What to warn of at the start; null = there are enough, or this system does not tell. `limits`: the text of /proc/self/limits. */

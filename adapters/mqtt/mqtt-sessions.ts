@@ -214,7 +214,11 @@ class MqttSessions implements SessionLayer {
 
   #factsOf(clientId: string): SessionFacts | null {
     const session = this.#sessions.get(clientId)
-    return session ? factsOf(session, this.#holders.get(clientId), this.#wills.has(clientId)) : null
+    if (!session) return null
+    const holder = this.#holders.get(clientId)
+    const connection =
+      holder?.session === session ? { sinceMs: holder.sinceMs, remoteAddress: holder.connection.connection.remoteAddress } : null
+    return factsOf(session, connection, this.#wills.has(clientId))
   }
 
   // --- packets

@@ -1,8 +1,6 @@
 // What there is to see of a session, and which sessions somebody asks for. Not for: who asks (gateway/session-desk.ts), what a session is (client-session.ts).
 
-import { setImmediate } from 'node:timers/promises'
 import type { ClientSession } from './client-session.ts'
-import type { ConnectedClient } from './connected-client.ts'
 import type { ProtocolVersion, Qos } from './packets.ts'
 import { SESSION_NEVER_EXPIRES } from './packets.ts'
 
@@ -50,21 +48,26 @@ export interface SessionQuery {
 /** Sessions that are looked at before others have their turn. */
 const SESSIONS_PER_TURN = 200
 
-/** `holder`: the connection that has the client id now. */
-export function factsOf(session: ClientSession, holder: ConnectedClient | undefined, hasWill: boolean): SessionFacts {
+/** What there is of a session's connection. */
+interface ConnectionFacts {
+  readonly sinceMs: number
+  readonly remoteAddress: string
+}
+
+/** `connection` null = its client is away. */
+export function factsOf(session: ClientSession, connection: ConnectionFacts | null, hasWill: boolean): SessionFacts {
   const { clientId, outbox, subscriptions, expirySeconds, endedMs, version } = session
-  const client = holder?.session === session ? holder : null
   return {
     clientId,
-    isConnected: client !== null,
-    sinceMs: client ? client.sinceMs : (endedMs ?? Date.now()),
+    isConnected: connection !== null,
+    sinceMs: connection?.sinceMs ?? endedMs ?? Date.now(),
     version: version === 0 ? null : version,
     expirySeconds: expirySeconds === SESSION_NEVER_EXPIRES ? null : expirySeconds,
     subscriptions: subscriptions.size,
     queuedMessages: outbox.size,
     queuedBytes: outbox.memoryBytes,
     hasWill,
-    remoteAddress: client?.connection.connection.remoteAddress ?? null
+    remoteAddress: connection?.remoteAddress ?? null
   }
 }
 
@@ -84,7 +87,7 @@ export async function* selectSessions(
 ): AsyncGenerator<SessionFacts, void, void> {
   const parts = pattern.split('*')
   for (const [index, clientId] of clientIds.entries()) {
-    if (index % SESSIONS_PER_TURN === SESSIONS_PER_TURN - 1) await setImmediate()
+    if (index % SESSIONS_PER_TURN === SESSIONS_PER_TURN - 1) await new Promise((resolve) => setImmediate(resolve))
     if (!fits(clientId, parts)) continue
     const facts = find(clientId)
     if (facts && (isConnected === undefined || facts.isConnected === isConnected)) yield facts
