@@ -7,7 +7,7 @@ import { SESSION_NEVER_EXPIRES } from './packets.ts'
 export interface SessionFacts {
   readonly clientId: string
   readonly isConnected: boolean
-  /** Wall time, ms: since when it is connected, or absent. Behind a kill: since the start. */
+  /** Wall time, ms: since when it is connected, or absent; since the start, when it was connected as the gateway was killed. */
   readonly sinceMs: number
   /** 3 = 3.1, 4 = 3.1.1, 5; of an absent client as it was connected last. null = an older version of Wadi has written it, which did not say. */
   readonly version: ProtocolVersion | null

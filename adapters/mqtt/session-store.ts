@@ -111,6 +111,8 @@ export class SessionStore {
   readonly #changed = new Set<ClientSession>()
   /** Removals that were refused, by client. */
   readonly #refused = new Map<string, readonly StateChange[]>()
+  /** Removals that are on their way, by client. */
+  readonly #leaving = new Map<string, Promise<WadiError | null>>()
   /** By topic number: what `mqtt.queued` says behind everything that was submitted, and what it says. */
   #queuedTo: ReadonlyMap<number, readonly number[]> = new Map()
   #durableQueuedTo: ReadonlyMap<number, readonly number[]> = new Map()
@@ -286,12 +288,12 @@ export class SessionStore {
     this.#submit({ changes, sessions: written ? [written] : [], removals, ...(isFirst && { queuedTo: this.#queuedTo }) }, done)
   }
 
-  /** The session has ended. @returns why that is not durable; it is tried again */
+  /** The session has ended. @returns why that is not durable; it is tried again. Asked once more meanwhile, the same */
   forget(session: ClientSession): Promise<WadiError | null> {
     const { kept, clientId } = session
     session.kept = null
     this.#changed.delete(session)
-    if (!kept) return Promise.resolve(null)
+    if (!kept) return this.#leaving.get(clientId) ?? Promise.resolve(null)
     session.outbox.places.takeBack()
     const filters = new Set([...session.subscriptions.keys(), ...kept.changedFilters])
     const changes = [
@@ -301,7 +303,11 @@ export class SessionStore {
       ...pieceNumbers(kept.firstPiece, kept.end).map((number) => storedPieces.remove(pieceKey(clientId, number)))
     ]
     const removals = new Map([[clientId, changes]])
-    return new Promise((resolve) => this.#submit({ changes, sessions: [], removals }, resolve))
+    const forgotten = new Promise<WadiError | null>((resolve) => this.#submit({ changes, sessions: [], removals }, resolve))
+    this.#leaving.set(clientId, forgotten)
+    return forgotten.finally(() => {
+      if (this.#leaving.get(clientId) === forgotten) this.#leaving.delete(clientId)
+    })
   }
 
   /** Everything that has changed, and how far that goes. */

@@ -22,7 +22,7 @@ A client that is still there connects again, and begins anew: it is told that it
 For the user that runs the gateway: members of control.group may look, and change nothing.
 Exit code 1 when one of them is not there; the others are ended.`,
   options: [{ name: 'json', doc: 'one JSON object for each, as it was' }, ...targetOptions],
-  examples: ['wadi session end press-1', 'wadi session list --absent --topic plant/press/temp'],
+  examples: ['wadi session end press-1', "wadi session end 'old dashboard' press-2"],
 
   async run(input) {
     const { askControl } = await import('../../adapters/control/control-client.ts')

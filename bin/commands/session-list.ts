@@ -15,8 +15,8 @@ export const sessionList: Command = {
   operandsMax: 1,
   summary: 'MQTT sessions of the running gateway, those of absent clients too',
   details: `PATTERN is of client ids: * stands for any characters (in quotes, or the shell takes it).
-SINCE is when it was connected, or when its connection ended: behind a kill, the start of the gateway.
-EXPIRY is from the end of the connection on; 0 ends with it. MQTT is the version it was connected with last, "-" when 0.1.0 has written it.
+SINCE is when it was connected, or when its connection ended: with a kill of the gateway, its next start.
+EXPIRY is from the end of the connection on; 0 ends with it. MQTT is the version it was connected with last, "-" where an older Wadi did not say.
 QUEUED are messages that wait or are not acknowledged, BYTES is the memory they take: what waits in the log is a reference of 8 bytes.`,
   options: [
     { name: 'absent', doc: 'only those whose client is away' },

@@ -220,3 +220,20 @@ t.test('a client that connects while its session is being ended begins anew, and
   const after = await kill(t, gateway)
   t.match(await list(after), [{ clientId: 'reader', subscriptions: 1, queuedMessages: 0 }])
 })
+
+t.test('an end while its client connects with a clean start: it is durable too before the answer, and the client is closed', async (t) => {
+  const gateway = await startGateway(t)
+  await absentReader(t, gateway, 1)
+  gateway.store.isHeld = true
+  const clean = read(t, gateway, { clean: true })
+  await turns(() => gateway.store.waitingCount > 0)
+  let isAnswered = false
+  const ending = gateway.broker.sessions.end('reader').finally(() => (isAnswered = true))
+  await clean.until(() => clean.isClosed)
+  t.equal(clean.connack, undefined)
+  t.notOk(isAnswered, 'what the clean start has begun to take away is on its way')
+  gateway.store.release()
+  t.match(await ending, { isConnected: false, queuedMessages: 1 })
+  t.same(keysOf(gateway.store), [])
+  t.match(gateway.broker.metrics, { sessions: 0, subscriptions: 0, clients: 0, queuedPlaces: 0 })
+})
