@@ -178,7 +178,8 @@ export class SessionStore {
   *#sessionsIn(onDamage: (error: WadiError) => void): Generator<FoundSession> {
     const store = this.#store
     const subscriptionKeys = byClient(storedSubscriptions.keysIn(store), storedSubscriptions)
-    const known = new Set<string>()
+    /** With the pieces of what waits for them. */
+    const known = new Map<string, readonly number[]>()
     const damaged: KeysOfClient[] = []
     for (const key of storedSessions.keysIn(store)) {
       const session = storedSessions.getWhole(store, key, onDamage)
@@ -187,13 +188,13 @@ export class SessionStore {
         damaged.push([clientId, [key]])
         continue
       }
-      known.add(clientId)
       const queue = storedQueues.getWhole(store, storedQueues.keyAt(clientId), onDamage) ?? NO_QUEUE
       const { start, end, flights, queued, ahead } = queue
       const subscriptions = (subscriptionKeys.get(clientId) ?? []).flatMap(
         (one) => storedSubscriptions.getWhole(store, one, onDamage) ?? []
       )
       const numbers = pieceNumbers(Math.floor(start / PLACES_PER_PIECE), end)
+      known.set(clientId, numbers)
       const pieces = numbers.flatMap((number) => storedPieces.getWhole(store, pieceKey(clientId, number), onDamage) ?? [])
       yield {
         ...{ clientId, session, flights, start, end, left: hasAll(pieces, start, end) ? null : pairsBetween(pieces, start, end) },
@@ -202,12 +203,16 @@ export class SessionStore {
         ahead: offsetsByCode(ahead)
       }
     }
+    const pieceKeys = storedPieces.keysIn(store)
+    // Pieces of nothing that waits are looked at too: damage is said, wherever it is.
+    for (const key of pieceKeys)
+      if (known.get(clientOfPiece(key))?.includes(numberOfPiece(key)) === false) storedPieces.getWhole(store, key, onDamage)
     const orphansOf = (keys: readonly string[], clientOf: (key: string) => string): KeysOfClient[] =>
       keys.filter((key) => !known.has(clientOf(key))).map((key) => [clientOf(key), [key]])
     this.#removeOrphans([
       ...damaged,
       ...[...subscriptionKeys].filter(([clientId]) => !known.has(clientId)),
-      ...orphansOf(storedPieces.keysIn(store), (key) => clientOfKey(storedPieces.restOf(key))),
+      ...orphansOf(pieceKeys, clientOfPiece),
       ...orphansOf(storedQueues.keysIn(store), (key) => storedQueues.restOf(key))
     ])
   }
@@ -522,6 +527,8 @@ function bytesOf(changes: readonly StateChange[]): number {
 }
 
 const pieceKey = (clientId: string, number: number): string => storedPieces.keyAt(`${clientId}/${number}`)
+const clientOfPiece = (key: string): string => clientOfKey(storedPieces.restOf(key))
+const numberOfPiece = (key: string): number => Number(key.slice(key.lastIndexOf('/') + 1))
 
 /** Of the pieces from `first` on up to the one with place `end` - 1. */
 function pieceNumbers(first: number, end: number): number[] {
