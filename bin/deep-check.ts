@@ -7,7 +7,7 @@ import { access, stat } from 'node:fs/promises'
 import { createConnection, createServer } from 'node:net'
 import { dirname } from 'node:path'
 import { groupIdOf, userName } from '../adapters/control/accounts.ts'
-import { socketAddress } from '../adapters/control/control-path.ts'
+import { CONTROL_SOCKET, socketAddress } from '../adapters/control/control-path.ts'
 import { whyNoGroup } from '../adapters/control/group-access.ts'
 import { api } from '../adapters/kafka-protocol/apis.ts'
 import { Connection } from '../adapters/kafka-upstream/connection.ts'
@@ -52,7 +52,7 @@ export async function* deepCheck(config: Config, disk: Disk = nodeDisk): AsyncGe
 
 /** Without locking it: that would write. */
 async function isGatewayIn(directory: string): Promise<boolean> {
-  const address = await socketAddress(directory).catch(() => null)
+  const address = await socketAddress(directory, CONTROL_SOCKET).catch(() => null)
   if (!address) return false
   try {
     return await new Promise<boolean>((resolve) => {

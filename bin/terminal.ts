@@ -85,10 +85,16 @@ function visibleLength(text: string): number {
   return text.replaceAll(COLOURS, '').length
 }
 
+export interface ColumnOptions {
+  readonly rightAligned?: readonly number[]
+  readonly indent?: string
+  /** Of the pages before: made as wide as this one needs. */
+  readonly widths?: number[]
+}
+
 /** Aligns the columns of a table; numbers are given as text. The last column is not padded. */
-export function columns(rows: readonly (readonly string[])[], options: { rightAligned?: readonly number[]; indent?: string } = {}): string {
-  const { rightAligned = [], indent = '' } = options
-  const widths: number[] = []
+export function columns(rows: readonly (readonly string[])[], options: ColumnOptions = {}): string {
+  const { rightAligned = [], indent = '', widths = [] } = options
   for (const row of rows) for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, visibleLength(cell))
   const pad = (cell: string, index: number, isLast: boolean): string => {
     const room = ' '.repeat((widths[index] ?? 0) - visibleLength(cell))

@@ -18,6 +18,9 @@ import { logDump } from './commands/log-dump.ts'
 import { logVerify } from './commands/log-verify.ts'
 import { metrics } from './commands/metrics.ts'
 import { run } from './commands/run.ts'
+import { sessionEnd } from './commands/session-end.ts'
+import { sessionList } from './commands/session-list.ts'
+import { sessionShow } from './commands/session-show.ts'
 import { status } from './commands/status.ts'
 import { tail } from './commands/tail.ts'
 import { topicAlter } from './commands/topic-alter.ts'
@@ -65,6 +68,9 @@ const commands: readonly Command[] = [
   tail,
   status,
   metrics,
+  sessionList,
+  sessionShow,
+  sessionEnd,
   groupList,
   groupDescribe,
   groupReset,

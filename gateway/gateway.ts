@@ -3,15 +3,16 @@
 // Invariants: whatever fails while opening, what was opened before is closed again; nothing is printed, no signal is handled and no flag of the
 // process is set here.
 
+import { ADMIN_SOCKET } from '../adapters/control/control-path.ts'
 import type { ControlHandler } from '../adapters/control/control-server.ts'
 import { registerKafka } from '../adapters/kafka-server/kafka-metrics.ts'
 import type { KafkaListener } from '../adapters/kafka-server/listener.ts'
 import { KafkaUpstream } from '../adapters/kafka-upstream/kafka-upstream.ts'
-import { type BrokerLimits, defaultMqttLimits } from '../adapters/mqtt/limits.ts'
 import { Listener } from '../adapters/mqtt/listener.ts'
 import { createMqttBroker, type MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import { registerMqtt } from '../adapters/mqtt/mqtt-metrics.ts'
 import { payloadDecoders } from '../adapters/mqtt/payload.ts'
+import type { SessionDetail, SessionFacts, SessionQuery } from '../adapters/mqtt/session-facts.ts'
 import { WadiError } from '../runtime/base/errors.ts'
 import { type MetricFamily, Metrics } from '../runtime/base/metrics.ts'
 import { registerAppends } from '../runtime/broker/append-metrics.ts'
@@ -43,14 +44,17 @@ import { lackOfRoom } from './journal-room.ts'
 import { brokerSettingsOf, createKafka, fullLog, refusalLog, topicChangesLog, topicRulesOf } from './kafka.ts'
 import type { Log } from './log.ts'
 import { metricsText } from './metrics-text.ts'
+import { brokerLimits } from './mqtt-limits.ts'
 import { mqttLog } from './mqtt-log.ts'
-import { lackOfOpenFiles } from './open-files.ts'
+import { NotRetainedLog } from './not-retained-log.ts'
+import { lackOfOpenFiles, watchOpenFiles } from './open-files.ts'
 import { registerProcess } from './process-metrics.ts'
+import { SessionDesk } from './session-desk.ts'
 import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
 import type { MissingRange, PlacedRecord } from './tail-cursor.ts'
 import { feedTail, type TailSource, tailItems } from './tail-feed.ts'
-import type { TailRequest } from './tail-request.ts'
+import { readTailRequest } from './tail-request.ts'
 import { takeoverLog } from './takeover-log.ts'
 import { deliveredTopics, partitionWords, placeOfTopic, TopicsSetup, type TopicsSetupOptions, topicConfigOf } from './topics-setup.ts'
 import { VERSION } from './version.ts'
@@ -94,6 +98,19 @@ export interface Gateway {
    * all of it, unless `undelivered` is 'lose': then what is missing there is counted as lost
    */
   deleteTopic(name: string, options?: Partial<DeleteOptions>): Promise<void>
+  /**
+   * MQTT sessions, those of absent clients included, in the order of their client ids. Others have their turns while it goes on: what comes or ends
+   * meanwhile may be among them or not. @throws WadiError WADI_USAGE at the first step when `topic` is a filter
+   */
+  sessions(query?: SessionQuery): AsyncGenerator<SessionFacts, void, void>
+  /** One of them, with its subscriptions. @throws WadiError WADI_SESSION_UNKNOWN */
+  session(clientId: string): Promise<SessionDetail>
+  /**
+   * Ends the session of an MQTT client: its connection, its subscriptions, and what waits for it. Its will is sent, as the standard wants it when a session ends.
+   * Durable when it resolves, with what there was. @throws WadiError WADI_SESSION_UNKNOWN; what storage says: then it has ended, and a kill brings
+   * it back until that could be written
+   */
+  endSession(clientId: string): Promise<SessionDetail>
   /** Refuses new events, finishes what was begun, seals, unlocks. */
   close(): Promise<void>
 }
@@ -147,6 +164,8 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   if (lack !== null) log('warn', `the disk of ${config.gateway.data} has too little room: ${lack}`)
   const openFiles = lackOfOpenFiles(config)
   if (openFiles !== null) log('warn', openFiles)
+  const stopWatching = watchOpenFiles(log)
+  closers.add(async () => stopWatching())
   const store = await openStore(config, { edges, log, onRecovery })
   closers.add(() => store.close())
 
@@ -184,13 +203,8 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
   const reporter = new StatusReporter({ config, metrics, store, topicsSetup, edges, ingest, mqtt, kafka, refusedBatches, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, ...edges }
-  const handlers: Record<string, ControlHandler> = {
-    status: async ({ send }) => void (await send(await reporter.report())),
-    metrics: async ({ send }) => void (await send({ text: metricsText(metrics.collect()) })),
-    tail: ({ parameters, signal, send }) => feedTail(source, readTailRequest(parameters), { signal, send })
-  }
-  const control = await openControlDoor(config, handlers, { log })
-  closers.add(() => control.close())
+  const desk = new SessionDesk(mqtt, log)
+  await openDoors(config, { reporter, metrics, source, desk, log }, closers)
 
   const addresses = { mqtt: mqtt.addresses.map(formatAddress), kafka: kafka && formatAddress(kafka.address) }
   sayReady(addresses, config.gateway.data, log)
@@ -206,8 +220,33 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     metrics: () => metrics.collect(),
     records: (topicNames, options) => recordsOf(source, topicNames, options),
     deleteTopic: (name, options) => deleteTopic(config, store, name, options),
+    sessions: (query) => desk.list(query),
+    session: (clientId) => desk.describe(clientId),
+    endSession: (clientId) => desk.end(clientId),
     close: () => closers.close()
   }
+}
+
+interface Answering {
+  readonly reporter: StatusReporter
+  readonly metrics: Metrics
+  readonly source: TailSource
+  readonly desk: SessionDesk
+  readonly log: Log
+}
+
+/** The control sockets: one for looking, one for changing. */
+async function openDoors(config: Config, { reporter, metrics, source, desk, log }: Answering, closers: Closers): Promise<void> {
+  const handlers: Record<string, ControlHandler> = {
+    status: async ({ send }) => void (await send(await reporter.report())),
+    metrics: async ({ send }) => void (await send({ text: metricsText(metrics.collect()) })),
+    tail: ({ parameters, signal, send }) => feedTail(source, readTailRequest(parameters), { signal, send }),
+    ...desk.lookHandlers
+  }
+  const control = await openControlDoor(config, handlers, { log })
+  closers.add(() => control.close())
+  const admin = await openControlDoor(config, desk.changeHandlers, { log, socket: ADMIN_SOCKET })
+  closers.add(() => admin.close())
 }
 
 interface Counting {
@@ -429,28 +468,17 @@ function unroutedLog(log: Log): NonNullable<ConstructorParameters<typeof Ingest>
   }
 }
 
-function brokerLimits({ retained, queue, sessions, subscriptions }: MqttLimitsSection): Partial<BrokerLimits> {
-  const { subscriptionsPerClientMax, subscriptionBytesPerClientMax } = defaultMqttLimits
-  return {
-    retainedCountMax: retained.messages,
-    retainedBytesMax: retained.bytes,
-    retainedMessageBytesMax: retained.message,
-    queuedPlacesPerClientMax: queue.messages,
-    queuedPlacesMax: queue.total,
-    sessionsMax: sessions,
-    subscriptionsPerClientMax: subscriptions.client,
-    subscriptionBytesPerClientMax: Math.ceil((subscriptionBytesPerClientMax / subscriptionsPerClientMax) * subscriptions.client),
-    subscriptionBytesMax: subscriptions.memory
-  }
-}
-
 async function openMqtt(
   listeners: readonly Listener[],
   { ingest, store, edges, log, limits }: Inside & { ingest: Ingest; limits: MqttLimitsSection },
   closers: Closers
 ): Promise<MqttBroker> {
   const dropped = new DroppedLog(log)
-  closers.add(async () => dropped.close()) // after the broker
+  const notRetained = new NotRetainedLog(log)
+  closers.add(async () => {
+    dropped.close() // after the broker
+    notRetained.close()
+  })
   const broker = createMqttBroker({
     ingest,
     store,
@@ -461,6 +489,7 @@ async function openMqtt(
     version: VERSION,
     onEvent: mqttLog(log),
     onTakeover: takeoverLog(log),
+    onNotRetained: (message) => notRetained.note(message),
     onDrop: (clientId, why) => dropped.note(clientId, why),
     onDamage: ({ story }) => log('warn', `${story.happened} It is left out.`, story.facts)
   })
@@ -551,17 +580,5 @@ async function* recordsOf(
   for await (const item of tailItems(source, { patterns, begin, sinceMs: null, untilMs: null, isFollowing }, signal)) {
     if ('placed' in item) yield item.placed
     else onMissing(item.missing)
-  }
-}
-
-function readTailRequest(parameters: Readonly<Record<string, unknown>>): TailRequest {
-  const { patterns, last, from, sinceMs, untilMs, isFollowing } = parameters
-  const isPlace = from === 'beginning' || from === 'end' || (typeof from === 'number' && from >= 0)
-  return {
-    patterns: Array.isArray(patterns) ? patterns.map(String) : [],
-    begin: isPlace ? { from } : { last: typeof last === 'number' && last >= 0 ? last : 0 },
-    sinceMs: typeof sinceMs === 'number' ? sinceMs : null,
-    untilMs: typeof untilMs === 'number' ? untilMs : null,
-    isFollowing: isFollowing !== false
   }
 }

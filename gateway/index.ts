@@ -1,6 +1,7 @@
 // The package: what a program imports to run a gateway inside itself. bin/ is one such program.
 // Everything that is exported here is kept compatible; the rest of the house may change.
 
+export type { SessionDetail, SessionFacts, SessionQuery } from '../adapters/mqtt/session-facts.ts'
 export { WadiError } from '../runtime/base/errors.ts'
 export type { Histogram, MetricFamily, Sample } from '../runtime/base/metrics.ts'
 export { loadConfig } from './config/load.ts'

@@ -1,5 +1,5 @@
-// What the log says of MQTT connections that are closed, of messages and subscriptions that are refused while their connection stays, and of messages that were to be
-// retained and found no room. Not for: takeovers (takeover-log.ts).
+// What the log says of MQTT connections that are closed, and of messages and subscriptions that are refused while their connection stays.
+// Not for: takeovers (takeover-log.ts), messages that are not retained (not-retained-log.ts) or dropped (dropped-log.ts).
 
 import type { MqttEvent } from '../adapters/mqtt/mqtt-broker.ts'
 import type { Log } from './log.ts'
@@ -16,10 +16,6 @@ export function mqttLog(log: Log, nowMs?: () => number): (event: MqttEvent) => v
     const untold = isDue(`${clientId ?? remoteAddress} ${reason}`)
     if (untold === null) return
     const more = untold > 0 ? `, and ${untold} more before` : ''
-    if (kind === 'not-retained') {
-      const fate = 'is stored and was handed on; it is not retained, and what its topic had is gone (mqtt_limits.retained)'
-      return log('warn', `a message of ${who} ${fate}: ${detail}${more}`, { reason, clientId, remoteAddress })
-    }
     const what = kind === 'not-subscribed' ? 'subscription' : 'message'
     log('warn', `refused a ${what} of ${who}: ${words}${more}`, { reason, clientId, remoteAddress })
   }

@@ -24,6 +24,19 @@ export interface TailRequest {
   readonly isFollowing: boolean
 }
 
+/** As it came over the control socket: what is no such value counts as not said. */
+export function readTailRequest(parameters: Readonly<Record<string, unknown>>): TailRequest {
+  const { patterns, last, from, sinceMs, untilMs, isFollowing } = parameters
+  const isPlace = from === 'beginning' || from === 'end' || (typeof from === 'number' && from >= 0)
+  return {
+    patterns: Array.isArray(patterns) ? patterns.map(String) : [],
+    begin: isPlace ? { from } : { last: typeof last === 'number' && last >= 0 ? last : 0 },
+    sinceMs: typeof sinceMs === 'number' ? sinceMs : null,
+    untilMs: typeof untilMs === 'number' ? untilMs : null,
+    isFollowing: isFollowing !== false
+  }
+}
+
 /** The events that a request means. */
 export class TailSelection {
   /** By topic; null = every partition. */

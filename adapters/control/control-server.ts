@@ -1,12 +1,13 @@
 // The control socket: one request per connection, JSON lines. A request is {"command": …}; the answer is any number of lines
 // {"value": …} and then {"end": true}, or {"error": {code, happened, kept, next}}. A client that hangs up aborts its command.
-// For the owner of the data directory alone (0600 in a 0700 directory), or for one group too (group-access.ts); there is no other authentication.
+// For the owner of the data directory alone (0600 in a 0700 directory), or for one group too (group-access.ts); there is no other authentication, so what changes
+// something is a handler of the other socket (control-path.ts).
 // Not for: what the commands mean (bin/).
 
 import { chmod, unlink } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { WadiError } from '../../runtime/base/errors.ts'
-import { socketAddress } from './control-path.ts'
+import { CONTROL_SOCKET, type ControlSocket, socketAddress } from './control-path.ts'
 import { letGroupIn } from './group-access.ts'
 import { writeJsonLine } from './json-lines.ts'
 
@@ -30,6 +31,8 @@ export interface ControlServer {
 }
 
 export interface ControlServerOptions {
+  /** Default: that for looking. */
+  readonly socket?: ControlSocket
   /** Its members may ask too; null = nobody but the owner. */
   readonly groupId?: number | null
   /** Told why they may not, when the machine does not let it be: the owner may. */
@@ -43,9 +46,9 @@ export interface ControlServerOptions {
 export async function openControlServer(
   directory: string,
   handlers: Readonly<Record<string, ControlHandler>>,
-  { groupId = null, onGroupRefused = () => undefined }: ControlServerOptions = {}
+  { socket = CONTROL_SOCKET, groupId = null, onGroupRefused = () => undefined }: ControlServerOptions = {}
 ): Promise<ControlServer> {
-  const address = await socketAddress(directory)
+  const address = await socketAddress(directory, socket)
   const stop = new AbortController()
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {

@@ -412,7 +412,8 @@ export class ClientConnection {
     // Closed at once, what the peer is still sending would be answered by the kernel with a reset, and that may cost it our last packet.
     this.#socket.end(() => this.#end())
     this.#discard()
-    setTimeout(() => this.#socket.destroy(), GOODBYE_MS_MAX).unref()
+    const timer = setTimeout(() => this.#socket.destroy(), GOODBYE_MS_MAX).unref()
+    this.#socket.once('close', () => clearTimeout(timer)) // or it would hold all of the connection for that long
   }
 
   #end(): void {

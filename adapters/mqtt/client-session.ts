@@ -2,7 +2,7 @@
 // Not for: what becomes of it (mqtt-sessions.ts), QoS 2 packet ids of what the client publishes (qos2-memory.ts), one connection (connected-client.ts).
 
 import type { Outbox } from './outbox.ts'
-import type { Qos } from './packets.ts'
+import type { ProtocolVersion, Qos } from './packets.ts'
 import { SmallMap } from './small-map.ts'
 
 export interface Subscription {
@@ -53,6 +53,8 @@ export class ClientSession {
   subscriptionBytes = 0
   /** From the end of the connection on; 0 = it ends with it. */
   expirySeconds: number
+  /** Of its last connection; 0 = not known. */
+  version: ProtocolVersion | 0 = 0
   /** It has taken one of the places of sessions that subscribe and outlive their connection. */
   hasPlace = false
   /** What is durable of it; null = it ends with its connection. */

@@ -15,6 +15,8 @@ export class ConnectedClient implements Session {
   readonly clean: boolean
   readonly connection: ClientConnection
   readonly connect: Omit<ConnectPacket, 'will' | 'password'>
+  /** Wall time, ms. */
+  readonly sinceMs = Date.now()
   /** null from CONNECT until its session is found. */
   session: ClientSession | null = null
   /** Sent when the connection ends without DISCONNECT. */

@@ -97,15 +97,14 @@ export class KeptSessions {
     for (const partition of this.#partitions(wasRouted)) {
       const code = codeOf(partition)
       let timestampMs = 0
-      await log.scan(partition, queuedTo(partition), (logged) => {
-        const { message, publisherId } = logged
+      await log.scan(partition, queuedTo(partition), (message) => {
         if (room <= 0) {
           budget.offlineDropped++ // whoever it was for: looking would cost events times sessions
           return
         }
-        const offset = message.place?.offset ?? 0
-        timestampMs = Math.max(timestampMs, logged.timestampMs)
-        for (const session of subscriptions.waitersOf(message, publisherId)) {
+        const { offset } = message
+        timestampMs = Math.max(timestampMs, message.timestampMs)
+        for (const session of subscriptions.waitersOf(message, message.publisherId)) {
           const known = foundOf.get(session)
           if (known && (offset < (known.queued.get(code) ?? 0) || known.ahead.get(code)?.has(offset))) continue
           const count = counts.get(session) ?? 0
@@ -133,7 +132,7 @@ export class KeptSessions {
   #sessionOf(found: FoundSession): ClientSession {
     const {
       clientId,
-      session: { expirySeconds, endedMs },
+      session: { expirySeconds, endedMs, version = 0 },
       flights,
       start,
       end,
@@ -142,6 +141,7 @@ export class KeptSessions {
     const { limits, budget } = this.#options
     const session = new ClientSession(clientId, new Outbox(limits, budget, start), expirySeconds)
     session.endedMs = endedMs ?? Date.now()
+    session.version = version
     session.outbox.restore(flights, left ?? end)
     this.keep(session, found)
     if (left) this.store.queueChanged(session)

@@ -76,7 +76,7 @@ export class Listener {
       this.#server.once('error', reject)
       this.#server.listen({ host: this.#host, port: this.#port }, () => {
         this.#server.removeListener('error', reject)
-        // EMFILE and the like on accept: the kernel keeps the connection waiting, we go on with those we have.
+        // ENOBUFS and the like on accept: we go on with those we have. Of EMFILE nobody is told: libuv accepts and closes (gateway/open-files.ts looks).
         this.#server.on('error', () => {})
         resolve()
       })

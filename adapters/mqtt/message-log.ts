@@ -14,13 +14,23 @@ import { readBatchRecords } from '../../runtime/log/batch-codec.ts'
 import type { Partition, Store } from '../../runtime/log/contract.ts'
 import { TOPIC_PARTITIONS_MAX } from '../../runtime/log/topic-catalogue.ts'
 import { Message } from './message.ts'
-import { readMessageHeaders } from './property-headers.ts'
+import type { Qos } from './packets.ts'
+import { readMessageHeaders, readQos } from './property-headers.ts'
 
 export interface LoggedMessage {
   readonly message: Message
   /** '' = it had no name. */
   readonly publisherId: string
   /** Of the record: when it arrived, or what its payload says. */
+  readonly timestampMs: number
+}
+
+/** Of a message, what says who gets it: all that is read of very many. */
+export interface ScannedMessage {
+  readonly topic: string
+  readonly qos: Qos
+  readonly publisherId: string
+  readonly offset: number
   readonly timestampMs: number
 }
 
@@ -94,14 +104,14 @@ export class MessageLog {
   }
 
   /** Every message of a partition from `offset` on, below the high watermark of now. @throws as read() */
-  async scan(partition: Partition, offset: number, visit: (message: LoggedMessage) => void): Promise<void> {
+  async scan(partition: Partition, offset: number, visit: (message: ScannedMessage) => void): Promise<void> {
     let next = Math.max(offset, partition.logStartOffset)
     const end = partition.highWatermark
     while (next < end) {
       const read = await this.#readFrom(partition, next, SCAN_BYTES)
       if (read === null || read.nextOffset <= next) return
       for (const record of read.records) {
-        const message = record.offset >= next ? this.#messageOf(partition, record) : null
+        const message = record.offset >= next ? scannedOf(record) : null
         if (message) visit(message)
       }
       next = read.nextOffset
@@ -139,4 +149,10 @@ export class MessageLog {
     const { expiresMs, ...marks } = readMessageHeaders(headers, this.#options.routeHeadersOf(topic))
     return { message: Message.from({ topic, payload: value, ...marks, place: { partition, offset } }, expiresMs), publisherId, timestampMs }
   }
+}
+
+function scannedOf({ offset, timestampMs, value, headers }: StoredRecord): ScannedMessage | null {
+  const topic = headerText(headers, HEADER_MQTT_TOPIC)
+  if (topic === null || value === null) return null
+  return { topic, qos: readQos(headers), publisherId: headerText(headers, HEADER_MQTT_CLIENT) ?? '', offset, timestampMs }
 }

@@ -37,9 +37,9 @@ import type { Transport } from './socket-input.ts'
 import { waitUntil } from './wait-until.ts'
 
 export interface MqttEvent {
-  /** A connection was closed, or a message of a connection that stays was refused, or it was stored and is not retained, or a filter was refused. */
-  readonly kind: 'closed' | 'refused' | 'not-retained' | 'not-subscribed'
-  readonly reason: CloseReason | 'retained-full' | 'subscriptions-full'
+  /** A connection was closed, or a message of a connection that stays was refused, or a filter was. */
+  readonly kind: 'closed' | 'refused' | 'not-subscribed'
+  readonly reason: CloseReason | 'subscriptions-full'
   /** Words for a log; may hold shortened text from outside. */
   readonly detail: string
   readonly clientId: string | null
@@ -51,6 +51,16 @@ export interface Takeover {
   readonly clientId: string
   readonly remoteAddress: string
   readonly previousAddress: string
+}
+
+/** A message was stored and handed on, and there was no room to retain it. */
+export interface NotRetained {
+  readonly clientId: string
+  /** null = it is the will of a client that is gone. */
+  readonly remoteAddress: string | null
+  readonly topic: string
+  /** Which bound it met, in words. */
+  readonly why: string
 }
 
 /** Live counters since the start. */
@@ -81,6 +91,8 @@ export interface MqttBrokerOptions {
   readonly createSessions?: SessionLayerFactory
   readonly onEvent?: (event: MqttEvent) => void
   readonly onTakeover?: (takeover: Takeover) => void
+  /** Perhaps very often. */
+  readonly onNotRetained?: (message: NotRetained) => void
   /** A message for a subscriber was dropped: perhaps very often. */
   readonly onDrop?: (clientId: string, why: DropReason) => void
   /** A retained message or will of the durable state that cannot be read at the start: it is left out. */
@@ -97,6 +109,8 @@ export interface MqttBroker {
   /** Where its listeners listen now. */
   readonly addresses: readonly { readonly host: string; readonly port: number }[]
   readonly metrics: MqttMetrics
+  /** For who looks at them from outside, or ends one. */
+  readonly sessions: Pick<SessionLayer, 'list' | 'find' | 'end'>
 }
 
 const DRAIN_MS_MAX = 5_000
@@ -128,6 +142,7 @@ class Broker implements MqttBroker {
   readonly #limits: BrokerLimits
   readonly #onEvent: (event: MqttEvent) => void
   readonly #onTakeover: (takeover: Takeover) => void
+  readonly #onNotRetained: (message: NotRetained) => void
   readonly #onDrop: (clientId: string, why: DropReason) => void
   /** Connections whose CONNECT has no client id. */
   readonly #nameless = new WeakSet<Connection>()
@@ -142,11 +157,12 @@ class Broker implements MqttBroker {
 
   constructor(options: MqttBrokerOptions) {
     const { ingest, store, core, codec, limits, authorizer = everybody, createSessions = createMqttSessions, version = '' } = options
-    const { onEvent = () => {}, onTakeover = () => {}, onDrop = () => {}, onDamage = () => {} } = options
+    const { onEvent = () => {}, onTakeover = () => {}, onNotRetained = () => {}, onDrop = () => {}, onDamage = () => {} } = options
     this.#authorizer = authorizer
     this.#limits = { ...defaultMqttLimits, ...limits }
     this.#onEvent = onEvent
     this.#onTakeover = onTakeover
+    this.#onNotRetained = onNotRetained
     this.#onDrop = onDrop
     const lane = authorizer.onChange && options.lane ? options.lane : null
     if (lane) authorizer.onChange?.(() => lane.forget())
@@ -184,6 +200,10 @@ class Broker implements MqttBroker {
       subscriptionsRefused: this.#subscriptionsRefused,
       ...this.#sessions.metrics
     }
+  }
+
+  get sessions(): Pick<SessionLayer, 'list' | 'find' | 'end'> {
+    return this.#sessions
   }
 
   start(): Promise<void> {
@@ -257,12 +277,7 @@ class Broker implements MqttBroker {
           remoteAddress
         }),
       dropped: (clientId, why) => this.#onDrop(clientId, why),
-      notRetained: (clientId, remoteAddress, topic, why) =>
-        this.#tell('not-retained', 'retained-full', {
-          detail: `${JSON.stringify(topic)}: ${why}`,
-          clientId,
-          remoteAddress: remoteAddress ?? 'its will'
-        }),
+      notRetained: (clientId, remoteAddress, topic, why) => this.#onNotRetained({ clientId, remoteAddress, topic, why }),
       subscribed: ({ remoteAddress }, clientId, filters, codes) => {
         for (const [code, refused] of refusedByCode(filters, codes)) this.#onNotSubscribed(refused, code, { clientId, remoteAddress })
       },

@@ -24,7 +24,7 @@ const GAUGES: readonly (readonly [name: string, field: Gauge, help: string])[] =
   ['retained_messages', 'retained', 'Retained messages'],
   ['retained_bytes', 'retainedBytes', 'Memory of the retained messages'],
   ['wills', 'wills', 'Wills of connected clients, and delayed ones'],
-  ['queued_bytes', 'queuedBytes', 'Memory of the messages that wait for subscribers'],
+  ['queued_bytes', 'queuedBytes', 'Memory of what waits for subscribers: messages, and 8 bytes for each that waits in the log'],
   ['queued_messages', 'queuedPlaces', 'Messages that wait in the log for sessions that outlive their connections'],
   ['qos2_remembered_messages', 'qos2Remembered', 'QoS 2 packet ids that wait for their PUBREL']
 ]

@@ -12,17 +12,16 @@ import { randomUUID } from 'node:crypto'
 import type { WadiError } from '../../runtime/base/errors.ts'
 import type { Place, StateChange } from '../../runtime/log/contract.ts'
 import { ClientConnection } from './client-connection.ts'
-import { ClientSession, newSubscription, type Subscription } from './client-session.ts'
+import { type ClientSession, newSubscription, type Subscription } from './client-session.ts'
 import { ConnectedClient } from './connected-client.ts'
 import { ConnectionLane, type ConnectionLaneHost } from './connection-lane.ts'
-import { Deadlines } from './deadlines.ts'
 import { idsOf, lower } from './delivery.ts'
 import { KeptSessions, type RestoredSession } from './kept-sessions.ts'
 import type { BrokerLimits } from './limits.ts'
 import { Message, type MessageFields } from './message.ts'
 import { MessageLog } from './message-log.ts'
 import { isBridgeNotification, isReserved } from './name-rules.ts'
-import { Outbox, type QueueBudget } from './outbox.ts'
+import type { QueueBudget } from './outbox.ts'
 import type { Unfinished } from './packet-reader.ts'
 import {
   type AckPacket,
@@ -43,10 +42,13 @@ import { reasonTextOf, subscribeTextOf } from './reason-text.ts'
 import { GateFault } from './reasons.ts'
 import { RetainedMessages } from './retained-messages.ts'
 import { RetainedTurns } from './retained-turns.ts'
-import { isForWantOfRoom, noPlace } from './session-faults.ts'
+import { detailOf, factsOf, type SessionDetail, type SessionFacts, type SessionQuery, selectSessions } from './session-facts.ts'
+import { isForWantOfRoom } from './session-faults.ts'
 import type { Connection, SessionHandlers, SessionLayer, SessionLayerMetrics, SessionLayerOptions } from './session-layer.ts'
+import { SessionRegistry } from './session-registry.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { type SystemFacts, systemFields, systemMessages } from './system-topics.ts'
+import { PLACE_BYTES } from './waiting-places.ts'
 import { type DueWill, type SendWill, Wills } from './wills.ts'
 import { pingrespPacket, subackPacket, unsubackPacket } from './wire-write.ts'
 
@@ -72,7 +74,7 @@ class MqttSessions implements SessionLayer {
   readonly #clientOf = new Map<ClientConnection, ConnectedClient>()
   /** Who holds a client id now. */
   readonly #holders = new Map<string, ConnectedClient>()
-  readonly #sessions = new Map<string, ClientSession>()
+  readonly #sessions: SessionRegistry
   readonly #subscriptions: Subscriptions
   readonly #retained: RetainedMessages
   readonly #budget: QueueBudget = {
@@ -83,13 +85,10 @@ class MqttSessions implements SessionLayer {
     offlineDropped: 0,
     onDrop: (clientId, why) => this.#handlers.dropped(clientId, why)
   }
-  readonly #ends = new Deadlines<ClientSession>((session) => this.#endSession(session))
   readonly #wills: Wills
   readonly #kept: KeptSessions
   readonly #laneHost: ConnectionLaneHost | null
   readonly #retainedTurns = new RetainedTurns<ConnectedClient>()
-  /** Sessions without connection and subscriptions, the oldest first. */
-  readonly #idle = new Set<ClientSession>()
   /** Of the durable state: what could not be read at the start and was left out. */
   #damagedCount = 0
 
@@ -122,6 +121,10 @@ class MqttSessions implements SessionLayer {
       totalMax: qos2TotalMax,
       isConnected: (clientId) => this.#holders.has(clientId)
     })
+    this.#sessions = new SessionRegistry({
+      ...{ limits, budget: this.#budget, kept: this.#kept, subscriptions: this.#subscriptions },
+      ...{ wills: this.#wills, qos2: this.qos2, onDamage }
+    })
   }
 
   get metrics(): SessionLayerMetrics {
@@ -133,7 +136,7 @@ class MqttSessions implements SessionLayer {
       retainedBytes: this.#retained.bytes,
       wills: this.#wills.count,
       willsDropped: this.#wills.droppedCount,
-      queuedBytes: this.#budget.bytes,
+      queuedBytes: this.#budget.bytes + this.#budget.places * PLACE_BYTES,
       queuedPlaces: this.#budget.places,
       deliveries: this.#budget.deliveries,
       qos2Remembered: this.qos2.rememberedCount,
@@ -153,7 +156,8 @@ class MqttSessions implements SessionLayer {
       this.#onDamage(error)
     }
     this.#retained.load(leaveOut)
-    await this.#kept.restore(({ session, subscriptions }) => this.#restore(session, subscriptions), this.#subscriptions, leaveOut)
+    const add = ({ session, subscriptions }: RestoredSession): void => this.#sessions.restore(session, subscriptions)
+    await this.#kept.restore(add, this.#subscriptions, leaveOut)
     this.#wills.load(leaveOut)
     this.#systemTimer = setInterval(() => this.#tellSystem(), SYSTEM_MS).unref()
   }
@@ -180,28 +184,41 @@ class MqttSessions implements SessionLayer {
 
   close(): Promise<void> {
     if (this.#systemTimer) clearInterval(this.#systemTimer)
-    this.#ends.close()
+    this.#sessions.close()
     this.#wills.close()
     return this.#kept.store.close()
   }
 
-  // --- the start
+  // --- for who looks from outside
 
-  /** One that has expired ends, and so does one that there is no place for any more: its client has to hear that it must subscribe again. */
-  #restore(session: ClientSession, subscriptions: RestoredSession['subscriptions']): void {
-    this.#sessions.set(session.clientId, session)
-    if (subscriptions.length > 0 && !this.#subscriptions.takePlace(session)) {
-      this.#onDamage(noPlace(session, this.#limits.sessionsMax))
-      return this.#endSession(session)
-    }
-    for (const { filter, subscription } of subscriptions) this.#subscriptions.restore(session, filter, subscription)
-    const { expirySeconds, endedMs } = session
-    if (expirySeconds !== SESSION_NEVER_EXPIRES) {
-      const secondsLeft = expirySeconds - (Date.now() - (endedMs ?? Date.now())) / 1_000
-      if (secondsLeft <= 0) return this.#endSession(session)
-      this.#ends.set(session, Math.min(secondsLeft, expirySeconds))
-    }
-    if (session.subscriptions.size === 0) this.#keepIdle(session)
+  async *list(query: SessionQuery): AsyncGenerator<SessionFacts, void, void> {
+    const clientIds = query.topic === undefined ? this.#sessions.clientIds() : this.#subscriptions.subscribersOf(query.topic)
+    yield* selectSessions([...clientIds].sort(), (clientId) => this.#factsOf(clientId), query)
+  }
+
+  find(clientId: string): SessionDetail | null {
+    const session = this.#sessions.get(clientId)
+    const facts = session && this.#factsOf(clientId)
+    return facts ? detailOf(facts, session) : null
+  }
+
+  async end(clientId: string): Promise<SessionDetail | null> {
+    const detail = this.find(clientId)
+    const holder = this.#holders.get(clientId)
+    const session = this.#sessions.get(clientId)
+    if (!detail || !session) return null
+    holder?.connection.close(ReasonCode.administrativeAction)
+    for (const refusal of await Promise.all([holder && this.#detach(holder), this.#sessions.end(session)])) if (refusal) throw refusal
+    return detail
+  }
+
+  #factsOf(clientId: string): SessionFacts | null {
+    const session = this.#sessions.get(clientId)
+    if (!session) return null
+    const holder = this.#holders.get(clientId)
+    const connection =
+      holder?.session === session ? { sinceMs: holder.sinceMs, remoteAddress: holder.connection.connection.remoteAddress } : null
+    return factsOf(session, connection, this.#wills.has(clientId))
   }
 
   // --- packets
@@ -256,7 +273,7 @@ class MqttSessions implements SessionLayer {
     if (holder) {
       this.#handlers.takenOver(connection.connection, holder.connection.connection, id)
       holder.connection.close(ReasonCode.sessionTakenOver)
-      this.#detach(holder)
+      void this.#detach(holder)
     }
     this.#holders.set(id, client)
     this.#clientOf.set(connection, client)
@@ -264,10 +281,12 @@ class MqttSessions implements SessionLayer {
     if (client.closed) return
     if (error) return connection.refuseConnect(connectFault(error))
     const known = this.#sessions.get(id)
-    if (known && connect.isClean) this.#endSession(known, { keepsQos2: true })
+    if (known && connect.isClean) void this.#sessions.end(known, { keepsQos2: true })
     const resumed = connect.isClean ? undefined : known
-    const session = resumed ?? this.#newSession(id)
-    this.#occupy(session, client)
+    const session = resumed ?? this.#sessions.create(id)
+    this.#sessions.occupy(session, connect.sessionExpirySeconds)
+    session.version = connect.version
+    client.session = session
     if (resumed) this.#dropForbidden(client, session)
     const refusal = await this.#keep(session, resumed !== undefined)
     if (client.closed) return
@@ -303,22 +322,6 @@ class MqttSessions implements SessionLayer {
     } catch (error) {
       return error as Error
     }
-  }
-
-  #newSession(id: string): ClientSession {
-    const session = new ClientSession(id, new Outbox(this.#limits, this.#budget), 0)
-    this.#sessions.set(id, session)
-    return session
-  }
-
-  #occupy(session: ClientSession, client: ConnectedClient): void {
-    session.expirySeconds = client.connect.sessionExpirySeconds
-    session.endedMs = null
-    if (session.subscriptions.size > 0 && !this.#subscriptions.takePlace(session)) session.expirySeconds = 0
-    this.#wills.sessionResumed(session.clientId)
-    this.#ends.delete(session)
-    this.#idle.delete(session)
-    client.session = session
   }
 
   /** Rights may have changed since it subscribed. */
@@ -530,46 +533,23 @@ class MqttSessions implements SessionLayer {
     this.#connections.delete(connection)
     const client = this.#clientOf.get(connection)
     this.#clientOf.delete(connection)
-    if (client) this.#detach(client)
+    if (client) void this.#detach(client)
   }
 
-  /** The connection gives up its session. */
-  #detach(client: ConnectedClient): void {
-    if (client.isDetached) return
+  /** The connection gives up its session. @returns as SessionRegistry.leave() */
+  #detach(client: ConnectedClient): Promise<Error | null> | null {
+    if (client.isDetached) return null
     client.isDetached = true
     if (this.#holders.get(client.id) === client) this.#holders.delete(client.id)
     if (client.clean) this.qos2.end(client)
     const { session, will } = client
     if (!session) {
       if (will) this.#wills.abandon(client.id, will) // it never got CONNACK
-      return
+      return null
     }
     session.outbox.detach()
-    const { expirySeconds } = session
-    if (will) this.#wills.connectionLost(client, client.id, will, Math.min(will.delaySeconds, expirySeconds))
-    if (expirySeconds === 0) return this.#endSession(session)
-    session.endedMs = Date.now()
-    this.#kept.store.recordChanged(session)
-    if (expirySeconds !== SESSION_NEVER_EXPIRES) this.#ends.set(session, expirySeconds)
-    if (session.subscriptions.size === 0) this.#keepIdle(session)
-  }
-
-  #keepIdle(session: ClientSession): void {
-    this.#idle.add(session)
-    const [oldest] = this.#idle
-    if (this.#idle.size > this.#limits.sessionsMax && oldest) this.#endSession(oldest, { keepsQos2: true })
-  }
-
-  #endSession(session: ClientSession, { keepsQos2 = false }: { keepsQos2?: boolean } = {}): void {
-    if (this.#sessions.get(session.clientId) === session) this.#sessions.delete(session.clientId)
-    this.#ends.delete(session)
-    this.#idle.delete(session)
-    session.outbox.clear()
-    void this.#kept.store.forget(session)
-    this.#subscriptions.removeAll(session)
-    this.#wills.sessionEnded(session.clientId)
-    // Refused by storage they stay: they are forgotten when this client comes again with a clean session, or for want of room.
-    if (!keepsQos2) this.qos2.forget(session.clientId).catch(() => undefined)
+    if (will) this.#wills.connectionLost(client, client.id, will, Math.min(will.delaySeconds, session.expirySeconds))
+    return this.#sessions.leave(session)
   }
 
   // --- wills

@@ -20,7 +20,7 @@ import type { DeliveryOptions, Qos } from './packets.ts'
 import type { WrittenPlaces } from './place-queue.ts'
 import { SmallMap } from './small-map.ts'
 import type { StoredFlight, StoredPlace } from './stored-session.ts'
-import { type PlaceLimits, WaitingPlaces } from './waiting-places.ts'
+import { PLACE_BYTES, type PlaceLimits, WaitingPlaces } from './waiting-places.ts'
 
 /** The connection of a session. */
 export interface OutboxLink {
@@ -116,6 +116,11 @@ export class Outbox {
   /** Messages that are kept, PUBRELs included. */
   get size(): number {
     return this.#byId.size + this.#waitingCount + this.#places.length
+  }
+
+  /** What they take: messages that are in memory, and references to those that wait in the log. */
+  get memoryBytes(): number {
+    return this.#keptBytes + this.#places.length * PLACE_BYTES
   }
 
   get #waitingCount(): number {

@@ -164,6 +164,7 @@ export const ReasonCode = {
   badAuthenticationMethod: 0x8c,
   keepAliveTimeout: 0x8d,
   sessionTakenOver: 0x8e,
+  administrativeAction: 0x98,
   topicFilterInvalid: 0x8f,
   topicNameInvalid: 0x90,
   packetIdNotFound: 0x92,

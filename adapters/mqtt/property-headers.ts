@@ -3,6 +3,7 @@
 // Not for: topic and client id (runtime/broker/routes.ts).
 
 import type { RecordHeader } from '../../runtime/core/record.ts'
+import { headerText } from '../../runtime/core/record-headers.ts'
 import { readForwarded, writeForwarded } from './mqtt-properties.ts'
 import type { MessageProperties, Qos } from './packets.ts'
 
@@ -99,13 +100,21 @@ export function readMessageHeaders(headers: readonly RecordHeader[], routeNames:
     isText: ours.has(Name.format),
     userProperties
   })
-  const qos = text(Name.qos)
   return {
-    qos: qos === '0' ? 0 : qos === '2' ? 2 : 1,
+    qos: qosOf(text(Name.qos)),
     isRetained: ours.has(Name.retain),
     properties: forwarded.byteLength > 0 ? { forwarded, expirySeconds: null } : null,
     expiresMs: Number.isSafeInteger(expires) ? expires : null
   }
+}
+
+/** As readMessageHeaders() reads it. */
+export function readQos(headers: readonly RecordHeader[]): Qos {
+  return qosOf(headerText(headers, Name.qos))
+}
+
+function qosOf(text: string | null): Qos {
+  return text === '0' ? 0 : text === '2' ? 2 : 1
 }
 
 function textOf(bytes: Uint8Array): string {

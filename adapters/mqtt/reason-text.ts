@@ -35,6 +35,7 @@ export function reasonTextOf(error: Error): string {
 /** Of a connection that ends by no fault of its client. */
 export function reasonTextOfCode(reasonCode: number): string {
   if (reasonCode === ReasonCode.sessionTakenOver) return 'another connection came with this client id'
+  if (reasonCode === ReasonCode.administrativeAction) return 'an operator ended the session'
   return reasonCode === ReasonCode.shuttingDown ? 'the gateway stops' : ''
 }
 

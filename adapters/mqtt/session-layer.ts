@@ -17,6 +17,7 @@ import type { BrokerLimits, ListenerLimits } from './limits.ts'
 import type { ConnectPacket, MessageProperties, Qos } from './packets.ts'
 import type { Qos2Memory } from './qos2-memory.ts'
 import type { CloseReason, GateFault } from './reasons.ts'
+import type { SessionDetail, SessionFacts, SessionQuery } from './session-facts.ts'
 import type { SocketInput } from './socket-input.ts'
 
 export interface ReadPause {
@@ -139,7 +140,7 @@ export interface SessionLayerMetrics {
   readonly wills: number
   /** That were due and will not be sent: refused by a rule, or without room until their client came back. */
   readonly willsDropped: number
-  /** What waits in the queues of all sessions. */
+  /** Memory of what waits in the queues of all sessions: messages, and references to those that wait in the log. */
   readonly queuedBytes: number
   /** Messages that wait in the log for sessions that outlive their connections. */
   readonly queuedPlaces: number
@@ -174,6 +175,15 @@ export interface SessionLayer {
   readonly metrics: SessionLayerMetrics
   /** An event of `publish` or `publishWill` is durable: its callback follows, when those before it of its session are settled. Not of repeats. */
   stored(place: Place): void
+  /** In the order of their client ids. Others have their turns while it goes on: what ends or comes meanwhile may be there or not. */
+  list(query: SessionQuery): AsyncGenerator<SessionFacts, void, void>
+  /** null = there is none of this client id. */
+  find(clientId: string): SessionDetail | null
+  /**
+   * Ends the connection (MQTT 5: 0x98) and the session of a client, and sends its will. Resolves when that is durable, with what there was; null = there was
+   * no session of this client id. @throws WadiError of storage: it has ended, and a kill brings it back until the removal, which is tried again, is durable
+   */
+  end(clientId: string): Promise<SessionDetail | null>
   /** Before the first connection. */
   start(): Promise<void>
   /** Reads its packets from now on, until it closes. */

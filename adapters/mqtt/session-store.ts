@@ -111,6 +111,8 @@ export class SessionStore {
   readonly #changed = new Set<ClientSession>()
   /** Removals that were refused, by client. */
   readonly #refused = new Map<string, readonly StateChange[]>()
+  /** Removals that are on their way, by client. */
+  readonly #leaving = new Map<string, Promise<WadiError | null>>()
   /** By topic number: what `mqtt.queued` says behind everything that was submitted, and what it says. */
   #queuedTo: ReadonlyMap<number, readonly number[]> = new Map()
   #durableQueuedTo: ReadonlyMap<number, readonly number[]> = new Map()
@@ -176,8 +178,8 @@ export class SessionStore {
   *#sessionsIn(onDamage: (error: WadiError) => void): Generator<FoundSession> {
     const store = this.#store
     const subscriptionKeys = byClient(storedSubscriptions.keysIn(store), storedSubscriptions)
-    const pieceKeys = byClient(storedPieces.keysIn(store), storedPieces)
-    const known = new Set<string>()
+    /** With the pieces of what waits for them. */
+    const known = new Map<string, readonly number[]>()
     const damaged: KeysOfClient[] = []
     for (const key of storedSessions.keysIn(store)) {
       const session = storedSessions.getWhole(store, key, onDamage)
@@ -186,13 +188,14 @@ export class SessionStore {
         damaged.push([clientId, [key]])
         continue
       }
-      known.add(clientId)
       const queue = storedQueues.getWhole(store, storedQueues.keyAt(clientId), onDamage) ?? NO_QUEUE
       const { start, end, flights, queued, ahead } = queue
       const subscriptions = (subscriptionKeys.get(clientId) ?? []).flatMap(
         (one) => storedSubscriptions.getWhole(store, one, onDamage) ?? []
       )
-      const pieces = (pieceKeys.get(clientId) ?? []).flatMap((one) => storedPieces.getWhole(store, one, onDamage) ?? [])
+      const numbers = pieceNumbers(Math.floor(start / PLACES_PER_PIECE), end)
+      known.set(clientId, numbers)
+      const pieces = numbers.flatMap((number) => storedPieces.getWhole(store, pieceKey(clientId, number), onDamage) ?? [])
       yield {
         ...{ clientId, session, flights, start, end, left: hasAll(pieces, start, end) ? null : pairsBetween(pieces, start, end) },
         subscriptions: subscriptions.map(subscriptionOf),
@@ -200,9 +203,18 @@ export class SessionStore {
         ahead: offsetsByCode(ahead)
       }
     }
-    const queueKeys = storedQueues.keysIn(store).map((key): KeysOfClient => [storedQueues.restOf(key), [key]])
-    const others = [...subscriptionKeys, ...pieceKeys, ...queueKeys].filter(([clientId]) => !known.has(clientId))
-    this.#removeOrphans([...damaged, ...others])
+    const pieceKeys = storedPieces.keysIn(store)
+    // Pieces of nothing that waits are looked at too: damage is said, wherever it is.
+    for (const key of pieceKeys)
+      if (known.get(clientOfPiece(key))?.includes(numberOfPiece(key)) === false) storedPieces.getWhole(store, key, onDamage)
+    const orphansOf = (keys: readonly string[], clientOf: (key: string) => string): KeysOfClient[] =>
+      keys.filter((key) => !known.has(clientOf(key))).map((key) => [clientOf(key), [key]])
+    this.#removeOrphans([
+      ...damaged,
+      ...[...subscriptionKeys].filter(([clientId]) => !known.has(clientId)),
+      ...orphansOf(pieceKeys, clientOfPiece),
+      ...orphansOf(storedQueues.keysIn(store), (key) => storedQueues.restOf(key))
+    ])
   }
 
   /** Of sessions whose record cannot be read: a later one of that client must not get what was theirs. */
@@ -281,12 +293,12 @@ export class SessionStore {
     this.#submit({ changes, sessions: written ? [written] : [], removals, ...(isFirst && { queuedTo: this.#queuedTo }) }, done)
   }
 
-  /** The session has ended. @returns why that is not durable; it is tried again */
+  /** The session has ended. @returns why that is not durable; it is tried again. Asked once more meanwhile, the same */
   forget(session: ClientSession): Promise<WadiError | null> {
     const { kept, clientId } = session
     session.kept = null
     this.#changed.delete(session)
-    if (!kept) return Promise.resolve(null)
+    if (!kept) return this.#leaving.get(clientId) ?? Promise.resolve(null)
     session.outbox.places.takeBack()
     const filters = new Set([...session.subscriptions.keys(), ...kept.changedFilters])
     const changes = [
@@ -296,7 +308,11 @@ export class SessionStore {
       ...pieceNumbers(kept.firstPiece, kept.end).map((number) => storedPieces.remove(pieceKey(clientId, number)))
     ]
     const removals = new Map([[clientId, changes]])
-    return new Promise((resolve) => this.#submit({ changes, sessions: [], removals }, resolve))
+    const forgotten = new Promise<WadiError | null>((resolve) => this.#submit({ changes, sessions: [], removals }, resolve))
+    this.#leaving.set(clientId, forgotten)
+    return forgotten.finally(() => {
+      if (this.#leaving.get(clientId) === forgotten) this.#leaving.delete(clientId)
+    })
   }
 
   /** Everything that has changed, and how far that goes. */
@@ -511,6 +527,8 @@ function bytesOf(changes: readonly StateChange[]): number {
 }
 
 const pieceKey = (clientId: string, number: number): string => storedPieces.keyAt(`${clientId}/${number}`)
+const clientOfPiece = (key: string): string => clientOfKey(storedPieces.restOf(key))
+const numberOfPiece = (key: string): number => Number(key.slice(key.lastIndexOf('/') + 1))
 
 /** Of the pieces from `first` on up to the one with place `end` - 1. */
 function pieceNumbers(first: number, end: number): number[] {
@@ -553,8 +571,12 @@ function sameNumbers(some: readonly number[], others: readonly number[]): boolea
   return some.length === others.length && some.every((number, index) => number === others[index])
 }
 
-function recordOf({ expirySeconds, endedMs }: ClientSession): StoredSession {
-  return { expirySeconds: Math.max(1, expirySeconds), ...(endedMs !== null && { endedMs }) }
+function recordOf({ expirySeconds, endedMs, version }: ClientSession): StoredSession {
+  return {
+    expirySeconds: Math.max(1, expirySeconds),
+    ...(endedMs !== null && { endedMs }),
+    ...(version > 0 && { version })
+  } as StoredSession
 }
 
 function storedOf(filter: string, { qos, noLocal, retainAsPublished, id }: Subscription): StoredSubscription {

@@ -123,7 +123,7 @@ export class SocketReads {
     const onread = { buffer: this.#buffer, callback: (bytes: number) => this.#onRead(input, socket, bytes) }
     const options = { handle, onread, pauseOnCreate: true }
     const socket: Socket = new Socket(options as object)
-    ;(accepted as unknown as { _handle: object | null })._handle = null
+    handOver(accepted as unknown as ServerSide, socket as unknown as ServerSide)
     return { socket, input }
   }
 
@@ -133,6 +133,20 @@ export class SocketReads {
     setImmediate(() => socket.resume()) // others have their turn
     return false
   }
+}
+
+/** What node:net keeps of a socket that a server has accepted. */
+interface ServerSide {
+  _handle: object | null
+  /** It counts the socket until that closes (getConnections()), and is not closed before. */
+  _server: object | null
+}
+
+/** `accepted` is nothing any more: its server counts `socket` in its place. */
+function handOver(accepted: ServerSide, socket: ServerSide): void {
+  socket._server = accepted._server
+  accepted._server = null
+  accepted._handle = null
 }
 
 /** What node:net keeps below a socket; null where it is none that reads into given memory, as one of TLS. */

@@ -7,12 +7,14 @@ import { fields, flag, optional, type Shape, whole, within, words } from '../../
 import { VarintReader, VarintWriter } from '../../runtime/log/state-varint.ts'
 import { TOPIC_PARTITIONS_MAX } from '../../runtime/log/topic-catalogue.ts'
 import { digestOf } from './name-digest.ts'
-import type { Qos } from './packets.ts'
+import type { ProtocolVersion, Qos } from './packets.ts'
 
 export interface StoredSession {
   readonly expirySeconds: number
   /** Wall time, ms, when its connection ended; not there while it has one, or when the gateway fell. */
   readonly endedMs?: number | undefined
+  /** Of its last connection; not there when an older version has written it. */
+  readonly version?: ProtocolVersion | undefined
 }
 
 export interface StoredSubscription {
@@ -64,7 +66,13 @@ export interface StoredPiece {
 
 export const storedSessions = new StateArea<StoredSession>(
   'mqtt.session',
-  versioned(fields<StoredSession>({ expirySeconds: within(1, 0xffff_ffff), endedMs: optional(whole) })),
+  versioned(
+    fields<StoredSession>({
+      expirySeconds: within(1, 0xffff_ffff),
+      endedMs: optional(whole),
+      version: optional(within(3, 5) as Shape<ProtocolVersion>)
+    })
+  ),
   { keys: '<client>', valueBytesMax: 128, entries: '10,000 with subscriptions, 10,000 without', goes: 'when the session ends' }
 )
 

@@ -92,8 +92,15 @@ export class Subscriptions {
     return isFound
   }
 
+  /** Client ids of all that subscribe to this topic. */
+  subscribersOf(topic: string): ReadonlySet<string> {
+    const found = new Set<string>()
+    this.#filters.match(topic, ({ clientId }) => found.add(clientId))
+    return found
+  }
+
   /** Sessions for which a message would wait: of QoS 1 or 2 by one of their subscriptions. */
-  waitersOf({ topic, qos }: Message, publisherId: string): ReadonlySet<ClientSession> {
+  waitersOf({ topic, qos }: Pick<Message, 'topic' | 'qos'>, publisherId: string): ReadonlySet<ClientSession> {
     const found = new Set<ClientSession>()
     if (qos === 0) return found
     this.#filters.match(topic, (session, subscription) => {

@@ -22,6 +22,9 @@ export interface MemorySums {
   charge(bytes: number): void
 }
 
+/** Memory of a place that waits, when it is written down, as nearly all are; 16 for the first seconds. */
+export const PLACE_BYTES = 8
+
 /** Not to be changed. */
 const NONE = Object.freeze([]) as unknown as Loaded[]
 

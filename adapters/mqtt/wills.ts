@@ -70,6 +70,11 @@ export class Wills {
     return this.#stored.size
   }
 
+  /** Of this client, in either way. */
+  has(clientId: string): boolean {
+    return this.#stored.has(clientId) || this.#due.has(clientId)
+  }
+
   /** That were due and will not be sent: refused by rule, or without room until their client came back. */
   get droppedCount(): number {
     return this.#droppedCount

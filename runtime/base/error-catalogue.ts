@@ -14,6 +14,7 @@ export const errorCatalogue = {
   WADI_QUOTA_EXCEEDED: { retriable: true },
   WADI_RECORD_INVALID: { retriable: false },
   WADI_RECORD_TOO_LARGE: { retriable: false },
+  WADI_SESSION_UNKNOWN: { retriable: false },
   WADI_STATE_DAMAGED: { retriable: false },
   WADI_TOPIC_EXISTS: { retriable: false },
   WADI_TOPIC_INVALID: { retriable: false },

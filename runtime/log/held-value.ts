@@ -8,7 +8,7 @@ const TEXT_BYTES_MAX = 2 * 1024
 /** Nothing of `bytes` is kept but a long value that is a whole buffer: that is the map's from now on. */
 export function heldValue(bytes: Uint8Array): HeldValue {
   const { buffer, byteOffset, byteLength } = bytes
-  if (byteLength <= TEXT_BYTES_MAX) return Buffer.from(buffer, byteOffset, byteLength).toString('latin1')
+  if (byteLength <= TEXT_BYTES_MAX) return (Buffer.isBuffer(bytes) ? bytes : Buffer.from(buffer, byteOffset, byteLength)).toString('latin1')
   return byteLength === buffer.byteLength ? bytes : bytes.slice()
 }
 

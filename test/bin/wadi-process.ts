@@ -25,6 +25,8 @@ export interface ProcessOptions {
   /** Loaded before it: a file of test/faults/mutations, without its ending. */
   readonly mutation?: string
   readonly environment?: Readonly<Record<string, string>>
+  /** File descriptors that it may have. */
+  readonly filesMax?: number
 }
 
 export class Process {
@@ -36,7 +38,10 @@ export class Process {
   constructor(test: Test, args: readonly string[], options: ProcessOptions = {}) {
     const { mutation, environment = {} } = options
     const imports = mutation === undefined ? [] : ['--import', new URL(`../faults/mutations/${mutation}.js`, import.meta.url).href]
-    this.child = spawn(process.execPath, [...imports, WADI, ...args], {
+    const words = [process.execPath, ...imports, WADI, ...args]
+    const { filesMax } = options
+    const [command = '', ...rest] = filesMax === undefined ? words : ['sh', '-c', `ulimit -n ${filesMax} && exec "$0" "$@"`, ...words]
+    this.child = spawn(command, rest, {
       stdio: options.ipc ? ['ignore', 'pipe', 'pipe', 'ipc'] : ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...environment },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd })

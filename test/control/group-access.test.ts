@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { askControl } from '../../adapters/control/control-client.ts'
+import { ADMIN_SOCKET, type ControlSocket } from '../../adapters/control/control-path.ts'
 import { openControlServer } from '../../adapters/control/control-server.ts'
 
 const OPS = 4_242_001
@@ -61,6 +62,24 @@ t.test('members of the group ask, others are told whose group it is', onlyRoot, 
     code: 'WADI_NOT_ALLOWED',
     story: { next: /^Run it as the user 4242500 \("sudo -u '#4242500' wadi …"\), or join the group 4242001 \(.*usermod/ }
   })
+})
+
+t.test('who may ask may not change anything: that is another socket, of the owner alone', onlyRoot, async (t) => {
+  const directory = await directoryOf(t, 0o700, { uid: GATEWAY, gid: GATEWAY })
+  await open(t, directory, OPS)
+  const change = async ({ send }: { send(value: unknown): Promise<boolean> }): Promise<void> => void (await send('changed'))
+  const server = await openControlServer(directory, { change }, { socket: ADMIN_SOCKET })
+  t.teardown(() => server.close())
+  t.equal(modeOf(join(directory, ADMIN_SOCKET)), 0o600)
+  const askToChange = (socket?: ControlSocket): Promise<unknown> =>
+    as({ uid: ANNA, gid: ANNA, groups: [OPS] }, () => askControl(directory, { command: 'change' }, socket && { socket }))
+  t.equal(await ask(directory, [OPS]), 'here')
+  await t.rejects(askToChange(), { code: 'WADI_USAGE', message: /"change" is not known/ })
+  await t.rejects(askToChange(ADMIN_SOCKET), {
+    code: 'WADI_NOT_ALLOWED',
+    story: { happened: /may not change anything of the gateway/, next: /^Run it as the user root \("sudo -u root wadi …"\)\.$/ }
+  })
+  t.equal(await askControl(directory, { command: 'change' }, { socket: ADMIN_SOCKET }), 'changed')
 })
 
 t.test('without a group: the user is named, and the key that would make one', onlyRoot, async (t) => {

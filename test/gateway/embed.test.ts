@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import mqtt from 'mqtt'
 import t, { type Test } from 'tap'
+import type { SessionQuery } from '../../adapters/mqtt/session-facts.ts'
 import { loadConfig } from '../../gateway/config/load.ts'
 import { type Gateway, openGateway } from '../../gateway/gateway.ts'
 import type { LogLevel } from '../../gateway/log.ts'
@@ -149,5 +150,32 @@ t.test('a topic that an event makes is told once', async (t) => {
     lines.filter((line) => line.startsWith('made topic line-')),
     ['made topic line-oven with 1 partition, for an event of a route']
   )
+  await gateway.close()
+})
+
+t.test('MQTT sessions are looked at, and ended', async (t) => {
+  const lines: string[] = []
+  const gateway = await open(join(directory(t), 'data'), 'g', { log: (_, message) => void lines.push(message) })
+  const address = `mqtt://${gateway.addresses.mqtt[0]}`
+  for (const clientId of ['b', 'a']) {
+    const client = await mqtt.connectAsync(address, { clientId, clean: false })
+    await client.subscribeAsync('plant/#', { qos: 1 })
+    await client.endAsync()
+  }
+  await publish(gateway, ['one'])
+  const ids = async (query?: SessionQuery): Promise<string[]> => {
+    const found: string[] = []
+    for await (const { clientId } of gateway.sessions(query)) found.push(clientId)
+    return found
+  }
+  t.same(await ids({ topic: 'plant/oven', isConnected: false }), ['a', 'b'])
+  t.same(await ids({ topic: 'other' }), [])
+  await t.rejects(ids({ topic: 'plant/+' }), { code: 'WADI_USAGE' })
+  t.match(await gateway.session('a'), { queuedMessages: 1, filters: [{ filter: 'plant/#', qos: 1 }] })
+  t.match(await gateway.endSession('a'), { clientId: 'a', queuedMessages: 1, isConnected: false })
+  t.ok(lines.includes('ended the session of a, as it was asked to, with 1 subscriptions and 1 messages that waited'))
+  await t.rejects(gateway.session('a'), { code: 'WADI_SESSION_UNKNOWN', message: /"a"/ })
+  await t.rejects(gateway.endSession('a'), { code: 'WADI_SESSION_UNKNOWN' })
+  t.same(await ids({ pattern: 'b' }), ['b'])
   await gateway.close()
 })

@@ -61,7 +61,10 @@ const samples: Readonly<Record<string, Samples>> = {
   'mqtt.will': { now: [will, storedMessage('{"topic":"d/x","qos":0}', '')], newer: [new Uint8Array([2])] },
   'mqtt.retained': { now: [retained], newer: [new Uint8Array([3, 0, 0])] },
   'mqtt.retained-part': { now: [new Uint8Array([1, 5, 6])], newer: [new Uint8Array([2, 5])] },
-  'mqtt.session': { now: ['{"v":1,"expirySeconds":60}', '{"v":1,"expirySeconds":4294967295,"endedMs":1700000000000}'], newer: ['{"v":2}'] },
+  'mqtt.session': {
+    now: ['{"v":1,"expirySeconds":60}', '{"v":1,"expirySeconds":4294967295,"endedMs":1700000000000,"version":5}'],
+    newer: ['{"v":2}']
+  },
   'mqtt.subscription': {
     now: ['{"v":1,"filter":"a/#","qos":1}', '{"v":1,"filter":"+","qos":0,"noLocal":true,"retainAsPublished":true,"id":7}'],
     newer: ['{"v":2}']

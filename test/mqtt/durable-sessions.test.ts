@@ -439,3 +439,26 @@ t.test('at random: lives that end with a kill or a stop lose nothing, and give Q
     t.ok([...gateway.store.state.keys()].some((key) => key.startsWith(`${storedQueuedTo.name}/`)))
   }
 })
+
+t.test('what waits comes with the QoS of the subscription of when it is read, all of it and in order', async (t) => {
+  const gateway = await startGateway(t, { limits: { inflightPerClientMax: 5 } })
+  const client = read(gateway)
+  await client.subscribe('d/#', 1)
+  await client.closed()
+  await gone(gateway)
+  await publish(gateway, numbers(1, 100))
+  const again = read(gateway)
+  again.acknowledges = false
+  await again.until(() => again.publishes.length === 5)
+  await again.subscribe('d/#', 0)
+  again.acknowledges = true
+  for (const { messageId = 0 } of again.publishes) again.send({ cmd: 'puback', messageId })
+  await again.until(() => again.publishes.length === 100)
+  t.same(again.payloads, numbers(1, 100))
+  const kinds = again.publishes.map(({ qos }) => qos)
+  t.equal(kinds[4], 1, 'those that were read before')
+  t.equal(kinds[99], 0)
+  t.same(kinds, [...kinds].sort().reverse())
+  await turns(() => gateway.broker.metrics.queuedPlaces === 0)
+  t.equal(gateway.broker.metrics.queuedPlaces, 0)
+})

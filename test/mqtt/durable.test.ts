@@ -397,8 +397,8 @@ t.test('a change that was prepared earlier and is carried out later leaves no pa
 })
 
 t.test('what finds no room is told with its topic and why', async (t) => {
-  const { raw, events } = await startGateway(t, { limits: { retainedMessageBytesMax: 10 } })
+  const { raw, notRetained } = await startGateway(t, { limits: { retainedMessageBytesMax: 10 } })
   const client = await raw().connected({ clientId: 'z2m' })
   await send(client, retain('d/a', 'more than ten'), 'puback 1')
-  t.match(events, [{ kind: 'not-retained', reason: 'retained-full', clientId: 'z2m', detail: '"d/a": 13 bytes, at most 10 of one' }])
+  t.same(notRetained, [{ clientId: 'z2m', remoteAddress: '127.0.0.1', topic: 'd/a', why: '13 bytes, at most 10 of one' }])
 })

@@ -70,3 +70,29 @@ t.test('its session is free meanwhile; one that does not close is closed', async
   for (let count = 0; count < 500 && client.errors.length === 0; count++) await sendsOn(client)
   t.equal(client.errors.length, 1, 'a reset')
 })
+
+t.test('a connection that is closed leaves no timer behind, which would hold all of it', async (t) => {
+  const gateway = await startGateway(t)
+  const { setTimeout: set, clearTimeout: clear } = globalThis
+  t.teardown(() => Object.assign(globalThis, { setTimeout: set, clearTimeout: clear }))
+  const running = new Set<unknown>()
+  Object.assign(globalThis, {
+    setTimeout: (callback: () => void, ms: number) => {
+      const timer = set(callback, ms)
+      if (ms >= 500) running.add(timer)
+      return timer
+    },
+    clearTimeout: (timer: NodeJS.Timeout) => {
+      running.delete(timer)
+      clear(timer)
+    }
+  })
+  for (let count = 0; count < 5; count++) {
+    const { socket } = await refusedClient(t, gateway)
+    t.ok(running.size > 0, 'it is waited for')
+    socket.end(disconnect())
+    await once(socket, 'close')
+  }
+  await turns(() => running.size === 0, 50)
+  t.equal(running.size, 0)
+})

@@ -4,7 +4,7 @@ import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 import type { Authorizer } from '../../adapters/mqtt/authorizer.ts'
 import type { ListenerLimits, MqttLimits } from '../../adapters/mqtt/limits.ts'
 import { Listener } from '../../adapters/mqtt/listener.ts'
-import { createMqttBroker, type MqttBroker, type MqttEvent } from '../../adapters/mqtt/mqtt-broker.ts'
+import { createMqttBroker, type MqttBroker, type MqttEvent, type NotRetained } from '../../adapters/mqtt/mqtt-broker.ts'
 import { payloadDecoders } from '../../adapters/mqtt/payload.ts'
 import { Ingest, type IngestLimits } from '../../runtime/broker/ingest.ts'
 import { PublishLane } from '../../runtime/broker/publish-lane.ts'
@@ -42,6 +42,7 @@ export interface TestGateway {
   readonly ingest: Ingest
   readonly broker: MqttBroker
   readonly events: MqttEvent[]
+  readonly notRetained: NotRetained[]
   readonly port: number
   /** Of a second listener of the same broker. */
   readonly otherPort: number
@@ -69,6 +70,7 @@ export async function startGateway(t: Test, options: GatewayOptions = {}): Promi
   )
   const ingest = new Ingest({ store: used, core, clock: nodeClock, table, limits: options.ingestLimits ?? {} })
   const events: MqttEvent[] = []
+  const notRetained: NotRetained[] = []
   const limits = options.limits ?? {}
   const listeners = [new Listener({ port: 0, limits }), new Listener({ port: 0, limits: { ...limits, ...options.otherLimits } })]
   for (const listener of listeners) await listener.bind()
@@ -79,6 +81,7 @@ export async function startGateway(t: Test, options: GatewayOptions = {}): Promi
     codec: createNodeCodec(),
     limits,
     onEvent: (event) => events.push(event),
+    onNotRetained: (message) => notRetained.push(message),
     ...(options.lane && { lane: new PublishLane({ ...options.lane, ingest, clock: nodeClock, random: nodeRandom }) }),
     ...(options.authorizer && { authorizer: options.authorizer })
   })
@@ -99,6 +102,7 @@ export async function startGateway(t: Test, options: GatewayOptions = {}): Promi
     ingest,
     broker,
     events,
+    notRetained,
     port,
     otherPort,
     raw: (rawPort = port) => {

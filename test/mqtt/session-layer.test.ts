@@ -74,6 +74,16 @@ class LineSessions implements SessionLayer {
     })
   }
 
+  async *list(): AsyncGenerator<never, void, void> {}
+
+  find(): null {
+    return null
+  }
+
+  end(): Promise<null> {
+    return Promise.resolve(null)
+  }
+
   endConnections(): void {
     for (const socket of this.#sockets) socket.destroy()
   }

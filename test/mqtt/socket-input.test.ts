@@ -2,7 +2,7 @@
 // read before it was taken; sockets of a server are read into memory that is used again, each read with a view of its own.
 
 import { once } from 'node:events'
-import type { Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import t from 'tap'
 import { readAsStream, SocketInput, SocketReads, type Transport } from '../../adapters/mqtt/socket-input.ts'
 import { Prng } from '../sim/prng.ts'
@@ -128,4 +128,32 @@ t.test('what is left is not what the next read overwrites', async (t) => {
   t.equal(resumes, 1)
   t.equal(input.read(100), null)
   t.equal(resumes, 2, 'nothing waits: it is read on')
+})
+
+t.test('a server counts the sockets that stand in for its own, until they close', async (t) => {
+  const reads = new SocketReads()
+  const sockets: Socket[] = []
+  const server = createServer({ pauseOnConnect: true }, (accepted) => sockets.push(reads.take(accepted).socket))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const count = (): Promise<number> =>
+    new Promise((resolve, reject) => server.getConnections((error, open) => (error ? reject(error) : resolve(open))))
+  const clients = [1, 2, 3].map(() => connect((server.address() as { port: number }).port, '127.0.0.1'))
+  while (sockets.length < 3) await new Promise((resolve) => setImmediate(resolve))
+  t.equal(await count(), 3)
+  sockets[0]?.destroy()
+  await once(sockets[0] as Socket, 'close')
+  t.equal(await count(), 2)
+  let isClosed = false
+  const closed = new Promise<void>((resolve) =>
+    server.close(() => {
+      isClosed = true
+      resolve()
+    })
+  )
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  t.notOk(isClosed, 'two are open')
+  for (const client of clients) client.destroy()
+  for (const socket of sockets) socket.destroy()
+  await closed
+  t.equal(await count(), 0)
 })
