@@ -20,6 +20,9 @@ import { metrics } from './commands/metrics.ts'
 import { run } from './commands/run.ts'
 import { status } from './commands/status.ts'
 import { tail } from './commands/tail.ts'
+import { tlsClient } from './commands/tls-client.ts'
+import { tlsInit } from './commands/tls-init.ts'
+import { tlsShow } from './commands/tls-show.ts'
 import { topicAlter } from './commands/topic-alter.ts'
 import { topicCreate } from './commands/topic-create.ts'
 import { topicDelete } from './commands/topic-delete.ts'
@@ -76,6 +79,9 @@ const commands: readonly Command[] = [
   topicDelete,
   logVerify,
   logDump,
+  tlsInit,
+  tlsClient,
+  tlsShow,
   configCheck,
   configReference,
   configSchemaCommand,

@@ -12,6 +12,7 @@ import { Listener } from '../adapters/mqtt/listener.ts'
 import { createMqttBroker, type MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import { registerMqtt } from '../adapters/mqtt/mqtt-metrics.ts'
 import { payloadDecoders } from '../adapters/mqtt/payload.ts'
+import { registerTls } from '../adapters/tls/tls-metrics.ts'
 import { WadiError } from '../runtime/base/errors.ts'
 import { type MetricFamily, Metrics } from '../runtime/base/metrics.ts'
 import { registerAppends } from '../runtime/broker/append-metrics.ts'
@@ -35,6 +36,7 @@ import { registerUplink } from '../runtime/uplink/uplink-metrics.ts'
 import { type Address, formatAddress } from './config/address.ts'
 import { routesConfigOf } from './config/routes-config.ts'
 import type { Config, KafkaSection, MqttLimitsSection, UpstreamSection } from './config/schema.ts'
+import { KAFKA_TLS_KEY, mqttTlsKey } from './config/tls-config.ts'
 import { formatCount, formatDuration } from './config/units.ts'
 import { openControlDoor } from './control-door.ts'
 import { DroppedLog } from './dropped-log.ts'
@@ -52,6 +54,7 @@ import type { MissingRange, PlacedRecord } from './tail-cursor.ts'
 import { feedTail, type TailSource, tailItems } from './tail-feed.ts'
 import type { TailRequest } from './tail-request.ts'
 import { takeoverLog } from './takeover-log.ts'
+import { TlsDoors } from './tls-doors.ts'
 import { deliveredTopics, partitionWords, placeOfTopic, TopicsSetup, type TopicsSetupOptions, topicConfigOf } from './topics-setup.ts'
 import { VERSION } from './version.ts'
 
@@ -94,6 +97,11 @@ export interface Gateway {
    * all of it, unless `undelivered` is 'lose': then what is missing there is counted as lost
    */
   deleteTopic(name: string, options?: Partial<DeleteOptions>): Promise<void>
+  /**
+   * Looks at the files of all `tls` sections now and not only at the next minute. What is new is used for connections from now on, those that stand are left
+   * alone; files that cannot be used change nothing, and the log says why. Resolves with false when no listener has TLS.
+   */
+  reloadCertificates(): Promise<boolean>
   /** Refuses new events, finishes what was begun, seals, unlocks. */
   close(): Promise<void>
 }
@@ -127,7 +135,7 @@ export interface GatewayOptions {
 
 /**
  * Opens what `config` says: several may live in one process, each with a data directory, an id and addresses of its own.
- * @throws WadiError when the data directory, an address or the control socket cannot be had; then nothing stays open
+ * @throws WadiError when the data directory, an address, a certificate or the control socket cannot be had; then nothing stays open
  */
 export async function openGateway(config: Config, options: GatewayOptions = {}): Promise<Gateway> {
   const closers = new Closers()
@@ -141,8 +149,12 @@ export async function openGateway(config: Config, options: GatewayOptions = {}):
 
 async function wire(config: Config, options: GatewayOptions, closers: Closers): Promise<Gateway> {
   const { edges = openEdges(), log = () => undefined, onRecovery = () => undefined, fatal = () => undefined } = options
-  const listeners = await bindListeners(config, edges, closers) // before anything is written: an address that is taken changes nothing
-  const kafka = config.kafka ? await bindKafka(createKafka(config.kafka, log), config, edges, closers) : null
+  const tls = await TlsDoors.open(config, { log, clock: edges.clock })
+  closers.add(async () => tls.close())
+  const listeners = await bindListeners(config, tls, edges, closers) // before anything is written: an address that is taken changes nothing
+  const kafka = config.kafka
+    ? await bindKafka(createKafka(config.kafka, tls.handshakesOf(KAFKA_TLS_KEY), log), config, edges, closers)
+    : null
   const lack = await lackOfRoom(config, edges.disk)
   if (lack !== null) log('warn', `the disk of ${config.gateway.data} has too little room: ${lack}`)
   const openFiles = lackOfOpenFiles(config)
@@ -180,8 +192,8 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     void mqtt.close() // devices keep what they have; what is in flight has been refused
     fatal(failure)
   })
-  const metrics = registered({ config, edges, store, broker, refusedBatches, ingest, mqtt, kafka, uplink })
-  const reporter = new StatusReporter({ config, metrics, store, topicsSetup, edges, ingest, mqtt, kafka, refusedBatches, uplink })
+  const metrics = registered({ config, edges, tls, store, broker, refusedBatches, ingest, mqtt, kafka, uplink })
+  const reporter = new StatusReporter({ config, metrics, store, topicsSetup, edges, tls, ingest, mqtt, kafka, refusedBatches, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, ...edges }
   const handlers: Record<string, ControlHandler> = {
@@ -206,6 +218,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     metrics: () => metrics.collect(),
     records: (topicNames, options) => recordsOf(source, topicNames, options),
     deleteTopic: (name, options) => deleteTopic(config, store, name, options),
+    reloadCertificates: () => tls.look({ isAsked: true }),
     close: () => closers.close()
   }
 }
@@ -213,6 +226,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
 interface Counting {
   readonly config: Config
   readonly edges: Edges
+  readonly tls: TlsDoors
   readonly store: LogStore
   readonly broker: Broker
   readonly refusedBatches: RefusedTopics
@@ -223,7 +237,7 @@ interface Counting {
 }
 
 /** The registry of this gateway: every part says beside itself what it counts. */
-function registered({ config, edges, store, broker, refusedBatches, ingest, mqtt, kafka, uplink }: Counting): Metrics {
+function registered({ config, edges, tls, store, broker, refusedBatches, ingest, mqtt, kafka, uplink }: Counting): Metrics {
   const metrics = new Metrics()
   registerProcess(metrics, { id: config.gateway.id, startedMs: edges.clock.wallMs() })
   registerStore(metrics, store)
@@ -231,6 +245,7 @@ function registered({ config, edges, store, broker, refusedBatches, ingest, mqtt
   registerIngest(metrics, ingest)
   registerMqtt(metrics, mqtt)
   if (kafka) registerKafka(metrics, kafka)
+  if (tls.counts.length > 0) registerTls(metrics, () => tls.counts)
   if (uplink) registerUplink(metrics, uplink)
   return metrics
 }
@@ -362,12 +377,13 @@ interface Inside {
   readonly log: Log
 }
 
-async function bindListeners(config: Config, edges: Edges, closers: Closers): Promise<Listener[]> {
+async function bindListeners(config: Config, tls: TlsDoors, edges: Edges, closers: Closers): Promise<Listener[]> {
   const listeners: Listener[] = []
-  for (const { listen, limits } of config.mqtt) {
+  for (const [index, { listen, limits }] of config.mqtt.entries()) {
     const { host, port } = listen
     const { packet: packetBytesMax, connections: connectionsMax, connections_per_address: connectionsPerAddressMax } = limits
-    const listener = new Listener({ host, port, limits: { packetBytesMax, connectionsMax, connectionsPerAddressMax } })
+    const handshakes = tls.handshakesOf(mqttTlsKey(index))
+    const listener = new Listener({ host, port, handshakes, limits: { packetBytesMax, connectionsMax, connectionsPerAddressMax } })
     await bindDoor(listener, { listen, name: 'MQTT', key: 'mqtt[].listen' }, config, edges)
     closers.add(async () => listener.stopAccepting())
     listeners.push(listener)

@@ -65,9 +65,14 @@ const SERIAL_BYTES = 16
 const HOST_NAME = /^(\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*$/
 const HOST_NAME_BYTES_MAX = 253
 
-/** A host name (also *.example) or an address, as it can stand in a certificate. */
+/** Also *.example. */
+export function isHostName(text: string): boolean {
+  return isIP(text) === 0 && text.length <= HOST_NAME_BYTES_MAX && HOST_NAME.test(text)
+}
+
+/** A host name or an address, as it can stand in a certificate. */
 export function isHost(text: string): boolean {
-  return isIP(text) !== 0 || (text.length <= HOST_NAME_BYTES_MAX && HOST_NAME.test(text))
+  return isIP(text) !== 0 || isHostName(text)
 }
 
 /** A CA that signs leaves and no other CAs. */
@@ -101,7 +106,15 @@ export function issueLeaf(ca: KeyAndCertificate, { commonName, purpose, hosts, .
     ...(hosts.length > 0 ? [extension(OID.altNames, sequence(...hosts.map(altNameOf)))] : [])
   ]
   const subject = nameOf(commonName)
-  return signed({ issuer: subjectOf(issuer.raw), issuerKey: createPrivateKey(ca.key), subject, privateKey, publicKey, validity, extensions })
+  return signed({
+    issuer: subjectOf(issuer.raw),
+    issuerKey: createPrivateKey(ca.key),
+    subject,
+    privateKey,
+    publicKey,
+    validity,
+    extensions
+  })
 }
 
 interface Unsigned {
