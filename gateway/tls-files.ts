@@ -3,6 +3,7 @@
 
 import type { X509Certificate } from 'node:crypto'
 import { judgeFiles } from '../adapters/tls/certificate-files.ts'
+import { isHostName } from '../adapters/tls/certificate-writer.ts'
 import type { TlsFinding } from '../adapters/tls/finding.ts'
 import type { Config } from './config/schema.ts'
 import { KAFKA_TLS_KEY, tlsListenersOf } from './config/tls-config.ts'
@@ -28,7 +29,7 @@ export async function checkTlsFiles(config: Config, nowMs: number): Promise<File
 /** Kafka clients go on to the address that they are told, and look for its name in the certificate. */
 function kafkaHostFindings({ kafka }: Config, own: X509Certificate): FileFinding[] {
   const told = kafka?.advertised ?? kafka?.listen
-  if (!told || own.checkHost(told.host) || own.checkIP(told.host)) return []
+  if (!told || (isHostName(told.host) ? own.checkHost(told.host) : own.checkIP(told.host))) return []
   const message = `is not for ${told.host}, which Kafka clients are told to connect to (${kafka?.advertised ? 'kafka.advertised' : 'kafka.listen'}): they refuse it`
   return [{ path: `${KAFKA_TLS_KEY}.cert`, severity: 'warning', message }]
 }

@@ -107,6 +107,7 @@ export class Handshakes {
   /** New handshakes are made with `material`; connections that stand are left alone. @throws Error of OpenSSL: then the material of before is used on */
   use(material: TlsMaterial): void {
     this.#server.setSecureContext(material.options)
+    // Whatever node:tls keeps of them when the context is another one.
     this.#server.setTicketKeys(randomBytes(TICKET_KEY_BYTES))
     this.#byHost = material.byHost
   }

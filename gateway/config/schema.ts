@@ -24,6 +24,7 @@ import {
   text,
   type ValueOf
 } from './field.ts'
+import type { JsonSchema } from './json-schema.ts'
 
 const topicName = {
   pattern: TOPIC_NAME,
@@ -106,6 +107,12 @@ const tlsFiles = {
   key_passphrase: optionalText({ ...FILE_PATH, doc: 'file whose first line opens the key, when that is encrypted' })
 }
 
+/** Words that YAML reads as numbers. */
+const asNumberToo = (json: JsonSchema, numbers: readonly number[]): JsonSchema => ({
+  ...json,
+  anyOf: [...(json.anyOf as readonly JsonSchema[]), { enum: numbers }]
+})
+
 const minVersion = choice(['1.2', '1.3'], { default: '1.2', doc: 'oldest version of TLS that is taken' })
 
 const tls = optionalSection(
@@ -116,7 +123,7 @@ const tls = optionalSection(
       default: 'none',
       doc: 'whether clients show a certificate of ca: none = not asked for; optional = who shows one must show a good one; required = nobody gets in without'
     }),
-    min_version: { ...minVersion, json: { ...minVersion.json, enum: ['1.2', '1.3', 1.2, 1.3] } }, // YAML reads it as a number
+    min_version: { ...minVersion, json: asNumberToo(minVersion.json, [1.2, 1.3]) },
     sni: listOf(
       section(
         { host: text({ doc: 'name that the client asks for; *.example for all names of one level below' }), ...tlsFiles },

@@ -189,7 +189,7 @@ t.test('no text from outside moves the cursor, forges a line or hides: whatever 
     },
     kafka: {
       listener: '127.0.0.1:9092',
-    isTls: false,
+      isTls: false,
       connections: 1,
       storedEvents: 1,
       refusedBatches: 1,
