@@ -63,7 +63,7 @@ const DEADLINE_MS = 10_000
 /** With 90 KiB each, the most that one takes whose first message is as long as it may be: 6 MiB. */
 const UNDER_WAY_MAX = 64
 /** While others wait. A device that needs seconds for its part has the whole deadline as long as nobody does. */
-const GRACE_MS = 1_000
+const GRACE_MS = 3_000
 const TICKET_KEY_BYTES = 48
 
 export class Handshakes {

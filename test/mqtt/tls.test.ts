@@ -97,6 +97,28 @@ t.test('a flood cut anywhere goes by the fast lane, is acknowledged in order and
   t.equal(plans.fast, 1)
 })
 
+t.test('what a client sends and leaves at once is stored, also while nothing is read', async (t) => {
+  const site = makeSite(t)
+  const { store, port, ingest } = await startGateway(t, {
+    handshakes: await handshakesOf(site),
+    ingestLimits: { inFlightCountMin: 100 }
+  })
+  store.isHeld = true
+  const count = 200
+  for (let round = 0; round < 5; round++) {
+    const client = rawTls(t, site, port)
+    const packets = Array.from({ length: count }, () => publishPacket({ topic: 'd/x', payload: 'x'.repeat(400), qos: 0 }))
+    await client.connected({ clientId: `leaves-${round}` })
+    client.socket.end(Buffer.concat(packets))
+  }
+  await turns(() => ingest.isOverloaded)
+  t.ok(ingest.isOverloaded)
+  await turns(undefined, 100)
+  store.release()
+  await turns(() => store.recordsOf('events').length === 5 * count)
+  t.equal(store.recordsOf('events').length, 5 * count)
+})
+
 t.test('the caps of a listener hold before TLS is agreed on, and the places come back', async (t) => {
   const site = makeSite(t)
   const handshakes = await handshakesOf(site, {}, { deadlineMs: 400 })
