@@ -149,12 +149,7 @@ export async function openGateway(config: Config, options: GatewayOptions = {}):
 
 async function wire(config: Config, options: GatewayOptions, closers: Closers): Promise<Gateway> {
   const { edges = openEdges(), log = () => undefined, onRecovery = () => undefined, fatal = () => undefined } = options
-  const tls = await TlsDoors.open(config, { log, clock: edges.clock })
-  closers.add(async () => tls.close())
-  const listeners = await bindListeners(config, tls, edges, closers) // before anything is written: an address that is taken changes nothing
-  const kafka = config.kafka
-    ? await bindKafka(createKafka(config.kafka, tls.handshakesOf(KAFKA_TLS_KEY), log), config, edges, closers)
-    : null
+  const { tls, listeners, kafka } = await bindDoors(config, edges, log, closers)
   const lack = await lackOfRoom(config, edges.disk)
   if (lack !== null) log('warn', `the disk of ${config.gateway.data} has too little room: ${lack}`)
   const openFiles = lackOfOpenFiles(config)
@@ -375,6 +370,22 @@ interface Inside {
   readonly store: LogStore
   readonly edges: Edges
   readonly log: Log
+}
+
+interface Doors {
+  readonly tls: TlsDoors
+  readonly listeners: readonly Listener[]
+  readonly kafka: KafkaListener | null
+}
+
+/** Before anything is written: an address that is taken, or a certificate that cannot be used, changes nothing. */
+async function bindDoors(config: Config, edges: Edges, log: Log, closers: Closers): Promise<Doors> {
+  const tls = await TlsDoors.open(config, { log, clock: edges.clock })
+  closers.add(async () => tls.close())
+  const listeners = await bindListeners(config, tls, edges, closers)
+  if (!config.kafka) return { tls, listeners, kafka: null }
+  const kafka = createKafka(config.kafka, tls.handshakesOf(KAFKA_TLS_KEY), log)
+  return { tls, listeners, kafka: await bindKafka(kafka, config, edges, closers) }
 }
 
 async function bindListeners(config: Config, tls: TlsDoors, edges: Edges, closers: Closers): Promise<Listener[]> {

@@ -1,8 +1,7 @@
 // What is wrong with the files that the `tls` sections name, as the configuration calls them. Not for: the sections themselves (config/tls-rules.ts), files that
 // change while the gateway runs (tls-doors.ts).
 
-import type { X509Certificate } from 'node:crypto'
-import { judgeFiles } from '../adapters/tls/certificate-files.ts'
+import { type JudgedFiles, judgeFiles } from '../adapters/tls/certificate-files.ts'
 import { isHostName } from '../adapters/tls/certificate-writer.ts'
 import type { TlsFinding } from '../adapters/tls/finding.ts'
 import type { Config } from './config/schema.ts'
@@ -27,7 +26,7 @@ export async function checkTlsFiles(config: Config, nowMs: number): Promise<File
 }
 
 /** Kafka clients go on to the address that they are told, and look for its name in the certificate. */
-function kafkaHostFindings({ kafka }: Config, own: X509Certificate): FileFinding[] {
+function kafkaHostFindings({ kafka }: Config, own: NonNullable<JudgedFiles['own']>): FileFinding[] {
   const told = kafka?.advertised ?? kafka?.listen
   if (!told || (isHostName(told.host) ? own.checkHost(told.host) : own.checkIP(told.host))) return []
   const message = `is not for ${told.host}, which Kafka clients are told to connect to (${kafka?.advertised ? 'kafka.advertised' : 'kafka.listen'}): they refuse it`
