@@ -20,6 +20,7 @@ import { pipelineBench } from './pipeline.ts'
 import { producerBench } from './producer.ts'
 import { restartBench } from './restart.ts'
 import { sessionsBench } from './sessions.ts'
+import { tlsBench } from './tls.ts'
 import { trickleBench } from './trickle.ts'
 import { waitingBench } from './waiting.ts'
 
@@ -32,6 +33,7 @@ export const benches: readonly Bench[] = [
   laneLatencyBench,
   deliveryBench,
   connectionsBench,
+  tlsBench,
   sessionsBench,
   producerBench,
   pipelineBench,

@@ -24,6 +24,8 @@ export interface GatewayOptions {
   readonly isProbed?: boolean
   /** It listens for Kafka clients too. */
   readonly hasKafka?: boolean
+  /** Files: the MQTT listener has TLS. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined
 }
 
 export interface ProcessMemory {
@@ -122,10 +124,10 @@ function entryPath({ dist }: Build): string {
   return existsSync(bundle) ? bundle : join(dist, 'bin/wadi.js')
 }
 
-function configFor({ directory, id = 'bench', upstream }: GatewayOptions, { port, kafkaPort }: Ports): object {
+function configFor({ directory, id = 'bench', upstream, tls }: GatewayOptions, { port, kafkaPort }: Ports): object {
   return {
     gateway: { id, data: join(directory, 'data') },
-    mqtt: [{ listen: `127.0.0.1:${port}` }],
+    mqtt: [{ listen: `127.0.0.1:${port}`, ...(tls && { tls }) }],
     topics: { readings: { partitions: 4 } },
     routes: [{ filter: 'bench/+client/#rest', topic: 'readings', key: '{client}' }],
     ...(kafkaPort !== null && { kafka: { listen: `127.0.0.1:${kafkaPort}` } }),

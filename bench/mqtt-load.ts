@@ -11,6 +11,8 @@ export interface Load {
   readonly qos?: 0 | 1
   /** Of each connection; default 1. */
   readonly topics?: number
+  /** File with the CA of the server: the load comes over TLS. */
+  readonly ca?: string
 }
 
 export interface LoadedServer {
@@ -29,10 +31,10 @@ export interface LoadSample {
 
 export async function measureLoad(
   server: LoadedServer,
-  { connections, payloadBytes, window, qos = 1, topics = 1 }: Load,
+  { connections, payloadBytes, window, qos = 1, topics = 1, ca = '' }: Load,
   time: { readonly warmMs: number; readonly measureMs: number }
 ): Promise<LoadSample> {
-  const args = [server.port, connections, payloadBytes, window, qos, topics].map(String)
+  const args = [...[server.port, connections, payloadBytes, window, qos, topics].map(String), ca]
   const worker = new BenchWorker<{ acked: number; elapsedMs: number }>('mqtt-load.worker.js', args)
   try {
     await worker.next()

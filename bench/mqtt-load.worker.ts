@@ -1,9 +1,12 @@
 // Load generator: raw sockets, PUBLISH packets encoded beforehand, a window of unacknowledged packets per connection; of QoS 0 as much as the sockets take.
 // Cheap on purpose: the process under test must be the one that is busy.
-// Arguments: port, connections, payload bytes, window, and if need be QoS (1) and topics of each connection (1). Message { warmMs, measureMs } starts a run, answered by { isMeasuring } when it is warm and by
+// Arguments: port, connections, payload bytes, window, and if need be QoS (1), topics of each connection (1) and a file with
+// the CA of the server (then it is TLS). Message { warmMs, measureMs } starts a run, answered by { isMeasuring } when it is warm and by
 // { acked, elapsedMs } at the end: of QoS 0 what the sockets took.
 
+import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { sensorPayload } from './harness.ts'
 import { connectPacket, publishPacket } from './mqtt-packets.ts'
 import { tell } from './worker.ts'
@@ -11,7 +14,10 @@ import { tell } from './worker.ts'
 const PUBACK_BYTES = 4
 /** From one address a gateway takes 500 connections. */
 const CONNECTIONS_PER_ADDRESS = 400
-const [port = 0, connectionCount = 1, payloadBytes = 100, windowSize = 100, qos = 1, topicCount = 1] = process.argv.slice(2).map(Number)
+const [port = 0, connectionCount = 1, payloadBytes = 100, windowSize = 100, qos = 1, topicCount = 1] = process.argv.slice(2, 8).map(Number)
+const caFile = process.argv[8] ?? ''
+
+const ca = caFile === '' ? '' : readFileSync(caFile)
 
 let ackedTotal = 0
 
@@ -67,14 +73,19 @@ class Publisher {
 const topicOf = (clientId: string, index: number): string =>
   topicCount === 1 ? `bench/${clientId}/reading` : `bench/${clientId}/reading/${index % topicCount}`
 
+function dial(localAddress: string): Socket {
+  const target = { port, host: '127.0.0.1', localAddress, noDelay: true }
+  return caFile === '' ? connect(target) : connectTls({ ...target, ca })
+}
+
 function openPublisher(index: number): Promise<Publisher> {
   const clientId = `load-${index}`
   const localAddress = `127.0.0.${2 + Math.floor(index / CONNECTIONS_PER_ADDRESS)}`
   return new Promise((resolve, reject) => {
-    const socket = connect({ port, host: '127.0.0.1', localAddress, noDelay: true })
+    const socket = dial(localAddress)
     socket.on('error', reject)
     socket.on('close', () => reject(new Error('the broker closed a connection')))
-    socket.once('connect', () => socket.write(connectPacket(clientId)))
+    socket.once(caFile === '' ? 'connect' : 'secureConnect', () => socket.write(connectPacket(clientId)))
     socket.once('data', (connack) => {
       if (connack.length !== 4 || connack[0] !== 0x20 || connack[3] !== 0) return reject(new Error(`CONNACK ${connack.toString('hex')}`))
       resolve(new Publisher(socket, clientId))

@@ -9,6 +9,8 @@ export interface OptionSpec {
   readonly short?: string
   /** Name of its value in help; absent = a flag. */
   readonly value?: string
+  /** It may be given several times: see texts(). */
+  readonly isRepeated?: boolean
   readonly doc: string
 }
 
@@ -29,7 +31,10 @@ export interface Command {
 
 export interface CommandInput {
   readonly operands: readonly string[]
+  /** The last one, of an option that is repeated. */
   text(name: string): string | undefined
+  /** Of an option that may be repeated, in their order; commas part them as well. */
+  texts(name: string): readonly string[]
   flag(name: string): boolean
   /** A whole number ≥ 0, `fallback` when the option is absent. @throws WadiError WADI_USAGE */
   count(name: string, fallback: number): number
@@ -44,9 +49,13 @@ export function usageError(happened: string, next: string): WadiError {
 /** @throws WadiError WADI_USAGE for an unknown option, a missing value, too few or too many operands */
 export function parseCommand(command: Command, args: readonly string[], signal: AbortSignal): CommandInput {
   const options = Object.fromEntries(
-    command.options.map(({ name, short, value }) => [
+    command.options.map(({ name, short, value, isRepeated = false }) => [
       name,
-      { type: value === undefined ? ('boolean' as const) : ('string' as const), ...(short === undefined ? {} : { short }) }
+      {
+        type: value === undefined ? ('boolean' as const) : ('string' as const),
+        multiple: isRepeated,
+        ...(short !== undefined && { short })
+      }
     ])
   )
   const help = `"wadi help ${command.name}" lists what it takes.`
@@ -55,13 +64,20 @@ export function parseCommand(command: Command, args: readonly string[], signal: 
   const extra = positionals[command.operandsMax]
   if (extra !== undefined) throw usageError(`"wadi ${command.name}" does not know what to do with "${extra}".`, help)
   const text = (name: string): string | undefined => {
-    const value = values[name]
+    const value = [values[name]].flat().at(-1)
     return typeof value === 'string' ? value : undefined
   }
+  const texts = (name: string): string[] =>
+    [values[name]]
+      .flat()
+      .flatMap((value) => (typeof value === 'string' ? value.split(',') : []))
+      .map((part) => part.trim())
+      .filter((part) => part !== '')
   return {
     operands: positionals,
     signal,
     text,
+    texts,
     flag: (name) => values[name] === true,
     count(name, fallback) {
       const value = text(name)

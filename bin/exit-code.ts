@@ -21,6 +21,7 @@ export const EXIT = {
 
 const EXIT_BY_ERROR: Readonly<Record<ErrorCode, number>> = {
   WADI_BUSY: EXIT.temporary,
+  WADI_CERTIFICATE_UNUSABLE: EXIT.config,
   WADI_CLOSED: EXIT.unavailable,
   WADI_CONFIG_INVALID: EXIT.config,
   WADI_DATA_DIR_LOCKED: EXIT.cannotCreate,

@@ -1,6 +1,6 @@
 // Commands that ask a gateway as any Kafka client does: over its Kafka listener, whose address the running gateway tells, or --bootstrap-server names.
 
-import { Connection } from '../adapters/kafka-upstream/connection.ts'
+import { type ClientTls, Connection } from '../adapters/kafka-upstream/connection.ts'
 import { parseAddress } from '../gateway/config/address.ts'
 import type { StatusReport } from '../gateway/status-report.ts'
 import { WadiError } from '../runtime/base/errors.ts'
@@ -17,11 +17,19 @@ export type KafkaAdmin = Pick<Connection, 'request'>
 
 /** @throws WadiError WADI_UNAVAILABLE when nobody answers there, or the gateway has no Kafka listener; WADI_USAGE */
 export async function withKafka<T>(input: CommandInput, work: (admin: KafkaAdmin) => Promise<T>): Promise<T> {
-  const address = await addressOf(input)
+  const tls = await tlsOf(input)
+  const address = await addressOf(input, tls !== undefined)
   const parsed = parseAddress(address, '127.0.0.1:9092')
   if (!('value' in parsed)) throw usageError(`--bootstrap-server ${parsed.why}.`, 'Write HOST:PORT, an IPv6 address in brackets.')
   const limits = { requestTimeoutMs: TIMEOUT_MS, dialTimeoutMs: TIMEOUT_MS }
-  const connection = new Connection({ ...parsed.value, ...limits, clientId: 'wadi', clock: nodeClock, wireBytes: { sent: 0, received: 0 } })
+  const connection = new Connection({
+    ...parsed.value,
+    ...limits,
+    tls,
+    clientId: 'wadi',
+    clock: nodeClock,
+    wireBytes: { sent: 0, received: 0 }
+  })
   const stop = (): void => connection.close()
   input.signal.addEventListener('abort', stop, { once: true })
   try {
@@ -41,13 +49,40 @@ export async function withKafka<T>(input: CommandInput, work: (admin: KafkaAdmin
   }
 }
 
-async function addressOf(input: CommandInput): Promise<string> {
+/** undefined = without TLS. @throws WadiError WADI_USAGE, WADI_CERTIFICATE_UNUSABLE */
+async function tlsOf(input: CommandInput): Promise<ClientTls | undefined> {
+  const [ca, cert, key] = ['ca', 'cert', 'key'].map((name) => input.text(name))
+  if ((cert === undefined) !== (key === undefined)) throw usageError('--cert and --key belong together.', 'Give both, or neither.')
+  if (ca === undefined && cert !== undefined)
+    throw usageError('--cert needs --ca.', 'Name the CA that has signed the certificate of the gateway.')
+  if (ca === undefined) return undefined
+  const { readTextFile } = await import('../adapters/tls/text-file.ts')
+  const { certificateError } = await import('./tls-directory.ts')
+  const read = async (option: string, path: string): Promise<string> => {
+    const file = await readTextFile(path)
+    if ('text' in file) return file.text
+    throw certificateError(`--${option} is ${path}, ${file.why}.`, 'Name a file of certificates or keys (PEM).')
+  }
+  if (cert === undefined || key === undefined) return { ca: await read('ca', ca) }
+  return { ca: await read('ca', ca), cert: await read('cert', cert), key: await read('key', key) }
+}
+
+/** A listener of every address has no name that could stand in its certificate. */
+const EVERY_ADDRESS = /^(0\.0\.0\.0|\[?::\]?):/
+
+async function addressOf(input: CommandInput, hasTls: boolean): Promise<string> {
   const named = input.text('bootstrap-server')
   if (named !== undefined) return named
   const { askControl } = await import('../adapters/control/control-client.ts')
   const directory = await dataDirectoryOf(input)
   const { kafka } = (await askControl(directory, { command: 'status' }, { signal: input.signal })) as StatusReport
-  if (kafka) return kafka.listener
+  if (kafka?.isTls && !hasTls) {
+    throw usageError(
+      `The Kafka listener at ${kafka.listener} has TLS.`,
+      'Name the CA of its certificate with --ca FILE, and where it asks for one a certificate of ours with --cert FILE --key FILE.'
+    )
+  }
+  if (kafka) return kafka.isTls ? kafka.listener.replace(EVERY_ADDRESS, 'localhost:') : kafka.listener
   throw new WadiError('WADI_UNAVAILABLE', {
     happened: 'This gateway has no Kafka listener.',
     kept: 'Nothing was changed.',

@@ -1,10 +1,11 @@
 // One gateway for the life of the process: open, say so, wait for a signal or a failure, close in time.
 //
 // Invariants: a signal ends it at any point, a start included; a failure of storage ends it too, unless the configuration says
-// serve_reads; SIGHUP, SIGUSR1 and SIGUSR2 end nothing.
+// serve_reads; SIGHUP, SIGUSR1 and SIGUSR2 end nothing; SIGHUP has the certificates looked at.
 
 import type { Config } from '../gateway/config/schema.ts'
-import { type Gateway, openGateway } from '../gateway/gateway.ts'
+import type { Gateway } from '../gateway/contract.ts'
+import { openGateway } from '../gateway/gateway.ts'
 import type { Log } from '../gateway/log.ts'
 import { EXIT } from './exit-code.ts'
 import { YoungSpace } from './heap.ts'
@@ -36,7 +37,9 @@ export interface ServeOptions {
 export async function serve(config: Config, options: ServeOptions): Promise<number> {
   const log = createLog({ isJson: options.isJson })
   for (const warning of options.warnings ?? []) log('warn', warning)
-  const signal = AbortSignal.any([options.signal, hangup(log, options.stopsOnHangup === true)])
+  let gateway: Gateway | null = null
+  const reload = async (): Promise<boolean | null> => (gateway ? gateway.reloadCertificates() : null)
+  const signal = AbortSignal.any([options.signal, hangup(log, options.stopsOnHangup === true, reload)])
   tellUserSignals(log)
   const { youngSpace = new YoungSpace() } = options
   const progress = new Progress({ label: 'recovering', unit: 'bytes' })
@@ -46,7 +49,7 @@ export async function serve(config: Config, options: ServeOptions): Promise<numb
     onRecovery: (sample) => (sample ? progress.update(sample) : progress.clear()),
     fatal: () => failed.abort()
   })
-  const gateway = await Promise.race([opening, aborted(signal)])
+  gateway = await Promise.race([opening, aborted(signal)])
   if (!gateway) return endStart(opening, log)
   const unfollow = youngSpace.follow(() => gateway.storedEvents)
   await options.onReady?.(gateway)
@@ -85,12 +88,15 @@ async function closeInTime(gateway: Gateway, log: Log): Promise<void> {
   watchdog.unref() // stays armed while the loop drains, without keeping it alive
 }
 
-/** Aborts on SIGHUP when that is to stop; otherwise SIGHUP is told and changes nothing. */
-function hangup(log: Log, isStop: boolean): AbortSignal {
+/** Aborts on SIGHUP when that is to stop; otherwise it is for certificates, and told where there are none. */
+function hangup(log: Log, isStop: boolean, reload: () => Promise<boolean | null>): AbortSignal {
   const controller = new AbortController()
-  process.on('SIGHUP', () => {
-    if (isStop) controller.abort()
-    else log('warn', 'SIGHUP: reload is not in this version; nothing changed. To use a new configuration, restart')
+  process.on('SIGHUP', async () => {
+    if (isStop) return controller.abort()
+    const hasLooked = await reload()
+    if (hasLooked === null) log('info', 'SIGHUP: not ready yet; the certificates were read at the start')
+    else if (hasLooked) log('info', 'SIGHUP: looked at the certificates. To use a new configuration, restart')
+    else log('warn', 'SIGHUP: there are no certificates to look at; nothing changed. To use a new configuration, restart')
   })
   return controller.signal
 }

@@ -10,6 +10,7 @@ const UNMATCHED_LINES_MAX = 5
 const REFUSED_LINES_MAX = 5
 /** Below that many events, or that many bytes written to segments and journal, a ratio says nothing of how it will be. */
 const RATIO_EVENTS_MIN = 1_000
+const CERTIFICATE_WARNING_MS = 30 * 86_400_000
 const RATIO_BYTES_MIN = 64 * 2 ** 20
 
 export function statusText(report: StatusReport): string {
@@ -25,6 +26,7 @@ export function statusText(report: StatusReport): string {
     ...refusedLines(
       kafka?.refusedTopics.map(({ topic, reason, batches }) => ({ topic, reason, what: plural(batches, 'batch', 'batches') })) ?? []
     ),
+    ...certificateLines(report).map((line) => `${label('tls')} ${paint('yellow', line)}`),
     `${label('storage')} ${storageWords(storage)}`,
     ...[...lossLines(topics), ...deletedLines(storage)].map((line) => `${' '.repeat(10)}${paint('red', line)}`),
     ...storage.recovery.findings.map((finding) => `${' '.repeat(10)}${paint('yellow', finding)}`),
@@ -52,6 +54,17 @@ function ingestWords(ingest: StatusReport['ingest']): string {
     if (count > 0) parts.push(paint('yellow', `${formatCount(count)} ${word}`))
   }
   return parts.join('  ')
+}
+
+/** Those that end within 30 days. */
+function certificateLines({ certificates }: StatusReport): string[] {
+  return certificates
+    .filter(({ remainingMs }) => remainingMs < CERTIFICATE_WARNING_MS)
+    .map(({ key, subject, remainingMs }) =>
+      remainingMs < 0
+        ? `${key}: ${visibleCell(subject)} has expired ${formatDuration(-remainingMs)} ago`
+        : `${key}: ${visibleCell(subject)} expires in ${formatDuration(remainingMs)}`
+    )
 }
 
 /** The few that count most: one device with a wrong topic is found by them. */

@@ -49,8 +49,8 @@ function noConfiguration(): WadiError {
 }
 
 /**
- * The checked configuration, and what in it does not do what it seems to say; a relative data directory is relative to the file, not to where
- * the command runs.
+ * The checked configuration, and what in it does not do what it seems to say; relative paths in it are relative to the file, not to where the
+ * command runs.
  * @throws WadiError WADI_CONFIG_INVALID
  */
 export async function readConfigFile(path: string): Promise<{ config: Config; warnings: readonly string[] }> {
@@ -58,8 +58,9 @@ export async function readConfigFile(path: string): Promise<{ config: Config; wa
   const { configError, formatProblem, readConfig } = await import('../gateway/config/load.ts')
   const { config, problems, warnings } = readConfig(source, { fileName: path, environment: process.env })
   if (problems.length > 0) throw configError(problems, path)
+  const { withAbsolutePaths } = await import('../gateway/config/tls-config.ts')
   return {
-    config: { ...config, gateway: { ...config.gateway, data: resolve(dirname(path), config.gateway.data) } },
+    config: withAbsolutePaths(config, dirname(path)),
     warnings: warnings.map((warning) => formatProblem(warning, path))
   }
 }

@@ -23,6 +23,9 @@ import { sessionList } from './commands/session-list.ts'
 import { sessionShow } from './commands/session-show.ts'
 import { status } from './commands/status.ts'
 import { tail } from './commands/tail.ts'
+import { tlsClient } from './commands/tls-client.ts'
+import { tlsInit } from './commands/tls-init.ts'
+import { tlsShow } from './commands/tls-show.ts'
 import { topicAlter } from './commands/topic-alter.ts'
 import { topicCreate } from './commands/topic-create.ts'
 import { topicDelete } from './commands/topic-delete.ts'
@@ -82,6 +85,9 @@ const commands: readonly Command[] = [
   topicDelete,
   logVerify,
   logDump,
+  tlsInit,
+  tlsClient,
+  tlsShow,
   configCheck,
   configReference,
   configSchemaCommand,

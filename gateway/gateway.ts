@@ -12,9 +12,9 @@ import { Listener } from '../adapters/mqtt/listener.ts'
 import { createMqttBroker, type MqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import { registerMqtt } from '../adapters/mqtt/mqtt-metrics.ts'
 import { payloadDecoders } from '../adapters/mqtt/payload.ts'
-import type { SessionDetail, SessionFacts, SessionQuery } from '../adapters/mqtt/session-facts.ts'
+import { registerTls } from '../adapters/tls/tls-metrics.ts'
 import { WadiError } from '../runtime/base/errors.ts'
-import { type MetricFamily, Metrics } from '../runtime/base/metrics.ts'
+import { Metrics } from '../runtime/base/metrics.ts'
 import { registerAppends } from '../runtime/broker/append-metrics.ts'
 import type { RefusedBatch } from '../runtime/broker/appends.ts'
 import { type Broker, openBroker } from '../runtime/broker/broker.ts'
@@ -36,7 +36,9 @@ import { registerUplink } from '../runtime/uplink/uplink-metrics.ts'
 import { type Address, formatAddress } from './config/address.ts'
 import { routesConfigOf } from './config/routes-config.ts'
 import type { Config, KafkaSection, MqttLimitsSection, UpstreamSection } from './config/schema.ts'
+import { KAFKA_TLS_KEY, mqttTlsKey } from './config/tls-config.ts'
 import { formatCount, formatDuration } from './config/units.ts'
+import type { Gateway, RecordsOptions } from './contract.ts'
 import { openControlDoor } from './control-door.ts'
 import { DroppedLog } from './dropped-log.ts'
 import { type Edges, openEdges } from './edges.ts'
@@ -50,12 +52,12 @@ import { NotRetainedLog } from './not-retained-log.ts'
 import { lackOfOpenFiles, watchOpenFiles } from './open-files.ts'
 import { registerProcess } from './process-metrics.ts'
 import { SessionDesk } from './session-desk.ts'
-import type { StatusReport } from './status-report.ts'
 import { recoveryFindings, StatusReporter } from './status-reporter.ts'
-import type { MissingRange, PlacedRecord } from './tail-cursor.ts'
+import type { PlacedRecord } from './tail-cursor.ts'
 import { feedTail, type TailSource, tailItems } from './tail-feed.ts'
 import { readTailRequest } from './tail-request.ts'
 import { takeoverLog } from './takeover-log.ts'
+import { TlsDoors } from './tls-doors.ts'
 import { deliveredTopics, partitionWords, placeOfTopic, TopicsSetup, type TopicsSetupOptions, topicConfigOf } from './topics-setup.ts'
 import { VERSION } from './version.ts'
 
@@ -66,54 +68,6 @@ const TRANSACTION_TIMEOUT_MS = 60_000
 
 /** How often the store is asked whether it has failed. It refuses by itself from then on; this is for saying so. */
 const FAILURE_SEEN_MS = 250
-
-export interface RecordsOptions {
-  /** Default: end, what comes from now on. */
-  readonly from?: 'start' | 'end'
-  readonly follow?: boolean
-  readonly signal?: AbortSignal
-  /** Told, in its place in the order, of what cannot be read any more: damage, or retention that was faster than the reader. */
-  readonly onMissing?: (range: MissingRange) => void
-}
-
-export interface Gateway {
-  /** kafka: null when there is no listener for Kafka clients. */
-  readonly addresses: { readonly mqtt: readonly string[]; readonly kafka: string | null }
-  /** Set when storage failed for good: it only reads until a restart. */
-  readonly failure: WadiError | null
-  /** Since it was opened. */
-  readonly storedEvents: number
-  status(): Promise<StatusReport>
-  /** Everything that is counted, by name (docs/metrics.md). */
-  metrics(): readonly MetricFamily[]
-  /**
-   * What is durable and committed, each partition in its order. `topicNames` may hold MQTT filters; empty = everything.
-   * Ends with `signal`, with `break`, or with what is stored now when `follow` is false.
-   * @throws WadiError WADI_TOPIC_UNKNOWN at the first step when there is no such topic
-   */
-  records(topicNames: readonly string[], options?: RecordsOptions): AsyncGenerator<PlacedRecord, void, void>
-  /**
-   * Takes a topic away, with all its events: one that a template, a Kafka client or an older configuration made. Durable when it resolves.
-   * @throws WadiError WADI_TOPIC_UNKNOWN; WADI_TOPIC_IN_USE when the configuration names it; WADI_TOPIC_UNDELIVERED when the centre does not have
-   * all of it, unless `undelivered` is 'lose': then what is missing there is counted as lost
-   */
-  deleteTopic(name: string, options?: Partial<DeleteOptions>): Promise<void>
-  /**
-   * MQTT sessions, those of absent clients included, in the order of their client ids. Others have their turns while it goes on: what comes or ends
-   * meanwhile may be among them or not. @throws WadiError WADI_USAGE at the first step when `topic` is a filter
-   */
-  sessions(query?: SessionQuery): AsyncGenerator<SessionFacts, void, void>
-  /** One of them, with its subscriptions. @throws WadiError WADI_SESSION_UNKNOWN */
-  session(clientId: string): Promise<SessionDetail>
-  /**
-   * Ends the session of an MQTT client: its connection, its subscriptions, and what waits for it. Its will is sent, as the standard wants it when a session ends.
-   * Durable when it resolves, with what there was. @throws WadiError WADI_SESSION_UNKNOWN; what storage says: then it has ended, and a kill brings
-   * it back until that could be written
-   */
-  endSession(clientId: string): Promise<SessionDetail>
-  /** Refuses new events, finishes what was begun, seals, unlocks. */
-  close(): Promise<void>
-}
 
 /** Things to close, in the reverse order of their opening. */
 class Closers {
@@ -144,7 +98,7 @@ export interface GatewayOptions {
 
 /**
  * Opens what `config` says: several may live in one process, each with a data directory, an id and addresses of its own.
- * @throws WadiError when the data directory, an address or the control socket cannot be had; then nothing stays open
+ * @throws WadiError when the data directory, an address, a certificate or the control socket cannot be had; then nothing stays open
  */
 export async function openGateway(config: Config, options: GatewayOptions = {}): Promise<Gateway> {
   const closers = new Closers()
@@ -158,8 +112,7 @@ export async function openGateway(config: Config, options: GatewayOptions = {}):
 
 async function wire(config: Config, options: GatewayOptions, closers: Closers): Promise<Gateway> {
   const { edges = openEdges(), log = () => undefined, onRecovery = () => undefined, fatal = () => undefined } = options
-  const listeners = await bindListeners(config, edges, closers) // before anything is written: an address that is taken changes nothing
-  const kafka = config.kafka ? await bindKafka(createKafka(config.kafka, log), config, edges, closers) : null
+  const { tls, listeners, kafka } = await bindDoors(config, edges, log, closers)
   const lack = await lackOfRoom(config, edges.disk)
   if (lack !== null) log('warn', `the disk of ${config.gateway.data} has too little room: ${lack}`)
   const openFiles = lackOfOpenFiles(config)
@@ -199,8 +152,8 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     void mqtt.close() // devices keep what they have; what is in flight has been refused
     fatal(failure)
   })
-  const metrics = registered({ config, edges, store, broker, refusedBatches, ingest, mqtt, kafka, uplink })
-  const reporter = new StatusReporter({ config, metrics, store, topicsSetup, edges, ingest, mqtt, kafka, refusedBatches, uplink })
+  const metrics = registered({ config, edges, tls, store, broker, refusedBatches, ingest, mqtt, kafka, uplink })
+  const reporter = new StatusReporter({ config, metrics, store, topicsSetup, edges, tls, ingest, mqtt, kafka, refusedBatches, uplink })
   closers.add(() => Promise.resolve(reporter.close()))
   const source = { store, ...edges }
   const desk = new SessionDesk(mqtt, log)
@@ -223,6 +176,7 @@ async function wire(config: Config, options: GatewayOptions, closers: Closers): 
     sessions: (query) => desk.list(query),
     session: (clientId) => desk.describe(clientId),
     endSession: (clientId) => desk.end(clientId),
+    reloadCertificates: () => tls.look({ isAsked: true }),
     close: () => closers.close()
   }
 }
@@ -252,6 +206,7 @@ async function openDoors(config: Config, { reporter, metrics, source, desk, log 
 interface Counting {
   readonly config: Config
   readonly edges: Edges
+  readonly tls: TlsDoors
   readonly store: LogStore
   readonly broker: Broker
   readonly refusedBatches: RefusedTopics
@@ -262,7 +217,7 @@ interface Counting {
 }
 
 /** The registry of this gateway: every part says beside itself what it counts. */
-function registered({ config, edges, store, broker, refusedBatches, ingest, mqtt, kafka, uplink }: Counting): Metrics {
+function registered({ config, edges, tls, store, broker, refusedBatches, ingest, mqtt, kafka, uplink }: Counting): Metrics {
   const metrics = new Metrics()
   registerProcess(metrics, { id: config.gateway.id, startedMs: edges.clock.wallMs() })
   registerStore(metrics, store)
@@ -270,6 +225,7 @@ function registered({ config, edges, store, broker, refusedBatches, ingest, mqtt
   registerIngest(metrics, ingest)
   registerMqtt(metrics, mqtt)
   if (kafka) registerKafka(metrics, kafka)
+  if (tls.counts.length > 0) registerTls(metrics, () => tls.counts)
   if (uplink) registerUplink(metrics, uplink)
   return metrics
 }
@@ -401,12 +357,29 @@ interface Inside {
   readonly log: Log
 }
 
-async function bindListeners(config: Config, edges: Edges, closers: Closers): Promise<Listener[]> {
+interface Doors {
+  readonly tls: TlsDoors
+  readonly listeners: readonly Listener[]
+  readonly kafka: KafkaListener | null
+}
+
+/** Before anything is written: an address that is taken, or a certificate that cannot be used, changes nothing. */
+async function bindDoors(config: Config, edges: Edges, log: Log, closers: Closers): Promise<Doors> {
+  const tls = await TlsDoors.open(config, { log, clock: edges.clock })
+  closers.add(async () => tls.close())
+  const listeners = await bindListeners(config, tls, edges, closers)
+  if (!config.kafka) return { tls, listeners, kafka: null }
+  const kafka = createKafka(config.kafka, tls.handshakesOf(KAFKA_TLS_KEY), log)
+  return { tls, listeners, kafka: await bindKafka(kafka, config, edges, closers) }
+}
+
+async function bindListeners(config: Config, tls: TlsDoors, edges: Edges, closers: Closers): Promise<Listener[]> {
   const listeners: Listener[] = []
-  for (const { listen, limits } of config.mqtt) {
+  for (const [index, { listen, limits }] of config.mqtt.entries()) {
     const { host, port } = listen
     const { packet: packetBytesMax, connections: connectionsMax, connections_per_address: connectionsPerAddressMax } = limits
-    const listener = new Listener({ host, port, limits: { packetBytesMax, connectionsMax, connectionsPerAddressMax } })
+    const handshakes = tls.handshakesOf(mqttTlsKey(index))
+    const listener = new Listener({ host, port, handshakes, limits: { packetBytesMax, connectionsMax, connectionsPerAddressMax } })
     await bindDoor(listener, { listen, name: 'MQTT', key: 'mqtt[].listen' }, config, edges)
     closers.add(async () => listener.stopAccepting())
     listeners.push(listener)

@@ -5,6 +5,7 @@
 
 import type { CloseReason } from '../adapters/kafka-server/connection.ts'
 import { KafkaListener } from '../adapters/kafka-server/listener.ts'
+import type { Handshakes } from '../adapters/tls/handshakes.ts'
 import { collidingTopic, TOPIC_NAME } from '../runtime/base/topic-names.ts'
 import type { RefusedBatch } from '../runtime/broker/appends.ts'
 import type { BrokerSettings } from '../runtime/broker/broker.ts'
@@ -101,11 +102,16 @@ export function closesLog(log: Log, nowMs?: () => number): (reason: CloseReason,
 }
 
 /** Not bound yet. */
-export function createKafka({ listen, advertised, create_topics, delete_topics, limits }: KafkaSection, log: Log): KafkaListener {
+export function createKafka(
+  { listen, advertised, create_topics, delete_topics, limits }: KafkaSection,
+  handshakes: Handshakes | undefined,
+  log: Log
+): KafkaListener {
   const isDue = oncePerMinute() // without a file descriptor a fault comes with every connection
   return new KafkaListener({
     host: listen.host,
     port: listen.port,
+    handshakes,
     ...(advertised && { advertised }),
     autoCreateTopics: create_topics,
     deleteTopics: delete_topics,

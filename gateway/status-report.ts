@@ -61,8 +61,17 @@ export interface MqttStatus {
   readonly dropped: number
 }
 
+export interface CertificateStatus {
+  /** Of the configuration: mqtt[0].tls.cert, kafka.tls.ca … */
+  readonly key: string
+  readonly subject: string
+  /** Until it expires; negative = since it has. */
+  readonly remainingMs: number
+}
+
 export interface KafkaStatus {
   readonly listener: string
+  readonly isTls: boolean
   /** Open now. */
   readonly connections: number
   /** Since start. */
@@ -115,6 +124,8 @@ export interface StatusReport {
   readonly mqtt: MqttStatus | null
   /** null without a listener for Kafka clients. */
   readonly kafka: KafkaStatus | null
+  /** Those that TLS listeners use; empty without one. */
+  readonly certificates: readonly CertificateStatus[]
   readonly storage: {
     readonly usedBytes: number
     /** Of them, of the journal: taken at the first start, however few events there are. */

@@ -16,7 +16,8 @@ import { formatAddress } from './config/address.ts'
 import type { Config } from './config/schema.ts'
 import type { Edges } from './edges.ts'
 import { RateMeter } from './rate.ts'
-import type { KafkaStatus, MqttStatus, StatusReport, TopicStatus, UplinkReport } from './status-report.ts'
+import type { CertificateStatus, KafkaStatus, MqttStatus, StatusReport, TopicStatus, UplinkReport } from './status-report.ts'
+import type { TlsDoors } from './tls-doors.ts'
 import type { TopicsSetup } from './topics-setup.ts'
 import { VERSION } from './version.ts'
 
@@ -29,6 +30,7 @@ export interface StatusSources {
   readonly store: LogStore
   readonly topicsSetup: TopicsSetup
   readonly edges: Edges
+  readonly tls: Pick<TlsDoors, 'counts'>
   readonly ingest: Ingest
   readonly mqtt: MqttBroker
   readonly kafka: KafkaListener | null
@@ -99,6 +101,7 @@ export class StatusReporter {
       },
       mqtt: this.#mqtt(),
       kafka: this.#kafka(),
+      certificates: this.#certificates(),
       storage: await this.#storage(),
       uplink: this.#uplink(),
       topics: this.#topics()
@@ -125,6 +128,7 @@ export class StatusReporter {
     const closed = metrics.samples('wadi_kafka_closed_connections_total')
     return {
       listener: `${kafka.address.host}:${kafka.address.port}`,
+      isTls: this.#sources.config.kafka?.tls !== null,
       connections: this.#value('wadi_kafka_connections'),
       requests: this.#sum('wadi_kafka_requests_total'),
       receivedBytes: this.#value('wadi_kafka_received_bytes_total'),
@@ -134,6 +138,12 @@ export class StatusReporter {
       refusedTopics: refusedBatches.list.map(({ topic, reason, count }) => ({ topic, reason, batches: count })),
       refusedConnections: closed.find(({ labels }) => labels[0] === 'full')?.value ?? 0
     }
+  }
+
+  #certificates(): CertificateStatus[] {
+    return this.#sources.tls.counts.flatMap(({ listener, certificates }) =>
+      certificates.map(({ setting, subject, remainingMs }) => ({ key: `${listener}.${setting}`, subject, remainingMs }))
+    )
   }
 
   async #storage(): Promise<StatusReport['storage']> {

@@ -9,7 +9,7 @@ const LOG = [...CORE, 'runtime/log']
 const BROKER = [...LOG, 'runtime/broker']
 const UPLINK = [...BROKER, 'runtime/uplink']
 
-const ADAPTERS = ['adapters/control', 'adapters/kafka-server', 'adapters/kafka-upstream', 'adapters/mqtt']
+const ADAPTERS = ['adapters/tls', 'adapters/control', 'adapters/kafka-server', 'adapters/kafka-upstream', 'adapters/mqtt']
 
 /** Sockets and what comes with them: for adapters only. */
 const SOCKETS = ['net', 'tls', 'stream', 'events', 'fs', 'fs/promises', 'http', 'util']
@@ -23,9 +23,10 @@ const layers = {
   'runtime/broker': { may: LOG },
   'runtime/uplink': { may: BROKER },
   'adapters/kafka-protocol': { may: CORE },
-  'adapters/kafka-server': { may: [...UPLINK, 'adapters/kafka-protocol'], node: SOCKETS },
+  'adapters/tls': { may: BASE, node: [...SOCKETS, 'crypto'] },
+  'adapters/kafka-server': { may: [...UPLINK, 'adapters/kafka-protocol', 'adapters/tls'], node: SOCKETS },
   'adapters/kafka-upstream': { may: [...UPLINK, 'adapters/kafka-protocol'], node: SOCKETS },
-  'adapters/mqtt': { may: UPLINK, node: [...SOCKETS, 'buffer', 'crypto'], npm: ['cbor-x'] },
+  'adapters/mqtt': { may: [...UPLINK, 'adapters/tls'], node: [...SOCKETS, 'buffer', 'crypto'], npm: ['cbor-x'] },
   'adapters/control': { may: UPLINK, node: SOCKETS },
   gateway: { may: [...UPLINK, ...ADAPTERS], node: ['fs', 'path', 'url'], npm: ['yaml'] }
 }

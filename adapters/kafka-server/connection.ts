@@ -14,7 +14,7 @@
 
 import type { Socket } from 'node:net'
 import { ProtocolError } from '../kafka-protocol/protocol-error.ts'
-import { ConnectionRefusal, type RequestContext, type ServerContext } from './context.ts'
+import { type ConnectionContext, ConnectionRefusal, type RequestContext } from './context.ts'
 import { dispatch, type Manners, mannersOf } from './dispatch.ts'
 import type { FrameBudget } from './frame-budget.ts'
 import type { FrameMemory } from './frame-memory.ts'
@@ -67,6 +67,8 @@ const FRAME_OVERHEAD_BYTES = 512
 const LARGE_WAIT_MS_MAX = 1000
 /** Key, version, correlation id of a request. */
 const FRAME_BYTES_MIN = 8
+/** A handshake record of TLS 1.x where the length of a request stands: 370 MB, which nobody sends. */
+const TLS_BEGIN = 0x160301
 
 /** Requests of one connection that are in work at once. Clients have five on their way, some (librdkafka) a million: each takes memory beside its bytes. */
 const IN_WORK_MAX = 32
@@ -125,7 +127,7 @@ export interface ConnectionEvents {
 
 export class Connection {
   readonly #socket: Socket
-  readonly #server: ServerContext
+  readonly #server: ConnectionContext
   readonly #limits: ConnectionLimits
   readonly #events: ConnectionEvents
   /** Ends the wait of the request in work: the peer has gone, or another is held back behind it. */
@@ -169,7 +171,7 @@ export class Connection {
   #isClosed = false
 
   /** `accepted` has not been read yet, and is not to be used any more. */
-  constructor(accepted: Socket, server: ServerContext, bounds: ConnectionBounds, events: ConnectionEvents) {
+  constructor(accepted: Socket, server: ConnectionContext, bounds: ConnectionBounds, events: ConnectionEvents) {
     const { limits, budget, answerBudget, memory, release } = bounds
     const socket = withSharedReads(accepted, {
       expectedBytes: () => (this.#frame === null ? 0 : this.#frame.byteLength - this.#frameFilled),
@@ -291,6 +293,8 @@ export class Connection {
   #frameBytes(): number {
     const frameBytes = new DataView(this.#length.buffer).getInt32(0)
     const { frameBytesMax } = this.#limits
+    if (frameBytes >>> 8 === TLS_BEGIN)
+      throw new ProtocolError('frame', 'it begins TLS, and this address has none (kafka.tls): is it meant to?')
     if (frameBytes < 0 || frameBytes > frameBytesMax)
       throw new ProtocolError('frame', `frame of ${frameBytes} bytes, the bound is ${frameBytesMax}`)
     if (frameBytes < FRAME_BYTES_MIN) throw new ProtocolError('frame', `frame of ${frameBytes} bytes, shorter than a request's header`)

@@ -21,7 +21,12 @@ export interface ServerContext {
   readonly fetchBytesMax: number
 }
 
-export interface RequestContext extends ServerContext {
+export interface ConnectionContext extends ServerContext {
+  /** Of the client's certificate (TLS), which was verified: RFC 2253, as Kafka names principals; null = it has shown none. */
+  readonly certificateSubject: string | null
+}
+
+export interface RequestContext extends ConnectionContext {
   readonly apiVersion: number
   readonly clientId: string
   readonly clientHost: string

@@ -6,8 +6,9 @@
 
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import type { Broker } from '../../runtime/broker/broker.ts'
+import type { Handshakes } from '../tls/handshakes.ts'
 import { type CloseReason, Connection, type ConnectionLimits } from './connection.ts'
-import type { ServerContext } from './context.ts'
+import type { ConnectionContext, ServerContext } from './context.ts'
 import { FrameBudget } from './frame-budget.ts'
 import { FrameMemory } from './frame-memory.ts'
 
@@ -31,6 +32,8 @@ export interface KafkaListenerOptions {
   readonly answerBytesMax?: number
   readonly fetchBytesMax?: number
   readonly limits?: Partial<ConnectionLimits>
+  /** Without them it is not TLS. */
+  readonly handshakes?: Handshakes | undefined
   /** A connection ended, with its reason. */
   readonly onClose?: (reason: CloseReason, detail: string, client: string) => void
   /** A fault of ours, or of the address (no file descriptor for one more connection). Without it the error is thrown where nobody catches it. */
@@ -93,7 +96,7 @@ export class KafkaListener {
   readonly #connections = new Set<Connection>()
   /** Requests in work of connections that are closed. */
   readonly #ending = new Set<Promise<void>>()
-  /** Connected before open(). */
+  /** Connected before open(), or TLS is not agreed on. */
   readonly #held = new Set<Socket>()
   #context: ServerContext | null = null
   #address = { host: '', port: 0 }
@@ -140,8 +143,7 @@ export class KafkaListener {
       deleteTopics,
       fetchBytesMax
     }
-    for (const socket of this.#held) this.#serve(socket, this.#context)
-    this.#held.clear()
+    for (const socket of this.#held) this.#begin(socket, this.#context)
   }
 
   /** The bound address, also after close(). */
@@ -181,9 +183,19 @@ export class KafkaListener {
   #accept(socket: Socket): void {
     socket.on('error', () => undefined)
     if (!this.#hasPlace()) return this.#refuse(socket)
-    if (this.#context) return this.#serve(socket, this.#context)
     this.#held.add(socket)
     socket.once('close', () => this.#held.delete(socket))
+    if (this.#context) this.#begin(socket, this.#context)
+  }
+
+  #begin(accepted: Socket, context: ServerContext): void {
+    const serve = (socket: Socket, certificateSubject: string | null): void => {
+      this.#held.delete(accepted)
+      this.#serve(socket, { ...context, certificateSubject })
+    }
+    const { handshakes } = this.#options
+    if (handshakes) handshakes.begin(accepted, ({ socket, certificateSubject }) => serve(socket, certificateSubject))
+    else serve(accepted, null)
   }
 
   /** Those that have gone take no place of others, though their last requests may wait for the disk; but there are not more of them than that. */
@@ -211,7 +223,7 @@ export class KafkaListener {
     void work.then(() => this.#ending.delete(work))
   }
 
-  #serve(socket: Socket, context: ServerContext): void {
+  #serve(socket: Socket, context: ConnectionContext): void {
     const client = clientOf(socket)
     const meter = this.#meter
     meter.acceptedConnections++

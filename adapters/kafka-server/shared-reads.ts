@@ -29,7 +29,9 @@ interface Inside {
 export function withSharedReads(accepted: Socket, reads: SharedReads): Socket {
   const inside = accepted as unknown as Inside
   const handle = inside._handle
-  if (typeof handle?.useUserBuffer !== 'function') return accepted.on('data', (bytes: Buffer) => reads.onBytes(bytes))
+  // A socket of TLS has a handle as well, and its own memory for what it has decrypted.
+  if (accepted.constructor !== Socket || typeof handle?.useUserBuffer !== 'function')
+    return accepted.on('data', (bytes: Buffer) => reads.onBytes(bytes))
   const onread = {
     buffer: () => {
       const expectedBytes = reads.expectedBytes()

@@ -1,9 +1,10 @@
-// One TCP connection to one broker: requests out, answers matched by correlation id, a deadline on everything.
+// One TCP connection to one broker, with TLS or without: requests out, answers matched by correlation id, a deadline on everything.
 // Invariants: a request ends exactly once; it fails as 'unreachable' when its last byte was never handed to the operating system
 // (Kafka does not look at half a request) and as 'in-doubt' afterwards; after the first failure the connection is dead and
 // everything under way on it has failed. Not for: choosing brokers, retrying.
 
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { type Clock, sleep, type Timer } from '../../runtime/io/clock.ts'
 import { UpstreamFault, type UpstreamFaultKind } from '../../runtime/uplink/upstream.ts'
 import type { Api, Draft } from '../kafka-protocol/api.ts'
@@ -26,10 +27,19 @@ const IDLE_MS_MAX = 240_000
 const KEEP_ALIVE_MS = 120_000
 const SOFTWARE = { clientSoftwareName: 'wadi', clientSoftwareVersion: '0.2.0-dev' }
 
+/** PEM. Without `cert` and `key` we show no certificate. */
+export interface ClientTls {
+  readonly ca: string
+  readonly cert?: string
+  readonly key?: string
+}
+
 export interface ConnectionOptions {
   readonly host: string
   readonly port: number
   readonly clientId: string
+  /** undefined = everything is sent in the clear. */
+  readonly tls?: ClientTls | undefined
   /** Without progress for so long, sending or waiting for the answer, a request fails. */
   readonly requestTimeoutMs: number
   /** Name lookup, TCP and the first exchange together. */
@@ -72,7 +82,9 @@ export class Connection {
     this.#options = options
     this.address = `${options.host}:${options.port}`
     this.#usedAtMs = options.clock.monotonicMs()
-    this.#socket = connect({ host: options.host, port: options.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS })
+    const { host, port, tls } = options
+    const target = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }
+    this.#socket = tls ? connectTls({ ...target, ...tls }) : connect(target)
     this.#socket.on('data', (chunk) => this.#receive(chunk))
     this.#socket.on('error', (error: NodeJS.ErrnoException) => this.#fail(error.code ?? error.message))
     this.#socket.on('close', () => this.#fail('closed by the other side'))
@@ -138,7 +150,7 @@ export class Connection {
   /** @throws UpstreamFault unreachable */
   #connected(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#socket.once('connect', resolve)
+      this.#socket.once(this.#options.tls ? 'secureConnect' : 'connect', () => resolve())
       this.#socket.once('close', () => reject(new UpstreamFault('unreachable', `${this.address}: ${this.#failure}`)))
     })
   }

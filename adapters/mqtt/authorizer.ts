@@ -12,6 +12,8 @@ export interface ClientIdentity {
   readonly userName: string | null
   /** Of the peer; empty when it was gone before it was accepted. */
   readonly remoteAddress: string
+  /** Of its certificate, signed by the CA of the listener: RFC 2253, CN=press-7,O=Plant; null = it has shown none, or there is no TLS. */
+  readonly certificateSubject: string | null
   /** The listener that it connects to. */
   readonly listener: { readonly host: string; readonly port: number }
 }

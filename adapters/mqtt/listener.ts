@@ -2,24 +2,29 @@
 //
 // Binding and opening are two steps, so that an address that is taken is known before anything is written, and nothing is read before
 // everything is recovered. What connects in between is held unread (within the cap) and handed over by open().
-// Not for: bytes (packet-reader.ts), sessions (mqtt-broker.ts). Other transports (TLS, WebSocket) are listeners with the same words that hand
+// With TLS a connection is handed on when that is agreed on (adapters/tls); it is counted, and has its place, from accept on.
+// Not for: bytes (packet-reader.ts), sessions (mqtt-broker.ts). Other transports (WebSocket) are listeners with the same words that hand
 // over a stream of plain bytes.
 
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
-import { clientNetworkOf } from './client-network.ts'
+import { clientNetworkOf } from '../../runtime/base/client-network.ts'
+import type { Handshakes } from '../tls/handshakes.ts'
 import { defaultMqttLimits, type ListenerLimits } from './limits.ts'
-import { SocketReads, type Transport } from './socket-input.ts'
+import { readAsStream, SocketReads, type Transport } from './socket-input.ts'
 
 export interface ListenerOptions {
   readonly host?: string
   /** 0 = a free one, see address. */
   readonly port: number
   readonly limits?: Partial<ListenerLimits>
+  /** Without them it is not TLS. */
+  readonly handshakes?: Handshakes | undefined
 }
 
 /** Whoever takes the connections. */
 export interface ConnectionHandler {
-  onConnection(transport: Transport, limits: ListenerLimits): void
+  /** @param certificateSubject of the client's certificate (TLS), which was verified; null = it has shown none */
+  onConnection(transport: Transport, limits: ListenerLimits, certificateSubject: string | null): void
   /** Above a cap: the socket is closed already. `why` says which. */
   onRefused(remoteAddress: string, why: string): void
 }
@@ -34,8 +39,11 @@ export class Listener {
   readonly #server: Server
   readonly #reads = new SocketReads()
   readonly #sockets = new Set<Socket>()
-  /** Accepted before open(). */
-  readonly #held = new Map<Socket, Transport>()
+  readonly #handshakes: Handshakes | null
+  /** Accepted before open(); null = TLS is not begun. */
+  readonly #held = new Map<Socket, Transport | null>()
+  /** TLS is not agreed on. */
+  readonly #securing = new Set<Socket>()
   /** Of #sockets: ended by us, and open until the client closes its side. */
   readonly #lingering = new Set<Socket>()
   /** Of the others, by the network of their address. */
@@ -43,7 +51,8 @@ export class Listener {
   #handler: ConnectionHandler | null = null
   #acceptedCount = 0
 
-  constructor({ host = '127.0.0.1', port, limits }: ListenerOptions) {
+  constructor({ host = '127.0.0.1', port, limits, handshakes = undefined }: ListenerOptions) {
+    this.#handshakes = handshakes ?? null
     this.#host = host
     this.#port = port
     this.limits = { ...defaultMqttLimits, ...limits }
@@ -86,19 +95,19 @@ export class Listener {
   /** Hands over what came meanwhile, and from now on everything that comes. */
   open(handler: ConnectionHandler): void {
     this.#handler = handler
-    for (const transport of this.#held.values()) handler.onConnection(transport, this.limits)
+    for (const [socket, transport] of this.#held) this.#serve(socket, transport, handler)
     this.#held.clear()
   }
 
-  /** No more connections; those that were handed over stay, those that were held are closed. */
+  /** No more connections; those that were handed over stay, those that were held, or have not agreed on TLS, are closed. */
   stopAccepting(): void {
     if (this.#server.listening) this.#server.close()
-    if (this.#handler === null) for (const socket of this.#sockets) socket.destroy()
+    for (const socket of this.#handler === null ? this.#sockets : this.#securing) socket.destroy()
   }
 
   #accept(accepted: Socket): void {
-    const transport = this.#reads.take(accepted)
-    const { socket } = transport
+    const transport = this.#handshakes ? null : this.#reads.take(accepted)
+    const socket = transport?.socket ?? accepted
     const remoteAddress = socket.remoteAddress ?? ''
     const network = clientNetworkOf(remoteAddress)
     const refusal = this.#refusalOf(network)
@@ -113,8 +122,21 @@ export class Listener {
     this.#countOf.set(network, this.#countFrom(network) + 1)
     socket.once('finish', () => this.#linger(socket, network))
     socket.once('close', () => this.#forget(socket, network))
-    if (this.#handler) this.#handler.onConnection(transport, this.limits)
+    if (this.#handler) this.#serve(socket, transport, this.#handler)
     else this.#held.set(socket, transport)
+  }
+
+  /** @param transport null = behind TLS */
+  #serve(socket: Socket, transport: Transport | null, handler: ConnectionHandler): void {
+    if (transport) return handler.onConnection(transport, this.limits, null)
+    this.#securing.add(socket)
+    this.#handshakes?.begin(socket, ({ socket: secured, certificateSubject }) => {
+      this.#securing.delete(socket)
+      secured.on('error', () => {})
+      // What we end is the socket of plain bytes; the one below it closes with it.
+      secured.once('finish', () => this.#linger(socket, clientNetworkOf(secured.remoteAddress ?? '')))
+      handler.onConnection(readAsStream(secured), this.limits, certificateSubject)
+    })
   }
 
   #countFrom(network: string): number {
@@ -140,6 +162,7 @@ export class Listener {
   #forget(socket: Socket, network: string): void {
     this.#sockets.delete(socket)
     this.#held.delete(socket)
+    this.#securing.delete(socket)
     if (!this.#lingering.delete(socket)) this.#uncount(network)
   }
 

@@ -214,7 +214,8 @@ class Broker implements MqttBroker {
     this.#listeners.push(listener)
     const address = listener.address ?? { host: '', port: 0 }
     listener.open({
-      onConnection: (transport, limits) => this.#onConnection(transport, limits, address),
+      onConnection: (transport, limits, certificateSubject) =>
+        this.#onConnection(transport, limits, { listener: address, certificateSubject }),
       onRefused: (remoteAddress, why) => this.#countClosed('connections-full', { detail: why, clientId: null, remoteAddress })
     })
   }
@@ -285,9 +286,9 @@ class Broker implements MqttBroker {
     }
   }
 
-  #onConnection({ socket, input }: Transport, limits: ListenerLimits, listener: Connection['listener']): void {
+  #onConnection({ socket, input }: Transport, limits: ListenerLimits, from: Pick<Connection, 'listener' | 'certificateSubject'>): void {
     const remoteAddress = socket.remoteAddress ?? ''
-    this.#sessions.accept({ socket, input, limits, listener, remoteAddress, pause: this.#readPause })
+    this.#sessions.accept({ socket, input, limits, ...from, remoteAddress, pause: this.#readPause })
   }
 
   #checkConnect(connection: Connection, { clientId, isClean, version, will }: ConnectPacket): GateFault | null {
@@ -317,9 +318,9 @@ class Broker implements MqttBroker {
     { userName, password }: Credentials,
     answer: (refusal: GateFault | null) => void
   ): void {
-    const { listener, remoteAddress } = connection
+    const { listener, remoteAddress, certificateSubject } = connection
     const isNamed = !this.#nameless.has(connection)
-    const client: ClientIdentity = { clientId: session.id, isNamed, userName, remoteAddress, listener }
+    const client: ClientIdentity = { clientId: session.id, isNamed, userName, remoteAddress, certificateSubject, listener }
     this.#identities.set(session, client)
     const decide = (decision: ConnectDecision): void => answer(decision === 'allowed' ? null : refusalOf(decision, client))
     const decision = this.#authorizer.connect(client, password)

@@ -40,6 +40,9 @@ const FLAGS: readonly (number | null)[] = [null, 0, null, 0, 0, 0, 2, 0, 2, null
 const DUP = 8
 const LENGTH_BYTES_MAX = 4
 const FIRST_PIECE_BYTES = 512
+/** The first byte of a TLS handshake: in MQTT a CONNECT with flags that it never has. */
+const TLS_BEGIN = 0x16
+const TLS_WORDS = 'it begins TLS, and this address has none (mqtt[].tls): is it meant to?'
 const NO_BYTES = Buffer.alloc(0)
 const PADDED = 'a remaining length that is not in its shortest form (MQTT-1.5.5-1)'
 const PING: ClientPacket = { type: 'pingreq' }
@@ -209,7 +212,8 @@ export class PacketReader {
       if ((flags & 6) === 6) return this.#fail('packet-flags', 'QoS 3 (MQTT-3.3.1-4)')
       if ((flags & 0x0e) === DUP) return this.#fail('packet-flags', 'DUP with QoS 0 (MQTT-3.3.1-2)', ReasonCode.protocolError)
     } else if (flags !== expected && !this.#isRepeat(flags, expected)) {
-      return this.#fail('packet-flags', `type ${type} with flags ${flags}`)
+      const isTls = byte === TLS_BEGIN && this.#version === 0
+      return this.#fail('packet-flags', isTls ? TLS_WORDS : `type ${type} with flags ${flags}`)
     }
     this.#first = byte
     this.#length = 0

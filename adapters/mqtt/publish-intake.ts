@@ -103,7 +103,7 @@ export class PublishIntake {
   takeWill(session: Session | null, clientId: string, will: Omit<IncomingPublish, 'packetId'>, done: PublishDone): void {
     const client = session
       ? this.#options.identityOf(session)
-      : { clientId, isNamed: true, userName: null, remoteAddress: '', listener: NO_LISTENER }
+      : { clientId, isNamed: true, userName: null, remoteAddress: '', certificateSubject: null, listener: NO_LISTENER }
     const refusal = this.#refusalOf(client, will.topic)
     if (refusal) {
       will.change?.settle(false)

@@ -40,6 +40,8 @@ export interface Connection {
   readonly listener: { readonly host: string; readonly port: number }
   /** Noted when it was accepted: socket.remoteAddress is undefined after close. */
   readonly remoteAddress: string
+  /** Of its certificate (TLS), which was verified: RFC 2253; null = it has shown none. */
+  readonly certificateSubject: string | null
   readonly pause: ReadPause
 }
 

@@ -155,12 +155,37 @@ function handleOf(socket: Socket): object | null {
   return socket.constructor === Socket && typeof handle?.useUserBuffer === 'function' ? handle : null
 }
 
-/** For sockets whose memory is their own. */
+/**
+ * For sockets whose memory is their own, as those of TLS, which give what came in pieces of one record each (16 KiB): the pieces of a turn are one read. One by one
+ * the first would begin a commit, and the others wait for the next.
+ */
 export function readAsStream(socket: Socket): Transport {
-  const input = new SocketInput(() => socket.resume())
+  let hasEnded = false
+  const goOn = (): void => void (hasEnded ? socket.end() : socket.resume())
+  const input = new SocketInput(goOn)
+  let pieces: Buffer[] = []
+  const take = (): void => {
+    const [first] = pieces
+    if (!first) return
+    const more = socket.readableLength
+    if (more > 0 && first.length + more <= READ_BYTES) socket.read(more) // comes as 'data'
+    const bytes = pieces.length === 1 ? first : Buffer.concat(pieces)
+    pieces = []
+    if (input.arrived(bytes)) goOn()
+  }
   socket.on('data', (bytes: Buffer) => {
-    if (!input.arrived(bytes)) socket.pause()
+    pieces.push(bytes)
+    if (pieces.length > 1) return
+    socket.pause()
+    setImmediate(take)
   })
+  // A paused stream sees the end all the same: it is answered when everything before it was taken.
+  socket.allowHalfOpen = true
+  socket.on('end', () => {
+    hasEnded = true
+    if (pieces.length === 0 && input.length === 0) socket.end()
+  })
+  socket.on('close', take) // without an end
   socket.pause()
   return { socket, input }
 }

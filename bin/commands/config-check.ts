@@ -1,8 +1,8 @@
 // wadi config check: is the file right? Every problem, with its line; with --deep also whether this machine has what it asks for.
 
 import { readFileSync, statSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
-import type { Problem } from '../../gateway/config/load.ts'
+import { dirname, join } from 'node:path'
+import type { LoadResult, Problem } from '../../gateway/config/load.ts'
 import type { Config } from '../../gateway/config/schema.ts'
 import { visibleLine } from '../../runtime/base/visible-line.ts'
 import { type Command, usageError } from '../command.ts'
@@ -20,6 +20,7 @@ export const configCheck: Command = {
   details: `FILE - reads what is piped in. Exits with 0 when the file is right (warnings are allowed), with 78 when it is not.
 --deep exits with 73 when the data directory cannot be used, with 69 when an address is taken or no broker answers.
 It writes nothing and may run beside the gateway.
+The files of tls sections are read: what is missing, does not fit together or has expired is a problem.
 A note is about what is written on purpose and has a price; unlike a warning it is not told at each start.
 --json prints one object per problem, warning (also "isNote":true) and finding, and at the end {"ok":true,"file":…} or {"ok":false,"file":…}.`,
   options: [
@@ -35,7 +36,13 @@ A note is about what is written on purpose and has a price; unlike a warning it 
     const path = input.operands[0] ?? input.text('config') ?? configFile() ?? DEFAULT_CONFIG_FILE
     const file = path === '-' ? '(stdin)' : path
     const { formatProblem, readConfig } = await import('../../gateway/config/load.ts')
-    const { problems, warnings, notes, config } = readConfig(sourceOf(path), { fileName: file, environment: process.env })
+    const { withAbsolutePaths } = await import('../../gateway/config/tls-config.ts')
+    const read = readConfig(sourceOf(path), { fileName: file, environment: process.env })
+    const { notes } = read
+    const absolute = withAbsolutePaths(read.config, path === '-' ? '.' : dirname(path))
+    const ofFiles = read.problems.length > 0 ? [] : await problemsOfFiles(absolute, read.placeOf)
+    const problems = [...read.problems, ...ofFiles.filter(({ isProblem }) => isProblem).map(({ problem }) => problem)]
+    const warnings = [...read.warnings, ...ofFiles.filter(({ isProblem }) => !isProblem).map(({ problem }) => problem)]
     const show = async (one: Problem, kind: 'problem' | 'warning' | 'note'): Promise<void> => {
       const line = `${kind === 'problem' ? '' : `${kind}: `}${formatProblem(one, file)}`
       const json = { file, ...one, isWarning: kind !== 'problem', ...(kind === 'note' && { isNote: true }) }
@@ -50,15 +57,23 @@ A note is about what is written on purpose and has a price; unlike a warning it 
       await print(isJson ? jsonLine({ ok: false, ...facts }) : `${words}\n`)
       return EXIT.config
     }
-    const directory = resolve(path === '-' ? '.' : dirname(path), config.gateway.data)
-    const absolute = { ...config, gateway: { ...config.gateway, data: directory } }
     const { code, found } = input.flag('deep') ? await lookDeep(absolute, { file, isJson }) : { code: EXIT.ok, found: 0 }
-    const has = `${config.routes.length} routes, ${config.topics.size} topics, upstream ${config.upstream ? 'set' : 'not set'}`
+    const has = `${absolute.routes.length} routes, ${absolute.topics.size} topics, upstream ${absolute.upstream ? 'set' : 'not set'}`
     const warned = warnings.length === 0 ? '' : `, with ${warnings.length === 1 ? '1 warning' : `${warnings.length} warnings`}`
     const words = `${file} is right${warned}${code === EXIT.ok ? '' : ', and this machine has not what it asks for'}: ${has}`
     await print(isJson ? jsonLine({ ok: code === EXIT.ok, ...facts, problems: found }) : `${visibleLine(words)}\n`)
     return code
   }
+}
+
+/** Certificates and keys. An expired one keeps no gateway from starting, and is no file that is right. */
+async function problemsOfFiles(config: Config, placeOf: LoadResult['placeOf']): Promise<{ isProblem: boolean; problem: Problem }[]> {
+  const { checkTlsFiles } = await import('../../gateway/tls-files.ts')
+  const found = await checkTlsFiles(config, Date.now())
+  return found.map(({ path, severity, message }) => ({
+    isProblem: severity !== 'warning',
+    problem: { path, message, place: placeOf(path) }
+  }))
 }
 
 /** @throws WadiError WADI_CONFIG_INVALID when it cannot be read, WADI_USAGE for a directory */

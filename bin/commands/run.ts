@@ -12,7 +12,7 @@ export const run: Command = {
   operandsMax: 0,
   summary: 'Run the gateway in the foreground',
   details: `SIGTERM or Ctrl-C stops accepting, finishes what was begun and exits within 10 seconds; a second one ends it at once.
-SIGHUP, SIGUSR1 and SIGUSR2 change nothing. When storage fails for good it exits with 74 for the service manager to start it again
+SIGHUP has the certificates of TLS listeners looked at (docs/tls.md), SIGUSR1 and SIGUSR2 change nothing. When storage fails for good it exits with 74 for the service manager to start it again
 (storage.on_failure); limit how often, as docs/errors.md shows under WADI_LOG_FAILED.
 What it has to say goes to stderr: lines for people on a terminal, JSON lines elsewhere.`,
   options: [

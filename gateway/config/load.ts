@@ -43,6 +43,8 @@ export interface LoadResult {
   readonly warnings: readonly Problem[]
   /** What does as it says, and has a price: for whoever checks a file, not for every start. */
   readonly notes: readonly Problem[]
+  /** Where a key stands in the file, or the nearest one above it; null = neither does. */
+  readonly placeOf: (path: string) => Place | null
 }
 
 const VARIABLE = /\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\}|\{([^}]*)\})/g
@@ -72,7 +74,7 @@ export function readConfig(source: string, options: LoadOptions): LoadResult {
   const unreadableFile = textFault(source) ?? structural
   if (unreadableFile) {
     reportFault(unreadableFile) // what would follow from a structure that was not meant is left unsaid
-    return { config: configSchema.read(undefined, '', SILENT), problems, warnings: [], notes: [] }
+    return { config: configSchema.read(undefined, '', SILENT), problems, warnings: [], notes: [], placeOf: () => null }
   }
   for (const fault of others) reportFault(fault)
 
@@ -112,7 +114,7 @@ export function readConfig(source: string, options: LoadOptions): LoadResult {
       if (isTrusted(path)) notes.push({ path, message, place: placeAbout(path) })
     }
   })
-  return { config, problems: sortProblems(problems), warnings: sortProblems(warnings), notes: sortProblems(notes) }
+  return { config, problems: sortProblems(problems), warnings: sortProblems(warnings), notes: sortProblems(notes), placeOf: placeAbout }
 }
 
 /** Reads the defaults. */

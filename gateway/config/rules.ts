@@ -8,8 +8,9 @@ import type { Address } from './address.ts'
 import { isInternal } from './internal-topics.ts'
 import { warnOfRoutes } from './route-warnings.ts'
 import { routesConfigOf } from './routes-config.ts'
-import type { Config, KafkaSection, TopicSection } from './schema.ts'
+import type { Config, KafkaSection, TlsSection, TopicSection } from './schema.ts'
 import { nearestWord } from './suggest.ts'
+import { checkTls, isClosedByTls } from './tls-rules.ts'
 import { writtenBytes, writtenDuration } from './units.ts'
 
 const GROUP_ID = /^\d{1,10}$/
@@ -39,6 +40,7 @@ export function checkRules(config: Config, facts: FileFacts, findings: Findings)
   const { isTrusted, isWritten, canWrite, groups } = facts
   const { problem: report, warning: warn, note } = findings
   checkListeners(config, report)
+  checkTls(config, findings)
   checkMqttLimits(config, facts, findings)
   checkGroup(config, groups, report)
   checkQuotas(config, report)
@@ -71,8 +73,8 @@ function isEveryAddress({ host }: Address): boolean {
 
 function checkListeners({ mqtt, kafka }: Config, report: Report): void {
   const taken = new Map<string, number>()
-  mqtt.forEach(({ listen, insecure }, index) => {
-    checkListen(`mqtt[${index}].listen`, { listen, insecure, everybodyCould: 'publish' }, taken, report)
+  mqtt.forEach(({ listen, insecure, tls }, index) => {
+    checkListen(`mqtt[${index}].listen`, { listen, insecure, tls, everybodyCould: 'publish' }, taken, report)
     taken.set(nameOf(listen), index)
   })
   if (kafka) checkKafka(kafka, taken, report)
@@ -82,22 +84,23 @@ const nameOf = ({ host, port }: Address): string => `${host}:${port}`
 
 function checkListen(
   path: string,
-  { listen, insecure, everybodyCould }: { listen: Address; insecure: boolean; everybodyCould: string },
+  { listen, insecure, tls, everybodyCould }: { listen: Address; insecure: boolean; tls: TlsSection | null; everybodyCould: string },
   taken: ReadonlyMap<string, number>,
   report: Report
 ): void {
   const name = nameOf(listen)
   const other = taken.get(name)
   if (other !== undefined && listen.port !== 0) report(path, `is ${name}, which mqtt[${other}] already has`)
-  if (isLoopback(listen) || insecure) return
+  if (isLoopback(listen) || insecure || isClosedByTls(tls)) return
+  const closed = tls ? 'ask for certificates (tls.client_certificates: required)' : 'let in only who has a certificate (tls, docs/tls.md)'
   report(
     path,
-    `is ${name}, where everybody on the network could ${everybodyCould} without a password: listen on 127.0.0.1, or write "insecure: true" beside it`
+    `is ${name}, where everybody on the network could ${everybodyCould} without a password: listen on 127.0.0.1, ${closed}, or write "insecure: true" beside it`
   )
 }
 
-function checkKafka({ listen, advertised, insecure }: KafkaSection, taken: ReadonlyMap<string, number>, report: Report): void {
-  checkListen('kafka.listen', { listen, insecure, everybodyCould: 'read and write' }, taken, report)
+function checkKafka({ listen, advertised, insecure, tls }: KafkaSection, taken: ReadonlyMap<string, number>, report: Report): void {
+  checkListen('kafka.listen', { listen, insecure, tls, everybodyCould: 'read and write' }, taken, report)
   const told = advertised ?? listen
   if (isEveryAddress(told)) {
     report(

@@ -24,6 +24,7 @@ import {
   text,
   type ValueOf
 } from './field.ts'
+import type { JsonSchema } from './json-schema.ts'
 
 const topicName = {
   pattern: TOPIC_NAME,
@@ -99,13 +100,49 @@ const storage = section(
   { doc: 'how events are kept' }
 )
 
+const FILE_PATH = DATA_PATH
+const tlsFiles = {
+  cert: text({ ...FILE_PATH, doc: 'file with the certificate (PEM), then those that lead to its CA; a relative path begins at this file' }),
+  key: text({ ...FILE_PATH, doc: 'file with its private key (PEM), which only the user of the gateway should be able to read' }),
+  key_passphrase: optionalText({ ...FILE_PATH, doc: 'file whose first line opens the key, when that is encrypted' })
+}
+
+/** Words that YAML reads as numbers. */
+const asNumberToo = (json: JsonSchema, numbers: readonly number[]): JsonSchema => ({
+  ...json,
+  anyOf: [...(json.anyOf as readonly JsonSchema[]), { enum: numbers }]
+})
+
+const minVersion = choice(['1.2', '1.3'], { default: '1.2', doc: 'oldest version of TLS that is taken' })
+
+const tls = optionalSection(
+  {
+    ...tlsFiles,
+    ca: optionalText({ ...FILE_PATH, doc: 'file with the CAs (PEM) that sign the certificates of clients' }),
+    client_certificates: choice(['none', 'optional', 'required'], {
+      default: 'none',
+      doc: 'whether clients show a certificate of ca: none = not asked for; optional = who shows one must show a good one; required = nobody gets in without'
+    }),
+    min_version: { ...minVersion, json: asNumberToo(minVersion.json, [1.2, 1.3]) },
+    sni: listOf(
+      section(
+        { host: text({ doc: 'name that the client asks for; *.example for all names of one level below' }), ...tlsFiles },
+        { doc: 'one of them' }
+      ),
+      { doc: 'other certificates, for clients that ask for another name (SNI)' }
+    )
+  },
+  { doc: 'TLS on this address (docs/tls.md); without it everything is sent in the clear' }
+)
+
 const mqttListener = section(
   {
     listen: address({ doc: 'host:port of the MQTT listener; port 0 takes a free one', example: '127.0.0.1:1883' }),
     insecure: flag({
       default: 'false',
-      doc: 'true = anybody who reaches this address may publish; needed for any address that is not loopback'
+      doc: 'true = anybody who reaches this address may publish; needed for any address that is not loopback, unless tls.client_certificates is required'
     }),
+    tls,
     limits: section(
       {
         packet: bytes({ default: '512KiB', min: 128, max: 2 ** 20, doc: 'largest MQTT packet; a larger one closes its connection' }),
@@ -120,7 +157,7 @@ const mqttListener = section(
       { doc: 'what one listener takes' }
     )
   },
-  { doc: 'one MQTT listener', later: ['tls', 'auth', 'users', 'password_file', 'websocket'] }
+  { doc: 'one MQTT listener', later: ['auth', 'users', 'password_file', 'websocket'] }
 )
 
 const mqttLimits = section(
@@ -176,8 +213,9 @@ const kafka = optionalSection(
     }),
     insecure: flag({
       default: 'false',
-      doc: 'true = anybody who reaches this address may read and write everything; needed for any address that is not loopback'
+      doc: 'true = anybody who reaches this address may read and write everything; needed for any address that is not loopback, unless tls.client_certificates is required'
     }),
+    tls,
     create_topics: flag({
       default: 'true',
       doc: 'clients may make topics, also by asking for one that is not there, delivered like those that routes make; and alter those that this file does not name'
@@ -211,7 +249,7 @@ const kafka = optionalSection(
       { doc: 'what Kafka clients may take' }
     )
   },
-  { doc: 'Kafka clients on this gateway (docs/kafka.md); without it there is no Kafka listener', later: ['tls', 'sasl', 'auth', 'users'] }
+  { doc: 'Kafka clients on this gateway (docs/kafka.md); without it there is no Kafka listener', later: ['sasl', 'auth', 'users'] }
 )
 
 const control = section(
@@ -362,6 +400,7 @@ export const configSchema = section(
 export type Config = ValueOf<typeof configSchema>
 export type TopicSection = ValueOf<typeof topic>
 export type RouteSection = ValueOf<typeof route>
+export type TlsSection = NonNullable<ValueOf<typeof tls>>
 export type MqttSection = ValueOf<typeof mqttListener>
 export type MqttLimitsSection = ValueOf<typeof mqttLimits>
 export type KafkaSection = NonNullable<ValueOf<typeof kafka>>

@@ -2,6 +2,7 @@
 
 export const errorCatalogue = {
   WADI_BUSY: { retriable: true },
+  WADI_CERTIFICATE_UNUSABLE: { retriable: false },
   WADI_CLOSED: { retriable: false },
   WADI_CONFIG_INVALID: { retriable: false },
   WADI_DATA_DIR_LOCKED: { retriable: true },

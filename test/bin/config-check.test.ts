@@ -44,7 +44,7 @@ t.test('--json: every object names its file, and the last one says whether the f
   await writeFile(join(directory, 'good.yaml'), gatewayFile())
   await writeFile(
     join(directory, 'bad.yaml'),
-    'mqtt: [{ listen: "127.0.0.1:0", tls: {} }]\nroutes: [{ filter: "#", topic: a, key: plain }]\n'
+    'mqtt: [{ listen: "127.0.0.1:0", auth: {} }]\nroutes: [{ filter: "#", topic: a, key: plain }]\n'
   )
   const good = check(directory, ['--json', 'good.yaml'])
   t.equal(good.code, 0)
@@ -52,7 +52,7 @@ t.test('--json: every object names its file, and the last one says whether the f
   const bad = check(directory, ['--json', 'bad.yaml'])
   t.equal(bad.code, 78)
   t.match(linesOf(bad.stdout), [
-    { file: 'bad.yaml', path: 'mqtt[0].tls', message: 'is not in this version of Wadi', place: { line: 1, column: 33 }, isWarning: false },
+    { file: 'bad.yaml', path: 'mqtt[0].auth', message: 'is not in this version of Wadi', place: { line: 1, column: 33 }, isWarning: false },
     { file: 'bad.yaml', path: 'routes[0].key', isWarning: true },
     { ok: false, file: 'bad.yaml', problems: 1, warnings: 1 }
   ])

@@ -38,6 +38,7 @@ function reportOf(topics: readonly TopicStatus[]): StatusReport {
     },
     mqtt: null,
     kafka: null,
+    certificates: [],
     storage: {
       usedBytes: 0,
       preallocatedBytes: 0,
@@ -94,10 +95,23 @@ t.test('MQTT has a line of its own when there is a listener for it', async (t) =
   )
 })
 
+t.test('a certificate has a line when it expires within 30 days, or has', async (t) => {
+  const certificate = { key: 'kafka.tls.cert', subject: 'CN=gateway', remainingMs: 31 * 86_400_000 }
+  t.notMatch(statusText({ ...reportOf([]), certificates: [certificate] }), /tls/)
+  const near = [
+    { ...certificate, remainingMs: 12 * 86_400_000 },
+    { ...certificate, key: 'mqtt[0].tls.ca', remainingMs: -3_600_000 }
+  ]
+  const text = statusText({ ...reportOf([]), certificates: near })
+  t.match(text, /^tls +kafka\.tls\.cert: CN=gateway expires in 12d/m)
+  t.match(text, /^tls +mqtt\[0\]\.tls\.ca: CN=gateway has expired 1h.* ago/m)
+})
+
 t.test('Kafka clients have a line of their own when there is a listener for them', async (t) => {
   t.notMatch(statusText(reportOf([])), /kafka/)
   const kafka = {
     listener: '127.0.0.1:9092',
+    isTls: false,
     connections: 1,
     storedEvents: 1_500,
     refusedBatches: 0,
@@ -175,6 +189,7 @@ t.test('no text from outside moves the cursor, forges a line or hides: whatever 
     },
     kafka: {
       listener: '127.0.0.1:9092',
+      isTls: false,
       connections: 1,
       storedEvents: 1,
       refusedBatches: 1,

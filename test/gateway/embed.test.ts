@@ -10,7 +10,8 @@ import mqtt from 'mqtt'
 import t, { type Test } from 'tap'
 import type { SessionQuery } from '../../adapters/mqtt/session-facts.ts'
 import { loadConfig } from '../../gateway/config/load.ts'
-import { type Gateway, openGateway } from '../../gateway/gateway.ts'
+import type { Gateway } from '../../gateway/contract.ts'
+import { openGateway } from '../../gateway/gateway.ts'
 import type { LogLevel } from '../../gateway/log.ts'
 
 const run = promisify(execFile)

@@ -7,8 +7,9 @@ import { join } from 'node:path'
 import mqtt from 'mqtt'
 import t from 'tap'
 import { loadConfig } from '../../gateway/config/load.ts'
+import type { Gateway } from '../../gateway/contract.ts'
 import { type Edges, openEdges } from '../../gateway/edges.ts'
-import { type Gateway, openGateway } from '../../gateway/gateway.ts'
+import { openGateway } from '../../gateway/gateway.ts'
 import { type Disk, DiskError, type DiskFile } from '../../runtime/io/disk.ts'
 
 /** This machine's disk, on which there is room or not. */

@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { type Admin, Kafka, logLevel } from 'kafkajs'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../gateway/config/load.ts'
-import { type Gateway, openGateway } from '../../gateway/gateway.ts'
+import type { Gateway } from '../../gateway/contract.ts'
+import { openGateway } from '../../gateway/gateway.ts'
 import { startCentre, until } from '../kafka-server/centre.ts'
 
 /** kafkajs's ConfigResourceTypes.TOPIC, which it does not export to modules. */

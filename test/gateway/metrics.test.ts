@@ -7,16 +7,19 @@ import { join } from 'node:path'
 import mqtt from 'mqtt'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../gateway/config/load.ts'
-import { type Gateway, openGateway } from '../../gateway/gateway.ts'
+import type { Gateway } from '../../gateway/contract.ts'
+import { openGateway } from '../../gateway/gateway.ts'
 import { metricsText } from '../../gateway/metrics-text.ts'
 import { type MetricFamily, Metrics } from '../../runtime/base/metrics.ts'
+import { makeSite } from '../helpers/site.ts'
 
 async function open(test: Test): Promise<Gateway> {
+  const { cert, key } = makeSite(test).settings()
   const data = mkdtempSync(join(tmpdir(), 'wadi-metrics-'))
   test.teardown(() => rmSync(data, { recursive: true, force: true }))
   const yaml = `
 gateway: { id: g7, data: ${data} }
-mqtt: [{ listen: "127.0.0.1:0" }]
+mqtt: [{ listen: "127.0.0.1:0" }, { listen: "127.0.0.1:0", tls: { cert: ${cert}, key: ${key} } }]
 kafka: { listen: "127.0.0.1:0" }
 upstream: { brokers: ["127.0.0.1:1"] }
 routes: [{ filter: "plant/#", topic: plant, key: none }, { filter: "site/+name", topic: "site.{name}", key: none }]

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import mqtt from 'mqtt'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../gateway/config/load.ts'
-import { type Gateway, openGateway } from '../../gateway/gateway.ts'
+import type { Gateway } from '../../gateway/contract.ts'
+import { openGateway } from '../../gateway/gateway.ts'
 
 async function open(test: Test, limits: string, lines: string[]): Promise<Gateway> {
   const data = mkdtempSync(join(tmpdir(), 'wadi-mqtt-limits-'))

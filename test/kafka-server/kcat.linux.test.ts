@@ -3,9 +3,12 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import t from 'tap'
+import { Handshakes } from '../../adapters/tls/handshakes.ts'
 import { createNodeCodec } from '../../runtime/io/node-codec.ts'
 import { codecOf, readBatchRecords } from '../../runtime/log/batch-codec.ts'
 import { loadTestCore } from '../helpers/core.ts'
+import { makeSite } from '../helpers/site.ts'
+import { materialOf } from '../tls/rig.ts'
 import { startCentre } from './centre.ts'
 
 const KCAT = '/usr/bin/kcat'
@@ -70,3 +73,19 @@ t.test(
     }
   }
 )
+
+t.test('kcat over TLS, with a certificate and without', { skip: existsSync(KCAT) ? false : 'kcat is not installed' }, async (t) => {
+  const site = makeSite(t)
+  const { certificate, key } = site.issue('historian', 'client')
+  const settings = site.settings({ clientCertificates: 'required' })
+  const handshakes = new Handshakes({ material: await materialOf(settings), clientCertificates: 'required' })
+  const centre = await startCentre(t, { handshakes })
+  const trusting = ['-b', `localhost:${centre.port}`, '-X', 'security.protocol=ssl', '-X', `ssl.ca.location=${settings.ca}`]
+  const named = ['-X', `ssl.certificate.location=${site.write('c.pem', certificate)}`, '-X', `ssl.key.location=${site.write('c.key', key)}`]
+  const lines = Array.from({ length: 3_000 }, (_, index) => `${index} ${'x'.repeat(index % 500)}`).join('\n')
+  await kcat([...trusting, ...named, '-P', '-t', 'events', '-z', 'zstd', '-X', 'enable.idempotence=true'], `${lines}\n`)
+  t.equal(await kcat([...trusting, ...named, '-C', '-t', 'events', '-o', 'beginning', '-e', '-q']), `${lines}\n`)
+  t.match(await kcat([...trusting, ...named, '-L']), /ssl:\/\/localhost/)
+  await t.rejects(kcat([...trusting, '-L', '-m', '2']), 'without a certificate')
+  t.ok((handshakes.metrics.failed.get('no-client-certificate') ?? 0) > 0)
+})

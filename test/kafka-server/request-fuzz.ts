@@ -111,6 +111,7 @@ class Life {
       broker: this.#rig.broker,
       node: { nodeId: 1, host: '127.0.0.1', port: 9092 },
       clusterId: 'fuzz',
+      certificateSubject: null,
       autoCreateTopics: true,
       deleteTopics: true,
       fetchBytesMax: 64 * 1024,

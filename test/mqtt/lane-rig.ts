@@ -32,7 +32,7 @@ export interface LaneGateway {
   readonly plans: { fast: number; slow: number }
 }
 
-export interface LaneGatewayOptions extends Pick<GatewayOptions, 'authorizer' | 'limits' | 'ingestLimits'> {
+export interface LaneGatewayOptions extends Pick<GatewayOptions, 'authorizer' | 'limits' | 'ingestLimits' | 'handshakes'> {
   readonly isLaneOpen?: boolean
   readonly disk?: Disk
   readonly settings?: Partial<StorageSettings>

@@ -90,8 +90,9 @@ export class RawClient {
   #rest: Buffer = Buffer.alloc(0)
   readonly #waiting = new Waiting()
 
-  constructor(port: number) {
-    this.socket = connect({ host: '127.0.0.1', port, noDelay: true })
+  /** @param target a port of this machine, or a socket that connects already */
+  constructor(target: number | Socket) {
+    this.socket = typeof target === 'number' ? connect({ host: '127.0.0.1', port: target, noDelay: true }) : target
     this.socket.on('error', () => {})
     this.socket.on('data', (chunk) => {
       this.#rest = Buffer.concat([this.#rest, chunk])

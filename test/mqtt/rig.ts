@@ -6,6 +6,7 @@ import type { ListenerLimits, MqttLimits } from '../../adapters/mqtt/limits.ts'
 import { Listener } from '../../adapters/mqtt/listener.ts'
 import { createMqttBroker, type MqttBroker, type MqttEvent, type NotRetained } from '../../adapters/mqtt/mqtt-broker.ts'
 import { payloadDecoders } from '../../adapters/mqtt/payload.ts'
+import type { Handshakes } from '../../adapters/tls/handshakes.ts'
 import { Ingest, type IngestLimits } from '../../runtime/broker/ingest.ts'
 import { PublishLane } from '../../runtime/broker/publish-lane.ts'
 import { compileRoutes, type RouteConfig, type RoutesConfig } from '../../runtime/broker/routes.ts'
@@ -33,6 +34,8 @@ export interface GatewayOptions {
   readonly ingestLimits?: Partial<IngestLimits>
   /** Of the real store: the fast lane is open. */
   readonly lane?: { readonly core: Core; readonly appends: LaneAppends }
+  /** TLS on the first listener; the second has none. */
+  readonly handshakes?: Handshakes
   /** Without one everybody may do everything. */
   readonly authorizer?: Authorizer
 }
@@ -72,7 +75,10 @@ export async function startGateway(t: Test, options: GatewayOptions = {}): Promi
   const events: MqttEvent[] = []
   const notRetained: NotRetained[] = []
   const limits = options.limits ?? {}
-  const listeners = [new Listener({ port: 0, limits }), new Listener({ port: 0, limits: { ...limits, ...options.otherLimits } })]
+  const listeners = [
+    new Listener({ port: 0, limits, handshakes: options.handshakes }),
+    new Listener({ port: 0, limits: { ...limits, ...options.otherLimits } })
+  ]
   for (const listener of listeners) await listener.bind()
   const broker = createMqttBroker({
     ingest,

@@ -209,7 +209,7 @@ export class SimListener {
     this.sockets.add(socket)
     socket.on('error', () => {})
     socket.once('close', () => this.sockets.delete(socket))
-    this.#handler.onConnection({ socket, input: inputOf(socket) }, this.limits)
+    this.#handler.onConnection({ socket, input: inputOf(socket) }, this.limits, null)
   }
 }
 

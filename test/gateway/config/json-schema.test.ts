@@ -62,6 +62,7 @@ const isRight = (source: string): boolean =>
 const RIGHT = [
   readFileSync('docs/wadi.yaml', 'utf8'),
   'mqtt: [{ listen: "127.0.0.1:1883" }]\nroutes: [{ filter: "#", topic: a, key: none }]\n',
+  'kafka: { listen: "[::1]:9092", tls: { cert: a, key: b, min_version: 1.3, sni: [{ host: c, cert: c, key: c }] } }\n',
   'gateway: { id: 007, data: NO }\nkafka: { listen: "[::1]:9092" }\n',
   `gateway: { id: a }\nkafka: { listen: "127.0.0.1:9092" }\nupstream: { brokers: "k1:9092,k2:9092", linger: 0, transaction_bytes: "\${A}MiB" }\n`,
   'kafka: { listen: "127.0.0.1:9092", create_topics: true }\ntopics: { a: { retention: forever, quota: unlimited, config: { retention.bytes: -1 } } }\nstorage:\n'

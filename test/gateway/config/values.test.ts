@@ -100,19 +100,19 @@ const rows: readonly Row[] = [
   {
     name: 'what other versions will have',
     written: [
-      'mqtt: [{ listen: "127.0.0.1:1883", tls: { cert: a } }]\n',
+      'mqtt: [{ listen: "127.0.0.1:1883", auth: { cert: a } }]\n',
       ROUTES,
       ID,
       'upstream: { brokers: ["k1:9092"], sasl: {}, tls: {} }\nhttp: {}\n'
     ],
     before: [
-      'f:1:36 mqtt[0].tls is not a known key (known here: listen, insecure, limits)',
+      'f:1:36 mqtt[0].auth is not a known key (known here: listen, insecure, limits)',
       'f:4:35 upstream.sasl is not a known key (known here: brokers, topics, create_topics, compression, transaction_bytes, linger)',
       'f:4:45 upstream.tls is not a known key (known here: brokers, topics, create_topics, compression, transaction_bytes, linger)',
       'f:5:1 http is not a known key (known here: gateway, storage, mqtt, kafka, topics, routes, unmatched, dead_letter, upstream)'
     ],
     now: [
-      'f:1:36 mqtt[0].tls is not in this version of Wadi',
+      'f:1:36 mqtt[0].auth is not in this version of Wadi',
       'f:4:35 upstream.sasl is not in this version of Wadi',
       'f:4:45 upstream.tls is not in this version of Wadi',
       'f:5:1 http is not in this version of Wadi'

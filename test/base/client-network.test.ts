@@ -3,8 +3,8 @@
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import t from 'tap'
-import { clientNetworkOf } from '../../adapters/mqtt/client-network.ts'
 import { Listener } from '../../adapters/mqtt/listener.ts'
+import { clientNetworkOf } from '../../runtime/base/client-network.ts'
 
 t.test('an IPv4 address counts alone', async (t) => {
   t.equal(clientNetworkOf('192.0.2.7'), '192.0.2.7')

@@ -1,0 +1,42 @@
+// wadi tls client: a certificate for one client, signed by the CA of "wadi tls init".
+
+import { type Command, usageError } from '../command.ts'
+import { EXIT } from '../exit-code.ts'
+import { print } from '../terminal.ts'
+import { CA_NAME, filesOf, readPair, SERVER_NAME, validityFrom, writePair } from '../tls-directory.ts'
+import { daysOf, LEAF_DAYS } from './tls-init.ts'
+
+const CLIENT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+
+export const tlsClient: Command = {
+  name: 'tls client',
+  operands: 'NAME DIR',
+  operandsMin: 2,
+  operandsMax: 2,
+  summary: 'Make a certificate for a client, signed by the CA in DIR',
+  details: `Makes DIR/NAME.pem and DIR/NAME.key for a listener with client_certificates: required or optional. NAME is in the certificate (CN=NAME):
+one for each device or program, so that one can be told from another. What is there is never overwritten.
+A CA of your own does as well: DIR/ca.pem and DIR/ca.key, with an EC or RSA key that is not encrypted.`,
+  options: [{ name: 'days', value: 'N', doc: `how long it is valid (default: ${LEAF_DAYS})` }],
+  examples: ['wadi tls client press-7 /etc/wadi/tls', 'wadi tls client historian tls --days 365'],
+
+  async run(input) {
+    const [name = '', directory = ''] = input.operands
+    if (!CLIENT_NAME.test(name) || name === CA_NAME || name === SERVER_NAME)
+      throw usageError(
+        `"${name}" cannot be the name of a client.`,
+        'Letters, digits, ".", "_" and "-", at most 64, and not "ca" or "server".'
+      )
+    const { issueLeaf } = await import('../../adapters/tls/certificate-writer.ts')
+    const { dateText } = await import('../../adapters/tls/certificate-facts.ts')
+    const validity = validityFrom(Date.now(), daysOf(input.count('days', LEAF_DAYS)))
+    const ca = await readPair(
+      filesOf(directory, CA_NAME),
+      `Make a CA with "wadi tls init ${directory}", or name the directory that has one.`
+    )
+    const files = filesOf(directory, name)
+    await writePair(directory, files, issueLeaf(ca, { commonName: name, purpose: 'client', hosts: [], ...validity }))
+    await print(`made ${files.certificate} and ${files.key}: the client ${name}, until ${dateText(validity.untilMs)}\n`)
+    return EXIT.ok
+  }
+}
