@@ -35,8 +35,6 @@ export function rulesOf({ given }: TopicConfig): CompactionRules {
 export interface CompactableRange {
   /** From the oldest on; the last one may hold offsets at or above endOffset. */
   readonly segments: readonly Segment[]
-  /** Everything below was compacted before. */
-  readonly dirtyOffset: number
   readonly endOffset: number
   readonly dirtyRatio: number
 }
@@ -68,9 +66,8 @@ export async function compactableRange(
     if (isDirty) dirtyBytes += segment.sizeBytes
     endOffset = segment.nextOffset
   }
-  const dirtyOffset = Math.max(compactedUntil, partition.logStartOffset)
-  if (dirtyBytes === 0 || endOffset <= dirtyOffset) return null
+  if (dirtyBytes === 0 || endOffset <= Math.max(compactedUntil, partition.logStartOffset)) return null
   const dirtyRatio = dirtyBytes / bytes
   const isOverdue = rules.lagMsMax !== null && nowWallMs - oldestDirtyMs > rules.lagMsMax
-  return dirtyRatio >= rules.dirtyRatioMin || isOverdue ? { segments, dirtyOffset, endOffset, dirtyRatio } : null
+  return dirtyRatio >= rules.dirtyRatioMin || isOverdue ? { segments, endOffset, dirtyRatio } : null
 }

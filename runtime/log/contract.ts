@@ -204,6 +204,8 @@ export interface StoreMetrics {
   readonly rejectedAppends: number
   readonly compaction: {
     readonly passes: number
+    /** Passes that could not be ended: no room, or something that cannot be read. */
+    readonly failures: number
     /** Of segments that were written anew. */
     readonly writtenBytes: number
     /** By which they are smaller. */

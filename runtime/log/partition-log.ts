@@ -311,6 +311,11 @@ export class PartitionLog implements Partition {
     return this.#segments.first === segment && segment.nextOffset === nextOffset
   }
 
+  /** Compaction has left nothing of these aborted transactions: by the offsets of their markers. */
+  forgetAborted(markerOffsets: ReadonlySet<number>): void {
+    this.#transactions.forget(markerOffsets)
+  }
+
   /** Compaction: another file with the same offsets takes the place of a segment's. @returns false when it cannot now. @throws DiskError: of a sync it is final */
   replaceSegment(segment: Segment, file: { path: string; sizeBytes: number }): Promise<boolean> {
     return this.#behindOthers(async () => {

@@ -75,7 +75,7 @@ export function leftOver(partition: PartitionLog): Candidate | null {
 }
 
 /** A gateway has no clock before it has asked for the time: events that are stamped earlier are as old as the first behind them that is not. */
-const CLOCK_SET_FROM_MS = Date.UTC(2000, 0, 1)
+export const CLOCK_SET_FROM_MS = Date.UTC(2000, 0, 1)
 
 /** Newest timestamp of the oldest segment, or of the first behind it that was written with a clock; null when there is none. */
 async function firstKnownAge(partition: PartitionLog): Promise<number | null> {

@@ -1,12 +1,14 @@
 // Compacts one segment: what is superseded goes, everything else stays at its offset, in a file of its own that may take the segment's place.
 //
 // What goes: records that have a newer one of their key; records that delete their key, below `deletionsUntil` and when nothing that they supersede stays; records of
-// aborted transactions; markers of committed ones. Markers of aborted transactions stay, because readers find the end of what they leave out by them.
+// aborted transactions; markers of committed ones. Markers of aborted transactions stay while readers are told of them: they find the end of what they leave out by them.
 //
 // Invariants
 // - The batches cover the same offsets as before, one behind the other: those of a batch that goes are covered by the batch in front of it. Where that cannot
 //   be (none is in front, it is a marker, another start wrote it, a hole lies between) the batch keeps its last record. So no batch is empty, which
 //   not every client takes, and what is missing between batches is damage here as anywhere.
+// - A batch of a transaction covers nothing from the next aborted transaction of its producer on: Kafka's Java consumer holds the last offset of a batch against where
+//   aborted transactions begin, and would take it for one of that (CompletedFetch.consumeAbortedTransactionsUpTo).
 // - A batch with a producer's fields is never put together with another; its sequences stay.
 // - A segment with a broken place is left alone: what is whole behind it is found by its bytes.
 // Not for: which keys are superseded (core), putting the file into place (segment.ts), when (compaction.ts).
@@ -33,16 +35,15 @@ import { codecOf, compressBatch, openBatch, releaseOpened } from './batch-codec.
 import type { AbortedTransaction, StoredBatch } from './contract.ts'
 import type { Segment, WriteMeter } from './segment.ts'
 import { readSegment } from './segment-read.ts'
-import { isCommitted } from './transaction-index.ts'
+import { onlyDisk } from './store-errors.ts'
+import { ABORT_TYPE, COMMIT_TYPE, isCommitted } from './transaction-index.ts'
 
-/** What is read at once, between two pauses. */
+/** What is read at once. */
 const READ_BYTES = 256 * 1024
 const WRITE_BYTES = 256 * 1024
 /** Batches are put together up to so many bytes in the clear. */
 const JOINED_BYTES_MAX = 256 * 1024
 const NO_PRODUCER = -1n
-/** A control record's key: version, type; type 1 is commit. */
-const COMMIT_TYPE = 1
 
 export interface SegmentCompactionOptions {
   readonly core: Core
@@ -54,8 +55,8 @@ export interface SegmentCompactionOptions {
   readonly codecName: CodecName
   readonly deletionsUntil: number
   readonly aborted: readonly AbortedTransaction[]
-  /** After so many bytes were read. Rejects when the work is to end. */
-  pause(bytes: number): Promise<void>
+  /** After each batch. Rejects when the work is to end. */
+  pause(work: { storedBytes: number; clearBytes: number }): Promise<void>
 }
 
 /** In the clear, so that codecs do not matter. */
@@ -88,6 +89,8 @@ interface Pending {
 export class SegmentCompaction {
   readonly #options: SegmentCompactionOptions
   readonly #segment: Segment
+  /** Of the batch that was opened last. */
+  #clearBytes = 0
 
   constructor(options: SegmentCompactionOptions, segment: Segment) {
     this.#options = options
@@ -106,7 +109,7 @@ export class SegmentCompaction {
     const isWhole = await this.#each(async (batch) => {
       if ((batch.header.attributes & CONTROL_BIT) !== 0) {
         bytes += batch.bytes.byteLength
-        if (this.#isCommitMarker(batch)) superfluousBytes += batch.bytes.byteLength
+        if (this.#isSuperfluousMarker(batch)) superfluousBytes += batch.bytes.byteLength
         return
       }
       const isOpened = await this.#opened(batch, (opened) => {
@@ -121,7 +124,10 @@ export class SegmentCompaction {
     return isWhole ? { bytes, superfluousBytes, deletedRecords, hasUnknownKeys } : null
   }
 
-  /** Writes what is left to a new file and syncs it; null, and no file is left, when a part of the segment cannot be read. @throws DiskError */
+  /**
+   * Writes what is left to a new file and syncs it; null, and no file is left, when a part of the segment cannot be read, or what is left would not be smaller (another
+   * codec). @throws DiskError
+   */
   async writeTo(path: string): Promise<Compacted | null> {
     const { disk } = this.#options
     const file = await disk.open(path, 'create')
@@ -136,7 +142,7 @@ export class SegmentCompaction {
       return result
     } finally {
       await file.close()
-      if (!result) await disk.remove(path)
+      if (!result) await disk.remove(path).catch(onlyDisk)
     }
   }
 
@@ -144,42 +150,50 @@ export class SegmentCompaction {
     const output = new Output(file, this.#options.meter)
     let pending: Pending | null = null
     let removedRecords = 0
-    const isWhole = await this.#each(async (batch) => {
-      const next = await this.#leftOf(batch, pending)
-      removedRecords += next.removedRecords
-      if (next.left === null) {
-        assert(pending !== null, 'no batch covers what went')
-        pending.coveredUntil = batch.header.lastOffset
-        return
-      }
-      if (pending && joins(pending, next.left)) {
-        pending = {
-          ...pending,
-          stored: null,
-          parts: [...pending.parts, ...next.left.parts],
-          bytes: pending.bytes + next.left.bytes,
-          coveredUntil: next.left.coveredUntil
+    const isWhole = await this.#each(
+      async (batch) => {
+        const next = await this.#leftOf(batch, pending)
+        removedRecords += next.removedRecords
+        if (next.left === null) {
+          assert(pending !== null, 'no batch covers what went')
+          pending.coveredUntil = batch.header.lastOffset
+          return
         }
-        return
-      }
-      if (pending) await output.add(await this.#encode(pending))
-      pending = next.left
-    })
+        if (pending && joins(pending, next.left, this.#options.aborted)) {
+          pending = {
+            ...pending,
+            stored: null,
+            parts: [...pending.parts, ...next.left.parts],
+            bytes: pending.bytes + next.left.bytes,
+            coveredUntil: next.left.coveredUntil
+          }
+          return
+        }
+        if (pending) await output.add(await this.#encode(pending))
+        pending = next.left
+      },
+      () => output.bytes < this.#segment.sizeBytes
+    )
     if (!isWhole) return null
     const last = pending as Pending | null
     assert(last !== null && last.coveredUntil === this.#segment.nextOffset - 1, `${this.#segment.logPath} would end elsewhere`)
     await output.add(await this.#encode(last))
-    return { sizeBytes: await output.end(), removedRecords }
+    const sizeBytes = await output.end()
+    return sizeBytes < this.#segment.sizeBytes ? { sizeBytes, removedRecords } : null
   }
 
-  /** Every batch, oldest first. @returns false when a part of the segment is damaged, or cannot be read */
-  async #each(visit: (batch: StoredBatch) => Promise<void>): Promise<boolean> {
+  /** Every batch, oldest first, while it `goesOn`. @returns false when it did not, or a part of the segment is damaged or cannot be read */
+  async #each(visit: (batch: StoredBatch) => Promise<void>, goesOn = () => true): Promise<boolean> {
     const { core, pause } = this.#options
     for (let offset = this.#segment.baseOffset; offset < this.#segment.nextOffset; ) {
       const { batches, nextOffset, damage } = await readSegment(core, this.#segment, { offset, bytesMax: READ_BYTES })
       if (damage.length > 0 || nextOffset <= offset) return false
-      for (const batch of batches) await visit(batch)
-      await pause(batches.reduce((sum, { bytes }) => sum + bytes.byteLength, 0))
+      for (const batch of batches) {
+        this.#clearBytes = batch.bytes.byteLength
+        await visit(batch)
+        await pause({ storedBytes: batch.bytes.byteLength, clearBytes: this.#clearBytes })
+        if (!goesOn()) return false
+      }
       offset = nextOffset
     }
     return true
@@ -188,10 +202,10 @@ export class SegmentCompaction {
   /** What is left of a batch; null = it goes, and `before` covers its offsets. */
   async #leftOf(batch: StoredBatch, before: Pending | null): Promise<{ left: Pending | null; removedRecords: number }> {
     const { header, bytes } = batch
-    const isCovered = before !== null && canCover(before, header)
+    const isCovered = before !== null && canCover(before, header, this.#options.aborted)
     const untouched = { left: alone(batch), removedRecords: 0 }
     if ((header.attributes & CONTROL_BIT) !== 0)
-      return isCovered && this.#isCommitMarker(batch) ? { left: null, removedRecords: 0 } : untouched
+      return isCovered && this.#isSuperfluousMarker(batch) ? { left: null, removedRecords: 0 } : untouched
     const left = await this.#opened(batch, (opened) => {
       const kept = this.#compact(header, opened, { keepsLast: !isCovered, stays: false })
       const removedRecords = header.recordCount - kept.recordCount
@@ -223,6 +237,7 @@ export class SegmentCompaction {
     const { core, codec } = this.#options
     try {
       const opened = await openBatch(core, codec, batch.bytes)
+      this.#clearBytes = RECORDS_AT + opened.records.byteLength
       try {
         return use(opened)
       } finally {
@@ -234,20 +249,23 @@ export class SegmentCompaction {
     }
   }
 
-  #isCommitMarker({ bytes }: StoredBatch): boolean {
+  /** Of a committed transaction, or of an aborted one that has nothing left here and that nobody is told of any more. */
+  #isSuperfluousMarker({ header, bytes }: StoredBatch): boolean {
+    const { core, aborted } = this.#options
     try {
-      return this.#options.core.readRecords(bytes)[0]?.key?.[3] === COMMIT_TYPE
+      const type = core.readRecords(bytes)[0]?.key?.[3]
+      return type === COMMIT_TYPE || (type === ABORT_TYPE && !aborted.some(({ lastOffset }) => lastOffset === header.baseOffset))
     } catch (error) {
       if (!(error instanceof RangeError)) throw error
       return false
     }
   }
 
-  /** A producer's own codec stays, where we can write it. */
+  /** A producer's own codec stays, where we can write it; we do not write snappy. */
   #codecFor(header: BatchHeader, bytes: Uint8Array): CodecName {
     const { codecName, codec } = this.#options
     const given = codecOf(bytes)
-    if (given === null || given === 'snappy') return codecName
+    if (given === null || given === 'snappy') return codecName === 'none' ? 'lz4' : codecName
     if (given === 'none') return header.producerId === NO_PRODUCER ? codecName : 'none'
     return given === 'lz4' || codec.available.includes(given) ? given : codecName
   }
@@ -285,8 +303,12 @@ function alone({ header, bytes }: StoredBatch): Pending {
 }
 
 /** Whether `header`'s offsets can become the end of what `before` covers. */
-function canCover(before: Pending, header: BatchHeader): boolean {
-  if ((before.header.attributes & CONTROL_BIT) !== 0) return false
+function canCover(before: Pending, header: BatchHeader, aborted: readonly AbortedTransaction[]): boolean {
+  const { attributes, producerId, baseOffset } = before.header
+  if ((attributes & CONTROL_BIT) !== 0) return false
+  const isAborted = ({ producerId: id, firstOffset }: AbortedTransaction): boolean =>
+    id === producerId && firstOffset > baseOffset && firstOffset <= header.lastOffset
+  if ((attributes & TRANSACTIONAL_BIT) !== 0 && aborted.some(isAborted)) return false
   return before.coveredUntil + 1 === header.baseOffset && before.header.partitionLeaderEpoch === header.partitionLeaderEpoch
 }
 
@@ -295,10 +317,10 @@ function isPlain({ producerId, attributes }: BatchHeader): boolean {
   return producerId === NO_PRODUCER && (attributes & (TRANSACTIONAL_BIT | CONTROL_BIT | TIMESTAMP_TYPE_BIT)) === 0
 }
 
-function joins(before: Pending, next: Pending): boolean {
+function joins(before: Pending, next: Pending, aborted: readonly AbortedTransaction[]): boolean {
   if (before.parts.length === 0 || next.parts.length === 0 || !isPlain(before.header) || !isPlain(next.header)) return false
   if (before.codecName !== next.codecName || before.bytes + next.bytes > JOINED_BYTES_MAX) return false
-  return canCover(before, next.header)
+  return canCover(before, next.header, aborted)
 }
 
 /** Writes in pieces. */
@@ -318,6 +340,11 @@ class Output {
     this.#batches.push(batch)
     this.#waitingBytes += batch.byteLength
     if (this.#waitingBytes >= WRITE_BYTES) await this.#flush()
+  }
+
+  /** Written, or waiting to be. */
+  get bytes(): number {
+    return this.#writtenBytes + this.#waitingBytes
   }
 
   async end(): Promise<number> {

@@ -14,6 +14,7 @@ export class StoreMeter implements WriteMeter {
   #checkpoints = 0
   #rejectedAppends = 0
   #compactions = 0
+  #compactionFailures = 0
   #compactionWrittenBytes = 0
   #compactionRemovedBytes = 0
   #compactionRemovedRecords = 0
@@ -42,6 +43,10 @@ export class StoreMeter implements WriteMeter {
 
   onCompaction(): void {
     this.#compactions++
+  }
+
+  onCompactionFailed(): void {
+    this.#compactionFailures++
   }
 
   onSegmentCompacted({
@@ -82,6 +87,7 @@ export class StoreMeter implements WriteMeter {
       rejectedAppends: this.#rejectedAppends,
       compaction: {
         passes: this.#compactions,
+        failures: this.#compactionFailures,
         writtenBytes: this.#compactionWrittenBytes,
         removedBytes: this.#compactionRemovedBytes,
         removedRecords: this.#compactionRemovedRecords

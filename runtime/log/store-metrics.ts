@@ -50,6 +50,10 @@ function registerCompaction(metrics: Metrics, now: () => StoreMetrics): void {
     () => now().compaction.passes
   )
   metrics.counter(
+    { name: 'wadi_compaction_failures_total', help: 'Passes that could not be ended: no room, or something that cannot be read' },
+    () => now().compaction.failures
+  )
+  metrics.counter(
     {
       name: 'wadi_compaction_written_bytes_total',
       unit: 'bytes',

@@ -43,11 +43,12 @@ export const abortedTransactions = new StateArea<StoredAborted>(
     keyBytesMax: numberedKeyBytes('aborted', 3),
     valueBytesMax: 256,
     entries: '100,000: then no transaction begins to write',
-    goes: 'when the log starts behind the marker; with its topic'
+    goes: 'when the log starts behind the marker, or compaction has left nothing of the transaction; with its topic'
   }
 )
-/** A control record's key: version, type; type 0 is abort. */
-const ABORT_TYPE = 0
+/** A control record's key: version, type. */
+export const ABORT_TYPE = 0
+export const COMMIT_TYPE = 1
 
 export class TransactionIndex {
   /** The oldest first. */
@@ -84,6 +85,11 @@ export class TransactionIndex {
   forgetBelow(logStartOffset: number): void {
     if (this.#aborted.some((entry) => entry.lastOffset < logStartOffset))
       this.#aborted = this.#aborted.filter((entry) => entry.lastOffset >= logStartOffset)
+  }
+
+  /** Nothing of them is left: by the offsets of their markers. */
+  forget(markerOffsets: ReadonlySet<number>): void {
+    if (markerOffsets.size > 0) this.#aborted = this.#aborted.filter(({ lastOffset }) => !markerOffsets.has(lastOffset))
   }
 
   /** Forgets everything else. */
