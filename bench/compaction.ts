@@ -22,7 +22,8 @@ function payloadOf(count: number): Uint8Array {
 }
 
 function record(count: number, keys: number): RecordInput {
-  const key = Buffer.from(`device-${(count * 48271) % keys}`)
+  const spread = Math.imul(count ^ (count >>> 7), 0x9e3779b1) >>> 0
+  const key = Buffer.from(`device-${spread % keys}`)
   return { timestampMs: 1_750_000_000_000 + count, key, value: payloadOf(count), headers: [] }
 }
 
@@ -46,11 +47,13 @@ async function compactedTopic(store: LogStore): Promise<Partition> {
 
 const FAST: Partial<StorageSettings> = { compactionBytesPerSecond: 1e12, checkpointAgeMs: 500 }
 
-/** Until no pass has run for a second. */
+const QUIET_MS = 30_000
+
+/** Until nothing was written anew for a while. */
 async function settled(store: LogStore): Promise<void> {
-  for (let passes = -1; passes < store.metrics.compaction.passes || passes === 0; ) {
-    passes = store.metrics.compaction.passes
-    await new Promise((resolve) => setTimeout(resolve, 3_000))
+  for (let before = -1; before < store.metrics.writtenBytes.segment; ) {
+    before = store.metrics.writtenBytes.segment
+    await new Promise((resolve) => setTimeout(resolve, QUIET_MS))
   }
 }
 
@@ -94,7 +97,7 @@ export const compactionBench: Bench = {
       })
     })
     await withDirectory(async (directory) => {
-      const store = await openStore(directory, { checkpointAgeMs: 500 })
+      const store = await openStore(directory, { checkpointAgeMs: 500, segmentBytes: isSmoke ? 64 * 1024 : 8 * 2 ** 20 })
       const partition = await compactedTopic(store)
       const beside = (await store.createTopic('beside', { isForwarded: false, codec: 'gzip' })).partitions[0] as Partition
       await append(store, partition, isSmoke ? 2_000 : records / 4, (at) => record(at, keys))
