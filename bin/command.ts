@@ -31,7 +31,7 @@ export interface Command {
 
 export interface CommandInput {
   readonly operands: readonly string[]
-  /** The last one, of an option that is repeated. */
+  /** The last one, of an option that may be repeated. */
   text(name: string): string | undefined
   /** Of an option that may be repeated, in their order; commas part them as well. */
   texts(name: string): readonly string[]
@@ -46,20 +46,25 @@ export function usageError(happened: string, next: string): WadiError {
   return new WadiError('WADI_USAGE', { happened, kept: 'Nothing was started.', next })
 }
 
-/** @throws WadiError WADI_USAGE for an unknown option, a missing value, too few or too many operands */
+/** @throws WadiError WADI_USAGE for an unknown option, one that is there twice, a missing value, too few or too many operands */
 export function parseCommand(command: Command, args: readonly string[], signal: AbortSignal): CommandInput {
   const options = Object.fromEntries(
-    command.options.map(({ name, short, value, isRepeated = false }) => [
+    command.options.map(({ name, short, value }) => [
       name,
       {
         type: value === undefined ? ('boolean' as const) : ('string' as const),
-        multiple: isRepeated,
+        multiple: value !== undefined, // the last of several would win in silence
         ...(short !== undefined && { short })
       }
     ])
   )
   const help = `"wadi help ${command.name}" lists what it takes.`
   const { values, positionals } = parseOrExplain(command, args, options, help)
+  for (const { name, isRepeated } of command.options) {
+    const given = values[name]
+    if (isRepeated || !Array.isArray(given) || given.length < 2) continue
+    throw usageError(`"wadi ${command.name}" takes --${name} once, and it is there ${given.length} times: ${given.join(', ')}.`, help)
+  }
   if (positionals.length < command.operandsMin) throw usageError(`"wadi ${command.name}" needs ${command.operands}.`, help)
   const extra = positionals[command.operandsMax]
   if (extra !== undefined) throw usageError(`"wadi ${command.name}" does not know what to do with "${extra}".`, help)

@@ -9,7 +9,7 @@ import { nodeClock } from '../runtime/io/node-clock.ts'
 import { UpstreamFault } from '../runtime/uplink/upstream.ts'
 import { type CommandInput, usageError } from './command.ts'
 import { dataDirectoryOf } from './target.ts'
-import { note } from './terminal.ts'
+import { note, print } from './terminal.ts'
 
 const TIMEOUT_MS = 30_000
 
@@ -96,8 +96,8 @@ export interface TopicAnswer {
   readonly errorMessage: string | null
 }
 
-/** Says on stderr what was refused. @returns whether anything was */
-export async function sayRefusals(answers: readonly TopicAnswer[]): Promise<boolean> {
+/** Says on stderr what was refused, and on stdout what was `done`. @returns whether anything was refused */
+export async function sayRefusals(answers: readonly TopicAnswer[], done?: (name: string) => string): Promise<boolean> {
   const { kafkaError } = await import('../adapters/kafka-protocol/error-codes.ts')
   const refused = answers.filter(({ errorCode }) => errorCode !== 0)
   for (const { name, errorCode, errorMessage } of refused) {
@@ -107,5 +107,8 @@ export async function sayRefusals(answers: readonly TopicAnswer[]): Promise<bool
       : [fault, errorMessage ?? ''].filter((part) => part !== '').join(': ')
     note(visibleLine(`topic ${name}: ${words}`))
   }
+  const names = new Set(answers.map(({ name }) => name))
+  for (const { name } of refused) names.delete(name)
+  if (done) for (const name of names) await print(`${visibleLine(done(name))}\n`)
   return refused.length > 0
 }

@@ -6,7 +6,7 @@ import type { Clock, Timer } from '../runtime/io/clock.ts'
 import { DiskError } from '../runtime/io/disk.ts'
 import { defaultTopicConfig, type Store, type Topic, type TopicConfig } from '../runtime/log/contract.ts'
 import { isInternal } from './config/internal-topics.ts'
-import { mergedTopic } from './config/rules.ts'
+import { COMPACTION_TIMES, mergedTopic } from './config/rules.ts'
 import type { Config, TopicSection } from './config/schema.ts'
 import type { Log } from './log.ts'
 
@@ -50,8 +50,16 @@ function fromSection(section: TopicSection): Omit<TopicConfig, 'isForwarded'> {
     retentionBytes: topic.retention_bytes,
     quotaBytes: topic.quota,
     whenFull: topic.when_full,
-    dropUndelivered: topic.drop_undelivered
+    dropUndelivered: topic.drop_undelivered,
+    ...compactionOf(section)
   }
+}
+
+/** As a Kafka client would give it. */
+function compactionOf({ config }: TopicSection): Pick<TopicConfig, 'cleanup' | 'given'> {
+  const given: Record<string, string> = {}
+  for (const key of ['cleanup.policy', ...COMPACTION_TIMES] as const) if (config[key] !== undefined) given[key] = `${config[key]}`
+  return { cleanup: config['cleanup.policy'] ?? 'delete', given }
 }
 
 export interface TopicsSetupOptions {

@@ -1,5 +1,7 @@
 // wadi topic alter: settings and more partitions of a topic, in the words of kafka-configs and kafka-topics.
 
+import { nearestWord } from '../../gateway/config/suggest.ts'
+import { settingNamed, topicSettings } from '../../runtime/broker/topic-settings.ts'
 import { type Command, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
 import type { KafkaAdmin, TopicAnswer } from '../kafka-admin.ts'
@@ -43,11 +45,24 @@ What is refused is said on stderr, and the exit code is 1. Settings come first, 
       partitions: input.text('partitions') === undefined ? null : input.count('partitions', 1),
       validateOnly: input.flag('validate-only')
     }
+    for (const name of changes.remove) demandKnown(name)
     if (changes.set.size + changes.remove.length === 0 && changes.partitions === null)
       throw usageError('Nothing to alter was named.', 'Give --add-config, --delete-config or --partitions.')
     const answers = await withKafka(input, (admin) => alter(admin, topic, changes))
-    return (await sayRefusals(answers)) ? EXIT.no : EXIT.ok
+    return (await sayRefusals(answers, (name) => (changes.validateOnly ? `topic ${name} would be altered` : `altered topic ${name}`)))
+      ? EXIT.no
+      : EXIT.ok
   }
+}
+
+/** A broker takes back what it never had without a word. @throws WadiError WADI_USAGE */
+function demandKnown(name: string): void {
+  if (settingNamed(name)) return
+  const near = nearestWord(
+    name,
+    topicSettings.map((setting) => setting.name)
+  )
+  throw usageError(`"${name}" is no setting of topics${near ? ` (did you mean ${near}?)` : ''}.`, '"wadi topic describe --all" lists them.')
 }
 
 /** Settings, and then, when they are taken, partitions. */

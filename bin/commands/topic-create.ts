@@ -35,6 +35,6 @@ export const topicCreate: Command = {
     const asked = input.operands.map((name) => ({ name, numPartitions, replicationFactor: DEFAULT, assignments: [], configs }))
     const validateOnly = input.flag('validate-only')
     const { topics } = await withKafka(input, (admin) => admin.request(api.CreateTopics, () => ({ topics: asked, validateOnly })))
-    return (await sayRefusals(topics)) ? EXIT.no : EXIT.ok
+    return (await sayRefusals(topics, (name) => (validateOnly ? `topic ${name} would be made` : `made topic ${name}`))) ? EXIT.no : EXIT.ok
   }
 }

@@ -23,6 +23,11 @@ What is refused is said on stderr, and the exit code is 1: the other topics are 
     const { sayRefusals, withKafka } = await import('../kafka-admin.ts')
     const request = { topics: input.operands.map((name) => ({ name, topicId: NO_ID })), topicNames: [...input.operands] }
     const { responses } = await withKafka(input, (admin) => admin.request(api.DeleteTopics, () => request))
-    return (await sayRefusals(responses.map((response) => ({ ...response, name: response.name ?? '' })))) ? EXIT.no : EXIT.ok
+    return (await sayRefusals(
+      responses.map((response) => ({ ...response, name: response.name ?? '' })),
+      (name) => `deleted topic ${name}`
+    ))
+      ? EXIT.no
+      : EXIT.ok
   }
 }

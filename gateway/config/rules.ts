@@ -225,6 +225,9 @@ function warnOfLimits(config: Config, warn: Report, note: Report): void {
   }
 }
 
+/** Of compacted topics, under Kafka's names: what storage reads where it needs them. */
+export const COMPACTION_TIMES = ['delete.retention.ms', 'min.compaction.lag.ms', 'max.compaction.lag.ms'] as const
+
 function checkTopics({ topics }: Config, report: Report): void {
   for (const [name, topic] of topics) {
     const kafka = topic.config
@@ -233,6 +236,11 @@ function checkTopics({ topics }: Config, report: Report): void {
     }
     if (kafka['retention.bytes'] !== undefined && topic.retention_bytes !== null) {
       report(`topics.${name}.config.retention.bytes`, 'says the same as "retention_bytes": keep one of them')
+    }
+    for (const key of COMPACTION_TIMES) {
+      if ((kafka[key] ?? 0) < 0) report(`topics.${name}.config.${key}`, 'is below 0')
+      else if (kafka[key] !== undefined && !kafka['cleanup.policy']?.includes('compact'))
+        report(`topics.${name}.config.${key}`, 'is for a topic with cleanup.policy compact')
     }
     if (kafka['compression.type'] !== undefined && topic.codec !== 'best') {
       report(`topics.${name}.config.compression.type`, 'says the same as "codec": keep one of them')

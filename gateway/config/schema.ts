@@ -288,7 +288,13 @@ const topic = section(
       {
         'retention.ms': kafkaNumber({ doc: 'retention, in ms; -1 = forever' }),
         'retention.bytes': kafkaNumber({ doc: 'retention_bytes; -1 = unlimited' }),
-        'compression.type': optionalChoice(['gzip', 'lz4', 'zstd', 'uncompressed'], { doc: 'codec' })
+        'compression.type': optionalChoice(['gzip', 'lz4', 'zstd', 'uncompressed'], { doc: 'codec' }),
+        'cleanup.policy': optionalChoice(['delete', 'compact', 'compact,delete'], {
+          doc: 'compact = of each key the newest event stays (docs/retention.md); default delete'
+        }),
+        'delete.retention.ms': kafkaNumber({ doc: 'how long an event without a payload, which deletes its key, stays; default a day' }),
+        'min.compaction.lag.ms': kafkaNumber({ doc: 'younger events are not compacted; default 0' }),
+        'max.compaction.lag.ms': kafkaNumber({ doc: 'older events are compacted however few are new' })
       },
       { doc: "the same under Kafka's names, with Kafka's units" }
     )

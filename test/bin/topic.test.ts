@@ -10,9 +10,16 @@ t.test('from making it to deleting it', { timeout: 120_000 }, async (t) => {
   await publish(await connect(t, running.port), 3)
   const topic = (...words: string[]) => wadi(t, 'topic', ...words, '--data', running.data)
   const settings = 'retention.ms=60000,cleanup.policy=[compact,delete]'
-  t.match(await topic('create', 'a', 'b', '-p', '2', '--add-config', settings), { code: 0, stdout: '', stderr: '' })
+  t.match(await topic('create', 'a', 'b', '-p', '2', '--add-config', settings), {
+    code: 0,
+    stdout: 'made topic a\nmade topic b\n',
+    stderr: ''
+  })
   const again = await topic('create', 'a', 'telemetry', 'c', '--validate-only')
-  t.match(again, { code: 1, stdout: '' })
+  t.match(again, { code: 1, stdout: 'topic c would be made\n' })
+  const unknown = await topic('alter', 'a', '--delete-config', 'retention.m')
+  t.match(unknown, { code: 64, stderr: /no setting of topics \(did you mean retention\.ms\?\)/ }, 'a broker would say nothing')
+  t.match(await topic('list', '--data', '/elsewhere'), { code: 64, stderr: /takes --data once, and it is there 2 times/ })
   t.match(again.stderr, /^topic a: TOPIC_ALREADY_EXISTS: .*\ntopic telemetry: TOPIC_ALREADY_EXISTS: .*\n$/)
   t.match((await topic('list')).stdout, /^TOPIC +PARTITIONS +EVENTS\n_wadi\.dlq +1 +0\na +2 +0\nb +2 +0\ntelemetry +\d+ +3\n$/)
 

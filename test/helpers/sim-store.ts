@@ -48,8 +48,8 @@ export interface SimMachineOptions {
   readonly disk?: Partial<SimDiskOptions>
   /** A second machine, in the time of a first. */
   readonly beside?: { readonly clock: SimClock; readonly disk: SimDisk }
-  /** Instead of a right one: for canaries. */
-  readonly core?: Core
+  /** Instead of right ones, one for each start: for canaries. */
+  readonly core?: () => Core
 }
 
 /** One machine with one disk: open, kill, cut the power, open again. */
@@ -60,7 +60,7 @@ export class SimMachine {
   readonly settings: Partial<StorageSettings>
   #process: SimProcessClock | null = null
 
-  readonly #core: Core | undefined
+  readonly #core: (() => Core) | undefined
 
   constructor(seed: number, options: SimMachineOptions = {}) {
     this.clock = options.beside?.clock ?? new SimClock()
@@ -77,7 +77,7 @@ export class SimMachine {
         disk: this.disk,
         clock: this.#process,
         random: this.prng.fork(),
-        core: this.#core ?? loadTestCore(),
+        core: this.#core?.() ?? loadTestCore(),
         codec: simCodec,
         directory: '/data',
         settings: this.settings

@@ -124,7 +124,7 @@ t.test('a core that checks no CRC is caught (canary of the rig)', async (t) => {
   const core = withMembers(loadTestCore(), { verifyCommit: () => true, checkBatch: () => null, checkStoredBatch: () => null })
   let alteredCount = 0
   for (let seed = 1; seed <= 20; seed++) {
-    const machine = await machineWithData(2, 'clean', { core })
+    const machine = await machineWithData(2, 'clean', { core: () => core })
     const file = machine.disk.files().find(({ path }) => path.endsWith('.log'))
     if (!file) return t.fail('no segment was written')
     await machine.settle(replaceFile(machine, file.path, damages['one bit flipped']?.(file.bytes, new Prng(seed)) ?? null))

@@ -68,7 +68,7 @@ async function appendAll(machine: SimMachine, store: LogStore, core: Core, topic
 
 async function problemsOf(seed: number, wrapCore: (core: Core) => Core = (core) => core): Promise<{ problems: string[]; byLane: number }> {
   const core = wrapCore(loadTestCore('release'))
-  const machine = new SimMachine(seed, { core })
+  const machine = new SimMachine(seed, { core: () => core })
   const store = await machine.open()
   const topic = await machine.settle(store.createTopic('events', { partitionCount: 3, codec: 'none' }))
   const problems: string[] = []
