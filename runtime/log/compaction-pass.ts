@@ -85,6 +85,8 @@ export class CompactionPass {
   /** A record of a segment in front is not known, or may come back: no deletion behind it goes. */
   #isAllKnown = true
   #hasLeftSuperfluous = false
+  /** What is in it may be read another day. */
+  #hasMetDamage = false
   #aheadMs = 0
   /** Of the batch that was opened last. */
   #clearBytes = 0
@@ -123,12 +125,18 @@ export class CompactionPass {
     const end = Math.max(record.end, mapped.endOffset)
     const next = mapped.isFull ? mapped.endOffset : this.#hasLeftSuperfluous ? 0 : end
     const isTimed = wallMs >= CLOCK_SET_FROM_MS
-    const endedAborts = new Set<number>()
-    for (const { firstOffset, lastOffset } of partition.abortedBetween(mapFrom, Math.min(deletionsUntil, mapped.endOffset)))
-      if (firstOffset >= mapFrom && lastOffset < Math.min(deletionsUntil, mapped.endOffset) && !this.#aliveAborts.has(lastOffset))
-        endedAborts.add(lastOffset)
+    const endedAborts = this.#endedAborts(mapFrom, Math.min(deletionsUntil, mapped.endOffset))
     const timed = isTimed ? withPass(passes, [end, wallMs], { deletionsUntil, tombstonesMs }) : passes
     return { record: { end, mapFrom: next, passes: timed }, endedAborts }
+  }
+
+  /** Markers of those that lie in [fromOffset, untilOffset) and had nothing left when the keys were read. */
+  #endedAborts(fromOffset: number, untilOffset: number): ReadonlySet<number> {
+    if (this.#hasMetDamage) return new Set()
+    const within = this.#of.partition
+      .abortedBetween(fromOffset, untilOffset)
+      .filter(({ firstOffset, lastOffset }) => firstOffset >= fromOffset && lastOffset < untilOffset)
+    return new Set(within.map(({ lastOffset }) => lastOffset).filter((marker) => !this.#aliveAborts.has(marker)))
   }
 
   /** @returns behind the last batch whose keys are all in the map */
@@ -165,7 +173,8 @@ export class CompactionPass {
   ): AsyncGenerator<StoredBatch & { readonly aborted: readonly AbortedTransaction[] }, void, void> {
     for (const segment of this.#of.range.segments) {
       for (let offset = Math.max(fromOffset, segment.baseOffset); offset < Math.min(untilOffset, segment.nextOffset); ) {
-        const { batches, nextOffset } = await readSegment(this.#host.core, segment, { offset, bytesMax: READ_BYTES })
+        const { batches, nextOffset, damage } = await readSegment(this.#host.core, segment, { offset, bytesMax: READ_BYTES })
+        if (damage.length > 0) this.#hasMetDamage = true
         const aborted = this.#of.partition.abortedBetween(offset, nextOffset)
         for (const batch of batches) {
           this.#clearBytes = 0
