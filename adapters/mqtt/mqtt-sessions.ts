@@ -123,7 +123,8 @@ class MqttSessions implements SessionLayer {
     })
     this.#sessions = new SessionRegistry({
       ...{ limits, budget: this.#budget, kept: this.#kept, subscriptions: this.#subscriptions },
-      ...{ wills: this.#wills, qos2: this.qos2, onDamage }
+      ...{ wills: this.#wills, qos2: this.qos2, onDamage },
+      isHeld: (clientId) => this.#holders.has(clientId)
     })
   }
 
@@ -208,7 +209,8 @@ class MqttSessions implements SessionLayer {
     const session = this.#sessions.get(clientId)
     if (!detail || !session) return null
     holder?.connection.close(ReasonCode.administrativeAction)
-    for (const refusal of await Promise.all([holder && this.#detach(holder), this.#sessions.end(session)])) if (refusal) throw refusal
+    for (const refusal of await Promise.all([holder && this.#detach(holder), this.#sessions.end(session, { keepsQos2: true })]))
+      if (refusal) throw refusal
     return detail
   }
 

@@ -389,7 +389,7 @@ export class SessionStore {
     if (changes.length === 0) return done(null)
     this.#store.submit([], changes, (error) => {
       if (error) {
-        for (const [clientId, removal] of removals ?? []) this.#refused.set(clientId, removal)
+        for (const [clientId, removal] of removals ?? []) this.#refused.set(clientId, [...removal, ...(this.#refused.get(clientId) ?? [])])
         for (const { session, filters } of sessions) this.#rewrite(session, filters)
         this.#queuedTo = this.#durableQueuedTo
         this.#routed = []

@@ -182,15 +182,52 @@ t.test('the will of an ended session is sent once: of a connected client, and on
   }
 })
 
-t.test('QoS 2 packet ids of its client go with it', async (t) => {
+t.test('QoS 2 packet ids of its client stay: what it sends again is no second event', async (t) => {
   const gateway = await startGateway(t)
   const client = await gateway.raw().connected({ clientId: 'sender', clean: false })
   client.send(publishPacket({ topic: 'd/x', payload: '1', qos: 2, packetId: 9 }))
   await client.saw('pubrec 9')
   t.equal(keysOf(gateway.store).length, 2)
   await gateway.broker.sessions.end('sender')
-  t.same(keysOf(gateway.store), [])
-  t.equal(gateway.broker.metrics.qos2Remembered, 0)
+  t.equal(keysOf(gateway.store).length, 1)
+  t.equal(gateway.broker.metrics.qos2Remembered, 1)
+})
+
+t.test('ending a session, or taking it over, costs nobody else his, however many there may be', async (t) => {
+  const gateway = await startGateway(t, { limits: { sessionsMax: 2 } })
+  for (const clientId of ['a', 'b']) await (await gateway.raw().connected({ clientId, clean: false })).destroy()
+  await turns(() => gateway.broker.metrics.clients === 0)
+  await gateway.raw().connected({ clientId: 'x', clean: false })
+  await gateway.broker.sessions.end('x')
+  await turns(() => false, 5)
+  t.same(idsOf(await list(gateway)), ['a', 'b'])
+  await gateway.raw().connected({ clientId: 'x', clean: false })
+  await gateway.raw().connected({ clientId: 'x', clean: false })
+  await turns(() => false, 5)
+  t.same(idsOf(await list(gateway)), ['a', 'b', 'x'])
+})
+
+t.test('what clean starts took away while the disk was full does not come back with a kill, however often the client came', async (t) => {
+  const gateway = await startGateway(t)
+  const came = async (filter: string): Promise<void> => {
+    const options = { clientId: 'c', clean: true, version: 5 as const, properties: { sessionExpiryInterval: 4_294_967_295 } }
+    const client = new ReadingClient(gateway.port, options)
+    await turns(() => client.connack !== undefined)
+    await Promise.race([client.subscribe(filter, 1).catch(() => undefined), turns(() => false, 10)])
+    client.socket.destroy()
+    await turns(() => gateway.broker.metrics.clients === 0)
+  }
+  await came('d/old')
+  gateway.store.refusal = diskFull()
+  for (const filter of ['d/middle', 'd/new', 'd/new']) await came(filter)
+  gateway.store.refusal = null
+  const filters = (): string[] => keysOf(gateway.store).filter((key) => storedSubscriptions.owns(key))
+  await turns(() => filters().length === 1 && filters()[0]?.includes('new') === true, 10_000)
+  const after = await kill(t, gateway)
+  t.same(
+    after.broker.sessions.find('c')?.filters.map(({ filter }) => filter),
+    ['d/new']
+  )
 })
 
 t.test('an end that storage refuses says so, is so in memory, and is written down later', async (t) => {
