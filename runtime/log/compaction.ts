@@ -138,7 +138,7 @@ export class Compaction {
   }
 
   #recordOf(partition: PartitionLog): CompactionRecord {
-    return compactionRecords.get(this.#host.state, keyOf(partition)) ?? NEVER
+    return compactionRecords.getWhole(this.#host.state, keyOf(partition), () => undefined) ?? NEVER // damaged, it is written anew by the next pass
   }
 
   async #compact(choice: Choice): Promise<void> {

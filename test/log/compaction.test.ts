@@ -449,6 +449,23 @@ t.test('what the disk refuses of the new file ends the pass and nothing else; ot
   }
 })
 
+t.test('what a pass has written down is damaged: everything is compacted again', async (t) => {
+  const log = new CompactedLog(1)
+  await log.open()
+  const { machine } = log
+  const key = `compacted/${log.partition.topicNumber}/0`
+  await machine.settle(log.store.commit([], [{ key, value: Buffer.from('xyz') }]))
+  await pairsOfProducers(log, 60)
+  await machine.settle(log.store.flush())
+  await pairsOfProducers(log, 1)
+  await machine.settle(log.store.flush())
+  await machine.run(60_000)
+  t.equal(log.store.failure, null)
+  t.ok(log.store.metrics.compaction.passes > 0)
+  t.match(JSON.parse(Buffer.from(log.store.getState(key) ?? []).toString()), { mapFrom: 0 })
+  await machine.settle(log.store.close())
+})
+
 t.test('a topic that is not compacted any more is let go in the middle of a pass', async (t) => {
   const log = new CompactedLog(1)
   await log.open()
