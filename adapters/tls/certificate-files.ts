@@ -37,6 +37,8 @@ export interface JudgedFiles {
 }
 
 const CERTIFICATE = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[\s\S]*?-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g
+/** Also one whose first line is cut off by the end of the file. */
+const CERTIFICATE_BEGIN = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----|^-{1,5}(?:B[A-Z0-9 ]*-{0,4})?(?![\s\S])/gm
 const HAS_CERTIFICATE = /-----BEGIN CERTIFICATE-----/
 const PRIVATE_KEY = /-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----/
 const IS_ENCRYPTED = /ENCRYPTED/
@@ -163,6 +165,9 @@ class Judge {
 
   #chain(setting: string, path: string, text: string): X509Certificate[] | null {
     const blocks = text.match(CERTIFICATE) ?? []
+    const begun = text.match(CERTIFICATE_BEGIN)?.length ?? 0
+    if (begun > blocks.length)
+      return this.#unusable(setting, `is ${path}, which is cut off: it begins ${begun} certificates, and ${blocks.length} of them end`)
     if (blocks.length === 0) return this.#unusable(setting, `is ${path}, ${noCertificateWords(text)}`)
     const certificates: X509Certificate[] = []
     for (const [index, block] of blocks.entries()) {

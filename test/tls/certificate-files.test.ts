@@ -48,6 +48,15 @@ t.test('what cannot be used, by name', async (t) => {
   await unusable(t, settings({ cert: at('server.key') }), 'cert', /which holds a private key and no certificate/)
   await unusable(t, settings({ key: at('server.pem') }), 'key', /which holds certificates and no private key/)
   await unusable(t, settings({ key: site.write('words.key', 'hello') }), 'key', /which has no -----BEGIN PRIVATE KEY-----/)
+  const whole = `${site.ca.certificate}${makeSite(t, 'other').ca.certificate}`
+  const second = whole.length - site.ca.certificate.length // bytes of it
+  for (const bytes of [2, 30, 300, second - 27, second - 20, second - 5, second - 1]) {
+    const short = site.write('short.pem', whole.slice(0, -bytes))
+    await unusable(t, settings({ ca: short }), 'ca', /short\.pem, which is cut off: it begins 2 certificates, and 1 of them end/)
+  }
+  const chain = `${site.server.certificate}${site.ca.certificate}`
+  await unusable(t, settings({ cert: site.write('half.pem', chain.slice(0, -40)) }), 'cert', /half\.pem, which is cut off/)
+  await unusable(t, settings({ cert: site.write('first.pem', site.server.certificate.slice(0, 200)) }), 'cert', /which is cut off/)
   const cut = site.server.certificate.replace(/\n.{64}\n/, '\n')
   await unusable(t, settings({ cert: site.write('cut.pem', cut) }), 'cert', /its certificate number 1 cannot be read/)
   await unusable(
