@@ -61,6 +61,19 @@ for (const version of VERSIONS) {
     t.equal(rig.handshakes.metrics.resumed, 1, 'a CA that is gone lets nobody in')
   })
 
+  t.test(`who ends its side is answered where the listener does that, and has gone before TLS is agreed on (${version})`, async (t) => {
+    const rig = await startRig(t, makeSite(t), { allowHalfOpen: true })
+    const gone = rig.raw().end()
+    await once(gone.resume(), 'close')
+    t.match(rig.faults, [{ reason: 'closed' }])
+    const halfOpen = { ...only(version), allowHalfOpen: true }
+    const client = rig.tls(halfOpen)
+    const read: Buffer[] = []
+    client.on('data', (bytes: Buffer) => read.push(bytes)).end('hello')
+    await once(client, 'close')
+    t.equal(String(Buffer.concat(read)), 'hellobye')
+  })
+
   t.test(`connections stand while certificates are exchanged, new ones see the new one (${version})`, async (t) => {
     const site = makeSite(t)
     const rig = await startRig(t, site)
