@@ -8,6 +8,7 @@ import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'n
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import { type CertificateFacts, dateText, factsOf } from './certificate-facts.ts'
 import type { TlsFinding } from './finding.ts'
+import { certificateBlocksIn, cutOffWords, hasEncryptedKey, hasPrivateKey } from './pem.ts'
 import { readTextFile, type TextFile } from './text-file.ts'
 import { contextOptionsOf } from './tls-policy.ts'
 import type { IdentityFiles, TlsSettings } from './tls-settings.ts'
@@ -36,12 +37,7 @@ export interface JudgedFiles {
   readonly digest: string
 }
 
-const CERTIFICATE = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[\s\S]*?-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g
-/** Also one whose first line is cut off by the end of the file. */
-const CERTIFICATE_BEGIN = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----|^-{1,5}(?:B[A-Z0-9 ]*-{0,4})?(?![\s\S])/gm
 const HAS_CERTIFICATE = /-----BEGIN CERTIFICATE-----/
-const PRIVATE_KEY = /-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----/
-const IS_ENCRYPTED = /ENCRYPTED/
 const DER_BEGIN = '0' // 0x30
 
 /** Reads all of them anew. Never rejects. @param nowMs wall clock, for what is expired */
@@ -164,10 +160,9 @@ class Judge {
   }
 
   #chain(setting: string, path: string, text: string): X509Certificate[] | null {
-    const blocks = text.match(CERTIFICATE) ?? []
-    const begun = text.match(CERTIFICATE_BEGIN)?.length ?? 0
-    if (begun > blocks.length)
-      return this.#unusable(setting, `is ${path}, which is cut off: it begins ${begun} certificates, and ${blocks.length} of them end`)
+    const found = certificateBlocksIn(text)
+    const { blocks } = found
+    if (found.begunCount > blocks.length) return this.#unusable(setting, `is ${path}, ${cutOffWords(found)}`)
     if (blocks.length === 0) return this.#unusable(setting, `is ${path}, ${noCertificateWords(text)}`)
     const certificates: X509Certificate[] = []
     for (const [index, block] of blocks.entries()) {
@@ -181,21 +176,21 @@ class Judge {
   }
 
   #key(setting: string, path: string, { pem, passphrase }: { pem: string; passphrase: string | undefined }): KeyObject | null {
-    if (!PRIVATE_KEY.test(pem)) {
+    if (!hasPrivateKey(pem)) {
       const words = HAS_CERTIFICATE.test(pem)
         ? 'which holds certificates and no private key'
         : 'which has no -----BEGIN PRIVATE KEY----- (PEM)'
       return this.#unusable(setting, `is ${path}, ${words}`)
     }
-    const isEncrypted = IS_ENCRYPTED.test(pem)
-    if (isEncrypted && passphrase === undefined)
+    const needsPassphrase = hasEncryptedKey(pem)
+    if (needsPassphrase && passphrase === undefined)
       return this.#unusable(setting, `is ${path}, which is encrypted: name a file with its passphrase as key_passphrase`)
-    if (!isEncrypted && passphrase !== undefined)
+    if (!needsPassphrase && passphrase !== undefined)
       this.#find(setting, 'warning', `is ${path}, which is not encrypted: key_passphrase has no effect`)
     try {
-      return createPrivateKey({ key: pem, ...(isEncrypted && { passphrase }) })
+      return createPrivateKey({ key: pem, ...(needsPassphrase && { passphrase }) })
     } catch {
-      const words = isEncrypted
+      const words = needsPassphrase
         ? 'which the passphrase does not open (or it is damaged)'
         : 'which cannot be read as a private key: it is damaged or of an unknown kind'
       return this.#unusable(setting, `is ${path}, ${words}`)
@@ -263,7 +258,7 @@ class Judge {
 }
 
 function noCertificateWords(text: string): string {
-  if (PRIVATE_KEY.test(text)) return 'which holds a private key and no certificate'
+  if (hasPrivateKey(text)) return 'which holds a private key and no certificate'
   if (text.startsWith(DER_BEGIN)) return 'which is DER and not PEM: openssl x509 -inform der -in FILE -out FILE.pem'
   return 'which has no -----BEGIN CERTIFICATE----- (PEM)'
 }

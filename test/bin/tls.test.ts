@@ -2,12 +2,13 @@
 // gateway with TLS starts, takes new certificates on SIGHUP, and is asked over Kafka with --ca.
 
 import { spawnSync } from 'node:child_process'
-import { X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import mqtt from 'mqtt'
 import t, { type Test } from 'tap'
+import { writePair } from '../../bin/tls-directory.ts'
 import { makeSite } from '../helpers/site.ts'
 import { gatewayFile, Process, startGateway, temporary, wadi } from './wadi-process.ts'
 
@@ -87,6 +88,34 @@ t.test('tls client and tls show', async (t) => {
   const site = makeSite(t)
   const expired = site.issue('old', 'client', { fromMs: 0, untilMs: 1_000 })
   t.match(run(directory, 'tls', 'show', site.write('old.pem', expired.certificate)), { code: 1, stdout: /valid +false/ })
+})
+
+t.test('tls client and init sign with the CA of the key, for no longer than it is valid, or say why not', async (t) => {
+  const directory = await temporary(t)
+  const site = makeSite(t, 'new')
+  const at = (name: string): string => join(directory, name)
+  const client = (name: string) => run(directory, 'tls', 'client', name, '.', '--days', '36500')
+  writeFileSync(at('ca.pem'), `${makeSite(t, 'old').ca.certificate}${site.ca.certificate}`)
+  writeFileSync(at('ca.key'), site.ca.key)
+  t.match(client('a'), { code: 0, stdout: /the client a, until 20\d\d-\d\d-\d\d \(then its CA ends\)/ })
+  const ca = new X509Certificate(site.ca.certificate)
+  t.ok(certificateOf(at('a.pem')).verify(ca.publicKey))
+  t.equal(certificateOf(at('a.pem')).validTo, ca.validTo)
+  t.match(run(directory, 'tls', 'init', '.', '--days', '36500'), { code: 0, stdout: /the gateway, until .* \(then its CA ends\)/ })
+  t.equal(certificateOf(at('server.pem')).validTo, ca.validTo)
+  writeFileSync(at('ca.key'), makeSite(t).ca.key)
+  t.match(client('b'), { code: 78, stdout: '', stderr: /ca\.pem and ca\.key do not belong together/ })
+  const encrypted = createPrivateKey(site.ca.key).export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' })
+  writeFileSync(at('ca.key'), encrypted)
+  t.match(client('b'), { code: 78, stderr: /WADI_CERTIFICATE_UNUSABLE[\s\S]*ca\.key is encrypted/ })
+  t.notOk(existsSync(at('b.key')))
+})
+
+t.test('a pair of which one cannot be written leaves nothing behind', async (t) => {
+  const directory = await temporary(t)
+  const files = { certificate: join(directory, 'none', 'x.pem'), key: join(directory, 'x.key') }
+  await t.rejects(writePair(directory, files, { certificate: 'a', key: 'b' }), { code: 'WADI_CERTIFICATE_UNUSABLE' })
+  t.notOk(existsSync(files.key), 'a key without its certificate would be in the way of the next run')
 })
 
 t.test('config check reads the files and tells what is wrong with them, by line', async (t) => {
