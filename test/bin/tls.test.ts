@@ -154,12 +154,12 @@ t.test('config check reads the files and tells what is wrong with them, by line'
   t.equal(refused.code, 78)
 })
 
-async function startTls(test: Test, directory: string): Promise<{ process: Process; port: number; kafka: string }> {
+async function startTls(test: Test, directory: string, kafkaAsks = false): Promise<{ process: Process; port: number; kafka: string }> {
   const { cert, key, ca } = { cert: 'tls/server.pem', key: 'tls/server.key', ca: 'tls/ca.pem' }
   const mqttTls = { cert, key, ca, client_certificates: 'required' }
   const { process, port } = await startGateway(test, directory, {
     mqtt: [{ listen: '127.0.0.1:0', tls: mqttTls }],
-    kafka: { listen: '127.0.0.1:0', tls: { cert, key } }
+    kafka: { listen: '127.0.0.1:0', tls: kafkaAsks ? mqttTls : { cert, key } }
   })
   const kafka = await process.until(({ stderr }) => /Kafka on (127\.0\.0\.1:\d+)/.exec(stderr)?.[1])
   return { process, port, kafka }
@@ -180,7 +180,16 @@ t.test('a gateway with certificates of "wadi tls": devices, commands over Kafka,
   const where = ['--data', join(directory, 'data')]
   t.match(await wadi(t, 'topic', 'list', ...where), { code: 64, stderr: /The Kafka listener at .* has TLS\.[\s\S]*--ca FILE/ })
   t.match(await wadi(t, 'topic', 'list', '--ca', at('ca.pem'), ...where), { code: 0, stdout: /telemetry +2 +1/ })
-  t.match(await wadi(t, 'topic', 'list', '-b', kafka, '--ca', at('press-7.pem')), { code: 69, stderr: /did not answer/ })
+  const list = (...args: string[]) => wadi(t, 'topic', 'list', '-b', kafka, ...args)
+  t.match(await list('--ca', at('press-7.pem')), { code: 69, stderr: /not signed by the CA in --ca/ })
+  t.match(await list(), { code: 69, stderr: /when its Kafka listener has TLS, name the CA of its certificate with --ca FILE/ })
+  const [cert, key] = [at('press-7.pem'), at('press-7.key')]
+  for (const [ca, shown, withKey, words] of [
+    ['ca.pem', key, cert, /--cert is .*press-7\.key, which has no certificate/],
+    ['ca.pem', cert, at('server.key'), /--cert is .*press-7\.pem, and --key .*server\.key is not its key/],
+    ['server.key', cert, key, /--ca is .*server\.key, which has no certificate/]
+  ] as const)
+    t.match(await list('--ca', at(ca), '--cert', shown, '--key', withKey), { code: 78, stderr: words })
   t.match(await wadi(t, 'topic', 'list', '-b', kafka, '--cert', at('press-7.pem')), {
     code: 64,
     stderr: /--cert and --key belong together/
@@ -198,6 +207,22 @@ t.test('a gateway with certificates of "wadi tls": devices, commands over Kafka,
   await device.publishAsync('plant/a/temp', '2', { qos: 1 })
   gateway.child.kill('SIGTERM')
   t.match(await gateway.exited, { code: 0 })
+})
+
+t.test('commands over Kafka are told that the listener asks for a certificate, or does not take theirs', async (t) => {
+  const directory = await temporary(t)
+  run(directory, 'tls', 'init', 'tls')
+  run(directory, 'tls', 'client', 'historian', 'tls')
+  const at = (name: string): string => join(directory, 'tls', name)
+  const { kafka } = await startTls(t, directory, true)
+  const list = (cert: string, key: string, ...none: string[]) =>
+    wadi(t, 'topic', 'list', '-b', kafka, '--ca', at('ca.pem'), ...(cert === '' ? none : ['--cert', cert, '--key', key]))
+  t.match(await list('', ''), { code: 69, stderr: /It lets nobody in without a certificate: name one of ours with --cert FILE --key FILE/ })
+  t.match(await list(at('historian.pem'), at('historian.key')), { code: 0 })
+  t.match(await list(at('server.pem'), at('server.key')), {
+    code: 69,
+    stderr: /It (does|may) not take the certificate of --cert: its log says/
+  })
 })
 
 t.test('a start with files that cannot be used ends with 78 and writes nothing', async (t) => {
