@@ -84,6 +84,7 @@ export class TlsDoors {
     return this.#doors.map(({ key, handshakes, live }) => ({
       listener: key,
       handshakes: handshakes.metrics,
+      notUsed: live.notUsed,
       certificates: distinct(live.inUse.certificates).map(({ setting, subject, serial, untilMs }) => ({
         setting,
         subject,

@@ -18,7 +18,7 @@ export class LiveCertificates {
   readonly #settings: TlsSettings
   readonly #use: (material: TlsMaterial) => void
   #inUse: JudgedFiles
-  #bad: { readonly digest: string; isTold: boolean } | null = null
+  #bad: { readonly digest: string; readonly why: readonly TlsFinding[]; isTold: boolean } | null = null
 
   /** @param inUse with material @param use hands new material to the handshakes; may throw, then it is as if the files were bad */
   constructor(settings: TlsSettings, inUse: JudgedFiles, use: (material: TlsMaterial) => void) {
@@ -29,6 +29,11 @@ export class LiveCertificates {
 
   get inUse(): JudgedFiles {
     return this.#inUse
+  }
+
+  /** Why the files on disk are not used, from when that is told until they are as those in use, or better. */
+  get notUsed(): readonly TlsFinding[] {
+    return this.#bad?.isTold ? this.#bad.why : []
   }
 
   /** Reads the files again. One call at a time. @param isAsked somebody waits for the answer: what is bad is told at once, and again */
@@ -45,7 +50,7 @@ export class LiveCertificates {
       return { kind: 'new', findings: found.findings }
     }
     const isAsBefore = this.#bad?.digest === found.digest
-    if (!this.#bad || !isAsBefore) this.#bad = { digest: found.digest, isTold: false }
+    if (!this.#bad || !isAsBefore) this.#bad = { digest: found.digest, why, isTold: false }
     if (!isAsked && (!isAsBefore || this.#bad.isTold)) return { kind: 'same' }
     this.#bad.isTold = true
     return { kind: 'kept', findings: why }

@@ -85,6 +85,25 @@ t.test('certificates are exchanged under a hundred connections of each kind, and
     /^warn kafka\.tls: the files have changed and are not used, those of before stay in use: cert is .* is not the key of CN=gateway-3/
   )
   t.equal((await dial(t, site, mqttAddress)).getPeerCertificate().subject.CN, 'gateway-2')
+  const unusable = () => {
+    const family = gateway.metrics().find(({ name }) => name === 'wadi_tls_files_unusable')
+    return family?.kind === 'gauge' ? family.samples.map(({ labels, value }) => [labels.join(' '), value]) : []
+  }
+  t.match((await gateway.status()).unusedFiles, [
+    { key: 'mqtt[0].tls.cert', message: /is not the key of CN=gateway-3/, isFitToStart: false },
+    { key: 'kafka.tls.cert' }
+  ])
+  t.same(unusable(), [
+    ['mqtt[0].tls', 1],
+    ['kafka.tls', 1]
+  ])
+  site.write('server.pem', next.certificate)
+  await gateway.reloadCertificates()
+  t.same((await gateway.status()).unusedFiles, [])
+  t.same(unusable(), [
+    ['mqtt[0].tls', 0],
+    ['kafka.tls', 0]
+  ])
 
   for (const device of devices) device.send(publishPacket({ topic: 'd/x', qos: 1, packetId: 9 }))
   for (const device of devices) await device.saw('puback 9')

@@ -158,11 +158,14 @@ t.test('new files are used, bad ones are told once and change nothing', async (t
 
   rmSync(site.settings().cert)
   t.same(await look(), { kind: 'same' }, 'bad for the first time')
+  t.same(live.notUsed, [], 'perhaps it is being written')
   t.match(await look(), { kind: 'kept', findings: [{ message: /no such file/ }] })
   t.same(await look(), { kind: 'same' }, 'it was told')
+  t.match(live.notUsed, [{ setting: 'cert', message: /no such file/ }])
   t.match(await look(true), { kind: 'kept' }, 'whoever asks is told again')
   site.write('server.pem', next.certificate)
   t.same(await look(), { kind: 'same' }, 'as before')
+  t.same(live.notUsed, [])
 
   const expired = site.issue('gateway-3', 'server', { fromMs: 0, untilMs: Date.now() - DAY_MS })
   site.write('server.pem', expired.certificate)
