@@ -40,8 +40,8 @@ export class Listener {
   readonly #reads = new SocketReads()
   readonly #sockets = new Set<Socket>()
   readonly #handshakes: Handshakes | null
-  /** Accepted before open(); null = TLS is not begun. */
-  readonly #held = new Map<Socket, Transport | null>()
+  /** Accepted before open(); no transport = TLS is not begun. */
+  readonly #held = new Map<Socket, { readonly transport: Transport | null; readonly network: string }>()
   /** TLS is not agreed on. */
   readonly #securing = new Set<Socket>()
   /** Of #sockets: ended by us, and open until the client closes its side. */
@@ -95,7 +95,7 @@ export class Listener {
   /** Hands over what came meanwhile, and from now on everything that comes. */
   open(handler: ConnectionHandler): void {
     this.#handler = handler
-    for (const [socket, transport] of this.#held) this.#serve(socket, transport, handler)
+    for (const [socket, { transport, network }] of this.#held) this.#serve(socket, transport, network, handler)
     this.#held.clear()
   }
 
@@ -122,19 +122,19 @@ export class Listener {
     this.#countOf.set(network, this.#countFrom(network) + 1)
     socket.once('finish', () => this.#linger(socket, network))
     socket.once('close', () => this.#forget(socket, network))
-    if (this.#handler) this.#serve(socket, transport, this.#handler)
-    else this.#held.set(socket, transport)
+    if (this.#handler) this.#serve(socket, transport, network, this.#handler)
+    else this.#held.set(socket, { transport, network })
   }
 
-  /** @param transport null = behind TLS */
-  #serve(socket: Socket, transport: Transport | null, handler: ConnectionHandler): void {
+  /** @param transport null = behind TLS @param network of accept: a client that has reset has no address any more */
+  #serve(socket: Socket, transport: Transport | null, network: string, handler: ConnectionHandler): void {
     if (transport) return handler.onConnection(transport, this.limits, null)
     this.#securing.add(socket)
     this.#handshakes?.begin(socket, ({ socket: secured, certificateSubject }) => {
       this.#securing.delete(socket)
       secured.on('error', () => {})
       // What we end is the socket of plain bytes; the one below it closes with it.
-      secured.once('finish', () => this.#linger(socket, clientNetworkOf(secured.remoteAddress ?? '')))
+      secured.once('finish', () => this.#linger(socket, network))
       handler.onConnection(readAsStream(secured), this.limits, certificateSubject)
     })
   }

@@ -2,6 +2,7 @@
 // of a listener hold before TLS is agreed on; who comes to the wrong door is told so; what connects before the gateway is open is served.
 
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import type { IClientOptions } from 'mqtt'
 import t, { type Test } from 'tap'
@@ -69,6 +70,24 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
     )
   })
 }
+
+t.test('clients that reset right behind the handshake give the places of their address back', async (t) => {
+  const site = makeSite(t)
+  const handshakes = await handshakesOf(site)
+  const { port, broker } = await startGateway(t, { handshakes, limits: { connectionsPerAddressMax: 10 } })
+  for (let index = 0; index < 20; index++) {
+    const raw = connect(port, '127.0.0.1').on('error', () => undefined)
+    const socket = connectTls({ socket: raw, rejectUnauthorized: false }).on('error', () => undefined)
+    socket.once('secureConnect', () => {
+      socket.write('neither MQTT nor anything else')
+      setImmediate(() => raw.resetAndDestroy())
+    })
+    await once(raw, 'close')
+  }
+  await turns(() => broker.metrics.connections === 0)
+  for (let index = 0; index < 10; index++) await rawTls(t, site, port).connected({ clientId: `c${index}` })
+  t.equal(broker.metrics.connections, 10)
+})
 
 t.test('a flood cut anywhere goes by the fast lane, is acknowledged in order and stored in order', async (t) => {
   const site = makeSite(t)
