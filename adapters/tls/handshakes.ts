@@ -143,6 +143,8 @@ export class Handshakes {
     const { clientCertificates } = this.#options
     const certificate = clientCertificates === 'none' ? undefined : socket.getPeerX509Certificate()
     if (certificate && !socket.authorized) return this.#fail(accepted, faultOfCertificate(`${socket.authorizationError}`))
+    // OpenSSL does not ask for the date again when a session is resumed.
+    if (certificate && Date.parse(certificate.validTo) < Date.now()) return this.#fail(accepted, faultOfCertificate('CERT_HAS_EXPIRED'))
     const pending = this.#take(accepted)
     if (!pending) return void socket.destroy()
     this.#doneCount++

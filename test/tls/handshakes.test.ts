@@ -74,6 +74,20 @@ for (const version of VERSIONS) {
     t.equal(String(Buffer.concat(read)), 'hellobye')
   })
 
+  t.test(`a session is not resumed when the certificate of its client has expired (${version})`, async (t) => {
+    const site = makeSite(t)
+    const rig = await startRig(t, site, { settings: { clientCertificates: 'required' } })
+    const untilMs = Date.now() + 3_000
+    const device = { ...only(version), ...showing(site.issue('press-7', 'client', { untilMs })) }
+    const first = rig.tls(device)
+    const session = once(first, 'session')
+    await echo(first)
+    const [ticket] = (await session) as [Buffer]
+    await delay(untilMs + 100 - Date.now())
+    await refused(t, rig, { ...device, session: ticket }, 'client-certificate', /its certificate has expired/)
+    t.equal(rig.handshakes.metrics.resumed, 0)
+  })
+
   t.test(`connections stand while certificates are exchanged, new ones see the new one (${version})`, async (t) => {
     const site = makeSite(t)
     const rig = await startRig(t, site)
