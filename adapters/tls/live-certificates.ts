@@ -43,7 +43,7 @@ export class LiveCertificates {
       this.#bad = null
       return { kind: 'same' }
     }
-    const why = this.#whyNot(found)
+    const why = this.#whyNot(found, nowMs)
     if (why === null) {
       this.#inUse = found
       this.#bad = null
@@ -57,10 +57,17 @@ export class LiveCertificates {
   }
 
   /** null = they are in use now. */
-  #whyNot({ material, findings }: JudgedFiles): readonly TlsFinding[] | null {
+  #whyNot({ material, findings, certificates }: JudgedFiles, nowMs: number): readonly TlsFinding[] | null {
     if (!material) return findings.filter(({ severity }) => severity === 'unusable')
-    const expired = findings.filter(({ severity }) => severity === 'expired')
-    if (expired.length > 0 && this.#inUse.findings.every(({ severity }) => severity !== 'expired')) return expired
+    // One that has expired in what is in use too keeps no other from being renewed.
+    const isWorse = (setting: string): boolean => {
+      const before = this.#inUse.certificates.filter((one) => one.setting === setting)
+      const isNew = (serial: string): boolean => before.every((one) => one.serial !== serial)
+      const hasExpired = certificates.some((one) => one.setting === setting && one.untilMs < nowMs && isNew(one.serial))
+      return hasExpired && before.every(({ untilMs }) => untilMs >= nowMs)
+    }
+    const worse = findings.filter(({ severity, setting }) => severity === 'expired' && isWorse(setting))
+    if (worse.length > 0) return worse
     try {
       this.#use(material)
       return null

@@ -175,6 +175,22 @@ t.test('new files are used, bad ones are told once and change nothing', async (t
   t.equal(live.inUse.certificates[0]?.subject, 'CN=gateway-2')
 })
 
+t.test('a renewed certificate is used, though another one beside it has expired meanwhile', async (t) => {
+  const site = makeSite(t)
+  const startMs = Date.now()
+  const pair = (name: string, days: number) => {
+    const { certificate, key } = site.issue(name, 'server', { untilMs: startMs + days * DAY_MS })
+    return { cert: site.write(`${name}.pem`, certificate), key: site.write(`${name}.key`, key), keyPassphrase: null }
+  }
+  const settings = site.settings({ ...pair('main', 20), sni: [{ host: 'old.example', ...pair('old', 10) }] })
+  const live = new LiveCertificates(settings, await judge(settings, startMs), () => undefined)
+  pair('main', 365)
+  const nowMs = startMs + 15 * DAY_MS
+  t.match(await live.look(nowMs, false), { kind: 'new', findings: [{ setting: 'sni[0].cert', severity: 'expired' }] })
+  pair('main', 12)
+  t.match(await live.look(nowMs, true), { kind: 'kept', findings: [{ setting: 'cert', severity: 'expired' }] }, 'that would be worse')
+})
+
 t.test('an expired certificate gives way to another one, whatever that is', async (t) => {
   const site = makeSite(t)
   const expired = issueLeaf(site.ca, { commonName: 'a', purpose: 'server', hosts: ['a'], fromMs: 0, untilMs: 1_000 })
