@@ -25,6 +25,8 @@ export interface SessionRegistryOptions {
   readonly subscriptions: Subscriptions
   readonly wills: Wills
   readonly qos2: Qos2Memory
+  /** Also one whose CONNECT is not answered yet: it will have the session, or end it. */
+  readonly isConnected: (clientId: string) => boolean
   /** A session that was found at the start and has no place any more. */
   readonly onDamage: (error: WadiError) => void
 }
@@ -134,7 +136,10 @@ export class SessionRegistry {
 
   #keepIdle(session: ClientSession): void {
     this.#idle.add(session)
-    const [oldest] = this.#idle
-    if (this.#idle.size > this.#options.limits.sessionsMax && oldest) this.end(oldest, { keepsQos2: true })
+    if (this.#options.isConnected(session.clientId)) return // it is being taken over
+    for (const oldest of this.#idle) {
+      if (this.#idle.size <= this.#options.limits.sessionsMax) return
+      this.end(oldest, { keepsQos2: true })
+    }
   }
 }

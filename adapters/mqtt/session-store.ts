@@ -378,6 +378,12 @@ export class SessionStore {
     }
   }
 
+  /** Beside what was refused of this client before: another of its sessions, with other filters. */
+  #refuse(clientId: string, removal: readonly StateChange[]): void {
+    const all = [...(this.#refused.get(clientId) ?? []), ...removal]
+    this.#refused.set(clientId, [...new Map(all.map((change) => [change.key, change])).values()])
+  }
+
   /** Of one client, or of all. */
   #takeRefused(clientId?: string): Removals {
     const taken = new Map([...this.#refused].filter(([id]) => clientId === undefined || id === clientId))
@@ -389,7 +395,7 @@ export class SessionStore {
     if (changes.length === 0) return done(null)
     this.#store.submit([], changes, (error) => {
       if (error) {
-        for (const [clientId, removal] of removals ?? []) this.#refused.set(clientId, removal)
+        for (const [clientId, removal] of removals ?? []) this.#refuse(clientId, removal)
         for (const { session, filters } of sessions) this.#rewrite(session, filters)
         this.#queuedTo = this.#durableQueuedTo
         this.#routed = []

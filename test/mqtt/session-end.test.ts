@@ -106,6 +106,47 @@ t.test('a session of an older version, which does not say the version of its con
   t.match(await list(after), [{ clientId: 'older', version: null, expirySeconds: null, sinceMs: 1_700_000_000_000 }])
 })
 
+const never = { version: 5, clean: false, properties: { sessionExpiryInterval: 0xffffffff } } as const
+
+for (const how of ['end', 'takeover'] as const) {
+  t.test(`no other session goes when there are as many as may be (${how})`, async (t) => {
+    const gateway = await startGateway(t, { limits: { sessionsMax: 2 } })
+    const isKnown = (clientId: string): boolean => gateway.broker.sessions.find(clientId) !== null
+    for (const clientId of ['a', 'b']) {
+      const client = read(t, gateway, { ...never, clientId })
+      await client.connected()
+      client.socket.destroy()
+      await turns(() => gateway.broker.sessions.find(clientId)?.isConnected === false)
+    }
+    await read(t, gateway, { ...never, clientId: 'x' }).connected()
+    if (how === 'end') await gateway.broker.sessions.end('x')
+    else await read(t, gateway, { ...never, clientId: 'x' }).connected()
+    t.same(['a', 'b', 'x'].filter(isKnown), how === 'end' ? ['a', 'b'] : ['a', 'b', 'x'])
+  })
+}
+
+t.test('removals that a full disk refuses, one behind the other, are all made when there is room', async (t) => {
+  const gateway = await startGateway(t)
+  const filters = (): number => [...gateway.store.state.keys()].filter((key) => storedSubscriptions.owns(key)).length
+  const one = async (filter: string): Promise<void> => {
+    const client = read(t, gateway, { ...never, clean: true, clientId: 'c' })
+    await client.connected()
+    void client.subscribe(filter, 1).catch(() => undefined)
+    await turns(() => gateway.broker.sessions.find('c')?.filters[0]?.filter === filter)
+  }
+  await one('d/old')
+  await turns(() => filters() === 1)
+  gateway.store.refusal = diskFull()
+  for (const filter of ['d/middle', 'd/new', 'd/new']) await one(filter)
+  gateway.store.refusal = null
+  await turns(() => filters() === 1 && [...gateway.store.state.keys()].some((key) => key.includes('d/new')), 8_000)
+  const after = await kill(t, gateway)
+  t.same(
+    after.broker.sessions.find('c')?.filters.map(({ filter }) => filter),
+    ['d/new']
+  )
+})
+
 t.test('the end of an absent session: all of it is gone, durably, before the answer', async (t) => {
   const gateway = await startGateway(t)
   await absentReader(t, gateway, 200)
@@ -182,15 +223,18 @@ t.test('the will of an ended session is sent once: of a connected client, and on
   }
 })
 
-t.test('QoS 2 packet ids of its client go with it', async (t) => {
+t.test('QoS 2 packet ids of its client stay: what it repeats behind the end is no second event', async (t) => {
   const gateway = await startGateway(t)
   const client = await gateway.raw().connected({ clientId: 'sender', clean: false })
   client.send(publishPacket({ topic: 'd/x', payload: '1', qos: 2, packetId: 9 }))
   await client.saw('pubrec 9')
   t.equal(keysOf(gateway.store).length, 2)
   await gateway.broker.sessions.end('sender')
-  t.same(keysOf(gateway.store), [])
-  t.equal(gateway.broker.metrics.qos2Remembered, 0)
+  t.ok(keysOf(gateway.store).every((key) => rememberedQos2.owns(key)))
+  const again = await gateway.raw().connected({ clientId: 'sender', clean: false })
+  again.send(publishPacket({ topic: 'd/x', payload: '1', qos: 2, packetId: 9, dup: true }))
+  await again.saw('pubrec 9')
+  t.equal(gateway.store.recordsOf('events').length, 1)
 })
 
 t.test('an end that storage refuses says so, is so in memory, and is written down later', async (t) => {
