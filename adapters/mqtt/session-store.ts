@@ -378,12 +378,6 @@ export class SessionStore {
     }
   }
 
-  /** Beside what was refused of this client before: another of its sessions, with other filters. */
-  #refuse(clientId: string, removal: readonly StateChange[]): void {
-    const all = [...(this.#refused.get(clientId) ?? []), ...removal]
-    this.#refused.set(clientId, [...new Map(all.map((change) => [change.key, change])).values()])
-  }
-
   /** Of one client, or of all. */
   #takeRefused(clientId?: string): Removals {
     const taken = new Map([...this.#refused].filter(([id]) => clientId === undefined || id === clientId))
@@ -395,7 +389,7 @@ export class SessionStore {
     if (changes.length === 0) return done(null)
     this.#store.submit([], changes, (error) => {
       if (error) {
-        for (const [clientId, removal] of removals ?? []) this.#refuse(clientId, removal)
+        for (const [clientId, removal] of removals ?? []) this.#refused.set(clientId, merged(this.#refused.get(clientId), removal))
         for (const { session, filters } of sessions) this.#rewrite(session, filters)
         this.#queuedTo = this.#durableQueuedTo
         this.#routed = []
@@ -527,6 +521,11 @@ function byClient(keys: readonly string[], area: { restOf(key: string): string }
   }
   return found
 }
+
+/** Each key once. Removals of one client may be those of several sessions, with other filters. */
+const merged = (some: readonly StateChange[] = [], others: readonly StateChange[]): StateChange[] => [
+  ...new Map([...some, ...others].map((change) => [change.key, change])).values()
+]
 
 function bytesOf(changes: readonly StateChange[]): number {
   return changes.reduce((sum, { key, value }) => sum + key.length + 16 + (value?.byteLength ?? 0), 0)
