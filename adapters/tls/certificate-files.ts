@@ -44,10 +44,17 @@ const DER_BEGIN = '0' // 0x30
 export async function judgeFiles(settings: TlsSettings, nowMs: number): Promise<JudgedFiles> {
   const judge = new Judge(nowMs)
   const own = await judge.identity('', settings)
-  const others = await Promise.all(settings.sni.map((files, index) => judge.identity(`sni[${index}].`, files)))
+  const others = await Promise.all(settings.sni.map(sniEntry).map(([prefix, files]) => judge.identity(prefix, files)))
   const ca = settings.ca === null ? null : await judge.authorities(settings.ca)
   const material = judge.isUsable ? judge.material(settings, own, others, ca) : null
   return { material, findings: judge.findings, certificates: judge.certificates, own: own?.certificate ?? null, digest: judge.digest }
+}
+
+/** Of the files as they are now, as JudgedFiles has it: opens no key, which may take long (a passphrase). Never rejects. */
+export async function digestFiles(settings: TlsSettings): Promise<string> {
+  const judge = new Judge(0)
+  await judge.read(settings)
+  return judge.digest
 }
 
 /** PEM. */
@@ -76,6 +83,16 @@ class Judge {
     const hash = createHash('sha256')
     for (const name of [...this.#texts.keys()].sort()) hash.update(`${name}\0${this.#texts.get(name)}\0`)
     return hash.digest('hex')
+  }
+
+  /** Reads all files and judges none. */
+  async read(settings: TlsSettings): Promise<void> {
+    for (const [prefix, { cert, key, keyPassphrase }] of [['', settings] as const, ...settings.sni.map(sniEntry)]) {
+      await this.#read(`${prefix}cert`, cert)
+      await this.#read(`${prefix}key`, key)
+      if (keyPassphrase !== null) await this.#read(`${prefix}key_passphrase`, keyPassphrase)
+    }
+    if (settings.ca !== null) await this.#read('ca', settings.ca)
   }
 
   /** null after a finding. @param prefix of its settings */
@@ -256,6 +273,8 @@ class Judge {
     return null
   }
 }
+
+const sniEntry = (files: IdentityFiles, index: number): [prefix: string, IdentityFiles] => [`sni[${index}].`, files]
 
 function noCertificateWords(text: string): string {
   if (hasPrivateKey(text)) return 'which holds a private key and no certificate'

@@ -4,7 +4,7 @@
 // it has been as bad at the look before (whoever replaces a certificate and its key does one after the other).
 // Not for: when to look, what to say (gateway/tls-doors.ts).
 
-import { type JudgedFiles, judgeFiles, type TlsMaterial } from './certificate-files.ts'
+import { digestFiles, type JudgedFiles, judgeFiles, type TlsMaterial } from './certificate-files.ts'
 import type { TlsFinding } from './finding.ts'
 import type { TlsSettings } from './tls-settings.ts'
 
@@ -38,7 +38,8 @@ export class LiveCertificates {
 
   /** Reads the files again. One call at a time. @param isAsked somebody waits for the answer: what is bad is told at once, and again */
   async look(nowMs: number, isAsked: boolean): Promise<Look> {
-    const found = await judgeFiles(this.#settings, nowMs)
+    const isAsInUse = (await digestFiles(this.#settings)) === this.#inUse.digest
+    const found = isAsInUse ? this.#inUse : await judgeFiles(this.#settings, nowMs)
     if (found.digest === this.#inUse.digest) {
       this.#bad = null
       return { kind: 'same' }

@@ -1,8 +1,9 @@
 // Proves for adapters/tls/certificate-files.ts: each thing that can be wrong with a file of a TLS listener is told by its setting, with what to do, and what
 // cannot be used is not; and for live-certificates.ts: a bad new file changes nothing and is told once, a good one is used.
 
-import { createPrivateKey } from 'node:crypto'
+import crypto, { createPrivateKey } from 'node:crypto'
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type JudgedFiles, judgeFiles, type TlsMaterial } from '../../adapters/tls/certificate-files.ts'
@@ -189,6 +190,27 @@ t.test('a renewed certificate is used, though another one beside it has expired 
   t.match(await live.look(nowMs, false), { kind: 'new', findings: [{ setting: 'sni[0].cert', severity: 'expired' }] })
   pair('main', 12)
   t.match(await live.look(nowMs, true), { kind: 'kept', findings: [{ setting: 'cert', severity: 'expired' }] }, 'that would be worse')
+})
+
+t.test('files that are as they were are not opened again: an encrypted key takes long', async (t) => {
+  const site = makeSite(t)
+  const live = new LiveCertificates(site.settings(), await judge(site.settings()), () => undefined)
+  let openedCount = 0
+  const { createPrivateKey: original } = crypto
+  t.teardown(() => {
+    crypto.createPrivateKey = original
+    syncBuiltinESMExports()
+  })
+  crypto.createPrivateKey = (key) => {
+    openedCount++
+    return original(key)
+  }
+  syncBuiltinESMExports()
+  t.same(await live.look(Date.now(), true), { kind: 'same' })
+  t.equal(openedCount, 0)
+  site.write('server.pem', `${site.server.certificate}\n`)
+  t.match(await live.look(Date.now(), true), { kind: 'new' })
+  t.equal(openedCount, 1)
 })
 
 t.test('an expired certificate gives way to another one, whatever that is', async (t) => {
