@@ -109,7 +109,7 @@ export class SessionStore {
   readonly #mayHoldMessages: (topicName: string) => boolean
   readonly #delivered = new DeliveredOffsets()
   readonly #changed = new Set<ClientSession>()
-  /** Removals that were refused, by client. */
+  /** Removals that were refused, by client: of several of its sessions, each key once. */
   readonly #refused = new Map<string, readonly StateChange[]>()
   /** Removals that are on their way, by client. */
   readonly #leaving = new Map<string, Promise<WadiError | null>>()
@@ -522,7 +522,6 @@ function byClient(keys: readonly string[], area: { restOf(key: string): string }
   return found
 }
 
-/** Each key once. Removals of one client may be those of several sessions, with other filters. */
 const merged = (some: readonly StateChange[] = [], others: readonly StateChange[]): StateChange[] => [
   ...new Map([...some, ...others].map((change) => [change.key, change])).values()
 ]
