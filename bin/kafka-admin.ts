@@ -37,10 +37,12 @@ export async function withKafka<T>(input: CommandInput, work: (admin: KafkaAdmin
     return await work(connection)
   } catch (error) {
     if (!(error instanceof UpstreamFault)) throw error
+    const { tlsAdvice } = await import('./kafka-tls.ts')
+    const advice = tlsAdvice(error.message, tls)
     throw new WadiError('WADI_UNAVAILABLE', {
-      happened: `The Kafka listener at ${address} did not answer: ${error.message}.`,
+      happened: `The Kafka listener at ${address} ${advice ? 'and we did not agree' : 'did not answer'}: ${error.message}.`,
       kept: error.kind === 'in-doubt' ? 'What was asked for may have been done.' : 'What was answered before is done, and nothing else.',
-      next: 'Check that the gateway runs, or name its listener with --bootstrap-server HOST:PORT.',
+      next: advice ?? 'Check that the gateway runs, or name its listener with --bootstrap-server HOST:PORT.',
       cause: error
     })
   } finally {
@@ -56,15 +58,8 @@ async function tlsOf(input: CommandInput): Promise<ClientTls | undefined> {
   if (ca === undefined && cert !== undefined)
     throw usageError('--cert needs --ca.', 'Name the CA that has signed the certificate of the gateway.')
   if (ca === undefined) return undefined
-  const { readTextFile } = await import('../adapters/tls/text-file.ts')
-  const { certificateError } = await import('./tls-directory.ts')
-  const read = async (option: string, path: string): Promise<string> => {
-    const file = await readTextFile(path)
-    if ('text' in file) return file.text
-    throw certificateError(`--${option} is ${path}, ${file.why}.`, 'Name a file of certificates or keys (PEM).')
-  }
-  if (cert === undefined || key === undefined) return { ca: await read('ca', ca) }
-  return { ca: await read('ca', ca), cert: await read('cert', cert), key: await read('key', key) }
+  const { readClientTls } = await import('./kafka-tls.ts')
+  return readClientTls({ ca, cert, key })
 }
 
 /** A listener of every address has no name that could stand in its certificate. */

@@ -3,6 +3,7 @@
 import { formatCount, formatDuration } from '../gateway/config/units.ts'
 import type { KafkaStatus, MqttStatus, StatusReport, TopicStatus, UplinkReport } from '../gateway/status-report.ts'
 import { formatBytes } from '../runtime/base/byte-text.ts'
+import { visibleLine } from '../runtime/base/visible-line.ts'
 import { columns, paint } from './terminal.ts'
 import { visibleCell, visibleTexts } from './visible-text.ts'
 
@@ -27,6 +28,7 @@ export function statusText(report: StatusReport): string {
       kafka?.refusedTopics.map(({ topic, reason, batches }) => ({ topic, reason, what: plural(batches, 'batch', 'batches') })) ?? []
     ),
     ...certificateLines(report).map((line) => `${label('tls')} ${paint('yellow', line)}`),
+    ...unusedFileLines(report).map((line) => `${label('tls')} ${paint('red', line)}`),
     `${label('storage')} ${storageWords(storage)}`,
     ...[...lossLines(topics), ...deletedLines(storage)].map((line) => `${' '.repeat(10)}${paint('red', line)}`),
     ...storage.recovery.findings.map((finding) => `${' '.repeat(10)}${paint('yellow', finding)}`),
@@ -65,6 +67,14 @@ function certificateLines({ certificates }: StatusReport): string[] {
         ? `${key}: ${visibleCell(subject)} has expired ${formatDuration(-remainingMs)} ago`
         : `${key}: ${visibleCell(subject)} expires in ${formatDuration(remainingMs)}`
     )
+}
+
+/** A gateway before 0.2.0 does not tell them. */
+function unusedFileLines({ unusedFiles = [] }: Partial<Pick<StatusReport, 'unusedFiles'>>): string[] {
+  return unusedFiles.map(({ key, message, isFitToStart }) => {
+    const until = isFitToStart ? 'those of before are' : 'those of before are, and a restart fails'
+    return `${key}: the files have changed and are not used, ${until}: it ${visibleLine(message)}`
+  })
 }
 
 /** The few that count most: one device with a wrong topic is found by them. */

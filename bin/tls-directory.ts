@@ -4,9 +4,10 @@
 // Not for: what stands in certificates (adapters/tls/certificate-writer.ts).
 
 import { existsSync } from 'node:fs'
-import { mkdir, open, readFile } from 'node:fs/promises'
+import { mkdir, open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { KeyAndCertificate, Validity } from '../adapters/tls/certificate-writer.ts'
+import type { SigningCa } from '../adapters/tls/signing-ca.ts'
 import { WadiError } from '../runtime/base/errors.ts'
 
 const DAY_MS = 86_400_000
@@ -49,8 +50,31 @@ export function hasPair({ certificate, key }: PairFiles): boolean {
   throw certificateError(`${there} is there, and ${missing} that belongs to it is not.`, `Put ${missing} back, or move ${there} away.`)
 }
 
+/**
+ * The CA that signs.
+ * @param next what to do when it is not there
+ * @throws WadiError WADI_CERTIFICATE_UNUSABLE when there is none, it cannot be read, or cannot sign what others verify
+ */
+export async function readCa(files: PairFiles, next: string): Promise<SigningCa> {
+  const { signingCaOf } = await import('../adapters/tls/signing-ca.ts')
+  const ca = signingCaOf(await readPair(files, next), Date.now())
+  if (!('of' in ca)) return ca
+  const subject = ca.of === 'fits' ? `${files.certificate} and ${files.key}` : files[ca.of]
+  throw certificateError(
+    `${subject} ${ca.words}.`,
+    'Name a directory whose ca.pem and ca.key are one CA; "wadi tls show FILE" tells what is in one.'
+  )
+}
+
+/** A certificate is valid no longer than its CA. @returns with how its end is told */
+export async function withinCa({ fromMs, untilMs }: Validity, ca: SigningCa): Promise<{ validity: Validity; untilText: string }> {
+  const { dateText } = await import('../adapters/tls/certificate-facts.ts')
+  if (untilMs <= ca.untilMs) return { validity: { fromMs, untilMs }, untilText: dateText(untilMs) }
+  return { validity: { fromMs, untilMs: ca.untilMs }, untilText: `${dateText(ca.untilMs)} (then its CA ends)` }
+}
+
 /** @throws WadiError WADI_CERTIFICATE_UNUSABLE when there is none, or it cannot be read */
-export async function readPair(files: PairFiles, next: string): Promise<KeyAndCertificate> {
+async function readPair(files: PairFiles, next: string): Promise<KeyAndCertificate> {
   try {
     return { certificate: await readFile(files.certificate, 'latin1'), key: await readFile(files.key, 'latin1') }
   } catch (cause) {
@@ -64,11 +88,15 @@ export async function writePair(directory: string, { certificate, key }: PairFil
   try {
     await mkdir(directory, { recursive: true })
     await writeNew(key, pair.key, KEY_MODE)
-    await writeNew(certificate, pair.certificate, CERTIFICATE_MODE)
+    await writeNew(certificate, pair.certificate, CERTIFICATE_MODE).catch(async (cause) => {
+      await rm(key, { force: true }) // made just now, and nobody's without its certificate
+      throw cause
+    })
   } catch (cause) {
     const { code, path = directory } = cause as NodeJS.ErrnoException
     if (code === 'EEXIST') throw certificateError(`${path} is there already, and nothing is overwritten.`, 'Move it away first.', cause)
-    throw certificateError(`${path} cannot be written (${code}).`, 'Check the directory and the user.', cause)
+    const next = code === 'ENOSPC' ? 'The disk is full: make room, or name another directory.' : 'Check the directory and the user.'
+    throw certificateError(`${path} cannot be written (${code}).`, next, cause)
   }
 }
 
@@ -77,6 +105,9 @@ async function writeNew(path: string, text: string, mode: number): Promise<void>
   try {
     await file.writeFile(text)
     await file.sync()
+  } catch (cause) {
+    await rm(path, { force: true }) // half of it, on a disk that is full
+    throw Object.assign(cause as NodeJS.ErrnoException, { path })
   } finally {
     await file.close()
   }

@@ -69,6 +69,16 @@ export interface CertificateStatus {
   readonly remainingMs: number
 }
 
+/** Of a TLS listener: on disk, changed, and not used. What was in use before still is, until a restart. */
+export interface UnusedFile {
+  /** Of the configuration: mqtt[0].tls.cert … */
+  readonly key: string
+  /** Why, behind its key. */
+  readonly message: string
+  /** Whether the gateway starts with it all the same (it has expired). */
+  readonly isFitToStart: boolean
+}
+
 export interface KafkaStatus {
   readonly listener: string
   readonly isTls: boolean
@@ -126,6 +136,7 @@ export interface StatusReport {
   readonly kafka: KafkaStatus | null
   /** Those that TLS listeners use; empty without one. */
   readonly certificates: readonly CertificateStatus[]
+  readonly unusedFiles: readonly UnusedFile[]
   readonly storage: {
     readonly usedBytes: number
     /** Of them, of the journal: taken at the first start, however few events there are. */

@@ -16,7 +16,7 @@ import { formatAddress } from './config/address.ts'
 import type { Config } from './config/schema.ts'
 import type { Edges } from './edges.ts'
 import { RateMeter } from './rate.ts'
-import type { CertificateStatus, KafkaStatus, MqttStatus, StatusReport, TopicStatus, UplinkReport } from './status-report.ts'
+import type { CertificateStatus, KafkaStatus, MqttStatus, StatusReport, TopicStatus, UnusedFile, UplinkReport } from './status-report.ts'
 import type { TlsDoors } from './tls-doors.ts'
 import type { TopicsSetup } from './topics-setup.ts'
 import { VERSION } from './version.ts'
@@ -102,6 +102,7 @@ export class StatusReporter {
       mqtt: this.#mqtt(),
       kafka: this.#kafka(),
       certificates: this.#certificates(),
+      unusedFiles: this.#unusedFiles(),
       storage: await this.#storage(),
       uplink: this.#uplink(),
       topics: this.#topics()
@@ -143,6 +144,16 @@ export class StatusReporter {
   #certificates(): CertificateStatus[] {
     return this.#sources.tls.counts.flatMap(({ listener, certificates }) =>
       certificates.map(({ setting, subject, remainingMs }) => ({ key: `${listener}.${setting}`, subject, remainingMs }))
+    )
+  }
+
+  #unusedFiles(): UnusedFile[] {
+    return this.#sources.tls.counts.flatMap(({ listener, notUsed }) =>
+      notUsed.map(({ setting, severity, message }) => ({
+        key: `${listener}.${setting}`,
+        message,
+        isFitToStart: severity !== 'unusable'
+      }))
     )
   }
 

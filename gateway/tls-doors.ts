@@ -10,6 +10,7 @@ import type { HandshakeFault } from '../adapters/tls/handshake-fault.ts'
 import { Handshakes } from '../adapters/tls/handshakes.ts'
 import { LiveCertificates } from '../adapters/tls/live-certificates.ts'
 import type { TlsCounts } from '../adapters/tls/tls-metrics.ts'
+import { clientNetworkOf } from '../runtime/base/client-network.ts'
 import { WadiError } from '../runtime/base/errors.ts'
 import type { Clock } from '../runtime/io/clock.ts'
 import type { Config } from './config/schema.ts'
@@ -84,6 +85,7 @@ export class TlsDoors {
     return this.#doors.map(({ key, handshakes, live }) => ({
       listener: key,
       handshakes: handshakes.metrics,
+      notUsed: live.notUsed,
       certificates: distinct(live.inUse.certificates).map(({ setting, subject, serial, untilMs }) => ({
         setting,
         subject,
@@ -145,7 +147,8 @@ export class TlsDoors {
       for (const certificate of distinct(live.inUse.certificates)) {
         if (certificate.untilMs - nowMs > EXPIRY_WARNING_MS) continue
         const name = `${key} ${certificate.setting} ${certificate.serial}`
-        if (nowMs - (this.#toldMs.get(name) ?? Number.NEGATIVE_INFINITY) < DAY_MS) continue
+        // Also when the clock was ahead then, and is right now.
+        if (Math.abs(nowMs - (this.#toldMs.get(name) ?? Number.NEGATIVE_INFINITY)) < DAY_MS) continue
         this.#toldMs.set(name, nowMs)
         const isExpired = certificate.untilMs < nowMs
         this.#log(isExpired ? 'error' : 'warn', `${key}.${certificate.setting}: ${expiryWords(certificate, nowMs)}`, { key })
@@ -167,11 +170,11 @@ export function expiryWords(
   return `${subject} expires ${left} (${dateText(untilMs)}): then ${who} ${whose}; a new file is taken without a restart`
 }
 
-/** Failed handshakes come in floods: one line a minute for each listener, reason and host. */
+/** Failed handshakes come in floods: one line a minute for each listener, cause and network (an IPv4 address, a /64 of IPv6). */
 export function handshakeLog(log: Log, nowMs?: () => number): (key: string, fault: HandshakeFault) => void {
   const isDue = oncePerMinute(nowMs)
   return (key, { reason, detail, remoteAddress }) => {
-    const untold = isDue(`${key} ${reason} ${remoteAddress}`)
+    const untold = isDue(`${key} ${reason} ${detail} ${clientNetworkOf(remoteAddress)}`)
     if (untold === null) return
     const more = untold > 0 ? `, and ${untold} more before` : ''
     log('warn', `no TLS with ${remoteAddress || 'a client'} on ${key}: ${reason}, ${detail}${more}`, { key, reason, remoteAddress })

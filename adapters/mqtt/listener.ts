@@ -40,7 +40,7 @@ export class Listener {
   readonly #reads = new SocketReads()
   readonly #sockets = new Set<Socket>()
   readonly #handshakes: Handshakes | null
-  /** Accepted before open(); null = TLS is not begun. */
+  /** Accepted before open(); no transport = TLS is not begun. */
   readonly #held = new Map<Socket, { readonly transport: Transport | null; readonly network: string }>()
   /** TLS is not agreed on. */
   readonly #securing = new Set<Socket>()
@@ -95,7 +95,7 @@ export class Listener {
   /** Hands over what came meanwhile, and from now on everything that comes. */
   open(handler: ConnectionHandler): void {
     this.#handler = handler
-    for (const [socket, held] of this.#held) this.#serve(socket, held, handler)
+    for (const [socket, { transport, network }] of this.#held) this.#serve(socket, transport, network, handler)
     this.#held.clear()
   }
 
@@ -122,12 +122,12 @@ export class Listener {
     this.#countOf.set(network, this.#countFrom(network) + 1)
     socket.once('finish', () => this.#linger(socket, network))
     socket.once('close', () => this.#forget(socket, network))
-    if (this.#handler) this.#serve(socket, { transport, network }, this.#handler)
+    if (this.#handler) this.#serve(socket, transport, network, this.#handler)
     else this.#held.set(socket, { transport, network })
   }
 
-  /** `transport` null = behind TLS. `network`: of the accept, a socket that was reset has no address any more. */
-  #serve(socket: Socket, { transport, network }: { transport: Transport | null; network: string }, handler: ConnectionHandler): void {
+  /** @param transport null = behind TLS @param network of accept: a client that has reset has no address any more */
+  #serve(socket: Socket, transport: Transport | null, network: string, handler: ConnectionHandler): void {
     if (transport) return handler.onConnection(transport, this.limits, null)
     this.#securing.add(socket)
     this.#handshakes?.begin(socket, ({ socket: secured, certificateSubject }) => {

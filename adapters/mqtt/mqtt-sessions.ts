@@ -124,7 +124,7 @@ class MqttSessions implements SessionLayer {
     this.#sessions = new SessionRegistry({
       ...{ limits, budget: this.#budget, kept: this.#kept, subscriptions: this.#subscriptions },
       ...{ wills: this.#wills, qos2: this.qos2, onDamage },
-      isHeld: (clientId) => this.#holders.has(clientId)
+      isConnected: (clientId) => this.#holders.has(clientId)
     })
   }
 
@@ -209,8 +209,10 @@ class MqttSessions implements SessionLayer {
     const session = this.#sessions.get(clientId)
     if (!detail || !session) return null
     holder?.connection.close(ReasonCode.administrativeAction)
-    for (const refusal of await Promise.all([holder && this.#detach(holder), this.#sessions.end(session, { keepsQos2: true })]))
-      if (refusal) throw refusal
+    if (holder) this.#release(holder)
+    // A client that repeats a QoS 2 message behind it still makes no second event.
+    const refusal = await this.#sessions.end(session, { keepsQos2: true })
+    if (refusal) throw refusal
     return detail
   }
 
@@ -275,9 +277,9 @@ class MqttSessions implements SessionLayer {
     if (holder) {
       this.#handlers.takenOver(connection.connection, holder.connection.connection, id)
       holder.connection.close(ReasonCode.sessionTakenOver)
-      void this.#detach(holder)
     }
     this.#holders.set(id, client)
+    if (holder) void this.#detach(holder)
     this.#clientOf.set(connection, client)
     const error = await this.#makeDurable(client)
     if (client.closed) return
@@ -540,6 +542,12 @@ class MqttSessions implements SessionLayer {
 
   /** The connection gives up its session. @returns as SessionRegistry.leave() */
   #detach(client: ConnectedClient): Promise<Error | null> | null {
+    const session = this.#release(client)
+    return session && this.#sessions.leave(session)
+  }
+
+  /** The connection is out of its session, which is nobody's for now. */
+  #release(client: ConnectedClient): ClientSession | null {
     if (client.isDetached) return null
     client.isDetached = true
     if (this.#holders.get(client.id) === client) this.#holders.delete(client.id)
@@ -551,7 +559,7 @@ class MqttSessions implements SessionLayer {
     }
     session.outbox.detach()
     if (will) this.#wills.connectionLost(client, client.id, will, Math.min(will.delaySeconds, session.expirySeconds))
-    return this.#sessions.leave(session)
+    return session
   }
 
   // --- wills

@@ -25,8 +25,8 @@ export interface SessionRegistryOptions {
   readonly subscriptions: Subscriptions
   readonly wills: Wills
   readonly qos2: Qos2Memory
-  /** A client with this id is connected, or about to be: its session is not taken for one that nobody comes for. */
-  readonly isHeld: (clientId: string) => boolean
+  /** Also one whose CONNECT is not answered yet: it will have the session, or end it. */
+  readonly isConnected: (clientId: string) => boolean
   /** A session that was found at the start and has no place any more. */
   readonly onDamage: (error: WadiError) => void
 }
@@ -37,8 +37,6 @@ export class SessionRegistry {
   readonly #ends = new Deadlines<ClientSession>((session) => this.end(session))
   /** Sessions without connection and subscriptions, the oldest first. */
   readonly #idle = new Set<ClientSession>()
-  #isEvicting = false
-  #isClosed = false
 
   constructor(options: SessionRegistryOptions) {
     this.#options = options
@@ -133,25 +131,15 @@ export class SessionRegistry {
   }
 
   close(): void {
-    this.#isClosed = true
     this.#ends.close()
   }
 
   #keepIdle(session: ClientSession): void {
     this.#idle.add(session)
-    if (this.#idle.size <= this.#options.limits.sessionsMax || this.#isEvicting) return
-    this.#isEvicting = true
-    setImmediate(() => {
-      this.#isEvicting = false
-      if (!this.#isClosed) this.#evict()
-    })
-  }
-
-  /** In a turn of its own: one whose connection is taken over, or that is being ended, was idle for a moment only, and costs nobody his session. */
-  #evict(): void {
-    for (const session of this.#idle) {
+    if (this.#options.isConnected(session.clientId)) return // it is being taken over
+    for (const oldest of this.#idle) {
       if (this.#idle.size <= this.#options.limits.sessionsMax) return
-      if (!this.#options.isHeld(session.clientId)) this.end(session, { keepsQos2: true })
+      this.end(oldest, { keepsQos2: true })
     }
   }
 }

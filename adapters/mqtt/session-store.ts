@@ -109,7 +109,7 @@ export class SessionStore {
   readonly #mayHoldMessages: (topicName: string) => boolean
   readonly #delivered = new DeliveredOffsets()
   readonly #changed = new Set<ClientSession>()
-  /** Removals that were refused, by client. */
+  /** Removals that were refused, by client: of several of its sessions, each key once. */
   readonly #refused = new Map<string, readonly StateChange[]>()
   /** Removals that are on their way, by client. */
   readonly #leaving = new Map<string, Promise<WadiError | null>>()
@@ -389,7 +389,7 @@ export class SessionStore {
     if (changes.length === 0) return done(null)
     this.#store.submit([], changes, (error) => {
       if (error) {
-        for (const [clientId, removal] of removals ?? []) this.#refused.set(clientId, [...removal, ...(this.#refused.get(clientId) ?? [])])
+        for (const [clientId, removal] of removals ?? []) this.#refused.set(clientId, merged(this.#refused.get(clientId), removal))
         for (const { session, filters } of sessions) this.#rewrite(session, filters)
         this.#queuedTo = this.#durableQueuedTo
         this.#routed = []
@@ -521,6 +521,10 @@ function byClient(keys: readonly string[], area: { restOf(key: string): string }
   }
   return found
 }
+
+const merged = (some: readonly StateChange[] = [], others: readonly StateChange[]): StateChange[] => [
+  ...new Map([...some, ...others].map((change) => [change.key, change])).values()
+]
 
 function bytesOf(changes: readonly StateChange[]): number {
   return changes.reduce((sum, { key, value }) => sum + key.length + 16 + (value?.byteLength ?? 0), 0)

@@ -8,6 +8,7 @@ import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'n
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import { type CertificateFacts, dateText, factsOf } from './certificate-facts.ts'
 import type { TlsFinding } from './finding.ts'
+import { certificateBlocksIn, cutOffWords, hasEncryptedKey, hasPrivateKey } from './pem.ts'
 import { readTextFile, type TextFile } from './text-file.ts'
 import { contextOptionsOf } from './tls-policy.ts'
 import type { IdentityFiles, TlsSettings } from './tls-settings.ts'
@@ -36,20 +37,24 @@ export interface JudgedFiles {
   readonly digest: string
 }
 
-const CERTIFICATE = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[\s\S]*?-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g
 const HAS_CERTIFICATE = /-----BEGIN CERTIFICATE-----/
-const PRIVATE_KEY = /-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----/
-const IS_ENCRYPTED = /ENCRYPTED/
 const DER_BEGIN = '0' // 0x30
 
 /** Reads all of them anew. Never rejects. @param nowMs wall clock, for what is expired */
 export async function judgeFiles(settings: TlsSettings, nowMs: number): Promise<JudgedFiles> {
   const judge = new Judge(nowMs)
   const own = await judge.identity('', settings)
-  const others = await Promise.all(settings.sni.map((files, index) => judge.identity(`sni[${index}].`, files)))
+  const others = await Promise.all(settings.sni.map(sniEntry).map(([prefix, files]) => judge.identity(prefix, files)))
   const ca = settings.ca === null ? null : await judge.authorities(settings.ca)
   const material = judge.isUsable ? judge.material(settings, own, others, ca) : null
   return { material, findings: judge.findings, certificates: judge.certificates, own: own?.certificate ?? null, digest: judge.digest }
+}
+
+/** Of the files as they are now, as JudgedFiles has it: opens no key, which may take long (a passphrase). Never rejects. */
+export async function digestFiles(settings: TlsSettings): Promise<string> {
+  const judge = new Judge(0)
+  await judge.read(settings)
+  return judge.digest
 }
 
 /** PEM. */
@@ -78,6 +83,16 @@ class Judge {
     const hash = createHash('sha256')
     for (const name of [...this.#texts.keys()].sort()) hash.update(`${name}\0${this.#texts.get(name)}\0`)
     return hash.digest('hex')
+  }
+
+  /** Reads all files and judges none. */
+  async read(settings: TlsSettings): Promise<void> {
+    for (const [prefix, { cert, key, keyPassphrase }] of [['', settings] as const, ...settings.sni.map(sniEntry)]) {
+      await this.#read(`${prefix}cert`, cert)
+      await this.#read(`${prefix}key`, key)
+      if (keyPassphrase !== null) await this.#read(`${prefix}key_passphrase`, keyPassphrase)
+    }
+    if (settings.ca !== null) await this.#read('ca', settings.ca)
   }
 
   /** null after a finding. @param prefix of its settings */
@@ -162,7 +177,9 @@ class Judge {
   }
 
   #chain(setting: string, path: string, text: string): X509Certificate[] | null {
-    const blocks = text.match(CERTIFICATE) ?? []
+    const found = certificateBlocksIn(text)
+    const { blocks } = found
+    if (found.begunCount > blocks.length) return this.#unusable(setting, `is ${path}, ${cutOffWords(found)}`)
     if (blocks.length === 0) return this.#unusable(setting, `is ${path}, ${noCertificateWords(text)}`)
     const certificates: X509Certificate[] = []
     for (const [index, block] of blocks.entries()) {
@@ -176,21 +193,21 @@ class Judge {
   }
 
   #key(setting: string, path: string, { pem, passphrase }: { pem: string; passphrase: string | undefined }): KeyObject | null {
-    if (!PRIVATE_KEY.test(pem)) {
+    if (!hasPrivateKey(pem)) {
       const words = HAS_CERTIFICATE.test(pem)
         ? 'which holds certificates and no private key'
         : 'which has no -----BEGIN PRIVATE KEY----- (PEM)'
       return this.#unusable(setting, `is ${path}, ${words}`)
     }
-    const isEncrypted = IS_ENCRYPTED.test(pem)
-    if (isEncrypted && passphrase === undefined)
+    const needsPassphrase = hasEncryptedKey(pem)
+    if (needsPassphrase && passphrase === undefined)
       return this.#unusable(setting, `is ${path}, which is encrypted: name a file with its passphrase as key_passphrase`)
-    if (!isEncrypted && passphrase !== undefined)
+    if (!needsPassphrase && passphrase !== undefined)
       this.#find(setting, 'warning', `is ${path}, which is not encrypted: key_passphrase has no effect`)
     try {
-      return createPrivateKey({ key: pem, ...(isEncrypted && { passphrase }) })
+      return createPrivateKey({ key: pem, ...(needsPassphrase && { passphrase }) })
     } catch {
-      const words = isEncrypted
+      const words = needsPassphrase
         ? 'which the passphrase does not open (or it is damaged)'
         : 'which cannot be read as a private key: it is damaged or of an unknown kind'
       return this.#unusable(setting, `is ${path}, ${words}`)
@@ -257,8 +274,10 @@ class Judge {
   }
 }
 
+const sniEntry = (files: IdentityFiles, index: number): [prefix: string, IdentityFiles] => [`sni[${index}].`, files]
+
 function noCertificateWords(text: string): string {
-  if (PRIVATE_KEY.test(text)) return 'which holds a private key and no certificate'
+  if (hasPrivateKey(text)) return 'which holds a private key and no certificate'
   if (text.startsWith(DER_BEGIN)) return 'which is DER and not PEM: openssl x509 -inform der -in FILE -out FILE.pem'
   return 'which has no -----BEGIN CERTIFICATE----- (PEM)'
 }

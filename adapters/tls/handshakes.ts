@@ -56,6 +56,8 @@ interface Pending {
   readonly remoteAddress: string
   readonly network: string
   readonly timer: NodeJS.Timeout
+  /** Whether its listener still answers clients that have ended their side. */
+  readonly allowHalfOpen: boolean
   readonly onSecure: (client: SecuredClient) => void
 }
 
@@ -118,7 +120,9 @@ export class Handshakes {
     const timer = setTimeout(() => this.#fail(accepted, timeoutFault(deadlineMs)), deadlineMs)
     const remoteAddress = accepted.remoteAddress ?? ''
     const network = clientNetworkOf(remoteAddress)
-    this.#pending.set(accepted, { remoteAddress, network, timer, onSecure })
+    this.#pending.set(accepted, { remoteAddress, network, timer, allowHalfOpen: accepted.allowHalfOpen, onSecure })
+    // A client that ends its side before TLS is agreed on has gone: it holds no place until the deadline. The TLS socket takes this from the one below.
+    accepted.allowHalfOpen = false
     // It may close because its certificate was refused: that is told in this turn.
     accepted.once('close', () => setImmediate(() => this.#fail(accepted, faultOfError('ECONNRESET'))))
     this.#places.enter(accepted, network)
@@ -139,9 +143,12 @@ export class Handshakes {
     const { clientCertificates } = this.#options
     const certificate = clientCertificates === 'none' ? undefined : socket.getPeerX509Certificate()
     if (certificate && !socket.authorized) return this.#fail(accepted, faultOfCertificate(`${socket.authorizationError}`))
+    // OpenSSL does not ask for the date again when a session is resumed.
+    if (certificate && Date.parse(certificate.validTo) < Date.now()) return this.#fail(accepted, faultOfCertificate('CERT_HAS_EXPIRED'))
     const pending = this.#take(accepted)
     if (!pending) return void socket.destroy()
     this.#doneCount++
+    socket.allowHalfOpen = pending.allowHalfOpen
     if (socket.isSessionReused()) this.#resumedCount++
     pending.onSecure({ socket, certificateSubject: certificate ? nameText(certificate.subject) : null })
   }

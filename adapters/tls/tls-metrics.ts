@@ -1,12 +1,15 @@
 // What TLS listeners count, for the registry. Not for: counting (handshakes.ts), connections (each listener's own metrics).
 
 import { type Metrics, oncePerTurn } from '../../runtime/base/metrics.ts'
+import type { TlsFinding } from './finding.ts'
 import type { HandshakeMetrics } from './handshakes.ts'
 
 export interface TlsCounts {
   /** Its section of the configuration: mqtt[0].tls. */
   readonly listener: string
   readonly handshakes: HandshakeMetrics
+  /** Of the files on disk, which are not those in use: what keeps them from it. */
+  readonly notUsed: readonly TlsFinding[]
   readonly certificates: readonly {
     readonly setting: string
     readonly subject: string
@@ -33,6 +36,14 @@ export function registerTls(metrics: Metrics, counts: () => readonly TlsCounts[]
   )
   metrics.counters({ name: 'wadi_tls_failed_handshakes_total', help: 'TLS handshakes that failed', labels: ['listener', 'reason'] }, () =>
     now().flatMap(({ listener, handshakes }) => [...handshakes.failed].map(([reason, count]) => [[listener, reason], count] as const))
+  )
+  metrics.gauges(
+    {
+      name: 'wadi_tls_files_unusable',
+      help: '1 = the files of a TLS listener have changed and are not used: those of before are, until a restart',
+      labels: ['listener']
+    },
+    () => now().map(({ listener, notUsed }) => [[listener], notUsed.length > 0 ? 1 : 0] as const)
   )
   metrics.gauges(
     {

@@ -3,7 +3,7 @@
 import { type Command, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
 import { print } from '../terminal.ts'
-import { CA_NAME, filesOf, readPair, SERVER_NAME, validityFrom, writePair } from '../tls-directory.ts'
+import { CA_NAME, filesOf, readCa, SERVER_NAME, validityFrom, withinCa, writePair } from '../tls-directory.ts'
 import { daysOf, LEAF_DAYS } from './tls-init.ts'
 
 const CLIENT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
@@ -16,7 +16,8 @@ export const tlsClient: Command = {
   summary: 'Make a certificate for a client, signed by the CA in DIR',
   details: `Makes DIR/NAME.pem and DIR/NAME.key for a listener with client_certificates: required or optional. NAME is in the certificate (CN=NAME):
 one for each device or program, so that one can be told from another. What is there is never overwritten.
-A CA of your own does as well: DIR/ca.pem and DIR/ca.key, with an EC or RSA key that is not encrypted.`,
+A CA of your own does as well: DIR/ca.pem and DIR/ca.key, with an EC or RSA key that is not encrypted; ca.pem may hold
+the one before it too. No certificate is valid for longer than the CA.`,
   options: [{ name: 'days', value: 'N', doc: `how long it is valid (default: ${LEAF_DAYS})` }],
   examples: ['wadi tls client press-7 /etc/wadi/tls', 'wadi tls client historian tls --days 365'],
 
@@ -28,15 +29,12 @@ A CA of your own does as well: DIR/ca.pem and DIR/ca.key, with an EC or RSA key 
         'Letters, digits, ".", "_" and "-", at most 64, and not "ca" or "server".'
       )
     const { issueLeaf } = await import('../../adapters/tls/certificate-writer.ts')
-    const { dateText } = await import('../../adapters/tls/certificate-facts.ts')
-    const validity = validityFrom(Date.now(), daysOf(input.count('days', LEAF_DAYS)))
-    const ca = await readPair(
-      filesOf(directory, CA_NAME),
-      `Make a CA with "wadi tls init ${directory}", or name the directory that has one.`
-    )
+    const wished = validityFrom(Date.now(), daysOf(input.count('days', LEAF_DAYS)))
+    const ca = await readCa(filesOf(directory, CA_NAME), `Make a CA with "wadi tls init ${directory}", or name the directory that has one.`)
+    const { validity, untilText } = await withinCa(wished, ca)
     const files = filesOf(directory, name)
     await writePair(directory, files, issueLeaf(ca, { commonName: name, purpose: 'client', hosts: [], ...validity }))
-    await print(`made ${files.certificate} and ${files.key}: the client ${name}, until ${dateText(validity.untilMs)}\n`)
+    await print(`made ${files.certificate} and ${files.key}: the client ${name}, until ${untilText}\n`)
     return EXIT.ok
   }
 }

@@ -4,7 +4,7 @@ import { hostname, networkInterfaces } from 'node:os'
 import { type Command, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
 import { print } from '../terminal.ts'
-import { CA_NAME, certificateError, filesOf, hasPair, readPair, SERVER_NAME, validityFrom, writePair } from '../tls-directory.ts'
+import { CA_NAME, certificateError, filesOf, hasPair, readCa, SERVER_NAME, validityFrom, withinCa, writePair } from '../tls-directory.ts'
 
 export const LEAF_DAYS = 825
 const CA_DAYS = 20 * 365
@@ -36,7 +36,7 @@ Who has ca.key can make clients and gateways of the site: keep it where no plant
     const wrong = named.find((host) => !isHost(host))
     if (wrong !== undefined)
       throw usageError(`--host ${wrong} is no host name and no address.`, 'Write a name without port, path and spaces.')
-    const validity = validityFrom(Date.now(), daysOf(input.count('days', LEAF_DAYS)))
+    const wished = validityFrom(Date.now(), daysOf(input.count('days', LEAF_DAYS)))
     const caFiles = filesOf(directory, CA_NAME)
     const serverFiles = filesOf(directory, SERVER_NAME)
     const hasCa = hasPair(caFiles)
@@ -52,10 +52,11 @@ Who has ca.key can make clients and gateways of the site: keep it where no plant
       await writePair(directory, caFiles, makeCa({ commonName: `Wadi CA of ${name}`.slice(0, COMMON_NAME_CHARACTERS_MAX), ...caValidity }))
       await print(`made ${caFiles.certificate} and ${caFiles.key}: the CA of this site, until ${dateText(caValidity.untilMs)}\n`)
     }
-    const ca = await readPair(caFiles, 'Name the directory that has the CA.')
+    const ca = await readCa(caFiles, 'Name the directory that has the CA.')
+    const { validity, untilText } = await withinCa(wished, ca)
     const hosts = [...new Set([...named, ...ownHosts().filter(isHost)])]
     await writePair(directory, serverFiles, issueLeaf(ca, { commonName: name, purpose: 'server', hosts, ...validity }))
-    await print(`made ${serverFiles.certificate} and ${serverFiles.key}: the gateway, until ${dateText(validity.untilMs)}, for ${hosts.join(', ')}
+    await print(`made ${serverFiles.certificate} and ${serverFiles.key}: the gateway, until ${untilText}, for ${hosts.join(', ')}
 
 In wadi.yaml, for clients that have a certificate of this CA (docs/tls.md):
   mqtt:

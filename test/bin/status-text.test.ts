@@ -39,6 +39,7 @@ function reportOf(topics: readonly TopicStatus[]): StatusReport {
     mqtt: null,
     kafka: null,
     certificates: [],
+    unusedFiles: [],
     storage: {
       usedBytes: 0,
       preallocatedBytes: 0,
@@ -105,6 +106,15 @@ t.test('a certificate has a line when it expires within 30 days, or has', async 
   const text = statusText({ ...reportOf([]), certificates: near })
   t.match(text, /^tls +kafka\.tls\.cert: CN=gateway expires in 12d/m)
   t.match(text, /^tls +mqtt\[0\]\.tls\.ca: CN=gateway has expired 1h.* ago/m)
+})
+
+t.test('files of a listener that are not used have a line, and whether a restart fails', async (t) => {
+  const unused = { key: 'kafka.tls.cert', message: 'is a.pem, which is cut off', isFitToStart: false }
+  t.match(
+    statusText({ ...reportOf([]), unusedFiles: [unused] }),
+    /^tls +kafka\.tls\.cert: the files have changed and are not used, those of before are, and a restart fails: it is a\.pem, which is cut off$/m
+  )
+  t.notMatch(statusText({ ...reportOf([]), unusedFiles: [{ ...unused, isFitToStart: true }] }), /restart/)
 })
 
 t.test('Kafka clients have a line of their own when there is a listener for them', async (t) => {

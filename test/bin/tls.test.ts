@@ -2,12 +2,13 @@
 // gateway with TLS starts, takes new certificates on SIGHUP, and is asked over Kafka with --ca.
 
 import { spawnSync } from 'node:child_process'
-import { X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import mqtt from 'mqtt'
 import t, { type Test } from 'tap'
+import { writePair } from '../../bin/tls-directory.ts'
 import { makeSite } from '../helpers/site.ts'
 import { gatewayFile, Process, startGateway, temporary, wadi } from './wadi-process.ts'
 
@@ -89,6 +90,34 @@ t.test('tls client and tls show', async (t) => {
   t.match(run(directory, 'tls', 'show', site.write('old.pem', expired.certificate)), { code: 1, stdout: /valid +false/ })
 })
 
+t.test('tls client and init sign with the CA of the key, for no longer than it is valid, or say why not', async (t) => {
+  const directory = await temporary(t)
+  const site = makeSite(t, 'new')
+  const at = (name: string): string => join(directory, name)
+  const client = (name: string) => run(directory, 'tls', 'client', name, '.', '--days', '36500')
+  writeFileSync(at('ca.pem'), `${makeSite(t, 'old').ca.certificate}${site.ca.certificate}`)
+  writeFileSync(at('ca.key'), site.ca.key)
+  t.match(client('a'), { code: 0, stdout: /the client a, until 20\d\d-\d\d-\d\d \(then its CA ends\)/ })
+  const ca = new X509Certificate(site.ca.certificate)
+  t.ok(certificateOf(at('a.pem')).verify(ca.publicKey))
+  t.equal(certificateOf(at('a.pem')).validTo, ca.validTo)
+  t.match(run(directory, 'tls', 'init', '.', '--days', '36500'), { code: 0, stdout: /the gateway, until .* \(then its CA ends\)/ })
+  t.equal(certificateOf(at('server.pem')).validTo, ca.validTo)
+  writeFileSync(at('ca.key'), makeSite(t).ca.key)
+  t.match(client('b'), { code: 78, stdout: '', stderr: /ca\.pem and ca\.key do not belong together/ })
+  const encrypted = createPrivateKey(site.ca.key).export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' })
+  writeFileSync(at('ca.key'), encrypted)
+  t.match(client('b'), { code: 78, stderr: /WADI_CERTIFICATE_UNUSABLE[\s\S]*ca\.key is encrypted/ })
+  t.notOk(existsSync(at('b.key')))
+})
+
+t.test('a pair of which one cannot be written leaves nothing behind', async (t) => {
+  const directory = await temporary(t)
+  const files = { certificate: join(directory, 'none', 'x.pem'), key: join(directory, 'x.key') }
+  await t.rejects(writePair(directory, files, { certificate: 'a', key: 'b' }), { code: 'WADI_CERTIFICATE_UNUSABLE' })
+  t.notOk(existsSync(files.key), 'a key without its certificate would be in the way of the next run')
+})
+
 t.test('config check reads the files and tells what is wrong with them, by line', async (t) => {
   const directory = await temporary(t)
   const site = makeSite(t)
@@ -125,12 +154,12 @@ t.test('config check reads the files and tells what is wrong with them, by line'
   t.equal(refused.code, 78)
 })
 
-async function startTls(test: Test, directory: string): Promise<{ process: Process; port: number; kafka: string }> {
+async function startTls(test: Test, directory: string, kafkaAsks = false): Promise<{ process: Process; port: number; kafka: string }> {
   const { cert, key, ca } = { cert: 'tls/server.pem', key: 'tls/server.key', ca: 'tls/ca.pem' }
   const mqttTls = { cert, key, ca, client_certificates: 'required' }
   const { process, port } = await startGateway(test, directory, {
     mqtt: [{ listen: '127.0.0.1:0', tls: mqttTls }],
-    kafka: { listen: '127.0.0.1:0', tls: { cert, key } }
+    kafka: { listen: '127.0.0.1:0', tls: kafkaAsks ? mqttTls : { cert, key } }
   })
   const kafka = await process.until(({ stderr }) => /Kafka on (127\.0\.0\.1:\d+)/.exec(stderr)?.[1])
   return { process, port, kafka }
@@ -151,7 +180,16 @@ t.test('a gateway with certificates of "wadi tls": devices, commands over Kafka,
   const where = ['--data', join(directory, 'data')]
   t.match(await wadi(t, 'topic', 'list', ...where), { code: 64, stderr: /The Kafka listener at .* has TLS\.[\s\S]*--ca FILE/ })
   t.match(await wadi(t, 'topic', 'list', '--ca', at('ca.pem'), ...where), { code: 0, stdout: /telemetry +2 +1/ })
-  t.match(await wadi(t, 'topic', 'list', '-b', kafka, '--ca', at('press-7.pem')), { code: 69, stderr: /did not answer/ })
+  const list = (...args: string[]) => wadi(t, 'topic', 'list', '-b', kafka, ...args)
+  t.match(await list('--ca', at('press-7.pem')), { code: 69, stderr: /not signed by the CA in --ca/ })
+  t.match(await list(), { code: 69, stderr: /when its Kafka listener has TLS, name the CA of its certificate with --ca FILE/ })
+  const [cert, key] = [at('press-7.pem'), at('press-7.key')]
+  for (const [ca, shown, withKey, words] of [
+    ['ca.pem', key, cert, /--cert is .*press-7\.key, which has no certificate/],
+    ['ca.pem', cert, at('server.key'), /--cert is .*press-7\.pem, and --key .*server\.key is not its key/],
+    ['server.key', cert, key, /--ca is .*server\.key, which has no certificate/]
+  ] as const)
+    t.match(await list('--ca', at(ca), '--cert', shown, '--key', withKey), { code: 78, stderr: words })
   t.match(await wadi(t, 'topic', 'list', '-b', kafka, '--cert', at('press-7.pem')), {
     code: 64,
     stderr: /--cert and --key belong together/
@@ -169,6 +207,22 @@ t.test('a gateway with certificates of "wadi tls": devices, commands over Kafka,
   await device.publishAsync('plant/a/temp', '2', { qos: 1 })
   gateway.child.kill('SIGTERM')
   t.match(await gateway.exited, { code: 0 })
+})
+
+t.test('commands over Kafka are told that the listener asks for a certificate, or does not take theirs', async (t) => {
+  const directory = await temporary(t)
+  run(directory, 'tls', 'init', 'tls')
+  run(directory, 'tls', 'client', 'historian', 'tls')
+  const at = (name: string): string => join(directory, 'tls', name)
+  const { kafka } = await startTls(t, directory, true)
+  const list = (cert: string, key: string, ...none: string[]) =>
+    wadi(t, 'topic', 'list', '-b', kafka, '--ca', at('ca.pem'), ...(cert === '' ? none : ['--cert', cert, '--key', key]))
+  t.match(await list('', ''), { code: 69, stderr: /It lets nobody in without a certificate: name one of ours with --cert FILE --key FILE/ })
+  t.match(await list(at('historian.pem'), at('historian.key')), { code: 0 })
+  t.match(await list(at('server.pem'), at('server.key')), {
+    code: 69,
+    stderr: /It (does|may) not take the certificate of --cert: its log says/
+  })
 })
 
 t.test('a start with files that cannot be used ends with 78 and writes nothing', async (t) => {

@@ -85,6 +85,25 @@ t.test('certificates are exchanged under a hundred connections of each kind, and
     /^warn kafka\.tls: the files have changed and are not used, those of before stay in use: cert is .* is not the key of CN=gateway-3/
   )
   t.equal((await dial(t, site, mqttAddress)).getPeerCertificate().subject.CN, 'gateway-2')
+  const unusable = () => {
+    const family = gateway.metrics().find(({ name }) => name === 'wadi_tls_files_unusable')
+    return family?.kind === 'gauge' ? family.samples.map(({ labels, value }) => [labels.join(' '), value]) : []
+  }
+  t.match((await gateway.status()).unusedFiles, [
+    { key: 'mqtt[0].tls.cert', message: /is not the key of CN=gateway-3/, isFitToStart: false },
+    { key: 'kafka.tls.cert' }
+  ])
+  t.same(unusable(), [
+    ['mqtt[0].tls', 1],
+    ['kafka.tls', 1]
+  ])
+  site.write('server.pem', next.certificate)
+  await gateway.reloadCertificates()
+  t.same((await gateway.status()).unusedFiles, [])
+  t.same(unusable(), [
+    ['mqtt[0].tls', 0],
+    ['kafka.tls', 0]
+  ])
 
   for (const device of devices) device.send(publishPacket({ topic: 'd/x', qos: 1, packetId: 9 }))
   for (const device of devices) await device.saw('puback 9')
@@ -159,6 +178,10 @@ t.test('failed handshakes are told once a minute for each listener, reason and a
   tell('mqtt[0].tls', fault)
   tell('kafka.tls', { ...fault, reason: 'closed' })
   t.equal(lines.length, 4)
+  for (let index = 1; index < 400; index++) tell('kafka.tls', { ...fault, remoteAddress: `2001:db8::${index.toString(16)}` })
+  t.equal(lines.length, 5, 'one host has all addresses of its /64')
+  tell('kafka.tls', { ...fault, detail: 'another cause' })
+  t.equal(lines.length, 6)
   nowMs = 60_000
   tell('kafka.tls', fault)
   t.equal(lines.at(-1), 'no TLS with 192.0.2.1 on kafka.tls: timeout, TLS was not agreed on within 10 s, and 3 more before')
@@ -184,6 +207,9 @@ t.test('the end of a certificate is told from 30 days before on, once a day, and
   ])
   t.same(await look(336.9), [], 'the same day')
   t.equal((await look(337.1)).length, 3)
+  nowMs = Date.now() + 336 * DAY_MS
+  await doors.look({ isAsked: false })
+  t.same(lines.splice(0).length, 3, 'the clock was ahead, and is right again')
   t.match(await look(364.5), [/expires today/, /expires today/, /expires today/])
   t.match(await look(400), [/^error mqtt\[0\]\.tls\.cert: CN=gateway expired on /, /^error mqtt\[0\]\.tls\.ca: .* expired/, /^error kafka/])
 })

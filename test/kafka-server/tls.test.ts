@@ -90,6 +90,23 @@ t.test('TLS to a door without it, and plain Kafka to one with it, are told as th
   t.match(centre.details, [/^not-tls, what it sends is not TLS/])
 })
 
+t.test('clients that go before TLS is agreed on hold no place', async (t) => {
+  const site = makeSite(t)
+  const centre = await startTlsCentre(t, site)
+  for (const first of [Buffer.alloc(0), Buffer.from('160301', 'hex')]) {
+    const scan = Array.from({ length: 70 }, () => connect({ port: centre.port, host: '127.0.0.1', allowHalfOpen: true }))
+    for (const socket of scan) {
+      t.teardown(() => socket.destroy())
+      socket.on('error', () => undefined).resume()
+      socket.end(first)
+    }
+    const before = centre.details.length
+    await until(() => centre.details.length === before + 70, 'the end of all of them')
+  }
+  t.same(centre.handshakes.metrics.failed, new Map([['closed', 140]]))
+  t.equal(centre.handshakes.metrics.pending, 0)
+})
+
 t.test('a place is taken from accept on, and who has not agreed on TLS keeps nothing from closing', async (t) => {
   const site = makeSite(t)
   const handshakes = new Handshakes({ material: await materialOf(site.settings()), clientCertificates: 'none' })

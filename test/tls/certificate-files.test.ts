@@ -1,8 +1,9 @@
 // Proves for adapters/tls/certificate-files.ts: each thing that can be wrong with a file of a TLS listener is told by its setting, with what to do, and what
 // cannot be used is not; and for live-certificates.ts: a bad new file changes nothing and is told once, a good one is used.
 
-import { createPrivateKey } from 'node:crypto'
+import crypto, { createPrivateKey } from 'node:crypto'
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type JudgedFiles, judgeFiles, type TlsMaterial } from '../../adapters/tls/certificate-files.ts'
@@ -48,6 +49,15 @@ t.test('what cannot be used, by name', async (t) => {
   await unusable(t, settings({ cert: at('server.key') }), 'cert', /which holds a private key and no certificate/)
   await unusable(t, settings({ key: at('server.pem') }), 'key', /which holds certificates and no private key/)
   await unusable(t, settings({ key: site.write('words.key', 'hello') }), 'key', /which has no -----BEGIN PRIVATE KEY-----/)
+  const whole = `${site.ca.certificate}${makeSite(t, 'other').ca.certificate}`
+  const second = whole.length - site.ca.certificate.length // bytes of it
+  for (const bytes of [2, 30, 300, second - 27, second - 20, second - 5, second - 1]) {
+    const short = site.write('short.pem', whole.slice(0, -bytes))
+    await unusable(t, settings({ ca: short }), 'ca', /short\.pem, which is cut off: it begins 2 certificates, and 1 of them end/)
+  }
+  const chain = `${site.server.certificate}${site.ca.certificate}`
+  await unusable(t, settings({ cert: site.write('half.pem', chain.slice(0, -40)) }), 'cert', /half\.pem, which is cut off/)
+  await unusable(t, settings({ cert: site.write('first.pem', site.server.certificate.slice(0, 200)) }), 'cert', /which is cut off/)
   const cut = site.server.certificate.replace(/\n.{64}\n/, '\n')
   await unusable(t, settings({ cert: site.write('cut.pem', cut) }), 'cert', /its certificate number 1 cannot be read/)
   await unusable(
@@ -149,11 +159,14 @@ t.test('new files are used, bad ones are told once and change nothing', async (t
 
   rmSync(site.settings().cert)
   t.same(await look(), { kind: 'same' }, 'bad for the first time')
+  t.same(live.notUsed, [], 'perhaps it is being written')
   t.match(await look(), { kind: 'kept', findings: [{ message: /no such file/ }] })
   t.same(await look(), { kind: 'same' }, 'it was told')
+  t.match(live.notUsed, [{ setting: 'cert', message: /no such file/ }])
   t.match(await look(true), { kind: 'kept' }, 'whoever asks is told again')
   site.write('server.pem', next.certificate)
   t.same(await look(), { kind: 'same' }, 'as before')
+  t.same(live.notUsed, [])
 
   const expired = site.issue('gateway-3', 'server', { fromMs: 0, untilMs: Date.now() - DAY_MS })
   site.write('server.pem', expired.certificate)
@@ -161,6 +174,43 @@ t.test('new files are used, bad ones are told once and change nothing', async (t
   t.match(await look(true), { kind: 'kept', findings: [{ severity: 'expired' }] }, 'one that has not expired is better')
   t.equal(used.length, 1)
   t.equal(live.inUse.certificates[0]?.subject, 'CN=gateway-2')
+})
+
+t.test('a renewed certificate is used, though another one beside it has expired meanwhile', async (t) => {
+  const site = makeSite(t)
+  const startMs = Date.now()
+  const pair = (name: string, days: number) => {
+    const { certificate, key } = site.issue(name, 'server', { untilMs: startMs + days * DAY_MS })
+    return { cert: site.write(`${name}.pem`, certificate), key: site.write(`${name}.key`, key), keyPassphrase: null }
+  }
+  const settings = site.settings({ ...pair('main', 20), sni: [{ host: 'old.example', ...pair('old', 10) }] })
+  const live = new LiveCertificates(settings, await judge(settings, startMs), () => undefined)
+  pair('main', 365)
+  const nowMs = startMs + 15 * DAY_MS
+  t.match(await live.look(nowMs, false), { kind: 'new', findings: [{ setting: 'sni[0].cert', severity: 'expired' }] })
+  pair('main', 12)
+  t.match(await live.look(nowMs, true), { kind: 'kept', findings: [{ setting: 'cert', severity: 'expired' }] }, 'that would be worse')
+})
+
+t.test('files that are as they were are not opened again: an encrypted key takes long', async (t) => {
+  const site = makeSite(t)
+  const live = new LiveCertificates(site.settings(), await judge(site.settings()), () => undefined)
+  let openedCount = 0
+  const { createPrivateKey: original } = crypto
+  t.teardown(() => {
+    crypto.createPrivateKey = original
+    syncBuiltinESMExports()
+  })
+  crypto.createPrivateKey = (key) => {
+    openedCount++
+    return original(key)
+  }
+  syncBuiltinESMExports()
+  t.same(await live.look(Date.now(), true), { kind: 'same' })
+  t.equal(openedCount, 0)
+  site.write('server.pem', `${site.server.certificate}\n`)
+  t.match(await live.look(Date.now(), true), { kind: 'new' })
+  t.equal(openedCount, 1)
 })
 
 t.test('an expired certificate gives way to another one, whatever that is', async (t) => {

@@ -61,6 +61,33 @@ for (const version of VERSIONS) {
     t.equal(rig.handshakes.metrics.resumed, 1, 'a CA that is gone lets nobody in')
   })
 
+  t.test(`who ends its side is answered where the listener does that, and has gone before TLS is agreed on (${version})`, async (t) => {
+    const rig = await startRig(t, makeSite(t), { allowHalfOpen: true })
+    const gone = rig.raw().end()
+    await once(gone.resume(), 'close')
+    t.match(rig.faults, [{ reason: 'closed' }])
+    const halfOpen = { ...only(version), allowHalfOpen: true }
+    const client = rig.tls(halfOpen)
+    const read: Buffer[] = []
+    client.on('data', (bytes: Buffer) => read.push(bytes)).end('hello')
+    await once(client, 'close')
+    t.equal(String(Buffer.concat(read)), 'hellobye')
+  })
+
+  t.test(`a session is not resumed when the certificate of its client has expired (${version})`, async (t) => {
+    const site = makeSite(t)
+    const rig = await startRig(t, site, { settings: { clientCertificates: 'required' } })
+    const untilMs = Date.now() + 3_000
+    const device = { ...only(version), ...showing(site.issue('press-7', 'client', { untilMs })) }
+    const first = rig.tls(device)
+    const session = once(first, 'session')
+    await echo(first)
+    const [ticket] = (await session) as [Buffer]
+    await delay(untilMs + 100 - Date.now())
+    await refused(t, rig, { ...device, session: ticket }, 'client-certificate', /its certificate has expired/)
+    t.equal(rig.handshakes.metrics.resumed, 0)
+  })
+
   t.test(`connections stand while certificates are exchanged, new ones see the new one (${version})`, async (t) => {
     const site = makeSite(t)
     const rig = await startRig(t, site)

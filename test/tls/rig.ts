@@ -29,7 +29,11 @@ export async function materialOf(settings: TlsSettings): Promise<TlsMaterial> {
 export async function startRig(
   t: Test,
   site: Site,
-  { settings = {}, ...options }: Partial<HandshakesOptions> & { settings?: Partial<TlsSettings> } = {}
+  {
+    settings = {},
+    allowHalfOpen = false,
+    ...options
+  }: Partial<HandshakesOptions> & { settings?: Partial<TlsSettings>; allowHalfOpen?: boolean } = {}
 ): Promise<Rig> {
   const all = site.settings(settings)
   const faults: HandshakeFault[] = []
@@ -41,13 +45,14 @@ export async function startRig(
     onFailure: (fault) => faults.push(fault),
     ...options
   })
-  const server = createServer({ pauseOnConnect: true }, (socket) => {
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen }, (socket) => {
     open.add(socket)
     socket.on('error', () => {})
     handshakes.begin(socket, ({ socket: secured, certificateSubject }) => {
       came.push(certificateSubject)
       secured.on('error', () => {})
       secured.on('data', (bytes: Buffer) => void secured.write(bytes))
+      if (allowHalfOpen) secured.on('end', () => setTimeout(() => secured.end('bye'), 20))
     })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
