@@ -5,6 +5,7 @@
 // Not for: the broker's life (whoever opened it closes it, after the listener).
 
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { clientNetworkOf } from '../../runtime/base/client-network.ts'
 import type { Broker } from '../../runtime/broker/broker.ts'
 import type { Handshakes } from '../tls/handshakes.ts'
 import { type CloseReason, Connection, type ConnectionLimits } from './connection.ts'
@@ -96,8 +97,8 @@ export class KafkaListener {
   readonly #connections = new Set<Connection>()
   /** Requests in work of connections that are closed. */
   readonly #ending = new Set<Promise<void>>()
-  /** Connected before open(), or TLS is not agreed on. */
-  readonly #held = new Set<Socket>()
+  /** Connected before open(), or TLS is not agreed on: by their networks, the oldest first. Who has not agreed on TLS takes no place of who has. */
+  readonly #held = new Map<Socket, string>()
   #context: ServerContext | null = null
   #address = { host: '', port: 0 }
   #binding: Promise<void> | null = null
@@ -143,7 +144,7 @@ export class KafkaListener {
       deleteTopics,
       fetchBytesMax
     }
-    for (const socket of this.#held) this.#begin(socket, this.#context)
+    for (const socket of this.#held.keys()) this.#begin(socket, this.#context)
   }
 
   /** The bound address, also after close(). */
@@ -170,7 +171,7 @@ export class KafkaListener {
   async close(): Promise<void> {
     await this.#binding?.catch(() => undefined)
     const closed = this.#server.listening ? new Promise<void>((resolve) => this.#server.close(() => resolve())) : null
-    for (const socket of this.#held) socket.destroy()
+    for (const socket of this.#held.keys()) socket.destroy()
     for (const connection of [...this.#connections]) connection.close('shutdown', 'the listener closes')
     await closed
   }
@@ -182,8 +183,9 @@ export class KafkaListener {
 
   #accept(socket: Socket): void {
     socket.on('error', () => undefined)
-    if (!this.#hasPlace()) return this.#refuse(socket)
-    this.#held.add(socket)
+    if (!this.#options.handshakes && !this.#hasPlace()) return this.#refuse(socket)
+    if (this.#held.size >= this.#connectionCountMax) this.#refuseOldest()
+    this.#held.set(socket, clientNetworkOf(socket.remoteAddress ?? ''))
     socket.once('close', () => this.#held.delete(socket))
     if (this.#context) this.#begin(socket, this.#context)
   }
@@ -191,6 +193,7 @@ export class KafkaListener {
   #begin(accepted: Socket, context: ServerContext): void {
     const serve = (socket: Socket, certificateSubject: string | null): void => {
       this.#held.delete(accepted)
+      if (!this.#hasPlace()) return this.#refuse(socket)
       this.#serve(socket, { ...context, certificateSubject })
     }
     const { handshakes } = this.#options
@@ -202,8 +205,21 @@ export class KafkaListener {
   #hasPlace(): boolean {
     let gone = 0
     for (const { hasPeerEnded } of this.#connections) if (hasPeerEnded) gone++
-    const open = this.#held.size + this.#connections.size - gone
+    const held = this.#options.handshakes ? 0 : this.#held.size
+    const open = held + this.#connections.size - gone
     return open < this.#connectionCountMax && gone < this.#connectionCountMax
+  }
+
+  /** Of those who have not agreed on TLS, for one more of them: the network that has most loses its oldest. */
+  #refuseOldest(): void {
+    const counts = new Map<string, number>()
+    for (const network of this.#held.values()) counts.set(network, (counts.get(network) ?? 0) + 1)
+    const most = Math.max(...counts.values())
+    for (const [socket, network] of this.#held) {
+      if (counts.get(network) !== most) continue
+      this.#held.delete(socket)
+      return this.#refuse(socket)
+    }
   }
 
   #refuse(socket: Socket): void {

@@ -40,6 +40,42 @@ const clientOf = (port: number, ssl: ConnectionOptions | false): Kafka =>
     retry: { initialRetryTime: 10, retries: 1 }
   })
 
+t.test('strangers without a certificate keep nobody out, and take no place of who is in', async (t) => {
+  const site = makeSite(t)
+  const all = site.settings({ clientCertificates: 'required' })
+  const handshakes = new Handshakes({ material: await materialOf(all), clientCertificates: 'required' })
+  const centre = await startCentre(t, { handshakes, connectionCountMax: 40 })
+  const { certificate, key } = site.issue('historian', 'client')
+  const kafka = clientOf(centre.port, { ca: [site.ca.certificate], cert: certificate, key })
+  let isOn = true
+  const silent = new Set<Socket>()
+  const dial = (): void => {
+    if (!isOn) return
+    const socket = connect({ port: centre.port, host: '127.0.0.1', localAddress: '127.0.0.66' })
+    silent.add(socket.on('error', () => undefined).resume())
+    socket.once('close', () => {
+      silent.delete(socket)
+      setTimeout(dial, 5)
+    })
+  }
+  t.teardown(() => {
+    isOn = false
+    for (const socket of silent) socket.destroy()
+  })
+  for (let stranger = 0; stranger < 60; stranger++) dial()
+  await until(() => (centre.listener.metrics.closesByReason.full ?? 0) > 20, 'a crowd')
+  let entered = 0
+  for (let client = 0; client < 10; client++) {
+    const admin = kafka.admin()
+    await admin.connect().then(
+      () => entered++,
+      () => undefined
+    )
+    await admin.disconnect().catch(() => undefined)
+  }
+  t.ok(entered >= 9, `${entered} of 10`)
+})
+
 for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
   t.test(`kafkajs produces and consumes as a group, with a certificate (${version})`, async (t) => {
     const site = makeSite(t)
