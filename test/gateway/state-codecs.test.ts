@@ -56,6 +56,7 @@ const samples: Readonly<Record<string, Samples>> = {
     ],
     newer: ['{"v":3}']
   },
+  compacted: { now: ['{"v":1,"end":900,"mapFrom":0,"passes":[[400,1700000000000],[900,1700000100000]]}'], newer: ['{"v":2}'] },
   damage: { now: ['12'] },
   'mqtt.qos2': { now: [new Uint8Array([1, 2, 3, 4])] },
   'mqtt.will': { now: [will, storedMessage('{"topic":"d/x","qos":0}', '')], newer: [new Uint8Array([2])] },
