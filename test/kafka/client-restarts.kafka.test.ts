@@ -29,6 +29,8 @@ interface Site {
   readonly gateway: GatewayProcess
   readonly bootstrap: string
   readonly kills: () => number
+  /** Does not wait for its time; nothing while it is down. */
+  readonly killNow: () => void
   /** From now on it is left alone. */
   calm(): Promise<void>
 }
@@ -48,10 +50,13 @@ routes: [{ filter: plant/#, topic: source, key: none }]
   })
   await gateway.start()
   const prng = new Prng(bootstrap.length + PARTITIONS)
-  const state = { kills: 0, isCalm: false }
+  const state = { kills: 0, isCalm: false, killNow: (): void => undefined }
   const loop = (async () => {
     while (!state.isCalm) {
-      await delay(prng.between(UP_MS.min, UP_MS.max))
+      const asked = new Promise<void>((resolve) => {
+        state.killNow = resolve
+      })
+      await Promise.race([delay(prng.between(UP_MS.min, UP_MS.max)), asked])
       if (state.isCalm) return
       await gateway.kill()
       state.kills++
@@ -68,6 +73,7 @@ routes: [{ filter: plant/#, topic: source, key: none }]
     gateway,
     bootstrap,
     kills: () => state.kills,
+    killNow: () => state.killNow(),
     calm: () => {
       state.isCalm = true
       return loop
@@ -172,10 +178,16 @@ t.test('Java: an idempotent producer, a group, and copies in transactions', { ti
   const copiers = Array.from({ length: PARTITIONS }, (_, partition) =>
     tool('TransactionalMessageCopier', [
       ...['--broker-list', bootstrap, '--input-topic', 'source', '--input-partition', String(partition), '--output-topic', 'copy'],
-      ...['--consumer-group', `copier-${partition}`, '--transactional-id', `copier-${partition}`, '--transaction-size', '40'],
+      ...['--consumer-group', `copier-${partition}`, '--transactional-id', `copier-${partition}`, '--transaction-size', '8'],
       ...['--transaction-timeout', '10000', '--enable-random-aborts']
     ])
   )
+  // A fast machine copies all of it between two kills.
+  await until(
+    () => copiers.every(({ lines }) => lines.length > 1),
+    () => 'the first copies'
+  )
+  site.killNow()
   const codes = await Promise.all(copiers.map((copier) => copier.ended))
   t.same(codes, [0, 0], copiers.map(({ lastErrors }) => lastErrors.slice(-800)).join('\n'))
   await site.calm()
