@@ -1,9 +1,10 @@
 // TLS of commands that ask over Kafka: their files (--ca, --cert, --key), and what to do when the other side does not agree. Not for: the connection
 // (kafka-admin.ts), TLS of a gateway's own listeners (adapters/tls/certificate-files.ts).
 
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { createPrivateKey, type X509Certificate } from 'node:crypto'
 import type { ClientTls } from '../adapters/kafka-upstream/connection.ts'
-import { certificateBlocksIn, cutOffWords, hasEncryptedKey, hasPrivateKey } from '../adapters/tls/pem.ts'
+import { certificatesIn } from '../adapters/tls/certificates-in.ts'
+import { hasEncryptedKey, hasPrivateKey } from '../adapters/tls/pem.ts'
 import { readTextFile } from '../adapters/tls/text-file.ts'
 import { certificateError } from './tls-directory.ts'
 
@@ -75,15 +76,15 @@ async function readOption(option: string, path: string): Promise<string> {
   throw optionError(option, path, file.why)
 }
 
-function certificatesOf(option: string, path: string, text: string): X509Certificate[] {
-  const found = certificateBlocksIn(text)
-  if (found.begunCount > found.blocks.length) throw optionError(option, path, cutOffWords(found))
-  if (found.blocks.length === 0) throw optionError(option, path, 'which has no certificate (PEM)')
-  try {
-    return found.blocks.map((block) => new X509Certificate(block))
-  } catch {
-    throw optionError(option, path, 'whose certificate cannot be read: it is damaged')
-  }
+function certificatesOf(option: string, path: string, text: string): readonly X509Certificate[] {
+  const found = certificatesIn(text)
+  if (!('fault' in found)) return found
+  if (found.fault === 'cut off') throw optionError(option, path, found.words)
+  throw optionError(
+    option,
+    path,
+    found.fault === 'none' ? 'which has no certificate (PEM)' : 'whose certificate cannot be read: it is damaged'
+  )
 }
 
 const optionError = (option: string, path: string, why: string): Error =>

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import type { KeyAndCertificate, Validity } from '../adapters/tls/certificate-writer.ts'
 import type { SigningCa } from '../adapters/tls/signing-ca.ts'
 import { WadiError } from '../runtime/base/errors.ts'
+import { usageError } from './command.ts'
 
 const DAY_MS = 86_400_000
 /** Devices' clocks are seldom right to the minute. */
@@ -17,6 +18,10 @@ const BEFORE_MS = DAY_MS
 const CLOCK_MIN_MS = Date.UTC(2025, 0)
 const KEY_MODE = 0o600
 const CERTIFICATE_MODE = 0o644
+
+/** What a certificate of a gateway or a client is valid for when nobody says. */
+export const LEAF_DAYS = 825
+const DAYS_MAX = 36_500
 
 export const CA_NAME = 'ca'
 export const SERVER_NAME = 'server'
@@ -30,6 +35,12 @@ export const filesOf = (directory: string, name: string): PairFiles => ({
   certificate: join(directory, `${name}.pem`),
   key: join(directory, `${name}.key`)
 })
+
+/** Of --days. @throws WadiError WADI_USAGE */
+export function daysOf(days: number): number {
+  if (days < 1 || days > DAYS_MAX) throw usageError(`--days is ${days}, expected 1 to ${DAYS_MAX}.`, 'The usual are 90 to 825.')
+  return days
+}
 
 /** From a day ago on. @throws WadiError WADI_CERTIFICATE_UNUSABLE when the clock of this machine cannot be right */
 export function validityFrom(nowMs: number, days: number): Validity {

@@ -4,11 +4,12 @@
 // key or a passphrase is in a finding.
 // Not for: when they are read again (live-certificates.ts), handshakes (handshakes.ts).
 
-import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import { createHash, createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import { type CertificateFacts, dateText, factsOf } from './certificate-facts.ts'
+import { certificatesIn } from './certificates-in.ts'
 import type { TlsFinding } from './finding.ts'
-import { certificateBlocksIn, cutOffWords, hasEncryptedKey, hasPrivateKey } from './pem.ts'
+import { hasEncryptedKey, hasPrivateKey } from './pem.ts'
 import { readTextFile, type TextFile } from './text-file.ts'
 import { contextOptionsOf } from './tls-policy.ts'
 import type { IdentityFiles, TlsSettings } from './tls-settings.ts'
@@ -176,20 +177,12 @@ class Judge {
     return line === '' ? this.#unusable(setting, `is ${path}, whose first line is empty: it should be the passphrase of the key`) : line
   }
 
-  #chain(setting: string, path: string, text: string): X509Certificate[] | null {
-    const found = certificateBlocksIn(text)
-    const { blocks } = found
-    if (found.begunCount > blocks.length) return this.#unusable(setting, `is ${path}, ${cutOffWords(found)}`)
-    if (blocks.length === 0) return this.#unusable(setting, `is ${path}, ${noCertificateWords(text)}`)
-    const certificates: X509Certificate[] = []
-    for (const [index, block] of blocks.entries()) {
-      try {
-        certificates.push(new X509Certificate(block))
-      } catch {
-        return this.#unusable(setting, `is ${path}, and its certificate number ${index + 1} cannot be read: it is damaged or cut off`)
-      }
-    }
-    return certificates
+  #chain(setting: string, path: string, text: string): readonly X509Certificate[] | null {
+    const found = certificatesIn(text)
+    if (!('fault' in found)) return found
+    if (found.fault === 'cut off') return this.#unusable(setting, `is ${path}, ${found.words}`)
+    if (found.fault === 'none') return this.#unusable(setting, `is ${path}, ${noCertificateWords(text)}`)
+    return this.#unusable(setting, `is ${path}, and its certificate number ${found.place} cannot be read: it is damaged or cut off`)
   }
 
   #key(setting: string, path: string, { pem, passphrase }: { pem: string; passphrase: string | undefined }): KeyObject | null {

@@ -1,10 +1,11 @@
 // A CA as two files hold it, asked whether it can sign: which of the certificates is that of the key, is it a CA, is it still valid.
 // Invariant: what is returned as a CA signs leaves that verify by its certificate. Not for: signing (certificate-writer.ts), the files (bin/tls-directory.ts).
 
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { dateText, factsOf } from './certificate-facts.ts'
 import type { KeyAndCertificate } from './certificate-writer.ts'
-import { certificateBlocksIn, cutOffWords, hasEncryptedKey } from './pem.ts'
+import { type CertificatesFault, certificatesIn } from './certificates-in.ts'
+import { hasEncryptedKey } from './pem.ts'
 
 export interface SigningCa extends KeyAndCertificate {
   /** Nothing that it signs is valid for longer. */
@@ -26,7 +27,7 @@ export function signingCaOf(pair: KeyAndCertificate, nowMs: number): SigningCa |
   const key = keyOf(pair.key)
   if ('of' in key) return key
   const certificates = certificatesIn(pair.certificate)
-  if ('of' in certificates) return certificates
+  if ('fault' in certificates) return faultOf(certificates)
   const ours = certificates.filter((one) => one.checkPrivateKey(key)).sort((a, b) => factsOf(b).untilMs - factsOf(a).untilMs)
   const [best] = ours
   if (!best) return { of: 'fits', words: 'do not belong together: the key is not that of a certificate in the other file' }
@@ -47,13 +48,9 @@ function keyOf(pem: string): KeyObject | CaFault {
   }
 }
 
-function certificatesIn(pem: string): X509Certificate[] | CaFault {
-  const found = certificateBlocksIn(pem)
-  if (found.begunCount > found.blocks.length) return { of: 'certificate', words: `is a file ${cutOffWords(found)}` }
-  if (found.blocks.length === 0) return { of: 'certificate', words: 'has no certificate (PEM)' }
-  try {
-    return found.blocks.map((block) => new X509Certificate(block))
-  } catch {
-    return { of: 'certificate', words: 'has a certificate that cannot be read: it is damaged' }
-  }
+const faultOf = (fault: CertificatesFault): CaFault => ({ of: 'certificate', words: wordsOf(fault) })
+
+function wordsOf(fault: CertificatesFault): string {
+  if (fault.fault === 'cut off') return `is a file ${fault.words}`
+  return fault.fault === 'none' ? 'has no certificate (PEM)' : 'has a certificate that cannot be read: it is damaged'
 }

@@ -3,8 +3,7 @@
 import { type Command, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
 import { print } from '../terminal.ts'
-import { CA_NAME, filesOf, readCa, SERVER_NAME, validityFrom, withinCa, writePair } from '../tls-directory.ts'
-import { daysOf, LEAF_DAYS } from './tls-init.ts'
+import { CA_NAME, daysOf, filesOf, LEAF_DAYS, readCa, SERVER_NAME, validityFrom, withinCa, writePair } from '../tls-directory.ts'
 
 const CLIENT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 

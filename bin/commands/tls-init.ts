@@ -4,11 +4,21 @@ import { hostname, networkInterfaces } from 'node:os'
 import { type Command, usageError } from '../command.ts'
 import { EXIT } from '../exit-code.ts'
 import { print } from '../terminal.ts'
-import { CA_NAME, certificateError, filesOf, hasPair, readCa, SERVER_NAME, validityFrom, withinCa, writePair } from '../tls-directory.ts'
+import {
+  CA_NAME,
+  certificateError,
+  daysOf,
+  filesOf,
+  hasPair,
+  LEAF_DAYS,
+  readCa,
+  SERVER_NAME,
+  validityFrom,
+  withinCa,
+  writePair
+} from '../tls-directory.ts'
 
-export const LEAF_DAYS = 825
 const CA_DAYS = 20 * 365
-export const DAYS_MAX = 36_500
 const COMMON_NAME_CHARACTERS_MAX = 64
 
 export const tlsInit: Command = {
@@ -66,12 +76,6 @@ The user of the gateway has to be able to read ${serverFiles.key}. A certificate
 `)
     return EXIT.ok
   }
-}
-
-/** @throws WadiError WADI_USAGE */
-export function daysOf(days: number): number {
-  if (days < 1 || days > DAYS_MAX) throw usageError(`--days is ${days}, expected 1 to ${DAYS_MAX}.`, 'The usual are 90 to 825.')
-  return days
 }
 
 /** What this machine is reached as now; addresses of a link alone are nobody's name. */
