@@ -52,6 +52,25 @@ function round(): void {
   v2 = rotl(v2, 32)
 }
 
+// @ts-ignore: decorator
+@inline
+function absorb(word: u64): void {
+  v3 ^= word
+  round()
+  round()
+  v0 ^= word
+}
+
+// @ts-ignore: decorator
+@inline
+function finish(): u64 {
+  round()
+  round()
+  round()
+  round()
+  return v0 ^ v1 ^ v2 ^ v3
+}
+
 /** SipHash-2-4 of [ptr, ptr + length) into hashLow and hashHigh. Reads up to 7 bytes behind the range. */
 function hashKey(ptr: usize, length: u32): void {
   v0 = seed0 ^ 0x736f6d6570736575
@@ -59,31 +78,13 @@ function hashKey(ptr: usize, length: u32): void {
   v2 = seed0 ^ 0x6c7967656e657261
   v3 = seed1 ^ 0x7465646279746573
   const whole = ptr + (length & ~7)
-  for (; ptr < whole; ptr += 8) {
-    const word = load<u64>(ptr)
-    v3 ^= word
-    round()
-    round()
-    v0 ^= word
-  }
+  for (; ptr < whole; ptr += 8) absorb(load<u64>(ptr))
   const rest = length & 7
-  const last = (<u64>length << 56) | (rest == 0 ? 0 : load<u64>(ptr) & ((<u64>1 << (<u64>rest << 3)) - 1))
-  v3 ^= last
-  round()
-  round()
-  v0 ^= last
+  absorb((<u64>length << 56) | (rest == 0 ? 0 : load<u64>(ptr) & ((<u64>1 << (<u64>rest << 3)) - 1)))
   v2 ^= 0xee
-  round()
-  round()
-  round()
-  round()
-  hashLow = v0 ^ v1 ^ v2 ^ v3
+  hashLow = finish()
   v1 ^= 0xdd
-  round()
-  round()
-  round()
-  round()
-  hashHigh = v0 ^ v1 ^ v2 ^ v3
+  hashHigh = finish()
 }
 
 /** The slot of the key whose hash is in hashLow and hashHigh, or the empty one where it would be. */
