@@ -325,11 +325,11 @@ t.test(`kills and power cuts at any moment, ${SEEDS} runs: each key has its newe
 })
 
 /** Of which no codec makes less. */
-const noise = ({ prng }: SimMachine): string => Buffer.from(prng.bytes(120)).toString('base64')
+const noise = ({ prng }: SimMachine, bytes = 120): string => Buffer.from(prng.bytes(bytes)).toString('base64')
 
 /** Batches of producers, which are not put together: of two records each, the first superseded by the next batch, the second the only one of its key. */
-async function pairsOfProducers(log: CompactedLog, pairs: number): Promise<void> {
-  for (let pair = 0; pair < pairs; pair++) {
+async function pairsOfProducers(log: CompactedLog, pairs: number, { first = 0 } = {}): Promise<void> {
+  for (let pair = first; pair < first + pairs; pair++) {
     const records = [inputOf({ key: 'hot', value: 'h'.repeat(120) }), inputOf({ key: `once ${pair}`, value: `${pair}` })]
     const producer = { producerId: 1_000n + BigInt(pair), producerEpoch: 0, baseSequence: 0, isTransactional: false }
     const batch = core.buildBatch(records, { baseOffset: 0, producer })
@@ -337,11 +337,22 @@ async function pairsOfProducers(log: CompactedLog, pairs: number): Promise<void>
   }
 }
 
+/** Closed segments that a pass may look at, and something new behind them, without which there is none. */
+async function newPairs(log: CompactedLog, pairs: number): Promise<void> {
+  await pairsOfProducers(log, pairs)
+  await log.machine.settle(log.store.flush())
+  await log.machine.run(30_000)
+}
+
 t.test('who reads on from where he stopped, or by an index, finds his place in the new file', async (t) => {
   const log = new CompactedLog(1)
   await log.open()
   const { machine } = log
-  await pairsOfProducers(log, 60)
+  for (let segment = 0; segment < 4; segment++) {
+    await pairsOfProducers(log, 11, { first: 100 * (segment + 1) })
+    // It stays, and is so large that each place of the old index is a place in the new file too.
+    await machine.settle(log.write([{ key: `last ${segment}`, value: noise(machine, 1_160), isAborted: false }], 'idempotent'))
+  }
   await machine.settle(log.store.flush())
   const readOn = async (): Promise<number[]> => {
     const starts: number[] = []
@@ -354,15 +365,14 @@ t.test('who reads on from where he stopped, or by an index, finds his place in t
   }
   const before = await machine.settle(readOn())
   await machine.run(30_000)
-  await pairsOfProducers(log, 1) // or nothing would be new
-  await machine.settle(log.store.flush())
-  await machine.run(30_000)
+  await newPairs(log, 1)
   t.ok(log.store.metrics.compaction.removedRecords > 30, `${log.store.metrics.compaction.removedRecords} went`)
-  t.same((await machine.settle(readOn())).slice(0, before.length), before, 'each batch where it was')
-  for (const offset of before) {
+  // From the last one on: the places of the last readers are asked for before others take their room.
+  for (const offset of before.toReversed()) {
     const { batches } = await machine.settle(log.partition.read(toOffset(offset), { bytesMax: 1 }))
     t.equal(batches[0]?.header.baseOffset, offset)
   }
+  t.same((await machine.settle(readOn())).slice(0, before.length), before, 'each batch where it was')
   t.equal(log.store.metrics.damagedRanges, 0)
   await machine.settle(log.store.close())
 })
@@ -371,18 +381,16 @@ t.test('an aborted transaction that deletes keys deletes nothing, however long a
   const log = new CompactedLog(1)
   await log.open()
   const { machine } = log
-  const keys = Array.from({ length: 12 }, (_, at) => ({ key: `kept ${at}`, value: noise(machine), isAborted: false }))
-  await machine.settle(log.write(keys, 'plain'))
+  const keys = Array.from({ length: 6 }, (_, at) => ({ key: `kept ${at}`, value: noise(machine), isAborted: false }))
   const fill = async (rounds: number): Promise<void> => {
     for (let round = 0; round < rounds; round++)
       await machine.settle(log.write([{ key: 'hot', value: noise(machine), isAborted: false }], 'plain'))
   }
-  await machine.settle(
-    log.write(
-      keys.map(({ key }) => ({ key, value: null, isAborted: true })),
-      'transaction'
-    )
-  )
+  // So much goes that nothing superfluous is left: later passes begin with their keys at what is new, and deletions in front of it are asked for by themselves.
+  await fill(15)
+  await machine.settle(log.write(keys, 'plain'))
+  // Behind the marker of the one before nothing covers them: their records stay.
+  for (const { key } of keys) await machine.settle(log.write([{ key, value: null, isAborted: true }], 'transaction'))
   for (let pass = 0; pass < 6; pass++) {
     await fill(60)
     await machine.settle(log.store.flush())
@@ -436,9 +444,7 @@ t.test('what the disk refuses of the new file ends the pass and nothing else; ot
     await machine.settle(log.store.flush())
     machine.disk.failNext(operation, '.cleaned', code)
     await machine.run(30_000)
-    await pairsOfProducers(log, 1)
-    await machine.settle(log.store.flush())
-    await machine.run(30_000)
+    await newPairs(log, 1)
     t.match(log.store.metrics.compaction, { failures: 1, passes: 0 }, `${operation} ${code}`)
     t.equal(log.store.failure, null)
     t.equal(machine.disk.files().filter(({ path }) => path.endsWith('.cleaned')).length, 0, 'nothing is left')
@@ -455,9 +461,7 @@ t.test('what a pass has written down is damaged: everything is compacted again',
   const { machine } = log
   const key = `compacted/${log.partition.topicNumber}/0`
   await machine.settle(log.store.commit([], [{ key, value: Buffer.from('xyz') }]))
-  await pairsOfProducers(log, 60)
-  await machine.settle(log.store.flush())
-  await machine.run(30_000)
+  await newPairs(log, 60)
   await pairsOfProducers(log, 1)
   await machine.settle(log.store.flush())
   await machine.run(60_000)
