@@ -6,7 +6,6 @@ import {
   BASE_TIMESTAMP_AT,
   BATCH_LENGTH_AT,
   CONTROL_BIT,
-  CRC_AT,
   LENGTH_PREFIX_BYTES,
   MAGIC,
   MAGIC_AT,
@@ -19,9 +18,11 @@ import {
   viewOf
 } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
+import { writeCrc } from '../log/batch-codec.ts'
+import { ABORT_TYPE, COMMIT_TYPE } from '../log/transaction-index.ts'
 
 export const MARKER_BYTES = 78
-const MARKER_TYPE = { abort: 0, commit: 1 } as const
+const MARKER_TYPE = { abort: ABORT_TYPE, commit: COMMIT_TYPE } as const
 const RECORD_BODY_BYTES = 16
 
 export function buildMarker(
@@ -42,6 +43,6 @@ export function buildMarker(
   // length, attributes, timestamp delta, offset delta, key length 4, key (version, type), value length 6, value (version, epoch), 0 headers
   const record = [RECORD_BODY_BYTES << 1, 0, 0, 0, 4 << 1, 0, 0, 0, MARKER_TYPE[marker.outcome], 6 << 1, 0, 0, 0, 0, 0, 0, 0]
   batch.set(record, RECORDS_AT)
-  view.setUint32(CRC_AT, core.crc32c(batch.subarray(ATTRIBUTES_AT)))
+  writeCrc(core, batch)
   return batch
 }

@@ -1,9 +1,10 @@
 // What a topic asks of the batches of Kafka producers beyond what is asked of every batch (batch-check.ts), and what becomes of their timestamps.
 // Source: Apache Kafka, LogValidator.
 
-import { ATTRIBUTES_AT, CRC_AT, MAX_TIMESTAMP_AT, TIMESTAMP_TYPE_BIT, viewOf } from '../core/batch-header.ts'
+import { ATTRIBUTES_AT, MAX_TIMESTAMP_AT, TIMESTAMP_TYPE_BIT, viewOf } from '../core/batch-header.ts'
 import type { Core } from '../core/core.ts'
 import { walkRecords } from '../core/record-walk.ts'
+import { writeCrc } from '../log/batch-codec.ts'
 import type { TopicConfig } from '../log/contract.ts'
 import type { Refusal } from './batch-check.ts'
 
@@ -65,5 +66,5 @@ export function stampAppendTime(core: Pick<Core, 'crc32c'>, batch: Uint8Array, n
   const view = viewOf(batch)
   view.setInt16(ATTRIBUTES_AT, view.getInt16(ATTRIBUTES_AT) | TIMESTAMP_TYPE_BIT)
   view.setBigInt64(MAX_TIMESTAMP_AT, BigInt(nowMs))
-  view.setUint32(CRC_AT, core.crc32c(batch.subarray(ATTRIBUTES_AT)))
+  writeCrc(core, batch)
 }

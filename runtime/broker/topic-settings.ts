@@ -10,6 +10,7 @@
 // Names, types, defaults and bounds are those of Apache Kafka (TopicConfig, LogConfig). Not for: settings of the yaml (gateway/config), what a client may
 // alter (gateway/kafka.ts), one change after the other (setting-changes.ts).
 
+import { compactionDefaults } from '../log/compaction-rules.ts'
 import type { TopicConfig } from '../log/contract.ts'
 import { defaultTopicConfig } from '../log/contract.ts'
 import { BrokerFault } from './fault.ts'
@@ -189,7 +190,6 @@ export const topicSettings: readonly TopicSetting[] = [
   read(
     'delete.retention.ms',
     { type: 'long', min: 0 },
-    '86400000',
     'log.cleaner.delete.retention.ms',
     'How long a record that deletes its key stays, from the compaction that saw it first.'
   ),
@@ -204,21 +204,18 @@ export const topicSettings: readonly TopicSetting[] = [
   read(
     'max.compaction.lag.ms',
     { type: 'long', min: 1 },
-    LONG_MAX,
     'log.cleaner.max.compaction.lag.ms',
     'What is older is compacted whatever the ratio.'
   ),
   read(
     'min.cleanable.dirty.ratio',
     { type: 'double', min: 0, max: 1 },
-    '0.5',
     'log.cleaner.min.cleanable.ratio',
     'So much of what can be compacted must be new.'
   ),
   read(
     'min.compaction.lag.ms',
     { type: 'long', min: 0 },
-    '0',
     'log.cleaner.min.compaction.lag.ms',
     'Segments with younger records are not compacted.'
   ),
@@ -304,8 +301,8 @@ function always(name: string, bounds: SettingBounds, value: string, brokerName: 
   return { name, ...bounds, value, brokerName, text, does: 'always' }
 }
 
-function read(name: string, bounds: SettingBounds, value: string, brokerName: string | null, text: string): OtherRow {
-  return { name, ...bounds, value, brokerName, text, does: 'read' }
+function read(name: keyof typeof compactionDefaults, bounds: SettingBounds, brokerName: string | null, text: string): OtherRow {
+  return { name, ...bounds, value: compactionDefaults[name], brokerName, text, does: 'read' }
 }
 
 function ignored(name: string, bounds: SettingBounds, value: string, brokerName: string | null, text: string): OtherRow {

@@ -23,12 +23,17 @@ function headFor(batch: Uint8Array, block: Uint8Array, codec: CodecName): Uint8A
   return head
 }
 
+/** Behind a change of anything that it covers: attributes to the last record. */
+export function writeCrc(core: Pick<Core, 'crc32c'>, batch: Uint8Array): void {
+  viewOf(batch).setUint32(CRC_AT, core.crc32c(batch.subarray(ATTRIBUTES_AT)))
+}
+
 /** In one piece, with the CRC that fits. */
 export function joinBatch(core: Core, { head, records }: OpenedBatch): Uint8Array {
   const result = new Uint8Array(RECORDS_AT + records.byteLength)
   result.set(head)
   result.set(records, RECORDS_AT)
-  viewOf(result).setUint32(CRC_AT, core.crc32c(result.subarray(ATTRIBUTES_AT)))
+  writeCrc(core, result)
   return result
 }
 
@@ -74,17 +79,17 @@ export async function decompressBatch(
   return codecOf(batch) === 'none' ? batch : joinBatch(core, await openBatch(core, blockCodec, batch, recordsBytesMax))
 }
 
-/** Its records, or those that are wanted; null when the batch cannot be opened. */
-export async function readBatchRecords(
+/** What `use` makes of the opened batch, which it must not keep; null when the batch cannot be opened, or `use` finds it malformed (RangeError). */
+export async function withOpened<T>(
   core: Core,
   blockCodec: BlockCodec,
   batch: Uint8Array,
-  wants?: (offset: number) => boolean
-): Promise<StoredRecord[] | null> {
+  use: (opened: OpenedBatch) => T
+): Promise<T | null> {
   try {
     const opened = await openBatch(core, blockCodec, batch)
     try {
-      return core.readOpened(opened, wants)
+      return use(opened)
     } finally {
       releaseOpened(blockCodec, opened, batch)
     }
@@ -92,4 +97,14 @@ export async function readBatchRecords(
     if (!(error instanceof RangeError)) throw error
     return null
   }
+}
+
+/** Its records, or those that are wanted; null when the batch cannot be opened. */
+export function readBatchRecords(
+  core: Core,
+  blockCodec: BlockCodec,
+  batch: Uint8Array,
+  wants?: (offset: number) => boolean
+): Promise<StoredRecord[] | null> {
+  return withOpened(core, blockCodec, batch, (opened) => core.readOpened(opened, wants))
 }

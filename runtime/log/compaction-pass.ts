@@ -16,7 +16,7 @@ import type { BatchHeader } from '../core/record.ts'
 import { type Clock, sleep } from '../io/clock.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
 import type { Disk } from '../io/disk.ts'
-import { openBatch, releaseOpened } from './batch-codec.ts'
+import { withOpened } from './batch-codec.ts'
 import { type CompactableRange, rulesOf } from './compaction-rules.ts'
 import type { AbortedTransaction, StoredBatch } from './contract.ts'
 import { CLEANED_SUFFIX } from './layout.ts'
@@ -24,7 +24,7 @@ import type { PartitionLog } from './partition-log.ts'
 import { CLOCK_SET_FROM_MS } from './retention.ts'
 import type { Segment } from './segment.ts'
 import { SegmentCompaction } from './segment-compaction.ts'
-import { readSegment } from './segment-read.ts'
+import { readPieces } from './segment-read.ts'
 import { onlyDisk } from './store-errors.ts'
 import type { StoreMeter } from './store-meter.ts'
 import type { StoredTopic } from './stored-topic.ts'
@@ -81,7 +81,6 @@ export class CompactionPass {
   readonly #of: PassOf
   readonly #keyMap: KeyMap
   readonly #signal: AbortSignal
-  readonly #isForwarded: boolean
   /** A record of a segment in front is not known, or may come back: no deletion behind it goes. */
   #isAllKnown = true
   #hasLeftSuperfluous = false
@@ -98,7 +97,6 @@ export class CompactionPass {
     this.#of = of
     this.#keyMap = keyMap
     this.#signal = signal
-    this.#isForwarded = of.topic.config.isForwarded
   }
 
   /**
@@ -172,8 +170,8 @@ export class CompactionPass {
     untilOffset: number
   ): AsyncGenerator<StoredBatch & { readonly aborted: readonly AbortedTransaction[] }, void, void> {
     for (const segment of this.#of.range.segments) {
-      for (let offset = Math.max(fromOffset, segment.baseOffset); offset < Math.min(untilOffset, segment.nextOffset); ) {
-        const { batches, nextOffset, damage } = await readSegment(this.#host.core, segment, { offset, bytesMax: READ_BYTES })
+      const pieces = readPieces(this.#host.core, segment, { fromOffset, untilOffset, bytesMax: READ_BYTES })
+      for await (const { batches, offset, nextOffset, damage } of pieces) {
         if (damage.length > 0) this.#hasMetDamage = true
         const aborted = this.#of.partition.abortedBetween(offset, nextOffset)
         for (const batch of batches) {
@@ -181,8 +179,6 @@ export class CompactionPass {
           yield { ...batch, aborted }
           await this.#pause({ storedBytes: batch.bytes.byteLength, clearBytes: this.#clearBytes })
         }
-        if (nextOffset <= offset) break
-        offset = nextOffset
       }
     }
   }
@@ -190,23 +186,16 @@ export class CompactionPass {
   /** @returns false when there was no room for all of its keys. Of a batch that nobody can open no key is known: it supersedes nothing. */
   async #addKeys(bytes: Uint8Array, deletionsBelow?: number): Promise<boolean> {
     const { core, codec } = this.#host
-    try {
-      const opened = await openBatch(core, codec, bytes)
+    const isAdded = await withOpened(core, codec, bytes, (opened) => {
       this.#clearBytes = opened.records.byteLength
-      try {
-        return this.#keyMap.add(opened, deletionsBelow)
-      } finally {
-        releaseOpened(codec, opened, bytes)
-      }
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error
-      return true
-    }
+      return this.#keyMap.add(opened, deletionsBelow)
+    })
+    return isAdded ?? true
   }
 
   async #compactSegment(segment: Segment, deletionsUntil: number): Promise<void> {
     const work = this.#workOn(segment, deletionsUntil)
-    const measured = await work.measure({ stays: false })
+    const measured = await work.measure()
     if (!measured) {
       this.#isAllKnown = false
       this.#hasLeftSuperfluous = true
@@ -216,7 +205,7 @@ export class CompactionPass {
     if (measured.superfluousBytes >= measured.bytes * SUPERFLUOUS_SHARE_MIN)
       return this.#writeAnew(segment, measured.hasUnknownKeys ? this.#workOn(segment, 0) : work)
     if (measured.superfluousBytes > 0) this.#hasLeftSuperfluous = true
-    if (measured.deletedRecords > 0 && !(await work.measure({ stays: true }))) this.#isAllKnown = false
+    if (measured.deletedRecords > 0 && !(await work.keepDeleted())) this.#isAllKnown = false
   }
 
   #workOn(segment: Segment, deletionsUntil: number): SegmentCompaction {
@@ -261,8 +250,7 @@ export class CompactionPass {
     const { topic, partition, range } = this.#of
     const { cleanup, isForwarded } = topic.config
     const isDelivered = !isForwarded || range.endOffset <= partition.deliveredOffset
-    if (this.#signal.aborted || partition.isDeleted || topic.isEnding || cleanup === 'delete') throw new PassUnwanted()
-    if (isForwarded !== this.#isForwarded || !isDelivered) throw new PassUnwanted()
+    if (this.#signal.aborted || partition.isDeleted || topic.isEnding || cleanup === 'delete' || !isDelivered) throw new PassUnwanted()
   }
 
   /** What takes long gives others their turn: codecs, hashing and copying run on this thread. */

@@ -17,18 +17,26 @@ export interface CompactionRules {
   readonly tombstonesMs: number
 }
 
+/** Kafka's defaults, as Kafka writes them. */
+export const compactionDefaults = {
+  'delete.retention.ms': '86400000',
+  'max.compaction.lag.ms': '9223372036854775807',
+  'min.cleanable.dirty.ratio': '0.5',
+  'min.compaction.lag.ms': '0'
+} as const
+
 /** Settings as Kafka writes them; their text was checked when they were given. */
 export function rulesOf({ given }: TopicConfig): CompactionRules {
-  const numberOf = (name: string, fallback: number): number => {
-    const value = Number(given[name] ?? fallback)
-    return Number.isFinite(value) && value >= 0 ? value : fallback
+  const numberOf = (name: keyof typeof compactionDefaults): number => {
+    const value = Number(given[name] ?? compactionDefaults[name])
+    return Number.isFinite(value) && value >= 0 ? value : Number(compactionDefaults[name])
   }
-  const lagMsMax = numberOf('max.compaction.lag.ms', Number.POSITIVE_INFINITY)
+  const lagMsMax = numberOf('max.compaction.lag.ms')
   return {
-    dirtyRatioMin: numberOf('min.cleanable.dirty.ratio', 0.5),
-    lagMsMin: numberOf('min.compaction.lag.ms', 0),
+    dirtyRatioMin: numberOf('min.cleanable.dirty.ratio'),
+    lagMsMin: numberOf('min.compaction.lag.ms'),
     lagMsMax: lagMsMax <= Number.MAX_SAFE_INTEGER ? lagMsMax : null,
-    tombstonesMs: numberOf('delete.retention.ms', 86_400_000)
+    tombstonesMs: numberOf('delete.retention.ms')
   }
 }
 

@@ -154,7 +154,9 @@ export class Compaction {
       const { record, endedAborts } = await new CompactionPass(this.#host, of, keyMap, this.#stopped.signal).run()
       if (partition.isDeleted || choice.topic.isEnding) return
       const forgotten = [...endedAborts].slice(0, FORGOTTEN_AT_ONCE)
-      const notes = forgotten.map((marker) => abortedTransactions.remove(abortedTransactions.key(...placesOf(partition), marker)))
+      const notes = forgotten.map((marker) =>
+        abortedTransactions.remove(abortedTransactions.key(partition.topicNumber, partition.partitionIndex, marker))
+      )
       if (!(await commit([compactionRecords.put(keyOf(partition), record), ...notes]))) throw new PassFailed()
       partition.forgetAborted(new Set(forgotten))
       meter.onCompaction()
@@ -173,10 +175,6 @@ function placeOf({ topicNumber, partitionIndex }: PartitionLog): string {
   return `${topicNumber}/${partitionIndex}`
 }
 
-function placesOf({ topicNumber, partitionIndex }: PartitionLog): [number, number] {
-  return [topicNumber, partitionIndex]
-}
-
-function keyOf(partition: PartitionLog): string {
-  return compactionRecords.key(...placesOf(partition))
+function keyOf({ topicNumber, partitionIndex }: PartitionLog): string {
+  return compactionRecords.key(topicNumber, partitionIndex)
 }

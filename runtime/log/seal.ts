@@ -74,17 +74,26 @@ async function sealRun(run: readonly TailBatch[], { core, codec, sealMemory }: S
   assert(first !== undefined, 'nothing to seal')
   if (!first.isPlain) return first.batch
   if (run.length === 1) return compressBatch(core, codec, first.batch, codecName)
-  core.repack.beginSeal({ bytesMax: core.batchBytesMax })
-  for (const { batch, baseOffset, lastOffset } of run) {
-    const added = core.repack.add(batch, { fromOffset: baseOffset, untilOffset: lastOffset + 1 })
-    assert(!added.isFull, 'a sealed batch did not fit')
-  }
-  const repacked = core.repack.finish()
-  assert(repacked !== null, 'sealed nothing')
+  const repacked = repackRun(core, run)
   return sealMemory.lend(repacked.byteLength, async (batch) => {
     batch.set(repacked)
     writeLeaderEpoch(batch, first.leaderEpoch)
     const sealed = await compressBatch(core, codec, batch, codecName)
     return sealed === batch ? batch.slice() : sealed
   })
+}
+
+/**
+ * Plain batches in the clear, which adjoin, as one: offsets stay, gaps between and in them stay covered. The leader epoch is to be written by whoever knows it.
+ * @returns a view until the next call of the core
+ */
+export function repackRun(core: Core, run: readonly { batch: Uint8Array; baseOffset: number; lastOffset: number }[]): Uint8Array {
+  core.repack.beginSeal({ bytesMax: core.batchBytesMax })
+  for (const { batch, baseOffset, lastOffset } of run) {
+    const added = core.repack.add(batch, { fromOffset: baseOffset, untilOffset: lastOffset + 1 })
+    assert(!added.isFull, 'a batch of a run did not fit')
+  }
+  const repacked = core.repack.finish()
+  assert(repacked !== null, 'repacked nothing')
+  return repacked
 }

@@ -15,13 +15,10 @@
 
 import { assert } from '../base/assert.ts'
 import {
-  ATTRIBUTES_AT,
-  BASE_OFFSET_AT,
   CONTROL_BIT,
-  CRC_AT,
   LAST_OFFSET_DELTA_AT,
   RECORDS_AT,
-  readSafeInt64,
+  readBatchHeader,
   TIMESTAMP_TYPE_BIT,
   TRANSACTIONAL_BIT,
   viewOf,
@@ -31,12 +28,13 @@ import type { CompactedBatch, CompactRules, Core, KeyMap } from '../core/core.ts
 import type { BatchHeader, OpenedBatch } from '../core/record.ts'
 import type { BlockCodec, CodecName } from '../io/codec.ts'
 import type { Disk, DiskFile } from '../io/disk.ts'
-import { codecOf, compressBatch, openBatch, releaseOpened } from './batch-codec.ts'
+import { codecOf, compressBatch, withOpened, writeCrc } from './batch-codec.ts'
 import type { AbortedTransaction, StoredBatch } from './contract.ts'
+import { repackRun } from './seal.ts'
 import type { Segment, WriteMeter } from './segment.ts'
-import { readSegment } from './segment-read.ts'
+import { readPieces } from './segment-read.ts'
 import { onlyDisk } from './store-errors.ts'
-import { ABORT_TYPE, COMMIT_TYPE, isCommitted } from './transaction-index.ts'
+import { ABORT_TYPE, COMMIT_TYPE, controlType, isCommitted } from './transaction-index.ts'
 
 /** What is read at once. */
 const READ_BYTES = 256 * 1024
@@ -82,9 +80,23 @@ interface Pending {
   readonly parts: Uint8Array[]
   readonly codecName: CodecName
   readonly header: BatchHeader
-  bytes: number
-  coveredUntil: number
+  readonly bytes: number
+  readonly coveredUntil: number
 }
+
+/** What is left of a batch. */
+interface Left {
+  /** null = it goes, and the batch in front covers its offsets. */
+  readonly left: Pending | null
+  /** In the clear. */
+  readonly keptBytes: number
+  readonly removedRecords: number
+  readonly deletedRecords: number
+  /** Nobody can open it. */
+  readonly isUnknown: boolean
+}
+
+const NOTHING_GOES = { removedRecords: 0, deletedRecords: 0, isUnknown: false }
 
 export class SegmentCompaction {
   readonly #options: SegmentCompactionOptions
@@ -97,31 +109,27 @@ export class SegmentCompaction {
     this.#segment = segment
   }
 
-  /**
-   * How much would go; null when a part of the segment cannot be read or is damaged. `stays`: nothing will, and the key map is to know that of deleted keys.
-   * @throws DiskError ENOENT when it was deleted
-   */
-  async measure({ stays }: { stays: boolean }): Promise<Measured | null> {
-    let bytes = 0
-    let superfluousBytes = 0
-    let deletedRecords = 0
-    let hasUnknownKeys = false
+  /** How much would go; null when a part of the segment cannot be read or is damaged. @throws DiskError ENOENT when it was deleted */
+  async measure(): Promise<Measured | null> {
+    const sum = { bytes: 0, superfluousBytes: 0, deletedRecords: 0, hasUnknownKeys: false }
+    let before: Pending | null = null
     const isWhole = await this.#each(async (batch) => {
-      if ((batch.header.attributes & CONTROL_BIT) !== 0) {
-        bytes += batch.bytes.byteLength
-        if (this.#isSuperfluousMarker(batch)) superfluousBytes += batch.bytes.byteLength
-        return
-      }
-      const isOpened = await this.#opened(batch, (opened) => {
-        const { bytes: kept, deletedCount } = this.#compact(batch.header, opened, { keepsLast: false, stays })
-        bytes += RECORDS_AT + opened.records.byteLength
-        superfluousBytes += RECORDS_AT + opened.records.byteLength - kept.byteLength
-        deletedRecords += deletedCount
-        return true
-      })
-      if (!isOpened) hasUnknownKeys = true
+      const next = await this.#leftOf(batch, before)
+      sum.bytes += this.#clearBytes
+      sum.superfluousBytes += this.#clearBytes - next.keptBytes
+      sum.deletedRecords += next.deletedRecords
+      if (next.isUnknown) sum.hasUnknownKeys = true
+      before = next.left ?? covering(before, batch.header)
     })
-    return isWhole ? { bytes, superfluousBytes, deletedRecords, hasUnknownKeys } : null
+    return isWhole ? sum : null
+  }
+
+  /** Nothing of the segment is going to go, and the key map is to know that of keys that were deleted. @returns false as #each() */
+  keepDeleted(): Promise<boolean> {
+    return this.#each(async (batch) => {
+      if ((batch.header.attributes & CONTROL_BIT) !== 0) return
+      await this.#opened(batch, (opened) => this.#compact(batch.header, opened, { keepsLast: false, stays: true }))
+    })
   }
 
   /**
@@ -155,8 +163,7 @@ export class SegmentCompaction {
         const next = await this.#leftOf(batch, pending)
         removedRecords += next.removedRecords
         if (next.left === null) {
-          assert(pending !== null, 'no batch covers what went')
-          pending.coveredUntil = batch.header.lastOffset
+          pending = covering(pending, batch.header)
           return
         }
         if (pending && joins(pending, next.left, this.#options.aborted)) {
@@ -185,34 +192,33 @@ export class SegmentCompaction {
   /** Every batch, oldest first, while it `goesOn`. @returns false when it did not, or a part of the segment is damaged or cannot be read */
   async #each(visit: (batch: StoredBatch) => Promise<void>, goesOn = () => true): Promise<boolean> {
     const { core, pause } = this.#options
-    for (let offset = this.#segment.baseOffset; offset < this.#segment.nextOffset; ) {
-      const { batches, nextOffset, damage } = await readSegment(core, this.#segment, { offset, bytesMax: READ_BYTES })
-      if (damage.length > 0 || nextOffset <= offset) return false
+    const { baseOffset: fromOffset, nextOffset: untilOffset } = this.#segment
+    for await (const { batches, damage } of readPieces(core, this.#segment, { fromOffset, untilOffset, bytesMax: READ_BYTES })) {
+      if (damage.length > 0) return false
       for (const batch of batches) {
         this.#clearBytes = batch.bytes.byteLength
         await visit(batch)
         await pause({ storedBytes: batch.bytes.byteLength, clearBytes: this.#clearBytes })
         if (!goesOn()) return false
       }
-      offset = nextOffset
     }
     return true
   }
 
-  /** What is left of a batch; null = it goes, and `before` covers its offsets. */
-  async #leftOf(batch: StoredBatch, before: Pending | null): Promise<{ left: Pending | null; removedRecords: number }> {
+  async #leftOf(batch: StoredBatch, before: Pending | null): Promise<Left> {
     const { header, bytes } = batch
     const isCovered = before !== null && canCover(before, header, this.#options.aborted)
-    const untouched = { left: alone(batch), removedRecords: 0 }
+    const untouched = (): Left => ({ ...NOTHING_GOES, left: alone(batch), keptBytes: this.#clearBytes })
     if ((header.attributes & CONTROL_BIT) !== 0)
-      return isCovered && this.#isSuperfluousMarker(batch) ? { left: null, removedRecords: 0 } : untouched
-    const left = await this.#opened(batch, (opened) => {
+      return isCovered && this.#isSuperfluousMarker(batch) ? { ...NOTHING_GOES, left: null, keptBytes: 0 } : untouched()
+    const left = await this.#opened(batch, (opened): Left => {
       const kept = this.#compact(header, opened, { keepsLast: !isCovered, stays: false })
-      const removedRecords = header.recordCount - kept.recordCount
-      if (kept.recordCount === 0) return { left: null, removedRecords }
+      const { recordCount, deletedCount: deletedRecords } = kept
+      const removedRecords = header.recordCount - recordCount
+      if (recordCount === 0) return { ...NOTHING_GOES, left: null, keptBytes: 0, removedRecords, deletedRecords }
       const isSame = removedRecords === 0
       const mayJoin = isPlain(header) && kept.bytes.byteLength < JOINED_BYTES_MAX / 2
-      if (isSame && !mayJoin) return untouched
+      if (isSame && !mayJoin) return untouched()
       const pending: Pending = {
         stored: isSame ? bytes : null,
         parts: [kept.bytes.slice()],
@@ -221,9 +227,9 @@ export class SegmentCompaction {
         bytes: kept.bytes.byteLength,
         coveredUntil: header.lastOffset
       }
-      return { left: pending, removedRecords }
+      return { ...NOTHING_GOES, left: pending, keptBytes: pending.bytes, removedRecords, deletedRecords }
     })
-    return left ?? untouched
+    return left ?? { ...untouched(), isUnknown: true }
   }
 
   /** The view is valid until the next call of the core. */
@@ -233,27 +239,19 @@ export class SegmentCompaction {
   }
 
   /** null when nobody can open the batch, or its records are not what its header says: it stays as it is. */
-  async #opened<T>(batch: StoredBatch, use: (opened: OpenedBatch) => T): Promise<T | null> {
+  #opened<T>(batch: StoredBatch, use: (opened: OpenedBatch) => T): Promise<T | null> {
     const { core, codec } = this.#options
-    try {
-      const opened = await openBatch(core, codec, batch.bytes)
+    return withOpened(core, codec, batch.bytes, (opened) => {
       this.#clearBytes = RECORDS_AT + opened.records.byteLength
-      try {
-        return use(opened)
-      } finally {
-        releaseOpened(codec, opened, batch.bytes)
-      }
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error
-      return null
-    }
+      return use(opened)
+    })
   }
 
   /** Of a committed transaction, or of an aborted one that has nothing left here and that nobody is told of any more. */
   #isSuperfluousMarker({ header, bytes }: StoredBatch): boolean {
     const { core, aborted } = this.#options
     try {
-      const type = core.readRecords(bytes)[0]?.key?.[3]
+      const type = controlType(core.readRecords(bytes)[0]?.key)
       return type === COMMIT_TYPE || (type === ABORT_TYPE && !aborted.some(({ lastOffset }) => lastOffset === header.baseOffset))
     } catch (error) {
       if (!(error instanceof RangeError)) throw error
@@ -278,21 +276,13 @@ export class SegmentCompaction {
     const plain = stored ?? (parts.length === 1 ? (parts[0] as Uint8Array) : this.#joined(parts, header.partitionLeaderEpoch))
     const batch = new Uint8Array(await compressBatch(core, codec, plain, stored ? 'none' : codecName))
     viewOf(batch).setInt32(LAST_OFFSET_DELTA_AT, lastOffsetDelta)
-    viewOf(batch).setUint32(CRC_AT, core.crc32c(batch.subarray(ATTRIBUTES_AT)))
+    writeCrc(core, batch)
     return batch
   }
 
   #joined(parts: readonly Uint8Array[], leaderEpoch: number): Uint8Array {
-    const { repack, batchBytesMax } = this.#options.core
-    repack.beginSeal({ bytesMax: batchBytesMax })
-    for (const part of parts) {
-      const baseOffset = readSafeInt64(viewOf(part), BASE_OFFSET_AT)
-      const untilOffset = baseOffset + viewOf(part).getInt32(LAST_OFFSET_DELTA_AT) + 1
-      assert(!repack.add(part, { fromOffset: baseOffset, untilOffset }).isFull, 'batches that are put together did not fit')
-    }
-    const joined = repack.finish()
-    assert(joined !== null, 'put nothing together')
-    const batch = joined.slice()
+    const run = parts.map((batch) => ({ ...(readBatchHeader(batch) as BatchHeader), batch }))
+    const batch = repackRun(this.#options.core, run).slice()
     writeLeaderEpoch(batch, leaderEpoch)
     return batch
   }
@@ -300,6 +290,12 @@ export class SegmentCompaction {
 
 function alone({ header, bytes }: StoredBatch): Pending {
   return { stored: bytes, parts: [], codecName: 'none', header, bytes: bytes.byteLength, coveredUntil: header.lastOffset }
+}
+
+/** `before` with the offsets of a batch that goes. */
+function covering(before: Pending | null, { lastOffset }: BatchHeader): Pending {
+  assert(before !== null, 'no batch covers what went')
+  return { ...before, coveredUntil: lastOffset }
 }
 
 /** Whether `header`'s offsets can become the end of what `before` covers. */

@@ -3,6 +3,7 @@
 // of memory (a reader of many partitions is admitted by what it takes).
 // Not for: reporting damage (partition-log.ts does, once per range).
 
+import { assert } from '../base/assert.ts'
 import type { Core } from '../core/core.ts'
 import type { BatchScan, ScanStep } from './batch-scan.ts'
 import type { StoredBatch } from './contract.ts'
@@ -31,6 +32,21 @@ export function readSegment(core: Core, segment: Segment, range: { offset: numbe
     if (read.batches.length > 0) segment.readTo.note(read.nextOffset, reader.endBytes)
     return read
   })
+}
+
+/** What readSegment() gives, piece by piece, over the offsets of [fromOffset, untilOffset) that are in the segment. @throws DiskError as readSegment() */
+export async function* readPieces(
+  core: Core,
+  segment: Segment,
+  { fromOffset, untilOffset, bytesMax }: { fromOffset: number; untilOffset: number; bytesMax: number }
+): AsyncGenerator<SegmentRead & { readonly offset: number }, void, void> {
+  const end = Math.min(untilOffset, segment.nextOffset)
+  for (let offset = Math.max(fromOffset, segment.baseOffset); offset < end; ) {
+    const read = await readSegment(core, segment, { offset, bytesMax })
+    assert(read.nextOffset > offset, `reading ${segment.logPath} stands still at ${offset}`)
+    yield { ...read, offset }
+    offset = read.nextOffset
+  }
 }
 
 class SegmentReader {

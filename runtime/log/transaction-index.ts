@@ -50,6 +50,11 @@ export const abortedTransactions = new StateArea<StoredAborted>(
 export const ABORT_TYPE = 0
 export const COMMIT_TYPE = 1
 
+/** Of the key of a control record. */
+export function controlType(key: Uint8Array | null | undefined): number | undefined {
+  return key?.[3]
+}
+
 export class TransactionIndex {
   /** The oldest first. */
   readonly #openSince = new Map<bigint, number>()
@@ -76,7 +81,7 @@ export class TransactionIndex {
     }
     const firstOffset = this.#openSince.get(producerId)
     if (firstOffset === undefined) return
-    const isAbort = controlKey()?.[3] === ABORT_TYPE
+    const isAbort = controlType(controlKey()) === ABORT_TYPE
     if (isAbort) this.#aborted.push({ producerId, firstOffset, lastOffset: baseOffset })
     this.#openSince.delete(producerId)
   }
